@@ -1,0 +1,78 @@
+package similarity_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kith-io/kith/similarity"
+)
+
+// threeUsers have three items; two of them have items 0 and 1 together.
+var threeUsers = &similarity.Rows{
+	NumItems: 3,
+	Start:    []int64{0, 2, 4, 6},
+	Item:     []uint32{0, 1, 0, 1, 1, 2},
+}
+
+func ExampleBuild() {
+	l, err := similarity.Build(context.Background(), threeUsers, similarity.Options{Measure: similarity.Jaccard, K: 1})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i := range uint32(3) {
+		fmt.Printf("%d: %+v\n", i, l.List(i))
+	}
+	// Output:
+	// 0: [{ID:1 Score:0.6666667}]
+	// 1: [{ID:0 Score:0.6666667}]
+	// 2: [{ID:1 Score:0.33333334}]
+}
+
+// A node joins the parts of a block from the nodes that hold the users, computes
+// its tasks, and sends the partial lists to where they are merged.
+func ExamplePair() {
+	ctx := context.Background()
+	o := similarity.Options{Measure: similarity.Cosine, K: 2}
+	weighed := similarity.Weigh(threeUsers, o.Measure)
+	var blocks []*similarity.Block
+	for _, b := range [][2]uint32{{0, 2}, {2, 3}} {
+		part := similarity.AppendPart(nil, weighed, 0, b[0], b[1])
+		block, err := similarity.NewBlock(b[0], b[1], 3, [][]byte{part})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		blocks = append(blocks, block)
+	}
+	var scratch similarity.Scratch
+	within, _, _, err := similarity.Pair(ctx, blocks[0], blocks[0], o, &scratch)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	across, _, _, err := similarity.Pair(ctx, blocks[0], blocks[1], o, &scratch)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	merged, err := similarity.Merge(o.K, within, across)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, n := range merged.List(1) {
+		fmt.Printf("%d %.4f\n", n.ID, n.Score)
+	}
+	// Output:
+	// 0 0.8165
+	// 2 0.5774
+}
+
+func ExampleSearcher() {
+	s := similarity.NewSearcher(threeUsers, threeUsers.Transpose(), similarity.Cosine)
+	// Who bought most like a basket of items 1 and 2?
+	fmt.Println(s.Nearest([]uint32{1, 2}, nil, 1, -1, similarity.Options{}))
+	// Output:
+	// [{2 1}]
+}

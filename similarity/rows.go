@@ -1,0 +1,129 @@
+package similarity
+
+import (
+	"fmt"
+	"math"
+)
+
+// MaxWeight is the largest magnitude of a weight. It keeps sums over 2^32 users
+// inside the range of float32.
+const MaxWeight = 1 << 40
+
+// Rows is a sparse users×items matrix, row by row (CSR). Row u is
+// Item[Start[u]:Start[u+1]], item ids ascending and unique, with Weight alongside.
+//
+// The functions of this package read Rows and never change them, so one value
+// may be used by many goroutines.
+type Rows struct {
+	// NumItems is the number of columns; all ids are below it.
+	NumItems int
+	// Start has one entry more than there are users. Start[0] may be above 0 for a
+	// window of a larger matrix.
+	Start []int64
+	// Item holds the item ids of all rows.
+	Item []uint32
+	// Weight holds the weights of all entries; nil means that all are one.
+	Weight []float32
+}
+
+// NumUsers returns the number of rows.
+func (r *Rows) NumUsers() int {
+	return max(0, len(r.Start)-1)
+}
+
+// row returns the items and weights of row u; the weights are nil if all are one.
+func (r *Rows) row(u int) ([]uint32, []float32) {
+	lo, hi := r.Start[u], r.Start[u+1]
+	if r.Weight == nil {
+		return r.Item[lo:hi], nil
+	}
+	return r.Item[lo:hi], r.Weight[lo:hi]
+}
+
+// entries returns the number of stored entries.
+func (r *Rows) entries() int64 {
+	if len(r.Start) == 0 {
+		return 0
+	}
+	return r.Start[len(r.Start)-1] - r.Start[0]
+}
+
+// Transpose returns the items×users matrix, so that similarity of users runs on
+// the code for items. Rows of the result ascend, as those of r do. r must be
+// valid. Cost: O(users + items + entries) time and a second copy of the matrix.
+func (r *Rows) Transpose() *Rows {
+	n := r.entries()
+	t := &Rows{NumItems: r.NumUsers(), Start: make([]int64, r.NumItems+1), Item: make([]uint32, n)}
+	if r.Weight != nil {
+		t.Weight = make([]float32, n)
+	}
+	for u := range r.NumUsers() {
+		items, _ := r.row(u)
+		for _, i := range items {
+			t.Start[i+1]++
+		}
+	}
+	for i := range r.NumItems {
+		t.Start[i+1] += t.Start[i]
+	}
+	next := make([]int64, r.NumItems)
+	copy(next, t.Start)
+	for u := range r.NumUsers() {
+		items, weights := r.row(u)
+		for k, i := range items {
+			p := next[i]
+			next[i]++
+			t.Item[p] = uint32(u)
+			if weights != nil {
+				t.Weight[p] = weights[k]
+			}
+		}
+	}
+	return t
+}
+
+// Validate checks the shapes, the order of the ids within rows, that all ids are
+// in range and that weights are finite and at most MaxWeight in magnitude. Its
+// errors match ErrShape. Cost: O(users + entries).
+func (r *Rows) Validate() error {
+	switch {
+	case len(r.Start) == 0:
+		return fmt.Errorf("rows: Start is empty, want one entry more than users: %w", ErrShape)
+	case r.NumItems < 0 || int64(r.NumItems) > math.MaxUint32:
+		return fmt.Errorf("rows: %d items, want 0 to %d: %w", r.NumItems, uint32(math.MaxUint32), ErrShape)
+	case int64(r.NumUsers()) > math.MaxUint32:
+		return fmt.Errorf("rows: %d users, want at most %d: %w", r.NumUsers(), uint32(math.MaxUint32), ErrShape)
+	case r.Weight != nil && len(r.Weight) != len(r.Item):
+		return fmt.Errorf("rows: %d weights for %d entries: %w", len(r.Weight), len(r.Item), ErrShape)
+	case r.Start[0] < 0 || r.Start[len(r.Start)-1] > int64(len(r.Item)):
+		return fmt.Errorf("rows: Start spans [%d,%d) of %d entries: %w",
+			r.Start[0], r.Start[len(r.Start)-1], len(r.Item), ErrShape)
+	}
+	for u := range r.NumUsers() {
+		if r.Start[u+1] < r.Start[u] {
+			return fmt.Errorf("rows: row %d ends at %d before its start %d: %w", u, r.Start[u+1], r.Start[u], ErrShape)
+		}
+	}
+	for u := range r.NumUsers() {
+		items, weights := r.row(u)
+		for k, i := range items {
+			if int64(i) >= int64(r.NumItems) {
+				return fmt.Errorf("rows: row %d has item %d of %d: %w", u, i, r.NumItems, ErrShape)
+			}
+			if k > 0 && items[k-1] >= i {
+				return fmt.Errorf("rows: row %d has item %d after %d: %w", u, i, items[k-1], ErrShape)
+			}
+		}
+		for k, w := range weights {
+			if !validWeight(w) {
+				return fmt.Errorf("rows: row %d item %d has weight %v: %w", u, items[k], w, ErrShape)
+			}
+		}
+	}
+	return nil
+}
+
+// validWeight is false for NaN, infinities and magnitudes above MaxWeight.
+func validWeight(w float32) bool {
+	return w >= -MaxWeight && w <= MaxWeight
+}

@@ -1,0 +1,325 @@
+package similarity
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+// bruteScores is the slow, obvious twin: all scores of all pairs in float64 over
+// dense columns, straight from the definitions. NaN marks what is no neighbor.
+func bruteScores(r *Rows, o Options) [][]float64 {
+	users, items := r.NumUsers(), r.NumItems
+	value := make([][]float64, items)
+	stored := make([][]bool, items)
+	for i := range items {
+		value[i], stored[i] = make([]float64, users), make([]bool, users)
+	}
+	for u := range users {
+		var sum, n float64
+		for p := r.Start[u]; p < r.Start[u+1]; p++ {
+			w := 1.0
+			if r.Weight != nil {
+				w = float64(r.Weight[p])
+			}
+			value[r.Item[p]][u], stored[r.Item[p]][u] = w, true
+			sum, n = sum+w, n+1
+		}
+		for i := range items {
+			switch {
+			case !stored[i][u]:
+			case o.Measure == AdjustedCosine:
+				value[i][u] -= sum / n
+			case o.Measure == Jaccard:
+				value[i][u] = 1
+			}
+		}
+	}
+	scores := make([][]float64, items)
+	for x := range items {
+		scores[x] = make([]float64, items)
+		for y := range items {
+			var dot, xx, yy, common, either float64
+			for u := range users {
+				dot += value[x][u] * value[y][u]
+				xx += value[x][u] * value[x][u]
+				yy += value[y][u] * value[y][u]
+				if stored[x][u] && stored[y][u] {
+					common++
+				}
+				if stored[x][u] || stored[y][u] {
+					either++
+				}
+			}
+			s := dot / math.Sqrt(xx*yy)
+			if o.Measure == Jaccard {
+				s = common / either
+			}
+			if o.Shrinkage > 0 {
+				s *= common / (common + o.Shrinkage)
+			}
+			if x == y || common == 0 || common < float64(o.MinSupport) || s == 0 {
+				s = math.NaN()
+			}
+			scores[x][y] = s
+		}
+	}
+	return scores
+}
+
+// bruteLists ranks the scores, rounded to float32, and cuts at k.
+func bruteLists(scores [][]float64, k int) *Lists {
+	l := &Lists{Start: make([]int64, 1)}
+	for _, row := range scores {
+		var list []Neighbor
+		for y, s := range row {
+			if !math.IsNaN(s) {
+				list = append(list, Neighbor{uint32(y), float32(s)})
+			}
+		}
+		slices.SortFunc(list, func(a, b Neighbor) int {
+			return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID))
+		})
+		l.Entries = append(l.Entries, list[:min(k, len(list))]...)
+		l.Start = append(l.Start, int64(len(l.Entries)))
+	}
+	return l
+}
+
+// checkClose fails unless the lists are those of scores up to tolerance: each score
+// is right, and no pair left out is better than the last one kept.
+func checkClose(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, got *Lists, scores [][]float64, k int, tolerance float64) {
+	t.Helper()
+	if got.Len() != len(scores) || got.Lo != 0 {
+		t.Fatalf("got lists [%d,+%d), want [0,+%d)", got.Lo, got.Len(), len(scores))
+	}
+	for x, row := range scores {
+		list := got.List(uint32(x))
+		var all []float64 // scores that are not zero within tolerance, best first
+		unsure := 0
+		for _, s := range row {
+			switch {
+			case math.IsNaN(s):
+			case math.Abs(s) > tolerance:
+				all = append(all, s)
+			default:
+				unsure++
+			}
+		}
+		slices.SortFunc(all, func(a, b float64) int { return cmp.Compare(b, a) })
+		if lo, hi := min(k, len(all)), min(k, len(all)+unsure); len(list) < lo || len(list) > hi {
+			t.Fatalf("item %d has %d neighbors, want %d to %d", x, len(list), lo, hi)
+		}
+		seen := map[uint32]bool{}
+		for n, e := range list {
+			if want := row[e.ID]; !(math.Abs(float64(e.Score)-want) <= tolerance) || e.Score == 0 || seen[e.ID] {
+				// A score of zero up to rounding has no twin.
+				if !(math.IsNaN(want) && math.Abs(float64(e.Score)) <= tolerance && e.Score != 0) {
+					t.Fatalf("item %d neighbor %d has score %v, want %v (once: %v)", x, e.ID, e.Score, want, !seen[e.ID])
+				}
+			}
+			seen[e.ID] = true
+			if n > 0 && (list[n-1].Score < e.Score || list[n-1].Score == e.Score && list[n-1].ID >= e.ID) {
+				t.Fatalf("item %d: %v before %v", x, list[n-1], e)
+			}
+		}
+		if len(list) == k {
+			for y, s := range row {
+				if last := float64(list[k-1].Score); s > last+2*tolerance && !seen[uint32(y)] {
+					t.Fatalf("item %d lacks %d with score %v, its last has %v", x, y, s, last)
+				}
+			}
+		}
+	}
+}
+
+// equateEmpty takes nil and empty slices for equal.
+var equateEmpty = cmpopts.EquateEmpty()
+
+// drawRows draws a matrix of up to 12 users and items. Weights are absent, small
+// integers, or any floats with three digits.
+func drawRows(t *rapid.T) *Rows {
+	users, items := rapid.IntRange(0, 12).Draw(t, "users"), rapid.IntRange(0, 12).Draw(t, "items")
+	kind := rapid.IntRange(0, 2).Draw(t, "kind")
+	r := &Rows{NumItems: items, Start: make([]int64, 1)}
+	if kind > 0 {
+		r.Weight = []float32{}
+	}
+	density := rapid.IntRange(1, 9).Draw(t, "density")
+	for range users {
+		for i := range items {
+			if rapid.IntRange(0, 9).Draw(t, "stored") >= density {
+				continue
+			}
+			r.Item = append(r.Item, uint32(i))
+			switch kind {
+			case 1:
+				r.Weight = append(r.Weight, float32(rapid.IntRange(-1, 5).Draw(t, "weight")))
+			case 2:
+				r.Weight = append(r.Weight, float32(rapid.IntRange(1, 5000).Draw(t, "weight"))/1000)
+			}
+		}
+		r.Start = append(r.Start, int64(len(r.Item)))
+	}
+	return r
+}
+
+func drawOptions(t *rapid.T) Options {
+	return Options{
+		Measure:    rapid.SampledFrom(Measures()).Draw(t, "measure"),
+		K:          rapid.IntRange(1, 13).Draw(t, "k"),
+		Shrinkage:  rapid.SampledFrom([]float64{0, 0, 0.5, 10}).Draw(t, "shrinkage"),
+		MinSupport: rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(t, "min support"),
+	}
+}
+
+func drawBorders(t *rapid.T, items int) []uint32 {
+	cuts := rapid.SliceOfN(rapid.Uint32Range(0, uint32(items)), 0, 5).Draw(t, "cuts")
+	cuts = append(cuts, 0, uint32(items))
+	slices.Sort(cuts)
+	return slices.Compact(cuts)
+}
+
+// exactSums tells whether float32 sums of r are exact, so that results must equal
+// the twin bit for bit.
+func exactSums(r *Rows, m Measure) bool {
+	if m == Jaccard || r.Weight == nil {
+		return true
+	}
+	return m == Cosine && !slices.ContainsFunc(r.Weight, func(w float32) bool { return w != float32(int(w)) })
+}
+
+func TestListsEqualBruteForceForAnyBlocksAndThreads(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r, o := drawRows(t), drawOptions(t)
+		borders := drawBorders(t, r.NumItems)
+		threads := rapid.IntRange(1, 4).Draw(t, "threads")
+		if err := r.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := build(t.Context(), r, o, threads, borders)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scores := bruteScores(r, o)
+		checkClose(t, got, scores, o.K, 2e-6)
+		if exactSums(r, o.Measure) {
+			if diff := gocmp.Diff(bruteLists(scores, o.K), got, equateEmpty); diff != "" {
+				t.Fatalf("lists differ from brute force (-want +got):\n%s", diff)
+			}
+		}
+		whole, err := Build(t.Context(), r, Options{o.Measure, o.K, o.Shrinkage, o.MinSupport, 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(whole, got, equateEmpty); diff != "" {
+			t.Fatalf("blocks %v with %d threads differ from Build (-want +got):\n%s", borders, threads, diff)
+		}
+		far := distributed(t, r, o, borders, drawUserCuts(t, r.NumUsers()))
+		if diff := gocmp.Diff(whole, far, equateEmpty); diff != "" {
+			t.Fatalf("parts and merges differ from Build (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func drawUserCuts(t *rapid.T, users int) []int {
+	cuts := rapid.SliceOfN(rapid.IntRange(0, users), 0, 3).Draw(t, "user cuts")
+	cuts = append(cuts, 0, users)
+	slices.Sort(cuts)
+	return cuts
+}
+
+// distributed runs the build of a cluster: parts of ranges of users over the wire,
+// one task for each pair of blocks in any order, partial lists over the wire, merge.
+func distributed(t *rapid.T, r *Rows, o Options, borders []uint32, userCuts []int) *Lists {
+	blocks := make([]*Block, len(borders)-1)
+	for n := range blocks {
+		var parts [][]byte
+		for p := range len(userCuts) - 1 {
+			shard := &Rows{NumItems: r.NumItems, Start: r.Start[userCuts[p] : userCuts[p+1]+1], Item: r.Item, Weight: r.Weight}
+			parts = append(parts, AppendPart(nil, Weigh(shard, o.Measure), uint32(userCuts[p]), borders[n], borders[n+1]))
+		}
+		b, err := NewBlock(borders[n], borders[n+1], uint32(r.NumUsers()), parts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks[n] = b
+	}
+	type pair struct{ a, b int }
+	var pairs []pair
+	for a := range blocks {
+		for b := a; b < len(blocks); b++ {
+			pairs = append(pairs, pair{a, b})
+		}
+	}
+	if len(pairs) > 1 {
+		pairs = rapid.Permutation(pairs).Draw(t, "task order")
+	}
+	partial := make([][]*Lists, len(blocks))
+	var s Scratch
+	for _, p := range pairs {
+		la, lb, _, err := Pair(t.Context(), blocks[p.a], blocks[p.b], o, &s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, l := range map[int]*Lists{p.a: la, p.b: lb} {
+			if p.a == p.b {
+				l = la
+			}
+			back, err := DecodeLists(AppendLists(nil, l))
+			if err != nil {
+				t.Fatal(err)
+			}
+			partial[n] = append(partial[n], back)
+		}
+		if (lb == nil) != (p.a == p.b) {
+			t.Fatalf("pair %v gave second lists %v", p, lb)
+		}
+	}
+	out := &Lists{Start: make([]int64, 1)}
+	for _, parts := range partial {
+		m, err := Merge(o.K, parts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range m.Len() {
+			out.Entries = append(out.Entries, m.List(m.Lo+uint32(i))...)
+			out.Start = append(out.Start, int64(len(out.Entries)))
+		}
+	}
+	return out
+}
+
+func TestSearcherEqualsBuildOnTransposed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r, o := drawRows(t), drawOptions(t)
+		rows := Weigh(r, o.Measure)
+		columns := rows.Transpose()
+		// The transpose of weighed rows must not be weighed again.
+		plain := o
+		if o.Measure == AdjustedCosine {
+			plain.Measure = Cosine
+		}
+		want, err := Build(t.Context(), columns, plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := NewSearcher(rows, columns, o.Measure)
+		for u := range r.NumUsers() {
+			items, raw := r.row(u)
+			weights := WeighRow(len(items), raw, o.Measure)
+			got := s.Nearest(items, weights, o.K, u, o)
+			if diff := gocmp.Diff(want.List(uint32(u)), got, equateEmpty); diff != "" {
+				t.Fatalf("row %d (-build +nearest):\n%s", u, diff)
+			}
+		}
+	})
+}
