@@ -1,0 +1,458 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+)
+
+// Server is a member to be: its id, and the raft address that it has now.
+type Server struct{ ID, Addr string }
+
+// Member is a member of a group. Addr is the address at which it was added; it
+// may have moved since.
+type Member struct {
+	ID, Addr string
+	Voter    bool
+}
+
+// Group is this process's member of one raft group. Its methods are safe for
+// concurrent use. Those that take a context return when it ends, whatever raft is doing.
+type Group struct {
+	cfg     Config
+	log     *slog.Logger
+	machine *machine
+	layer   *layer
+	trans   *raft.NetworkTransport
+	wal     *wal.WAL
+	raft    *raft.Raft
+
+	cancel context.CancelFunc // ends snapshots being written
+	done   chan struct{}      // closed when Shutdown begins
+
+	// readyTerm is the last term in which a barrier showed that this leader has
+	// applied everything that was acknowledged before the term.
+	readyTerm atomic.Uint64
+
+	mu       sync.Mutex // guards what follows
+	closing  bool
+	calls    sync.WaitGroup // calls that wait for raft; Add under mu while not closing
+	shutdown func() error   // ends everything once
+}
+
+// Open starts this process's member of the group cfg.Group on mux, from the
+// files in cfg.Dir if there are any. A new member has no part in the group until it is
+// bootstrapped or added. The caller must Shutdown the Group before it stops mux and closes fsm.
+func Open(cfg Config, mux *Mux, fsm FSM) (_ *Group, err error) {
+	cfg, err = cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("consensus config: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &Group{
+		cfg:     cfg,
+		log:     cfg.Log.With("group", cfg.Group),
+		machine: newMachine(ctx, fsm),
+		cancel:  cancel,
+		done:    make(chan struct{}),
+	}
+	g.shutdown = sync.OnceValue(g.stop)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open group %s: %w", cfg.Group, err)
+			_ = g.Shutdown()
+		}
+	}()
+	if err := g.start(mux); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// start opens the files and the transport and starts raft.
+func (g *Group) start(mux *Mux) error {
+	conf := g.cfg.raftConfig()
+	conf.Logger = newHCLogger(g.log)
+
+	walDir := filepath.Join(g.cfg.Dir, "wal")
+	if err := os.MkdirAll(walDir, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if g.wal, err = wal.Open(walDir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(conf.Logger)); err != nil {
+		return fmt.Errorf("log in %s: %w", walDir, err)
+	}
+	retain := 2 // one to fall back on
+	if g.cfg.NoRestoreOnStart {
+		retain = 1 // the FSM has its own copy; the snapshot is for others
+	}
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
+	if err != nil {
+		return err
+	}
+	if conf.NoSnapshotRestoreOnStart {
+		// The log behind a snapshot is gone: an FSM that has lost its files needs the snapshot.
+		list, err := snaps.List()
+		if err != nil {
+			return fmt.Errorf("list snapshots: %w", err)
+		}
+		if len(list) > 0 && g.machine.applied.Load() < list[0].Index {
+			g.log.Warn("state is behind the last snapshot: restore it", "applied", g.machine.applied.Load(), "snapshot", list[0].Index)
+			conf.NoSnapshotRestoreOnStart = false
+		}
+	}
+
+	if g.layer, err = mux.layer(g.cfg.Group); err != nil {
+		return err
+	}
+	transConf := &raft.NetworkTransportConfig{
+		Stream:                  g.layer,
+		MaxPool:                 maxPool,
+		Timeout:                 transportTimeout,
+		Logger:                  conf.Logger,
+		MsgpackUseNewTimeFormat: true,
+	}
+	if g.cfg.Resolve != nil {
+		transConf.ServerAddressProvider = resolver(g.cfg.Resolve)
+	}
+	g.trans = raft.NewNetworkTransportWithConfig(transConf)
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, snaps, g.trans); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Shutdown stops this member and returns after every goroutine of it has ended
+// and its log is closed. It does not leave the group, nor hand on
+// leadership: see TransferLeadership. Calls in flight end first. A second call returns what the first did.
+func (g *Group) Shutdown() error { return g.shutdown() }
+
+func (g *Group) stop() error {
+	g.mu.Lock()
+	g.closing = true
+	g.mu.Unlock()
+	close(g.done)
+	g.cancel()
+
+	var errs []error
+	if g.raft != nil {
+		// raft forgets the futures that are queued when it stops, so let them end before.
+		ended := make(chan struct{})
+		go func() { g.calls.Wait(); close(ended) }()
+		select {
+		case <-ended:
+		case <-time.After(drainTimeout):
+			errs = append(errs, errors.New("calls in flight did not end"))
+		}
+	}
+	var stopped raft.Future
+	if g.raft != nil {
+		stopped = g.raft.Shutdown()
+	}
+	if g.trans != nil {
+		_ = g.trans.Close()
+		g.trans.CloseStreams()
+	}
+	if g.layer != nil {
+		_ = g.layer.Close() // so that no goroutine of raft waits for a silent member
+	}
+	if stopped != nil {
+		if err := stopped.Error(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if g.trans != nil {
+		g.trans.CloseStreams() // what was returned to the pool meanwhile
+		g.layer.wait()
+	}
+	if g.wal != nil {
+		if err := g.wal.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close log: %w", err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("shut down group %s: %w", g.cfg.Group, err)
+	}
+	return nil
+}
+
+// await runs call, which waits for raft, and returns its error, or early when ctx
+// ends. abandoned says that call goes on unobserved. Every call ends: a leader answers or steps down,
+// which answers everything it had taken; others refuse at once.
+func (g *Group) await(ctx context.Context, call func() error) (abandoned bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	g.mu.Lock()
+	if g.closing {
+		g.mu.Unlock()
+		return false, ErrClosed
+	}
+	g.calls.Add(1)
+	g.mu.Unlock()
+
+	result := make(chan error, 1) // so that an abandoned call can end
+	go func() {
+		defer g.calls.Done()
+		result <- call()
+	}()
+	select {
+	case err := <-result:
+		return false, err
+	case <-ctx.Done():
+		return true, ctx.Err()
+	}
+}
+
+// enqueueTimeout returns how long raft may take to accept a command: until ctx
+// ends, but at least a moment, as raft takes zero for forever.
+func enqueueTimeout(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return drainTimeout / 2 // so that no abandoned call outlasts Shutdown
+	}
+	return min(max(time.Until(deadline), time.Millisecond), drainTimeout/2)
+}
+
+// translate turns the errors of raft into those of this package.
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrNotVoter), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return ErrNotLeader // raft answers so before it touches the log
+	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrAbortedByRestore):
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	case errors.Is(err, raft.ErrRaftShutdown):
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, ErrClosed)
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return fmt.Errorf("group is too busy: %w", context.DeadlineExceeded)
+	case errors.Is(err, raft.ErrCantBootstrap):
+		return ErrHasState
+	}
+	return err
+}
+
+// Propose puts data into the log of the group and waits until it is applied
+// here. It returns the index of the entry and what FSM.Apply returned, value and error.
+// data must not be changed afterwards. An error that is not of FSM.Apply
+// matches ErrNotLeader, ErrClosed or, alone of all these, leaves it open whether the
+// command happens: ErrUnknownOutcome. A context that ends before raft took
+// the command gives its error alone. Cost: one write and sync of the log on a majority,
+// shared by concurrent proposals.
+func (g *Group) Propose(ctx context.Context, data []byte) (index uint64, result any, err error) {
+	type answer struct {
+		index uint64
+		out   outcome
+	}
+	answers := make(chan answer, 1)
+	abandoned, err := g.await(ctx, func() error {
+		f := g.raft.Apply(data, enqueueTimeout(ctx))
+		if err := f.Error(); err != nil {
+			return translate(err)
+		}
+		out, ok := f.Response().(outcome)
+		if !ok {
+			return fmt.Errorf("group %s: apply answered %T", g.cfg.Group, f.Response())
+		}
+		answers <- answer{f.Index(), out}
+		return nil
+	})
+	if abandoned {
+		return 0, nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	a := <-answers
+	return a.index, a.out.value, a.out.err
+}
+
+// Barrier returns when everything that was in the log before is applied here.
+// Only the leader can do that. Cost: as Propose.
+func (g *Group) Barrier(ctx context.Context) error {
+	_, err := g.await(ctx, func() error { return translate(g.raft.Barrier(enqueueTimeout(ctx)).Error()) })
+	return err
+}
+
+// VerifyLeader returns nil if a majority of the group confirmed, after the
+// call began, that this member leads it, and ErrNotLeader if not. Cost: one round
+// of heartbeats, shared by concurrent calls.
+func (g *Group) VerifyLeader(ctx context.Context) error {
+	_, err := g.await(ctx, func() error {
+		err := translate(g.raft.VerifyLeader().Error())
+		if errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, ErrClosed) {
+			return ErrNotLeader // nothing was proposed
+		}
+		return err
+	})
+	return err
+}
+
+// ReadIndex confirms that this member leads the group, and returns an index
+// that is applied here and not below that of any proposal acknowledged before the
+// call, by whatever leader: the state of the FSM is at least that new. It returns ErrNotLeader on other
+// members. Cost: a round of heartbeats; once in each term, a barrier.
+func (g *Group) ReadIndex(ctx context.Context) (uint64, error) {
+	term := g.raft.CurrentTerm()
+	if g.readyTerm.Load() != term {
+		// What earlier leaders acknowledged is in our log, but perhaps not yet applied.
+		if !g.IsLeader() {
+			return 0, ErrNotLeader
+		}
+		if err := g.Barrier(ctx); err != nil {
+			return 0, err
+		}
+		if g.raft.CurrentTerm() != term {
+			return 0, ErrNotLeader // the barrier may be of either term: ask again
+		}
+		g.readyTerm.Store(term)
+	}
+	// What we acknowledged in this term ourselves is applied: Propose waits for it.
+	index := g.machine.applied.Load()
+	if err := g.VerifyLeader(ctx); err != nil {
+		return 0, err
+	}
+	if g.raft.CurrentTerm() != term {
+		return 0, ErrNotLeader // confirmed for a term whose barrier is not known
+	}
+	return index, nil
+}
+
+// IsLeader reports whether this member believes that it leads. It may be wrong
+// for up to the heartbeat timeout: see VerifyLeader.
+func (g *Group) IsLeader() bool { return g.raft.State() == raft.Leader }
+
+// Leader returns the id of the leader as far as this member knows.
+func (g *Group) Leader() (id string, ok bool) {
+	_, leader := g.raft.LeaderWithID()
+	return string(leader), leader != ""
+}
+
+// LeadershipChanges returns a channel that says when this member gains (true) or loses leadership. It
+// holds only the latest change and is meant for one receiver: a hint to look at IsLeader. It is
+// never closed.
+func (g *Group) LeadershipChanges() <-chan bool { return g.raft.LeaderCh() }
+
+// AppliedIndex returns the index of the last command that the FSM of this member has taken.
+// Entries of raft itself do not count.
+func (g *Group) AppliedIndex() uint64 { return g.machine.applied.Load() }
+
+// WaitApplied returns when the FSM of this member has taken the command at
+// index, which came from Propose, ReadIndex or AppliedIndex of any member.
+func (g *Group) WaitApplied(ctx context.Context, index uint64) error {
+	return g.machine.wait(ctx, g.done, index)
+}
+
+// HasState reports whether this member has a term, a log or a snapshot: it was
+// bootstrapped, or a leader has called on it.
+func (g *Group) HasState() bool {
+	// raft reads all three from disk when it opens, and keeps these up to date.
+	return g.raft.CurrentTerm() > 0 || g.raft.LastIndex() > 0
+}
+
+// Bootstrap makes a new group of voters. It is called once in the life of a group: on one
+// of the voters, or on all of them with the same list. It returns ErrHasState if this
+// member has any state.
+func (g *Group) Bootstrap(voters []Server) error {
+	if g.HasState() {
+		return ErrHasState
+	}
+	var conf raft.Configuration
+	for _, v := range voters {
+		conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(v.ID), Address: raft.ServerAddress(v.Addr)})
+	}
+	if err := translate(g.raft.BootstrapCluster(conf).Error()); err != nil {
+		return fmt.Errorf("bootstrap group %s: %w", g.cfg.Group, err)
+	}
+	return nil
+}
+
+// Members returns the latest configuration of the group that this member has
+// seen, in the order in which members were added. It may not be committed yet.
+func (g *Group) Members() ([]Member, error) {
+	f := g.raft.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return nil, fmt.Errorf("members of group %s: %w", g.cfg.Group, translate(err))
+	}
+	servers := f.Configuration().Servers
+	members := make([]Member, len(servers))
+	for i, s := range servers {
+		members[i] = Member{ID: string(s.ID), Addr: string(s.Address), Voter: s.Suffrage == raft.Voter}
+	}
+	return members, nil
+}
+
+// AddVoter adds a member with a vote, gives a vote to one without, or changes
+// the address of one. Like the other changes of membership it is for the leader, and
+// waits until the change is committed. A new member should be added without a vote first
+// and catch up (WaitApplied on it), lest the group waits for it.
+func (g *Group) AddVoter(ctx context.Context, id, addr string) error {
+	return g.change(ctx, "add voter", id, func(d time.Duration) raft.Future {
+		return g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
+	})
+}
+
+// AddNonvoter adds a member that follows the log but has no vote, or changes its address.
+func (g *Group) AddNonvoter(ctx context.Context, id, addr string) error {
+	return g.change(ctx, "add non-voter", id, func(d time.Duration) raft.Future {
+		return g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
+	})
+}
+
+// Remove takes a member out of the group. A leader that removes itself steps
+// down: let it transfer its leadership first.
+func (g *Group) Remove(ctx context.Context, id string) error {
+	return g.change(ctx, "remove", id, func(d time.Duration) raft.Future {
+		return g.raft.RemoveServer(raft.ServerID(id), 0, d)
+	})
+}
+
+func (g *Group) change(ctx context.Context, what, id string, start func(time.Duration) raft.Future) error {
+	abandoned, err := g.await(ctx, func() error { return translate(start(enqueueTimeout(ctx)).Error()) })
+	if abandoned {
+		err = fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	}
+	if err != nil {
+		return fmt.Errorf("group %s: %s %s: %w", g.cfg.Group, what, id, err)
+	}
+	return nil
+}
+
+// TransferLeadership hands leadership to the voter that is most up to date, and
+// returns when this member leads no more. It returns ErrNotLeader if it did not lead.
+func (g *Group) TransferLeadership(ctx context.Context) error {
+	if !g.IsLeader() {
+		return ErrNotLeader
+	}
+	_, err := g.await(ctx, func() error { return translate(g.raft.LeadershipTransfer().Error()) })
+	if err != nil {
+		return fmt.Errorf("group %s: transfer leadership: %w", g.cfg.Group, err)
+	}
+	return nil
+}
+
+// Snapshot takes a snapshot now and cuts the log, as happens by itself every
+// SnapshotThreshold entries. It does nothing if the FSM has not applied anything yet.
+func (g *Group) Snapshot(ctx context.Context) error {
+	_, err := g.await(ctx, func() error {
+		err := g.raft.Snapshot().Error()
+		if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			return nil
+		}
+		return translate(err)
+	})
+	if err != nil {
+		return fmt.Errorf("group %s: snapshot: %w", g.cfg.Group, err)
+	}
+	return nil
+}

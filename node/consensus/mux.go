@@ -1,0 +1,347 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A connection starts with a header:
+//
+//	"kith" | version u8 | length of the name u8 | name of the group
+//
+// Nothing is answered: from there on the connection belongs to raft.
+const (
+	muxMagic   = "kith"
+	muxVersion = 1
+	// maxGroupName is what one byte of length can say.
+	maxGroupName = 255
+	// headerTimeout is how long a new connection may take to name its group. A header is one
+	// small packet, so only a stranger or a broken network needs longer.
+	headerTimeout = 5 * time.Second
+	// maxHandshakes bounds the connections that have not named their group
+	// yet; more are closed at once. Strangers can so hold this many sockets and no more.
+	maxHandshakes = 256
+	// acceptRetry is the pause after an error of Accept that may pass, such as
+	// too many open files.
+	acceptRetry = 50 * time.Millisecond
+)
+
+// Mux shares one listener among the raft groups of a process. Each connection
+// names its group first and is handed to the layer of that group.
+type Mux struct {
+	ln   net.Listener
+	addr net.Addr
+	log  *slog.Logger
+
+	mu     sync.Mutex        // guards what follows; nothing blocks under it
+	layers map[string]*layer // the open layers by group
+	closed bool
+}
+
+// NewMux returns a Mux on ln that is not running yet: connections wait in the
+// listener's queue until Run. The Mux owns ln from here on. advertise is the
+// host:port by which other processes reach it; empty means the address of ln.
+func NewMux(ln net.Listener, advertise string, log *slog.Logger) *Mux {
+	m := &Mux{ln: ln, addr: ln.Addr(), log: log, layers: make(map[string]*layer)}
+	if advertise != "" {
+		m.addr = muxAddr(advertise)
+	}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	return m
+}
+
+// muxAddr is an advertised host:port.
+type muxAddr string
+
+func (muxAddr) Network() string  { return "tcp" }
+func (a muxAddr) String() string { return string(a) }
+
+// Addr returns the address under which others reach the Mux.
+func (m *Mux) Addr() net.Addr { return m.addr }
+
+// Run accepts connections until ctx is done, and returns after every goroutine
+// it started has ended. It closes the listener and all layers: stop the groups
+// first. It returns nil if the stop was asked for.
+func (m *Mux) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, m.close)
+	defer stop()
+	defer m.close()
+
+	handshakes := make(chan struct{}, maxHandshakes) // one token for each connection without a group
+	for {
+		conn, err := m.ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("raft listener %s: %w", m.addr, err)
+			}
+			m.log.Warn("accept raft connection", "err", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(acceptRetry):
+			}
+			continue
+		}
+		select {
+		case handshakes <- struct{}{}:
+		default:
+			m.log.Warn("too many raft connections without a group", "remote", conn.RemoteAddr().String())
+			_ = conn.Close()
+			continue
+		}
+		wg.Go(func() {
+			defer func() { <-handshakes }()
+			if err := m.handshake(ctx, conn); err != nil {
+				m.log.Debug("refuse raft connection", "remote", conn.RemoteAddr().String(), "err", err)
+				_ = conn.Close()
+			}
+		})
+	}
+}
+
+// close ends the listener and all layers.
+func (m *Mux) close() {
+	m.mu.Lock()
+	m.closed = true
+	layers := make([]*layer, 0, len(m.layers))
+	for _, l := range m.layers {
+		layers = append(layers, l)
+	}
+	m.mu.Unlock()
+	_ = m.ln.Close()
+	for _, l := range layers {
+		_ = l.Close()
+	}
+}
+
+// handshake reads the header of conn and hands conn to its layer. After an
+// error conn is still the caller's.
+func (m *Mux) handshake(ctx context.Context, conn net.Conn) error {
+	// A stop must not wait for the timeout.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := conn.SetReadDeadline(time.Now().Add(headerTimeout)); err != nil {
+		return err
+	}
+	if ctx.Err() != nil { // the stop may have come before the deadline was set
+		return ctx.Err()
+	}
+	name, err := readHeader(conn)
+	if err != nil {
+		return err
+	}
+	if !stop() {
+		return ctx.Err()
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	l := m.layers[name]
+	m.mu.Unlock()
+	if l == nil {
+		return fmt.Errorf("no group %q here", name)
+	}
+	return l.deliver(ctx, conn)
+}
+
+// readHeader reads the header and not a byte more, as what follows belongs to raft.
+func readHeader(r io.Reader) (group string, err error) {
+	var fixed [len(muxMagic) + 2]byte
+	if _, err := io.ReadFull(r, fixed[:]); err != nil {
+		return "", fmt.Errorf("read header: %w", err)
+	}
+	if string(fixed[:len(muxMagic)]) != muxMagic {
+		return "", fmt.Errorf("not a raft connection of kith: it starts with %q", fixed[:len(muxMagic)])
+	}
+	if v := fixed[len(muxMagic)]; v != muxVersion {
+		return "", fmt.Errorf("header version %d, want %d", v, muxVersion)
+	}
+	name := make([]byte, fixed[len(muxMagic)+1])
+	if len(name) == 0 {
+		return "", errors.New("header without a group")
+	}
+	if _, err := io.ReadFull(r, name); err != nil {
+		return "", fmt.Errorf("read name of group: %w", err)
+	}
+	return string(name), nil
+}
+
+func appendHeader(dst []byte, group string) []byte {
+	dst = append(dst, muxMagic...)
+	dst = append(dst, muxVersion, byte(len(group)))
+	return append(dst, group...)
+}
+
+// Layer returns the stream layer of a group, which takes the connections that
+// name it until it is closed. It returns an error if the name is empty, longer than
+// 255 bytes or in use, or if the Mux has stopped.
+func (m *Mux) Layer(group string) (raft.StreamLayer, error) { return m.layer(group) }
+
+func (m *Mux) layer(group string) (*layer, error) {
+	if group == "" || len(group) > maxGroupName {
+		return nil, fmt.Errorf("group %q: name must have 1 to %d bytes", group, maxGroupName)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, fmt.Errorf("group %s: %w", group, ErrClosed)
+	}
+	if m.layers[group] != nil {
+		return nil, fmt.Errorf("group %s is open already", group)
+	}
+	l := &layer{mux: m, group: group, accept: make(chan net.Conn), conns: make(map[*layerConn]struct{})}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	m.layers[group] = l
+	return l, nil
+}
+
+// layer is the raft.StreamLayer of one group. It knows every connection of its
+// group, so that closing it ends them all.
+type layer struct {
+	mux    *Mux
+	group  string
+	accept chan net.Conn // unbuffered: a connection is either raft's or the handshake's
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // counts open connections: they are in the hands of raft's goroutines
+
+	mu    sync.Mutex // guards conns
+	conns map[*layerConn]struct{}
+}
+
+var _ raft.StreamLayer = (*layer)(nil)
+
+// deliver waits until raft takes conn.
+func (l *layer) deliver(ctx context.Context, conn net.Conn) error {
+	c, err := l.adopt(conn)
+	if err != nil {
+		return err
+	}
+	select {
+	case l.accept <- c:
+		return nil
+	case <-l.ctx.Done():
+		_ = c.Close()
+		return net.ErrClosed
+	case <-ctx.Done():
+		_ = c.Close()
+		return ctx.Err()
+	}
+}
+
+// adopt registers conn, or returns net.ErrClosed if the layer is.
+func (l *layer) adopt(conn net.Conn) (*layerConn, error) {
+	c := &layerConn{Conn: conn, layer: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx.Err() != nil {
+		return nil, net.ErrClosed
+	}
+	l.conns[c] = struct{}{}
+	l.wg.Add(1)
+	return c, nil
+}
+
+// Accept returns the next connection to the group, or net.ErrClosed.
+func (l *layer) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.accept:
+		return c, nil
+	case <-l.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr returns the address of the Mux.
+func (l *layer) Addr() net.Addr { return l.mux.addr }
+
+// Dial connects to the same group at address. The header goes out with the dial, so an
+// error of a dead connection may show only at the first read.
+func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	d := net.Dialer{Timeout: timeout}
+	conn, err := d.DialContext(l.ctx, "tcp", string(address))
+	if err != nil {
+		return nil, err
+	}
+	if timeout > 0 {
+		if err = conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+	}
+	if _, err = conn.Write(appendHeader(nil, l.group)); err == nil {
+		err = conn.SetWriteDeadline(time.Time{})
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("name group %s: %w", l.group, err)
+	}
+	c, err := l.adopt(conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close ends the layer and all its connections, and frees the name of the
+// group. Who uses a connection sees an error at its next read or write.
+func (l *layer) Close() error {
+	l.mu.Lock()
+	l.cancel()
+	conns := make([]*layerConn, 0, len(l.conns))
+	for c := range l.conns {
+		conns = append(conns, c)
+	}
+	l.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Conn.Close() // not c.Close: that is for the user of c to call
+	}
+	l.mux.mu.Lock()
+	if l.mux.layers[l.group] == l {
+		delete(l.mux.layers, l.group)
+	}
+	l.mux.mu.Unlock()
+	return nil
+}
+
+// wait returns once every connection was closed by its user, which is the last
+// thing that raft's connection handlers do.
+func (l *layer) wait() { l.wg.Wait() }
+
+// layerConn is a connection that its layer knows.
+type layerConn struct {
+	net.Conn
+	layer *layer
+	once  sync.Once
+}
+
+// Close closes the connection and takes it out of its layer.
+func (c *layerConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		c.layer.mu.Lock()
+		delete(c.layer.conns, c)
+		c.layer.mu.Unlock()
+		c.layer.wg.Done()
+	})
+	return err
+}
