@@ -74,7 +74,7 @@ const (
 const (
 	// leaveTimeout bounds the wait for the goodbye to go out.
 	leaveTimeout = 2 * time.Second
-	// updateTimeout bounds the wait for new metadata to go out once. They spread later in any case.
+	// updateTimeout bounds the wait for new metadata to go out. They spread later in any case.
 	updateTimeout = time.Second
 	// firstRetry is the pause after the first round of joining that found
 	// nobody; it doubles up to the rejoin interval.
@@ -245,11 +245,24 @@ func (g *Gossip) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			g.remember()
-			if err := g.list.Leave(leaveTimeout); err != nil {
-				g.log.Info("leave gossip", "err", err) // the others find out by themselves
-			}
+			g.leave()
 			return nil
 		}
+	}
+}
+
+// leave says goodbye. memberlist tells a goodbye and a death apart on the wire, but not in
+// its callbacks, so the metadata says it first.
+func (g *Gossip) leave() {
+	g.mu.Lock()
+	g.encoded[1] |= flagLeaving
+	g.mu.Unlock()
+	// To others a goodbye that is lost is a death: nothing depends on it.
+	if err := g.list.UpdateNode(updateTimeout); err != nil {
+		g.log.Debug("announce goodbye", "err", err)
+	}
+	if err := g.list.Leave(leaveTimeout); err != nil {
+		g.log.Debug("leave gossip", "err", err)
 	}
 }
 
@@ -407,7 +420,7 @@ func (g *Gossip) changed() {
 }
 
 // UpdateMeta replaces what this node says about itself. The ID must stay. It
-// waits until the news went out once, but for a second at most.
+// waits until the news went out to as many nodes as gossip tells directly, but for a second at most.
 func (g *Gossip) UpdateMeta(meta Meta) error {
 	encoded, err := meta.encode()
 	if err != nil {
@@ -469,7 +482,7 @@ func (e events) NotifyUpdate(n *memberlist.Node) { e.set(n, Alive) }
 
 // NotifyLeave implements memberlist.EventDelegate.
 func (e events) NotifyLeave(n *memberlist.Node) {
-	if n.State == memberlist.StateLeft {
+	if isLeaving(n.Meta) {
 		e.set(n, Left)
 		return
 	}

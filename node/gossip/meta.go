@@ -33,14 +33,17 @@ type Meta struct {
 
 // metaVersion is the first byte of an encoded Meta. The layout:
 //
-//	version u8 | flags u8 (1: HasState) | weight float64 bits, little-endian |
+//	version u8 | flags u8 (1: HasState, 2: about to leave) | weight float64 bits, little-endian |
 //	BootstrapExpect uvarint | ID, Zone, GRPCAddr, RaftAddr, Version, ClusterID, each with its length as uvarint
 //
 // Later versions may add at the end: what is left over there is skipped.
 const metaVersion = 1
 
-// flagState is set in the flags if Meta.HasState.
-const flagState = 1
+// Bits of the flags.
+const (
+	flagState   = 1 << iota // Meta.HasState
+	flagLeaving             // the node is about to say goodbye
+)
 
 var errBadMeta = errors.New("malformed metadata of a node")
 
@@ -76,6 +79,9 @@ func (m *Meta) encode() ([]byte, error) {
 func (m *Meta) texts() []*string {
 	return []*string{&m.ID, &m.Zone, &m.GRPCAddr, &m.RaftAddr, &m.Version, &m.ClusterID}
 }
+
+// isLeaving reports whether the encoded metadata b announces a goodbye.
+func isLeaving(b []byte) bool { return len(b) > 1 && b[1]&flagLeaving != 0 }
 
 // decodeMeta reads what encode wrote. The result shares nothing with b.
 func decodeMeta(b []byte) (Meta, error) {
