@@ -1,0 +1,109 @@
+// Package model holds what all predictors of kith share: the question of a top-N query, the form of its answer, and
+// the rule that fills an answer up. The predictors themselves are the packages below it.
+//
+// Every ranking has one order: score descending, then dense id ascending. Dense ids are given in popularity order
+// by those who prepare the data, so that ties go to the more popular item. An answer never depends on N: the first
+// n items of a longer answer are the answer to n.
+package model
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrQuery is matched by the error of a query that no model can answer: an id outside the catalog, items out of
+// order, a negative N, weights that do not go with the items.
+var ErrQuery = errors.New("invalid query")
+
+// Query asks a model for the N best items for one history.
+type Query struct {
+	// User is the row of the training matrix that the history belongs to, or negative for none (a basket, a user
+	// who is not in the matrix). User-based models leave that row out of the neighbors.
+	User int
+	// Items is the history, ascending and unique. The model only reads it.
+	Items []uint32
+	// Weights goes with Items; nil means all ones.
+	Weights []float32
+	// N is the length of the answer; 0 gives an empty one.
+	N int
+	// WithSeen lets items of the history into the answer.
+	WithSeen bool
+}
+
+// Check returns an error matching ErrQuery unless the query fits a catalog of numItems items and numUsers rows.
+// Cost: O(len(q.Items)).
+func (q *Query) Check(numItems, numUsers int) error {
+	switch {
+	case q.N < 0:
+		return fmt.Errorf("%w: N is %d, want 0 or more", ErrQuery, q.N)
+	case q.Weights != nil && len(q.Weights) != len(q.Items):
+		return fmt.Errorf("%w: %d weights for %d items", ErrQuery, len(q.Weights), len(q.Items))
+	case q.User >= numUsers:
+		return fmt.Errorf("%w: user %d of %d", ErrQuery, q.User, numUsers)
+	}
+	for i, id := range q.Items {
+		if int64(id) >= int64(numItems) {
+			return fmt.Errorf("%w: item %d of %d", ErrQuery, id, numItems)
+		}
+		if i > 0 && id <= q.Items[i-1] {
+			return fmt.Errorf("%w: item %d after %d, want ascending and unique", ErrQuery, id, q.Items[i-1])
+		}
+	}
+	return nil
+}
+
+// Weight returns the weight of the i-th item of the history.
+func (q *Query) Weight(i int) float32 {
+	if q.Weights == nil {
+		return 1
+	}
+	return q.Weights[i]
+}
+
+// Excluded returns the items that the answer must not have, ascending: the history, or none with WithSeen.
+func (q *Query) Excluded() []uint32 {
+	if q.WithSeen {
+		return nil
+	}
+	return q.Items
+}
+
+// Scored is one item of an answer.
+type Scored struct {
+	Item uint32
+	// Score is the model's own measure of preference; it orders one answer and compares with no other model's.
+	// It is 0 for a filled item.
+	Score float64
+	// Filled says that the model had nothing to say about the item, and that it comes from popularity.
+	Filled bool
+}
+
+// Fill appends items of order (the catalog, most popular first) to top until it has n items or the order ends, and
+// marks each as filled. It skips what top has already and what excluded (ascending) has.
+// Cost: O((len(top) + len(excluded) + n) log n) at worst.
+func Fill(top []Scored, n int, order, excluded []uint32) []Scored {
+	if len(top) >= n {
+		return top
+	}
+	have := make([]uint32, len(top))
+	for i, s := range top {
+		have[i] = s.Item
+	}
+	slices.Sort(have)
+	for _, id := range order {
+		if len(top) >= n {
+			break
+		}
+		if contains(have, id) || contains(excluded, id) {
+			continue
+		}
+		top = append(top, Scored{Item: id, Filled: true})
+	}
+	return top
+}
+
+func contains(ascending []uint32, id uint32) bool {
+	_, found := slices.BinarySearch(ascending, id)
+	return found
+}

@@ -1,0 +1,276 @@
+package neighborhood
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/similarity"
+)
+
+// Scale is the fixed-point scale of a partial score: the integer Scale stands for 1.
+const Scale = 1 << 32
+
+// MaxContribution is the largest magnitude of one contribution to a score; larger ones are cut to it. 65,535 contributions
+// of this size still fit a score, so that in practice no sum is ever cut.
+const MaxContribution = 1 << 15
+
+// Fixed returns weight·score in fixed point: the exact product of the two, rounded to the nearest multiple of 1/Scale
+// (ties to even) and cut to ±MaxContribution. NaN gives 0.
+func Fixed(weight, score float32) int64 {
+	return fixed(float64(weight) * float64(score)) // 24 bits times 24 bits fit the 53 of float64
+}
+
+func fixed(x float64) int64 {
+	switch {
+	case x >= MaxContribution:
+		return MaxContribution * Scale
+	case x <= -MaxContribution:
+		return -MaxContribution * Scale
+	case x != x:
+		return 0
+	}
+	return int64(math.RoundToEven(x * Scale))
+}
+
+// Float returns the value that a fixed-point score stands for. It is exact below 2^21.
+func Float(sum int64) float64 { return float64(sum) / Scale }
+
+// Scores adds up partial scores of items. A score is a sum of contributions in fixed point, so any order and any
+// grouping of the additions gives the same bits, as long as the magnitudes of the contributions to an item add up to
+// less than 2^31; a sum beyond ±2^31 stays at the bound instead of wrapping around.
+//
+// Scores must not be used by two goroutines at the same time. Reset makes one ready for the next query without
+// giving up its memory.
+type Scores struct {
+	items []uint32 // in order of first addition
+	sums  []int64  // of items
+	slots []uint32 // position in items plus 1, or 0 for none; indexed by id if dense, else by hash
+	shift uint8    // 64 - log2(len(slots)), if not dense
+	dense bool
+}
+
+// NewScores returns empty Scores for any ids. Memory: about 20 to 30 bytes for each item added.
+func NewScores() *Scores {
+	const bits = 8
+	return &Scores{slots: make([]uint32, 1<<bits), shift: 64 - bits}
+}
+
+// NewDenseScores returns empty Scores for ids below numItems, which are found without hashing: for many queries in a
+// row, each touching much of the catalog. Memory: 4 bytes an item of the catalog and 12 for each item added.
+func NewDenseScores(numItems int) *Scores {
+	return &Scores{slots: make([]uint32, numItems), dense: true}
+}
+
+// Reset removes all scores. Cost: O(Len) if dense, else O(the largest Len since New).
+func (s *Scores) Reset() {
+	if s.dense {
+		for _, id := range s.items {
+			s.slots[id] = 0
+		}
+	} else {
+		clear(s.slots)
+	}
+	s.items, s.sums = s.items[:0], s.sums[:0]
+}
+
+// Len returns the number of items that something was added to, be the sum zero.
+func (s *Scores) Len() int { return len(s.items) }
+
+// All returns all items, in order of their first addition, and their scores in fixed point. The slices are valid until
+// the next change of s, and must not be changed.
+func (s *Scores) All() (items []uint32, sums []int64) { return s.items, s.sums }
+
+// Score returns the score of an item in fixed point, 0 if it has none.
+func (s *Scores) Score(item uint32) int64 {
+	if p := *s.slot(item); p > 0 {
+		return s.sums[p-1]
+	}
+	return 0
+}
+
+// Largest returns the largest score in fixed point, or 0 if none is positive.
+func (s *Scores) Largest() int64 {
+	var largest int64
+	for _, sum := range s.sums {
+		largest = max(largest, sum)
+	}
+	return largest
+}
+
+// AddNeighbors adds weight·score to each neighbor: what one item of a history, with its weight, says through its
+// neighbor list. Summed over the history this is item-based top-N: Deshpande and Karypis, ACM TOIS 22(1), 2004, section 4.2
+// [deshpande2004].
+func (s *Scores) AddNeighbors(weight float32, neighbors []similarity.Neighbor) {
+	for _, n := range neighbors {
+		s.add(n.ID, Fixed(weight, n.Score))
+	}
+}
+
+// AddRow adds score·weight to each item of a row: what one similar user, with the score of the similarity, says through
+// the items that the user has. nil weights stand for ones. Summed over the nearest users this is user-based top-N:
+// Herlocker et al., SIGIR 1999 [herlocker1999], without centering, since only the order counts.
+func (s *Scores) AddRow(score float32, items []uint32, weights []float32) {
+	if weights == nil {
+		x := Fixed(score, 1)
+		for _, id := range items {
+			s.add(id, x)
+		}
+		return
+	}
+	for i, id := range items {
+		s.add(id, Fixed(score, weights[i]))
+	}
+}
+
+// Add adds partial scores as All returns them: the merge of what several nodes found. sums goes with items.
+func (s *Scores) Add(items []uint32, sums []int64) {
+	for i, id := range items {
+		s.add(id, sums[i])
+	}
+}
+
+// add adds x to the score of an item.
+func (s *Scores) add(item uint32, x int64) {
+	slot := s.slot(item)
+	if p := *slot; p > 0 {
+		s.sums[p-1] = saturated(s.sums[p-1], x)
+		return
+	}
+	s.items, s.sums = append(s.items, item), append(s.sums, x)
+	*slot = uint32(len(s.items))
+	if !s.dense && 2*len(s.items) > len(s.slots) {
+		s.grow()
+	}
+}
+
+// slot returns where the position of an item is, or is to be, written down.
+func (s *Scores) slot(item uint32) *uint32 {
+	if s.dense {
+		return &s.slots[item]
+	}
+	mask := uint64(len(s.slots) - 1)
+	for h := uint64(item) * 0x9e3779b97f4a7c15 >> s.shift; ; h++ { // Fibonacci hashing, linear probing
+		slot := &s.slots[h&mask]
+		if *slot == 0 || s.items[*slot-1] == item {
+			return slot
+		}
+	}
+}
+
+func (s *Scores) grow() {
+	s.slots, s.shift = make([]uint32, 2*len(s.slots)), s.shift-1
+	for i, id := range s.items {
+		*s.slot(id) = uint32(i) + 1
+	}
+}
+
+// saturated returns a+b, or the bound of int64 that the sum goes beyond.
+func saturated(a, b int64) int64 {
+	sum := a + b
+	if (a^sum)&(b^sum) < 0 { // both operands have the sign that the sum has not
+		if a < 0 {
+			return math.MinInt64
+		}
+		return math.MaxInt64
+	}
+	return sum
+}
+
+// Top returns the n items with the highest positive scores, without those of excluded (ascending), by score descending,
+// then id ascending. It may return fewer. The first m of n are what Top returns for m.
+// Cost: O(Len · log(len(excluded)) + Len · log n) at worst; most items cost one comparison.
+func (s *Scores) Top(n int, excluded []uint32) []model.Scored {
+	if n < 1 {
+		return nil
+	}
+	best := make([]ranked, 0, min(n, len(s.items)))
+	for i, sum := range s.sums {
+		r := ranked{sum, s.items[i]}
+		if sum <= 0 || len(best) == n && !r.before(best[0]) {
+			continue
+		}
+		if _, found := slices.BinarySearch(excluded, r.item); found {
+			continue
+		}
+		if len(best) == n {
+			best[0] = r
+			sink(best)
+			continue
+		}
+		if best = append(best, r); len(best) == n {
+			slices.SortFunc(best, func(a, b ranked) int { return -a.compare(b) }) // a heap, the last of the ranking on top
+		}
+	}
+	slices.SortFunc(best, ranked.compare)
+	top := make([]model.Scored, len(best))
+	for i, r := range best {
+		top[i] = model.Scored{Item: r.item, Score: Float(r.sum)}
+	}
+	return top
+}
+
+// ranked is an item with its score, in the order of all rankings.
+type ranked struct {
+	sum  int64
+	item uint32
+}
+
+func (r ranked) compare(o ranked) int {
+	return cmp.Or(cmp.Compare(o.sum, r.sum), cmp.Compare(r.item, o.item))
+}
+
+func (r ranked) before(o ranked) bool {
+	return r.sum > o.sum || r.sum == o.sum && r.item < o.item
+}
+
+// sink restores the heap after its top, the last in rank, was replaced.
+func sink(heap []ranked) {
+	for i := 0; ; {
+		child := 2*i + 1
+		if child >= len(heap) {
+			return
+		}
+		if child+1 < len(heap) && heap[child].before(heap[child+1]) {
+			child++
+		}
+		if heap[child].before(heap[i]) {
+			return
+		}
+		heap[i], heap[child] = heap[child], heap[i]
+		i = child
+	}
+}
+
+// Hybrid returns the average of a and b, each divided by its largest score, so that the best of either counts alike:
+// (a/max(a) + b/max(b)) / 2 for every item of either. An item that one of them does not have gets 0 from it; one that has no
+// positive score at all counts as 0 throughout.
+//
+// The largest score is taken over all items, also those that an answer leaves out, so that the order of two items does
+// not depend on what is excluded. The quotients are float64; their average is rounded to the nearest multiple of
+// 1/Scale, and is a function of the scores alone. a and b are not changed.
+func Hybrid(a, b *Scores) *Scores {
+	h := &Scores{slots: make([]uint32, len(a.slots)), shift: a.shift, dense: a.dense}
+	largestA, largestB := a.Largest(), b.Largest()
+	for i, id := range a.items {
+		h.add(id, blend(a.sums[i], largestA, b.Score(id), largestB))
+	}
+	for i, id := range b.items {
+		if *h.slot(id) == 0 {
+			h.add(id, blend(0, largestA, b.sums[i], largestB))
+		}
+	}
+	return h
+}
+
+func blend(a, largestA, b, largestB int64) int64 {
+	var sum float64
+	if largestA > 0 {
+		sum = float64(a) / float64(largestA)
+	}
+	if largestB > 0 {
+		sum += float64(b) / float64(largestB)
+	}
+	return fixed(sum / 2)
+}
