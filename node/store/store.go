@@ -1,0 +1,564 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/kith-io/kith/fusion"
+)
+
+// Errors of a Store, to be tested with errors.Is.
+var (
+	// ErrCorrupt is matched by errors about damaged files, streams and commands.
+	ErrCorrupt = errors.New("event store: data is corrupt")
+	// ErrClosed means that the Store was closed.
+	ErrClosed = errors.New("event store is closed")
+	// ErrBehind means that the store has not come to the index that was asked for.
+	ErrBehind = errors.New("event store is behind")
+)
+
+const (
+	currentFile = "CURRENT"
+	dataPrefix  = "data-"
+	checkPrefix = "checkpoint-"
+
+	// formatVersion is the first byte of the value of 'm'.
+	formatVersion = 1
+	// pebbleFormat is pinned: a newer library must not change files behind our back.
+	pebbleFormat = pebble.FormatTableFormatV6
+
+	// memTableBytes is what a crash makes raft apply again, and what a
+	// snapshot has to flush. A node has a store for each of its partitions.
+	memTableBytes = 8 << 20
+	bloomBits     = 10 // one in a hundred lookups of a new event reads a block in vain
+)
+
+// Options sets up a Store.
+type Options struct {
+	// Dir holds all files of the store; it is created if missing.
+	Dir string
+	// Cache holds blocks of all stores of a process. If it is nil the store has a
+	// cache of its own of 8 MiB.
+	Cache *pebble.Cache
+	// Log may be nil.
+	Log *slog.Logger
+
+	// fs is replaced by tests; nil means the file system.
+	fs vfs.FS
+}
+
+// Store is the event store of one partition. Apply and Restore are called by
+// one goroutine; everything else is safe for concurrent use with them.
+type Store struct {
+	dir   string
+	cache *pebble.Cache
+	log   *slog.Logger
+	fs    vfs.FS
+
+	checkpoints atomic.Uint64 // numbers the directories of snapshots
+
+	mu     sync.Mutex // guards cur and closed; held only to take or replace them
+	cur    *database
+	closed bool
+}
+
+// database is one Pebble store and what is kept in memory of it. Restore
+// replaces it as a whole; it closes when its last user lets go.
+type database struct {
+	db   *pebble.DB
+	dir  string // its directory
+	refs atomic.Int64
+	gone chan struct{} // closed when the Pebble store is
+	err  error         // of closing; read after gone
+	drop bool          // delete the files after closing: set before the last release
+
+	mu     sync.Mutex // guards what follows; no I/O under it
+	meta   meta
+	top    *top
+	failed error // set for good when a write failed: the state is then unknown
+}
+
+// meta is the value of the key 'm'.
+type meta struct{ applied, events, users uint64 }
+
+var metaKey = []byte{'m'}
+
+func (m meta) encode() []byte {
+	b := append(make([]byte, 0, 25), formatVersion)
+	b = binary.LittleEndian.AppendUint64(b, m.applied)
+	b = binary.LittleEndian.AppendUint64(b, m.events)
+	return binary.LittleEndian.AppendUint64(b, m.users)
+}
+
+func decodeMeta(b []byte) (m meta, err error) {
+	if len(b) != 25 {
+		return m, fmt.Errorf("%w: meta of %d bytes", ErrCorrupt, len(b))
+	}
+	if b[0] != formatVersion {
+		return m, fmt.Errorf("event store of version %d, this program reads %d", b[0], formatVersion)
+	}
+	m.applied = binary.LittleEndian.Uint64(b[1:])
+	m.events = binary.LittleEndian.Uint64(b[9:])
+	m.users = binary.LittleEndian.Uint64(b[17:])
+	return m, nil
+}
+
+// Open opens the store in o.Dir, or makes an empty one. The caller must Close
+// it. Cost: a pass over the counts of all items.
+func Open(o Options) (*Store, error) {
+	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.fs == nil {
+		s.fs = vfs.Default
+	}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open event store %s: %w", s.dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	if err := s.fs.MkdirAll(s.dir, 0o755); err != nil {
+		return err
+	}
+	name, err := s.readCurrent()
+	if errors.Is(err, fs.ErrNotExist) {
+		// Either new, or it never got as far as CURRENT.
+		name = dataPrefix + "000001"
+		if err := s.fs.RemoveAll(s.path(name)); err != nil {
+			return err
+		}
+		if s.cur, err = s.openDatabase(name); err != nil {
+			return err
+		}
+		if err := s.writeCurrent(name); err != nil {
+			return errors.Join(err, s.Close())
+		}
+	} else if err != nil {
+		return err
+	} else if s.cur, err = s.openDatabase(name); err != nil {
+		return err
+	}
+	s.sweep(name)
+	return nil
+}
+
+func (s *Store) path(name string) string { return s.fs.PathJoin(s.dir, name) }
+
+// readCurrent returns the name of the data directory in use.
+func (s *Store) readCurrent() (string, error) {
+	b, err := readFile(s.fs, s.path(currentFile))
+	if err != nil {
+		return "", err
+	}
+	name := strings.TrimSuffix(string(b), "\n")
+	if !strings.HasPrefix(name, dataPrefix) || strings.ContainsAny(name, "/\\\n") {
+		return "", fmt.Errorf("%w: %s holds %q", ErrCorrupt, currentFile, b)
+	}
+	return name, nil
+}
+
+// writeCurrent makes name the data directory in use, durably and at once.
+func (s *Store) writeCurrent(name string) error {
+	tmp := s.path(currentFile + ".tmp")
+	if err := writeFile(s.fs, tmp, []byte(name+"\n")); err != nil {
+		return err
+	}
+	if err := s.fs.Rename(tmp, s.path(currentFile)); err != nil {
+		return err
+	}
+	return syncDir(s.fs, s.dir)
+}
+
+// sweep deletes what an earlier process left behind.
+func (s *Store) sweep(current string) {
+	names, err := s.fs.List(s.dir)
+	if err != nil {
+		s.log.Warn("list event store", "dir", s.dir, "err", err)
+		return
+	}
+	for _, name := range names {
+		if name == current || !strings.HasPrefix(name, dataPrefix) && !strings.HasPrefix(name, checkPrefix) {
+			continue
+		}
+		if err := s.fs.RemoveAll(s.path(name)); err != nil {
+			s.log.Warn("delete leftovers of event store", "dir", s.path(name), "err", err)
+		}
+	}
+}
+
+// openDatabase opens or makes the Pebble store in the directory name, with one reference.
+func (s *Store) openDatabase(name string) (*database, error) {
+	opts := &pebble.Options{
+		FS:                          s.fs,
+		Cache:                       s.cache,
+		DisableWAL:                  true, // the raft log is ours: see doc.go
+		FormatMajorVersion:          pebbleFormat,
+		MemTableSize:                memTableBytes,
+		MemTableStopWritesThreshold: 4, // applying waits for the disk only after three flushes are behind
+		Logger:                      pebbleLogger{s.log},
+	}
+	for i := range opts.Levels {
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
+	}
+	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop()}
+	d.refs.Store(1)
+	var err error
+	if d.db, err = pebble.Open(d.dir, opts); err != nil {
+		return nil, translate(err)
+	}
+	if err := d.load(); err != nil {
+		return nil, errors.Join(err, d.db.Close())
+	}
+	return d, nil
+}
+
+// load reads what is kept in memory.
+func (d *database) load() error {
+	b, err := d.get(metaKey)
+	if err != nil {
+		return err
+	}
+	if b != nil {
+		if d.meta, err = decodeMeta(b); err != nil {
+			return err
+		}
+	}
+	return d.eachCount(func(c ItemCount) { d.top.set(c.Item, c.Count) })
+}
+
+// eachCount calls fn for each item, in order of keys.
+func (d *database) eachCount(fn func(ItemCount)) (err error) {
+	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: []byte{'c'}, UpperBound: []byte{'c' + 1}})
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { err = cmp.Or(err, translate(it.Close())) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		n, err := decodeCount(it.Value())
+		if err != nil {
+			return err
+		}
+		fn(ItemCount{string(it.Key()[1:]), n})
+	}
+	return translate(it.Error())
+}
+
+// get returns a copy of the value of key, or nil.
+func (d *database) get(key []byte) ([]byte, error) {
+	v, c, err := d.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, translate(err)
+	}
+	out := slices.Clone(v)
+	return out, c.Close()
+}
+
+// has reports whether key is there.
+func (d *database) has(key []byte) (bool, error) {
+	_, c, err := d.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, translate(err)
+	}
+	return true, c.Close()
+}
+
+// count returns the count at key, or zero.
+func (d *database) count(key []byte) (uint64, error) {
+	v, c, err := d.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, translate(err)
+	}
+	n, err := decodeCount(v)
+	return n, cmp.Or(err, c.Close())
+}
+
+func decodeCount(v []byte) (uint64, error) {
+	n, size := binary.Uvarint(v)
+	if size != len(v) || size <= 0 {
+		return 0, fmt.Errorf("%w: count %x", ErrCorrupt, v)
+	}
+	return n, nil
+}
+
+// acquire returns the current database, which the caller must release.
+func (s *Store) acquire() (*database, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	s.cur.refs.Add(1)
+	return s.cur, nil
+}
+
+// release lets go of d; the last to do so closes it.
+func (s *Store) release(d *database) {
+	if d.refs.Add(-1) > 0 {
+		return
+	}
+	if !d.drop {
+		d.err = d.db.Flush() // there is no log to find it in
+	}
+	if err := d.db.Close(); err != nil {
+		d.err = errors.Join(d.err, err)
+	}
+	if d.drop {
+		if err := s.fs.RemoveAll(d.dir); err != nil {
+			s.log.Warn("delete replaced event store", "dir", d.dir, "err", err)
+		}
+	}
+	close(d.gone)
+}
+
+// Close waits for calls and snapshots in flight, writes out what is in memory, and closes the
+// store. A second call does nothing.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed || s.cur == nil {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	d := s.cur
+	s.mu.Unlock()
+	s.release(d)
+	<-d.gone
+	if d.err != nil {
+		return fmt.Errorf("close event store %s: %w", s.dir, d.err)
+	}
+	return nil
+}
+
+// state returns a copy of what is kept in memory, and the failure if there was one.
+func (d *database) state() (meta, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.meta, d.failed
+}
+
+// Applied returns the raft index up to which commands are applied; 0 after Close.
+func (s *Store) Applied() uint64 {
+	d, err := s.acquire()
+	if err != nil {
+		return 0
+	}
+	defer s.release(d)
+	m, _ := d.state()
+	return m.applied
+}
+
+// Stats returns the numbers of events and of users that have any; 0 after Close.
+func (s *Store) Stats() (events, users uint64) {
+	d, err := s.acquire()
+	if err != nil {
+		return 0, 0
+	}
+	defer s.release(d)
+	m, _ := d.state()
+	return m.events, m.users
+}
+
+// userPrefix returns 'e' user 0x00, the common start of the keys of a user's events.
+func userPrefix(dst []byte, user string) []byte {
+	dst = append(append(dst, 'e'), user...)
+	return append(dst, 0)
+}
+
+// splitEventKey returns the user and the id of an event's key, as parts of it.
+func splitEventKey(key []byte) (user, id []byte, err error) {
+	for i, c := range key {
+		if c == 0 {
+			return key[1:i], key[i+1:], nil
+		}
+	}
+	return nil, nil, fmt.Errorf("%w: event key %q", ErrCorrupt, key)
+}
+
+// translate makes Pebble's errors about damaged files match ErrCorrupt.
+func translate(err error) error {
+	if err != nil && pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
+// History returns the events of a user by time, then id; none if the user is unknown. Cost: one
+// seek and the user's events.
+func (s *Store) History(ctx context.Context, user string) (events []fusion.Event, err error) {
+	d, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(d)
+	if _, err := d.state(); err != nil {
+		return nil, err
+	}
+	lower := userPrefix(nil, user)
+	upper := slices.Clone(lower)
+	upper[len(upper)-1] = 1
+	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer func() { err = cmp.Or(err, translate(it.Close())) }()
+	for ok := it.First(); ok; ok = it.Next() {
+		e := fusion.Event{User: user, ID: string(it.Key()[len(lower):])}
+		if _, err := decodeEventValue(it.Value(), &e); err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	if err := it.Error(); err != nil {
+		return nil, translate(err)
+	}
+	slices.SortFunc(events, compareEvents)
+	return events, nil
+}
+
+// compareEvents orders the events of one user by time, then id.
+func compareEvents(a, b fusion.Event) int {
+	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID))
+}
+
+// Scan calls fn for each user that has events at or below the raft index cut, users ascending by
+// key, with those events by time, then id. It sees one moment of the store. fn
+// must not keep events, and an error of it ends the scan and is returned. Scan returns an error
+// that matches ErrBehind if cut is not applied yet. Cost: a pass over all events.
+func (s *Store) Scan(ctx context.Context, cut uint64, fn func(user string, events []fusion.Event) error) (err error) {
+	d, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.release(d)
+	m, err := d.state()
+	if err != nil {
+		return err
+	}
+	if m.applied < cut {
+		return fmt.Errorf("%w: applied %d, asked for %d", ErrBehind, m.applied, cut)
+	}
+	// An iterator sees the moment of its making, which is not before the state read above.
+	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{'e'}, UpperBound: []byte{'e' + 1}})
+	if err != nil {
+		return translate(err)
+	}
+	defer func() { err = cmp.Or(err, translate(it.Close())) }()
+
+	var user string
+	var events []fusion.Event
+	flush := func() error {
+		if len(events) == 0 {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		slices.SortFunc(events, compareEvents)
+		err := fn(user, events)
+		clear(events)
+		events = events[:0]
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		u, id, err := splitEventKey(it.Key())
+		if err != nil {
+			return err
+		}
+		if string(u) != user {
+			if err := flush(); err != nil {
+				return err
+			}
+			user = string(u)
+		}
+		var e fusion.Event
+		index, err := decodeEventValue(it.Value(), &e)
+		if err != nil {
+			return err
+		}
+		if index > cut {
+			continue
+		}
+		e.User, e.ID = user, string(id)
+		events = append(events, e)
+	}
+	if err := it.Error(); err != nil {
+		return translate(err)
+	}
+	return flush()
+}
+
+// Popular returns the n items with the most events, ties by key; fewer if there are fewer.
+// Cost: for n up to 1024, a copy from memory, and sorting 1024 counts after a change; for
+// larger n a pass over the counts of all items.
+func (s *Store) Popular(n int) ([]ItemCount, error) {
+	d, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(d)
+	d.mu.Lock()
+	if d.failed != nil {
+		d.mu.Unlock()
+		return nil, d.failed
+	}
+	first := d.top.first()
+	d.mu.Unlock()
+	if n > topSize && len(first) == topSize {
+		var all []ItemCount
+		if err := d.eachCount(func(c ItemCount) { all = append(all, c) }); err != nil {
+			return nil, err
+		}
+		slices.SortFunc(all, comparePopular)
+		first = all
+	}
+	return slices.Clone(first[:max(0, min(n, len(first)))]), nil
+}
+
+// pebbleLogger writes Pebble's messages to slog.
+type pebbleLogger struct{ log *slog.Logger }
+
+var _ pebble.Logger = pebbleLogger{}
+
+// Infof implements pebble.Logger. Pebble tells of each flush and compaction.
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug("pebble", "text", fmt.Sprintf(format, args...))
+	}
+}
+
+// Errorf implements pebble.Logger.
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.log.Error("pebble", "text", fmt.Sprintf(format, args...))
+}
+
+// Fatalf implements pebble.Logger. Pebble cannot go on, and a store that pretends to would lose data.
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	l.log.Error("pebble cannot go on", "text", text)
+	panic("pebble: " + text)
+}
