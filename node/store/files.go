@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"io"
+	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -30,6 +31,35 @@ func writeFile(f vfs.FS, path string, b []byte) error {
 		err = file.Sync()
 	}
 	return errors.Join(err, file.Close())
+}
+
+// makeDir makes a directory and those above it, durably.
+func makeDir(f vfs.FS, path string) error {
+	var parents []string // of what is missing
+	for p := path; ; {
+		_, err := f.Stat(p)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		up := f.PathDir(p)
+		if up == p {
+			break
+		}
+		parents = append(parents, up)
+		p = up
+	}
+	if err := f.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := syncDir(f, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // syncDir makes the names in a directory durable.

@@ -133,7 +133,7 @@ func Open(o Options) (*Store, error) {
 }
 
 func (s *Store) open() error {
-	if err := s.fs.MkdirAll(s.dir, 0o755); err != nil {
+	if err := makeDir(s.fs, s.dir); err != nil {
 		return err
 	}
 	name, err := s.readCurrent()
@@ -212,6 +212,12 @@ func (s *Store) openDatabase(name string) (*database, error) {
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4, // applying waits for the disk only after three flushes are behind
 		Logger:                      pebbleLogger{s.log},
+		EventListener: &pebble.EventListener{
+			// By default Pebble ends the process. Reads return the error, too.
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				s.log.Error("event store is damaged", "dir", s.dir, "err", i.Details)
+			},
+		},
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
