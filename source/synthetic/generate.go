@@ -119,13 +119,13 @@ func newGenerator(cfg *Config) *generator {
 	g.customers = newCustomers(cfg, g.catalog)
 	g.starts = newRandom(cfg.Seed, domainClock, 0)
 	g.planner = planner{cfg: cfg, catalog: g.catalog, customers: g.customers, clock: g.clock, pace: 1}
-	g.try()
+	g.try(maxOpen)
 	return g
 }
 
 // try makes sessions all over the window to learn how long they are, and sets
-// the pace so that not too many are open at once.
-func (g *generator) try() {
+// the pace so that about maxOpen of them are open at once, at most.
+func (g *generator) try(maxOpen float64) {
 	var s session
 	seconds := 0.0
 	for i := range trials {
@@ -212,7 +212,8 @@ func (g *generator) begin(start int64) {
 		g.summary.FraudEvents += int64(len(s.actions))
 		if s.order > 0 {
 			g.summary.FraudOrders++
-			g.truth.buf = g.appendOrder(g.truth.buf, s)
+			g.truth.text("O")
+			g.truth.integer(int64(s.order))
 			g.truth.comma()
 			g.truth.buf = g.customers.appendUser(g.truth.buf, s.user)
 			g.truth.comma()
@@ -311,7 +312,8 @@ func (g *generator) orderRow(s *session, a *action, f fault, r *random) {
 	t.text("E")
 	t.integer(g.written)
 	t.comma()
-	t.buf = g.appendOrder(t.buf, s)
+	t.text("O")
+	t.integer(int64(s.order))
 	t.comma()
 	t.integer(int64(a.line))
 	t.comma()
@@ -337,10 +339,6 @@ func (g *generator) orderRow(s *session, a *action, f fault, r *random) {
 	} else {
 		t.text(behaviorNames[a.behavior])
 	}
-}
-
-func (g *generator) appendOrder(dst []byte, s *session) []byte {
-	return appendKey(dst, 'O', int(s.order), digits(int(s.order)+1))
 }
 
 func (g *generator) time(t *table, a *action, f fault, r *random) {

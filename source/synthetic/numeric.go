@@ -17,11 +17,7 @@ func exponentialOf(x float64) float64 {
 	k := math.Floor(mul(x, math.Log2E) + 0.5)
 	f := x - mul(k, ln2High)
 	f -= mul(k, ln2Low)
-	sum := 1.0
-	for n := 14.0; n >= 1; n-- {
-		sum = 1 + mul(f, sum)/n
-	}
-	return math.Ldexp(sum, int(k))
+	return math.Ldexp(polynomial(f, exponentialSeries[:]), int(k))
 }
 
 // logarithm returns ln(x) for x > 0 with an error under 1e-15 × max(1, |ln x|).
@@ -34,11 +30,7 @@ func logarithm(x float64) float64 {
 	}
 	s := (m - 1) / (m + 1)
 	s2 := mul(s, s)
-	sum := 0.0
-	for n := 23.0; n >= 1; n -= 2 {
-		sum = mul(sum, s2) + 1/n
-	}
-	return mul(float64(k), math.Ln2) + mul(2*s, sum)
+	return mul(float64(k), math.Ln2) + mul(2*s, polynomial(s2, atanhSeries[:]))
 }
 
 // power returns x^y for x > 0.
@@ -52,11 +44,7 @@ func cosTurns(x float64) float64 {
 		x, sign = 0.5-x, -1
 	}
 	a2 := mul(mul(x, 2*math.Pi), mul(x, 2*math.Pi))
-	sum := 1.0
-	for n := 22.0; n >= 2; n -= 2 {
-		sum = 1 - mul(a2, sum)/mul(n, n-1)
-	}
-	return sign * sum
+	return mul(sign, polynomial(a2, cosSeries[:]))
 }
 
 // normalBelow returns the share Φ(z) of the standard normal distribution, with an
@@ -66,7 +54,7 @@ func normalBelow(z float64) float64 {
 	x := math.Abs(z)
 	tail := 0.0
 	if x < 7.07106781186547 {
-		tail = mul(exponentialOf(-mul(x, x)/2), polynomial(x, &hartTop)) / polynomial(x, &hartBottom)
+		tail = mul(exponentialOf(-mul(x, x)/2), polynomial(x, hartTop[:])) / polynomial(x, hartBottom[:])
 	}
 	if z > 0 {
 		return 1 - tail
@@ -74,9 +62,27 @@ func normalBelow(z float64) float64 {
 	return tail
 }
 
+// Series, highest power first. Constants are exact until they are stored.
+const (
+	f2, f4, f6    = 2, 24, 720
+	f8, f10, f12  = f6 * 7 * 8, f8 * 9 * 10, f10 * 11 * 12
+	f14, f16, f18 = f12 * 13 * 14, f14 * 15 * 16, f16 * 17 * 18
+	f20, f22      = f18 * 19 * 20, f20 * 21 * 22
+)
+
 var (
-	hartTop = [8]float64{
-		0, 3.52624965998911e-2, 0.700383064443688, 6.37396220353165,
+	exponentialSeries = [15]float64{
+		1.0 / f14, 14.0 / f14, 1.0 / f12, 12.0 / f12, 1.0 / f10, 10.0 / f10, 1.0 / f8, 8.0 / f8,
+		1.0 / f6, 6.0 / f6, 1.0 / f4, 4.0 / f4, 1.0 / f2, 1, 1,
+	}
+	cosSeries = [12]float64{
+		-1.0 / f22, 1.0 / f20, -1.0 / f18, 1.0 / f16, -1.0 / f14, 1.0 / f12, -1.0 / f10, 1.0 / f8, -1.0 / f6, 1.0 / f4, -1.0 / f2, 1,
+	}
+	atanhSeries = [12]float64{
+		1.0 / 23, 1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3, 1,
+	}
+	hartTop = [7]float64{
+		3.52624965998911e-2, 0.700383064443688, 6.37396220353165,
 		33.912866078383, 112.079291497871, 221.213596169931, 220.206867912376,
 	}
 	hartBottom = [8]float64{
@@ -86,7 +92,7 @@ var (
 )
 
 // polynomial evaluates the coefficients, highest power first.
-func polynomial(x float64, coefficients *[8]float64) float64 {
+func polynomial(x float64, coefficients []float64) float64 {
 	sum := 0.0
 	for _, c := range coefficients {
 		sum = mul(sum, x) + c
