@@ -456,8 +456,10 @@ func (x *DictionaryHead) GetSpec() *BuildSpec {
 
 // PutDictionaryResponse confirms by checksum.
 type PutDictionaryResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Checksum      uint64                 `protobuf:"varint,1,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Checksum uint64                 `protobuf:"varint,1,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	// The dictionary file of the version, durable on this node.
+	Dictionary    *Artifact `protobuf:"bytes,2,opt,name=dictionary,proto3" json:"dictionary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -499,10 +501,19 @@ func (x *PutDictionaryResponse) GetChecksum() uint64 {
 	return 0
 }
 
+func (x *PutDictionaryResponse) GetDictionary() *Artifact {
+	if x != nil {
+		return x.Dictionary
+	}
+	return nil
+}
+
 // ExportRequest names a partition that was counted here.
 type ExportRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Shard         *CountRequest          `protobuf:"bytes,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Shard *CountRequest          `protobuf:"bytes,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	// Also write the rows of the users to a file of the version, which user-based queries need.
+	WriteRows     bool `protobuf:"varint,2,opt,name=write_rows,json=writeRows,proto3" json:"write_rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -544,13 +555,22 @@ func (x *ExportRequest) GetShard() *CountRequest {
 	return nil
 }
 
+func (x *ExportRequest) GetWriteRows() bool {
+	if x != nil {
+		return x.WriteRows
+	}
+	return false
+}
+
 // ExportResponse has the sizes of the parts.
 type ExportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entries of each block.
 	BlockEntries []uint64 `protobuf:"varint,1,rep,packed,name=block_entries,json=blockEntries,proto3" json:"block_entries,omitempty"`
 	// Bytes of each block part.
-	BlockBytes    []uint64 `protobuf:"varint,2,rep,packed,name=block_bytes,json=blockBytes,proto3" json:"block_bytes,omitempty"`
+	BlockBytes []uint64 `protobuf:"varint,2,rep,packed,name=block_bytes,json=blockBytes,proto3" json:"block_bytes,omitempty"`
+	// The file of rows, if it was asked for.
+	Rows          *Artifact `protobuf:"bytes,3,opt,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,6 +615,13 @@ func (x *ExportResponse) GetBlockEntries() []uint64 {
 func (x *ExportResponse) GetBlockBytes() []uint64 {
 	if x != nil {
 		return x.BlockBytes
+	}
+	return nil
+}
+
+func (x *ExportResponse) GetRows() *Artifact {
+	if x != nil {
+		return x.Rows
 	}
 	return nil
 }
@@ -1422,15 +1449,21 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\a \x01(\rR\n" +
 	"partitions\x12&\n" +
-	"\x04spec\x18\b \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\"3\n" +
+	"\x04spec\x18\b \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\"f\n" +
 	"\x15PutDictionaryResponse\x12\x1a\n" +
-	"\bchecksum\x18\x01 \x01(\x04R\bchecksum\"<\n" +
+	"\bchecksum\x18\x01 \x01(\x04R\bchecksum\x121\n" +
+	"\n" +
+	"dictionary\x18\x02 \x01(\v2\x11.kith.v1.ArtifactR\n" +
+	"dictionary\"[\n" +
 	"\rExportRequest\x12+\n" +
-	"\x05shard\x18\x01 \x01(\v2\x15.kith.v1.CountRequestR\x05shard\"V\n" +
+	"\x05shard\x18\x01 \x01(\v2\x15.kith.v1.CountRequestR\x05shard\x12\x1d\n" +
+	"\n" +
+	"write_rows\x18\x02 \x01(\bR\twriteRows\"}\n" +
 	"\x0eExportResponse\x12#\n" +
 	"\rblock_entries\x18\x01 \x03(\x04R\fblockEntries\x12\x1f\n" +
 	"\vblock_bytes\x18\x02 \x03(\x04R\n" +
-	"blockBytes\"X\n" +
+	"blockBytes\x12%\n" +
+	"\x04rows\x18\x03 \x01(\v2\x11.kith.v1.ArtifactR\x04rows\"X\n" +
 	"\x10FetchPartRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
@@ -1541,38 +1574,40 @@ var file_kith_v1_compute_proto_depIdxs = []int32{
 	6,  // 2: kith.v1.PutDictionaryRequest.head:type_name -> kith.v1.DictionaryHead
 	25, // 3: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
 	24, // 4: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
-	3,  // 5: kith.v1.ExportRequest.shard:type_name -> kith.v1.CountRequest
-	11, // 6: kith.v1.RunTasksRequest.sources:type_name -> kith.v1.PartSource
-	26, // 7: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
-	15, // 8: kith.v1.MergeListsRequest.sources:type_name -> kith.v1.PartialSource
-	18, // 9: kith.v1.MergeListsResponse.artifact:type_name -> kith.v1.Artifact
-	26, // 10: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
-	18, // 11: kith.v1.CopyArtifactRequest.artifacts:type_name -> kith.v1.Artifact
-	3,  // 12: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
-	5,  // 13: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
-	8,  // 14: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
-	10, // 15: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
-	12, // 16: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
-	14, // 17: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
-	16, // 18: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
-	19, // 19: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
-	21, // 20: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
-	22, // 21: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
-	4,  // 22: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
-	7,  // 23: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
-	9,  // 24: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
-	0,  // 25: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
-	13, // 26: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
-	1,  // 27: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
-	17, // 28: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
-	20, // 29: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
-	2,  // 30: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
-	23, // 31: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
-	22, // [22:32] is the sub-list for method output_type
-	12, // [12:22] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	18, // 5: kith.v1.PutDictionaryResponse.dictionary:type_name -> kith.v1.Artifact
+	3,  // 6: kith.v1.ExportRequest.shard:type_name -> kith.v1.CountRequest
+	18, // 7: kith.v1.ExportResponse.rows:type_name -> kith.v1.Artifact
+	11, // 8: kith.v1.RunTasksRequest.sources:type_name -> kith.v1.PartSource
+	26, // 9: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
+	15, // 10: kith.v1.MergeListsRequest.sources:type_name -> kith.v1.PartialSource
+	18, // 11: kith.v1.MergeListsResponse.artifact:type_name -> kith.v1.Artifact
+	26, // 12: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
+	18, // 13: kith.v1.CopyArtifactRequest.artifacts:type_name -> kith.v1.Artifact
+	3,  // 14: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
+	5,  // 15: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
+	8,  // 16: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
+	10, // 17: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
+	12, // 18: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
+	14, // 19: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
+	16, // 20: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
+	19, // 21: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
+	21, // 22: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
+	22, // 23: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
+	4,  // 24: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
+	7,  // 25: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
+	9,  // 26: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
+	0,  // 27: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
+	13, // 28: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
+	1,  // 29: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
+	17, // 30: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
+	20, // 31: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
+	2,  // 32: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
+	23, // 33: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
+	24, // [24:34] is the sub-list for method output_type
+	14, // [14:24] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_compute_proto_init() }

@@ -21,6 +21,96 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ApproveRequest names the server that wants to bootstrap and the voters that it chose.
+type ApproveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Proposer      string                 `protobuf:"bytes,1,opt,name=proposer,proto3" json:"proposer,omitempty"`
+	Voters        []string               `protobuf:"bytes,2,rep,name=voters,proto3" json:"voters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRequest) Reset() {
+	*x = ApproveRequest{}
+	mi := &file_kith_v1_control_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRequest) ProtoMessage() {}
+
+func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ApproveRequest) GetProposer() string {
+	if x != nil {
+		return x.Proposer
+	}
+	return ""
+}
+
+func (x *ApproveRequest) GetVoters() []string {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
+// ApproveResponse means yes.
+type ApproveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveResponse) Reset() {
+	*x = ApproveResponse{}
+	mi := &file_kith_v1_control_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveResponse) ProtoMessage() {}
+
+func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
+func (*ApproveResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
 // ProposeRequest carries a command.
 type ProposeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -31,7 +121,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_kith_v1_control_proto_msgTypes[0]
+	mi := &file_kith_v1_control_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -43,7 +133,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[0]
+	mi := &file_kith_v1_control_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -56,7 +146,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ProposeRequest) GetCommand() *ControlCommand {
@@ -77,7 +167,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_kith_v1_control_proto_msgTypes[1]
+	mi := &file_kith_v1_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -89,7 +179,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[1]
+	mi := &file_kith_v1_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -102,7 +192,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ProposeResponse) GetIndex() uint64 {
@@ -144,7 +234,7 @@ type ControlCommand struct {
 
 func (x *ControlCommand) Reset() {
 	*x = ControlCommand{}
-	mi := &file_kith_v1_control_proto_msgTypes[2]
+	mi := &file_kith_v1_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -156,7 +246,7 @@ func (x *ControlCommand) String() string {
 func (*ControlCommand) ProtoMessage() {}
 
 func (x *ControlCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[2]
+	mi := &file_kith_v1_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -169,7 +259,7 @@ func (x *ControlCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlCommand.ProtoReflect.Descriptor instead.
 func (*ControlCommand) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ControlCommand) GetCommand() isControlCommand_Command {
@@ -360,7 +450,7 @@ type InitCluster struct {
 
 func (x *InitCluster) Reset() {
 	*x = InitCluster{}
-	mi := &file_kith_v1_control_proto_msgTypes[3]
+	mi := &file_kith_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +462,7 @@ func (x *InitCluster) String() string {
 func (*InitCluster) ProtoMessage() {}
 
 func (x *InitCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[3]
+	mi := &file_kith_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +475,7 @@ func (x *InitCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitCluster.ProtoReflect.Descriptor instead.
 func (*InitCluster) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *InitCluster) GetClusterId() string {
@@ -424,7 +514,7 @@ type MemberRecord struct {
 
 func (x *MemberRecord) Reset() {
 	*x = MemberRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[4]
+	mi := &file_kith_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +526,7 @@ func (x *MemberRecord) String() string {
 func (*MemberRecord) ProtoMessage() {}
 
 func (x *MemberRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[4]
+	mi := &file_kith_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +539,7 @@ func (x *MemberRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberRecord.ProtoReflect.Descriptor instead.
 func (*MemberRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *MemberRecord) GetId() string {
@@ -504,7 +594,7 @@ type UpsertMember struct {
 
 func (x *UpsertMember) Reset() {
 	*x = UpsertMember{}
-	mi := &file_kith_v1_control_proto_msgTypes[5]
+	mi := &file_kith_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +606,7 @@ func (x *UpsertMember) String() string {
 func (*UpsertMember) ProtoMessage() {}
 
 func (x *UpsertMember) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[5]
+	mi := &file_kith_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +619,7 @@ func (x *UpsertMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertMember.ProtoReflect.Descriptor instead.
 func (*UpsertMember) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpsertMember) GetMember() *MemberRecord {
@@ -549,7 +639,7 @@ type Replicas struct {
 
 func (x *Replicas) Reset() {
 	*x = Replicas{}
-	mi := &file_kith_v1_control_proto_msgTypes[6]
+	mi := &file_kith_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +651,7 @@ func (x *Replicas) String() string {
 func (*Replicas) ProtoMessage() {}
 
 func (x *Replicas) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[6]
+	mi := &file_kith_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +664,7 @@ func (x *Replicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replicas.ProtoReflect.Descriptor instead.
 func (*Replicas) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Replicas) GetNodes() []string {
@@ -595,7 +685,7 @@ type SetShardMap struct {
 
 func (x *SetShardMap) Reset() {
 	*x = SetShardMap{}
-	mi := &file_kith_v1_control_proto_msgTypes[7]
+	mi := &file_kith_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -607,7 +697,7 @@ func (x *SetShardMap) String() string {
 func (*SetShardMap) ProtoMessage() {}
 
 func (x *SetShardMap) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[7]
+	mi := &file_kith_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -620,7 +710,7 @@ func (x *SetShardMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetShardMap.ProtoReflect.Descriptor instead.
 func (*SetShardMap) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetShardMap) GetEpoch() uint64 {
@@ -650,7 +740,7 @@ type CreateJob struct {
 
 func (x *CreateJob) Reset() {
 	*x = CreateJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[8]
+	mi := &file_kith_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +752,7 @@ func (x *CreateJob) String() string {
 func (*CreateJob) ProtoMessage() {}
 
 func (x *CreateJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[8]
+	mi := &file_kith_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +765,7 @@ func (x *CreateJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJob.ProtoReflect.Descriptor instead.
 func (*CreateJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CreateJob) GetSpec() *BuildSpec {
@@ -712,7 +802,7 @@ type PlanJob struct {
 
 func (x *PlanJob) Reset() {
 	*x = PlanJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[9]
+	mi := &file_kith_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +814,7 @@ func (x *PlanJob) String() string {
 func (*PlanJob) ProtoMessage() {}
 
 func (x *PlanJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[9]
+	mi := &file_kith_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +827,7 @@ func (x *PlanJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanJob.ProtoReflect.Descriptor instead.
 func (*PlanJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PlanJob) GetJob() uint64 {
@@ -773,7 +863,7 @@ type FinishTasks struct {
 
 func (x *FinishTasks) Reset() {
 	*x = FinishTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[10]
+	mi := &file_kith_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +875,7 @@ func (x *FinishTasks) String() string {
 func (*FinishTasks) ProtoMessage() {}
 
 func (x *FinishTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[10]
+	mi := &file_kith_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +888,7 @@ func (x *FinishTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTasks.ProtoReflect.Descriptor instead.
 func (*FinishTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FinishTasks) GetJob() uint64 {
@@ -833,7 +923,7 @@ type ReopenTasks struct {
 
 func (x *ReopenTasks) Reset() {
 	*x = ReopenTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[11]
+	mi := &file_kith_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +935,7 @@ func (x *ReopenTasks) String() string {
 func (*ReopenTasks) ProtoMessage() {}
 
 func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[11]
+	mi := &file_kith_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +948,7 @@ func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenTasks.ProtoReflect.Descriptor instead.
 func (*ReopenTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReopenTasks) GetJob() uint64 {
@@ -889,7 +979,7 @@ type SetJobPhase struct {
 
 func (x *SetJobPhase) Reset() {
 	*x = SetJobPhase{}
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +991,7 @@ func (x *SetJobPhase) String() string {
 func (*SetJobPhase) ProtoMessage() {}
 
 func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1004,7 @@ func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobPhase.ProtoReflect.Descriptor instead.
 func (*SetJobPhase) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetJobPhase) GetJob() uint64 {
@@ -964,7 +1054,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1066,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1079,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -1018,7 +1108,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1120,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1133,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -1077,7 +1167,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1179,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1192,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -1122,7 +1212,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1224,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1237,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -1171,7 +1261,7 @@ type JobRecord struct {
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1273,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1286,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -1251,7 +1341,7 @@ type ControlState struct {
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1263,7 +1353,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1276,7 +1366,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -1339,7 +1429,11 @@ var File_kith_v1_control_proto protoreflect.FileDescriptor
 
 const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\"C\n" +
+	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\"D\n" +
+	"\x0eApproveRequest\x12\x1a\n" +
+	"\bproposer\x18\x01 \x01(\tR\bproposer\x12\x16\n" +
+	"\x06voters\x18\x02 \x03(\tR\x06voters\"\x11\n" +
+	"\x0fApproveResponse\"C\n" +
 	"\x0eProposeRequest\x121\n" +
 	"\acommand\x18\x01 \x01(\v2\x17.kith.v1.ControlCommandR\acommand\"7\n" +
 	"\x0fProposeResponse\x12\x14\n" +
@@ -1434,9 +1528,10 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x04jobs\x18\x05 \x03(\v2\x12.kith.v1.JobRecordR\x04jobs\x122\n" +
 	"\bversions\x18\x06 \x03(\v2\x16.kith.v1.VersionRecordR\bversions\x12%\n" +
 	"\x0eactive_version\x18\a \x01(\x04R\ractiveVersion\x12#\n" +
-	"\rapplied_index\x18\b \x01(\x04R\fappliedIndex2N\n" +
+	"\rapplied_index\x18\b \x01(\x04R\fappliedIndex2\x8c\x01\n" +
 	"\x0eControlService\x12<\n" +
-	"\aPropose\x12\x17.kith.v1.ProposeRequest\x1a\x18.kith.v1.ProposeResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\aPropose\x12\x17.kith.v1.ProposeRequest\x1a\x18.kith.v1.ProposeResponse\x12<\n" +
+	"\aApprove\x12\x17.kith.v1.ApproveRequest\x1a\x18.kith.v1.ApproveResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_control_proto_rawDescOnce sync.Once
@@ -1450,64 +1545,68 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 	return file_kith_v1_control_proto_rawDescData
 }
 
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_kith_v1_control_proto_goTypes = []any{
-	(*ProposeRequest)(nil),  // 0: kith.v1.ProposeRequest
-	(*ProposeResponse)(nil), // 1: kith.v1.ProposeResponse
-	(*ControlCommand)(nil),  // 2: kith.v1.ControlCommand
-	(*InitCluster)(nil),     // 3: kith.v1.InitCluster
-	(*MemberRecord)(nil),    // 4: kith.v1.MemberRecord
-	(*UpsertMember)(nil),    // 5: kith.v1.UpsertMember
-	(*Replicas)(nil),        // 6: kith.v1.Replicas
-	(*SetShardMap)(nil),     // 7: kith.v1.SetShardMap
-	(*CreateJob)(nil),       // 8: kith.v1.CreateJob
-	(*PlanJob)(nil),         // 9: kith.v1.PlanJob
-	(*FinishTasks)(nil),     // 10: kith.v1.FinishTasks
-	(*ReopenTasks)(nil),     // 11: kith.v1.ReopenTasks
-	(*SetJobPhase)(nil),     // 12: kith.v1.SetJobPhase
-	(*VersionRecord)(nil),   // 13: kith.v1.VersionRecord
-	(*Publish)(nil),         // 14: kith.v1.Publish
-	(*ActivateVersion)(nil), // 15: kith.v1.ActivateVersion
-	(*DropVersion)(nil),     // 16: kith.v1.DropVersion
-	(*JobRecord)(nil),       // 17: kith.v1.JobRecord
-	(*ControlState)(nil),    // 18: kith.v1.ControlState
-	(*BuildSpec)(nil),       // 19: kith.v1.BuildSpec
-	(JobPhase)(0),           // 20: kith.v1.JobPhase
-	(*ModelVersion)(nil),    // 21: kith.v1.ModelVersion
-	(*Artifact)(nil),        // 22: kith.v1.Artifact
-	(*Job)(nil),             // 23: kith.v1.Job
+	(*ApproveRequest)(nil),  // 0: kith.v1.ApproveRequest
+	(*ApproveResponse)(nil), // 1: kith.v1.ApproveResponse
+	(*ProposeRequest)(nil),  // 2: kith.v1.ProposeRequest
+	(*ProposeResponse)(nil), // 3: kith.v1.ProposeResponse
+	(*ControlCommand)(nil),  // 4: kith.v1.ControlCommand
+	(*InitCluster)(nil),     // 5: kith.v1.InitCluster
+	(*MemberRecord)(nil),    // 6: kith.v1.MemberRecord
+	(*UpsertMember)(nil),    // 7: kith.v1.UpsertMember
+	(*Replicas)(nil),        // 8: kith.v1.Replicas
+	(*SetShardMap)(nil),     // 9: kith.v1.SetShardMap
+	(*CreateJob)(nil),       // 10: kith.v1.CreateJob
+	(*PlanJob)(nil),         // 11: kith.v1.PlanJob
+	(*FinishTasks)(nil),     // 12: kith.v1.FinishTasks
+	(*ReopenTasks)(nil),     // 13: kith.v1.ReopenTasks
+	(*SetJobPhase)(nil),     // 14: kith.v1.SetJobPhase
+	(*VersionRecord)(nil),   // 15: kith.v1.VersionRecord
+	(*Publish)(nil),         // 16: kith.v1.Publish
+	(*ActivateVersion)(nil), // 17: kith.v1.ActivateVersion
+	(*DropVersion)(nil),     // 18: kith.v1.DropVersion
+	(*JobRecord)(nil),       // 19: kith.v1.JobRecord
+	(*ControlState)(nil),    // 20: kith.v1.ControlState
+	(*BuildSpec)(nil),       // 21: kith.v1.BuildSpec
+	(JobPhase)(0),           // 22: kith.v1.JobPhase
+	(*ModelVersion)(nil),    // 23: kith.v1.ModelVersion
+	(*Artifact)(nil),        // 24: kith.v1.Artifact
+	(*Job)(nil),             // 25: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
-	2,  // 0: kith.v1.ProposeRequest.command:type_name -> kith.v1.ControlCommand
-	3,  // 1: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
-	5,  // 2: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
-	7,  // 3: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
-	8,  // 4: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
-	9,  // 5: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
-	10, // 6: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
-	11, // 7: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
-	12, // 8: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	14, // 9: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	15, // 10: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	16, // 11: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
-	4,  // 12: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
-	6,  // 13: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	19, // 14: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	20, // 15: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	21, // 16: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	22, // 17: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	13, // 18: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	23, // 19: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	10, // 20: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	3,  // 21: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	4,  // 22: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	6,  // 23: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	17, // 24: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	13, // 25: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	0,  // 26: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	1,  // 27: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	27, // [27:28] is the sub-list for method output_type
-	26, // [26:27] is the sub-list for method input_type
+	4,  // 0: kith.v1.ProposeRequest.command:type_name -> kith.v1.ControlCommand
+	5,  // 1: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
+	7,  // 2: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
+	9,  // 3: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
+	10, // 4: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
+	11, // 5: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
+	12, // 6: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
+	13, // 7: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
+	14, // 8: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
+	16, // 9: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	17, // 10: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	18, // 11: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	6,  // 12: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
+	8,  // 13: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
+	21, // 14: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	22, // 15: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	23, // 16: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	24, // 17: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	15, // 18: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	25, // 19: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	12, // 20: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	5,  // 21: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	6,  // 22: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	8,  // 23: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	19, // 24: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	15, // 25: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	2,  // 26: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	0,  // 27: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	3,  // 28: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	1,  // 29: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	28, // [28:30] is the sub-list for method output_type
+	26, // [26:28] is the sub-list for method input_type
 	26, // [26:26] is the sub-list for extension type_name
 	26, // [26:26] is the sub-list for extension extendee
 	0,  // [0:26] is the sub-list for field type_name
@@ -1520,7 +1619,7 @@ func file_kith_v1_control_proto_init() {
 	}
 	file_kith_v1_compute_proto_init()
 	file_kith_v1_model_proto_init()
-	file_kith_v1_control_proto_msgTypes[2].OneofWrappers = []any{
+	file_kith_v1_control_proto_msgTypes[4].OneofWrappers = []any{
 		(*ControlCommand_InitCluster)(nil),
 		(*ControlCommand_UpsertMember)(nil),
 		(*ControlCommand_SetShardMap)(nil),
@@ -1539,7 +1638,7 @@ func file_kith_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	ControlService_Propose_FullMethodName = "/kith.v1.ControlService/Propose"
+	ControlService_Approve_FullMethodName = "/kith.v1.ControlService/Approve"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -30,6 +31,9 @@ const (
 type ControlServiceClient interface {
 	// Propose puts a command through the control group. Only the coordinator accepts.
 	Propose(ctx context.Context, in *ProposeRequest, opts ...grpc.CallOption) (*ProposeResponse, error)
+	// Approve asks a server that is not part of a cluster yet whether the caller may bootstrap one with these voters.
+	// It refuses with FAILED_PRECONDITION.
+	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
 }
 
 type controlServiceClient struct {
@@ -50,6 +54,16 @@ func (c *controlServiceClient) Propose(ctx context.Context, in *ProposeRequest, 
 	return out, nil
 }
 
+func (c *controlServiceClient) Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApproveResponse)
+	err := c.cc.Invoke(ctx, ControlService_Approve_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -58,6 +72,9 @@ func (c *controlServiceClient) Propose(ctx context.Context, in *ProposeRequest, 
 type ControlServiceServer interface {
 	// Propose puts a command through the control group. Only the coordinator accepts.
 	Propose(context.Context, *ProposeRequest) (*ProposeResponse, error)
+	// Approve asks a server that is not part of a cluster yet whether the caller may bootstrap one with these voters.
+	// It refuses with FAILED_PRECONDITION.
+	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -70,6 +87,9 @@ type UnimplementedControlServiceServer struct{}
 
 func (UnimplementedControlServiceServer) Propose(context.Context, *ProposeRequest) (*ProposeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Propose not implemented")
+}
+func (UnimplementedControlServiceServer) Approve(context.Context, *ApproveRequest) (*ApproveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Approve not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -110,6 +130,24 @@ func _ControlService_Propose_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_Approve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).Approve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_Approve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).Approve(ctx, req.(*ApproveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -120,6 +158,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Propose",
 			Handler:    _ControlService_Propose_Handler,
+		},
+		{
+			MethodName: "Approve",
+			Handler:    _ControlService_Approve_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

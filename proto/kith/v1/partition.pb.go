@@ -350,10 +350,15 @@ func (x *CutResponse) GetIndex() uint64 {
 
 // PopularRequest asks for the most popular items.
 type PopularRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	N             uint32                 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Length of the list.
+	N uint32 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`
+	// Also tell the counts of these items.
+	Items []string `protobuf:"bytes,4,rep,name=items,proto3" json:"items,omitempty"`
+	// Ask any replica rather than the leader.
+	Stale         bool `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -409,10 +414,27 @@ func (x *PopularRequest) GetN() uint32 {
 	return 0
 }
 
-// PopularResponse lists items by descending number of events.
+func (x *PopularRequest) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *PopularRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// PopularResponse lists items by descending number of events, then key.
 type PopularResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Items         []*ItemCount           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The N most popular items; fewer when the partition has no more.
+	Items []*ItemCount `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// The counts of the items that were named, in order.
+	Counts        []uint64 `protobuf:"varint,2,rep,packed,name=counts,proto3" json:"counts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +472,13 @@ func (*PopularResponse) Descriptor() ([]byte, []int) {
 func (x *PopularResponse) GetItems() []*ItemCount {
 	if x != nil {
 		return x.Items
+	}
+	return nil
+}
+
+func (x *PopularResponse) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
 	}
 	return nil
 }
@@ -701,13 +730,16 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"#\n" +
 	"\vCutResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"R\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"~\n" +
 	"\x0ePopularRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\f\n" +
-	"\x01n\x18\x03 \x01(\rR\x01n\";\n" +
+	"\x01n\x18\x03 \x01(\rR\x01n\x12\x14\n" +
+	"\x05items\x18\x04 \x03(\tR\x05items\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\bR\x05stale\"S\n" +
 	"\x0fPopularResponse\x12(\n" +
-	"\x05items\x18\x01 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"5\n" +
+	"\x05items\x18\x01 \x03(\v2\x12.kith.v1.ItemCountR\x05items\x12\x16\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\"5\n" +
 	"\tItemCount\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\"\r\n" +
