@@ -79,6 +79,12 @@ type Scored struct {
 	Filled bool
 }
 
+// Contribution is the part of the score of one item of an answer that is due to one item of the history.
+type Contribution struct {
+	Item  uint32
+	Score float64
+}
+
 // Fill appends items of order (the catalog, most popular first) to top until it has n items or the order ends, and
 // marks each as filled. It skips what top has already and what excluded (ascending) has.
 // Cost: O((len(top) + len(excluded) + n) log n) at worst.

@@ -24,16 +24,16 @@ func New(rows *similarity.Rows) *Model {
 	return &Model{numUsers: rows.NumUsers(), counts: counts, order: Order(counts)}
 }
 
-// Counts returns the number of users of each item.
+// Counts returns the number of users of each item, as New counts them. Cost: O(entries).
 func Counts(rows *similarity.Rows) []int64 {
 	counts := make([]int64, rows.NumItems)
-	for _, id := range rows.Item {
+	for _, id := range rows.Item[rows.Start[0]:rows.Start[rows.NumUsers()]] {
 		counts[id]++
 	}
 	return counts
 }
 
-// Order returns the ids of all items by count descending, then id ascending.
+// Order returns the ids of all items by count descending, then id ascending; counts[i] belongs to item i.
 func Order(counts []int64) []uint32 {
 	order := make([]uint32, len(counts))
 	for i := range order {
