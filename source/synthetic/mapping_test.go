@@ -1,0 +1,51 @@
+package synthetic
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
+
+// TestMappingFitsFiles checks the mapping against the headers and the values
+// of the files that it names.
+func TestMappingFitsFiles(t *testing.T) {
+	m, _ := generate(t, DefaultConfig(200, 100, 5000, 1))
+	var doc struct {
+		Sources []struct {
+			Name, Path, Format string
+			Columns            map[string]string
+			Behaviors          map[string]string
+		}
+	}
+	if err := yaml.UnmarshalWithOptions(m[MappingFile].Bytes(), &doc, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	if len(doc.Sources) != 2 {
+		t.Fatalf("%d sources", len(doc.Sources))
+	}
+	for _, s := range doc.Sources {
+		f, ok := m[s.Path]
+		if !ok {
+			t.Fatalf("source %s names a file %q that is not generated", s.Name, s.Path)
+		}
+		header, _, _ := strings.Cut(f.String(), "\n")
+		for field, column := range s.Columns {
+			if !strings.Contains(","+header+",", ","+column+",") {
+				t.Errorf("source %s takes the %s from column %q; the header is %s", s.Name, field, column, header)
+			}
+		}
+		seen := map[string]bool{}
+		for _, r := range m.rows(t, s.Path) {
+			if b := r[s.Columns["behavior"]]; known(b, s.Path == OrdersFile) {
+				seen[b] = true
+				if s.Behaviors[b] == "" {
+					t.Fatalf("source %s does not map behavior %q", s.Name, b)
+				}
+			}
+		}
+		if len(seen) != len(s.Behaviors) {
+			t.Errorf("source %s maps %v; the file has %v", s.Name, s.Behaviors, seen)
+		}
+	}
+}
