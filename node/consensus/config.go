@@ -81,11 +81,11 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Group == "" || len(c.Group) > maxGroupName:
-		return c, fmt.Errorf("Group %q: must have 1 to %d bytes", c.Group, maxGroupName)
+		return c, fmt.Errorf("consensus config: Group is %q, want 1 to %d bytes", c.Group, maxGroupName)
 	case c.NodeID == "":
-		return c, errors.New("NodeID: must not be empty")
+		return c, errors.New("consensus config: NodeID is empty")
 	case c.Dir == "":
-		return c, errors.New("Dir: must not be empty")
+		return c, errors.New("consensus config: Dir is empty")
 	}
 	if c.HeartbeatTimeout == 0 {
 		c.HeartbeatTimeout = 500 * time.Millisecond

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -34,6 +35,7 @@ type Group struct {
 	layer   *layer
 	trans   *raft.NetworkTransport
 	wal     *wal.WAL
+	meta    walMeta
 	raft    *raft.Raft
 
 	cancel context.CancelFunc // ends snapshots being written
@@ -55,7 +57,7 @@ type Group struct {
 func Open(cfg Config, mux *Mux, fsm FSM) (_ *Group, err error) {
 	cfg, err = cfg.withDefaults()
 	if err != nil {
-		return nil, fmt.Errorf("consensus config: %w", err)
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Group{
@@ -84,11 +86,11 @@ func (g *Group) start(mux *Mux) error {
 	conf.Logger = newHCLogger(g.log)
 
 	walDir := filepath.Join(g.cfg.Dir, "wal")
-	if err := os.MkdirAll(walDir, 0o755); err != nil {
+	if err := makeDir(walDir); err != nil {
 		return err
 	}
 	var err error
-	if g.wal, err = wal.Open(walDir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(conf.Logger)); err != nil {
+	if g.wal, err = wal.Open(walDir, wal.WithMetaStore(&g.meta), wal.WithSegmentSize(segmentBytes), wal.WithLogger(conf.Logger)); err != nil {
 		return fmt.Errorf("log in %s: %w", walDir, err)
 	}
 	retain := 2 // one to fall back on
@@ -127,6 +129,35 @@ func (g *Group) start(mux *Mux) error {
 	g.trans = raft.NewNetworkTransportWithConfig(transConf)
 	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, snaps, g.trans); err != nil {
 		return err
+	}
+	return nil
+}
+
+// makeDir makes a directory and those above it, durably: a log whose directory
+// is gone after a crash of the machine has forgotten what it acknowledged.
+func makeDir(path string) error {
+	var missing []string
+	for p := path; ; p = filepath.Dir(p) {
+		_, err := os.Stat(p)
+		if err == nil || filepath.Dir(p) == p {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		missing = append(missing, p)
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return err
+	}
+	for _, p := range missing {
+		dir, err := os.Open(filepath.Dir(p))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+			return fmt.Errorf("sync %s: %w", filepath.Dir(p), err)
+		}
 	}
 	return nil
 }
@@ -178,6 +209,9 @@ func (g *Group) stop() error {
 		if err := g.wal.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close log: %w", err))
 		}
+	}
+	if err := g.meta.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("close metadata of the log: %w", err))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("shut down group %s: %w", g.cfg.Group, err)

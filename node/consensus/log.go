@@ -32,5 +32,5 @@ func (s logSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	default:
 		return
 	}
-	s.log.Log(context.Background(), to, msg, args...)
+	s.log.Log(context.Background(), to, msg, args...) //nolint:sloglint // passes on the messages of others
 }

@@ -184,10 +184,10 @@ func readHeader(r io.Reader) (group string, err error) {
 	return string(name), nil
 }
 
-func appendHeader(dst []byte, group string) []byte {
-	dst = append(dst, muxMagic...)
-	dst = append(dst, muxVersion, byte(len(group)))
-	return append(dst, group...)
+// header returns what a connection to a group begins with.
+func header(group string) []byte {
+	b := append([]byte(muxMagic), muxVersion, byte(len(group)))
+	return append(b, group...)
 }
 
 // Layer returns the stream layer of a group, which takes the connections that
@@ -287,7 +287,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 			return nil, err
 		}
 	}
-	if _, err = conn.Write(appendHeader(nil, l.group)); err == nil {
+	if _, err = conn.Write(header(l.group)); err == nil {
 		err = conn.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {
