@@ -118,6 +118,9 @@ type Gossip struct {
 	peers   []peer        // remembered from earlier; belongs to Run after New
 
 	closeOnce sync.Once
+	// closed is closed when the end begins; closing is held while memberlist says goodbye or ends.
+	closed  chan struct{}
+	closing sync.Mutex
 
 	mu      sync.Mutex // guards what follows; memberlist is never called under it
 	self    Meta
@@ -145,6 +148,7 @@ func New(cfg Config, meta Meta) (*Gossip, error) {
 		cfg:     cfg,
 		log:     cfg.Log,
 		changes: make(chan struct{}, 1),
+		closed:  make(chan struct{}),
 		self:    meta,
 		encoded: encoded,
 		members: make(map[string]Member),
@@ -156,7 +160,7 @@ func New(cfg Config, meta Meta) (*Gossip, error) {
 	}
 	conf, err := g.memberlistConfig()
 	if err != nil {
-		return nil, fmt.Errorf("gossip config: %w", err)
+		return nil, err
 	}
 	if g.list, err = memberlist.Create(conf); err != nil {
 		return nil, fmt.Errorf("gossip on %s: %w", cfg.BindAddr, err)
@@ -187,12 +191,12 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	case 16, 24, 32:
 		conf.SecretKey = slices.Clone(g.cfg.Key)
 	default:
-		return nil, fmt.Errorf("Key of %d bytes: must have 16, 24 or 32", len(g.cfg.Key))
+		return nil, fmt.Errorf("gossip config: Key has %d bytes, want 16, 24 or 32", len(g.cfg.Key))
 	}
 
 	host, port, err := splitHostPort(g.cfg.BindAddr)
 	if err != nil {
-		return nil, fmt.Errorf("BindAddr: %w", err)
+		return nil, fmt.Errorf("gossip config: BindAddr: %w", err)
 	}
 	conf.BindAddr, conf.BindPort, conf.AdvertisePort = host, port, port
 	if host == "" {
@@ -204,11 +208,11 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 		}
 		host, port, err := splitHostPort(a)
 		if err != nil {
-			return nil, fmt.Errorf("AdvertiseAddr: %w", err)
+			return nil, fmt.Errorf("gossip config: AdvertiseAddr: %w", err)
 		}
 		ip, err := net.ResolveIPAddr("ip", host)
 		if err != nil {
-			return nil, fmt.Errorf("AdvertiseAddr: %w", err)
+			return nil, fmt.Errorf("gossip config: AdvertiseAddr: %w", err)
 		}
 		conf.AdvertiseAddr, conf.AdvertisePort = ip.String(), port
 	}
@@ -242,6 +246,9 @@ func (g *Gossip) Run(ctx context.Context) error {
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
+		case <-g.closed:
+			timer.Stop()
+			return nil
 		case <-ctx.Done():
 			timer.Stop()
 			g.remember()
@@ -254,6 +261,13 @@ func (g *Gossip) Run(ctx context.Context) error {
 // leave says goodbye. memberlist tells a goodbye and a death apart on the wire, but not in
 // its callbacks, so the metadata says it first.
 func (g *Gossip) leave() {
+	g.closing.Lock() // memberlist panics when it is told to leave after its end
+	defer g.closing.Unlock()
+	select {
+	case <-g.closed:
+		return
+	default:
+	}
 	g.mu.Lock()
 	g.encoded[1] |= flagLeaving
 	g.mu.Unlock()
@@ -269,6 +283,9 @@ func (g *Gossip) leave() {
 // Close stops without a goodbye: to others the node has failed. Run does it at its end.
 func (g *Gossip) Close() {
 	g.closeOnce.Do(func() {
+		close(g.closed)
+		g.closing.Lock()
+		defer g.closing.Unlock()
 		if err := g.list.Shutdown(); err != nil {
 			g.log.Warn("shut down gossip", "err", err)
 		}
