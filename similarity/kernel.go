@@ -171,11 +171,13 @@ func (t *task) run(ctx context.Context) (Stats, error) {
 			updates = addCounts(t.s.counts, users, from, to, side.rowItem)
 		case side.ones:
 			updates = addSumsOfOnes(t.s.sums, users, weights, from, to, side.rowItem)
+			if t.counts {
+				addCounts(t.s.counts, users, from, to, side.rowItem)
+			}
+		case t.counts:
+			updates = addBoth(t.s.sums, t.s.counts, users, weights, from, to, side.rowItem, side.rowWeight)
 		default:
 			updates = addSums(t.s.sums, users, weights, from, to, side.rowItem, side.rowWeight)
-		}
-		if t.sums && t.counts {
-			addCounts(t.s.counts, users, from, to, side.rowItem)
 		}
 		t.st.PairUpdates += int64(updates)
 		switch {
@@ -217,6 +219,26 @@ func addSums(sums *[MaxBlockItems]float32, users []uint32, weights []float32, fr
 	return updates
 }
 
+// addBoth is addSums and addCounts in one walk.
+func addBoth(sums *[MaxBlockItems]float32, counts *[MaxBlockItems]uint32, users []uint32, weights []float32, from, to []uint32, item []uint16, weight []float32) (updates int) {
+	w := float32(1)
+	for p, u := range users {
+		if weights != nil {
+			w = weights[p]
+		}
+		lo, hi := from[u], to[u]
+		ids := item[lo:hi]
+		vals := weight[lo:hi]
+		vals = vals[:len(ids)]
+		for k, j := range ids {
+			sums[j] += float32(w * vals[k])
+			counts[j]++
+		}
+		updates += len(ids)
+	}
+	return updates
+}
+
 // addSumsOfOnes is addSums where the weights of item are ones.
 func addSumsOfOnes(sums *[MaxBlockItems]float32, users []uint32, weights []float32, from, to []uint32, item []uint16) (updates int) {
 	w := float32(1)
@@ -247,6 +269,8 @@ func addCounts(counts *[MaxBlockItems]uint32, users, from, to []uint32, item []u
 
 // scanSparse offers the sums of row i by walking over its updates once more.
 func (t *task) scanSparse(i int, users, from, to []uint32) {
+	scale := t.lead.inverse[i]
+	exact := t.o.Measure == Jaccard // has no estimate from sums
 	for _, u := range users {
 		for _, j := range t.side.rowItem[from[u]:to[u]] {
 			sum, n := t.s.sums[j], t.s.counts[j]
@@ -257,6 +281,10 @@ func (t *task) scanSparse(i int, users, from, to []uint32) {
 			t.st.Pairs++
 			if !t.sums {
 				sum = float32(n)
+			}
+			estimate := sum * t.side.inverse[j] * scale
+			if !exact && sum > 0 && estimate < t.leadBest.bound[i] && estimate < t.sideBest.bound[j] {
+				continue
 			}
 			t.offer(i, int(j), sum, n)
 		}

@@ -136,10 +136,10 @@ func Weigh(r *Rows, m Measure) *Rows {
 // WeighRow returns the weights of one row of n entries as Weigh does. nil stands for
 // ones, in weights and in the result, which may be weights itself; that is not changed.
 func WeighRow(n int, weights []float32, m Measure) []float32 {
-	switch {
-	case m == Jaccard:
+	switch m {
+	case Jaccard:
 		return nil
-	case m == AdjustedCosine:
+	case AdjustedCosine:
 		dst := make([]float32, n)
 		center(dst, weights)
 		return dst

@@ -96,7 +96,8 @@ func bruteLists(scores [][]float64, k int) *Lists {
 func checkClose(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, got *Lists, scores [][]float64, k int, tolerance float64) {
+}, got *Lists, scores [][]float64, k int, tolerance float64,
+) {
 	t.Helper()
 	if got.Len() != len(scores) || got.Lo != 0 {
 		t.Fatalf("got lists [%d,+%d), want [0,+%d)", got.Lo, got.Len(), len(scores))

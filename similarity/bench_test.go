@@ -1,0 +1,111 @@
+package similarity
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// syntheticRows draws a matrix whose item popularity falls as 1/(rank+shift): with a
+// small shift and few items the head is dense, with many items the tail is long. Ids
+// are in order of popularity.
+func syntheticRows(users, items, perUser int, shift float64, ones bool) *Rows {
+	rng := rand.New(rand.NewPCG(1, 2))
+	cumulative := make([]float64, items)
+	var sum float64
+	for i := range cumulative {
+		sum += 1 / (float64(i) + shift)
+		cumulative[i] = sum
+	}
+	r := &Rows{NumItems: items, Start: make([]int64, 1, users+1)}
+	counts := make([]int, items)
+	for range users {
+		row := make([]uint32, 0, perUser)
+		for range 1 + rng.IntN(2*perUser) {
+			at, _ := slices.BinarySearch(cumulative, rng.Float64()*sum)
+			row = append(row, uint32(min(at, items-1)))
+		}
+		slices.Sort(row)
+		row = slices.Compact(row)
+		for _, i := range row {
+			counts[i]++
+		}
+		r.Item = append(r.Item, row...)
+		r.Start = append(r.Start, int64(len(r.Item)))
+	}
+	if !ones {
+		r.Weight = make([]float32, len(r.Item))
+		for k := range r.Weight {
+			r.Weight[k] = float32(1 + rng.IntN(5))
+		}
+	}
+	return r
+}
+
+var shapes = []struct {
+	name                  string
+	users, items, perUser int
+	shift                 float64
+}{
+	{"dense-head", 6_000, 3_000, 120, 50},
+	{"long-tail", 40_000, 40_000, 20, 20},
+}
+
+func BenchmarkPair(b *testing.B) {
+	for _, shape := range shapes {
+		for _, ones := range []bool{false, true} {
+			r := syntheticRows(shape.users, shape.items, shape.perUser, shape.shift, ones)
+			for _, o := range []Options{{Measure: Cosine, K: 50}, {Measure: Cosine, K: 50, Shrinkage: 10}, {Measure: Jaccard, K: 50}} {
+				if ones != (o.Measure == Jaccard) && (!ones || o.Shrinkage > 0) {
+					continue
+				}
+				cuts := borders(r, 1)
+				if len(cuts) == 2 {
+					cuts = []uint32{0, uint32(r.NumItems / 4), uint32(r.NumItems)}
+				}
+				blocks, err := cutBlocks(Weigh(r, o.Measure), cuts)
+				if err != nil {
+					b.Fatal(err)
+				}
+				last := len(blocks) - 1
+				for _, p := range [][2]int{{0, 0}, {0, last}, {last, last}} {
+					b.Run(fmt.Sprintf("%s/%s/ones=%v/shrink=%v/blocks=%d,%d", shape.name, o.Measure, ones, o.Shrinkage, p[0], p[1]), func(b *testing.B) {
+						b.ReportAllocs()
+						var s Scratch
+						var total Stats
+						for b.Loop() {
+							_, _, st, err := Pair(b.Context(), blocks[p[0]], blocks[p[1]], o, &s)
+							if err != nil {
+								b.Fatal(err)
+							}
+							total.add(st)
+						}
+						b.ReportMetric(float64(total.PairUpdates)/b.Elapsed().Seconds()/1e6, "Mupdates/s")
+						b.ReportMetric(float64(total.PairUpdates)/float64(b.N), "updates")
+					})
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkBuild(b *testing.B) {
+	for _, shape := range shapes {
+		r := syntheticRows(shape.users, shape.items, shape.perUser, shape.shift, false)
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/threads=%d", shape.name, threads), func(b *testing.B) {
+				b.ReportAllocs()
+				var total Stats
+				for b.Loop() {
+					_, st, err := BuildStats(b.Context(), r, Options{Measure: Cosine, K: 50, Threads: threads})
+					if err != nil {
+						b.Fatal(err)
+					}
+					total.add(st)
+				}
+				b.ReportMetric(float64(total.PairUpdates)/b.Elapsed().Seconds()/1e6, "Mupdates/s")
+			})
+		}
+	}
+}
