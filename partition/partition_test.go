@@ -15,8 +15,15 @@ func TestOfIsFrozen(t *testing.T) {
 		partitions int
 		want       partition.ID
 	}{
-		{"", 16, 9}, {"u1", 16, 15}, {"u2", 16, 3}, {"u42", 16, 1}, {"u42", 1, 0}, {"u42", 1024, 449},
-		{"user-with-a-key-longer-than-thirty-two-bytes", 16, 10}, {"商品", 16, 9}, {"\x00\xff", 7, 0},
+		{"", 16, 9},
+		{"u1", 16, 15},
+		{"u2", 16, 3},
+		{"u42", 16, 1},
+		{"u42", 1, 0},
+		{"u42", 1024, 449},
+		{"user-with-a-key-longer-than-thirty-two-bytes", 16, 10},
+		{"商品", 16, 9},
+		{"\x00\xff", 7, 0},
 		// The test vector of xxHash's own documentation for the empty input: ef46db3751d8e999.
 		{"", 1 << 32, 0x51d8e999},
 	} {

@@ -78,8 +78,13 @@ func TestReplicasMoveOnlyToTheNewMember(t *testing.T) {
 
 func TestReplicasFollowWeights(t *testing.T) {
 	members := []partition.Member{
-		{ID: "a", Weight: 1}, {ID: "b"}, {ID: "c", Weight: 2}, {ID: "never", Weight: -1}, {ID: "nan", Weight: math.NaN()},
-		{ID: "inf", Weight: math.Inf(1)}, {ID: "a", Weight: 1},
+		{ID: "a", Weight: 1},
+		{ID: "b"},
+		{ID: "c", Weight: 2},
+		{ID: "never", Weight: -1},
+		{ID: "nan", Weight: math.NaN()},
+		{ID: "inf", Weight: math.Inf(1)},
+		{ID: "a", Weight: 1},
 	}
 	const n = 40_000
 	first := map[string]int{}
@@ -161,12 +166,14 @@ func TestPlanFollowsWeights(t *testing.T) {
 		{
 			"zones of equal size",
 			[]partition.Member{{ID: "a", Zone: "x"}, {ID: "b", Zone: "x"}, {ID: "c", Zone: "y"}, {ID: "d", Zone: "y"}},
-			2, map[string]int{"a": 8, "b": 8, "c": 8, "d": 8},
+			2,
+			map[string]int{"a": 8, "b": 8, "c": 8, "d": 8},
 		},
 		{
 			"a zone of one member keeps the spread",
 			[]partition.Member{{ID: "a", Zone: "x"}, {ID: "b", Zone: "y"}, {ID: "c", Zone: "y"}},
-			2, map[string]int{"a": 16, "b": 11, "c": 11},
+			2,
+			map[string]int{"a": 16, "b": 11, "c": 11},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -211,7 +211,7 @@ func TestErrors(t *testing.T) {
 	cfg := DefaultConfig(100, 100, 50_000, 1)
 	for _, name := range []string{ProductsFile, UsersFile, EventsFile, OrdersFile, MappingFile, TruthFile} {
 		m, closed := memory{}, 0
-		_, err := Generate(context.Background(), cfg, func(n string) (io.WriteCloser, error) {
+		_, err := Generate(t.Context(), cfg, func(n string) (io.WriteCloser, error) {
 			if n == name {
 				return failing{&closed}, nil
 			}
@@ -220,7 +220,7 @@ func TestErrors(t *testing.T) {
 		if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), name) || closed != 1 {
 			t.Errorf("%s cannot be written: error %v, %d times closed", name, err, closed)
 		}
-		_, err = Generate(context.Background(), cfg, func(n string) (io.WriteCloser, error) {
+		_, err = Generate(t.Context(), cfg, func(n string) (io.WriteCloser, error) {
 			if n == name {
 				return nil, errDisk
 			}
@@ -235,7 +235,7 @@ func TestErrors(t *testing.T) {
 			}
 		}
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(t.Context())
 	last := int64(0)
 	_, err := Generate(ctx, cfg, memory{}.create, func(done, total int64) {
 		if last = done; total != cfg.Events {
@@ -282,7 +282,7 @@ func TestValidate(t *testing.T) {
 		}
 		change(&cfg)
 		m := memory{}
-		_, err := Generate(context.Background(), cfg, m.create, nil)
+		_, err := Generate(t.Context(), cfg, m.create, nil)
 		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), field) || len(m) > 0 {
 			t.Errorf("%s out of bounds: error %v, %d files", field, err, len(m))
 		}
@@ -292,7 +292,7 @@ func TestValidate(t *testing.T) {
 func BenchmarkGenerate(b *testing.B) {
 	cfg := DefaultConfig(20_000, 5000, int64(b.N), 1)
 	b.ReportAllocs()
-	s, err := Generate(context.Background(), cfg, discard{}.create, nil)
+	s, err := Generate(b.Context(), cfg, discard{}.create, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 func TestNumericAgainstMath(t *testing.T) {
 	r := newRandom(1, 99, 0)
-	close := func(what string, x, got, want, bound float64) {
+	check := func(what string, x, got, want, bound float64) {
 		t.Helper()
 		if !(math.Abs(got-want) <= bound) {
 			t.Fatalf("%s(%v) = %v; want %v within %v", what, x, got, want, bound)
@@ -15,13 +15,13 @@ func TestNumericAgainstMath(t *testing.T) {
 	}
 	for range 100_000 {
 		x := (r.float() - 0.5) * 100
-		close("exponentialOf", x, exponentialOf(x), math.Exp(x), 1e-15*math.Exp(x))
+		check("exponentialOf", x, exponentialOf(x), math.Exp(x), 1e-15*math.Exp(x))
 		y := math.Exp((r.float() - 0.5) * 1000)
-		close("logarithm", y, logarithm(y), math.Log(y), 1e-15*max(1, math.Abs(math.Log(y))))
-		close("cosTurns", x, cosTurns(x), math.Cos(2*math.Pi*x), 1e-14*max(1, math.Abs(x)))
+		check("logarithm", y, logarithm(y), math.Log(y), 1e-15*max(1, math.Abs(math.Log(y))))
+		check("cosTurns", x, cosTurns(x), math.Cos(2*math.Pi*x), 1e-14*max(1, math.Abs(x)))
 		z := (r.float() - 0.5) * 16
-		close("normalBelow", z, normalBelow(z), math.Erfc(-z/math.Sqrt2)/2, 1e-12)
+		check("normalBelow", z, normalBelow(z), math.Erfc(-z/math.Sqrt2)/2, 1e-12)
 		p := r.open()
-		close("normalBelow(normalQuantile)", p, normalBelow(normalQuantile(p)), p, 1e-12)
+		check("normalBelow(normalQuantile)", p, normalBelow(normalQuantile(p)), p, 1e-12)
 	}
 }

@@ -63,7 +63,7 @@ func (m memory) truth(t testing.TB) Truth {
 func generate(t testing.TB, cfg Config) (memory, *Summary) {
 	t.Helper()
 	m := memory{}
-	s, err := Generate(context.Background(), cfg, m.create, nil)
+	s, err := Generate(context.Background(), cfg, m.create, nil) //nolint:usetesting // theShop belongs to no test
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package synthetic
 
 import (
 	"cmp"
-	"context"
 	"math"
 	"runtime"
 	"slices"
@@ -467,7 +466,7 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 	measure := func(users int, events int64) (bytes, objects float64) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if _, err := Generate(context.Background(), DefaultConfig(users, 1000, events, 1), discard{}.create, nil); err != nil {
+		if _, err := Generate(t.Context(), DefaultConfig(users, 1000, events, 1), discard{}.create, nil); err != nil {
 			t.Fatal(err)
 		}
 		runtime.ReadMemStats(&after)
@@ -495,7 +494,7 @@ func TestOpenSessionsAreBounded(t *testing.T) {
 	peak := 0
 	g.create = discard{}.create
 	g.progress = func(int64, int64) { peak = max(peak, len(g.queue.open)+len(g.queue.free)) }
-	if err := g.writeLog(context.Background()); err != nil {
+	if err := g.writeLog(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	between(t, "peak of open sessions", float64(peak), bound/3, bound*2)
