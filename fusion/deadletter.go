@@ -1,0 +1,113 @@
+package fusion
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"unicode/utf8"
+)
+
+// DeadLetter is one refused row.
+type DeadLetter struct {
+	Source string `json:"source"`
+	Line   int64  `json:"line"`
+	Reason string `json:"reason"` // a Code
+	Detail string `json:"detail"`
+	Raw    string `json:"raw"`
+	// RawBytes replaces Raw (base64 in JSON) where the row is not valid UTF-8.
+	RawBytes []byte `json:"raw_bytes,omitempty"`
+}
+
+// DeadLetterWriter appends refused rows to a file, one JSON object a line. The
+// file is created when the first row is refused; rows of an earlier run stay.
+// It is not safe for concurrent use.
+type DeadLetterWriter struct {
+	path    string
+	file    *os.File
+	buf     *bufio.Writer
+	reasons map[string]int64
+	total   int64
+	err     error
+}
+
+// NewDeadLetterWriter returns a writer to the file at path. An empty path
+// only counts.
+func NewDeadLetterWriter(path string) *DeadLetterWriter {
+	return &DeadLetterWriter{path: path, reasons: map[string]int64{}}
+}
+
+// Write adds one row. After an error, which means that a refused row may not
+// be on disk, every later Write and Close returns the same error.
+func (w *DeadLetterWriter) Write(d DeadLetter) error {
+	if w.err != nil {
+		return w.err
+	}
+	w.total++
+	w.reasons[d.Reason]++
+	if w.path == "" {
+		return nil
+	}
+	if w.err = w.write(d); w.err != nil {
+		w.err = fmt.Errorf("dead letters: %w", w.err)
+	}
+	return w.err
+}
+
+func (w *DeadLetterWriter) write(d DeadLetter) error {
+	if w.file == nil {
+		f, err := os.OpenFile(w.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		w.file, w.buf = f, bufio.NewWriterSize(f, 64<<10)
+	}
+	if !utf8.ValidString(d.Raw) {
+		d.Raw, d.RawBytes = "", []byte(d.Raw)
+	}
+	line, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	_, err = w.buf.Write(append(line, '\n'))
+	return err
+}
+
+// Flush puts what was written into the file.
+func (w *DeadLetterWriter) Flush() error {
+	if w.err == nil && w.buf != nil {
+		if err := w.buf.Flush(); err != nil {
+			w.err = fmt.Errorf("dead letters: %w", err)
+		}
+	}
+	return w.err
+}
+
+// Count returns the number of rows written.
+func (w *DeadLetterWriter) Count() int64 { return w.total }
+
+// Reasons returns the number of rows by reason. The caller must not change it.
+func (w *DeadLetterWriter) Reasons() map[string]int64 { return w.reasons }
+
+// Path returns the file's path, or "" if no row was refused so far.
+func (w *DeadLetterWriter) Path() string {
+	if w.file == nil {
+		return ""
+	}
+	return w.path
+}
+
+// Close flushes, syncs and closes the file.
+func (w *DeadLetterWriter) Close() error {
+	err := w.Flush()
+	if w.file == nil {
+		return err
+	}
+	err = errors.Join(err, w.file.Sync(), w.file.Close())
+	w.buf = nil
+	if w.err == nil {
+		w.err = os.ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,249 @@
+package fusion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/kith-io/kith/source"
+)
+
+// sampleRows is how many rows are looked at to find out what columns hold.
+const sampleRows = 100
+
+// row is what a good row says. Its bytes are valid until the next row.
+type row struct {
+	user, item []byte
+	behavior   Behavior
+	value      float64
+	time       int64
+	id         []byte // of the source, nil if it has none
+}
+
+// rowReader reads the rows of one source, counts them, and sets aside those
+// that it refuses.
+type rowReader struct {
+	m         *Mapping
+	src       *source.Reader
+	at        positions
+	behaviors behaviorTable
+	constant  Behavior // of files without behavior column
+	comma     bool     // a comma may be a decimal point
+	times     timeReader
+	dead      *DeadLetterWriter
+	report    Report
+	refused   string // the first row refused, for ErrNoValidRow
+
+	rec source.Record // of the row read last
+	row
+}
+
+// openRows opens a source. With lean set, the columns of the context are not read.
+// The caller must close the reader. If there is an error, there may still be a
+// name in the report.
+func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter, lean bool) (_ *rowReader, err error) {
+	r := &rowReader{m: &m, dead: dead, report: Report{Name: m.name()}}
+	if err := m.validate(); err != nil {
+		return r, err
+	}
+	o := m.Source
+	o.KnownName = isUsualName
+	if o.Header == source.HeaderAuto && m.Columns.named() {
+		o.Header = source.HeaderYes
+	}
+	if r.src, err = source.Open(ctx, m.Path, o); err != nil {
+		return r, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("%s: %w", m.name(), err), r.src.Close())
+		}
+	}()
+	columns := m.Columns
+	if lean {
+		columns.Context = nil
+	}
+	if columns.Behavior == "" && m.Behavior != "" && len(m.Behaviors) == 0 {
+		columns.Behavior = None
+	}
+	return r, r.resolve(columns)
+}
+
+// resolve finds out which columns hold what, in which unit times are, and
+// which behavior is meant.
+func (r *rowReader) resolve(columns Columns) error {
+	var sample []source.Record
+	header := r.src.Columns()
+	if header == nil {
+		sample = r.src.Peek(sampleRows)
+		if usualWidth(sample) == 0 {
+			r.at = positions{need: 1} // every row will be refused
+			return nil
+		}
+	}
+	var err error
+	if r.at, err = columns.resolve(header, sample); err != nil {
+		return err
+	}
+	if header != nil {
+		r.src.Select(r.at.chosen()...)
+		if r.at.time >= 0 || r.at.behavior >= 0 {
+			sample = r.src.Peek(sampleRows)
+		}
+	}
+	r.comma = r.src.Separator() != ","
+	r.behaviors = r.m.behaviorTable()
+	if columns.Behavior == "" && r.at.behavior >= 0 && !r.behaviors.knowsAny(sample, r.at.behavior) {
+		r.at.behavior = -1
+	}
+	switch {
+	case r.m.Behavior != "":
+		r.constant = r.m.Behavior
+	case r.at.value >= 0:
+		r.constant = Rating
+	default:
+		r.constant = View
+	}
+	r.times = timeReader{unit: r.m.TimeUnit, layout: r.m.TimeLayout}
+	if r.at.time >= 0 {
+		var times [][]byte
+		for _, rec := range sample {
+			if r.at.time < len(rec.Fields) {
+				times = append(times, trimBlanks(rec.Fields[r.at.time]))
+			}
+		}
+		r.times.learn(times)
+	}
+	return nil
+}
+
+// next reads the next good row into r.row. It returns io.EOF after the last, or
+// an error that ends the reading.
+func (r *rowReader) next() error {
+	for {
+		rec, err := r.src.Next()
+		if err != nil {
+			var bad *source.RowError
+			switch {
+			case errors.As(err, &bad):
+				r.report.Read++
+				if err := r.refuse(bad.Line, bad.Reason, bad.Detail, []byte(bad.Raw)); err != nil {
+					return err
+				}
+				continue
+			case err == io.EOF: //nolint:errorlint // a wrapped one is damage
+				return io.EOF
+			}
+			return fmt.Errorf("%s: after %d rows: %w", r.report.Name, r.report.Read, err)
+		}
+		r.report.Read++
+		r.rec = rec
+		repaired, err := r.convert(rec.Fields)
+		if err != nil {
+			if err := r.refuse(rec.Line, Code(err), err.Error(), nil); err != nil {
+				return err
+			}
+			continue
+		}
+		r.report.Kept++
+		if repaired {
+			r.report.Repaired++
+		}
+		return nil
+	}
+}
+
+// refuse counts a row, and hands it to the dead letters. The text of the row is
+// that of the source if it is nil.
+func (r *rowReader) refuse(line int64, code, detail string, raw []byte) error {
+	r.report.reject(code)
+	if r.refused == "" {
+		r.refused = fmt.Sprintf("line %d: %s", line, detail)
+	}
+	if r.dead == nil {
+		return nil
+	}
+	if raw == nil {
+		raw = r.src.Raw()
+	}
+	return r.dead.Write(DeadLetter{Source: r.report.Name, Line: line, Reason: code, Detail: detail, Raw: string(raw)})
+}
+
+// convert makes r.row of the fields of a record, or says why it cannot.
+func (r *rowReader) convert(fields [][]byte) (repaired bool, err error) {
+	if len(fields) < r.at.need {
+		return false, fmt.Errorf("%w: %d fields, but column %d is mapped", ErrShortRow, len(fields), r.at.need)
+	}
+	if r.user, repaired, err = cleanKey(fields[r.at.user], "user", ErrNoUser, repaired); err != nil {
+		return false, err
+	}
+	if r.item, repaired, err = cleanKey(fields[r.at.item], "item", ErrNoItem, repaired); err != nil {
+		return false, err
+	}
+	r.behavior = r.constant
+	if r.at.behavior >= 0 {
+		if r.behavior, err = r.behaviors.of(trimBlanks(fields[r.at.behavior])); err != nil {
+			return false, err
+		}
+	}
+	r.value = 1
+	if r.at.value >= 0 {
+		field := trimBlanks(fields[r.at.value])
+		switch {
+		case len(field) > 0:
+			var comma bool
+			if r.value, comma, err = parseNumber(field, r.comma); err != nil {
+				return false, err
+			}
+			repaired = repaired || comma
+		case r.behavior == Rating:
+			return false, fmt.Errorf("%w: a rating without value", ErrBadValue)
+		}
+	} else if r.behavior == Rating {
+		return false, fmt.Errorf("%w: a rating without value", ErrBadValue)
+	}
+	r.time = 0
+	if r.at.time >= 0 {
+		if r.time, err = r.times.parse(trimBlanks(fields[r.at.time])); err != nil {
+			return false, err
+		}
+	}
+	r.id = nil
+	if r.at.id >= 0 {
+		r.id = trimBlanks(fields[r.at.id])
+		if err := checkKey("id", r.id); err != nil {
+			return false, err
+		}
+	}
+	return repaired, r.checkContext(fields)
+}
+
+// cleanKey trims a key and checks it. Missing is the error for one that is not there.
+func cleanKey(field []byte, what string, missing error, repaired bool) ([]byte, bool, error) {
+	key := trimBlanks(field)
+	if isMissing(key) {
+		if len(key) > 0 {
+			missing = fmt.Errorf("%w: %q stands for a missing value", missing, key)
+		}
+		return nil, false, missing
+	}
+	return key, repaired || len(key) < len(field), checkKey(what, key)
+}
+
+func (r *rowReader) checkContext(fields [][]byte) error {
+	size := 0
+	for _, c := range r.at.context {
+		f := fields[c.at]
+		if size += len(c.key) + len(f); size > MaxContextBytes || !utf8.Valid(f) {
+			return fmt.Errorf("%w: at key %.40q", ErrBadContext, c.key)
+		}
+	}
+	return nil
+}
+
+// finish returns the report, and an error if no row was good.
+func (r *rowReader) finish() (Report, error) { return r.report, r.report.check(r.refused) }
+
+func (r *rowReader) close() error { return r.src.Close() }

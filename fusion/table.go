@@ -1,0 +1,220 @@
+package fusion
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+)
+
+// Table is the matrix of users and items of whole files, in memory: one entry
+// for each interaction, in compressed sparse rows. Users and items are those
+// with an entry.
+type Table struct {
+	Users, Items []string // keys, ascending by bytes
+	// Start has len(Users)+1 elements: the entries of user u are those from
+	// Start[u] to Start[u+1].
+	Start []int64
+	// Item holds the item of each entry, an index into Items, ascending and
+	// unique within a user.
+	Item []uint32
+	// Weight holds the weight of each entry, nil if all are 1.
+	Weight []float32
+	// Time holds the time of the newest event of each entry that counts, in Unix
+	// milliseconds, 0 if unknown; nil if all are unknown.
+	Time []int64
+}
+
+// Bounds of a table.
+const (
+	maxTableRows  = math.MaxUint32
+	maxTableItems = 1<<31 - 1 // one bit of an item number marks ratings
+)
+
+// ReadTable reads sources and fuses them: the entries of a user are those that
+// Fuse makes of the user's events in all sources, as Events reads them, bit for
+// bit. The reports are in the order of ms.
+//
+// Two rows of one user with the same ID are one event, the first. IDs are
+// looked at only in sources with a column for them. Among rows of equal time
+// the later in the file is the later event; between sources, a hash of their
+// names decides, as in the ids that Events makes. (The store knows no lines: given ids that do not
+// ascend with the lines, it may take another of several ratings of the same
+// time.)
+//
+// It is an error if a source has no good row (ErrNoValidRow, with all others
+// read), if no entry is left, or if w has a half-life and now is 0. Context ctx
+// is looked at every 65,536 rows.
+//
+// Memory, at its peak: 24 bytes a row with weights that float32 holds
+// exactly and times in whole seconds, 8 to 16 bytes less without times, 8 to 12
+// more with other weights, 4 more with milliseconds; the keys on top of it.
+// Cost: O(rows log(rows of a user)).
+func ReadTable(ctx context.Context, ms []Mapping, w Weights, now int64, dead *DeadLetterWriter) (*Table, []Report, error) {
+	reports := make([]Report, len(ms))
+	for i := range ms {
+		reports[i].Name = ms[i].name()
+	}
+	if err := w.Validate(); err != nil {
+		return nil, reports, err
+	}
+	if w.HalfLife > 0 && now <= 0 {
+		return nil, reports, errNow
+	}
+	b := tableBuilder{weights: w, now: now}
+	// The order of the sources in made ids.
+	order := make([]int, len(ms))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := newSourceID(reports[a].Name), newSourceID(reports[b].Name)
+		return bytes.Compare(x[:], y[:])
+	})
+	var empty error
+	for _, i := range order {
+		var err error
+		reports[i], err = b.read(ctx, ms[i], dead)
+		switch {
+		case errors.Is(err, ErrNoValidRow):
+			empty = errors.Join(empty, err)
+		case err != nil:
+			return nil, reports, err
+		}
+	}
+	if empty != nil {
+		return nil, reports, empty
+	}
+	t := b.table()
+	if len(t.Item) == 0 {
+		return nil, reports, errNothing(reports)
+	}
+	return t, reports, nil
+}
+
+// errNothing says why good rows leave no entry.
+func errNothing(reports []Report) error {
+	var all Report
+	for i := range reports {
+		all.Add(reports[i])
+	}
+	if len(all.Weightless) > 0 {
+		return fmt.Errorf("%w: no interaction is left: behaviors without weight: %s; give them one", ErrNoValidRow, counts(all.Weightless, 5))
+	}
+	return fmt.Errorf("%w: no interaction is left: all weights are 0 or below; look at values and at the weights of behaviors", ErrNoValidRow)
+}
+
+// tableBuilder collects the rows that count.
+type tableBuilder struct {
+	weights      Weights
+	now          int64
+	users, items interner
+	ids          interner // of events with an id of their own, after their user
+	rows         rowStore
+
+	user     uint32   // of the row added last: files are often in the order of users
+	behavior Behavior // of the row added last
+	factor   float64  // its weight
+	id       []byte   // scratch
+}
+
+// read adds the rows of one source.
+func (b *tableBuilder) read(ctx context.Context, m Mapping, dead *DeadLetterWriter) (Report, error) {
+	rows, err := openRows(ctx, m, dead, true)
+	if err != nil {
+		return rows.report, err
+	}
+	for err == nil {
+		if rows.report.Read%chunkRows == 0 {
+			if err = ctx.Err(); err != nil {
+				break
+			}
+		}
+		if err = rows.next(); err == nil {
+			err = b.add(rows)
+		}
+	}
+	if err == io.EOF { //nolint:errorlint // a wrapped one is damage
+		err = nil
+	}
+	if err = errors.Join(err, rows.close()); err != nil {
+		return rows.report, err
+	}
+	return rows.finish()
+}
+
+// add adds the row that r has read, if it counts.
+func (b *tableBuilder) add(r *rowReader) error {
+	if len(r.id) > 0 {
+		b.id = append(append(append(b.id[:0], r.user...), 0), r.id...) // keys have no NUL byte
+		if _, fresh := b.ids.add(b.id); !fresh {
+			return nil
+		}
+	}
+	if r.behavior != b.behavior {
+		b.behavior, b.factor = r.behavior, b.weights.Behavior[r.behavior]
+	}
+	if b.factor == 0 {
+		r.report.weightless(r.behavior)
+		return nil
+	}
+	if b.rows.n == maxTableRows || b.items.len() == maxTableItems {
+		return fmt.Errorf("%s: too large for one table, which holds up to %d rows of %d items; put it into a cluster with kith ingest, or read a part of it",
+			r.report.Name, int64(maxTableRows), maxTableItems)
+	}
+	if b.users.len() == 0 || string(b.users.key(b.user)) != string(r.user) {
+		b.user, _ = b.users.add(r.user)
+	}
+	item, _ := b.items.add(r.item)
+	b.rows.add(b.user, item, b.weights.term(b.factor, r.behavior, r.value, r.time, b.now))
+	return nil
+}
+
+// table fuses what was added. The builder is empty afterwards.
+func (b *tableBuilder) table() *Table {
+	t := &Table{}
+	var userRank, itemRank []uint32
+	t.Users, userRank = b.users.sorted()
+	t.Items, itemRank = b.items.sorted()
+	b.users, b.items, b.ids = interner{}, interner{}, interner{}
+	e := b.rows.group(userRank, itemRank)
+	e.fuse(&b.weights)
+	t.Start, t.Item, t.Weight, t.Time = e.start, e.item, e.weight, e.time
+	t.dropEmpty()
+	return t
+}
+
+// dropEmpty removes users and items without an entry.
+func (t *Table) dropEmpty() {
+	users := 0
+	for u := range t.Users {
+		if t.Start[u+1] > t.Start[u] {
+			t.Users[users], t.Start[users+1] = t.Users[u], t.Start[u+1]
+			users++
+		}
+	}
+	t.Users, t.Start = t.Users[:users], t.Start[:users+1]
+
+	number := make([]uint32, len(t.Items)) // new number + 1
+	for _, i := range t.Item {
+		number[i] = 1
+	}
+	items := uint32(0)
+	for i := range number {
+		if number[i] != 0 {
+			t.Items[items] = t.Items[i]
+			items++
+			number[i] = items
+		}
+	}
+	if int(items) == len(t.Items) {
+		return
+	}
+	t.Items = t.Items[:items]
+	for i, old := range t.Item {
+		t.Item[i] = number[old] - 1
+	}
+}

@@ -1,0 +1,355 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/big"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/deprecated"
+	"github.com/parquet-go/parquet-go/format"
+)
+
+// valueBatch is the number of values of a column that are decoded at once.
+const valueBatch = 1024
+
+// parquetRows reads the leaf columns of a Parquet file in step. Repeated
+// columns (lists, maps) have no place in a flat record and are left out.
+type parquetRows struct {
+	file    *parquet.File
+	columns []*parquetColumn
+	group   int   // next row group to open
+	left    int64 // rows left in the current one
+	row     int64 // number of the last row
+	fields  [][]byte
+	text    []byte
+	bounds  []int
+	rawCSV  bytes.Buffer
+}
+
+// parquetColumn is one leaf and the values of it that come next.
+type parquetColumn struct {
+	name   string // with those of its groups before it, by points
+	leaf   parquet.LeafColumn
+	chosen bool
+	render func(dst []byte, v parquet.Value) []byte
+
+	pages  parquet.Pages
+	page   parquet.Page
+	values parquet.ValueReader
+	buf    []parquet.Value
+	at, n  int
+}
+
+// openParquet opens the file behind in, of which br has read the first bytes.
+func openParquet(in io.Reader, br *bufio.Reader) (*Reader, error) {
+	r := &Reader{format: Parquet}
+	f, ok := in.(*os.File)
+	var size int64
+	if ok {
+		if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+			size = st.Size()
+		} else {
+			ok = false
+		}
+	}
+	if !ok {
+		// The footer is at the end: a stream must be kept first.
+		tmp, err := os.CreateTemp("", "kith-*.parquet")
+		if err != nil {
+			return nil, fmt.Errorf("keep Parquet stream: %w", err)
+		}
+		f = tmp
+		r.closers = append(r.closers, tmp)
+		if err := os.Remove(tmp.Name()); err != nil {
+			return nil, errors.Join(err, r.closeAll())
+		}
+		if size, err = io.Copy(tmp, br); err != nil {
+			return nil, errors.Join(fmt.Errorf("keep Parquet stream: %w", err), r.closeAll())
+		}
+	}
+	p, err := newParquetRows(f, size)
+	if err != nil {
+		return nil, errors.Join(err, r.closeAll())
+	}
+	for _, c := range p.columns {
+		r.columns = append(r.columns, c.name)
+	}
+	r.rows, r.width = p, len(r.columns)
+	return r, nil
+}
+
+func newParquetRows(in io.ReaderAt, size int64) (p *parquetRows, err error) {
+	defer recoverCorrupt(&err)
+	file, err := parquet.OpenFile(in, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, fmt.Errorf("%w: parquet: %w", ErrCorrupt, err)
+	}
+	p = &parquetRows{file: file}
+	schema := file.Schema()
+	for _, path := range schema.Columns() {
+		leaf, ok := schema.Lookup(path...)
+		if !ok || leaf.MaxRepetitionLevel > 0 {
+			continue
+		}
+		p.columns = append(p.columns, &parquetColumn{
+			name: strings.Join(path, "."), leaf: leaf, chosen: true, render: renderer(leaf.Node.Type()),
+		})
+	}
+	if len(p.columns) == 0 {
+		return nil, fmt.Errorf("%w: parquet: no flat column", ErrCorrupt)
+	}
+	p.fields = make([][]byte, len(p.columns))
+	return p, nil
+}
+
+// recoverCorrupt makes a panic of the Parquet decoder, which damaged pages can
+// cause, an error.
+func recoverCorrupt(err *error) {
+	if x := recover(); x != nil {
+		*err = fmt.Errorf("%w: parquet: %v", ErrCorrupt, x)
+	}
+}
+
+func (p *parquetRows) choose(fields []int) {
+	for i, c := range p.columns {
+		c.chosen = false
+		for _, f := range fields {
+			c.chosen = c.chosen || f == i
+		}
+	}
+}
+
+func (p *parquetRows) next() (rec Record, err error) {
+	defer recoverCorrupt(&err)
+	for p.left <= 0 {
+		if err := p.closePages(); err != nil {
+			return Record{}, err
+		}
+		groups := p.file.RowGroups()
+		if p.group == len(groups) {
+			return Record{}, io.EOF
+		}
+		g := groups[p.group]
+		p.group++
+		p.left = g.NumRows()
+		chunks := g.ColumnChunks()
+		for _, c := range p.columns {
+			if c.chosen {
+				c.pages = chunks[c.leaf.ColumnIndex].Pages()
+			}
+		}
+	}
+	p.left--
+	p.row++
+	p.text, p.bounds = p.text[:0], p.bounds[:0]
+	for _, c := range p.columns {
+		p.bounds = append(p.bounds, len(p.text))
+		if !c.chosen {
+			continue
+		}
+		v, err := c.next()
+		if err != nil {
+			return Record{}, fmt.Errorf("%w: parquet: row %d, column %s: %w", ErrCorrupt, p.row, c.name, err)
+		}
+		if !v.IsNull() {
+			p.text = c.render(p.text, v)
+		}
+	}
+	p.bounds = append(p.bounds, len(p.text))
+	for i := range p.fields {
+		p.fields[i] = p.text[p.bounds[i]:p.bounds[i+1]]
+	}
+	return Record{Line: p.row, Fields: p.fields}, nil
+}
+
+// next returns the next value of the column in the current row group.
+func (c *parquetColumn) next() (parquet.Value, error) {
+	if c.buf == nil {
+		c.buf = make([]parquet.Value, valueBatch)
+	}
+	for c.at == c.n {
+		if c.page == nil {
+			page, err := c.pages.ReadPage()
+			if errors.Is(err, io.EOF) {
+				return parquet.Value{}, io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return parquet.Value{}, err
+			}
+			c.page, c.values = page, page.Values()
+		}
+		n, err := c.values.ReadValues(c.buf)
+		c.at, c.n = 0, n
+		if err != nil && !errors.Is(err, io.EOF) {
+			return parquet.Value{}, err
+		}
+		if n == 0 {
+			parquet.Release(c.page)
+			c.page, c.values = nil, nil
+		}
+	}
+	v := c.buf[c.at]
+	c.at++
+	return v, nil
+}
+
+func (p *parquetRows) closePages() error {
+	var err error
+	for _, c := range p.columns {
+		if c.page != nil {
+			parquet.Release(c.page)
+		}
+		if c.pages != nil {
+			err = errors.Join(err, c.pages.Close())
+		}
+		c.pages, c.page, c.values, c.at, c.n = nil, nil, nil, 0, 0
+	}
+	return err
+}
+
+func (p *parquetRows) close() error { return p.closePages() }
+
+func (p *parquetRows) raw() []byte {
+	row := make([]string, len(p.fields))
+	for i, f := range p.fields {
+		row[i] = string(f)
+	}
+	p.rawCSV.Reset()
+	w := csv.NewWriter(&p.rawCSV)
+	if err := w.Write(row); err != nil {
+		return nil // a bytes.Buffer takes every write
+	}
+	w.Flush()
+	return bytes.TrimSuffix(p.rawCSV.Bytes(), []byte("\n"))
+}
+
+// renderer returns the function that writes values of type t as text:
+// timestamps as RFC 3339 in UTC (also those without time zone), dates as
+// 2006-01-02, numbers in decimal, NaN as missing, strings as they are.
+func renderer(t parquet.Type) func([]byte, parquet.Value) []byte {
+	if l := t.LogicalType(); l != nil {
+		switch x := l.Value.(type) {
+		case *format.TimestampType:
+			switch x.Unit.Value.(type) {
+			case *format.MilliSeconds:
+				return renderTime(time.Millisecond)
+			case *format.MicroSeconds:
+				return renderTime(time.Microsecond)
+			}
+			return renderTime(time.Nanosecond)
+		case *format.DateType:
+			return func(dst []byte, v parquet.Value) []byte {
+				return time.Unix(int64(v.Int32())*86400, 0).UTC().AppendFormat(dst, time.DateOnly)
+			}
+		case *format.DecimalType:
+			return renderDecimal(t.Kind(), int(x.Scale))
+		case *format.UUIDType:
+			return func(dst []byte, v parquet.Value) []byte {
+				h := hex.EncodeToString(v.ByteArray())
+				if len(h) != 32 {
+					return append(dst, h...)
+				}
+				return fmt.Appendf(dst, "%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:])
+			}
+		case *format.IntType:
+			if !x.IsSigned {
+				return func(dst []byte, v parquet.Value) []byte {
+					if v.Kind() == parquet.Int32 {
+						return strconv.AppendUint(dst, uint64(v.Uint32()), 10)
+					}
+					return strconv.AppendUint(dst, v.Uint64(), 10)
+				}
+			}
+		}
+	}
+	return renderPlain
+}
+
+func renderPlain(dst []byte, v parquet.Value) []byte {
+	switch v.Kind() {
+	case parquet.Boolean:
+		return strconv.AppendBool(dst, v.Boolean())
+	case parquet.Int32:
+		return strconv.AppendInt(dst, int64(v.Int32()), 10)
+	case parquet.Int64:
+		return strconv.AppendInt(dst, v.Int64(), 10)
+	case parquet.Int96:
+		return renderInt96(dst, v.Int96())
+	case parquet.Float:
+		return renderFloat(dst, float64(v.Float()), 32)
+	case parquet.Double:
+		return renderFloat(dst, v.Double(), 64)
+	}
+	return append(dst, v.ByteArray()...)
+}
+
+// renderFloat writes whole numbers without point or exponent, so that a key
+// kept as 17850.0 (a column of integers with gaps, as pandas writes it) reads 17850.
+func renderFloat(dst []byte, f float64, bits int) []byte {
+	switch {
+	case math.IsNaN(f):
+		return dst
+	case f == math.Trunc(f) && math.Abs(f) < 1<<53:
+		return strconv.AppendInt(dst, int64(f), 10)
+	}
+	return strconv.AppendFloat(dst, f, 'g', -1, bits)
+}
+
+func renderTime(unit time.Duration) func([]byte, parquet.Value) []byte {
+	perSecond := int64(time.Second / unit)
+	return func(dst []byte, v parquet.Value) []byte {
+		n := v.Int64()
+		s, rest := n/perSecond, n%perSecond
+		return time.Unix(s, rest*int64(unit)).UTC().AppendFormat(dst, time.RFC3339Nano)
+	}
+}
+
+// renderInt96 writes the deprecated timestamp of old Spark and Impala files:
+// nanoseconds of the day, then the Julian day.
+func renderInt96(dst []byte, v deprecated.Int96) []byte {
+	const julianOfEpoch = 2440588
+	nanos := int64(v[1])<<32 | int64(v[0])
+	days := int64(v[2]) - julianOfEpoch
+	return time.Unix(days*86400, nanos).UTC().AppendFormat(dst, time.RFC3339Nano)
+}
+
+func renderDecimal(kind parquet.Kind, scale int) func([]byte, parquet.Value) []byte {
+	return func(dst []byte, v parquet.Value) []byte {
+		n := new(big.Int)
+		switch kind {
+		case parquet.Int32:
+			n.SetInt64(int64(v.Int32()))
+		case parquet.Int64:
+			n.SetInt64(v.Int64())
+		default: // big-endian two's complement
+			b := v.ByteArray()
+			n.SetBytes(b)
+			if len(b) > 0 && b[0]&0x80 != 0 {
+				n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+			}
+		}
+		digits := n.String()
+		if scale <= 0 {
+			return append(dst, digits...)
+		}
+		if digits[0] == '-' {
+			dst, digits = append(dst, '-'), digits[1:]
+		}
+		if pad := scale + 1 - len(digits); pad > 0 {
+			digits = strings.Repeat("0", pad) + digits
+		}
+		point := len(digits) - scale
+		return append(append(append(dst, digits[:point]...), '.'), digits[point:]...)
+	}
+}
