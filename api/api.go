@@ -1,0 +1,47 @@
+package api
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/coordinator"
+	"github.com/kith-io/kith/node"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+const (
+	// defaultDeadline bounds calls that come without one, so that a lost majority is an answer and not silence.
+	defaultDeadline = 15 * time.Second
+	// maxBatch bounds one message of events; see EventsService.
+	maxBatch = 10_000
+	// maxRejections is the number of refused events that are named in an answer.
+	maxRejections = 1000
+	// listChunk is the number of events in a message.
+	listChunk = 150
+)
+
+// API serves the public services of one process.
+type API struct {
+	kithv1.UnimplementedEventsServiceServer
+	kithv1.UnimplementedRecommenderServiceServer
+	kithv1.UnimplementedModelServiceServer
+	kithv1.UnimplementedClusterServiceServer
+
+	coordinator *coordinator.Coordinator
+	router      *coordinator.Router
+	peers       *node.Peers
+}
+
+// New returns an API over the parts of a process.
+func New(c *coordinator.Coordinator, peers *node.Peers) *API {
+	return &API{coordinator: c, router: c.Router(), peers: peers}
+}
+
+// Register adds the services to a server.
+func (a *API) Register(r grpc.ServiceRegistrar) {
+	kithv1.RegisterEventsServiceServer(r, a)
+	kithv1.RegisterRecommenderServiceServer(r, a)
+	kithv1.RegisterModelServiceServer(r, a)
+	kithv1.RegisterClusterServiceServer(r, a)
+}

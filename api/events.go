@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// Append implements kithv1.EventsServiceServer.
+func (a *API) Append(stream grpc.ClientStreamingServer[kithv1.AppendRequest, kithv1.AppendResponse]) error {
+	resp := &kithv1.AppendResponse{}
+	var index uint64
+	for {
+		req, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return stream.SendAndClose(resp)
+		}
+		if err != nil {
+			return err
+		}
+		if len(req.Events) > maxBatch {
+			return fmt.Errorf("%w: %d events in one message; send at most %d", wire.ErrInvalid, len(req.Events), maxBatch)
+		}
+		events := accept(req.Events, index, resp)
+		index += uint64(len(req.Events))
+		if len(events) == 0 {
+			continue
+		}
+		ctx, cancel := withDeadline(stream.Context())
+		appended, duplicates, err := a.router.Append(ctx, events)
+		cancel()
+		if err != nil {
+			return err
+		}
+		resp.Appended += appended
+		resp.Duplicates += duplicates
+	}
+}
+
+// accept returns the valid events of a batch, with ids, and counts the others.
+func accept(batch []*kithv1.Event, first uint64, resp *kithv1.AppendResponse) []fusion.Event {
+	events := wire.EventsFromProto(batch)
+	kept := events[:0]
+	for i := range events {
+		if err := events[i].Validate(); err != nil {
+			resp.Rejected++
+			if len(resp.Rejections) < maxRejections {
+				resp.Rejections = append(resp.Rejections, &kithv1.RejectedEvent{
+					Index: first + uint64(i), Reason: fusion.Code(err), Detail: err.Error(),
+				})
+			}
+			continue
+		}
+		if events[i].ID == "" {
+			events[i].ID = fusion.ContentID(&events[i])
+		}
+		kept = append(kept, events[i])
+	}
+	return kept
+}
+
+// List implements kithv1.EventsServiceServer.
+func (a *API) List(req *kithv1.ListRequest, stream grpc.ServerStreamingServer[kithv1.ListResponse]) error {
+	if req.User == "" {
+		return fmt.Errorf("%w: no user", wire.ErrInvalid)
+	}
+	ctx, cancel := withDeadline(stream.Context())
+	defer cancel()
+	events, err := a.router.History(ctx, req.User, req.Stale)
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(events, listChunk) {
+		if err := stream.Send(&kithv1.ListResponse{Events: wire.EventsToProto(chunk)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withDeadline gives ctx a deadline unless it has one.
+func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, defaultDeadline)
+}

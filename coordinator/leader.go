@@ -1,0 +1,309 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// leaderPause is how often the coordinator compares what is with what should be, besides at every change that it hears
+// of.
+const leaderPause = time.Second
+
+// Config of a Coordinator. All fields are required.
+type Config struct {
+	// Partitions, Replication and Expect are used once, when the cluster is made: the number of partitions, the replicas of
+	// each, and the number of members that must be there before partitions are placed.
+	Partitions, Replication, Expect int
+	// NewID returns an id that is unique: for the cluster and for requests.
+	NewID  func() string
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Coordinator is this process's part in the control group: it knows the state, brings proposals to the leader, and does
+// the coordinator's work while this process leads.
+type Coordinator struct {
+	*Machine
+	cfg    Config
+	group  *consensus.Group
+	peers  *node.Peers
+	router *Router
+}
+
+// New returns a Coordinator over an open control group whose state machine is machine.
+func New(cfg Config, machine *Machine, group *consensus.Group, peers *node.Peers, versions *node.Versions) *Coordinator {
+	c := &Coordinator{Machine: machine, cfg: cfg, group: group, peers: peers}
+	c.router = NewRouter(c, peers, versions, cfg.Now)
+	return c
+}
+
+var _ Log = (*Coordinator)(nil)
+
+// Router returns the router of this process.
+func (c *Coordinator) Router() *Router { return c.router }
+
+// Leader returns the node id of the coordinator of the cluster.
+func (c *Coordinator) Leader() (string, bool) { return c.group.Leader() }
+
+// Propose implements Log from any node: it brings the command to the leader, and waits until this process has applied it
+// too, so that the caller sees what it did.
+func (c *Coordinator) Propose(ctx context.Context, cmd *kithv1.ControlCommand) (uint64, error) {
+	pause := firstPause
+	for {
+		id, err := c.proposeOnce(ctx, cmd)
+		if err == nil || !wire.Retryable(err) {
+			return id, err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, fmt.Errorf("propose to the control group: %w", errors.Join(ctx.Err(), err))
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func (c *Coordinator) proposeOnce(ctx context.Context, cmd *kithv1.ControlCommand) (uint64, error) {
+	leader, ok := c.group.Leader()
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("%w: the control group has no leader", wire.ErrNotReady)
+	case leader == c.peers.Self():
+		_, id, err := c.propose(ctx, cmd)
+		return id, err
+	}
+	conn, err := c.peers.Conn(ctx, leader)
+	if err != nil {
+		return 0, err
+	}
+	try, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	resp, err := kithv1.NewControlServiceClient(conn).Propose(try, &kithv1.ProposeRequest{Command: cmd})
+	if err != nil {
+		if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", wire.ErrUnknownOutcome, err)
+		}
+		return 0, fmt.Errorf("coordinator %s: %w", leader, err)
+	}
+	if err := c.group.WaitApplied(ctx, resp.Index); err != nil {
+		return 0, err
+	}
+	return resp.Id, nil
+}
+
+// propose writes to the log of the group that this process leads.
+func (c *Coordinator) propose(ctx context.Context, cmd *kithv1.ControlCommand) (index, id uint64, err error) {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(cmd)
+	if err != nil {
+		return 0, 0, err
+	}
+	index, result, err := c.group.Propose(ctx, data)
+	switch {
+	case errors.Is(err, consensus.ErrNotLeader):
+		leader, _ := c.group.Leader()
+		return 0, 0, &wire.NotLeaderError{Leader: leader}
+	case errors.Is(err, consensus.ErrUnknownOutcome):
+		return 0, 0, fmt.Errorf("%w: %w", wire.ErrUnknownOutcome, err)
+	case errors.Is(err, consensus.ErrClosed):
+		return 0, 0, fmt.Errorf("%w: %w", wire.ErrNotReady, err)
+	case err != nil:
+		return 0, 0, err
+	}
+	id, _ = result.(uint64)
+	return index, id, nil
+}
+
+// Build starts a build, or returns the one that runs with the same spec. Errors match wire.ErrJobRunning or
+// wire.ErrInvalid.
+func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64, error) {
+	spec = Normalize(spec)
+	if _, _, err := wire.ParseSpec(spec); err != nil {
+		return 0, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	if c.State().Epoch == 0 {
+		return 0, fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
+	}
+	return c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_CreateJob{CreateJob: &kithv1.CreateJob{
+		Spec: spec, RequestId: c.cfg.NewID(), CreatedUnixMs: c.cfg.Now().UnixMilli(),
+	}}})
+}
+
+// Run does the coordinator's work whenever this process leads, until ctx is done.
+func (c *Coordinator) Run(ctx context.Context) error {
+	changes := c.group.LeadershipChanges()
+	ticker := time.NewTicker(leaderPause)
+	defer ticker.Stop()
+	for ctx.Err() == nil {
+		if c.group.IsLeader() {
+			if err := c.lead(ctx); err != nil && ctx.Err() == nil {
+				c.cfg.Logger.Warn("stopped coordinating", "err", err)
+			}
+		}
+		select {
+		case <-changes:
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// lead works as the coordinator until leadership is lost. Everything that it starts ends before it returns.
+func (c *Coordinator) lead(ctx context.Context) error {
+	// What earlier leaders decided must be in the state before it is acted upon.
+	if err := c.group.Barrier(ctx); err != nil {
+		return err
+	}
+	c.cfg.Logger.Info("coordinating", "node", c.peers.Self())
+	ctx, cancel := context.WithCancel(ctx)
+	var builds sync.WaitGroup
+	defer builds.Wait()
+	defer cancel()
+	building := uint64(0)
+	ended := make(chan error, 1) // at most one build runs
+	ticker := time.NewTicker(leaderPause)
+	defer ticker.Stop()
+	for {
+		if !c.group.IsLeader() {
+			return wire.ErrNotLeader
+		}
+		stateChanged, peersChanged := c.Changed(), c.peers.Changed()
+		if err := c.reconcile(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			c.cfg.Logger.Warn("reconcile members", "err", err)
+		}
+		if j := c.State().Running(); j != nil && building == 0 {
+			building = j.Job.Id
+			builds.Go(func() { ended <- c.build(ctx, j.Job.Id) })
+		}
+		select {
+		case <-stateChanged:
+		case <-peersChanged:
+		case <-ticker.C:
+		case err := <-ended:
+			if err != nil && ctx.Err() == nil {
+				c.cfg.Logger.Error("build", "job", building, "err", err)
+			}
+			building = 0
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (c *Coordinator) build(ctx context.Context, job uint64) error {
+	began := c.cfg.Now()
+	c.cfg.Logger.Info("build begins or goes on", "job", job)
+	b := NewBuilder(BuilderConfig{
+		Log: c, Rows: true, Now: c.cfg.Now, Logger: c.cfg.Logger,
+		Nodes: buildNodes{Peers: c.peers, router: c.router, bulk: c.peers.Bulk()},
+	})
+	if err := b.Run(ctx, job); err != nil {
+		return err
+	}
+	c.cfg.Logger.Info("build published", "job", job, "took", c.cfg.Now().Sub(began).Round(time.Millisecond))
+	return nil
+}
+
+// reconcile makes the decisions follow what membership shows: it initializes the cluster, records members, adds them to
+// the control group, and places the partitions when enough members are there.
+func (c *Coordinator) reconcile(ctx context.Context) error {
+	s := c.State()
+	if s.Cluster == nil {
+		_, err := c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_InitCluster{InitCluster: &kithv1.InitCluster{
+			ClusterId: c.cfg.NewID(), Partitions: uint32(c.cfg.Partitions), ReplicationFactor: uint32(c.cfg.Replication),
+		}}})
+		if err != nil {
+			return err
+		}
+	}
+	for _, p := range c.peers.All() {
+		if !p.Alive {
+			continue
+		}
+		m := &kithv1.MemberRecord{Id: p.ID, Zone: p.Zone, Weight: p.Weight, GrpcAddr: p.GRPCAddr, RaftAddr: p.RaftAddr, Version: p.Version}
+		if proto.Equal(m, c.State().Member(p.ID)) {
+			continue
+		}
+		if _, err := c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_UpsertMember{UpsertMember: &kithv1.UpsertMember{Member: m}}}); err != nil {
+			return err
+		}
+	}
+	if err := c.addFollowers(ctx); err != nil {
+		return err
+	}
+	return c.placePartitions(ctx)
+}
+
+// addFollowers adds members to the control group that are not in it, without a vote: they learn the decisions.
+func (c *Coordinator) addFollowers(ctx context.Context) error {
+	members, err := c.group.Members()
+	if err != nil {
+		return err
+	}
+	for _, p := range c.peers.All() {
+		if !p.Alive || slices.ContainsFunc(members, func(m consensus.Member) bool { return m.ID == p.ID }) {
+			continue
+		}
+		c.cfg.Logger.Info("member joins the control group", "node", p.ID, "addr", p.RaftAddr)
+		if err := c.group.AddNonvoter(ctx, p.ID, p.RaftAddr); err != nil {
+			return fmt.Errorf("add %s to the control group: %w", p.ID, err)
+		}
+	}
+	return nil
+}
+
+// placePartitions makes the first shard map.
+func (c *Coordinator) placePartitions(ctx context.Context) error {
+	s := c.State()
+	if s.Epoch > 0 {
+		return nil
+	}
+	var members []partition.Member
+	for _, p := range c.peers.All() {
+		if p.Alive {
+			members = append(members, partition.Member{ID: p.ID, Zone: p.Zone, Weight: p.Weight})
+		}
+	}
+	if len(members) < c.cfg.Expect {
+		return nil
+	}
+	set := &kithv1.SetShardMap{Epoch: 1}
+	for _, nodes := range partition.Plan(members, int(s.Cluster.Partitions), int(s.Cluster.ReplicationFactor)) {
+		set.Partitions = append(set.Partitions, &kithv1.Replicas{Nodes: nodes})
+	}
+	_, err := c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_SetShardMap{SetShardMap: set}})
+	return err
+}
+
+// Voters returns the ids of the members that vote in the control group, as this process knows them.
+func (c *Coordinator) Voters() []string {
+	members, err := c.group.Members()
+	if err != nil {
+		return nil // only shown
+	}
+	var out []string
+	for _, m := range members {
+		if m.Voter {
+			out = append(out, m.ID)
+		}
+	}
+	return out
+}

@@ -1,0 +1,98 @@
+package coordinator
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+
+	"github.com/kith-io/kith/partition"
+)
+
+// PopularItem is an item with the number of its events.
+type PopularItem struct {
+	Item  string
+	Count uint64
+}
+
+// Popular returns the n items with the most events over all partitions, ties by key, as they are now: an item that came
+// in a moment ago counts. Fewer only if the catalog ends. The first items of a longer answer are the shorter answer.
+//
+// Events of an item are spread over all partitions. The threshold algorithm (Fagin, Lotem, Naor, JCSS 66, 2003
+// [fagin2003]) asks each partition for its top and for the counts of the others' tops, and stops as soon as no item that
+// nobody named can be among the n best; otherwise it goes deeper. Cost: usually two rounds of calls to all partitions.
+func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem, error) {
+	partitions, err := r.partitions()
+	if err != nil || n <= 0 {
+		return nil, err
+	}
+	for depth := n + 16; ; depth *= 4 {
+		tops, _, err := r.popularRound(ctx, partitions, depth, nil, stale)
+		if err != nil {
+			return nil, err
+		}
+		seen := map[string]bool{}
+		threshold := uint64(0) // no item outside the tops has more events
+		for _, top := range tops {
+			for _, c := range top {
+				seen[c.Item] = true
+			}
+			if len(top) == depth {
+				threshold += top[len(top)-1].Count
+			}
+		}
+		items := make([]string, 0, len(seen))
+		for item := range seen {
+			items = append(items, item)
+		}
+		slices.Sort(items)
+		_, counts, err := r.popularRound(ctx, partitions, 0, items, stale)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]PopularItem, len(items))
+		for i, item := range items {
+			out[i].Item = item
+			for _, c := range counts {
+				out[i].Count += c[i]
+			}
+		}
+		slices.SortFunc(out, func(a, b PopularItem) int {
+			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Item, b.Item))
+		})
+		// An unnamed item may tie with the threshold, and win by its key.
+		if threshold == 0 || len(out) >= n && out[n-1].Count > threshold {
+			return out[:min(n, len(out))], nil
+		}
+	}
+}
+
+// popularRound asks all partitions for their tops and for the counts of items.
+func (r *Router) popularRound(ctx context.Context, partitions, depth int, items []string, stale bool) (tops [][]*kithv1.ItemCount, counts [][]uint64, err error) {
+	tops, counts = make([][]*kithv1.ItemCount, partitions), make([][]uint64, partitions)
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(concurrentCalls)
+	for p := range partitions {
+		g.Go(func() error {
+			return r.onPartition(ctx, partition.ID(p), stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
+				resp, err := c.Popular(ctx, &kithv1.PopularRequest{Partition: uint32(p), Epoch: epoch, N: uint32(depth), Items: items, Stale: stale})
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				tops[p], counts[p] = resp.Items, resp.Counts
+				return nil
+			})
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	return tops, counts, nil
+}

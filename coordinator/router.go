@@ -1,0 +1,270 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+const (
+	// tryTimeout bounds one try on one node, so that a paused one does not use up the caller's deadline.
+	tryTimeout = 3 * time.Second
+	// firstPause is the pause after all replicas were tried in vain: an election takes about a second.
+	firstPause = 20 * time.Millisecond
+	maxPause   = 500 * time.Millisecond
+	// batchBytes and batchEvents bound one entry of a partition's log.
+	batchBytes  = 1 << 20
+	batchEvents = 10_000
+)
+
+// Peers reaches the nodes of the cluster.
+type Peers interface {
+	Self() string
+	Alive() []string
+	Addr(node string) string
+	Conn(ctx context.Context, node string) (grpc.ClientConnInterface, error)
+	Changed() <-chan struct{}
+}
+
+// Router brings events to their partitions and queries to the nodes that can answer them. Every node has one. It is safe
+// for concurrent use.
+type Router struct {
+	log      Log
+	peers    Peers
+	versions *node.Versions
+	now      func() time.Time
+
+	mu sync.Mutex
+	// leaders is where each partition's leader was last; a wrong one costs one more call.
+	leaders map[partition.ID]string
+}
+
+// NewRouter returns a Router for a node with the given model versions.
+func NewRouter(log Log, peers Peers, versions *node.Versions, now func() time.Time) *Router {
+	return &Router{log: log, peers: peers, versions: versions, now: now, leaders: map[partition.ID]string{}}
+}
+
+func (r *Router) leader(p partition.ID) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leaders[p]
+}
+
+func (r *Router) setLeader(p partition.ID, node string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leaders[p] = node
+}
+
+// partitions returns the number of partitions, or an error matching wire.ErrNotReady.
+func (r *Router) partitions() (int, error) {
+	s := r.log.State()
+	if s.Epoch == 0 {
+		return 0, fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
+	}
+	return len(s.Replicas), nil
+}
+
+// onPartition calls replicas of a partition until one answers or ctx is done: the leader first, or with stale this node
+// first. Between rounds it waits a little.
+func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error) error {
+	pause := firstPause
+	var last error
+	for {
+		state := r.log.State()
+		if int(p) >= len(state.Replicas) {
+			return fmt.Errorf("partition %d: %w", p, wire.ErrNotReady)
+		}
+		order := slices.Clone(state.Replicas[p])
+		first := r.leader(p)
+		if stale {
+			first = r.peers.Self()
+		}
+		if at := slices.Index(order, first); at > 0 {
+			order[0], order[at] = order[at], order[0]
+		}
+		for tries := 0; len(order) > 0 && tries < 2*len(state.Replicas[p]); tries++ {
+			node := order[0]
+			order = order[1:]
+			err := r.try(ctx, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+				return f(ctx, kithv1.NewPartitionServiceClient(conn), state.Epoch)
+			})
+			if err == nil {
+				if !stale {
+					r.setLeader(p, node)
+				}
+				return nil
+			}
+			if ctx.Err() != nil {
+				return fmt.Errorf("partition %d: %w", p, errors.Join(ctx.Err(), last))
+			}
+			if !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
+				return err
+			}
+			last = err
+			if hint := (*wire.NotLeaderError)(nil); !stale && errors.As(err, &hint) && hint.Leader != "" {
+				order = slices.DeleteFunc(order, func(n string) bool { return n == hint.Leader })
+				order = slices.Insert(order, 0, hint.Leader)
+			}
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("partition %d: no replica answers: %w", p, errors.Join(ctx.Err(), last))
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// try calls one node with a deadline of its own.
+func (r *Router) try(ctx context.Context, node string, f func(context.Context, grpc.ClientConnInterface) error) error {
+	conn, err := r.peers.Conn(ctx, node)
+	if err == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, tryTimeout)
+		defer cancel()
+		err = f(ctx, conn)
+	}
+	if err != nil {
+		return fmt.Errorf("node %s: %w", node, err)
+	}
+	return nil
+}
+
+// Append stores events that have been validated and have ids. It returns when all are durable on a majority of
+// their partitions' replicas. An error leaves open which of them are; to send them again is safe. The order of the events
+// of one user is kept.
+func (r *Router) Append(ctx context.Context, events []fusion.Event) (appended, duplicates uint64, err error) {
+	partitions, err := r.partitions()
+	if err != nil {
+		return 0, 0, err
+	}
+	groups := make([][]*kithv1.Event, partitions)
+	for i := range events {
+		p := partition.Of(events[i].User, partitions)
+		groups[p] = append(groups[p], wire.EventToProto(&events[i]))
+	}
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	for p, group := range groups {
+		if len(group) == 0 {
+			continue
+		}
+		g.Go(func() error {
+			for _, batch := range batches(group) {
+				err := r.onPartition(ctx, partition.ID(p), false, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
+					resp, err := c.AppendBatch(ctx, &kithv1.AppendBatchRequest{Partition: uint32(p), Epoch: epoch, Events: batch})
+					if err != nil {
+						return err
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					appended += resp.Appended
+					duplicates += resp.Duplicates
+					return nil
+				})
+				if err != nil {
+					return fmt.Errorf("append %d events: %w", len(batch), err)
+				}
+			}
+			return nil
+		})
+	}
+	err = g.Wait()
+	return appended, duplicates, err
+}
+
+// batches cuts events into batches within the bounds of a log entry.
+func batches(events []*kithv1.Event) [][]*kithv1.Event {
+	var out [][]*kithv1.Event
+	from, bytes := 0, 0
+	for i, e := range events {
+		size := len(e.Id) + len(e.User) + len(e.Item) + 64
+		for k, v := range e.Context {
+			size += len(k) + len(v) + 8
+		}
+		if i > from && (bytes+size > batchBytes || i-from >= batchEvents) {
+			out = append(out, events[from:i])
+			from, bytes = i, 0
+		}
+		bytes += size
+	}
+	return append(out, events[from:])
+}
+
+// History returns the events of a user by time and id: with stale as some replica has them, otherwise all that were
+// acknowledged before the call.
+func (r *Router) History(ctx context.Context, user string, stale bool) ([]fusion.Event, error) {
+	partitions, err := r.partitions()
+	if err != nil {
+		return nil, err
+	}
+	p := partition.Of(user, partitions)
+	var events []fusion.Event
+	err = r.onPartition(ctx, p, stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
+		events = nil // of a try that broke off
+		stream, err := c.History(ctx, &kithv1.HistoryRequest{Partition: uint32(p), Epoch: epoch, User: user, Stale: stale})
+		if err != nil {
+			return err
+		}
+		for {
+			m, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			events = append(events, wire.EventsFromProto(m.Events)...)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	return events, nil
+}
+
+// Cut returns an index of a partition's log that covers every event acknowledged before the call.
+func (r *Router) Cut(ctx context.Context, p partition.ID) (uint64, error) {
+	var index uint64
+	err := r.onPartition(ctx, p, false, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
+		resp, err := c.Cut(ctx, &kithv1.CutRequest{Partition: uint32(p), Epoch: epoch})
+		index = resp.GetIndex()
+		return err
+	})
+	return index, err
+}
+
+// buildNodes is what a Builder needs of a cluster.
+type buildNodes struct {
+	Peers
+	router *Router
+	bulk   node.BulkPeers
+}
+
+// Conn returns a connection apart from those of queries.
+func (b buildNodes) Conn(ctx context.Context, node string) (grpc.ClientConnInterface, error) {
+	return b.bulk.Conn(ctx, node, "")
+}
+
+// Cut implements Nodes. It waits for elections.
+func (b buildNodes) Cut(ctx context.Context, p partition.ID) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*tryTimeout)
+	defer cancel()
+	return b.router.Cut(ctx, p)
+}

@@ -1,0 +1,42 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// Approver answers a server that wants to bootstrap a cluster with some voters.
+type Approver func(ctx context.Context, proposer string, voters []string) error
+
+// Register adds the internal service of the control group to a server.
+func (c *Coordinator) Register(r grpc.ServiceRegistrar, approve Approver) {
+	kithv1.RegisterControlServiceServer(r, &service{c: c, approve: approve})
+}
+
+type service struct {
+	kithv1.UnimplementedControlServiceServer
+	c       *Coordinator
+	approve Approver
+}
+
+// Propose implements kithv1.ControlServiceServer: only the leader accepts.
+func (s *service) Propose(ctx context.Context, req *kithv1.ProposeRequest) (*kithv1.ProposeResponse, error) {
+	if req.GetCommand().GetCommand() == nil {
+		return nil, fmt.Errorf("%w: empty command", wire.ErrInvalid)
+	}
+	index, id, err := s.c.propose(ctx, req.Command)
+	if err != nil {
+		return nil, err
+	}
+	return &kithv1.ProposeResponse{Index: index, Id: id}, nil
+}
+
+// Approve implements kithv1.ControlServiceServer.
+func (s *service) Approve(ctx context.Context, req *kithv1.ApproveRequest) (*kithv1.ApproveResponse, error) {
+	return &kithv1.ApproveResponse{}, s.approve(ctx, req.Proposer, req.Voters)
+}

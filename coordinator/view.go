@@ -1,0 +1,56 @@
+package coordinator
+
+import (
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+// defaultK is the length of the neighbor lists when a build does not say: what the literature on item-based
+// recommendation found enough [deshpande2004].
+const defaultK = 50
+
+// View returns what a node has to know of the state.
+func (s *State) View() node.View {
+	v := node.View{Epoch: s.Epoch, Replicas: s.Replicas, Active: s.Active, Applied: s.Applied}
+	if j := s.Running(); j != nil {
+		v.Job = j.Job.Id
+	}
+	for _, r := range s.Versions {
+		view := node.VersionView{Version: r.Version.Version, Partitions: len(s.Replicas)}
+		// The spec was checked when the job was made.
+		view.Similarity, view.Weights, _ = wire.ParseSpec(r.Version.Spec)
+		for _, f := range r.Artifacts {
+			view.Files = append(view.Files, artifact.Info{Name: f.Name, SizeBytes: f.SizeBytes, Checksum: f.Checksum})
+		}
+		v.Versions = append(v.Versions, view)
+	}
+	return v
+}
+
+// Normalize returns a spec with every default spelled out, so that equal builds have equal specs.
+func Normalize(spec *kithv1.BuildSpec) *kithv1.BuildSpec {
+	out := &kithv1.BuildSpec{}
+	if spec != nil {
+		out = &kithv1.BuildSpec{
+			Measure: spec.Measure, K: spec.K, Shrinkage: spec.Shrinkage, MinSupport: spec.MinSupport,
+			BehaviorWeights: spec.BehaviorWeights, HalfLifeMs: spec.HalfLifeMs, WeightCap: spec.WeightCap, BlockItems: spec.BlockItems,
+		}
+	}
+	if out.Measure == "" {
+		out.Measure = similarity.Cosine.String()
+	}
+	if out.K == 0 {
+		out.K = defaultK
+	}
+	if len(out.BehaviorWeights) == 0 {
+		out.BehaviorWeights = map[string]float64{}
+		for behavior, w := range fusion.DefaultWeights().Behavior {
+			out.BehaviorWeights[string(behavior)] = w
+		}
+	}
+	return out
+}

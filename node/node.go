@@ -1,0 +1,284 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+// View is what a node has to know of the decisions of the control group.
+type View struct {
+	// Epoch of the shard map; 0 means none.
+	Epoch uint64
+	// Replicas of each partition.
+	Replicas [][]string
+	// Active is the version that answers queries; 0 for none.
+	Active uint64
+	// Versions are those that are kept.
+	Versions []VersionView
+	// Job is the build that runs; 0 for none.
+	Job uint64
+	// Applied is the index of the control log that the view stands for.
+	Applied uint64
+}
+
+// VersionView is a published model version.
+type VersionView struct {
+	Version uint64
+	// Similarity are the options of its neighbor lists; Threads is not set.
+	Similarity similarity.Options
+	// Weights made its interactions.
+	Weights fusion.Weights
+	// Files of the version, those of all partitions.
+	Files []artifact.Info
+	// Partitions is their number.
+	Partitions int
+}
+
+// Control tells the decisions of the control group.
+type Control interface {
+	// View returns what this process knows now.
+	View() View
+	// Changed returns a channel that is closed when View changes next.
+	Changed() <-chan struct{}
+}
+
+// Config of a Node. Logger and the directories are required.
+type Config struct {
+	ID  string
+	Dir string
+	// Threads of a build on this node; 0 means one for each processor. Changes speed only.
+	Threads int
+	// CacheBytes is the size of the block cache that all stores share.
+	CacheBytes int64
+	// Consensus is the pattern for the raft groups: timings and snapshots.
+	Consensus consensus.Config
+	Logger    *slog.Logger
+}
+
+// syncInterval is how often a node looks for files that it should have, besides at every decision: a copy may have failed
+// because all that have the file were down.
+const syncInterval = 10 * time.Second
+
+// Node holds replicas and model versions. Make it with New, register its services, and Run it.
+type Node struct {
+	kithv1.UnimplementedPartitionServiceServer
+	kithv1.UnimplementedQueryServiceServer
+
+	cfg      Config
+	control  Control
+	peers    *Peers
+	mux      *consensus.Mux
+	cache    *pebble.Cache
+	worker   *worker.Worker
+	versions *Versions
+
+	mu       sync.RWMutex
+	replicas map[partition.ID]*replica
+	stopped  bool
+}
+
+// New returns a Node that holds nothing yet.
+func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, error) {
+	artifacts, err := artifact.Open(filepath.Join(cfg.Dir, "models"))
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, replicas: map[partition.ID]*replica{}}
+	n.versions = newVersions(artifacts, control)
+	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
+	if err != nil {
+		return nil, err
+	}
+	n.cache = pebble.NewCache(cfg.CacheBytes)
+	return n, nil
+}
+
+// Register adds the internal services of the node to a server.
+func (n *Node) Register(r grpc.ServiceRegistrar) {
+	kithv1.RegisterPartitionServiceServer(r, n)
+	kithv1.RegisterQueryServiceServer(r, n)
+	n.worker.Register(r)
+}
+
+// Versions gives access to the model versions of this node.
+func (n *Node) Versions() *Versions { return n.versions }
+
+// Run makes what the node holds follow the decisions until ctx is done, and closes everything. The gRPC server must
+// have stopped taking calls before ctx ends, or they fail.
+func (n *Node) Run(ctx context.Context) error {
+	timer := time.NewTicker(syncInterval)
+	defer timer.Stop()
+	var err error
+	for ctx.Err() == nil && err == nil {
+		changed := n.control.Changed()
+		view := n.control.View()
+		if err = n.openReplicas(view); err != nil {
+			break
+		}
+		n.worker.Retain(view.Job, view.Applied)
+		n.syncVersions(ctx, view)
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	return errors.Join(err, n.close())
+}
+
+// openReplicas opens the partitions that the shard map gives to this node. All replicas of a new partition start with the
+// same configuration, so it does not matter which of them starts first.
+func (n *Node) openReplicas(view View) error {
+	for p, nodes := range view.Replicas {
+		id := partition.ID(p)
+		if !slices.Contains(nodes, n.cfg.ID) || n.replica(id) != nil {
+			continue
+		}
+		servers := make([]consensus.Server, len(nodes))
+		for i, node := range nodes {
+			addr, ok := n.peers.RaftAddr(node)
+			if !ok {
+				addr = node // never dialed: addresses are looked up by id
+			}
+			servers[i] = consensus.Server{ID: node, Addr: addr}
+		}
+		r, err := n.openReplica(id, servers)
+		if err != nil {
+			return fmt.Errorf("partition %d: %w", p, err)
+		}
+		n.mu.Lock()
+		n.replicas[id] = r
+		n.mu.Unlock()
+	}
+	return nil
+}
+
+func (n *Node) replica(id partition.ID) *replica {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.replicas[id]
+}
+
+func (n *Node) close() error {
+	n.worker.Close()
+	n.mu.Lock()
+	replicas := n.replicas
+	n.replicas = map[partition.ID]*replica{}
+	n.stopped = true
+	n.mu.Unlock()
+	var errs []error
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, r := range replicas {
+		wg.Go(func() {
+			err := r.close()
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	wg.Wait()
+	n.versions.close()
+	n.cache.Unref()
+	return errors.Join(errs...)
+}
+
+// syncVersions fetches the files of the kept versions that this node should have and lacks, and drops versions that are
+// not kept. What fails is tried again later; queries go to other replicas until then.
+func (n *Node) syncVersions(ctx context.Context, view View) {
+	keep := map[uint64]bool{view.Job: true}
+	versions := slices.Clone(view.Versions)
+	slices.SortFunc(versions, func(a, b VersionView) int { // the active one first, then the newest
+		switch {
+		case a.Version == view.Active:
+			return -1
+		case b.Version == view.Active:
+			return 1
+		case a.Version > b.Version:
+			return -1
+		}
+		return 1
+	})
+	for _, v := range versions {
+		keep[v.Version] = true
+		for _, file := range n.wanted(view, v) {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := n.fetch(ctx, view, v.Version, file); err != nil {
+				n.cfg.Logger.Warn("fetch file of a model version", "version", v.Version, "file", file.Name, "err", err)
+			}
+		}
+	}
+	n.versions.retain(keep)
+	if err := n.versions.dropOthers(keep, view.Applied); err != nil {
+		n.cfg.Logger.Warn("drop old model versions", "err", err)
+	}
+}
+
+// wanted returns the files of a version that this node should have and does not.
+func (n *Node) wanted(view View, v VersionView) []artifact.Info {
+	want := map[string]bool{artifact.DictionaryName: true}
+	for p, nodes := range view.Replicas {
+		if slices.Contains(nodes, n.cfg.ID) {
+			want[artifact.ListsName(uint32(p))] = true
+			want[artifact.RowsName(uint32(p))] = true
+		}
+	}
+	var out []artifact.Info
+	for _, f := range v.Files {
+		if want[f.Name] && !n.versions.files.Has(v.Version, f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// fetch copies a file from the first node that has it.
+func (n *Node) fetch(ctx context.Context, view View, version uint64, file artifact.Info) error {
+	from := n.peers.Alive() // everybody has the dictionary
+	for p, nodes := range view.Replicas {
+		if file.Name == artifact.ListsName(uint32(p)) || file.Name == artifact.RowsName(uint32(p)) {
+			from = nodes
+		}
+	}
+	err := wire.ErrNotReady
+	for _, node := range from {
+		if node == n.cfg.ID {
+			continue
+		}
+		_, err = n.worker.CopyArtifact(ctx, &kithv1.CopyArtifactRequest{
+			Version: version, Node: node, GrpcAddr: n.peers.Addr(node),
+			Artifacts: []*kithv1.Artifact{{Name: file.Name, SizeBytes: file.SizeBytes, Checksum: file.Checksum}},
+		})
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
+// partitionDir returns the folder of a partition.
+func (n *Node) partitionDir(id partition.ID) (string, error) {
+	dir := filepath.Join(n.cfg.Dir, "partitions", fmt.Sprintf("%05d", id))
+	return dir, os.MkdirAll(dir, 0o750)
+}

@@ -1,0 +1,138 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/node/store"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// historyChunk is the number of events in a message: an event has at most about 5 KiB.
+const historyChunk = 150
+
+var _ kithv1.PartitionServiceServer = (*Node)(nil)
+
+// AppendBatch implements kithv1.PartitionServiceServer.
+func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) (*kithv1.AppendBatchResponse, error) {
+	r, err := n.held(req.Partition, req.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	events := wire.EventsFromProto(req.Events)
+	partitions := len(n.control.View().Replicas)
+	for i := range events {
+		e := &events[i]
+		if err := e.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: event %d: %w", wire.ErrInvalid, i, err)
+		}
+		if e.ID == "" {
+			return nil, fmt.Errorf("%w: event %d has no id", wire.ErrInvalid, i)
+		}
+		if of := partition.Of(e.User, partitions); of != r.id {
+			return nil, fmt.Errorf("%w: event %d belongs to partition %d, not %d", wire.ErrInvalid, i, of, r.id)
+		}
+	}
+	if len(events) == 0 {
+		return &kithv1.AppendBatchResponse{}, nil
+	}
+	_, result, err := r.group.Propose(ctx, store.EncodeBatch(nil, events))
+	if err != nil {
+		return nil, r.convert(err)
+	}
+	done, ok := result.(store.Result)
+	if !ok {
+		return nil, fmt.Errorf("partition %d: unexpected result %T", r.id, result)
+	}
+	return &kithv1.AppendBatchResponse{Appended: done.Appended, Duplicates: done.Duplicates}, nil
+}
+
+// fresh returns the replica for a read: of acknowledged state at the leader, or as it is on any replica.
+func (n *Node) fresh(ctx context.Context, p uint32, epoch uint64, stale bool) (*replica, error) {
+	r, err := n.held(p, epoch)
+	if err != nil || stale {
+		return r, err
+	}
+	if _, err := r.group.ReadIndex(ctx); err != nil {
+		return nil, r.convert(err)
+	}
+	return r, nil
+}
+
+// History implements kithv1.PartitionServiceServer.
+func (n *Node) History(req *kithv1.HistoryRequest, stream grpc.ServerStreamingServer[kithv1.HistoryResponse]) error {
+	r, err := n.fresh(stream.Context(), req.Partition, req.Epoch, req.Stale)
+	if err != nil {
+		return err
+	}
+	events, err := r.store.History(stream.Context(), req.User)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", r.id, err)
+	}
+	for chunk := range slices.Chunk(events, historyChunk) {
+		if err := stream.Send(&kithv1.HistoryResponse{Events: wire.EventsToProto(chunk)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Cut implements kithv1.PartitionServiceServer. The index is that of the last batch: other entries of the log change
+// no events.
+func (n *Node) Cut(ctx context.Context, req *kithv1.CutRequest) (*kithv1.CutResponse, error) {
+	r, err := n.fresh(ctx, req.Partition, req.Epoch, false)
+	if err != nil {
+		return nil, err
+	}
+	return &kithv1.CutResponse{Index: r.store.Applied()}, nil
+}
+
+// Popular implements kithv1.PartitionServiceServer.
+func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1.PopularResponse, error) {
+	r, err := n.fresh(ctx, req.Partition, req.Epoch, req.Stale)
+	if err != nil {
+		return nil, err
+	}
+	top, err := r.store.Popular(int(req.N))
+	if err != nil {
+		return nil, fmt.Errorf("partition %d: %w", r.id, err)
+	}
+	resp := &kithv1.PopularResponse{}
+	for _, c := range top {
+		resp.Items = append(resp.Items, &kithv1.ItemCount{Item: c.Item, Count: c.Count})
+	}
+	for _, item := range req.Items {
+		count, err := r.store.Count(item)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", r.id, err)
+		}
+		resp.Counts = append(resp.Counts, count)
+	}
+	return resp, nil
+}
+
+// Info implements kithv1.PartitionServiceServer.
+func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse, error) {
+	n.mu.RLock()
+	replicas := make([]*replica, 0, len(n.replicas))
+	for _, r := range n.replicas {
+		replicas = append(replicas, r)
+	}
+	n.mu.RUnlock()
+	slices.SortFunc(replicas, func(a, b *replica) int { return int(a.id) - int(b.id) })
+	resp := &kithv1.InfoResponse{}
+	for _, r := range replicas {
+		leader, _ := r.group.Leader()
+		events, users := r.store.Stats()
+		resp.Replicas = append(resp.Replicas, &kithv1.ReplicaInfo{
+			Partition: uint32(r.id), Leader: r.group.IsLeader(), LeaderId: leader,
+			AppliedIndex: r.store.Applied(), Events: events, Users: users,
+		})
+	}
+	return resp, nil
+}

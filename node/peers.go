@@ -1,0 +1,222 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/kith-io/kith/node/wire"
+)
+
+// Peer is a process of the cluster as membership knows it.
+type Peer struct {
+	ID, GRPCAddr, RaftAddr, Zone, Version string
+	Weight                                float64
+	Alive                                 bool
+}
+
+// Peers knows where the other nodes are and keeps connections to them. Membership feeds it: addresses change, ids do
+// not. It is safe for concurrent use.
+type Peers struct {
+	self string
+
+	mu      sync.Mutex
+	known   map[string]Peer
+	conns   map[connKey]*grpc.ClientConn
+	changed chan struct{}
+	closed  bool
+}
+
+type connKey struct {
+	addr string
+	bulk bool // block parts and files must not hold up queries
+}
+
+// NewPeers returns a Peers that knows nobody. The caller must Close it.
+func NewPeers(self string) *Peers {
+	return &Peers{self: self, known: map[string]Peer{}, conns: map[connKey]*grpc.ClientConn{}, changed: make(chan struct{})}
+}
+
+// Self returns the id of this node.
+func (p *Peers) Self() string { return p.self }
+
+// Update replaces what is known. Peers that are not named any more stay, as dead ones. Connections to addresses that
+// nobody has are closed.
+func (p *Peers) Update(peers []Peer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := map[string]Peer{}
+	for id, old := range p.known {
+		old.Alive = false
+		known[id] = old
+	}
+	for _, peer := range peers {
+		known[peer.ID] = peer
+	}
+	same := len(known) == len(p.known)
+	addrs := map[string]bool{}
+	for id, peer := range known {
+		same = same && p.known[id] == peer
+		addrs[peer.GRPCAddr] = true
+	}
+	if same {
+		return
+	}
+	p.known = known
+	for key, conn := range p.conns {
+		if !addrs[key.addr] {
+			_ = conn.Close() // nobody is there
+			delete(p.conns, key)
+		}
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// Changed returns a channel that is closed at the next change.
+func (p *Peers) Changed() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.changed
+}
+
+// All returns all peers ever seen, by id.
+func (p *Peers) All() []Peer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]Peer, 0, len(p.known))
+	for _, peer := range p.known {
+		out = append(out, peer)
+	}
+	slices.SortFunc(out, func(a, b Peer) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// Alive returns the ids of the peers that answer, this node among them, ascending.
+func (p *Peers) Alive() []string {
+	var out []string
+	for _, peer := range p.All() {
+		if peer.Alive {
+			out = append(out, peer.ID)
+		}
+	}
+	return out
+}
+
+// Lookup returns a peer by id.
+func (p *Peers) Lookup(id string) (Peer, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	peer, ok := p.known[id]
+	return peer, ok
+}
+
+// Addr returns the gRPC address of a node, or "".
+func (p *Peers) Addr(id string) string {
+	peer, _ := p.Lookup(id)
+	return peer.GRPCAddr
+}
+
+// RaftAddr returns the address of a node's raft listener.
+func (p *Peers) RaftAddr(id string) (string, bool) {
+	peer, ok := p.Lookup(id)
+	return peer.RaftAddr, ok && peer.RaftAddr != ""
+}
+
+// Conn returns a connection for small calls to a node. It matches wire.ErrNotReady if the node is not known.
+func (p *Peers) Conn(_ context.Context, id string) (grpc.ClientConnInterface, error) {
+	return p.conn(id, "", false)
+}
+
+// Bulk returns Peers in the shape that the work of a build needs: connections for streams of data, by id or, for nodes
+// not known yet, by address.
+func (p *Peers) Bulk() BulkPeers { return BulkPeers{p} }
+
+// BulkPeers gives connections apart from those of queries.
+type BulkPeers struct{ peers *Peers }
+
+// Conn returns a connection to a node, or to addr if the node is not known.
+func (b BulkPeers) Conn(_ context.Context, id, addr string) (grpc.ClientConnInterface, error) {
+	return b.peers.conn(id, addr, true)
+}
+
+func (p *Peers) conn(id, addr string, bulk bool) (grpc.ClientConnInterface, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, fmt.Errorf("connect to node %s: closed: %w", id, wire.ErrNotReady)
+	}
+	if peer, ok := p.known[id]; ok && peer.GRPCAddr != "" {
+		addr = peer.GRPCAddr
+	}
+	if addr == "" {
+		return nil, fmt.Errorf("connect to node %s: address not known: %w", id, wire.ErrNotReady)
+	}
+	key := connKey{addr, bulk}
+	if c, ok := p.conns[key]; ok {
+		return c, nil
+	}
+	c, err := grpc.NewClient("passthrough:///"+addr, DialOptions()...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to node %s: %w", id, err)
+	}
+	p.conns[key] = c
+	return c, nil
+}
+
+// DialOptions are those of every connection to a kith server.
+func DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithChainUnaryInterceptor(wire.UnaryClient),
+		grpc.WithChainStreamInterceptor(wire.StreamClient),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		// Windows that keep a fast link full for streams of data.
+		grpc.WithInitialWindowSize(4 << 20),
+		grpc.WithInitialConnWindowSize(8 << 20),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
+	}
+}
+
+// maxMessageBytes is the largest message: bulk data comes in chunks under 1 MiB, but an answer of 1,000 items with
+// their contributions may be larger.
+const maxMessageBytes = 16 << 20
+
+// ServerOptions are those of every kith server.
+func ServerOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(wire.UnaryServer),
+		grpc.ChainStreamInterceptor(wire.StreamServer),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.InitialWindowSize(4 << 20),
+		grpc.InitialConnWindowSize(8 << 20),
+		grpc.MaxRecvMsgSize(maxMessageBytes),
+		grpc.MaxSendMsgSize(maxMessageBytes),
+	}
+}
+
+// Close closes all connections.
+func (p *Peers) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	var errs []error
+	for _, c := range p.conns {
+		errs = append(errs, c.Close())
+	}
+	clear(p.conns)
+	return errors.Join(errs...)
+}

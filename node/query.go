@@ -1,0 +1,164 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/kith-io/kith/model/neighborhood"
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+var _ kithv1.QueryServiceServer = (*Node)(nil)
+
+// listsOf returns the neighbor lists of a dense item among those of some partitions.
+func (m *Version) listsOf(partitions []uint32) (func(item uint32) ([]similarity.Neighbor, error), error) {
+	dictionary, err := m.Dictionary()
+	if err != nil {
+		return nil, err
+	}
+	open := map[uint32]*artifact.Lists{}
+	for _, p := range partitions {
+		if open[p], err = m.Lists(p); err != nil {
+			return nil, err
+		}
+	}
+	return func(item uint32) ([]similarity.Neighbor, error) {
+		if int64(item) >= int64(dictionary.Len()) {
+			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrInvalid, item, dictionary.Len())
+		}
+		lists := open[uint32(partition.Of(dictionary.Key(item), m.Partitions))]
+		if lists == nil {
+			return nil, fmt.Errorf("%w: item %d is not in partitions %v", wire.ErrInvalid, item, partitions)
+		}
+		list, _ := lists.List(item)
+		return list, nil
+	}, nil
+}
+
+// NeighborLists implements kithv1.QueryServiceServer.
+func (n *Node) NeighborLists(_ context.Context, req *kithv1.NeighborListsRequest) (*kithv1.NeighborListsResponse, error) {
+	m, err := n.versions.Acquire(req.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Release()
+	list, err := m.listsOf([]uint32{req.Partition})
+	if err != nil {
+		return nil, err
+	}
+	resp := &kithv1.NeighborListsResponse{}
+	for _, item := range req.Items {
+		neighbors, err := list(item)
+		if err != nil {
+			return nil, err
+		}
+		out := &kithv1.NeighborList{Ids: make([]uint32, len(neighbors)), Scores: make([]float32, len(neighbors))}
+		for i, x := range neighbors {
+			out.Ids[i], out.Scores[i] = x.ID, x.Score
+		}
+		resp.Lists = append(resp.Lists, out)
+	}
+	return resp, nil
+}
+
+// ScoreItems implements kithv1.QueryServiceServer.
+func (n *Node) ScoreItems(_ context.Context, req *kithv1.ScoreItemsRequest) (*kithv1.ScoreItemsResponse, error) {
+	m, err := n.versions.Acquire(req.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Release()
+	list, err := m.listsOf(req.Partitions)
+	if err != nil {
+		return nil, err
+	}
+	scores := neighborhood.NewScores()
+	for _, h := range req.History {
+		neighbors, err := list(h.Item)
+		if err != nil {
+			return nil, err
+		}
+		scores.AddNeighbors(h.Weight, neighbors)
+	}
+	items, sums := scores.All()
+	return &kithv1.ScoreItemsResponse{Items: items, Scores: sums}, nil
+}
+
+// NearestUsers implements kithv1.QueryServiceServer.
+func (n *Node) NearestUsers(_ context.Context, req *kithv1.NearestUsersRequest) (*kithv1.NearestUsersResponse, error) {
+	m, err := n.versions.Acquire(req.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Release()
+	items, weights := make([]uint32, len(req.Row)), make([]float32, len(req.Row))
+	for i, x := range req.Row {
+		items[i], weights[i] = x.Item, x.Weight
+		if i > 0 && items[i-1] >= x.Item {
+			return nil, fmt.Errorf("%w: items of the row do not ascend at %d", wire.ErrInvalid, i)
+		}
+	}
+	weighed := similarity.WeighRow(len(items), weights, m.Similarity.Measure)
+	var found []*kithv1.SimilarUser
+	for _, p := range req.Partitions {
+		rows, err := m.rows(p)
+		if err != nil {
+			return nil, err
+		}
+		self := -1
+		if row, ok := rows.Find(req.ExcludeUser); ok && req.ExcludeUser != "" {
+			self = row
+		}
+		for _, x := range rows.search.Nearest(items, weighed, int(req.K), self, m.Similarity) {
+			u := &kithv1.SimilarUser{User: rows.FirstUser() + x.ID, Partition: p, Score: x.Score}
+			if req.WithKeys {
+				u.Key = rows.Key(int(x.ID))
+			}
+			found = append(found, u)
+		}
+	}
+	return &kithv1.NearestUsersResponse{Users: NearestOf(found, int(req.K))}, nil
+}
+
+// NearestOf returns the k nearest of some users: by score descending, then dense id.
+func NearestOf(users []*kithv1.SimilarUser, k int) []*kithv1.SimilarUser {
+	slices.SortFunc(users, func(a, b *kithv1.SimilarUser) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.User, b.User))
+	})
+	return users[:min(k, len(users))]
+}
+
+// ScoreUsers implements kithv1.QueryServiceServer.
+func (n *Node) ScoreUsers(_ context.Context, req *kithv1.ScoreUsersRequest) (*kithv1.ScoreUsersResponse, error) {
+	m, err := n.versions.Acquire(req.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Release()
+	scores := neighborhood.NewScores()
+	for _, u := range req.Users {
+		rows, err := m.rows(u.Partition)
+		if err != nil {
+			return nil, err
+		}
+		matrix := rows.Matrix()
+		row := int64(u.User) - int64(rows.FirstUser())
+		if row < 0 || row >= int64(matrix.NumUsers()) {
+			return nil, fmt.Errorf("%w: user %d is not in partition %d", wire.ErrInvalid, u.User, u.Partition)
+		}
+		lo, hi := matrix.Start[row], matrix.Start[row+1]
+		var weights []float32
+		if matrix.Weight != nil {
+			weights = matrix.Weight[lo:hi]
+		}
+		scores.AddRow(u.Score, matrix.Item[lo:hi], weights)
+	}
+	items, sums := scores.All()
+	return &kithv1.ScoreUsersResponse{Items: items, Scores: sums}, nil
+}

@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/store"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
+	"github.com/kith-io/kith/partition"
+)
+
+// replica is this node's copy of one partition.
+type replica struct {
+	id    partition.ID
+	store *store.Store
+	group *consensus.Group
+}
+
+func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replica, error) {
+	dir, err := n.partitionDir(id)
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(store.Options{Dir: filepath.Join(dir, "events"), Cache: n.cache, Log: n.cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
+	cfg := n.cfg.Consensus
+	cfg.Group, cfg.NodeID, cfg.Dir = fmt.Sprintf("partition-%d", id), n.cfg.ID, filepath.Join(dir, "raft")
+	cfg.NoRestoreOnStart, cfg.Log, cfg.Resolve = true, n.cfg.Logger, n.peers.RaftAddr
+	group, err := consensus.Open(cfg, n.mux, store.FSM{Store: st})
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	r := &replica{id: id, store: st, group: group}
+	if !group.HasState() {
+		if err := group.Bootstrap(servers); err != nil && !errors.Is(err, consensus.ErrHasState) {
+			return nil, errors.Join(fmt.Errorf("bootstrap: %w", err), r.close())
+		}
+	}
+	return r, nil
+}
+
+func (r *replica) close() error {
+	return errors.Join(r.group.Shutdown(), r.store.Close())
+}
+
+// held returns the replica of a partition, after a check that the caller goes by the same shard map.
+func (n *Node) held(p uint32, epoch uint64) (*replica, error) {
+	if have := n.control.View().Epoch; epoch != have {
+		return nil, fmt.Errorf("partition %d: %w: have %d, got %d", p, wire.ErrStaleEpoch, have, epoch)
+	}
+	r := n.replica(partition.ID(p))
+	if r == nil {
+		return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+	}
+	return r, nil
+}
+
+// convert turns errors of the raft group into those of the wire.
+func (r *replica) convert(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, consensus.ErrNotLeader):
+		leader, _ := r.group.Leader()
+		return fmt.Errorf("partition %d: %w", r.id, &wire.NotLeaderError{Leader: leader})
+	case errors.Is(err, consensus.ErrUnknownOutcome):
+		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrUnknownOutcome, err)
+	case errors.Is(err, consensus.ErrClosed):
+		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNotReady, err)
+	}
+	return fmt.Errorf("partition %d: %w", r.id, err)
+}
+
+// Shard implements worker.Source: it fuses the events of a partition up to the cut.
+func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.Weights, nowMs int64) (*worker.Shard, error) {
+	r := n.replica(p)
+	if r == nil {
+		return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+	}
+	if err := r.group.WaitApplied(ctx, cut); err != nil {
+		return nil, r.convert(err)
+	}
+	shard := &worker.Shard{Start: []int64{0}}
+	ids := map[string]uint32{}
+	err := r.store.Scan(ctx, cut, func(user string, events []fusion.Event) error {
+		fused := fusion.Fuse(events, w, nowMs)
+		if len(fused) == 0 {
+			return nil
+		}
+		shard.Users = append(shard.Users, user)
+		for _, x := range fused {
+			id, ok := ids[x.Item]
+			if !ok {
+				id = uint32(len(shard.Items))
+				item := strings.Clone(x.Item)
+				ids[item] = id
+				shard.Items = append(shard.Items, item)
+			}
+			shard.Item = append(shard.Item, id)
+			shard.Weight = append(shard.Weight, x.Weight)
+		}
+		shard.Start = append(shard.Start, int64(len(shard.Item)))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("partition %d: %w", p, err)
+	}
+	sortItems(shard)
+	return shard, nil
+}
+
+// sortItems renumbers the items of a shard by key. Rows ascend by key already, so they ascend by the new ids.
+func sortItems(s *worker.Shard) {
+	order := make([]uint32, len(s.Items))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(s.Items[a], s.Items[b]) })
+	items, renumber := make([]string, len(order)), make([]uint32, len(order))
+	for i, old := range order {
+		items[i], renumber[old] = s.Items[old], uint32(i)
+	}
+	for i, id := range s.Item {
+		s.Item[i] = renumber[id]
+	}
+	s.Items = items
+}

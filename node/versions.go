@@ -1,0 +1,193 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/similarity"
+)
+
+// Versions opens the files of model versions, each once, when a query first needs them, and closes them when the version
+// is dropped and nobody reads it any more. It is safe for concurrent use.
+type Versions struct {
+	files   *artifact.Store
+	control Control
+
+	mu   sync.Mutex
+	open map[uint64]*Version
+	// stopped refuses new users.
+	stopped bool
+}
+
+func newVersions(files *artifact.Store, control Control) *Versions {
+	return &Versions{files: files, control: control, open: map[uint64]*Version{}}
+}
+
+// Version is a model version in use. Its files stay open until it is released.
+type Version struct {
+	VersionView
+	owner *Versions
+	// refs counts the users, one for Versions itself; guarded by owner.mu.
+	refs int
+
+	mu         sync.Mutex
+	dictionary *artifact.Dictionary
+	lists      map[uint32]*artifact.Lists
+	users      map[uint32]*userRows
+}
+
+// userRows are the rows of one partition with what a search needs.
+type userRows struct {
+	*artifact.Rows
+	search *similarity.Searcher
+}
+
+// retain closes the versions that are not in keep as soon as nobody reads them.
+func (v *Versions) retain(keep map[uint64]bool) {
+	v.mu.Lock()
+	var gone []*Version
+	for number, open := range v.open {
+		if !keep[number] {
+			delete(v.open, number)
+			gone = append(gone, open)
+		}
+	}
+	v.mu.Unlock()
+	for _, g := range gone {
+		g.Release()
+	}
+}
+
+// Acquire returns a version that is kept. The caller must Release it. Errors match wire.ErrUnknownVersion.
+func (v *Versions) Acquire(number uint64) (*Version, error) {
+	views := v.control.View().Versions
+	at := slices.IndexFunc(views, func(view VersionView) bool { return view.Version == number })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if at < 0 || v.stopped {
+		return nil, fmt.Errorf("%w: %d", wire.ErrUnknownVersion, number)
+	}
+	open, ok := v.open[number]
+	if !ok {
+		open = &Version{VersionView: views[at], owner: v, refs: 1, lists: map[uint32]*artifact.Lists{}, users: map[uint32]*userRows{}}
+		v.open[number] = open
+	}
+	open.refs++
+	return open, nil
+}
+
+// Release ends the use of a version.
+func (m *Version) Release() {
+	m.owner.mu.Lock()
+	m.refs--
+	last := m.refs == 0
+	m.owner.mu.Unlock()
+	if last {
+		_ = m.close() // mapped files that were only read
+	}
+}
+
+func (m *Version) close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var errs []error
+	if m.dictionary != nil {
+		errs = append(errs, m.dictionary.Close())
+	}
+	for _, l := range m.lists {
+		errs = append(errs, l.Close())
+	}
+	for _, r := range m.users {
+		errs = append(errs, r.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// missing turns the absence of a file into an error that sends the caller to another replica, until the file has been
+// fetched.
+func (m *Version) missing(name string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("version %d, file %s: %w", m.Version, name, wire.ErrNoReplica)
+	}
+	return fmt.Errorf("version %d: %w", m.Version, err)
+}
+
+// Dictionary returns the items of the version. Every node has it.
+func (m *Version) Dictionary() (*artifact.Dictionary, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.dictionary != nil {
+		return m.dictionary, nil
+	}
+	d, err := artifact.OpenDictionary(m.owner.files.Path(m.Version, artifact.DictionaryName))
+	if err != nil {
+		return nil, m.missing(artifact.DictionaryName, err)
+	}
+	m.dictionary = d
+	return d, nil
+}
+
+// Lists returns the neighbor lists of the items of a partition.
+func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l, ok := m.lists[p]; ok {
+		return l, nil
+	}
+	name := artifact.ListsName(p)
+	l, err := artifact.OpenLists(m.owner.files.Path(m.Version, name))
+	if err != nil {
+		return nil, m.missing(name, err)
+	}
+	m.lists[p] = l
+	return l, nil
+}
+
+// rows returns the rows of the users of a partition.
+func (m *Version) rows(p uint32) (*userRows, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r, ok := m.users[p]; ok {
+		return r, nil
+	}
+	name := artifact.RowsName(p)
+	r, err := artifact.OpenRows(m.owner.files.Path(m.Version, name))
+	if err != nil {
+		return nil, m.missing(name, err)
+	}
+	rows, transposed := r.Matrix(), r.Transposed()
+	if weighed := similarity.Weigh(rows, m.Similarity.Measure); weighed != rows {
+		rows, transposed = weighed, weighed.Transpose()
+	}
+	u := &userRows{Rows: r, search: similarity.NewSearcher(rows, transposed, m.Similarity.Measure)}
+	m.users[p] = u
+	return u, nil
+}
+
+// dropOthers removes the files of the versions that are not in keep. Versions above applied are left alone: they belong
+// to builds that this node has not heard of yet.
+func (v *Versions) dropOthers(keep map[uint64]bool, applied uint64) error {
+	have, err := v.files.Versions()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, number := range have {
+		if !keep[number] && number <= applied {
+			errs = append(errs, v.files.Drop(number))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (v *Versions) close() {
+	v.mu.Lock()
+	v.stopped = true
+	v.mu.Unlock()
+	v.retain(nil)
+}

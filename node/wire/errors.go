@@ -1,0 +1,200 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Conditions that cross the wire.
+var (
+	// ErrNotLeader means that the node does not lead the group that was asked for; see LeaderHint.
+	ErrNotLeader = errors.New("not the leader")
+	// ErrStaleEpoch means that the caller's shard map is not that of the node; ask again with a newer one.
+	ErrStaleEpoch = errors.New("stale epoch of the shard map")
+	// ErrNoReplica means that the node holds no replica of the partition.
+	ErrNoReplica = errors.New("no replica of the partition here")
+	// ErrUnknownOutcome means that a command may or may not have been applied; repeating it is safe.
+	ErrUnknownOutcome = errors.New("outcome unknown")
+	// ErrNotReady means that the cluster is still forming, or has lost a majority.
+	ErrNotReady = errors.New("cluster is not ready")
+	// ErrUnknownUser means that no event of the user is stored.
+	ErrUnknownUser = errors.New("unknown user")
+	// ErrUnknownItem means that the item is not in the model.
+	ErrUnknownItem = errors.New("unknown item")
+	// ErrNoModel means that no model version has been published yet.
+	ErrNoModel = errors.New("no model version yet")
+	// ErrUnknownVersion means that the model version is not kept, or not here.
+	ErrUnknownVersion = errors.New("unknown model version")
+	// ErrUnknownJob means that there is no record of the job.
+	ErrUnknownJob = errors.New("unknown job")
+	// ErrJobRunning means that another build is running.
+	ErrJobRunning = errors.New("another build is running")
+	// ErrBuildLost means that the node does not have, or no longer has, its part of a build: it must be made again.
+	ErrBuildLost = errors.New("part of the build is not here")
+	// ErrInvalid means that an argument is out of its bounds.
+	ErrInvalid = errors.New("invalid argument")
+	// ErrCorrupt means that stored data is damaged.
+	ErrCorrupt = errors.New("damaged data")
+)
+
+// domain of the ErrorInfo details that carry the reason.
+const domain = "kith"
+
+// table holds every sentinel with its code and its reason, which is stable.
+var table = []struct {
+	err    error
+	code   codes.Code
+	reason string
+}{
+	{ErrNotLeader, codes.Unavailable, "NOT_LEADER"},
+	{ErrStaleEpoch, codes.Unavailable, "STALE_EPOCH"},
+	{ErrNoReplica, codes.Unavailable, "NO_REPLICA"},
+	{ErrUnknownOutcome, codes.Unavailable, "UNKNOWN_OUTCOME"},
+	{ErrNotReady, codes.Unavailable, "NOT_READY"},
+	{ErrUnknownUser, codes.NotFound, "UNKNOWN_USER"},
+	{ErrUnknownItem, codes.NotFound, "UNKNOWN_ITEM"},
+	{ErrNoModel, codes.FailedPrecondition, "NO_MODEL"},
+	{ErrUnknownVersion, codes.NotFound, "UNKNOWN_VERSION"},
+	{ErrUnknownJob, codes.NotFound, "UNKNOWN_JOB"},
+	{ErrJobRunning, codes.FailedPrecondition, "JOB_RUNNING"},
+	{ErrBuildLost, codes.Aborted, "BUILD_LOST"},
+	{ErrInvalid, codes.InvalidArgument, "INVALID"},
+	{ErrCorrupt, codes.DataLoss, "CORRUPT"},
+}
+
+// NotLeaderError is an ErrNotLeader that names the leader, if the node knows it.
+type NotLeaderError struct{ Leader string }
+
+// Error implements error.
+func (e *NotLeaderError) Error() string {
+	if e.Leader == "" {
+		return ErrNotLeader.Error() + ": no leader known"
+	}
+	return fmt.Sprintf("%v: the leader is %s", ErrNotLeader, e.Leader)
+}
+
+// Is makes errors.Is(err, ErrNotLeader) true.
+func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
+
+// remote is a sentinel that came over the wire with the text of the other side.
+type remote struct {
+	sentinel error
+	text     string
+	status   *status.Status
+}
+
+func (e *remote) Error() string              { return e.text }
+func (e *remote) Unwrap() error              { return e.sentinel }
+func (e *remote) GRPCStatus() *status.Status { return e.status }
+
+// ToStatus converts an error to one that gRPC sends. Errors that match no sentinel and carry no status of their own
+// become Internal.
+func ToStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, row := range table {
+		if !errors.Is(err, row.err) {
+			continue
+		}
+		info := &errdetails.ErrorInfo{Reason: row.reason, Domain: domain}
+		if hint := (*NotLeaderError)(nil); errors.As(err, &hint) && hint.Leader != "" {
+			info.Metadata = map[string]string{"leader": hint.Leader}
+		}
+		st, detailErr := status.New(row.code, err.Error()).WithDetails(info)
+		if detailErr != nil {
+			return status.Error(row.code, err.Error())
+		}
+		return st.Err()
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	}
+	return status.Error(codes.Internal, err.Error())
+}
+
+// FromStatus converts an error that gRPC returned into one that matches its sentinel again.
+func FromStatus(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	for _, d := range st.Details() {
+		info, ok := d.(*errdetails.ErrorInfo)
+		if !ok || info.Domain != domain {
+			continue
+		}
+		for _, row := range table {
+			if row.reason != info.Reason {
+				continue
+			}
+			if errors.Is(row.err, ErrNotLeader) {
+				return &NotLeaderError{Leader: info.Metadata["leader"]}
+			}
+			return &remote{sentinel: row.err, text: st.Message(), status: st}
+		}
+	}
+	switch st.Code() {
+	case codes.Canceled:
+		return fmt.Errorf("%w: %w", context.Canceled, err)
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("%w: %w", context.DeadlineExceeded, err)
+	}
+	return err
+}
+
+// Retryable reports whether asking again, perhaps another node, may succeed.
+func Retryable(err error) bool {
+	for _, s := range []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady} {
+		if errors.Is(err, s) {
+			return true
+		}
+	}
+	return status.Code(err) == codes.Unavailable
+}
+
+// UnaryServer converts the errors of handlers.
+func UnaryServer(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	resp, err := handler(ctx, req)
+	return resp, ToStatus(err)
+}
+
+// StreamServer converts the errors of stream handlers.
+func StreamServer(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return ToStatus(handler(srv, stream))
+}
+
+// UnaryClient converts the errors of calls.
+func UnaryClient(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return FromStatus(invoker(ctx, method, req, reply, cc, opts...))
+}
+
+// StreamClient converts the errors of streams.
+func StreamClient(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := streamer(ctx, desc, cc, method, opts...)
+	if err != nil {
+		return nil, FromStatus(err)
+	}
+	return &clientStream{s}, nil
+}
+
+type clientStream struct{ grpc.ClientStream }
+
+// RecvMsg converts the error of the stream.
+func (s *clientStream) RecvMsg(m any) error { return FromStatus(s.ClientStream.RecvMsg(m)) }

@@ -1,0 +1,29 @@
+package wire
+
+import (
+	"time"
+
+	"github.com/kith-io/kith/fusion"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+// ParseSpec converts the spec of a build whose defaults are spelled out. Errors name the field and its bound.
+func ParseSpec(spec *kithv1.BuildSpec) (similarity.Options, fusion.Weights, error) {
+	measure, err := similarity.ParseMeasure(spec.GetMeasure())
+	o := similarity.Options{Measure: measure, K: int(spec.GetK()), Shrinkage: spec.GetShrinkage(), MinSupport: int(spec.GetMinSupport())}
+	w := fusion.Weights{
+		Behavior: map[fusion.Behavior]float64{}, Cap: spec.GetWeightCap(),
+		HalfLife: time.Duration(spec.GetHalfLifeMs()) * time.Millisecond,
+	}
+	for behavior, x := range spec.GetBehaviorWeights() {
+		w.Behavior[fusion.Behavior(behavior)] = x
+	}
+	if err == nil {
+		err = o.Validate()
+	}
+	if err == nil {
+		err = w.Validate()
+	}
+	return o, w, err
+}

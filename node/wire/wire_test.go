@@ -1,0 +1,85 @@
+package wire_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+func TestSentinelsCrossTheWire(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		code codes.Code
+	}{
+		{wire.ErrNotLeader, codes.Unavailable},
+		{wire.ErrStaleEpoch, codes.Unavailable},
+		{wire.ErrNoReplica, codes.Unavailable},
+		{wire.ErrUnknownOutcome, codes.Unavailable},
+		{wire.ErrNotReady, codes.Unavailable},
+		{wire.ErrUnknownUser, codes.NotFound},
+		{wire.ErrUnknownItem, codes.NotFound},
+		{wire.ErrNoModel, codes.FailedPrecondition},
+		{wire.ErrUnknownVersion, codes.NotFound},
+		{wire.ErrUnknownJob, codes.NotFound},
+		{wire.ErrJobRunning, codes.FailedPrecondition},
+		{wire.ErrBuildLost, codes.Aborted},
+		{wire.ErrInvalid, codes.InvalidArgument},
+		{wire.ErrCorrupt, codes.DataLoss},
+		{context.Canceled, codes.Canceled},
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+	} {
+		wrapped := fmt.Errorf("recommend for u1: %w", tt.err)
+		sent := wire.ToStatus(wrapped)
+		if got := status.Code(sent); got != tt.code {
+			t.Errorf("code of %v: got %v, want %v", tt.err, got, tt.code)
+		}
+		// What arrives has no Go error in it, only the status.
+		got := wire.FromStatus(status.FromProto(status.Convert(sent).Proto()).Err())
+		if !errors.Is(got, tt.err) {
+			t.Errorf("%v arrived as %v", tt.err, got)
+		}
+		// A node that hands an error on keeps its meaning.
+		if again := wire.FromStatus(wire.ToStatus(got)); !errors.Is(again, tt.err) {
+			t.Errorf("%v arrived over two hops as %v", tt.err, again)
+		}
+	}
+	if got := status.Code(wire.ToStatus(errors.New("boom"))); got != codes.Internal {
+		t.Errorf("unknown error: got code %v, want Internal", got)
+	}
+	if wire.ToStatus(nil) != nil || wire.FromStatus(nil) != nil {
+		t.Error("nil became an error")
+	}
+}
+
+func TestLeaderHintCrossesTheWire(t *testing.T) {
+	err := wire.FromStatus(wire.ToStatus(fmt.Errorf("append: %w", &wire.NotLeaderError{Leader: "n2"})))
+	hint := (*wire.NotLeaderError)(nil)
+	if !errors.As(err, &hint) || hint.Leader != "n2" {
+		t.Fatalf("got %v, want a hint to n2", err)
+	}
+}
+
+func TestEventsRoundTrip(t *testing.T) {
+	events := []fusion.Event{
+		{ID: "1", User: "u", Item: "i", Behavior: fusion.Rating, Value: 0, Time: 5},
+		{User: "u", Item: "j", Behavior: fusion.View, Value: 2.5, Context: map[string]string{"page": "7"}},
+	}
+	if d := cmp.Diff(events, wire.EventsFromProto(wire.EventsToProto(events))); d != "" {
+		t.Error(d)
+	}
+	if got := wire.EventFromProto(&kithv1.Event{User: "u", Item: "i", Behavior: "view"}); got.Value != 1 {
+		t.Errorf("unset value: got %v, want 1", got.Value)
+	}
+	if bad := wire.EventsFromProto([]*kithv1.Event{nil}); bad[0].Validate() == nil {
+		t.Error("a nil message became a valid event")
+	}
+}

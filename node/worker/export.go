@@ -1,0 +1,405 @@
+package worker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+const (
+	// countChunk is the number of items in a message: keys have at most 256 bytes.
+	countChunk = 2000
+	// partChunk is the number of bytes in a message.
+	partChunk = 512 << 10
+)
+
+// shardState is one partition of a job.
+type shardState struct {
+	// lock has room for one: who puts something in may make the shard or export it. A channel, so that waiting for it can end
+	// with a context.
+	lock chan struct{}
+	// rows are dropped when they are exported.
+	rows *Shard
+	// counts are kept to answer again: the users of each item that has any.
+	counts       []*kithv1.ItemCount
+	users        uint32
+	interactions uint64
+	counted      bool
+	// parts of all blocks, nil before the export.
+	parts    [][]byte
+	exported *kithv1.ExportResponse
+}
+
+// shard returns the state of a partition, locked; the caller must call unlock.
+func (j *job) shard(ctx context.Context, p uint32) (s *shardState, unlock func(), err error) {
+	j.mu.Lock()
+	s = j.shards[p]
+	if s == nil {
+		s = &shardState{lock: make(chan struct{}, 1)}
+		j.shards[p] = s
+	}
+	j.mu.Unlock()
+	select {
+	case s.lock <- struct{}{}:
+		return s, func() { <-s.lock }, nil
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+}
+
+// load fetches the rows of a partition from the source, and counts them.
+func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountRequest) error {
+	_, weights, err := wire.ParseSpec(req.Spec)
+	if err != nil {
+		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	rows, err := source.Shard(ctx, partition.ID(req.Partition), req.Cut, weights, req.ReferenceUnixMs)
+	if err != nil {
+		return err
+	}
+	if uint64(len(rows.Users)) > math.MaxUint32 {
+		return fmt.Errorf("%w: partition %d has %d users", wire.ErrInvalid, req.Partition, len(rows.Users))
+	}
+	s.rows = rows
+	if s.counted {
+		return nil
+	}
+	users := make([]uint32, len(rows.Items))
+	for _, id := range rows.Item {
+		users[id]++
+	}
+	for id, n := range users {
+		if n > 0 {
+			s.counts = append(s.counts, &kithv1.ItemCount{Item: rows.Items[id], Count: uint64(n)})
+		}
+	}
+	s.users, s.interactions, s.counted = uint32(len(rows.Users)), uint64(len(rows.Item)), true
+	return nil
+}
+
+// Count implements kithv1.ComputeServiceServer.
+func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServer[kithv1.CountResponse]) error {
+	ctx, j, leave, err := w.enter(stream.Context(), req.Job, true)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	s, unlock, err := j.shard(ctx, req.Partition)
+	if err != nil {
+		return err
+	}
+	if !s.counted {
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { err = s.load(ctx, w.source, req) })})
+	}
+	counts, m := s.counts, &kithv1.CountResponse{Users: s.users, Interactions: s.interactions}
+	unlock()
+	if err != nil {
+		return cause(ctx, err)
+	}
+	if len(counts) == 0 {
+		return stream.Send(m)
+	}
+	for chunk := range slices.Chunk(counts, countChunk) {
+		m.Items = chunk
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+		m = &kithv1.CountResponse{}
+	}
+	return nil
+}
+
+// plan is the dictionary of a job and what follows from it.
+type plan struct {
+	head       *kithv1.DictionaryHead
+	options    similarity.Options
+	checksum   uint64
+	file       artifact.Info
+	dictionary *artifact.Dictionary
+	blocks     []partition.Range
+	// owner is the partition of each item.
+	owner []uint16
+	tasks *tasks
+}
+
+// PutDictionary implements kithv1.ComputeServiceServer. The same dictionary twice changes nothing; another one, which no
+// coordinator should send for the same job, is refused.
+func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDictionaryRequest, kithv1.PutDictionaryResponse]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	head := first.GetHead()
+	if head == nil {
+		return fmt.Errorf("%w: dictionary without head", wire.ErrInvalid)
+	}
+	ctx, j, leave, err := w.enter(stream.Context(), head.Job, true)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	var keys []string
+	var counts []uint64
+	for m := first; ; {
+		for _, item := range m.Items {
+			keys = append(keys, item.GetItem())
+			counts = append(counts, item.GetCount())
+		}
+		if m, err = stream.Recv(); errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return cause(ctx, err)
+		}
+	}
+	p, err := newPlan(head, keys, counts)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case j.plan == nil:
+		if err := p.open(w.artifacts, keys, counts); err != nil {
+			return err
+		}
+		j.plan = p
+	case j.plan.checksum != p.checksum:
+		return fmt.Errorf("%w: job %d has another dictionary on node %s", wire.ErrInvalid, j.id, w.cfg.NodeID)
+	}
+	return stream.SendAndClose(&kithv1.PutDictionaryResponse{Checksum: p.checksum, Dictionary: fileToProto(j.plan.file)})
+}
+
+// newPlan checks a dictionary.
+func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64) (*plan, error) {
+	if int(head.Items) != len(keys) || head.Partitions == 0 || head.Partitions > 1<<16 || len(head.FirstUser) != int(head.Partitions)+1 {
+		return nil, fmt.Errorf("%w: dictionary of %d items (%d sent), %d partitions, %d user ranges",
+			wire.ErrInvalid, head.Items, len(keys), head.Partitions, len(head.FirstUser))
+	}
+	p := &plan{head: head, owner: make([]uint16, len(keys))}
+	var err error
+	if p.options, _, err = wire.ParseSpec(head.Spec); err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	if !slices.IsSorted(head.FirstUser) || head.FirstUser[head.Partitions] != head.Users {
+		return nil, fmt.Errorf("%w: first users %v of %d", wire.ErrInvalid, head.FirstUser, head.Users)
+	}
+	lo := uint32(0)
+	for _, end := range head.BlockEnds {
+		if end <= lo || end-lo > similarity.MaxBlockItems {
+			return nil, fmt.Errorf("%w: block [%d,%d)", wire.ErrInvalid, lo, end)
+		}
+		p.blocks = append(p.blocks, partition.Range{Lo: lo, Hi: end})
+		lo = end
+	}
+	if lo != head.Items {
+		return nil, fmt.Errorf("%w: blocks end at item %d of %d", wire.ErrInvalid, lo, head.Items)
+	}
+	hash := xxhash.New()
+	var number [8]byte
+	add := func(x uint64) {
+		binary.LittleEndian.PutUint64(number[:], x)
+		_, _ = hash.Write(number[:]) // never fails
+	}
+	for _, x := range slices.Concat(head.BlockEnds, head.FirstUser) {
+		add(uint64(x))
+	}
+	for i, key := range keys {
+		add(counts[i])
+		add(uint64(len(key)))
+		_, _ = hash.WriteString(key)
+		p.owner[i] = uint16(partition.Of(key, int(head.Partitions)))
+	}
+	p.checksum = hash.Sum64()
+	p.tasks = newTasks(len(p.blocks))
+	return p, nil
+}
+
+// open writes the dictionary file and maps it.
+func (p *plan) open(artifacts *artifact.Store, keys []string, counts []uint64) error {
+	var err error
+	if p.file, err = artifacts.WriteDictionary(p.head.Job, keys, counts); err != nil {
+		return err
+	}
+	p.dictionary, err = artifact.OpenDictionary(artifacts.Path(p.head.Job, artifact.DictionaryName))
+	return err
+}
+
+// Export implements kithv1.ComputeServiceServer.
+func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1.ExportResponse, error) {
+	shard := req.GetShard()
+	if shard == nil {
+		return nil, fmt.Errorf("%w: no shard", wire.ErrInvalid)
+	}
+	ctx, j, leave, err := w.enter(ctx, shard.Job, false)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	p, err := j.planned()
+	if err != nil {
+		return nil, err
+	}
+	if shard.Partition >= p.head.Partitions {
+		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, shard.Partition, p.head.Partitions)
+	}
+	s, unlock, err := j.shard(ctx, shard.Partition)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if s.exported != nil && (s.exported.Rows != nil || !req.WriteRows) {
+		return s.exported, nil
+	}
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() {
+		if s.rows == nil { // of an earlier export, or this node has begun anew
+			if err = s.load(ctx, w.source, shard); err != nil {
+				return
+			}
+		}
+		err = w.export(ctx, p, s, req)
+	})})
+	if err != nil {
+		return nil, cause(ctx, err)
+	}
+	return s.exported, nil
+}
+
+// export cuts the rows of a shard into parts.
+func (w *Worker) export(ctx context.Context, p *plan, s *shardState, req *kithv1.ExportRequest) error {
+	id := req.Shard.Partition
+	rows, err := p.dense(s.rows)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", id, err)
+	}
+	first := p.head.FirstUser[id]
+	if got, want := uint32(rows.NumUsers()), p.head.FirstUser[id+1]-first; got != want {
+		return fmt.Errorf("partition %d has %d users, %d were counted: %w", id, got, want, wire.ErrBuildLost)
+	}
+	resp := &kithv1.ExportResponse{}
+	if req.WriteRows {
+		file, err := w.artifacts.WriteRows(req.Shard.Job, id, first, s.rows.Users, rows)
+		if err != nil {
+			return err
+		}
+		resp.Rows = fileToProto(file)
+	}
+	weighed := similarity.Weigh(rows, p.options.Measure)
+	entries := make([]uint64, len(p.blocks))
+	for b, r := range p.blocks {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part := similarity.AppendPart(nil, weighed, first, r.Lo, r.Hi)
+		s.parts = append(s.parts[:b], slices.Clip(part))
+		resp.BlockBytes = append(resp.BlockBytes, uint64(len(part)))
+	}
+	block := 0
+	for item, n := range itemCounts(rows) {
+		for item >= int(p.blocks[block].Hi) {
+			block++
+		}
+		entries[block] += n
+	}
+	resp.BlockEntries = entries
+	s.rows, s.exported = nil, resp
+	return nil
+}
+
+func itemCounts(rows *similarity.Rows) []uint64 {
+	counts := make([]uint64, rows.NumItems)
+	for _, id := range rows.Item {
+		counts[id]++
+	}
+	return counts
+}
+
+// dense returns the rows with dense ids, ascending within each row.
+func (p *plan) dense(s *Shard) (*similarity.Rows, error) {
+	ids := make([]uint32, len(s.Items))
+	used := make([]bool, len(s.Items))
+	for _, i := range s.Item {
+		used[i] = true
+	}
+	for i, key := range s.Items {
+		if !used[i] {
+			continue
+		}
+		id, ok := p.dictionary.ID(key)
+		if !ok {
+			return nil, fmt.Errorf("item %q is not in the dictionary: %w", key, wire.ErrBuildLost)
+		}
+		ids[i] = id
+	}
+	rows := &similarity.Rows{NumItems: p.dictionary.Len(), Start: s.Start, Item: make([]uint32, len(s.Item))}
+	if s.Weight == nil {
+		for u := range s.Users {
+			row := rows.Item[s.Start[u]:s.Start[u+1]]
+			for k, i := range s.Item[s.Start[u]:s.Start[u+1]] {
+				row[k] = ids[i]
+			}
+			slices.Sort(row)
+		}
+		return rows, nil
+	}
+	rows.Weight = make([]float32, len(s.Item))
+	var pairs []uint64 // an id above its weight
+	for u := range s.Users {
+		lo, hi := s.Start[u], s.Start[u+1]
+		pairs = pairs[:0]
+		for k := lo; k < hi; k++ {
+			pairs = append(pairs, uint64(ids[s.Item[k]])<<32|uint64(math.Float32bits(s.Weight[k])))
+		}
+		slices.Sort(pairs)
+		for k, x := range pairs {
+			rows.Item[lo+int64(k)], rows.Weight[lo+int64(k)] = uint32(x>>32), math.Float32frombits(uint32(x))
+		}
+	}
+	return rows, nil
+}
+
+// part returns a block part that was exported here.
+func (j *job) part(ctx context.Context, partition, block uint32) ([]byte, error) {
+	s, unlock, err := j.shard(ctx, partition)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if s.exported == nil || int(block) >= len(s.parts) {
+		return nil, fmt.Errorf("partition %d was not exported here: %w", partition, wire.ErrBuildLost)
+	}
+	return s.parts[block], nil
+}
+
+// FetchPart implements kithv1.ComputeServiceServer.
+func (w *Worker) FetchPart(req *kithv1.FetchPartRequest, stream grpc.ServerStreamingServer[kithv1.FetchPartResponse]) error {
+	ctx, j, leave, err := w.enter(stream.Context(), req.Job, false)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	part, err := j.part(ctx, req.Partition, req.Block)
+	if err != nil {
+		return err
+	}
+	j.spend(&kithv1.NodeUsage{BytesOut: uint64(len(part))})
+	for chunk := range slices.Chunk(part, partChunk) {
+		if err := stream.Send(&kithv1.FetchPartResponse{Data: chunk}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

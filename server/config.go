@@ -1,0 +1,157 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"time"
+)
+
+// Config of a Server. The zero value of a field means its default where one is named.
+type Config struct {
+	// DataDir holds everything that the process keeps. Required.
+	DataDir string
+	// GRPCAddr, RaftAddr and GossipAddr are the host:port to listen on; port 0 picks one.
+	GRPCAddr, RaftAddr, GossipAddr string
+	// AdvertiseHost is the host by which others reach this process. Default: the host listened on, or, when that is all
+	// interfaces, the address of the first one that is not loopback.
+	AdvertiseHost string
+	// Join are gossip addresses of members of a cluster to become part of.
+	Join []string
+	// BootstrapExpect is the number of servers that make a new cluster together: 1, 3 or 5. Default: 1 without Join,
+	// otherwise 0, which waits to be taken in.
+	BootstrapExpect int
+	// Partitions of a new cluster; fixed afterwards. Default 16: up to that many nodes share the data evenly.
+	Partitions int
+	// Replication is the number of replicas of each partition of a new cluster. Default 3, which survives one failure, or
+	// BootstrapExpect if that is less.
+	Replication int
+	// Zone is what fails together; replicas spread over zones.
+	Zone string
+	// Weight is the relative share of this node. Default 1.
+	Weight float64
+	// Threads of a build here. Default: one for each processor. Changes speed only.
+	Threads int
+	// NodeID names the process for all time. Default: made up and kept in DataDir.
+	NodeID string
+	// Version of the program, shown to others.
+	Version string
+	// CacheBytes is the block cache of the event stores. Default 128 MiB.
+	CacheBytes int64
+	// GossipKey encrypts gossip: 16, 24 or 32 bytes.
+	GossipKey []byte
+	// Local shortens the timings of failure detection to suit processes on one machine.
+	Local bool
+	// Logger is required.
+	Logger *slog.Logger
+}
+
+// Default addresses.
+const (
+	DefaultGRPCAddr   = "127.0.0.1:7801"
+	DefaultRaftAddr   = "127.0.0.1:7802"
+	DefaultGossipAddr = "127.0.0.1:7803"
+)
+
+// DefaultConfig returns the settings of a complete cluster of one process that only this machine reaches.
+func DefaultConfig() Config {
+	return Config{
+		DataDir: "kith-data", GRPCAddr: DefaultGRPCAddr, RaftAddr: DefaultRaftAddr, GossipAddr: DefaultGossipAddr,
+		Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
+	}
+}
+
+// heartbeat is how long a raft follower waits for its leader.
+func (c *Config) heartbeat() time.Duration {
+	if c.Local {
+		return 300 * time.Millisecond
+	}
+	return 500 * time.Millisecond
+}
+
+// Validate returns an error that names the first field out of its bounds. New looks at the same.
+func (c Config) Validate() error { return c.complete() }
+
+func (c *Config) complete() error {
+	d := DefaultConfig()
+	if c.DataDir == "" {
+		return errors.New("server: DataDir is empty; name a folder")
+	}
+	if c.Logger == nil {
+		return errors.New("server: Logger is nil")
+	}
+	for _, a := range []struct {
+		name  string
+		value *string
+		def   string
+	}{{"GRPCAddr", &c.GRPCAddr, d.GRPCAddr}, {"RaftAddr", &c.RaftAddr, d.RaftAddr}, {"GossipAddr", &c.GossipAddr, d.GossipAddr}} {
+		if *a.value == "" {
+			*a.value = a.def
+		}
+		if _, _, err := net.SplitHostPort(*a.value); err != nil {
+			return fmt.Errorf("server: %s is %q; want host:port: %w", a.name, *a.value, err)
+		}
+	}
+	if c.BootstrapExpect == 0 && len(c.Join) == 0 {
+		c.BootstrapExpect = 1
+	}
+	switch c.BootstrapExpect {
+	case 0, 1, 3, 5:
+	default:
+		return fmt.Errorf("server: BootstrapExpect is %d; want 1, 3 or 5: an even number survives no more failures", c.BootstrapExpect)
+	}
+	if c.Partitions == 0 {
+		c.Partitions = d.Partitions
+	}
+	if c.Partitions < 1 || c.Partitions > 1024 {
+		return fmt.Errorf("server: Partitions is %d; want 1 to 1024", c.Partitions)
+	}
+	if c.Replication == 0 {
+		c.Replication = max(1, min(3, c.BootstrapExpect))
+	}
+	if c.Replication < 1 || c.Replication > 7 {
+		return fmt.Errorf("server: Replication is %d; want 1 to 7", c.Replication)
+	}
+	if c.Weight == 0 {
+		c.Weight = d.Weight
+	}
+	if !(c.Weight > 0) || math.IsInf(c.Weight, 0) {
+		return fmt.Errorf("server: Weight is %v; want a number above 0", c.Weight)
+	}
+	if c.Threads < 0 {
+		return fmt.Errorf("server: Threads is %d; want 0 or more", c.Threads)
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = d.CacheBytes
+	}
+	if c.CacheBytes < 1<<20 {
+		return fmt.Errorf("server: CacheBytes is %d; want 1 MiB or more", c.CacheBytes)
+	}
+	return nil
+}
+
+// advertised returns the address by which others reach a listener.
+func advertised(ln net.Addr, host string) (string, error) {
+	h, port, err := net.SplitHostPort(ln.String())
+	if err != nil {
+		return "", err
+	}
+	if host != "" {
+		return net.JoinHostPort(host, port), nil
+	}
+	if ip := net.ParseIP(h); ip == nil || !ip.IsUnspecified() {
+		return ln.String(), nil
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", fmt.Errorf("find an address to advertise: %w; set the advertised host", err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() && !n.IP.IsLinkLocalUnicast() {
+			return net.JoinHostPort(n.IP.String(), port), nil
+		}
+	}
+	return "", errors.New("no interface has an address that others can reach; set the advertised host")
+}

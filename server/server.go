@@ -1,0 +1,350 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/kith-io/kith/api"
+	"github.com/kith-io/kith/coordinator"
+	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/gossip"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// drainTime is how long calls in flight may take when the process stops.
+const drainTime = 3 * time.Second
+
+// readyPause is the pause between two looks at the state of the cluster while waiting for it.
+const readyPause = 100 * time.Millisecond
+
+// Server is one kith process.
+type Server struct {
+	cfg         Config
+	id          string
+	lock        *os.File
+	grpcLn      net.Listener
+	grpcAddr    string
+	raftAddr    string
+	mux         *consensus.Mux
+	group       *consensus.Group
+	gossip      *gossip.Gossip
+	peers       *node.Peers
+	node        *node.Node
+	coordinator *coordinator.Coordinator
+	api         *api.API
+	grpc        *grpc.Server
+	log         *slog.Logger
+
+	// aborted is closed by Abort.
+	aborted   chan struct{}
+	abortOnce sync.Once
+	approvals approvals
+}
+
+// New opens the data folder and binds the addresses, so that they are known. It serves nothing: call Run, or Close.
+func New(cfg Config) (_ *Server, err error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	s := &Server{cfg: cfg, aborted: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.lock, err = lock(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if s.id, err = nodeID(cfg.DataDir, cfg.NodeID); err != nil {
+		return nil, err
+	}
+	s.log = cfg.Logger.With("node", s.id)
+	if s.grpcLn, err = net.Listen("tcp", cfg.GRPCAddr); err != nil {
+		return nil, fmt.Errorf("listen for calls on %s: %w", cfg.GRPCAddr, err)
+	}
+	if s.grpcAddr, err = advertised(s.grpcLn.Addr(), cfg.AdvertiseHost); err != nil {
+		return nil, err
+	}
+	raftLn, err := net.Listen("tcp", cfg.RaftAddr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for raft on %s: %w", cfg.RaftAddr, err)
+	}
+	if s.raftAddr, err = advertised(raftLn.Addr(), cfg.AdvertiseHost); err != nil {
+		return nil, errors.Join(err, raftLn.Close())
+	}
+	s.mux = consensus.NewMux(raftLn, s.raftAddr, s.log)
+	s.peers = node.NewPeers(s.id)
+	pattern := consensus.Config{HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat()}
+	control := pattern
+	control.Group, control.NodeID, control.Dir = "control", s.id, filepath.Join(cfg.DataDir, "control")
+	control.Log, control.Resolve = s.log, s.peers.RaftAddr
+	machine := coordinator.NewMachine()
+	if s.group, err = consensus.Open(control, s.mux, machine); err != nil {
+		return nil, fmt.Errorf("control group: %w", err)
+	}
+	s.node, err = node.New(node.Config{
+		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, Consensus: pattern, Logger: s.log,
+	}, machine, s.peers, s.mux)
+	if err != nil {
+		return nil, err
+	}
+	s.coordinator = coordinator.New(coordinator.Config{
+		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect),
+		NewID: newID, Now: time.Now, Logger: s.log,
+	}, machine, s.group, s.peers, s.node.Versions())
+	s.api = api.New(s.coordinator, s.peers)
+	s.grpc = grpc.NewServer(node.ServerOptions()...)
+	s.api.Register(s.grpc)
+	s.node.Register(s.grpc)
+	s.coordinator.Register(s.grpc, s.approve)
+	healthv1.RegisterHealthServer(s.grpc, health.NewServer())
+	reflection.Register(s.grpc)
+	return s, s.openGossip()
+}
+
+func (s *Server) openGossip() error {
+	preset := gossip.LAN
+	if s.cfg.Local {
+		preset = gossip.Local
+	}
+	var err error
+	s.gossip, err = gossip.New(gossip.Config{
+		BindAddr: s.cfg.GossipAddr, AdvertiseAddr: s.cfg.AdvertiseHost, Join: s.cfg.Join, Key: s.cfg.GossipKey,
+		PeersFile: filepath.Join(s.cfg.DataDir, "peers"), Preset: preset, Log: s.log,
+	}, s.meta())
+	if err != nil {
+		return fmt.Errorf("gossip: %w", err)
+	}
+	s.updatePeers()
+	return nil
+}
+
+// meta returns what this process says about itself.
+func (s *Server) meta() gossip.Meta {
+	return gossip.Meta{
+		ID: s.id, Zone: s.cfg.Zone, GRPCAddr: s.grpcAddr, RaftAddr: s.raftAddr, Version: s.cfg.Version,
+		ClusterID: s.coordinator.State().Cluster.GetClusterId(), Weight: s.cfg.Weight,
+		BootstrapExpect: s.cfg.BootstrapExpect, HasState: s.group.HasState(),
+	}
+}
+
+// ID returns the node id.
+func (s *Server) ID() string { return s.id }
+
+// GRPCAddr returns the address of the public services.
+func (s *Server) GRPCAddr() string { return s.grpcAddr }
+
+// GossipAddr returns the address that others join.
+func (s *Server) GossipAddr() string { return s.gossip.Addr() }
+
+// State returns the decisions of the control group as this process knows them.
+func (s *Server) State() *coordinator.State { return s.coordinator.State() }
+
+// IsCoordinator reports whether this process leads the control group.
+func (s *Server) IsCoordinator() bool {
+	leader, ok := s.coordinator.Leader()
+	return ok && leader == s.id
+}
+
+// Ready waits until the control group and all partitions have leaders.
+func (s *Server) Ready(ctx context.Context) error {
+	ticker := time.NewTicker(readyPause)
+	defer ticker.Stop()
+	for {
+		status, err := s.api.Status(ctx, &kithv1.StatusRequest{})
+		if err == nil && status.Ready {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("cluster is not ready: coordinator %q, epoch %d, %d members: %w",
+				status.GetCoordinator(), status.GetEpoch(), len(status.GetMembers()), ctx.Err())
+		}
+	}
+}
+
+// Run serves until ctx is done, then stops in order. It returns nil if the stop was asked for.
+func (s *Server) Run(ctx context.Context) error {
+	// Each part ends by a context of its own, so that they can end in order.
+	muxCtx, stopMux := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopMux()
+	gossipCtx, stopGossip := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopGossip()
+	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNode()
+
+	parts, failed := errgroup.WithContext(ctx)
+	work, stopWork := context.WithCancel(failed)
+	defer stopWork()
+	parts.Go(func() error { return s.mux.Run(muxCtx) })
+	var gossiping, coordinating, holding sync.WaitGroup
+	gossiping.Add(1)
+	parts.Go(func() error {
+		defer gossiping.Done()
+		return s.gossip.Run(gossipCtx)
+	})
+	coordinating.Add(3)
+	parts.Go(func() error {
+		defer coordinating.Done()
+		return s.follow(work)
+	})
+	parts.Go(func() error {
+		defer coordinating.Done()
+		return s.bootstrap(work)
+	})
+	parts.Go(func() error {
+		defer coordinating.Done()
+		return s.coordinator.Run(work)
+	})
+	holding.Add(1)
+	parts.Go(func() error {
+		defer holding.Done()
+		return s.node.Run(nodeCtx)
+	})
+	parts.Go(func() error {
+		if err := s.grpc.Serve(s.grpcLn); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	parts.Go(func() error {
+		select {
+		case <-work.Done():
+		case <-s.aborted:
+		}
+		stopWork()
+		if s.wasAborted() {
+			s.gossip.Close()
+			s.grpc.Stop()
+		} else {
+			stopGossip()
+			gossiping.Wait()
+			s.drain()
+		}
+		coordinating.Wait()
+		stopNode()
+		holding.Wait()
+		err := s.group.Shutdown()
+		stopGossip()
+		stopMux()
+		return err
+	})
+	s.log.Info("serving", "grpc", s.grpcAddr, "raft", s.raftAddr, "gossip", s.gossip.Addr(), "dir", s.cfg.DataDir)
+	err := parts.Wait()
+	if s.wasAborted() {
+		err = nil
+	}
+	return errors.Join(err, s.peers.Close(), s.lock.Close())
+}
+
+// drain lets calls in flight end, for a while.
+func (s *Server) drain() {
+	timer := time.AfterFunc(drainTime, s.grpc.Stop)
+	defer timer.Stop()
+	s.grpc.GracefulStop()
+}
+
+// Abort makes Run return without goodbyes, as near to the death of the process as can be had within one: calls break
+// off, and the others find out by themselves.
+func (s *Server) Abort() { s.abortOnce.Do(func() { close(s.aborted) }) }
+
+func (s *Server) wasAborted() bool {
+	select {
+	case <-s.aborted:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close frees what New opened. It is for a Server that was never Run.
+func (s *Server) Close() error {
+	var errs []error
+	if s.gossip != nil {
+		s.gossip.Close()
+	}
+	done, cancel := context.WithCancel(context.TODO())
+	cancel()
+	if s.node != nil {
+		errs = append(errs, s.node.Run(done))
+	}
+	if s.group != nil {
+		errs = append(errs, s.group.Shutdown())
+	}
+	if s.mux != nil {
+		errs = append(errs, s.mux.Run(done))
+	}
+	if s.grpcLn != nil {
+		errs = append(errs, s.grpcLn.Close())
+	}
+	if s.peers != nil {
+		errs = append(errs, s.peers.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// follow keeps the peers up to date with gossip, and gossip with what becomes known of this process.
+func (s *Server) follow(ctx context.Context) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	said := s.meta()
+	for {
+		changed := s.coordinator.Changed()
+		s.updatePeers()
+		if meta := s.meta(); meta != said {
+			if err := s.gossip.UpdateMeta(meta); err != nil {
+				s.log.Warn("tell others about this node", "err", err)
+			} else {
+				said = meta
+			}
+		}
+		select {
+		case <-s.gossip.Changes():
+		case <-changed:
+		case <-ticker.C: // the raft group tells nobody when it gets its first state
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// updatePeers takes over what gossip knows. Members that gossip does not know yet, as after a restart of all, are known
+// from the control group.
+func (s *Server) updatePeers() {
+	byID := map[string]node.Peer{}
+	for _, m := range s.coordinator.State().Members {
+		byID[m.Id] = node.Peer{ID: m.Id, GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight}
+	}
+	for _, m := range s.gossip.Members() {
+		byID[m.ID] = node.Peer{
+			ID: m.ID, GRPCAddr: m.GRPCAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight,
+			Alive: m.State == gossip.Alive,
+		}
+	}
+	peers := make([]node.Peer, 0, len(byID))
+	for _, p := range byID {
+		peers = append(peers, p)
+	}
+	s.peers.Update(peers)
+}
