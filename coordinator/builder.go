@@ -21,6 +21,7 @@ import (
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
 )
 
 const (
@@ -28,6 +29,8 @@ const (
 	defaultBlockItems = 4096
 	// maxBlockEntries bounds the memory of a block: about 14 bytes an entry.
 	maxBlockEntries = 8 << 20
+	// minBlocks is how many blocks the entries are cut into at least: 16 make 136 tasks.
+	minBlocks = 16
 	// maxFailures is how often in a row a build may fail for a reason that waiting does not obviously cure.
 	maxFailures = 5
 	// retryDelay is the first pause before a build goes on after a loss; it doubles up to maxRetryDelay.
@@ -367,11 +370,11 @@ func (a *attempt) count(ctx context.Context) error {
 	for i, c := range a.items {
 		counts[i] = uint32(c.Count)
 	}
-	width := int(a.spec.BlockItems)
-	if width == 0 {
-		width = defaultBlockItems
+	width, entries := blockLimits(int64(len(counts)), int64(a.firstUser[n]), int64(a.interactions))
+	if a.spec.BlockItems > 0 {
+		width = int(a.spec.BlockItems)
 	}
-	a.blocks = partition.Blocks(counts, width, maxBlockEntries)
+	a.blocks = partition.Blocks(counts, width, entries)
 	a.blockEntries = make([]float64, len(a.blocks))
 	for i, r := range a.blocks {
 		for _, c := range counts[r.Lo:r.Hi] {
@@ -379,6 +382,15 @@ func (a *attempt) count(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// blockLimits bounds the items and the entries of a block: enough blocks that up to minBlocks nodes get even work, and
+// not so many that the index of all users that each block has outgrows the entries.
+func blockLimits(items, users, entries int64) (maxItems int, maxEntries int64) {
+	most := max(1, 4*entries/max(1, users))
+	width := max(defaultBlockItems, (items+most-1)/most)
+	share := max(1, (entries+minBlocks-1)/min(minBlocks, most))
+	return int(min(width, similarity.MaxBlockItems)), min(maxBlockEntries, share)
 }
 
 func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*kithv1.ItemCount, users uint32, interactions uint64, err error) {

@@ -380,20 +380,35 @@ func (s *scoring) lists(ctx context.Context) (map[uint32][]similarity.Neighbor, 
 			if len(resp.Lists) != len(req.Items) {
 				return fmt.Errorf("%w: %d lists for %d items", wire.ErrCorrupt, len(resp.Lists), len(req.Items))
 			}
-			mu.Lock()
 			for i, l := range resp.Lists {
-				list := make([]similarity.Neighbor, min(len(l.Ids), len(l.Scores)))
-				for k := range list {
-					list[k] = similarity.Neighbor{ID: l.Ids[k], Score: l.Scores[k]}
+				list, err := s.list(l)
+				if err != nil {
+					return err
 				}
+				mu.Lock()
 				out[req.Items[i]] = list
+				mu.Unlock()
 			}
-			mu.Unlock()
 		}
 		return nil
 	})
 	s.partial = s.partial || len(lost) > 0
 	return out, err
+}
+
+// list converts a neighbor list after a check.
+func (s *scoring) list(l *kithv1.NeighborList) ([]similarity.Neighbor, error) {
+	if len(l.Ids) != len(l.Scores) {
+		return nil, fmt.Errorf("%w: %d scores for %d neighbors", wire.ErrCorrupt, len(l.Scores), len(l.Ids))
+	}
+	list := make([]similarity.Neighbor, len(l.Ids))
+	for k, id := range l.Ids {
+		if int64(id) >= int64(s.dictionary.Len()) {
+			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, id, s.dictionary.Len())
+		}
+		list[k] = similarity.Neighbor{ID: id, Score: l.Scores[k]}
+	}
+	return list, nil
 }
 
 // explain adds to each ranked item what each item of the history put into its score, largest first. They add up to the

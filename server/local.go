@@ -243,7 +243,7 @@ func (r *LocalResult) open(s *coordinator.State, workers []*localWorker) (err er
 	defer func() { err = errors.Join(err, dictionary.Close()) }()
 	r.Items = make([]string, dictionary.Len())
 	for id := range r.Items {
-		r.Items[id] = string([]byte(dictionary.Key(uint32(id)))) // the file goes away
+		r.Items[id] = dictionary.Key(uint32(id))
 	}
 	for p, nodes := range s.Replicas {
 		lists, err := artifact.OpenLists(byID[nodes[0]].Path(s.Active, artifact.ListsName(uint32(p))))
