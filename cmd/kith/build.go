@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/coordinator"
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+// maxK is the longest neighbor list; see BuildSpec.
+const maxK = 1000
+
+// specFlags are the settings of a build.
+type specFlags struct {
+	measure    choice
+	k          int
+	shrinkage  float64
+	minSupport int
+	weights    weights
+	halfLife   time.Duration
+	cap        float64
+}
+
+// measureChoice takes the names of measures.
+func measureChoice() choice {
+	var names []string
+	for _, m := range similarity.Measures() {
+		names = append(names, m.String())
+	}
+	return choice{similarity.Cosine.String(), names}
+}
+
+func (s *specFlags) register(cmd *cobra.Command) {
+	s.measure, s.weights = measureChoice(), weights{}
+	f := cmd.Flags()
+	f.Var(&s.measure, "measure", "similarity of two items")
+	f.IntVarP(&s.k, "k", "k", 50, "neighbors kept for each item")
+	f.Float64Var(&s.shrinkage, "shrinkage", 0, "s of the factor n/(n+s) on a score with n common users")
+	f.IntVar(&s.minSupport, "min-support", 0, "least number of common users of a pair")
+	s.registerWeights(cmd)
+}
+
+// registerWeights adds the flags that say how events become interactions.
+func (s *specFlags) registerWeights(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.Var(s.weights, "weight", "weight of an event of a behavior, such as purchase=5 (default view 1, search 1, cart 3, purchase 5, cancel -5, rating 1)")
+	f.DurationVar(&s.halfLife, "half-life", 0, "age at which an event counts half, such as 720h (default: age does not matter)")
+	f.Float64Var(&s.cap, "weight-cap", 0, "largest weight of an interaction (default: no cap)")
+}
+
+// behaviors returns the usual weights with those that were set.
+func (s *specFlags) behaviors() fusion.Weights {
+	w := fusion.DefaultWeights()
+	w.HalfLife, w.Cap = s.halfLife, s.cap
+	for name, x := range s.weights {
+		w.Behavior[fusion.Behavior(name)] = x
+	}
+	return w
+}
+
+// spec returns the settings for the wire.
+func (s *specFlags) spec() (*kithv1.BuildSpec, error) {
+	if s.k < 1 || s.k > maxK {
+		return nil, usagef("-k is %d; want 1 to %d", s.k, maxK)
+	}
+	if s.minSupport < 0 || s.minSupport > math.MaxInt32 {
+		return nil, usagef("--min-support is %d; want 0 or more", s.minSupport)
+	}
+	spec := &kithv1.BuildSpec{
+		Measure: s.measure.value, K: uint32(s.k), Shrinkage: s.shrinkage, MinSupport: uint32(s.minSupport),
+		HalfLifeMs: s.halfLife.Milliseconds(), WeightCap: s.cap, BehaviorWeights: map[string]float64{},
+	}
+	for behavior, x := range s.behaviors().Behavior {
+		spec.BehaviorWeights[string(behavior)] = x
+	}
+	if _, _, err := wire.ParseSpec(spec); err != nil {
+		return nil, &usageError{err}
+	}
+	return spec, nil
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	var r remote
+	var s specFlags
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Compute a new model version on the cluster",
+		Long: `Compute a new model version from all events that are stored now, and switch answers to it
+when it is complete. The versions before it stay for a rollback. Without --wait the command
+returns when the build has begun; a second one with the same settings joins it.`,
+		Example: `  kith build --wait
+  kith build --wait --measure jaccard -k 100 --half-life 720h --weight purchase=10,view=0.5`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			spec, err := s.spec()
+			if err != nil {
+				return err
+			}
+			c, err := r.open()
+			if err != nil {
+				return err
+			}
+			defer c.close()
+			return a.build(cmd.Context(), c, spec, wait)
+		},
+	}
+	r.register(cmd, 30*time.Second)
+	s.register(cmd)
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the version is published")
+	return cmd
+}
+
+func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait bool) error {
+	job, err := c.build(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if !wait {
+		if a.json() {
+			return a.printJSON(map[string]any{"job": jobView(job)})
+		}
+		return a.printf("Build %d has begun; see 'kith status'.\n", job.Id)
+	}
+	p := a.progress("build")
+	job, err = c.wait(ctx, job.Id, func(j *kithv1.Job) { showJob(p, j) })
+	p.end()
+	if err != nil {
+		return err
+	}
+	version, err := c.version(ctx, job.ModelVersion)
+	if err != nil {
+		return fmt.Errorf("build %d is done, but: %w", job.Id, err)
+	}
+	if a.json() {
+		return a.printJSON(map[string]any{"job": jobView(job), "version": versionView(version)})
+	}
+	if err := a.printf("Model version %d is active, after %s.\n\n", version.Version, seconds(jobSeconds(job))); err != nil {
+		return err
+	}
+	return a.printVersion(version)
+}
+
+func showJob(p *progress, j *kithv1.Job) {
+	p.set(phaseName(j.Phase), int64(j.TasksDone), int64(j.TasksTotal))
+}
+
+// phaseName returns the name of the phase of a job, ended or not.
+func phaseName(p kithv1.JobPhase) string {
+	switch p {
+	case kithv1.JobPhase_JOB_PHASE_UNSPECIFIED:
+		return "waiting"
+	case kithv1.JobPhase_JOB_PHASE_DONE, kithv1.JobPhase_JOB_PHASE_FAILED:
+		return strings.ToLower(strings.TrimPrefix(p.String(), "JOB_PHASE_"))
+	}
+	return coordinator.PhaseName(p)
+}
+
+func jobSeconds(j *kithv1.Job) float64 {
+	if j.EndedUnixMs == 0 {
+		return 0
+	}
+	return float64(j.EndedUnixMs-j.CreatedUnixMs) / 1000
+}
+
+// build starts a build, or joins the one with the same spec.
+func (c *client) build(ctx context.Context, spec *kithv1.BuildSpec) (job *kithv1.Job, err error) {
+	err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		resp, err := kithv1.NewModelServiceClient(conn).Build(ctx, &kithv1.BuildRequest{Spec: spec})
+		job = resp.GetJob()
+		return err
+	})
+	return job, err
+}
+
+// wait watches a job until it has ended well. A server that goes away is replaced by another.
+func (c *client) wait(ctx context.Context, id uint64, show func(*kithv1.Job)) (*kithv1.Job, error) {
+	for {
+		job, err := c.watch(ctx, id, show)
+		switch {
+		case err != nil:
+			return nil, err
+		case job.Phase == kithv1.JobPhase_JOB_PHASE_FAILED:
+			return nil, fmt.Errorf("job %d failed: %s", id, job.Error)
+		case coordinator.Ended(job):
+			return job, nil
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// watch shows the states of a job until it ends or the stream breaks, and returns the last one. The client's timeout
+// bounds the time to the first.
+func (c *client) watch(ctx context.Context, id uint64, show func(*kithv1.Job)) (job *kithv1.Job, err error) {
+	err = c.call(ctx, func(call context.Context, conn *grpc.ClientConn) error {
+		streaming, cancel := context.WithCancel(ctx)
+		defer cancel()
+		unbind := context.AfterFunc(call, cancel)
+		defer unbind()
+		stream, err := kithv1.NewModelServiceClient(conn).WatchJob(streaming, &kithv1.WatchJobRequest{Id: id})
+		if err != nil {
+			return err
+		}
+		for {
+			m, err := stream.Recv()
+			switch {
+			case err != nil && job != nil && ctx.Err() == nil:
+				return nil // broken off; watch again
+			case err != nil && call.Err() != nil:
+				return call.Err()
+			case err != nil:
+				return err
+			}
+			unbind()
+			if job = m.Job; coordinator.Ended(job) {
+				return nil
+			}
+			show(job)
+		}
+	})
+	return job, err
+}
+
+// version returns a published version.
+func (c *client) version(ctx context.Context, number uint64) (*kithv1.ModelVersion, error) {
+	models, err := c.models(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range models.Versions {
+		if v.Version == number {
+			return v, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %d", wire.ErrUnknownVersion, number)
+}

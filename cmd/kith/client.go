@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/server"
+)
+
+const (
+	// retryPause is the pause before all servers are asked once more. Elections take a second or so.
+	retryPause = 200 * time.Millisecond
+	// attemptTimeout bounds one attempt where there are other servers to ask.
+	attemptTimeout = 5 * time.Second
+	// patientAttempt is the same for patient clients, whose messages are large.
+	patientAttempt = 20 * time.Second
+)
+
+// remote are the flags of commands that talk to a cluster.
+type remote struct {
+	addrs   []string
+	timeout time.Duration
+}
+
+// queryTimeout is the usual time that a question to a cluster may take: long enough for an election.
+const queryTimeout = 15 * time.Second
+
+func (r *remote) register(cmd *cobra.Command, timeout time.Duration) {
+	cmd.Flags().StringSliceVar(&r.addrs, "addr", []string{server.DefaultGRPCAddr}, "`host:port` of a server, or several; the next one is asked when one does not answer")
+	cmd.Flags().DurationVar(&r.timeout, "timeout", timeout, "how long to try")
+}
+
+// client talks to a cluster through whichever of its servers answers. It is safe for concurrent use.
+type client struct {
+	addrs   []string
+	conns   []*grpc.ClientConn
+	timeout time.Duration
+	attempt time.Duration
+	next    atomic.Int64 // index of the server that answered last
+	// waits says that servers that cannot be reached are expected back, once one has answered.
+	waits    bool
+	answered atomic.Bool
+}
+
+// open returns a client. It connects when it is first used. The caller must close it.
+func (r *remote) open() (*client, error) {
+	c := &client{timeout: r.timeout, attempt: attemptTimeout}
+	if r.timeout <= 0 {
+		return nil, usagef("--timeout is %v; want more than 0", r.timeout)
+	}
+	for _, addr := range r.addrs {
+		addr = strings.TrimSpace(addr)
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return nil, usagef("--addr %q: want host:port, such as %s", addr, server.DefaultGRPCAddr)
+		}
+		conn, err := grpc.NewClient("passthrough:///"+addr, node.DialOptions()...)
+		if err != nil {
+			return nil, fmt.Errorf("--addr %q: %w", addr, err)
+		}
+		c.addrs, c.conns = append(c.addrs, addr), append(c.conns, conn)
+	}
+	if len(c.conns) == 0 {
+		return nil, usagef("--addr is empty; want host:port, such as %s", server.DefaultGRPCAddr)
+	}
+	return c, nil
+}
+
+// remotely makes the body of a command that asks a cluster.
+func (a *app) remotely(r *remote, f func(ctx context.Context, c *client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := r.open()
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		return f(cmd.Context(), c, args)
+	}
+}
+
+func (c *client) close() {
+	for _, conn := range c.conns {
+		_ = conn.Close() // nothing is under way
+	}
+}
+
+// patient makes the client fit for long work with large messages: it stands by while all servers are away for a moment.
+func (c *client) patient() { c.waits, c.attempt = true, patientAttempt }
+
+// call runs f with a connection to one server after the other until one answers. An answer that says that the cluster is
+// about to recover is tried again until the timeout; where no server can be reached, each is tried once, unless the
+// client is patient. f must be safe to repeat.
+func (c *client) call(ctx context.Context, f func(ctx context.Context, conn *grpc.ClientConn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var last error
+	for {
+		reached := false
+		first := c.next.Load()
+		for i := range c.conns {
+			at := (first + int64(i)) % int64(len(c.conns))
+			err := c.try(ctx, c.conns[at], f)
+			switch {
+			case err == nil:
+				c.next.Store(at)
+				c.answered.Store(true)
+				return nil
+			case ctx.Err() != nil && last != nil:
+				return last // says more than that the time is over
+			case ctx.Err() == nil && (wire.Retryable(err) || errors.Is(err, context.DeadlineExceeded)):
+				last = err
+				reached = reached || !unreachable(err)
+			default:
+				return err
+			}
+		}
+		if !reached && !(c.waits && c.answered.Load()) {
+			return fmt.Errorf("no server answers at %s: %s; start one with 'kith server', or name others with --addr",
+				strings.Join(c.addrs, ", "), reason(last))
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return last
+		}
+	}
+}
+
+func (c *client) try(ctx context.Context, conn *grpc.ClientConn, f func(ctx context.Context, conn *grpc.ClientConn) error) error {
+	if len(c.conns) > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.attempt)
+		defer cancel()
+	}
+	return f(ctx, conn)
+}
+
+// unreachable reports whether an error came from the connection and not from a server.
+func unreachable(err error) bool {
+	for _, s := range []error{wire.ErrNotLeader, wire.ErrStaleEpoch, wire.ErrNoReplica, wire.ErrUnknownOutcome, wire.ErrNotReady} {
+		if errors.Is(err, s) {
+			return false
+		}
+	}
+	return true
+}
+
+// reason returns the cause of a connection error.
+func reason(err error) string {
+	text := strings.Trim(bare(err), `"`)
+	if at := regexp.MustCompile(`dial tcp \S+: (connect: )?`).FindStringIndex(text); at != nil {
+		return text[at[1]:]
+	}
+	return text
+}
+
+// bare returns the text of an error without the wrapping of gRPC.
+func bare(err error) string {
+	return regexp.MustCompile(`rpc error: code = \w+ desc = `).ReplaceAllString(err.Error(), "")
+}
+
+// remedies say what to do about conditions.
+var remedies = []struct {
+	err    error
+	remedy string
+}{
+	{wire.ErrNoModel, "build one with 'kith build --wait'"},
+	{wire.ErrUnknownUser, "check the key, or leave out --no-fallback"},
+	{wire.ErrUnknownItem, "check the key, or build again with 'kith build'"},
+	{wire.ErrUnknownVersion, "see 'kith models list'"},
+	{wire.ErrUnknownJob, "see 'kith status'"},
+	{wire.ErrJobRunning, "wait for it; see 'kith status'"},
+	{wire.ErrNotReady, "see 'kith status'; a majority of the servers must run"},
+	{wire.ErrUnknownOutcome, "repeat the command; nothing is stored twice"},
+	{fusion.ErrNoValidRow, "check the file, --columns, --sep and --format, or the mapping"},
+	{fs.ErrNotExist, "check the path"},
+	{syscall.EADDRINUSE, "stop the process that has it, or choose another port"},
+}
+
+// explain adds the remedy to an error that has one, and takes the wrapping of gRPC away.
+func explain(err error) error {
+	text := bare(err)
+	for _, r := range remedies {
+		if errors.Is(err, r.err) {
+			return fmt.Errorf("%s; %s", text, r.remedy)
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s; the cluster may be busy or cut off: see 'kith status', or raise --timeout", text)
+	}
+	return errors.New(text)
+}

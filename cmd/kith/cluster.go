@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/coordinator"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+func (a *app) clusterCommand() *cobra.Command {
+	cmd := a.statusCommand("cluster")
+	cmd.Short = "Show the cluster: status, members"
+	cmd.Example = "  kith cluster status\n  kith cluster members"
+	cmd.AddCommand(a.statusCommand("status"), a.membersCommand())
+	return cmd
+}
+
+func (a *app) statusCommand(use string) *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:     use,
+		Short:   "Show how the cluster is: members, partitions, builds",
+		Example: "  kith status\n  kith status -o json",
+		Args:    noArgs,
+		RunE: a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
+			s, err := c.status(ctx)
+			if err != nil {
+				return err
+			}
+			return a.printStatus(s)
+		}),
+	}
+	r.register(cmd, queryTimeout)
+	return cmd
+}
+
+func (a *app) membersCommand() *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:     "members",
+		Short:   "List the members of the cluster",
+		Example: "  kith cluster members",
+		Args:    noArgs,
+		RunE: a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
+			s, err := c.status(ctx)
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.printJSON(map[string]any{"members": statusView(s).Members})
+			}
+			return a.printMembers(s)
+		}),
+	}
+	r.register(cmd, queryTimeout)
+	return cmd
+}
+
+func (c *client) status(ctx context.Context) (resp *kithv1.StatusResponse, err error) {
+	err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+		resp, err = kithv1.NewClusterServiceClient(conn).Status(ctx, &kithv1.StatusRequest{})
+		return err
+	})
+	return resp, err
+}
+
+// The forms in which the state of a cluster is printed as JSON.
+type (
+	jsonMember struct {
+		ID          string  `json:"id"`
+		State       string  `json:"state"`
+		Coordinator bool    `json:"coordinator"`
+		Voter       bool    `json:"voter"`
+		Replicas    uint32  `json:"replicas"`
+		GRPCAddr    string  `json:"grpc_addr"`
+		RaftAddr    string  `json:"raft_addr"`
+		Zone        string  `json:"zone"`
+		Weight      float64 `json:"weight"`
+		Version     string  `json:"version"`
+	}
+	jsonPartition struct {
+		Partition uint32   `json:"partition"`
+		Replicas  []string `json:"replicas"`
+		Leader    string   `json:"leader"`
+		Index     uint64   `json:"applied_index"`
+		Events    uint64   `json:"events"`
+		Users     uint64   `json:"users"`
+	}
+	jsonStatus struct {
+		ClusterID     string          `json:"cluster_id"`
+		Node          string          `json:"node"`
+		Coordinator   string          `json:"coordinator"`
+		Ready         bool            `json:"ready"`
+		Epoch         uint64          `json:"epoch"`
+		ActiveVersion uint64          `json:"active_version"`
+		Replication   uint32          `json:"replication"`
+		Events        uint64          `json:"events"`
+		Users         uint64          `json:"users"`
+		Members       []jsonMember    `json:"members"`
+		Partitions    []jsonPartition `json:"partitions"`
+		Jobs          []jsonJob       `json:"jobs"`
+	}
+)
+
+func statusView(s *kithv1.StatusResponse) jsonStatus {
+	out := jsonStatus{
+		ClusterID: s.ClusterId, Node: s.Node, Coordinator: s.Coordinator, Ready: s.Ready, Epoch: s.Epoch,
+		ActiveVersion: s.ActiveVersion, Replication: s.ReplicationFactor,
+		Members: []jsonMember{}, Partitions: []jsonPartition{}, Jobs: []jsonJob{},
+	}
+	for _, m := range s.Members {
+		out.Members = append(out.Members, jsonMember{
+			ID: m.Id, State: stateName(m.State), Coordinator: m.Coordinator, Voter: m.Voter, Replicas: m.Replicas,
+			GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Weight: m.Weight, Version: m.Version,
+		})
+	}
+	for _, p := range s.Partitions {
+		out.Partitions = append(out.Partitions, jsonPartition{
+			Partition: p.Partition, Replicas: p.Replicas, Leader: p.Leader, Index: p.AppliedIndex, Events: p.Events, Users: p.Users,
+		})
+		out.Events += p.Events
+		out.Users += p.Users
+	}
+	for _, j := range s.Jobs {
+		out.Jobs = append(out.Jobs, jobView(j))
+	}
+	return out
+}
+
+func stateName(s kithv1.MemberState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "MEMBER_STATE_"))
+}
+
+func (a *app) printStatus(s *kithv1.StatusResponse) error {
+	view := statusView(s)
+	if a.json() {
+		return a.printJSON(view)
+	}
+	state := "ready"
+	if !s.Ready {
+		state = "not ready"
+	}
+	orNone := func(x string) string {
+		if x == "" {
+			return "none"
+		}
+		return x
+	}
+	version := "none; build one with 'kith build --wait'"
+	if s.ActiveVersion > 0 {
+		version = fmt.Sprint(s.ActiveVersion)
+	}
+	facts := [][2]string{
+		{"cluster", orNone(s.ClusterId) + ", " + state},
+		{"coordinator", orNone(s.Coordinator)},
+		{"model", version},
+		{"data", fmt.Sprintf("%s, %s", plural(view.Events, "event", "events"), plural(view.Users, "user", "users"))},
+		{"partitions", partitionsText(s)},
+	}
+	for _, j := range s.Jobs {
+		if !coordinator.Ended(j) {
+			facts = append(facts, [2]string{"build", fmt.Sprintf("%d: %s, %d of %d tasks", j.Id, phaseName(j.Phase), j.TasksDone, j.TasksTotal)})
+		}
+	}
+	if err := a.printFacts(facts); err != nil {
+		return err
+	}
+	if err := a.printf("\n"); err != nil {
+		return err
+	}
+	return a.printMembers(s)
+}
+
+// partitionsText says how many partitions there are and which of them cannot take events.
+func partitionsText(s *kithv1.StatusResponse) string {
+	var headless []string
+	for _, p := range s.Partitions {
+		if p.Leader == "" {
+			headless = append(headless, fmt.Sprint(p.Partition))
+		}
+	}
+	text := fmt.Sprintf("%d, each on %s", len(s.Partitions), plural(s.ReplicationFactor, "node", "nodes"))
+	if len(headless) > 0 {
+		text += "; without a leader: " + strings.Join(headless, ", ")
+	}
+	return text
+}
+
+func (a *app) printMembers(s *kithv1.StatusResponse) error {
+	if len(s.Members) == 0 {
+		return a.printf("No members yet; the cluster is still forming.\n")
+	}
+	var rows [][]any
+	for _, m := range s.Members {
+		role := "member"
+		switch {
+		case m.Coordinator:
+			role = "coordinator"
+		case m.Voter:
+			role = "voter"
+		}
+		rows = append(rows, []any{m.Id, stateName(m.State), role, m.Replicas, m.GrpcAddr, m.Zone, m.Version})
+	}
+	return a.printTable("", columns{"member", "state", "role", ">replicas", "address", "zone", "version"}, rows)
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kith-io/kith/fusion"
+)
+
+// ingestTimeout is how long one message of events is tried: a lost node costs seconds, a restart of all some more.
+const ingestTimeout = 60 * time.Second
+
+func (a *app) ingestCommand() *cobra.Command {
+	var r remote
+	var in input
+	var dryRun bool
+	var streams int
+	cmd := &cobra.Command{
+		Use:   "ingest [FILE...]",
+		Short: "Store the events of files on the cluster",
+		Long: `Read events from files or from the sources of a mapping, check them, and store them on the
+cluster. Rows that cannot be used are counted and kept in a file with their line and reason.
+Every event has an id: reading a file again, as after an interruption, stores none twice.`,
+		Example: `  kith ingest --mapping shop/map.yaml
+  kith ingest --dry-run --columns user,item,weight,time ratings.tsv
+  kith ingest --behavior purchase orders-*.csv.gz`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in.files = args
+			ms, err := in.mappings("files")
+			if err != nil {
+				return err
+			}
+			if streams < 1 || streams > 64 {
+				return usagef("--streams is %d; want 1 to 64", streams)
+			}
+			job := &ingestion{mappings: ms, dead: in.letters("."), streams: streams, progress: a.progress("ingest")}
+			if !dryRun {
+				if job.client, err = r.open(); err != nil {
+					return err
+				}
+				defer job.client.close()
+				job.client.patient()
+			}
+			return a.ingest(cmd.Context(), job)
+		},
+	}
+	in.register(cmd, false)
+	r.register(cmd, ingestTimeout)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read and check alone; needs no server")
+	cmd.Flags().IntVar(&streams, "streams", 4, "messages under way at once; changes speed only")
+	return cmd
+}
+
+// ingestion brings the events of sources to a cluster.
+type ingestion struct {
+	mappings []fusion.Mapping
+	dead     *fusion.DeadLetterWriter
+	streams  int
+	client   *client // nil reads and checks alone
+	progress *progress
+}
+
+// jsonIngest is the summary of an ingestion.
+type jsonIngest struct {
+	fusion.Summary
+	Appended    uint64  `json:"appended"`
+	Duplicates  uint64  `json:"duplicates"`
+	Seconds     float64 `json:"seconds"`
+	DryRun      bool    `json:"dry_run"`
+	DeadLetters string  `json:"dead_letters,omitempty"`
+}
+
+func (a *app) ingest(ctx context.Context, job *ingestion) error {
+	began := time.Now()
+	summary, err := job.run(ctx)
+	job.progress.end()
+	err = errors.Join(err, job.dead.Close())
+	a.noteRejected(job.dead)
+	if err != nil {
+		if summary.Appended > 0 {
+			a.note("%s had been stored before the error; ingest again to go on, none is stored twice", plural(summary.Appended, "event", "events"))
+		}
+		return err
+	}
+	summary.Seconds, summary.DeadLetters = time.Since(began).Seconds(), job.dead.Path()
+	if a.json() {
+		return a.printJSON(summary)
+	}
+	return a.printIngested("", summary)
+}
+
+func (a *app) printIngested(indent string, s *jsonIngest) error {
+	if err := a.printReports(indent, s.Sources); err != nil {
+		return err
+	}
+	what := fmt.Sprintf("%s stored, %s", count(s.Appended), plural(s.Duplicates, "duplicate", "duplicates"))
+	if s.DryRun {
+		what = "nothing stored"
+	}
+	rate := int64(float64(s.Events) / max(s.Seconds, 1e-3))
+	return a.printf("\n%s%s of %s and %s: %s, in %s (%s/s).\n", indent, plural(s.Events, "event", "events"),
+		plural(s.Users, "user", "users"), plural(s.Items, "item", "items"), what, seconds(s.Seconds), count(rate))
+}
+
+// readBatch is the number of events that are read at a time.
+const readBatch = 2000
+
+// run reads all sources and stores their events. The summary is true also with an error.
+func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
+	summary := &jsonIngest{DryRun: j.client == nil}
+	var tally fusion.Tally
+	produce := func(yield func([]fusion.Event) error) error {
+		for _, m := range j.mappings {
+			report, err := fusion.Events(ctx, m, j.dead, readBatch, func(events []fusion.Event) error {
+				tally.Add(events)
+				return yield(events)
+			})
+			report.Reasons = reasons(report.Reasons)
+			summary.Sources = append(summary.Sources, report)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var err error
+	if j.client == nil {
+		err = produce(func([]fusion.Event) error {
+			j.progress.set("reading", tally.Totals().Events, 0)
+			return nil
+		})
+	} else {
+		s := &sender{client: j.client, stored: func(n int64) { j.progress.set("storing", n, 0) }}
+		var total sent
+		total, err = s.send(ctx, j.streams, produce)
+		summary.Appended, summary.Duplicates = total.Appended, total.Duplicates
+		if err == nil && total.Refused > 0 {
+			err = fmt.Errorf("the server refused %s, the first: %s; its version may differ from this program's",
+				plural(total.Refused, "event", "events"), total.Refusal)
+		}
+	}
+	summary.Totals = tally.Totals()
+	return summary, err
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/source"
+)
+
+// input are the flags of commands that read files.
+type input struct {
+	files       []string
+	mapping     string
+	columns     string
+	behavior    string
+	format      string
+	sep         string
+	encoding    string
+	skip        int
+	noHeader    bool
+	deadLetters string
+}
+
+// register adds the flags that say how to read files. With inputFlag the files are named by --input.
+func (in *input) register(cmd *cobra.Command, inputFlag bool) {
+	f := cmd.Flags()
+	if inputFlag {
+		f.StringSliceVar(&in.files, "input", nil, "`file` to read: CSV, TSV, Parquet, or lines of items; gzip and zstd are recognized; - is standard input")
+	}
+	f.StringVar(&in.mapping, "mapping", "", "YAML `file` that lists sources and says what their columns mean, instead of files")
+	f.StringVar(&in.columns, "columns", "", "what the columns hold: user,item,-,time in order, or user=NAME,item=NAME,weight=NAME (default: usual names)")
+	f.StringVar(&in.behavior, "behavior", "", "behavior of rows without one, such as purchase (default rating where there are values, else view)")
+	f.StringVar(&in.format, "format", "auto", "auto, csv, tsv, delimited, parquet, lines (user item item ...) or baskets (item item ...)")
+	f.StringVar(&in.sep, "sep", "auto", "separator: characters, or tab, comma, semicolon, pipe, space")
+	f.BoolVar(&in.noHeader, "no-header", false, "the first row is data (default: found out)")
+	f.StringVar(&in.encoding, "encoding", "utf-8", "utf-8, latin1, windows-1252 or utf-16")
+	f.IntVar(&in.skip, "skip", 0, "lines to ignore before the header or the first row")
+	f.StringVar(&in.deadLetters, "dead-letters", "", "`file` to which refused rows are appended (default: NAME.rejected.jsonl, if there are any)")
+}
+
+// mappings returns the sources that the flags describe. An error is one of usage.
+func (in *input) mappings(how string) ([]fusion.Mapping, error) {
+	if (in.mapping == "") == (len(in.files) == 0) {
+		return nil, usagef("what to read? Name %s or a mapping with --mapping, and not both", how)
+	}
+	if in.mapping != "" {
+		ms, err := fusion.ReadMappings(in.mapping)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("--mapping: %w", err)}
+		}
+		return ms, nil
+	}
+	pattern := fusion.Mapping{Behavior: fusion.Behavior(in.behavior)}
+	var err error
+	if pattern.Columns, err = fusion.ParseColumns(in.columns); err != nil {
+		return nil, &usageError{fmt.Errorf("--columns: %w", err)}
+	}
+	if pattern.Behavior != "" && !pattern.Behavior.Valid() {
+		return nil, usagef("--behavior %q: want a name such as view, cart or purchase", in.behavior)
+	}
+	o := &pattern.Source
+	if o.Format, o.Separator, err = source.ParseFormat(in.format); err != nil {
+		return nil, &usageError{fmt.Errorf("--format: %w", err)}
+	}
+	sep, err := source.ParseSeparator(in.sep)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--sep: %w", err)}
+	}
+	if sep != "" {
+		o.Separator = sep
+	}
+	if in.noHeader {
+		o.Header = source.HeaderNo
+	}
+	o.Encoding, o.Skip = in.encoding, in.skip
+	return forFiles(pattern, in.files), nil
+}
+
+// forFiles returns the mapping of each file. Names go into the ids of events, so files with the same base name are
+// named by their path.
+func forFiles(pattern fusion.Mapping, files []string) []fusion.Mapping {
+	bases := map[string]int{}
+	for _, path := range files {
+		bases[filepath.Base(path)]++
+	}
+	var out []fusion.Mapping
+	for _, path := range files {
+		m := pattern
+		m.Path = path
+		if bases[filepath.Base(path)] > 1 {
+			m.Name = path
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// letters returns the writer of refused rows. Unless the flag names a file, it is named after the input and lies in folder dir.
+func (in *input) letters(dir string) *fusion.DeadLetterWriter {
+	path := in.deadLetters
+	if path == "" {
+		first := in.mapping
+		if first == "" {
+			first = in.files[0]
+		}
+		base := filepath.Base(first)
+		if first == "-" {
+			base = "stdin"
+		}
+		for _, ext := range []string{".gz", ".zst", ".zstd"} {
+			base = strings.TrimSuffix(base, ext)
+		}
+		path = filepath.Join(dir, strings.TrimSuffix(base, filepath.Ext(base))+".rejected.jsonl")
+	}
+	return fusion.NewDeadLetterWriter(path)
+}
+
+// noteRejected says on standard error where refused rows are.
+func (a *app) noteRejected(dead *fusion.DeadLetterWriter) {
+	if dead.Count() == 0 {
+		return
+	}
+	var all fusion.Report
+	all.Reasons = dead.Reasons()
+	a.note("%s rejected (%s); see %s", plural(dead.Count(), "row was", "rows were"), all.TopReasons(3), dead.Path())
+}
+
+// reasons returns a map that JSON shows as an object even if it is empty.
+func reasons(m map[string]int64) map[string]int64 {
+	if m == nil {
+		return map[string]int64{}
+	}
+	return m
+}
+
+// printReports prints what became of the rows of each source.
+func (a *app) printReports(indent string, reports []fusion.Report) error {
+	var rows [][]any
+	for _, r := range reports {
+		rows = append(rows, []any{printable(r.Name), count(r.Read), count(r.Kept), count(r.Repaired), count(r.Rejected), r.TopReasons(3)})
+	}
+	return a.printTable(indent, columns{"source", ">read", ">kept", ">repaired", ">rejected", "reasons"}, rows)
+}

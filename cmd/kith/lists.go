@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/kith-io/kith/similarity"
+)
+
+// listExtensions are the formats of neighbor lists, by extension.
+var listExtensions = []string{".parquet", ".csv", ".jsonl"}
+
+// namedLists are neighbor lists by dense id, with the keys of the ids.
+type namedLists interface {
+	Keys() []string
+	List(id uint32) []similarity.Neighbor
+}
+
+// checkListsPath refuses a path that writeLists cannot write to, before there is work to lose.
+func checkListsPath(path string) error {
+	ext := strings.ToLower(filepath.Ext(path))
+	for _, known := range listExtensions {
+		if ext != known {
+			continue
+		}
+		switch st, err := os.Stat(path); {
+		case err == nil && !st.Mode().IsRegular():
+			return usagef("--out %s is not a file; name one", path)
+		}
+		if st, err := os.Stat(filepath.Dir(path)); err != nil || !st.IsDir() {
+			return usagef("--out %s: there is no folder %s; make it first", path, filepath.Dir(path))
+		}
+		return nil
+	}
+	return usagef("--out %s: the extension chooses the format; want %s", path, alternatives(listExtensions))
+}
+
+// writeLists writes lists to a file whose extension says the format: a row for each neighbor with the columns what
+// ("item" or "user"), neighbor, rank from 1, and score, by dense id and rank. The bytes are a function of the lists alone.
+// The file appears complete or not at all.
+func writeLists(path, what string, lists namedLists) (err error) {
+	tmp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o666)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close(), os.Remove(tmp))
+		}
+	}()
+	w := bufio.NewWriterSize(f, 1<<20)
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".csv":
+		err = writeCSV(w, what, lists)
+	case ".jsonl":
+		err = writeJSONL(w, what, lists)
+	default:
+		err = writeParquet(w, what, lists)
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// encodeKeys returns the keys as a text format writes them, so that each is encoded once.
+func encodeKeys(keys []string, encode func(key string) ([]byte, error)) ([][]byte, error) {
+	out := make([][]byte, len(keys))
+	for i, key := range keys {
+		var err error
+		if out[i], err = encode(key); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func csvKey(key string) ([]byte, error) {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	err := w.Write([]string{key})
+	w.Flush()
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+func jsonKey(key string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(key)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+func writeCSV(w io.Writer, what string, lists namedLists) error {
+	return writeText(w, what+",neighbor,rank,score\n", lists, csvKey, func(line, key, neighbor []byte, rank int, score float32) []byte {
+		line = append(append(line, key...), ',')
+		line = append(append(line, neighbor...), ',')
+		line = append(strconv.AppendInt(line, int64(rank), 10), ',')
+		return append(appendScore(line, score), '\n')
+	})
+}
+
+func writeJSONL(w io.Writer, what string, lists namedLists) error {
+	return writeText(w, "", lists, jsonKey, func(line, key, neighbor []byte, rank int, score float32) []byte {
+		line = append(append(line, `{"`+what+`":`...), key...)
+		line = append(append(line, `,"neighbor":`...), neighbor...)
+		line = strconv.AppendInt(append(line, `,"rank":`...), int64(rank), 10)
+		return append(appendScore(append(line, `,"score":`...), score), '}', '\n')
+	})
+}
+
+// appendScore appends the shortest number that reads back as the same float32.
+func appendScore(line []byte, score float32) []byte {
+	return strconv.AppendFloat(line, float64(score), 'g', -1, 32)
+}
+
+func writeText(w io.Writer, head string, lists namedLists, encode func(string) ([]byte, error),
+	format func(line, key, neighbor []byte, rank int, score float32) []byte,
+) error {
+	if _, err := io.WriteString(w, head); err != nil {
+		return err
+	}
+	keys, err := encodeKeys(lists.Keys(), encode)
+	if err != nil {
+		return err
+	}
+	var line []byte
+	for id, key := range keys {
+		for i, n := range lists.List(uint32(id)) {
+			line = format(line[:0], key, keys[n.ID], i+1, n.Score)
+			if _, err := w.Write(line); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// The rows of Parquet files.
+type (
+	itemRow struct {
+		Item     string  `parquet:"item,dict"`
+		Neighbor string  `parquet:"neighbor,dict"`
+		Rank     int32   `parquet:"rank"`
+		Score    float32 `parquet:"score"`
+	}
+	userRow struct {
+		User     string  `parquet:"user,dict"`
+		Neighbor string  `parquet:"neighbor,dict"`
+		Rank     int32   `parquet:"rank"`
+		Score    float32 `parquet:"score"`
+	}
+)
+
+// groupRows is the number of rows in a row group: it bounds the memory.
+const groupRows = 1 << 20
+
+func writeParquet(w io.Writer, what string, lists namedLists) error {
+	if what == "user" {
+		return writeRows(w, lists, func(key, neighbor string, rank int32, score float32) userRow {
+			return userRow{key, neighbor, rank, score}
+		})
+	}
+	return writeRows(w, lists, func(key, neighbor string, rank int32, score float32) itemRow {
+		return itemRow{key, neighbor, rank, score}
+	})
+}
+
+func writeRows[T any](w io.Writer, lists namedLists, row func(key, neighbor string, rank int32, score float32) T) error {
+	out := parquet.NewGenericWriter[T](w, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(groupRows),
+		parquet.CreatedBy("kith", "", ""))
+	keys := lists.Keys()
+	var rows []T
+	for id, key := range keys {
+		rows = rows[:0]
+		for i, n := range lists.List(uint32(id)) {
+			rows = append(rows, row(key, keys[n.ID], int32(i+1), n.Score))
+		}
+		if _, err := out.Write(rows); err != nil {
+			return err
+		}
+	}
+	return out.Close()
+}

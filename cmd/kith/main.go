@@ -1,0 +1,23 @@
+// Command kith is a distributed recommender cluster in one binary: server, client, and the tools around them.
+//
+// One file holds one command; app.go what all share, settings.go how flags, environment and file come together,
+// output.go and progress.go what is shown, client.go the way to a cluster. What the commands do is done by the
+// packages.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(runMain()) }
+
+func runMain() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the first signal ends in order, the second at once
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv}
+	return a.run(ctx, os.Args[1:])
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/server"
+	"github.com/kith-io/kith/similarity"
+)
+
+func (a *app) neighborsCommand() *cobra.Command {
+	var in input
+	var s specFlags
+	var run neighborRun
+	cmd := &cobra.Command{
+		Use:   "neighbors",
+		Short: "Compute exact neighbor lists of files, without a server",
+		Long: `Compute for each item of a file the K most similar others, exactly, by the same code as a
+build of a cluster, on nodes within this process. The result does not depend on the number
+of nodes and threads, bit for bit.
+
+The output has the columns item, neighbor, rank and score, by descending popularity of the
+item (ties by key) and then by rank. The extension of --out chooses its format: .parquet,
+.csv or .jsonl. Without --out the first lists are shown.`,
+		Example: `  kith neighbors --input ratings.csv --measure cosine -k 50 --out lists.parquet
+  kith neighbors --input u.data --sep tab --no-header --columns user,item,weight,time
+  kith neighbors --input u.data --users --measure jaccard -k 20 --out users.csv -o json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if run.mappings, err = in.mappings("a file with --input"); err != nil {
+				return err
+			}
+			if run.spec, err = s.similarity(); err != nil {
+				return err
+			}
+			if run.nodes < 1 || run.nodes > 64 {
+				return usagef("--nodes is %d; want 1 to 64", run.nodes)
+			}
+			if run.threads < 0 {
+				return usagef("--threads is %d; want 1 or more, or 0 for all", run.threads)
+			}
+			letters := "."
+			if run.out != "" {
+				if err := checkListsPath(run.out); err != nil {
+					return err
+				}
+				letters = filepath.Dir(run.out)
+			}
+			run.weights, run.dead = s.behaviors(), in.letters(letters)
+			return a.neighbors(cmd.Context(), &run)
+		},
+	}
+	in.register(cmd, true)
+	s.register(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&run.users, "users", false, "lists of users instead of items")
+	f.IntVar(&run.nodes, "nodes", 1, "nodes that share the work; changes speed only")
+	f.IntVar(&run.threads, "threads", 0, "threads of each node (default: one for each processor); changes speed only")
+	f.StringVar(&run.out, "out", "", "`file` for the lists: .parquet, .csv or .jsonl")
+	return cmd
+}
+
+// similarity returns the settings of a local computation.
+func (s *specFlags) similarity() (similarity.Options, error) {
+	if _, err := s.spec(); err != nil {
+		return similarity.Options{}, err
+	}
+	m, err := similarity.ParseMeasure(s.measure.value)
+	return similarity.Options{Measure: m, K: s.k, Shrinkage: s.shrinkage, MinSupport: s.minSupport}, err
+}
+
+// neighborRun is one computation.
+type neighborRun struct {
+	mappings       []fusion.Mapping
+	weights        fusion.Weights
+	dead           *fusion.DeadLetterWriter
+	spec           similarity.Options
+	users          bool
+	nodes, threads int
+	out            string
+}
+
+// jsonNeighbors is the summary of a computation.
+type jsonNeighbors struct {
+	Rows         int64            `json:"rows"`
+	Rejected     int64            `json:"rejected"`
+	Reasons      map[string]int64 `json:"reasons"`
+	DeadLetters  string           `json:"dead_letters,omitempty"`
+	Users        int              `json:"users"`
+	Items        int              `json:"items"`
+	Interactions int              `json:"interactions"`
+	Of           string           `json:"of"`
+	Measure      string           `json:"measure"`
+	K            int              `json:"k"`
+	Shrinkage    float64          `json:"shrinkage"`
+	MinSupport   int              `json:"min_support"`
+	Nodes        int              `json:"nodes"`
+	Threads      int              `json:"threads"`
+	Out          string           `json:"out,omitempty"`
+	Seconds      jsonSeconds      `json:"seconds"`
+	PairUpdates  uint64           `json:"pair_updates"`
+	PeakMemory   uint64           `json:"peak_memory_bytes"`
+	PerNode      []jsonUsage      `json:"per_node"`
+}
+
+type jsonSeconds struct {
+	Read    float64 `json:"read"`
+	Prepare float64 `json:"prepare"`
+	Compute float64 `json:"compute"`
+	Merge   float64 `json:"merge"`
+	Write   float64 `json:"write"`
+	Total   float64 `json:"total"`
+}
+
+func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
+	began := time.Now()
+	p := a.progress("neighbors")
+	defer p.end()
+	p.set("reading", 0, 0)
+	table, reports, err := fusion.ReadTable(ctx, run.mappings, run.weights, began.UnixMilli(), run.dead)
+	err = errors.Join(err, run.dead.Close())
+	if err != nil {
+		p.end()
+		a.noteRejected(run.dead)
+		return err
+	}
+	read := time.Since(began)
+	sum := jsonNeighbors{
+		Users: len(table.Users), Items: len(table.Items), Interactions: len(table.Item), Of: "item",
+		Measure: run.spec.Measure.String(), K: run.spec.K, Shrinkage: run.spec.Shrinkage, MinSupport: run.spec.MinSupport,
+		Nodes: run.nodes, Threads: run.threads, Out: run.out, DeadLetters: run.dead.Path(),
+	}
+	var all fusion.Report
+	for _, r := range reports {
+		all.Add(r)
+	}
+	sum.Rows, sum.Rejected, sum.Reasons = all.Read, all.Rejected, reasons(all.Reasons)
+	if sum.Threads == 0 {
+		sum.Threads = runtime.GOMAXPROCS(0)
+	}
+	if run.users {
+		sum.Of, table = "user", transpose(table)
+	}
+	dir, err := os.MkdirTemp("", "kith-neighbors-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	prepare := time.Now()
+	result, err := server.Neighbors(ctx, server.LocalBuild{
+		Table: table, Spec: run.spec, Nodes: run.nodes, Threads: run.threads, Dir: dir, Logger: a.logger("warn", "text"),
+		Progress: func(phase string, done, total int) { p.set(phase, int64(done), int64(total)) },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, result.Close()) }()
+	computed := time.Since(prepare).Seconds() - result.Compute - result.Merge
+	write := time.Now()
+	lists := localLists{result}
+	if run.out != "" {
+		p.set("writing", 0, 0)
+		if err := writeLists(run.out, sum.Of, lists); err != nil {
+			return err
+		}
+	}
+	p.end()
+	now := time.Now()
+	sum.Seconds = jsonSeconds{read.Seconds(), computed, result.Compute, result.Merge, now.Sub(write).Seconds(), now.Sub(began).Seconds()}
+	sum.PeakMemory, sum.PerNode = peakMemory(), []jsonUsage{}
+	for _, u := range result.Usage {
+		sum.PairUpdates += u.PairUpdates
+		sum.PerNode = append(sum.PerNode, jsonUsage{u.Node, u.CPUSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
+	}
+	a.noteRejected(run.dead)
+	if a.json() {
+		return a.printJSON(sum)
+	}
+	if run.out == "" {
+		if err := a.printLists(lists, sum.Of); err != nil {
+			return err
+		}
+	}
+	return a.printNeighborSummary(&sum)
+}
+
+// localLists names the lists of a local build.
+type localLists struct{ *server.LocalResult }
+
+// Keys implements namedLists.
+func (l localLists) Keys() []string { return l.Items }
+
+// List implements namedLists.
+func (l localLists) List(id uint32) []similarity.Neighbor { return l.Lists(id) }
+
+// Bounds of what is shown of lists.
+const (
+	shownLists     = 5
+	shownNeighbors = 5
+)
+
+// printLists shows the heads of the first lists.
+func (a *app) printLists(lists namedLists, what string) error {
+	var rows [][]any
+	keys := lists.Keys()
+	for id := range keys[:min(shownLists, len(keys))] {
+		name := printable(keys[id])
+		list := lists.List(uint32(id))
+		for i, n := range list[:min(shownNeighbors, len(list))] {
+			rows = append(rows, []any{name, i + 1, printable(keys[n.ID]), score(float64(n.Score))})
+			name = ""
+		}
+	}
+	if err := a.printTable("", columns{what, ">rank", "neighbor", ">score"}, rows); err != nil {
+		return err
+	}
+	return a.printf("\nThese are the heads of the first lists; --out FILE writes all.\n")
+}
+
+func (a *app) printNeighborSummary(s *jsonNeighbors) error {
+	to := ""
+	if s.Out != "" {
+		to = " to " + s.Out
+	}
+	return a.printf("%s %s lists of %s rows (%s users, %s items), K=%d%s, in %s.\n", s.Measure, s.Of, count(s.Rows),
+		count(s.Users), count(s.Items), s.K, to, seconds(s.Seconds.Total))
+}
+
+// transpose returns the table with users and items exchanged.
+func transpose(t *fusion.Table) *fusion.Table {
+	rows := similarity.Rows{NumItems: len(t.Items), Start: t.Start, Item: t.Item, Weight: t.Weight}
+	out := rows.Transpose()
+	return &fusion.Table{Users: t.Items, Items: t.Users, Start: out.Start, Item: out.Item, Weight: out.Weight}
+}

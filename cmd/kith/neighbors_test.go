@@ -1,0 +1,390 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+)
+
+// neighborRow is a row of the output.
+type neighborRow struct {
+	Item, Neighbor string
+	Rank           int
+	Score          float32
+}
+
+func readCSV(t *testing.T, path string) []neighborRow {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"neighbor", "rank", "score"}, rows[0][1:]); d != "" {
+		t.Fatal(d)
+	}
+	var out []neighborRow
+	for _, r := range rows[1:] {
+		rank, rankErr := strconv.Atoi(r[2])
+		score, scoreErr := strconv.ParseFloat(r[3], 32)
+		if rankErr != nil || scoreErr != nil {
+			t.Fatalf("row %q: %v, %v", r, rankErr, scoreErr)
+		}
+		out = append(out, neighborRow{r[0], r[1], rank, float32(score)})
+	}
+	return out
+}
+
+func readJSONL(t *testing.T, path string) []neighborRow {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []neighborRow
+	for line := range bytes.Lines(b) {
+		var r neighborRow
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func readParquet(t *testing.T, path string) []neighborRow {
+	t.Helper()
+	rows, err := parquet.ReadFile[itemRow](path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []neighborRow
+	for _, r := range rows {
+		out = append(out, neighborRow{r.Item, r.Neighbor, int(r.Rank), r.Score})
+	}
+	return out
+}
+
+// ratings is a matrix of users and items.
+type ratings map[string]map[string]float64
+
+// randomRatings has a Zipf-like popularity, so that some pairs have many common users and some have none.
+func randomRatings(rng *rand.Rand, users, items int) ratings {
+	r := ratings{}
+	for u := range users {
+		row := map[string]float64{}
+		for range 1 + rng.IntN(12) {
+			row[fmt.Sprintf("i%d", int(float64(items)*math.Pow(rng.Float64(), 2)))] = float64(1 + rng.IntN(5))
+		}
+		r[fmt.Sprintf("u%d", u)] = row
+	}
+	return r
+}
+
+func (r ratings) csv() string {
+	var b strings.Builder
+	b.WriteString("user,item,weight\n")
+	for u, row := range r {
+		for i, w := range row {
+			fmt.Fprintf(&b, "%s,%s,%g\n", u, i, w)
+		}
+	}
+	return b.String()
+}
+
+// bruteForce returns the scores of all pairs of items with enough common users, by item and neighbor, in float64.
+func (r ratings) bruteForce(measure string, shrinkage float64, support int) map[string]map[string]float64 {
+	type sums struct {
+		dot    float64
+		common int
+	}
+	var keys []string
+	for _, row := range r {
+		keys = append(keys, slices.Collect(maps.Keys(row))...)
+	}
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	id := map[string]int{}
+	pairs := make([][]sums, len(keys))
+	for i, key := range keys {
+		id[key], pairs[i] = i, make([]sums, len(keys))
+	}
+	for _, row := range r {
+		mean := 0.0
+		for _, w := range row {
+			mean += w / float64(len(row))
+		}
+		if measure != "adjusted-cosine" {
+			mean = 0
+		}
+		for i, w := range row {
+			for j, v := range row {
+				p := &pairs[id[i]][id[j]]
+				p.dot += (w - mean) * (v - mean)
+				p.common++
+			}
+		}
+	}
+	out := map[string]map[string]float64{}
+	for i, x := range keys {
+		out[x] = map[string]float64{}
+		for j, y := range keys {
+			p := pairs[i][j]
+			if i == j || p.common == 0 || p.common < support {
+				continue
+			}
+			score := float64(p.common) / float64(pairs[i][i].common+pairs[j][j].common-p.common)
+			if measure != "jaccard" {
+				score = 0
+				if norms := pairs[i][i].dot * pairs[j][j].dot; norms > 1e-18 { // rounding of a row of equal ratings
+					score = p.dot / math.Sqrt(norms)
+				}
+			}
+			out[x][y] = score * float64(p.common) / (float64(p.common) + shrinkage)
+		}
+	}
+	return out
+}
+
+// tolerance of scores: sums of up to a thousand products in float32, and their rounding.
+const tolerance = 1e-5
+
+// checkLists compares lists with the scores of all pairs: every score is right, ranks ascend by falling score, and no pair
+// that is left out scores above the last one of a list. A score of zero is not listed.
+func checkLists(t *testing.T, rows []neighborRow, want map[string]map[string]float64, k int) {
+	t.Helper()
+	lists := map[string][]neighborRow{}
+	for _, r := range rows {
+		lists[r.Item] = append(lists[r.Item], r)
+	}
+	for item, scores := range want {
+		list, clear := lists[item], 0
+		for _, score := range scores {
+			if math.Abs(score) > tolerance {
+				clear++
+			}
+		}
+		if len(list) < min(k, clear) || len(list) > min(k, len(scores)) {
+			t.Errorf("item %s has %d neighbors, want %d to %d", item, len(list), min(k, clear), min(k, len(scores)))
+		}
+		listed, last := map[string]bool{}, 0.0
+		for i, r := range list {
+			score, ok := scores[r.Neighbor]
+			if !ok || listed[r.Neighbor] || math.Abs(score-float64(r.Score)) > tolerance {
+				t.Errorf("item %s, neighbor %s: score %v, want %v (%v)", item, r.Neighbor, r.Score, score, ok)
+			}
+			if r.Rank != i+1 || i > 0 && r.Score > list[i-1].Score {
+				t.Errorf("item %s: rank %d with score %v stands at %d", item, r.Rank, r.Score, i+1)
+			}
+			listed[r.Neighbor], last = true, float64(r.Score)
+		}
+		for neighbor, score := range scores {
+			if len(list) == k && !listed[neighbor] && score > last+tolerance {
+				t.Errorf("item %s: %s with score %v is not listed; the last has %v", item, neighbor, score, last)
+			}
+		}
+		delete(lists, item)
+	}
+	for item := range lists {
+		t.Errorf("item %s is not in the data", item)
+	}
+}
+
+func TestNeighborsEqualBruteForce(t *testing.T) {
+	data := randomRatings(rand.New(rand.NewPCG(1, 2)), 300, 60)
+	input := writeFile(t, "ratings.csv", data.csv())
+	for _, measure := range []string{"cosine", "jaccard", "adjusted-cosine"} {
+		for _, opts := range []struct {
+			shrinkage float64
+			support   int
+			k         int
+		}{{0, 0, 10}, {20, 0, 50}, {0, 3, 5}} {
+			t.Run(fmt.Sprintf("%s/shrinkage=%v/support=%d", measure, opts.shrinkage, opts.support), func(t *testing.T) {
+				out := filepath.Join(t.TempDir(), "lists.csv")
+				mustKith(t, "neighbors", "--input", input, "--measure", measure, "-k", strconv.Itoa(opts.k), "--nodes", "3", "--out", out,
+					"--shrinkage", fmt.Sprint(opts.shrinkage), "--min-support", strconv.Itoa(opts.support))
+				checkLists(t, readCSV(t, out), data.bruteForce(measure, opts.shrinkage, opts.support), opts.k)
+			})
+		}
+	}
+}
+
+// TestNeighborsOfUsers checks lists of users against those of items of the transposed data.
+func TestNeighborsOfUsers(t *testing.T) {
+	data := randomRatings(rand.New(rand.NewPCG(3, 4)), 80, 40)
+	transposed := ratings{}
+	for u, row := range data {
+		for i, w := range row {
+			if transposed[i] == nil {
+				transposed[i] = map[string]float64{}
+			}
+			transposed[i][u] = w
+		}
+	}
+	out := filepath.Join(t.TempDir(), "users.csv")
+	mustKith(t, "neighbors", "--users", "--input", writeFile(t, "ratings.csv", data.csv()), "-k", "7", "--out", out)
+	checkLists(t, readCSV(t, out), transposed.bruteForce("cosine", 0, 0), 7)
+}
+
+// TestNeighborsAreReproducible checks that the bytes do not depend on the number of nodes and threads, nor on the order
+// of the rows.
+func TestNeighborsAreReproducible(t *testing.T) {
+	data := randomRatings(rand.New(rand.NewPCG(5, 6)), 400, 90)
+	dir := t.TempDir()
+	for _, ext := range []string{".csv", ".jsonl", ".parquet"} {
+		var want []byte
+		for _, nodes := range []string{"1", "2", "5"} {
+			for _, threads := range []string{"1", "2"} {
+				// The map behind the ratings gives another order each time.
+				input, out := writeFile(t, "ratings.csv", data.csv()), filepath.Join(dir, nodes+threads+ext)
+				mustKith(t, "neighbors", "--input", input, "--nodes", nodes, "--threads", threads, "-k", "9", "--out", out)
+				got, err := os.ReadFile(out)
+				switch {
+				case err != nil:
+					t.Fatal(err)
+				case want == nil:
+					want = got
+				case !bytes.Equal(got, want):
+					t.Errorf("%s: %s nodes with %s threads gave other bytes than 1 with 1", ext, nodes, threads)
+				}
+			}
+		}
+	}
+	rows := readCSV(t, filepath.Join(dir, "11.csv"))
+	if d := cmp.Diff(rows, readJSONL(t, filepath.Join(dir, "11.jsonl"))); d != "" {
+		t.Errorf(".csv and .jsonl differ:\n%s", d)
+	}
+	if d := cmp.Diff(rows, readParquet(t, filepath.Join(dir, "11.parquet"))); d != "" {
+		t.Errorf(".csv and .parquet differ:\n%s", d)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 18 {
+		t.Errorf("%d files in the folder of the output, want 18: nothing temporary may stay (%v)", len(left), err)
+	}
+}
+
+// TestNeighborsOrder checks that lists come by descending popularity of the item, ties by key.
+func TestNeighborsOrder(t *testing.T) {
+	input := writeFile(t, "events.csv", "user,item\n1,b\n1,a\n1,c\n2,c\n2,b\n2,a\n3,c\n3,\"say \"\"x\"\", y\"\n")
+	out := filepath.Join(t.TempDir(), "lists.csv")
+	mustKith(t, "neighbors", "--input", input, "--out", out)
+	var items []string
+	for _, r := range readCSV(t, out) {
+		items = append(items, r.Item)
+	}
+	if d := cmp.Diff([]string{"c", "a", "b", `say "x", y`}, slices.Compact(items)); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestNeighborsOfMovieLens(t *testing.T) {
+	path := dataFile(t, "ml-100k/u.data")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := ratings{}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if data[f[0]] == nil {
+			data[f[0]] = map[string]float64{}
+		}
+		if data[f[0]][f[1]], err = strconv.ParseFloat(f[2], 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, measure := range []string{"cosine", "jaccard", "adjusted-cosine"} {
+		t.Run(measure, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "lists.parquet")
+			got := mustJSON[jsonNeighbors](t, "neighbors", "--input", path, "--sep", "tab", "--no-header",
+				"--columns", "user,item,weight,time", "--measure", measure, "-k", "50", "--nodes", "2", "--out", out)
+			if got.Rows != 100_000 || got.Users != 943 || got.Items != 1682 || got.Rejected != 0 || got.PairUpdates == 0 ||
+				got.PeakMemory == 0 || len(got.PerNode) != 2 || got.Seconds.Total <= 0 {
+				t.Errorf("summary: %+v", got)
+			}
+			checkLists(t, readParquet(t, out), data.bruteForce(measure, 0, 0), 50)
+		})
+	}
+}
+
+// TestNeighborsJSON checks that the summary has every key of the contract.
+func TestNeighborsJSON(t *testing.T) {
+	input := writeFile(t, "events.csv", "user,item\nu,a\nu,b\n,c\nv,a\n")
+	dir := t.TempDir()
+	out := filepath.Join(dir, "lists.csv")
+	got := mustJSON[map[string]any](t, "neighbors", "--input", input, "--out", out)
+	for _, key := range []string{"rows", "users", "items", "measure", "k", "nodes", "threads", "seconds", "pair_updates", "peak_memory_bytes", "per_node", "rejected", "reasons"} {
+		if _, ok := got[key]; !ok {
+			t.Errorf("no key %q", key)
+		}
+	}
+	for _, key := range []string{"read", "prepare", "compute", "merge", "write", "total"} {
+		if x, ok := got["seconds"].(map[string]any)[key].(float64); !ok || x < 0 {
+			t.Errorf("seconds.%s is %v", key, x)
+		}
+	}
+	for _, key := range []string{"cpu_seconds", "bytes_in", "bytes_out", "tasks"} {
+		if _, ok := got["per_node"].([]any)[0].(map[string]any)[key]; !ok {
+			t.Errorf("per_node has no key %q", key)
+		}
+	}
+	if got["rejected"] != 1.0 || got["reasons"].(map[string]any)["no_user"] != 1.0 {
+		t.Errorf("rejected %v because of %v, want one without user", got["rejected"], got["reasons"])
+	}
+	letters := filepath.Join(dir, "events.rejected.jsonl")
+	if b, err := os.ReadFile(letters); err != nil || !strings.Contains(string(b), `"line":4`) || got["dead_letters"] != letters {
+		t.Errorf("dead letters at %v: %q, %v", got["dead_letters"], b, err)
+	}
+}
+
+func TestNeighborsTable(t *testing.T) {
+	input := writeFile(t, "events.csv", "user,item\nu,a\nu,b\nv,a\nv,c\nw,a\nw,b\nx,d\n")
+	golden(t, "neighbors", times(mustKith(t, "neighbors", "--input", input)))
+}
+
+func TestEvaluate(t *testing.T) {
+	data := randomRatings(rand.New(rand.NewPCG(7, 8)), 200, 50)
+	input := writeFile(t, "ratings.csv", data.csv())
+	for _, split := range []string{"leave-one-out", "ratio", "k-fold"} {
+		got := mustJSON[struct {
+			Split  string
+			Models []struct {
+				Name       string
+				Parameters map[string]any
+				Seconds    float64
+				Metrics    map[string]struct{ Mean, Low, High float64 }
+			}
+		}](t, "evaluate", "--input", input, "--split", split, "--models", "popularity,item-knn,mean", "-n", "5,10", "--folds", "3")
+		if got.Split != split || len(got.Models) != 3 || got.Models[1].Name != "itemknn" {
+			t.Fatalf("got %+v", got)
+		}
+		for _, m := range got.Models[:2] {
+			for _, metric := range []string{"ndcg@5", "ndcg@10", "hitrate@10", "precision@10", "recall@10"} {
+				if e, ok := m.Metrics[metric]; !ok || e.Mean < e.Low || e.Mean > e.High {
+					t.Errorf("%s, %s: %s is %+v (%v)", split, m.Name, metric, e, ok)
+				}
+			}
+		}
+		if e := got.Models[2].Metrics["rmse"]; !(e.Mean > 0) {
+			t.Errorf("%s: rmse of mean is %+v", split, e)
+		}
+	}
+	fixed := writeFile(t, "fixed.csv", "user,item,weight,time\na,1,5,1\na,2,3,2\nb,1,4,1\nb,3,1,2\nc,2,2,1\nc,1,5,2\n")
+	golden(t, "evaluate", times(mustKith(t, "evaluate", "--input", fixed, "--models", "popularity,itemknn,mean", "-n", "2")))
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/coordinator"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// popularity is the name of the model that fills places, and that all others must beat.
+const popularity = "popularity"
+
+// modelNames are the models of a recommendation as the command line names them.
+var modelNames = map[kithv1.Model]string{
+	kithv1.Model_MODEL_HYBRID:     "hybrid",
+	kithv1.Model_MODEL_ITEM_KNN:   "item-knn",
+	kithv1.Model_MODEL_USER_KNN:   "user-knn",
+	kithv1.Model_MODEL_POPULARITY: popularity,
+}
+
+func modelByName(name string) kithv1.Model {
+	for m, n := range modelNames {
+		if n == name {
+			return m
+		}
+	}
+	return kithv1.Model_MODEL_UNSPECIFIED
+}
+
+func (a *app) recommendCommand() *cobra.Command {
+	var r remote
+	var n int
+	var basket []string
+	var explain, seen, noFallback, stale bool
+	model := choice{"hybrid", []string{"hybrid", "item-knn", "user-knn", popularity}}
+	cmd := &cobra.Command{
+		Use:   "recommend USER | --basket ITEM,ITEM",
+		Short: "Recommend items for a user or a basket",
+		Long: `Recommend the N best items for a user, from all events that are stored now, or for a basket
+of items. Places that the model cannot fill come from popularity, and say so. With
+--explain each item names what it is recommended for; the parts add up to its score.`,
+		Example: `  kith recommend u17 -n 10 --explain
+  kith recommend --basket i3,i8 --model item-knn`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("%d arguments; want one user, or --basket", len(args))
+			}
+			return nil
+		},
+		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
+			req := &kithv1.RecommendRequest{
+				N: uint32(n), Model: modelByName(model.value), IncludeSeen: seen, NoFallback: noFallback, Stale: stale, Explain: explain,
+			}
+			switch {
+			case len(args) == 1 && args[0] != "" && len(basket) == 0:
+				req.Subject = &kithv1.RecommendRequest_User{User: args[0]}
+			case len(args) == 0 && len(basket) > 0:
+				b := &kithv1.Basket{}
+				for _, item := range basket {
+					b.Items = append(b.Items, &kithv1.BasketItem{Item: item})
+				}
+				req.Subject = &kithv1.RecommendRequest_Basket{Basket: b}
+			default:
+				return usagef("for whom? Name one user, or items with --basket, and not both")
+			}
+			if n < 1 || n > coordinator.MaxN {
+				return usagef("-n is %d; want 1 to %d", n, coordinator.MaxN)
+			}
+			resp, err := c.recommend(ctx, req)
+			if err != nil {
+				return err
+			}
+			return a.printRecommended(req, resp)
+		}),
+	}
+	f := cmd.Flags()
+	f.IntVarP(&n, "n", "n", 10, "number of items")
+	f.Var(&model, "model", "how items are scored")
+	f.StringSliceVar(&basket, "basket", nil, "`items` that are together now, instead of a user")
+	f.BoolVar(&explain, "explain", false, "say for each item what it is recommended for")
+	f.BoolVar(&seen, "include-seen", false, "recommend also items that the user knows already")
+	f.BoolVar(&noFallback, "no-fallback", false, "do not fill up from popularity")
+	f.BoolVar(&stale, "stale", false, "read the history from any replica; the newest events may be missing")
+	r.register(cmd, queryTimeout)
+	return cmd
+}
+
+func (c *client) recommend(ctx context.Context, req *kithv1.RecommendRequest) (resp *kithv1.RecommendResponse, err error) {
+	err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+		resp, err = kithv1.NewRecommenderServiceClient(conn).Recommend(ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+type jsonContribution struct {
+	Item  string  `json:"item"`
+	Score float64 `json:"score"`
+}
+
+type jsonRecommended struct {
+	Rank          int                `json:"rank"`
+	Item          string             `json:"item"`
+	Score         float64            `json:"score"`
+	Source        string             `json:"source"`
+	Contributions []jsonContribution `json:"contributions,omitempty"`
+}
+
+type jsonRecommendation struct {
+	User           string            `json:"user,omitempty"`
+	Basket         []string          `json:"basket,omitempty"`
+	Model          string            `json:"model"`
+	ModelVersion   uint64            `json:"model_version"`
+	Items          []jsonRecommended `json:"items"`
+	FallbackReason string            `json:"fallback_reason,omitempty"`
+	Partial        bool              `json:"partial"`
+}
+
+// recommendation returns an answer in the form in which it is printed as JSON.
+func recommendation(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse) jsonRecommendation {
+	out := jsonRecommendation{
+		User: req.GetUser(), Model: modelNames[resp.Model], ModelVersion: resp.ModelVersion, Items: []jsonRecommended{},
+		FallbackReason: resp.FallbackReason, Partial: resp.Partial,
+	}
+	for _, b := range req.GetBasket().GetItems() {
+		out.Basket = append(out.Basket, b.Item)
+	}
+	for i, x := range resp.Items {
+		item := jsonRecommended{Rank: i + 1, Item: x.Item, Score: x.Score, Source: modelNames[x.Source]}
+		for _, c := range x.Contributions {
+			item.Contributions = append(item.Contributions, jsonContribution{c.Item, c.Score})
+		}
+		out.Items = append(out.Items, item)
+	}
+	return out
+}
+
+func (a *app) printRecommended(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse) error {
+	out := recommendation(req, resp)
+	if a.json() {
+		return a.printJSON(out)
+	}
+	head := columns{">rank", "item", ">score", "from"}
+	if req.Explain {
+		head = append(head, "because of")
+	}
+	var rows [][]any
+	for _, x := range out.Items {
+		row := []any{x.Rank, printable(x.Item), sourceScore(x.Score, x.Source), x.Source}
+		if req.Explain {
+			row = append(row, because(x.Contributions))
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) > 0 {
+		if err := a.printTable("", head, rows); err != nil {
+			return err
+		}
+	} else if err := a.printf("Nothing to recommend.\n"); err != nil {
+		return err
+	}
+	return a.printAnswerNotes(resp)
+}
+
+// sourceScore writes a score of a model. Those of popularity are numbers of events.
+func sourceScore(x float64, source string) string {
+	if source == popularity {
+		return count(int64(x))
+	}
+	return score(x)
+}
+
+// because lists the largest parts of a score.
+func because(parts []jsonContribution) string {
+	const shown = 3
+	var out []string
+	for i, p := range parts {
+		if i == shown {
+			out = append(out, fmt.Sprintf("%d more", len(parts)-shown))
+			break
+		}
+		out = append(out, contributor(p.Item)+" "+score(p.Score))
+	}
+	return strings.Join(out, ", ")
+}
+
+// contributor names the origin of a part of a score.
+func contributor(item string) string {
+	if item == "" {
+		return "similar users"
+	}
+	return printable(item)
+}
+
+// printAnswerNotes says what is special about an answer.
+func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
+	filled := 0
+	for _, x := range resp.Items {
+		if x.Source == kithv1.Model_MODEL_POPULARITY {
+			filled++
+		}
+	}
+	if resp.FallbackReason != "" && resp.Model != kithv1.Model_MODEL_POPULARITY {
+		text := fmt.Sprintf("%d of %d places are filled from popularity", filled, len(resp.Items))
+		if filled == len(resp.Items) {
+			text = "All places are filled from popularity"
+		}
+		if err := a.printf("\n%s: %s.\n", text, resp.FallbackReason); err != nil {
+			return err
+		}
+	}
+	if resp.Partial {
+		return a.printf("\nThe answer is partial: some partitions could not be asked. See 'kith status'.\n")
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kith-io/kith/server"
+)
+
+func (a *app) serverCommand() *cobra.Command {
+	cfg := server.DefaultConfig()
+	var config, key string
+	var cacheMiB int64
+	level := choice{"info", []string{"debug", "info", "warn", "error"}}
+	format := choice{"text", []string{"text", "json"}}
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a server: a cluster of its own, or a part of one",
+		Long: `Run a server. Without flags it is a complete cluster of one process that this machine
+alone reaches. Servers that are to make a new cluster together are told how many they are
+and where the others are; later ones join without --bootstrap-expect.
+
+SIGINT or SIGTERM stops it in order: it says goodbye, ends the calls in flight and closes
+its data. A file given with --config has the names of the flags as keys.`,
+		Example: `  kith server --data-dir /var/lib/kith
+
+  # three servers, on each machine:
+  kith server --grpc-addr :7801 --raft-addr :7802 --gossip-addr :7803 \
+      --join a:7803,b:7803,c:7803 --bootstrap-expect 3`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if cfg.GossipKey, err = gossipKey(key); err != nil {
+				return err
+			}
+			if cacheMiB < 1 || cacheMiB > 1<<20 {
+				return usagef("--cache-mib is %d; want 1 to %d", cacheMiB, 1<<20)
+			}
+			cfg.CacheBytes = cacheMiB << 20
+			cfg.Version, cfg.Logger = thisBuild().Version, a.logger(level.value, format.value)
+			if err := cfg.Validate(); err != nil {
+				return &usageError{err}
+			}
+			return runServer(cmd.Context(), cfg)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config, configFlag, "", "YAML `file` with settings; its keys are the names of these flags")
+	f.StringVar(&cfg.DataDir, "data-dir", cfg.DataDir, "`folder` of everything that the server keeps")
+	f.StringVar(&cfg.GRPCAddr, "grpc-addr", cfg.GRPCAddr, "`host:port` for calls of clients and servers; port 0 picks one")
+	f.StringVar(&cfg.RaftAddr, "raft-addr", cfg.RaftAddr, "`host:port` for replication")
+	f.StringVar(&cfg.GossipAddr, "gossip-addr", cfg.GossipAddr, "`host:port` for membership, the address that others join")
+	f.StringVar(&cfg.AdvertiseHost, "advertise-host", "", "`host` by which others reach this server (default: the one listened on)")
+	f.StringSliceVar(&cfg.Join, "join", nil, "gossip `addresses` of servers of the cluster")
+	f.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", 0, "number of servers that make a new cluster together: 1, 3 or 5 (default 1, or none with --join)")
+	f.IntVar(&cfg.Partitions, "partitions", cfg.Partitions, "partitions of a new cluster; fixed afterwards")
+	f.IntVar(&cfg.Replication, "replication", 0, "replicas of each partition of a new cluster (default 3, or --bootstrap-expect if less)")
+	f.StringVar(&cfg.Zone, "zone", "", "what fails together with this server; replicas spread over zones")
+	f.Float64Var(&cfg.Weight, "weight", cfg.Weight, "relative share of data and work of this server")
+	f.IntVar(&cfg.Threads, "threads", 0, "threads of builds (default: one for each processor)")
+	f.StringVar(&cfg.NodeID, "node-id", "", "name of this server for all time (default: made up and kept)")
+	f.Int64Var(&cacheMiB, "cache-mib", cfg.CacheBytes>>20, "block cache of the event stores, in MiB")
+	f.StringVar(&key, "gossip-key", "", "base64 of 16, 24 or 32 bytes that encrypt membership; better set by environment or file")
+	f.BoolVar(&cfg.Local, "local", false, "short timings, for servers on one machine")
+	f.Var(&level, "log-level", "least level of the log")
+	f.Var(&format, "log-format", "form of the log on standard error")
+	return cmd
+}
+
+// gossipKey decodes the key. The error does not repeat it.
+func gossipKey(s string) ([]byte, error) {
+	if s == "" {
+		return nil, nil
+	}
+	key, err := base64.StdEncoding.DecodeString(s)
+	if n := len(key); err != nil || n != 16 && n != 24 && n != 32 {
+		return nil, usagef("--gossip-key: want base64 of 16, 24 or 32 bytes, as made by 'openssl rand -base64 32'")
+	}
+	return key, nil
+}
+
+// logger returns a logger to standard error. Level and format are valid.
+func (a *app) logger(level, format string) *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level))
+	if opts := (&slog.HandlerOptions{Level: l}); format == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, opts))
+	} else {
+		return slog.New(slog.NewTextHandler(a.err, opts))
+	}
+}
+
+// runServer runs a server until ctx is done.
+func runServer(ctx context.Context, cfg server.Config) error {
+	s, err := server.New(cfg)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	watch, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		if err := s.Ready(watch); err == nil {
+			cfg.Logger.Info("cluster is ready", "node", s.ID(), "addr", s.GRPCAddr())
+		}
+	})
+	err = s.Run(ctx)
+	stop()
+	watching.Wait()
+	if err == nil || errors.Is(err, context.Canceled) {
+		cfg.Logger.Info("stopped", "node", s.ID())
+		return nil
+	}
+	return err
+}

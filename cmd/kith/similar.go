@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/coordinator"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+func (a *app) similarCommand() *cobra.Command {
+	var r remote
+	var n int
+	var user bool
+	cmd := &cobra.Command{
+		Use:   "similar ITEM",
+		Short: "List the neighbors of an item or, with --user, of a user",
+		Example: `  kith similar i42 -n 10
+  kith similar --user u17`,
+		Args: oneArg("an item, or with --user a user"),
+		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
+			if n < 1 || n > coordinator.MaxN {
+				return usagef("-n is %d; want 1 to %d", n, coordinator.MaxN)
+			}
+			req := &kithv1.SimilarRequest{N: uint32(n), Subject: &kithv1.SimilarRequest_Item{Item: args[0]}}
+			if user {
+				req.Subject = &kithv1.SimilarRequest_User{User: args[0]}
+			}
+			resp, err := c.similar(ctx, req)
+			if err != nil {
+				return err
+			}
+			return a.printSimilar(req, resp)
+		}),
+	}
+	cmd.Flags().IntVarP(&n, "n", "n", 10, "number of neighbors; of an item, at most the k of the model")
+	cmd.Flags().BoolVar(&user, "user", false, "the argument is a user")
+	r.register(cmd, queryTimeout)
+	return cmd
+}
+
+func (c *client) similar(ctx context.Context, req *kithv1.SimilarRequest) (resp *kithv1.SimilarResponse, err error) {
+	err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+		resp, err = kithv1.NewRecommenderServiceClient(conn).Similar(ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+func (a *app) printSimilar(req *kithv1.SimilarRequest, resp *kithv1.SimilarResponse) error {
+	type neighbor struct {
+		Rank     int     `json:"rank"`
+		Neighbor string  `json:"neighbor"`
+		Score    float64 `json:"score"`
+	}
+	out := struct {
+		Item         string     `json:"item,omitempty"`
+		User         string     `json:"user,omitempty"`
+		ModelVersion uint64     `json:"model_version"`
+		Neighbors    []neighbor `json:"neighbors"`
+		Partial      bool       `json:"partial"`
+	}{req.GetItem(), req.GetUser(), resp.ModelVersion, []neighbor{}, resp.Partial}
+	var rows [][]any
+	for i, x := range resp.Neighbors {
+		out.Neighbors = append(out.Neighbors, neighbor{i + 1, x.Key, x.Score})
+		rows = append(rows, []any{i + 1, printable(x.Key), score(x.Score)})
+	}
+	switch {
+	case a.json():
+		return a.printJSON(out)
+	case len(rows) == 0:
+		return a.printf("%s has no neighbors in model version %d.\n", printable(out.Item+out.User), resp.ModelVersion)
+	}
+	if err := a.printTable("", columns{">rank", "neighbor", ">score"}, rows); err != nil {
+		return err
+	}
+	if resp.Partial {
+		return a.printf("\nThe answer is partial: some partitions could not be asked. See 'kith status'.\n")
+	}
+	return nil
+}
