@@ -387,7 +387,7 @@ func (a *attempt) count(ctx context.Context) error {
 // blockLimits bounds the items and the entries of a block: enough blocks that up to minBlocks nodes get even work, and
 // not so many that the index of all users that each block has outgrows the entries.
 func blockLimits(items, users, entries int64) (maxItems int, maxEntries int64) {
-	most := max(1, 4*entries/max(1, users))
+	most := max(1, entries/(2*max(1, users)))
 	width := max(defaultBlockItems, (items+most-1)/most)
 	share := max(1, (entries+minBlocks-1)/min(minBlocks, most))
 	return int(min(width, similarity.MaxBlockItems)), min(maxBlockEntries, share)

@@ -1,0 +1,307 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	partitions = 4
+	job        = 7
+)
+
+// table returns a table of users and items whose item keys ascend by descending popularity, as the dense ids do.
+func table(users, items int) *fusion.Table {
+	rng := rand.New(rand.NewPCG(1, 2))
+	t := &fusion.Table{Start: []int64{0}}
+	for i := range items {
+		t.Items = append(t.Items, fmt.Sprintf("i%03d", i))
+	}
+	for u := range users {
+		t.Users = append(t.Users, fmt.Sprintf("u%03d", u))
+		for i := range items {
+			if rng.IntN(i/4+2) == 0 {
+				t.Item, t.Weight = append(t.Item, uint32(i)), append(t.Weight, float32(1+rng.IntN(5)))
+			}
+		}
+		t.Start = append(t.Start, int64(len(t.Item)))
+	}
+	return t
+}
+
+// node is a worker behind a real connection.
+type node struct {
+	worker *worker.Worker
+	files  *artifact.Store
+	client kithv1.ComputeServiceClient
+	addr   string
+}
+
+// peers gives connections by address.
+type peers map[string]*grpc.ClientConn
+
+func (p peers) Conn(_ context.Context, id, _ string) (grpc.ClientConnInterface, error) {
+	if c, ok := p[id]; ok {
+		return c, nil
+	}
+	return nil, wire.ErrNotReady
+}
+
+func start(t *testing.T, id string, source worker.Source, p peers) *node {
+	t.Helper()
+	n := &node{}
+	var err error
+	if n.files, err = artifact.Open(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	n.worker, err = worker.New(worker.Config{NodeID: id, Threads: 2, Log: slog.New(slog.DiscardHandler)}, source, p, n.files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.addr = ln.Addr().String()
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(wire.UnaryServer), grpc.ChainStreamInterceptor(wire.StreamServer))
+	n.worker.Register(server)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	conn, err := grpc.NewClient("passthrough:///"+n.addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithChainUnaryInterceptor(wire.UnaryClient), grpc.WithChainStreamInterceptor(wire.StreamClient))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p[id], n.client = conn, kithv1.NewComputeServiceClient(conn)
+	t.Cleanup(func() {
+		n.worker.Close()
+		server.Stop()
+		if err := errors.Join(<-served, conn.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+func spec() *kithv1.BuildSpec {
+	return &kithv1.BuildSpec{Measure: "cosine", K: 10, BehaviorWeights: map[string]float64{"view": 1}}
+}
+
+// prepare counts and exports all partitions on n, with blocks of the given ends, and returns the users in order.
+func (n *node) prepare(t *testing.T, keys []string, ends []uint32) (users uint32) {
+	t.Helper()
+	head := &kithv1.DictionaryHead{
+		Job: job, Items: uint32(len(keys)), BlockEnds: ends, FirstUser: []uint32{0}, Partitions: partitions, Spec: spec(),
+	}
+	counts := map[string]uint64{}
+	for p := range uint32(partitions) {
+		stream, err := n.client.Count(t.Context(), &kithv1.CountRequest{Job: job, Partition: p, Spec: spec()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for {
+			m, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			users += m.Users
+			for _, c := range m.Items {
+				counts[c.Item] += c.Count
+			}
+		}
+		head.FirstUser = append(head.FirstUser, users)
+	}
+	head.Users = users
+	m := &kithv1.PutDictionaryRequest{Head: head}
+	for _, key := range keys {
+		m.Items = append(m.Items, &kithv1.ItemCount{Item: key, Count: counts[key]})
+	}
+	var sums []uint64
+	for range 2 { // the second changes nothing
+		stream, err := n.client.PutDictionary(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(m); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := stream.CloseAndRecv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums = append(sums, resp.Checksum)
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("the same dictionary has checksums %v", sums)
+	}
+	for p := range uint32(partitions) {
+		if _, err := n.client.Export(t.Context(), &kithv1.ExportRequest{Shard: &kithv1.CountRequest{Job: job, Partition: p, Spec: spec()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return users
+}
+
+func (n *node) sources(id string) []*kithv1.PartSource {
+	var out []*kithv1.PartSource
+	for p := range uint32(partitions) {
+		out = append(out, &kithv1.PartSource{Partition: p, Node: id, GrpcAddr: n.addr})
+	}
+	return out
+}
+
+func (n *node) run(ctx context.Context, sources []*kithv1.PartSource, tasks ...uint32) (done []uint32, err error) {
+	stream, err := n.client.RunTasks(ctx, &kithv1.RunTasksRequest{Job: job, Tasks: tasks, Sources: sources})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return done, nil
+		}
+		if err != nil {
+			return done, err
+		}
+		done = append(done, m.Task)
+	}
+}
+
+// want builds the lists of the table in one process, with the users in the order of a cluster.
+func want(t *testing.T, tab *fusion.Table) *similarity.Lists {
+	t.Helper()
+	rows := &similarity.Rows{NumItems: len(tab.Items), Start: []int64{0}}
+	source := worker.TableSource(tab, partitions)
+	for p := range partition.ID(partitions) {
+		s, err := source.Shard(t.Context(), p, 0, fusion.Weights{}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := int64(len(rows.Item))
+		rows.Item, rows.Weight = append(rows.Item, s.Item...), append(rows.Weight, s.Weight...)
+		for _, end := range s.Start[1:] {
+			rows.Start = append(rows.Start, base+end)
+		}
+	}
+	l, err := similarity.Build(t.Context(), rows, similarity.Options{Measure: similarity.Cosine, K: 10, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// check compares the artifacts of all partitions with the lists.
+func (n *node) check(t *testing.T, tab *fusion.Table, want *similarity.Lists, sources []*kithv1.PartialSource) {
+	t.Helper()
+	for p := range uint32(partitions) {
+		resp, err := n.client.MergeLists(t.Context(), &kithv1.MergeListsRequest{Job: job, Partition: p, Sources: sources})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lists, err := artifact.OpenLists(n.files.Path(job, resp.Artifact.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, key := range tab.Items {
+			got, ok := lists.List(uint32(id))
+			if mine := partition.Of(key, partitions) == partition.ID(p); ok != mine {
+				t.Errorf("partition %d has item %s: %v, want %v", p, key, ok, mine)
+			} else if ok && !cmp.Equal(want.List(uint32(id)), got) {
+				t.Errorf("item %s: %s", key, cmp.Diff(want.List(uint32(id)), got))
+			}
+		}
+		if err := lists.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestTasksOverNodes runs the tasks of a job on two nodes, some twice and some after a call that broke off.
+func TestTasksOverNodes(t *testing.T) {
+	tab := table(80, 60)
+	p := peers{}
+	a := start(t, "a", worker.TableSource(tab, partitions), p)
+	b := start(t, "b", worker.TableSource(tab, partitions), p)
+	ends := []uint32{10, 20, 40, 60}
+	a.prepare(t, tab.Items, ends)
+	b.prepare(t, tab.Items, ends)
+	sources := a.sources("a") // b fetches the parts of a
+
+	broken, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.run(broken, sources, 0, 1, 2); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: got %v", err)
+	}
+	if done, err := a.run(t.Context(), sources, 0, 1, 2, 3, 4); err != nil || len(done) != 5 {
+		t.Fatalf("got %v, %v", done, err)
+	}
+	for range 2 { // the second time from memory
+		if done, err := b.run(t.Context(), sources, 4, 5, 6, 7, 8, 9); err != nil || len(done) != 6 {
+			t.Fatalf("got %v, %v", done, err)
+		}
+	}
+	a.check(t, tab, want(t, tab), []*kithv1.PartialSource{
+		{Node: "a", GrpcAddr: a.addr, Tasks: []uint32{0, 1, 2, 3, 4}}, {Node: "b", GrpcAddr: b.addr, Tasks: []uint32{5, 6, 7, 8, 9}},
+	})
+	// A task that comes after the lists were asked for.
+	if _, err := b.run(t.Context(), sources, 0, 1, 2, 3); err != nil {
+		t.Fatal(err)
+	}
+	b.check(t, tab, want(t, tab), []*kithv1.PartialSource{{Node: "b", GrpcAddr: b.addr, Tasks: []uint32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}})
+}
+
+// TestLostParts checks that a node says what it does not have, so that it is made again and never taken for empty.
+func TestLostParts(t *testing.T) {
+	tab := table(20, 10)
+	n := start(t, "n", worker.TableSource(tab, partitions), peers{})
+	lost := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, wire.ErrBuildLost) {
+			t.Errorf("%s: got %v, want %v", what, err, wire.ErrBuildLost)
+		}
+	}
+	_, err := n.run(t.Context(), n.sources("n"), 0)
+	lost("task of an unknown job", err)
+	_, err = n.client.Export(t.Context(), &kithv1.ExportRequest{Shard: &kithv1.CountRequest{Job: job, Spec: spec()}})
+	lost("export of an unknown job", err)
+	n.prepare(t, tab.Items, []uint32{5, 10})
+	if _, err := n.run(t.Context(), n.sources("n"), 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	_, err = n.client.MergeLists(t.Context(), &kithv1.MergeListsRequest{Job: job, Sources: []*kithv1.PartialSource{{Node: "n", Tasks: []uint32{0, 1, 2}}}})
+	lost("merge of a task that did not run", err)
+	if _, err := n.run(t.Context(), n.sources("n"), 3); !errors.Is(err, wire.ErrInvalid) {
+		t.Errorf("task beyond the plan: got %v, want %v", err, wire.ErrInvalid)
+	}
+	n.worker.Retain(job, job)
+	if _, err := n.run(t.Context(), n.sources("n"), 0); err != nil {
+		t.Errorf("the running job was dropped: %v", err)
+	}
+	n.worker.Retain(0, job)
+	_, err = n.run(t.Context(), n.sources("n"), 0)
+	lost("task of an ended job", err)
+}
