@@ -98,7 +98,7 @@ func PairInto(ctx context.Context, a, b *Block, ca, cb *Collector, o Options, s 
 	// The block with fewer entries leads: each of its entries costs the look-up of a
 	// row of the other, whose entries are then read in a run.
 	k := task{lead: a, side: b, leadBest: ca, sideBest: cb, same: same, o: o, s: s}
-	if len(b.rowItem) < len(a.rowItem) {
+	if len(b.rowItem) <= len(a.rowItem) {
 		k.lead, k.side, k.leadBest, k.sideBest = b, a, cb, ca
 	}
 	return k.run(ctx)
@@ -141,7 +141,7 @@ func (t *task) run(ctx context.Context) (Stats, error) {
 	from, to := side.rowStart, side.rowStart[1:]
 	if t.same {
 		t.s.cursor = append(t.s.cursor[:0], side.rowStart...)
-		from = t.s.cursor
+		to = t.s.cursor
 	}
 	look := int64(0)
 	for i := range t.lead.width() {
@@ -159,11 +159,6 @@ func (t *task) run(ctx context.Context) (Stats, error) {
 		var weights []float32
 		if !t.lead.ones {
 			weights = t.lead.colWeight[lo:hi]
-		}
-		if t.same { // entries up to i itself are behind us
-			for _, u := range users {
-				from[u]++
-			}
 		}
 		var updates int
 		switch {
@@ -186,6 +181,11 @@ func (t *task) run(ctx context.Context) (Stats, error) {
 			t.scanSparse(i, users, from, to)
 		default:
 			t.scanDense(i)
+		}
+		if t.same { // i itself comes before the items behind it
+			for _, u := range users {
+				to[u]++
+			}
 		}
 	}
 	return t.st, nil
