@@ -109,3 +109,24 @@ func BenchmarkBuild(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkBlockWidth(b *testing.B) {
+	for _, shape := range shapes {
+		r := syntheticRows(shape.users, shape.items, shape.perUser, shape.shift, false)
+		for _, width := range []int{512, 1024, 2048, 4096, 8192, 16384, 65536} {
+			var cuts []uint32
+			for i := 0; i < r.NumItems; i += width {
+				cuts = append(cuts, uint32(i))
+			}
+			cuts = append(cuts, uint32(r.NumItems))
+			b.Run(fmt.Sprintf("%s/width=%d", shape.name, width), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, _, err := build(b.Context(), r, Options{Measure: Cosine, K: 50}, 1, cuts); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,144 @@
+# Build, test and check kith. `make` prints what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO   ?= go
+# The packages to work on.
+PKGS ?= ./...
+# What `make lint` and `make bench-compare` compare with; empty compares with nothing.
+BASE ?= main
+# Pattern of benchmarks, and how often each runs.
+BENCH ?= .
+COUNT ?= 1
+# How long each fuzz target runs.
+FUZZTIME ?= 30s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# Tools are pinned by tools/go.mod, apart from our own dependencies. The first use builds one, the next ones find it built.
+TOOL := $(GO) tool -modfile=tools/go.mod
+# The same, from the folder of the protocol.
+BUF := cd proto && $(GO) tool -modfile=../tools/go.mod buf
+
+.PHONY: help
+help: ## Print this help.
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/kith.
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kith ./cmd/kith
+
+.PHONY: demo
+demo: build ## Build, then show everything on generated shop data.
+	bin/kith demo
+
+.PHONY: test
+test: ## Run all tests, then all but the long ones with the race detector.
+	$(GO) test -shuffle=on -timeout=10m $(PKGS)
+	$(GO) test -race -short -shuffle=on -timeout=15m $(PKGS)
+
+.PHONY: race
+race: ## Run all tests with the race detector, the long ones too.
+	$(GO) test -race -shuffle=on -timeout=30m $(PKGS)
+
+.PHONY: e2e
+e2e: build ## Run the tests that drive real processes.
+	KITH_BIN=$(CURDIR)/bin/kith $(GO) test -tags=e2e -count=1 -timeout=20m ./test/e2e/...
+
+.PHONY: cover
+cover: ## Write bin/cover.html: which statements the tests run.
+	@mkdir -p bin
+	$(GO) test -coverpkg=./... -coverprofile=bin/cover.out $(PKGS)
+	sed -i '/\.pb\.go:/d' bin/cover.out
+	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
+	$(GO) tool cover -func=bin/cover.out | tail -n 1
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (30s).
+	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort | while IFS=: read -r file target; do \
+		target=$${target#func }; dir=$$(dirname "$$file"); \
+		echo "== $$target in $$dir for $(FUZZTIME)"; \
+		$(GO) test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) "$$dir"; \
+	done
+
+.PHONY: bench
+bench: ## Run the benchmarks that match BENCH in PKGS, COUNT times.
+	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) -timeout=60m $(PKGS)
+
+.PHONY: bench-compare
+bench-compare: ## Run the benchmarks here and at BASE (main), 10 times each, and compare.
+	@base=$$(mktemp -d); trap 'git worktree remove --force "$$base/tree"; rm -rf "$$base"' EXIT; \
+	git worktree add --quiet --detach "$$base/tree" '$(BASE)'; \
+	mkdir -p bin; \
+	echo "== $(BASE)"; (cd "$$base/tree" && $(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -count=10 -timeout=60m $(PKGS)) > bin/bench-base.txt; \
+	echo "== here"; $(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -count=10 -timeout=60m $(PKGS) > bin/bench-here.txt; \
+	$(TOOL) benchstat '$(BASE)=bin/bench-base.txt' here=bin/bench-here.txt
+
+.PHONY: lint
+lint: check-format vet check-lint check-proto check-generate check-modules ## Run all checks but the tests.
+
+.PHONY: check-format
+check-format:
+	$(TOOL) golangci-lint fmt --diff
+
+.PHONY: vet
+vet:
+	$(GO) vet $(PKGS)
+
+.PHONY: check-lint
+check-lint:
+	$(TOOL) golangci-lint run $(PKGS)
+
+# A server must understand the logs and the callers of earlier ones, so a field is never changed, only added or reserved.
+.PHONY: check-proto
+check-proto:
+	$(BUF) lint
+	@if [ -n '$(BASE)' ] && git rev-parse --quiet --verify '$(BASE)^{commit}' > /dev/null; then \
+		echo "buf breaking against $(BASE)"; $(BUF) breaking --against '../.git#ref=$(BASE),subdir=proto'; \
+	else \
+		echo "no commit $(BASE) to compare the protocol with"; \
+	fi
+
+.PHONY: check-generate
+check-generate: ## Check that the generated code is what make generate makes.
+	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \
+	(cd proto && $(GO) tool -modfile=../tools/go.mod buf generate -o "$$made"); \
+	diff -r --exclude='*.proto' "$$made/kith" proto/kith || { echo 'generated code differs: run make generate' >&2; exit 1; }
+
+.PHONY: check-modules
+check-modules:
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+.PHONY: vuln
+vuln: ## Look up known holes in what we depend on. Needs the network.
+	$(TOOL) govulncheck $(PKGS)
+
+.PHONY: fmt
+fmt: ## Format the Go files.
+	$(TOOL) golangci-lint fmt
+
+.PHONY: proto
+proto: ## Check the .proto files and generate code from them.
+	$(BUF) format -w
+	$(BUF) lint
+	$(MAKE) generate
+
+.PHONY: generate
+generate: ## Make the generated code.
+	rm -f proto/kith/v1/*.pb.go
+	$(BUF) generate
+
+.PHONY: tidy
+tidy: ## Bring go.mod and go.sum up to date.
+	$(GO) mod tidy
+
+.PHONY: clean
+clean: ## Remove what was built and measured.
+	rm -rf bin dist
+
+.PHONY: ci
+ci: ## Do what CI does.
+	.ci/run

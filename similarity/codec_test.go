@@ -1,0 +1,124 @@
+package similarity
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// sealed returns data with the checksum that fits, so that damage behind it is reached.
+func sealed(data []byte) []byte {
+	if len(data) < sumBytes {
+		return data
+	}
+	return appendSum(slices.Clone(data[:len(data)-sumBytes]), 0)
+}
+
+func TestDamagedListsAreRefused(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l, err := Build(t.Context(), drawRows(t), drawOptions(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := AppendLists(nil, l)
+		at := rapid.IntRange(0, len(data)-1).Draw(t, "at")
+		data[at] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		if got, err := DecodeLists(data); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d changed: got %v, error %v, want ErrCorrupt", at, got, err)
+		}
+		if _, err := DecodeLists(data[:at]); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("cut at %d: error %v, want ErrCorrupt", at, err)
+		}
+	})
+}
+
+func FuzzDecodeLists(f *testing.F) {
+	f.Add(AppendLists(nil, &Lists{Start: make([]int64, 1)}))
+	f.Add(AppendLists(nil, &Lists{Lo: 7, Start: []int64{0, 2, 2, 3}, Entries: []Neighbor{{9, 1}, {2, -0.5}, {1 << 31, 0.25}}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := DecodeLists(sealed(data))
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("error %v, want ErrCorrupt", err)
+			}
+			return
+		}
+		if err := l.validate(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeLists(AppendLists(nil, l))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(l, again, equateEmpty); diff != "" {
+			t.Fatalf("lists change on their way (-before +after):\n%s", diff)
+		}
+	})
+}
+
+func FuzzNewBlock(f *testing.F) {
+	for _, weights := range [][]float32{nil, {1, 2.5, -1, 3}} {
+		r := &Rows{NumItems: 9, Start: []int64{0, 2, 2, 4}, Item: []uint32{1, 8, 0, 4}, Weight: weights}
+		f.Add(AppendPart(nil, r, 5, 0, 9))
+		f.Add(AppendPart(nil, r, 0, 1, 5))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = sealed(data)
+		p, err := openPart(data)
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("error %v, want ErrCorrupt", err)
+			}
+			return
+		}
+		users := p.firstUser + p.users
+		if users > 1<<16 {
+			return // the caller says how many users there are, and memory goes by it
+		}
+		b, err := NewBlock(p.lo, p.hi, users, [][]byte{data})
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("error %v, want ErrCorrupt", err)
+			}
+			return
+		}
+		// The block as rows gives the same part, up to longer forms of its numbers.
+		r := &Rows{NumItems: int(p.hi)}
+		for _, start := range b.rowStart[p.firstUser:] {
+			r.Start = append(r.Start, int64(start))
+		}
+		for _, i := range b.rowItem {
+			r.Item = append(r.Item, p.lo+uint32(i))
+		}
+		r.Weight = b.rowWeight
+		if err := r.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := NewBlock(p.lo, p.hi, users, [][]byte{AppendPart(nil, r, p.firstUser, p.lo, p.hi)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(b.rowStart, again.rowStart) || !slices.Equal(b.rowItem, again.rowItem) || !slices.Equal(b.colUser, again.colUser) {
+			t.Fatalf("block changes on its way: %v to %v", b, again)
+		}
+	})
+}
+
+func TestDamagedPartsAreRefused(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawRows(t)
+		data := AppendPart(nil, r, 0, 0, uint32(r.NumItems))
+		if !bytes.Equal(data, sealed(data)) {
+			t.Fatalf("checksum of %x", data)
+		}
+		at := rapid.IntRange(0, len(data)-1).Draw(t, "at")
+		data[at] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		if _, err := NewBlock(0, uint32(r.NumItems), uint32(r.NumUsers()), [][]byte{data}); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d changed: error %v, want ErrCorrupt", at, err)
+		}
+	})
+}
