@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
-
-	"github.com/kith-io/kith/source"
 )
 
 // benchFile writes a file like that of MovieLens: rows of user, item, rating
@@ -70,5 +68,3 @@ func BenchmarkEvents(b *testing.B) {
 	}
 	perRow(b, rows)
 }
-
-var _ = source.Auto

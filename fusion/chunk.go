@@ -111,13 +111,12 @@ type entries struct {
 	time     []int64   // nil if all are 0
 }
 
-// group brings the rows into the order of their users, and leaves the store
-// empty. Rows of one user stay in the order of their arrival. Arguments
+// group brings the rows into the order of their users, and uses the store up.
+// Rows of one user stay in the order of their arrival. Arguments
 // userRank and itemRank are the final numbers of users and items.
 //
-// This is a counting sort, one column after the other. A column of the chunks is given up as
-// soon as it is copied; the collector is asked to take it at once, since
-// by itself it would let the memory double.
+// This is a counting sort, one column after the other. A column of the chunks
+// is given up as soon as it is copied; see collect.
 func (s *rowStore) group(userRank, itemRank []uint32) *entries {
 	s.seal()
 	s.open = nil
@@ -147,13 +146,21 @@ func (s *rowStore) group(userRank, itemRank []uint32) *entries {
 		}
 		c.item = nil
 	}
-	runtime.GC()
+	s.collect()
 	s.groupWeight(e)
-	runtime.GC()
+	s.collect()
 	s.groupTime(e)
-	*s = rowStore{}
-	runtime.GC()
+	s.chunks = nil
+	s.collect()
 	return e
+}
+
+// collect makes the collector take at once what was given up: by itself it
+// would let the memory double. Where that is little, it is left alone.
+func (s *rowStore) collect() {
+	if s.n >= 1<<20 {
+		runtime.GC()
+	}
 }
 
 func (s *rowStore) groupWeight(e *entries) {

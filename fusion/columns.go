@@ -25,9 +25,10 @@ const None = "-"
 //
 // An empty field stands for the first column with a usual name: user, user_id,
 // customer, visitorid, ...; item, item_id, product, movieId, ...; weight, rating,
-// value, score, count, quantity, ...; time, timestamp, date, ...; behavior, event,
-// type, ...; id, event_id. A column that is given for something else is not
-// considered. In a file without header the first two columns are user and item;
+// value, score, count, quantity, ...; time, timestamp, date, ...; behavior, action,
+// and event or type if one of its first values is a behavior that kith knows; id,
+// event_id. A column that is given for something else is not considered. In a
+// file without header the first two columns are user and item;
 // the third is the value if it holds numbers that are no Unix times, otherwise
 // the time if it holds times; the fourth is what of the two the third is not.
 type Columns struct {
@@ -320,7 +321,7 @@ func find(column string, header []string, width int) (int, error) {
 
 func describe(header []string, width int) string {
 	if header == nil {
-		return fmt.Sprintf("the file has no header and %d columns", width)
+		return fmt.Sprintf("the file has no header, and rows of %d fields", width)
 	}
 	const most = 30
 	names := strings.Join(header[:min(len(header), most)], ", ")
@@ -372,6 +373,10 @@ func isUsualName(name string) bool {
 	}
 	return false
 }
+
+// mayBeOther reports whether a usual name of the behavior column is one of
+// other columns, too: the type of a product, the number of an event.
+func mayBeOther(name string) bool { return fold(name) == "type" || fold(name) == "event" }
 
 // fold leaves of a name what tells it from others: User_ID and userId are one.
 func fold(name string) string {

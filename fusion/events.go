@@ -17,9 +17,9 @@ const DefaultBatch = 1000
 //
 // Refused rows go to dead, which may be nil, and are counted in the report; an
 // error of dead ends the reading. Every event has an ID: that of the source's
-// column, as it is, or one made of the name of the source, the line and the
-// mapped fields, so that reading the file again makes the same ids, and changing a
-// row makes another. Made ids ascend with the lines.
+// column, as it is, or one made of the name of the source, the line, and the
+// fields of user, item, behavior, value and time. Reading the file again makes
+// the same ids; changing a row makes another. Made ids ascend with the lines.
 //
 // The report is valid in case of an error, too: the rows kept before the
 // damage of a file have been handed over. A source without a good row is an
@@ -27,7 +27,7 @@ const DefaultBatch = 1000
 //
 // Context ctx is looked at once for each batch. Memory is constant.
 func Events(ctx context.Context, m Mapping, dead *DeadLetterWriter, batch int, yield func([]Event) error) (Report, error) {
-	rows, err := openRows(ctx, m, dead, false)
+	rows, err := openRows(ctx, m, dead)
 	if err != nil {
 		return rows.report, err
 	}
@@ -43,7 +43,7 @@ func Events(ctx context.Context, m Mapping, dead *DeadLetterWriter, batch int, y
 	}
 	err = func() error {
 		for {
-			switch err := rows.next(); {
+			switch err := rows.next(ctx); {
 			case err == io.EOF: //nolint:errorlint // a wrapped one is damage
 				return flush()
 			case err != nil:

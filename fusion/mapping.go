@@ -17,7 +17,9 @@ type Mapping struct {
 	Name string
 	// Path of the file; "-" is standard input.
 	Path string
-	// Source says how to read the file. KnownName is set by this package.
+	// Source says how to read the file. KnownName is set by this package. In
+	// format Baskets the user is the name of the source, ':' and the line, so that
+	// the baskets of two sources are not one, nor those of a customer.
 	Source source.Options
 	// Columns says what the columns hold.
 	Columns Columns
@@ -64,6 +66,9 @@ func (m *Mapping) validate() error {
 func (m *Mapping) check() error {
 	if m.Path == "" {
 		return fmt.Errorf(`%w: no path; give the file, or "-" for standard input`, ErrMapping)
+	}
+	if err := m.Source.Validate(); err != nil {
+		return err
 	}
 	if err := m.Columns.validate(); err != nil {
 		return fmt.Errorf("%w: columns: %w", ErrMapping, err)

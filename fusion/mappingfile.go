@@ -1,8 +1,10 @@
 package fusion
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -90,12 +92,16 @@ func ReadMappings(path string) ([]Mapping, error) {
 // parseMappings reads the YAML of a mapping file in folder dir.
 func parseMappings(data []byte, dir string) ([]Mapping, error) {
 	var file mappingFile
-	if err := yaml.UnmarshalWithOptions(data, &file, yaml.Strict()); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
+	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
 		var at yaml.Error
 		if errors.As(err, &at) && at.GetToken() != nil {
 			return nil, fmt.Errorf("%w: line %d: %s", ErrMapping, at.GetToken().Position.Line, at.GetMessage())
 		}
 		return nil, fmt.Errorf("%w: %w", ErrMapping, err)
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: more than one document in the file; put all sources into one list", ErrMapping)
 	}
 	if len(file.Sources) == 0 {
 		return nil, fmt.Errorf("%w: no sources; want a list under the key sources, with a path each", ErrMapping)

@@ -44,11 +44,12 @@ type Summary struct {
 // ErrNoValidRow means that nothing of a source could be used.
 var ErrNoValidRow = errors.New("no valid row")
 
+func newReport(name string) Report {
+	return Report{Name: name, Reasons: map[string]int64{}} // {} in JSON, not null
+}
+
 func (r *Report) reject(code string) {
 	r.Rejected++
-	if r.Reasons == nil {
-		r.Reasons = map[string]int64{}
-	}
 	r.Reasons[code]++
 }
 

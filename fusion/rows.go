@@ -5,13 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"unicode/utf8"
 
 	"github.com/kith-io/kith/source"
 )
 
-// sampleRows is how many rows are looked at to find out what columns hold.
-const sampleRows = 100
+const (
+	// sampleRows is how many rows are looked at to find out what columns hold.
+	sampleRows = 100
+	// contextRows is how many rows are read between two looks at the context.
+	contextRows = 1 << 14
+	// unknownColumns in positions.need refuses every row.
+	unknownColumns = math.MaxInt
+)
 
 // row is what a good row says. Its bytes are valid until the next row.
 type row struct {
@@ -30,6 +37,7 @@ type rowReader struct {
 	at        positions
 	behaviors behaviorTable
 	constant  Behavior // of files without behavior column
+	basket    []byte   // of baskets, the name of the source, ':' and the line; otherwise nil
 	comma     bool     // a comma may be a decimal point
 	times     timeReader
 	dead      *DeadLetterWriter
@@ -40,11 +48,10 @@ type rowReader struct {
 	row
 }
 
-// openRows opens a source. With lean set, the columns of the context are not read.
-// The caller must close the reader. If there is an error, there may still be a
-// name in the report.
-func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter, lean bool) (_ *rowReader, err error) {
-	r := &rowReader{m: &m, dead: dead, report: Report{Name: m.name()}}
+// openRows opens a source. The caller must close the reader. With an error, only
+// the report of the reader may be used.
+func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter) (_ *rowReader, err error) {
+	r := &rowReader{m: &m, dead: dead, report: newReport(m.name())}
 	if err := m.validate(); err != nil {
 		return r, err
 	}
@@ -62,9 +69,6 @@ func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter, lean bool)
 		}
 	}()
 	columns := m.Columns
-	if lean {
-		columns.Context = nil
-	}
 	if columns.Behavior == "" && m.Behavior != "" && len(m.Behaviors) == 0 {
 		columns.Behavior = None
 	}
@@ -79,7 +83,7 @@ func (r *rowReader) resolve(columns Columns) error {
 	if header == nil {
 		sample = r.src.Peek(sampleRows)
 		if usualWidth(sample) == 0 {
-			r.at = positions{need: 1} // every row will be refused
+			r.at = positions{need: unknownColumns}
 			return nil
 		}
 	}
@@ -94,8 +98,11 @@ func (r *rowReader) resolve(columns Columns) error {
 		}
 	}
 	r.comma = r.src.Separator() != ","
+	if r.src.Format() == source.Baskets {
+		r.basket = append([]byte(r.report.Name), ':')
+	}
 	r.behaviors = r.m.behaviorTable()
-	if columns.Behavior == "" && r.at.behavior >= 0 && !r.behaviors.knowsAny(sample, r.at.behavior) {
+	if at := r.at.behavior; columns.Behavior == "" && at >= 0 && mayBeOther(header[at]) && !r.behaviors.knowsAny(sample, at) {
 		r.at.behavior = -1
 	}
 	switch {
@@ -121,8 +128,13 @@ func (r *rowReader) resolve(columns Columns) error {
 
 // next reads the next good row into r.row. It returns io.EOF after the last, or
 // an error that ends the reading.
-func (r *rowReader) next() error {
+func (r *rowReader) next(ctx context.Context) error {
 	for {
+		if r.report.Read%contextRows == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
 		rec, err := r.src.Next()
 		if err != nil {
 			var bad *source.RowError
@@ -174,9 +186,17 @@ func (r *rowReader) refuse(line int64, code, detail string, raw []byte) error {
 // convert makes r.row of the fields of a record, or says why it cannot.
 func (r *rowReader) convert(fields [][]byte) (repaired bool, err error) {
 	if len(fields) < r.at.need {
+		if r.at.need == unknownColumns {
+			return false, fmt.Errorf("%w: none of the first %d rows can be read, so its columns are not known", ErrShortRow, sampleRows)
+		}
 		return false, fmt.Errorf("%w: %d fields, but column %d is mapped", ErrShortRow, len(fields), r.at.need)
 	}
-	if r.user, repaired, err = cleanKey(fields[r.at.user], "user", ErrNoUser, repaired); err != nil {
+	user := fields[r.at.user]
+	if r.basket != nil {
+		r.basket = append(r.basket[:len(r.report.Name)+1], user...)
+		user = r.basket
+	}
+	if r.user, repaired, err = cleanKey(user, "user", ErrNoUser, repaired); err != nil {
 		return false, err
 	}
 	if r.item, repaired, err = cleanKey(fields[r.at.item], "item", ErrNoItem, repaired); err != nil {
@@ -188,21 +208,9 @@ func (r *rowReader) convert(fields [][]byte) (repaired bool, err error) {
 			return false, err
 		}
 	}
-	r.value = 1
-	if r.at.value >= 0 {
-		field := trimBlanks(fields[r.at.value])
-		switch {
-		case len(field) > 0:
-			var comma bool
-			if r.value, comma, err = parseNumber(field, r.comma); err != nil {
-				return false, err
-			}
-			repaired = repaired || comma
-		case r.behavior == Rating:
-			return false, fmt.Errorf("%w: a rating without value", ErrBadValue)
-		}
-	} else if r.behavior == Rating {
-		return false, fmt.Errorf("%w: a rating without value", ErrBadValue)
+	var comma bool
+	if r.value, comma, err = r.valueOf(fields); err != nil {
+		return false, err
 	}
 	r.time = 0
 	if r.at.time >= 0 {
@@ -217,7 +225,21 @@ func (r *rowReader) convert(fields [][]byte) (repaired bool, err error) {
 			return false, err
 		}
 	}
-	return repaired, r.checkContext(fields)
+	return repaired || comma, r.checkContext(fields)
+}
+
+// valueOf returns the value of a row of the behavior r.behavior. A quantity
+// that is not given is 1; a rating must be given.
+func (r *rowReader) valueOf(fields [][]byte) (value float64, repaired bool, err error) {
+	if r.at.value >= 0 {
+		if field := trimBlanks(fields[r.at.value]); len(field) > 0 {
+			return parseNumber(field, r.comma)
+		}
+	}
+	if r.behavior == Rating {
+		return 0, false, fmt.Errorf("%w: a rating without value", ErrBadValue)
+	}
+	return 1, false, nil
 }
 
 // cleanKey trims a key and checks it. Missing is the error for one that is not there.

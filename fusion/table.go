@@ -41,22 +41,22 @@ const (
 // Two rows of one user with the same ID are one event, the first. IDs are
 // looked at only in sources with a column for them. Among rows of equal time
 // the later in the file is the later event; between sources, a hash of their
-// names decides, as in the ids that Events makes. (The store knows no lines: given ids that do not
-// ascend with the lines, it may take another of several ratings of the same
-// time.)
+// names decides, as in the ids that Events makes. (The event store knows no
+// lines: given ids that do not ascend with the lines, it may take another of
+// several ratings of the same time.)
 //
-// It is an error if a source has no good row (ErrNoValidRow, with all others
-// read), if no entry is left, or if w has a half-life and now is 0. Context ctx
-// is looked at every 65,536 rows.
+// It is an error if a source has no good row (ErrNoValidRow, after all others
+// are read), if no entry is left, or if w has a half-life and now is 0.
 //
-// Memory, at its peak: 24 bytes a row with weights that float32 holds
-// exactly and times in whole seconds, 8 to 16 bytes less without times, 8 to 12
-// more with other weights, 4 more with milliseconds; the keys on top of it.
+// Memory, at its peak: 24 bytes a row with weights that float32 holds exactly
+// and times in whole seconds; 8 to 16 bytes less without times, 4 to 12 more
+// with other weights, 4 more with milliseconds. On top of it come the distinct
+// keys, about 60 bytes each and their length, and 32 bytes a row of the largest user.
 // Cost: O(rows log(rows of a user)).
 func ReadTable(ctx context.Context, ms []Mapping, w Weights, now int64, dead *DeadLetterWriter) (*Table, []Report, error) {
 	reports := make([]Report, len(ms))
 	for i := range ms {
-		reports[i].Name = ms[i].name()
+		reports[i] = newReport(ms[i].name())
 	}
 	if err := w.Validate(); err != nil {
 		return nil, reports, err
@@ -115,25 +115,23 @@ type tableBuilder struct {
 	ids          interner // of events with an id of their own, after their user
 	rows         rowStore
 
-	user     uint32   // of the row added last: files are often in the order of users
-	behavior Behavior // of the row added last
-	factor   float64  // its weight
-	id       []byte   // scratch
+	// Of the row added last. Files are often in the order of users.
+	userKey  []byte
+	user     uint32
+	behavior Behavior
+	factor   float64 // of the behavior
+
+	id []byte // scratch
 }
 
 // read adds the rows of one source.
 func (b *tableBuilder) read(ctx context.Context, m Mapping, dead *DeadLetterWriter) (Report, error) {
-	rows, err := openRows(ctx, m, dead, true)
+	rows, err := openRows(ctx, m, dead)
 	if err != nil {
 		return rows.report, err
 	}
 	for err == nil {
-		if rows.report.Read%chunkRows == 0 {
-			if err = ctx.Err(); err != nil {
-				break
-			}
-		}
-		if err = rows.next(); err == nil {
+		if err = rows.next(ctx); err == nil {
 			err = b.add(rows)
 		}
 	}
@@ -165,7 +163,8 @@ func (b *tableBuilder) add(r *rowReader) error {
 		return fmt.Errorf("%s: too large for one table, which holds up to %d rows of %d items; put it into a cluster with kith ingest, or read a part of it",
 			r.report.Name, int64(maxTableRows), maxTableItems)
 	}
-	if b.users.len() == 0 || string(b.users.key(b.user)) != string(r.user) {
+	if string(b.userKey) != string(r.user) {
+		b.userKey = append(b.userKey[:0], r.user...)
 		b.user, _ = b.users.add(r.user)
 	}
 	item, _ := b.items.add(r.item)

@@ -129,7 +129,9 @@ type Options struct {
 // DefaultMaxRowBytes is the value that 0 stands for in Options.MaxRowBytes.
 const DefaultMaxRowBytes = 1 << 20
 
-func (o *Options) validate() error {
+// Validate returns nil or an error that matches ErrOptions and says which
+// option is at fault. Open and NewReader do it, too.
+func (o *Options) Validate() error {
 	switch o.Format {
 	case Auto, Delimited, Lines, Baskets, Parquet:
 	default:

@@ -60,7 +60,7 @@ func Open(ctx context.Context, path string, o Options) (*Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := o.validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	if path == "-" {
@@ -92,7 +92,7 @@ func Open(ctx context.Context, path string, o Options) (*Reader, error) {
 // NewReader reads from r what Open reads from a file. The extension of name
 // helps the detection of the format and of the separator. Close does not close r.
 func NewReader(r io.Reader, name string, o Options) (*Reader, error) {
-	if err := o.validate(); err != nil {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	return open(r, name, o)

@@ -104,7 +104,8 @@ func sampleLines(data []byte, all bool) []string {
 
 // sampleRows splits sampled lines with the real splitter. Rows that it refuses are left out.
 func sampleRows(sample []string, sep string, noQuote bool) [][]string {
-	d := newDelimited(newLineBuffer(strings.NewReader(strings.Join(sample, "\n")), DefaultMaxRowBytes), sep, noQuote)
+	text := []byte(strings.Join(sample, "\n"))
+	d := newDelimited(&lineBuffer{buf: text, end: len(text), err: io.EOF, max: DefaultMaxRowBytes, line: 1}, sep, noQuote)
 	var out [][]string
 	for {
 		rec, err := d.next()
