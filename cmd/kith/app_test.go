@@ -50,7 +50,7 @@ func TestErrors(t *testing.T) {
 		code int
 		want []string // parts of standard error
 	}{
-		{"unknown command", nil, []string{"recomend"}, exitUsage, []string{`unknown command "recomend"; did you mean recommend?`, "See 'kith --help'"}},
+		{"unknown command", nil, []string{"evaluat"}, exitUsage, []string{`unknown command "evaluat"; did you mean evaluate?`, "See 'kith --help'"}},
 		{"unknown subcommand", nil, []string{"models", "lst"}, exitUsage, []string{`"lst"`, "list"}},
 		{"unknown flag", nil, []string{"neighbors", "--imput", "x"}, exitUsage, []string{"--imput", "See 'kith neighbors --help'"}},
 		{"argument too many", nil, []string{"build", "now"}, exitUsage, []string{`"now"`}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"regexp"
@@ -14,10 +15,12 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/server"
 )
 
@@ -26,8 +29,6 @@ const (
 	retryPause = 200 * time.Millisecond
 	// attemptTimeout bounds one attempt where there are other servers to ask.
 	attemptTimeout = 5 * time.Second
-	// patientAttempt is the same for patient clients, whose messages are large.
-	patientAttempt = 20 * time.Second
 )
 
 // remote are the flags of commands that talk to a cluster.
@@ -49,7 +50,6 @@ type client struct {
 	addrs   []string
 	conns   []*grpc.ClientConn
 	timeout time.Duration
-	attempt time.Duration
 	next    atomic.Int64 // index of the server that answered last
 	// waits says that servers that cannot be reached are expected back, once one has answered.
 	waits    bool
@@ -58,7 +58,7 @@ type client struct {
 
 // open returns a client. It connects when it is first used. The caller must close it.
 func (r *remote) open() (*client, error) {
-	c := &client{timeout: r.timeout, attempt: attemptTimeout}
+	c := &client{timeout: r.timeout}
 	if r.timeout <= 0 {
 		return nil, usagef("--timeout is %v; want more than 0", r.timeout)
 	}
@@ -97,8 +97,8 @@ func (c *client) close() {
 	}
 }
 
-// patient makes the client fit for long work with large messages: it stands by while all servers are away for a moment.
-func (c *client) patient() { c.waits, c.attempt = true, patientAttempt }
+// patient makes the client fit for long work: it stands by while all servers are away for a moment.
+func (c *client) patient() { c.waits = true }
 
 // call runs f with a connection to one server after the other until one answers. An answer that says that the cluster is
 // about to recover is tried again until the timeout; where no server can be reached, each is tried once, unless the
@@ -122,7 +122,7 @@ func (c *client) call(ctx context.Context, f func(ctx context.Context, conn *grp
 				return last // says more than that the time is over
 			case ctx.Err() == nil && (wire.Retryable(err) || errors.Is(err, context.DeadlineExceeded)):
 				last = err
-				reached = reached || !unreachable(err)
+				reached = reached || heard(c.conns[at], err)
 			default:
 				return err
 			}
@@ -142,20 +142,42 @@ func (c *client) call(ctx context.Context, f func(ctx context.Context, conn *grp
 func (c *client) try(ctx context.Context, conn *grpc.ClientConn, f func(ctx context.Context, conn *grpc.ClientConn) error) error {
 	if len(c.conns) > 1 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.attempt)
+		ctx, cancel = context.WithTimeout(ctx, attemptTimeout)
 		defer cancel()
 	}
 	return f(ctx, conn)
 }
 
-// unreachable reports whether an error came from the connection and not from a server.
-func unreachable(err error) bool {
+// events returns the stored events of a user, by time and id.
+func (c *client) events(ctx context.Context, user string) (events []*kithv1.Event, err error) {
+	err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+		events = nil
+		stream, err := kithv1.NewEventsServiceClient(conn).List(ctx, &kithv1.ListRequest{User: user})
+		if err != nil {
+			return err
+		}
+		for {
+			m, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			events = append(events, m.Events...)
+		}
+	})
+	return events, err
+}
+
+// heard reports whether there is a server behind a connection, going by the error of a call.
+func heard(conn *grpc.ClientConn, err error) bool {
 	for _, s := range []error{wire.ErrNotLeader, wire.ErrStaleEpoch, wire.ErrNoReplica, wire.ErrUnknownOutcome, wire.ErrNotReady} {
 		if errors.Is(err, s) {
-			return false
+			return true
 		}
 	}
-	return true
+	return conn.GetState() == connectivity.Ready
 }
 
 // reason returns the cause of a connection error.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/source/synthetic"
@@ -80,4 +83,43 @@ func popularItem(t *fusion.Table) string {
 		}
 	}
 	return t.Items[best]
+}
+
+// known is a product that a user had to do with.
+type known struct {
+	item   string
+	counts map[string]int
+	total  int
+}
+
+// what names the events, as in "2 views, 1 purchase".
+func (k *known) what() string {
+	var out []string
+	for _, behavior := range []string{"purchase", "cancel", "cart", "view", "search"} {
+		if n := k.counts[behavior]; n > 0 {
+			out = append(out, fmt.Sprintf("%d × %s", n, behavior))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// history returns what the demo's user had to do with, most events first.
+func (t *tour) history(ctx context.Context) ([]*known, error) {
+	events, err := t.client.events(ctx, t.user)
+	if err != nil {
+		return nil, err
+	}
+	byItem := map[string]*known{}
+	var out []*known
+	for _, e := range events {
+		k := byItem[e.Item]
+		if k == nil {
+			k = &known{item: e.Item, counts: map[string]int{}}
+			byItem[e.Item], out = k, append(out, k)
+		}
+		k.counts[e.Behavior]++
+		k.total++
+	}
+	slices.SortStableFunc(out, func(a, b *known) int { return b.total - a.total })
+	return out, nil
 }

@@ -75,13 +75,13 @@ func (a *app) generate(ctx context.Context, cfg synthetic.Config, dir string) er
 		if f.Rows > 0 {
 			lines = count(f.Rows)
 		}
-		rows = append(rows, []any{filepath.Join(dir, f.Name), lines, size(f.Bytes)})
+		rows = append(rows, []any{f.Name, lines, size(f.Bytes)})
 	}
 	if err := a.printTable("", columns{"file", ">rows", ">size"}, rows); err != nil {
 		return err
 	}
-	return a.printf("\n%s events in %s. Next: kith ingest --mapping %s\n",
-		count(summary.Events), seconds(took), filepath.Join(dir, synthetic.MappingFile))
+	return a.printf("\n%s events in %s, made in %s. Next: kith ingest --mapping %s\n",
+		count(summary.Events), dir, seconds(took), filepath.Join(dir, synthetic.MappingFile))
 }
 
 // claimShop makes the folder of a shop. It refuses one with files of somebody else.

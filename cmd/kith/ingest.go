@@ -64,7 +64,8 @@ type ingestion struct {
 	progress *progress
 }
 
-// jsonIngest is the summary of an ingestion.
+// jsonIngest is the summary of an ingestion. Duplicates were stored already: by an earlier run, as an event with the same
+// id, or by an attempt whose answer was lost.
 type jsonIngest struct {
 	fusion.Summary
 	Appended    uint64  `json:"appended"`
@@ -97,7 +98,7 @@ func (a *app) printIngested(indent string, s *jsonIngest) error {
 	if err := a.printReports(indent, s.Sources); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("%s stored, %s", count(s.Appended), plural(s.Duplicates, "duplicate", "duplicates"))
+	what := fmt.Sprintf("%s new, %s known", count(s.Appended), count(s.Duplicates))
 	if s.DryRun {
 		what = "nothing stored"
 	}

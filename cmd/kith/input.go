@@ -39,7 +39,7 @@ func (in *input) register(cmd *cobra.Command, inputFlag bool) {
 	f.BoolVar(&in.noHeader, "no-header", false, "the first row is data (default: found out)")
 	f.StringVar(&in.encoding, "encoding", "utf-8", "utf-8, latin1, windows-1252 or utf-16")
 	f.IntVar(&in.skip, "skip", 0, "lines to ignore before the header or the first row")
-	f.StringVar(&in.deadLetters, "dead-letters", "", "`file` to which refused rows are appended (default: NAME.rejected.jsonl, if there are any)")
+	f.StringVar(&in.deadLetters, "dead-letters", "", "`file` to which refused rows are appended, or none (default: NAME.rejected.jsonl, if there are any)")
 }
 
 // mappings returns the sources that the flags describe. An error is one of usage.
@@ -99,9 +99,12 @@ func forFiles(pattern fusion.Mapping, files []string) []fusion.Mapping {
 	return out
 }
 
-// letters returns the writer of refused rows. Unless the flag names a file, it is named after the input and lies in folder dir.
+// letters returns the writer of refused rows. Unless the flag says otherwise, its file is named after the input and lies in folder dir.
 func (in *input) letters(dir string) *fusion.DeadLetterWriter {
 	path := in.deadLetters
+	if path == "none" {
+		return fusion.NewDeadLetterWriter("")
+	}
 	if path == "" {
 		first := in.mapping
 		if first == "" {
@@ -126,7 +129,11 @@ func (a *app) noteRejected(dead *fusion.DeadLetterWriter) {
 	}
 	var all fusion.Report
 	all.Reasons = dead.Reasons()
-	a.note("%s rejected (%s); see %s", plural(dead.Count(), "row was", "rows were"), all.TopReasons(3), dead.Path())
+	where := ""
+	if dead.Path() != "" {
+		where = "; see " + dead.Path()
+	}
+	a.note("%s rejected (%s)%s", plural(dead.Count(), "row was", "rows were"), all.TopReasons(3), where)
 }
 
 // reasons returns a map that JSON shows as an object even if it is empty.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -77,7 +78,7 @@ func (a *app) modelsRollbackCommand() *cobra.Command {
 		Short: "Answer by an earlier model version: the one before, or the one named",
 		Example: `  kith models rollback
   kith models rollback 42`,
-		Args: func(cmd *cobra.Command, args []string) error {
+		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("%d arguments; want a version or none", len(args))
 			}
@@ -256,10 +257,7 @@ func (a *app) printVersion(v *kithv1.ModelVersion) error {
 
 func weightsText(w map[string]float64) string {
 	names := slices.SortedFunc(maps.Keys(w), func(a, b string) int {
-		if w[a] != w[b] {
-			return int(max(-1, min(1, (w[b]-w[a])*1e9)))
-		}
-		return strings.Compare(a, b)
+		return cmp.Or(cmp.Compare(w[b], w[a]), strings.Compare(a, b))
 	})
 	var out []string
 	for _, n := range names {

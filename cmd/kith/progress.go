@@ -34,10 +34,13 @@ type extent struct {
 }
 
 func (e *extent) counts() string {
-	if e.total > 0 {
+	switch {
+	case e.total > 0:
 		return fmt.Sprintf("%s of %s", count(e.done), count(e.total))
+	case e.done > 0:
+		return count(e.done)
 	}
-	return count(e.done)
+	return ""
 }
 
 // progress begins to show work. The caller must call end.
@@ -72,7 +75,7 @@ func (p *progress) newBar() *mpb.Bar {
 	phase := decor.Any(func(decor.Statistics) string { return p.now.Load().phase }, decor.WC{W: 12, C: decor.DindentRight})
 	counts := decor.Any(func(decor.Statistics) string { return " " + p.now.Load().counts() })
 	style := mpb.BarStyle().Lbound("").Rbound("").Filler("━").Tip("━").Padding("─")
-	return p.bars.New(1, style, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(phase), mpb.AppendDecorators(counts))
+	return p.bars.New(0, style, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(phase), mpb.AppendDecorators(counts))
 }
 
 // end removes the bar.

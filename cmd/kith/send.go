@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -16,16 +19,21 @@ import (
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
-// Bounds of a message of EventsService.Append, with some room below those of the service.
 const (
-	messageEvents = 8_000
+	// messageEvents and messageBytes bound a message of EventsService.Append, with some room below its own bounds. Every
+	// message costs each partition a sync of its log, so large ones are several times as fast.
+	messageEvents = 8000
 	messageBytes  = 960 << 10
+	// smallMessage is the number of events that is not cut any further.
+	smallMessage = 250
+	// storeTimeout suits disks that sync in well under a second.
+	storeTimeout = 2 * attemptTimeout
 )
 
 // sent counts what became of events.
 type sent struct {
 	Appended   uint64
-	Duplicates uint64
+	Duplicates uint64 // also those stored by an attempt whose answer was lost
 	Refused    uint64
 	// Refusal is the first one, for people.
 	Refusal string
@@ -35,6 +43,8 @@ type sent struct {
 // which they were given.
 type sender struct {
 	client *client
+	// patience is how long a message is tried before it is cut; 0 means storeTimeout.
+	patience time.Duration
 	// stored is told, now and then and by any goroutine, how many events have been acknowledged.
 	stored func(n int64)
 
@@ -115,12 +125,38 @@ func distribute(ctx context.Context, lanes []chan []*kithv1.Event, produce func(
 	return nil
 }
 
-// append stores one message.
+// append stores one message. What is not stored in time is cut in two: servers give up on entries of their logs that take
+// long, so on slow disks a large message might never get through.
 func (s *sender) append(ctx context.Context, batch []*kithv1.Event) error {
-	var resp *kithv1.AppendResponse
-	err := s.client.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
+	deadline := time.Now().Add(s.client.timeout)
+	for {
+		resp, err := s.try(ctx, batch)
+		late := errors.Is(err, context.DeadlineExceeded)
+		switch {
+		case err == nil:
+			s.count(batch, resp)
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case late && len(batch) > smallMessage:
+			half := len(batch) / 2
+			if err := s.append(ctx, batch[:half]); err != nil {
+				return err
+			}
+			return s.append(ctx, batch[half:])
+		case !late && !wire.Retryable(err) || time.Now().After(deadline):
+			return fmt.Errorf("store %s: %w", plural(len(batch), "event", "events"), err)
+		}
+	}
+}
+
+// try sends one message to one server after the other for a while.
+func (s *sender) try(ctx context.Context, batch []*kithv1.Event) (resp *kithv1.AppendResponse, err error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(s.patience, storeTimeout))
+	defer cancel() // ends the stream in any case
+	err = s.client.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
 		ctx, cancel := context.WithCancel(ctx)
-		defer cancel() // ends the stream in any case
+		defer cancel()
 		stream, err := kithv1.NewEventsServiceClient(conn).Append(ctx)
 		if err != nil {
 			return err
@@ -129,9 +165,11 @@ func (s *sender) append(ctx context.Context, batch []*kithv1.Event) error {
 		resp, err = stream.CloseAndRecv()
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("store %d events: %w", len(batch), err)
-	}
+	return resp, err
+}
+
+// count adds up what became of a message.
+func (s *sender) count(batch []*kithv1.Event, resp *kithv1.AppendResponse) {
 	s.mu.Lock()
 	s.total.Appended += resp.Appended
 	s.total.Duplicates += resp.Duplicates
@@ -144,5 +182,4 @@ func (s *sender) append(ctx context.Context, batch []*kithv1.Event) error {
 	acks := s.acks
 	s.mu.Unlock()
 	s.stored(acks)
-	return nil
 }

@@ -88,11 +88,11 @@ func gossipKey(s string) ([]byte, error) {
 func (a *app) logger(level, format string) *slog.Logger {
 	var l slog.Level
 	_ = l.UnmarshalText([]byte(level))
-	if opts := (&slog.HandlerOptions{Level: l}); format == "json" {
+	opts := &slog.HandlerOptions{Level: l}
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(a.err, opts))
-	} else {
-		return slog.New(slog.NewTextHandler(a.err, opts))
 	}
+	return slog.New(slog.NewTextHandler(a.err, opts))
 }
 
 // runServer runs a server until ctx is done.

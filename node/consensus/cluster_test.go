@@ -273,6 +273,12 @@ func (c *cluster) leader(group string) *process {
 	return leader
 }
 
+// asLeader runs f with the leader of group g, again if it fails: leadership may move at any time.
+func (c *cluster) asLeader(f func(ctx context.Context, leader *consensus.Group) error) {
+	c.t.Helper()
+	eventually(c.t, func() error { return f(withTimeout(c.t), c.leader("g").groups["g"]) })
+}
+
 // propose sends commands to whoever leads, again if need be, and returns the last index.
 func (c *cluster) propose(group string, commands ...string) (index uint64) {
 	c.t.Helper()
@@ -538,38 +544,39 @@ func TestLateFollower(t *testing.T) {
 				want = append(want, fmt.Sprint(i, strings.Repeat(".", 256<<10)))
 			}
 			c.propose("g", want...)
-			ctx := withTimeout(t)
-			leader := c.leader("g").groups["g"]
-			if err := leader.Snapshot(ctx); err != nil {
-				t.Fatal(err)
+			for _, id := range ids { // whoever will lead, its log begins behind
+				c.same("g", want, id)
+				if err := c.procs[id].groups["g"].Snapshot(withTimeout(t)); err != nil {
+					t.Fatal(err)
+				}
 			}
 			d := c.start("d")
 			g := c.open(d, "g")
 			if g.HasState() {
 				t.Error("a new member has state")
 			}
-			if err := leader.AddNonvoter(ctx, "d", d.mux.Addr().String()); err != nil {
-				t.Fatal(err)
-			}
-			index, err := leader.ReadIndex(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := g.WaitApplied(ctx, index); err != nil { // the index comes with the snapshot
-				t.Fatal(err)
-			}
+			c.asLeader(func(ctx context.Context, leader *consensus.Group) error {
+				return leader.AddNonvoter(ctx, "d", d.mux.Addr().String())
+			})
+			c.asLeader(func(ctx context.Context, leader *consensus.Group) error {
+				index, err := leader.ReadIndex(ctx)
+				if err != nil {
+					return err
+				}
+				return g.WaitApplied(ctx, index) // the index comes with the snapshot
+			})
 			c.same("g", want, "d")
 			if n := d.fsms["g"].restore; n != 1 {
 				t.Errorf("late member was restored %d times, want 1", n)
 			}
-			members, err := leader.Members()
+			members, err := c.leader("g").groups["g"].Members()
 			if err != nil || len(members) != 4 || members[3].Voter {
 				t.Fatalf("members %+v, %v", members, err)
 			}
-			if err := leader.AddVoter(ctx, "d", d.mux.Addr().String()); err != nil {
-				t.Fatal(err)
-			}
-			if members, err = leader.Members(); err != nil || !members[3].Voter {
+			c.asLeader(func(ctx context.Context, leader *consensus.Group) error {
+				return leader.AddVoter(ctx, "d", d.mux.Addr().String())
+			})
+			if members, err = c.leader("g").groups["g"].Members(); err != nil || !members[3].Voter {
 				t.Fatalf("members %+v, %v", members, err)
 			}
 
@@ -595,11 +602,8 @@ func TestLateFollower(t *testing.T) {
 				}
 			}
 
-			leader = c.leader("g").groups["g"]
-			if err := leader.Remove(ctx, "d"); err != nil {
-				t.Fatal(err)
-			}
-			if members, err = leader.Members(); err != nil || len(members) != 3 {
+			c.asLeader(func(ctx context.Context, leader *consensus.Group) error { return leader.Remove(ctx, "d") })
+			if members, err = c.leader("g").groups["g"].Members(); err != nil || len(members) != 3 {
 				t.Fatalf("members %+v, %v", members, err)
 			}
 		})

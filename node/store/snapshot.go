@@ -259,7 +259,7 @@ func (s *Store) unpackFile(r io.Reader, path string) (hash.Hash, error) {
 	}
 	sum := sha256.New()
 	src := &sourceReader{r: r}
-	_, err = io.Copy(io.MultiWriter(file, sum), src)
+	_, err = io.Copy(io.MultiWriter(sum, file), src) // the file last: vfs.File.Write may change what it is given
 	if src.err != nil {
 		err = damaged(src.err)
 	}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// moodyServer is an event store that is not at its best: it never finishes messages of more than most events, and of the others
+// it refuses every fifth before it stores them, and loses the answer of every seventh.
+type moodyServer struct {
+	kithv1.UnimplementedEventsServiceServer
+	most int
+
+	mu       sync.Mutex
+	messages int
+	largest  int
+	seen     map[string]bool
+	events   map[string][]string // user -> ids, in the order of their first arrival
+}
+
+func (m *moodyServer) Append(stream grpc.ClientStreamingServer[kithv1.AppendRequest, kithv1.AppendResponse]) error {
+	req, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: more than one message", wire.ErrInvalid)
+	}
+	if len(req.Events) > m.most {
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.messages++
+	m.largest = max(m.largest, proto.Size(req))
+	if m.messages%5 == 0 {
+		return wire.ErrNotReady
+	}
+	resp := &kithv1.AppendResponse{}
+	for _, e := range req.Events {
+		if m.seen[e.User+"\x00"+e.Id] {
+			resp.Duplicates++
+			continue
+		}
+		m.seen[e.User+"\x00"+e.Id] = true
+		m.events[e.User] = append(m.events[e.User], e.Id)
+		resp.Appended++
+	}
+	if m.messages%7 == 0 {
+		return wire.ErrUnknownOutcome
+	}
+	return stream.SendAndClose(resp)
+}
+
+// TestSendToMoodyServer checks that every event is stored, those of a user in their order.
+func TestSendToMoodyServer(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moody := &moodyServer{most: 1000, seen: map[string]bool{}, events: map[string][]string{}}
+	s := grpc.NewServer(node.ServerOptions()...)
+	kithv1.RegisterEventsServiceServer(s, moody)
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(ln) }) // ends by Stop
+	defer serving.Wait()
+	defer s.Stop()
+	c, err := (&remote{addrs: []string{ln.Addr().String()}, timeout: patience}).open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+
+	const events, users = 20_000, 50
+	sending := &sender{client: c, patience: 300 * time.Millisecond, stored: func(int64) {}}
+	total, err := sending.send(t.Context(), 3, func(yield func([]fusion.Event) error) error {
+		batch := make([]fusion.Event, 700) // reused
+		for n := 0; n < events; {
+			batch = batch[:0]
+			for range min(700, events-n) {
+				batch = append(batch, fusion.Event{ID: fmt.Sprintf("%06d", n), User: fmt.Sprint("u", n%users), Item: "i", Behavior: fusion.View, Value: 1})
+				n++
+			}
+			if err := yield(batch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if total.Appended+total.Duplicates != events || total.Refused != 0 {
+		t.Errorf("got %+v, want %d events", total, events)
+	}
+	if moody.largest > 1<<20 {
+		t.Errorf("a message of %d bytes; want at most 1 MiB", moody.largest)
+	}
+	for user, ids := range moody.events {
+		if len(ids) != events/users {
+			t.Errorf("user %s has %d events, want %d", user, len(ids), events/users)
+		}
+		for i := 1; i < len(ids); i++ {
+			if ids[i] <= ids[i-1] {
+				t.Fatalf("user %s: event %s came after %s", user, ids[i], ids[i-1])
+			}
+		}
+	}
+}
+
+// TestSendCutsByBytes checks that large events make small messages.
+func TestSendCutsByBytes(t *testing.T) {
+	lanes := []chan []*kithv1.Event{make(chan []*kithv1.Event, 1000)}
+	long := string(make([]byte, 4000))
+	err := distribute(t.Context(), lanes, func(yield func([]fusion.Event) error) error {
+		for n := range 1000 {
+			e := fusion.Event{ID: fmt.Sprint(n), User: "u", Item: "i", Behavior: fusion.View, Context: map[string]string{"page": long}}
+			if err := yield([]fusion.Event{e}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(lanes[0])
+	n, messages := 0, 0
+	for batch := range lanes[0] {
+		if size := proto.Size(&kithv1.AppendRequest{Events: batch}); size > messageBytes {
+			t.Errorf("a message of %d bytes, want at most %d", size, messageBytes)
+		}
+		n += len(batch)
+		messages++
+	}
+	if n != 1000 || messages < 4 {
+		t.Errorf("%d events in %d messages, want 1000 in 4 or more", n, messages)
+	}
+}
