@@ -47,10 +47,6 @@ race: ## Run all tests with the race detector, the long ones too.
 # their elections while the tests of others have the processors.
 RACE = $(GO) build -race ./... && $(GO) test -race -p=1 -shuffle=on
 
-.PHONY: e2e
-e2e: build ## Run the tests that drive real processes.
-	KITH_BIN=$(CURDIR)/bin/kith $(GO) test -tags=e2e -count=1 -timeout=20m ./test/e2e/...
-
 .PHONY: cover
 cover: ## Write bin/cover.html: which statements the tests run.
 	@mkdir -p bin

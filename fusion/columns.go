@@ -55,7 +55,7 @@ func (c *Columns) slot(role string) *string {
 		return &c.Value
 	case "time":
 		return &c.Time
-	case "behavior", "behaviour":
+	case "behavior", "behaviour": //nolint:misspell // files have it
 		return &c.Behavior
 	case "id":
 		return &c.ID
@@ -359,7 +359,7 @@ var usual = map[string][]string{
 	},
 	"weight":   {"weight", "rating", "value", "score", "stars", "count", "plays", "playcount", "quantity", "qty"},
 	"time":     {"time", "timestamp", "datetime", "date", "eventtime", "eventdate", "createdat", "ts", "unixtime", "unixreviewtime", "invoicedate", "transactiontimestamp"},
-	"behavior": {"behavior", "behaviour", "behaviortype", "behaviourtype", "event", "eventtype", "action", "actiontype", "type"},
+	"behavior": {"behavior", "behaviour", "behaviortype", "behaviourtype", "event", "eventtype", "action", "actiontype", "type"}, //nolint:misspell // files have it
 	"id":       {"id", "eventid"},
 }
 

@@ -43,43 +43,71 @@ func TestPublicData(t *testing.T) {
 		from, to string // days of the first and the last event
 	}{
 		{name: "ml-100k", files: []string{"ml-100k/u.data"}, want: numbers{rows: 100000, users: 943, items: 1682, entries: 100000}, from: "1997-09-20", to: "1998-04-22"},
-		{name: "ml-100k, in a fixed split", files: []string{"ml-100k/ua.base", "ml-100k/ua.test"}, want: numbers{rows: 100000, users: 943, items: 1682, entries: 100000},
-			from: "1997-09-20", to: "1998-04-22"},
+		{
+			name: "ml-100k, in a fixed split", files: []string{"ml-100k/ua.base", "ml-100k/ua.test"}, want: numbers{rows: 100000, users: 943, items: 1682, entries: 100000},
+			from: "1997-09-20", to: "1998-04-22",
+		},
 		{name: "filmtrust", files: []string{"filmtrust/ratings.txt"}, want: numbers{rows: 35498, users: 1508, items: 2071, entries: 35494}}, // four pairs twice
-		{name: "hetrec-lastfm", files: []string{"hetrec-lastfm/user_artists.dat"},
-			want: numbers{rows: 92836, users: 1892, items: 17632, entries: 92834, rejected: map[string]int64{"short_row": 2}}}, // the counts at the top
-		{name: "hetrec-lastfm, counts skipped", files: []string{"hetrec-lastfm/user_artists.dat"}, m: Mapping{Source: source.Options{Skip: 2}},
-			want: numbers{rows: 92834, users: 1892, items: 17632, entries: 92834}},
-		{name: "amazon-beauty", files: []string{"amazon-beauty/Beauty.txt"}, m: Mapping{Source: lines},
-			want: numbers{rows: 198502, users: 22363, items: 12101, entries: 198502}},
+		{
+			name: "hetrec-lastfm", files: []string{"hetrec-lastfm/user_artists.dat"},
+			want: numbers{rows: 92836, users: 1892, items: 17632, entries: 92834, rejected: map[string]int64{"short_row": 2}},
+		}, // the counts at the top
+		{
+			name: "hetrec-lastfm, counts skipped", files: []string{"hetrec-lastfm/user_artists.dat"}, m: Mapping{Source: source.Options{Skip: 2}},
+			want: numbers{rows: 92834, users: 1892, items: 17632, entries: 92834},
+		},
+		{
+			name: "amazon-beauty", files: []string{"amazon-beauty/Beauty.txt"}, m: Mapping{Source: lines},
+			want: numbers{rows: 198502, users: 22363, items: 12101, entries: 198502},
+		},
 		{name: "amazon-book", files: []string{"amazon-book/train.txt", "amazon-book/test.txt"}, m: Mapping{Source: lines}, // 88 users have no items in test.txt
 			want: numbers{rows: 846522, users: 70679, items: 24915, entries: 846434, rejected: map[string]int64{"no_item": 88}}},
 		{name: "groceries", files: []string{"groceries/groceries.csv"}, m: Mapping{Source: baskets}, want: numbers{rows: 43367, users: 9835, items: 169, entries: 43367}},
 		{name: "mushroom", files: []string{"mushroom/mushroom.dat"}, m: Mapping{Source: baskets}, want: numbers{rows: 186852, users: 8124, items: 119, entries: 186852}},
-		{name: "retailrocket", files: []string{"retailrocket/events.csv"}, m: Mapping{Behaviors: map[string]Behavior{"view": View, "cart": Cart, "buy": Purchase}},
-			want: numbers{rows: 97381, users: 2174, items: 29905, entries: 77230}, from: "2015-05-03", to: "2015-09-18"},
-		{name: "retailrocket with its test purchases", files: []string{"retailrocket/events.csv", "retailrocket/test.csv"},
+		{
+			name: "retailrocket", files: []string{"retailrocket/events.csv"}, m: Mapping{Behaviors: map[string]Behavior{"view": View, "cart": Cart, "buy": Purchase}},
+			want: numbers{rows: 97381, users: 2174, items: 29905, entries: 77230}, from: "2015-05-03", to: "2015-09-18",
+		},
+		{
+			name: "retailrocket with its test purchases", files: []string{"retailrocket/events.csv", "retailrocket/test.csv"},
 			m:    Mapping{Behaviors: map[string]Behavior{"view": View, "cart": Cart, "buy": Purchase}},
-			want: numbers{rows: 99555, users: 2174, items: 30113, entries: 79404}, from: "2015-05-03", to: "2015-09-18"},
+			want: numbers{rows: 99555, users: 2174, items: 30113, entries: 79404}, from: "2015-05-03", to: "2015-09-18",
+		},
 		{name: "taobao, bought", files: []string{"taobao/buy.train.txt"}, m: Mapping{Columns: Columns{Item: "sid"}}, want: numbers{rows: 211022, users: 48749, items: 38042, entries: 211022}},
-		{name: "taobao, in carts", files: []string{"taobao/cart.csv"}, m: Mapping{Columns: Columns{Item: "sid", Behavior: "3"}},
-			want: numbers{rows: 193747, users: 37689, items: 34347, entries: 193747}},
-		{name: "diginetica", files: []string{"diginetica/sample_train-item-views.csv"},
-			want: numbers{rows: 12391, users: 1270, items: 3154, entries: 3924, rejected: map[string]int64{"no_user": 7681}}, from: "2016-01-03", to: "2016-06-01"},
-		{name: "online-retail by customer", files: []string{"online-retail/online_retail_bm.parquet"}, m: Mapping{Columns: retail, Behavior: Purchase},
-			want: numbers{rows: 541909, users: 4372, items: 3885, entries: 266596, rejected: map[string]int64{"no_user": 135080}}, from: "2010-12-01", to: "2011-12-09"},
-		{name: "online-retail by invoice", files: []string{"online-retail/online_retail_st.parquet"},
+		{
+			name: "taobao, in carts", files: []string{"taobao/cart.csv"}, m: Mapping{Columns: Columns{Item: "sid", Behavior: "3"}},
+			want: numbers{rows: 193747, users: 37689, items: 34347, entries: 193747},
+		},
+		{
+			name: "diginetica", files: []string{"diginetica/sample_train-item-views.csv"},
+			want: numbers{rows: 12391, users: 1270, items: 3154, entries: 3924, rejected: map[string]int64{"no_user": 7681}}, from: "2016-01-03", to: "2016-06-01",
+		},
+		{
+			name: "online-retail by customer", files: []string{"online-retail/online_retail_bm.parquet"}, m: Mapping{Columns: retail, Behavior: Purchase},
+			want: numbers{rows: 541909, users: 4372, items: 3885, entries: 266596, rejected: map[string]int64{"no_user": 135080}}, from: "2010-12-01", to: "2011-12-09",
+		},
+		{
+			name: "online-retail by invoice", files: []string{"online-retail/online_retail_st.parquet"},
 			m:    Mapping{Columns: Columns{User: "InvoiceNo", Item: "StockCode"}, Behavior: Purchase, TimeLayout: "1/2/06 15:04"},
-			want: numbers{rows: 240007, users: 12468, items: 3645, entries: 231160}, from: "2010-12-01", to: "2011-06-26"},
-		{name: "complete-journey by household", files: []string{"complete-journey/transactions_sample.csv.gz"}, m: Mapping{Behavior: Purchase},
-			want: numbers{rows: 75000, users: 2377, items: 20902, entries: 68878}, from: "2017-01-01", to: "2017-12-31"},
-		{name: "complete-journey by basket", files: []string{"complete-journey/transactions_sample.csv.gz"}, m: Mapping{Columns: Columns{User: "basket_id"}},
-			want: numbers{rows: 75000, users: 47243, items: 20902, entries: 75000}, from: "2017-01-01", to: "2017-12-31"},
-		{name: "olist", files: []string{"olist/olist_order_items_dataset.csv"}, m: Mapping{Columns: Columns{User: "order_id"}, Behavior: Purchase},
-			want: numbers{rows: 8365, users: 7360, items: 5460, entries: 7606}},
-		{name: "olist, a file with a byte-order mark", files: []string{"olist/product_category_name_translation.csv"},
+			want: numbers{rows: 240007, users: 12468, items: 3645, entries: 231160}, from: "2010-12-01", to: "2011-06-26",
+		},
+		{
+			name: "complete-journey by household", files: []string{"complete-journey/transactions_sample.csv.gz"}, m: Mapping{Behavior: Purchase},
+			want: numbers{rows: 75000, users: 2377, items: 20902, entries: 68878}, from: "2017-01-01", to: "2017-12-31",
+		},
+		{
+			name: "complete-journey by basket", files: []string{"complete-journey/transactions_sample.csv.gz"}, m: Mapping{Columns: Columns{User: "basket_id"}},
+			want: numbers{rows: 75000, users: 47243, items: 20902, entries: 75000}, from: "2017-01-01", to: "2017-12-31",
+		},
+		{
+			name: "olist", files: []string{"olist/olist_order_items_dataset.csv"}, m: Mapping{Columns: Columns{User: "order_id"}, Behavior: Purchase},
+			want: numbers{rows: 8365, users: 7360, items: 5460, entries: 7606},
+		},
+		{
+			name: "olist, a file with a byte-order mark", files: []string{"olist/product_category_name_translation.csv"},
 			m:    Mapping{Columns: Columns{User: "product_category_name", Item: "product_category_name_english"}},
-			want: numbers{rows: 71, users: 71, items: 71, entries: 71}},
+			want: numbers{rows: 71, users: 71, items: 71, entries: 71},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

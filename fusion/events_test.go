@@ -141,7 +141,8 @@ func TestEvents(t *testing.T) {
 		{
 			name: "baskets", in: "milk,bread \n\nmilk\n", file: "x.csv", m: Mapping{Source: options{Format: source.Baskets}, Behavior: Purchase},
 			want: []Event{
-				{User: "x.csv:1", Item: "milk", Behavior: Purchase, Value: 1}, {User: "x.csv:1", Item: "bread", Behavior: Purchase, Value: 1},
+				{User: "x.csv:1", Item: "milk", Behavior: Purchase, Value: 1},
+				{User: "x.csv:1", Item: "bread", Behavior: Purchase, Value: 1},
 				{User: "x.csv:3", Item: "milk", Behavior: Purchase, Value: 1},
 			},
 			report: Report{Kept: 3, Repaired: 1},
@@ -164,7 +165,8 @@ func TestEvents(t *testing.T) {
 		{
 			name: "times in one unit", in: "user,item,time\na,b,1000\na,b,1430623510000\na,b,1430623510001\n", m: Mapping{},
 			want: []Event{
-				{User: "a", Item: "b", Behavior: View, Value: 1, Time: 1000}, {User: "a", Item: "b", Behavior: View, Value: 1, Time: 1430623510000},
+				{User: "a", Item: "b", Behavior: View, Value: 1, Time: 1000},
+				{User: "a", Item: "b", Behavior: View, Value: 1, Time: 1430623510000},
 				{User: "a", Item: "b", Behavior: View, Value: 1, Time: 1430623510001},
 			},
 			report: Report{Kept: 3},

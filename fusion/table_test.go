@@ -89,8 +89,10 @@ func interactions(table *Table) map[string][]Interaction {
 func TestReadTable(t *testing.T) {
 	files := []Mapping{
 		{Name: "views", Path: writeFile(t, "views.tsv", "ann\tlamp\nann\tlamp\nbob\tsofa\n")},
-		{Name: "orders", Path: writeFile(t, "orders.csv", "customer,sku,qty,date,status\nann,rug,2,2024-01-01,ok\nann,sofa,1,2024-01-02,ok\nann,sofa,1,2024-01-03,back\nzoe,rug,1,2024-01-04,back\n,rug,1,2024-01-04,ok\n"),
-			Columns: Columns{Behavior: "status"}, Behaviors: map[string]Behavior{"ok": Purchase, "back": Cancel}},
+		{
+			Name: "orders", Path: writeFile(t, "orders.csv", "customer,sku,qty,date,status\nann,rug,2,2024-01-01,ok\nann,sofa,1,2024-01-02,ok\nann,sofa,1,2024-01-03,back\nzoe,rug,1,2024-01-04,back\n,rug,1,2024-01-04,ok\n"),
+			Columns: Columns{Behavior: "status"}, Behaviors: map[string]Behavior{"ok": Purchase, "back": Cancel},
+		},
 		{Name: "stars", Path: writeFile(t, "stars.csv", "user,item,rating\nbob,bed,0\nbob,rug,-2.5\nbob,rug,4.5\n")},
 	}
 	table, reports, err := ReadTable(t.Context(), files, DefaultWeights(), 0, nil)
@@ -288,12 +290,18 @@ func TestReadTableChunks(t *testing.T) {
 		weight, when func(i int) float64
 	}{
 		{"ones", func(int) string { return "1" }, func(int) string { return "0" }, func(int) float64 { return 1 }, func(int) float64 { return 0 }},
-		{"widening", func(i int) string { return []string{"1", "2.5", "0.1", "1"}[i/chunkRows] }, func(i int) string { return []string{"", "5", "5.001", ""}[i/chunkRows] },
-			func(i int) float64 { return []float64{1, 2.5, 0.1, 1}[i/chunkRows] }, func(i int) float64 { return []float64{0, 5000, 5001, 0}[i/chunkRows] }},
-		{"narrowing", func(i int) string { return []string{"0.1", "2.5", "1", "1"}[i/chunkRows] }, func(i int) string { return []string{"5.001", "5", "", "5"}[i/chunkRows] },
-			func(i int) float64 { return []float64{0.1, 2.5, 1, 1}[i/chunkRows] }, func(i int) float64 { return []float64{5001, 5000, 0, 5000}[i/chunkRows] }},
-		{"short", func(i int) string { return []string{"1", "2.5", "1", "2"}[i/chunkRows] }, func(i int) string { return []string{"", "5", "7", ""}[i/chunkRows] },
-			func(i int) float64 { return []float64{1, 2.5, 1, 2}[i/chunkRows] }, func(i int) float64 { return []float64{0, 5000, 7000, 0}[i/chunkRows] }},
+		{
+			"widening", func(i int) string { return []string{"1", "2.5", "0.1", "1"}[i/chunkRows] }, func(i int) string { return []string{"", "5", "5.001", ""}[i/chunkRows] },
+			func(i int) float64 { return []float64{1, 2.5, 0.1, 1}[i/chunkRows] }, func(i int) float64 { return []float64{0, 5000, 5001, 0}[i/chunkRows] },
+		},
+		{
+			"narrowing", func(i int) string { return []string{"0.1", "2.5", "1", "1"}[i/chunkRows] }, func(i int) string { return []string{"5.001", "5", "", "5"}[i/chunkRows] },
+			func(i int) float64 { return []float64{0.1, 2.5, 1, 1}[i/chunkRows] }, func(i int) float64 { return []float64{5001, 5000, 0, 5000}[i/chunkRows] },
+		},
+		{
+			"short", func(i int) string { return []string{"1", "2.5", "1", "2"}[i/chunkRows] }, func(i int) string { return []string{"", "5", "7", ""}[i/chunkRows] },
+			func(i int) float64 { return []float64{1, 2.5, 1, 2}[i/chunkRows] }, func(i int) float64 { return []float64{0, 5000, 7000, 0}[i/chunkRows] },
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var text strings.Builder

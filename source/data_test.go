@@ -72,7 +72,7 @@ func TestPublicData(t *testing.T) {
 					bad[rowErr.Reason]++
 					continue
 				}
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					break
 				}
 				if err != nil {

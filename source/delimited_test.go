@@ -25,7 +25,7 @@ func rowsOf(t testing.TB, r rows) []string {
 		switch {
 		case errors.As(err, &bad):
 			out = append(out, fmt.Sprintf("%d! %s", bad.Line, bad.Reason))
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return out
 		case err != nil:
 			return append(out, "error: "+err.Error())
@@ -75,8 +75,10 @@ func TestDelimitedRows(t *testing.T) {
 		{name: "long row", in: "a,b\n" + strings.Repeat("x", 101) + "\nc,d\n", sep: ",", want: []string{"1 a|b", "2! row_too_long", "3 c|d"}},
 		{name: "longest row", in: strings.Repeat("x", 100) + "\n", sep: ",", want: []string{"1 " + strings.Repeat("x", 100)}},
 		{name: "long row at the end", in: "a,b\n" + strings.Repeat("x", 1000), sep: ",", want: []string{"1 a|b", "2! row_too_long"}},
-		{name: "long quoted row", in: "\"" + strings.Repeat("x\n", 60) + "\",y\na,b\n", sep: ",",
-			want: append(append([]string{"1! quote"}, lineRows(2, 60, "x")...), "61! quote", "62 a|b")},
+		{
+			name: "long quoted row", in: "\"" + strings.Repeat("x\n", 60) + "\",y\na,b\n", sep: ",",
+			want: append(append([]string{"1! quote"}, lineRows(2, 60, "x")...), "61! quote", "62 a|b"),
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

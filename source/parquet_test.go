@@ -112,7 +112,7 @@ func TestParquetValues(t *testing.T) {
 	if got := named(t, r); !cmp.Equal(got, want) {
 		t.Error(cmp.Diff(want, got))
 	}
-	if _, err := r.Next(); err != io.EOF {
+	if _, err := r.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the end: %v", err)
 	}
 }
@@ -175,7 +175,7 @@ func TestParquetRowGroups(t *testing.T) {
 				t.Fatalf("got %s, want %s", got, want)
 			}
 		}
-		if _, err := r.Next(); err != io.EOF {
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %v", err)
 		}
 		if err := r.Close(); err != nil {
@@ -262,7 +262,7 @@ func TestDamagedParquet(t *testing.T) {
 	for i := 0; i < len(file); i += 3 {
 		damaged := bytes.Clone(file)
 		damaged[i] ^= 0xff
-		if err := readAll(damaged); !errors.Is(err, source.ErrCorrupt) && err != io.EOF {
+		if err := readAll(damaged); !errors.Is(err, source.ErrCorrupt) && !errors.Is(err, io.EOF) {
 			t.Errorf("byte %d flipped: %v", i, err)
 		}
 	}
@@ -288,7 +288,7 @@ func FuzzParquet(f *testing.F) {
 		for ; err == nil && rows < 1000; rows++ {
 			_, err = r.Next()
 		}
-		if err != nil && err != io.EOF && !errors.Is(err, source.ErrCorrupt) && !errors.Is(err, source.ErrFormat) {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, source.ErrCorrupt) && !errors.Is(err, source.ErrFormat) {
 			t.Fatalf("after %d rows: %v; want ErrCorrupt", rows, err)
 		}
 		if r != nil {

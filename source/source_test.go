@@ -33,7 +33,7 @@ func read(t testing.TB, r *source.Reader) []string {
 		switch {
 		case errors.As(err, &bad):
 			out = append(out, fmt.Sprintf("%d! %s", bad.Line, bad.Reason))
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return out
 		case err != nil:
 			return append(out, "error: "+err.Error())
@@ -359,7 +359,7 @@ func TestPeek(t *testing.T) {
 		if got, want := read(t, r), []string{"2! quote", "3 2|c", "4 3|d"}; !cmp.Equal(got, want) {
 			t.Errorf("peek %d: %s", n, cmp.Diff(want, got))
 		}
-		if _, err := r.Next(); err != io.EOF {
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("peek %d: after the end: %v", n, err)
 		}
 	}
@@ -446,9 +446,15 @@ func TestParseFormat(t *testing.T) {
 		sep    string
 		ok     bool
 	}{
-		{"", source.Auto, "", true}, {"auto", source.Auto, "", true}, {"CSV", source.Delimited, ",", true}, {"tsv", source.Delimited, "\t", true},
-		{"delimited", source.Delimited, "", true}, {"lines", source.Lines, "", true}, {"baskets", source.Baskets, "", true},
-		{"Parquet", source.Parquet, "", true}, {"xlsx", "", "", false},
+		{"", source.Auto, "", true},
+		{"auto", source.Auto, "", true},
+		{"CSV", source.Delimited, ",", true},
+		{"tsv", source.Delimited, "\t", true},
+		{"delimited", source.Delimited, "", true},
+		{"lines", source.Lines, "", true},
+		{"baskets", source.Baskets, "", true},
+		{"Parquet", source.Parquet, "", true},
+		{"xlsx", "", "", false},
 	}
 	for _, tt := range tests {
 		format, sep, err := source.ParseFormat(tt.in)
@@ -463,9 +469,21 @@ func TestParseSeparator(t *testing.T) {
 		in, want string
 		ok       bool
 	}{
-		{"", "", true}, {"auto", "", true}, {"tab", "\t", true}, {`\t`, "\t", true}, {"\t", "\t", true}, {"Comma", ",", true}, {";", ";", true},
-		{"semicolon", ";", true}, {"pipe", "|", true}, {"space", source.Spaces, true}, {" ", source.Spaces, true}, {"::", "::", true},
-		{"\n", "", false}, {`"`, "", false}, {"\x00", "", false},
+		{"", "", true},
+		{"auto", "", true},
+		{"tab", "\t", true},
+		{`\t`, "\t", true},
+		{"\t", "\t", true},
+		{"Comma", ",", true},
+		{";", ";", true},
+		{"semicolon", ";", true},
+		{"pipe", "|", true},
+		{"space", source.Spaces, true},
+		{" ", source.Spaces, true},
+		{"::", "::", true},
+		{"\n", "", false},
+		{`"`, "", false},
+		{"\x00", "", false},
 	}
 	for _, tt := range tests {
 		got, err := source.ParseSeparator(tt.in)

@@ -17,7 +17,10 @@ func (r *Reader) openText(in io.Reader, name string, o Options) error {
 		maxRow = DefaultMaxRowBytes
 	}
 	b := newLineBuffer(in, maxRow)
-	for b.end < sampleBytes && b.fill() {
+	for b.end < sampleBytes {
+		if !b.fill() {
+			break
+		}
 	}
 	if b.err != nil && !errors.Is(b.err, io.EOF) {
 		return b.err

@@ -108,9 +108,10 @@ func spec() *kithv1.BuildSpec {
 	return &kithv1.BuildSpec{Measure: "cosine", K: 10, BehaviorWeights: map[string]float64{"view": 1}}
 }
 
-// prepare counts and exports all partitions on n, with blocks of the given ends, and returns the users in order.
-func (n *node) prepare(t *testing.T, keys []string, ends []uint32) (users uint32) {
+// prepare counts and exports all partitions on n, with blocks of the given ends.
+func (n *node) prepare(t *testing.T, keys []string, ends []uint32) {
 	t.Helper()
+	users := uint32(0)
 	head := &kithv1.DictionaryHead{
 		Job: job, Items: uint32(len(keys)), BlockEnds: ends, FirstUser: []uint32{0}, Partitions: partitions, Spec: spec(),
 	}
@@ -163,7 +164,6 @@ func (n *node) prepare(t *testing.T, keys []string, ends []uint32) (users uint32
 			t.Fatal(err)
 		}
 	}
-	return users
 }
 
 func (n *node) sources(id string) []*kithv1.PartSource {
