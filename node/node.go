@@ -103,7 +103,7 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 		return nil, err
 	}
 	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, replicas: map[partition.ID]*replica{}}
-	n.versions = newVersions(artifacts, control)
+	n.versions = newVersions(artifacts, control, cfg.Logger)
 	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err

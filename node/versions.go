@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -17,6 +18,7 @@ import (
 type Versions struct {
 	files   *artifact.Store
 	control Control
+	log     *slog.Logger
 
 	mu   sync.Mutex
 	open map[uint64]*Version
@@ -24,8 +26,8 @@ type Versions struct {
 	stopped bool
 }
 
-func newVersions(files *artifact.Store, control Control) *Versions {
-	return &Versions{files: files, control: control, open: map[uint64]*Version{}}
+func newVersions(files *artifact.Store, control Control, log *slog.Logger) *Versions {
+	return &Versions{files: files, control: control, log: log, open: map[uint64]*Version{}}
 }
 
 // Version is a model version in use. Its files stay open until it is released.
@@ -108,11 +110,18 @@ func (m *Version) close() error {
 	return errors.Join(errs...)
 }
 
-// missing turns the absence of a file into an error that sends the caller to another replica, until the file has been
-// fetched.
-func (m *Version) missing(name string, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+// unreadable turns the absence or the damage of a file into an error that sends the caller to another replica, until the
+// file has been fetched, again if it was damaged.
+func (m *Version) unreadable(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("version %d, file %s: %w", m.Version, name, wire.ErrNoReplica)
+	case errors.Is(err, artifact.ErrCorrupt):
+		m.owner.log.Error("file of a model version is damaged; it is fetched again from another replica", "version", m.Version, "file", name, "err", err)
+		if err := m.owner.files.SetAside(m.Version, name); err != nil {
+			m.owner.log.Error("damaged file", "err", err)
+		}
+		return fmt.Errorf("version %d: %w: %w", m.Version, wire.ErrNoReplica, err)
 	}
 	return fmt.Errorf("version %d: %w", m.Version, err)
 }
@@ -126,7 +135,7 @@ func (m *Version) Dictionary() (*artifact.Dictionary, error) {
 	}
 	d, err := artifact.OpenDictionary(m.owner.files.Path(m.Version, artifact.DictionaryName))
 	if err != nil {
-		return nil, m.missing(artifact.DictionaryName, err)
+		return nil, m.unreadable(artifact.DictionaryName, err)
 	}
 	m.dictionary = d
 	return d, nil
@@ -142,7 +151,7 @@ func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
 	name := artifact.ListsName(p)
 	l, err := artifact.OpenLists(m.owner.files.Path(m.Version, name))
 	if err != nil {
-		return nil, m.missing(name, err)
+		return nil, m.unreadable(name, err)
 	}
 	m.lists[p] = l
 	return l, nil
@@ -158,7 +167,7 @@ func (m *Version) rows(p uint32) (*userRows, error) {
 	name := artifact.RowsName(p)
 	r, err := artifact.OpenRows(m.owner.files.Path(m.Version, name))
 	if err != nil {
-		return nil, m.missing(name, err)
+		return nil, m.unreadable(name, err)
 	}
 	rows, transposed := r.Matrix(), r.Transposed()
 	if weighed := similarity.Weigh(rows, m.Similarity.Measure); weighed != rows {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -454,6 +456,47 @@ func TestRestartOfAll(t *testing.T) {
 		if d := gocmp.Diff(before, recommend(t, c, i, forUser("u007", 10)), protocmp.Transform()); d != "" {
 			t.Errorf("member %d answers otherwise after the restart (-before +after):\n%s", i, d)
 		}
+	}
+}
+
+// TestDamagedFilesAreReplaced flips a byte in every model file of one member, which was stopped. It answers as before, and
+// has good files again.
+func TestDamagedFilesAreReplaced(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{})
+	c.Append(0, shopEvents(30, 50, 20, 6))
+	version := c.Build(0, &kithv1.BuildSpec{K: 10}).ModelVersion
+	want := recommend(t, c, 0, forUser("u007", 10))
+	c.Stop(1)
+	folder := filepath.Join(c.Dir(1), "models", fmt.Sprintf("%020d", version))
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(files) < 3 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)/2] ^= 1
+		if err := os.WriteFile(f, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Run(1)
+	c.Ready()
+	c.Eventually(func() error {
+		got, err := c.Recommender(1).Recommend(t.Context(), forUser("u007", 10))
+		if err != nil {
+			return err
+		}
+		if d := gocmp.Diff(want, got, protocmp.Transform()); d != "" {
+			return fmt.Errorf("(-want +got):\n%s", d)
+		}
+		return nil
+	})
+	damaged, err := filepath.Glob(filepath.Join(folder, "*.damaged"))
+	if err != nil || len(damaged) == 0 {
+		t.Errorf("damaged files %v, %v; want at least the dictionary", damaged, err)
 	}
 }
 

@@ -156,6 +156,16 @@ func (s *Store) Drop(version uint64) error {
 	return nil
 }
 
+// SetAside renames a file that was found to be damaged to NAME.damaged, so that it can be fetched again and looked at.
+// Open readers go on.
+func (s *Store) SetAside(version uint64, name string) error {
+	path := s.Path(version, name)
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		return fmt.Errorf("set aside %s of model version %d: %w", name, version, err)
+	}
+	return nil
+}
+
 // makeDir makes a folder and those above it, durably.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {

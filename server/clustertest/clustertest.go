@@ -89,7 +89,7 @@ func (c *Cluster) Run(i int) {
 	c.t.Helper()
 	m := c.Members[i]
 	cfg := server.DefaultConfig()
-	cfg.DataDir = filepath.Join(c.dir, fmt.Sprint(i))
+	cfg.DataDir = c.Dir(i)
 	cfg.GRPCAddr, cfg.RaftAddr, cfg.GossipAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.BootstrapExpect, cfg.Partitions, cfg.Threads = len(c.Members), c.opts.Partitions, c.opts.Threads
 	if cfg.BootstrapExpect == 2 {
@@ -198,6 +198,9 @@ func (c *Cluster) Eventually(f func() error) {
 		}
 	}
 }
+
+// Dir returns the data folder of member i.
+func (c *Cluster) Dir(i int) string { return filepath.Join(c.dir, fmt.Sprint(i)) }
 
 // Conn returns a connection to member i.
 func (c *Cluster) Conn(i int) *grpc.ClientConn { return c.Members[i].conn }
