@@ -112,6 +112,7 @@ returns when the build has begun; a second one with the same settings joins it.`
 				return err
 			}
 			defer c.close()
+			c.patient()
 			return a.build(cmd.Context(), c, spec, wait)
 		},
 	}

@@ -173,6 +173,7 @@ func buildTwice(t *testing.T, on func(args ...string) []string) []uint64 {
 
 // TestIngestSurvivesTheCoordinator kills the coordinator while events come in: each must be there once afterwards.
 func TestIngestSurvivesTheCoordinator(t *testing.T) {
+	long(t)
 	c := clustertest.Start(t, clustertest.Options{Servers: 3})
 	var addrs []string
 	for _, m := range c.Members {

@@ -54,7 +54,7 @@ temporary folder and on this machine alone, and is gone afterwards.`,
 			if serve {
 				return t.serve(cmd.Context())
 			}
-			return nil
+			return t.next()
 		},
 	}
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "chooses the shop")
@@ -119,7 +119,7 @@ func (t *tour) run(ctx context.Context) error {
 	if t.json() {
 		return t.printJSON(t.result)
 	}
-	return t.next()
+	return nil
 }
 
 // close stops what the tour started.
@@ -164,9 +164,10 @@ func (t *tour) show(head columns, rows [][]any) error {
 // margin stands before the lines of a section.
 const margin = "   "
 
+// next says what to try.
 func (t *tour) next() error {
-	return t.printf("\n%s\n\n"+`   kith demo --serve                        this cluster once more, to ask it yourself
-   kith neighbors --input FILE -k 50        neighbor lists of a file of yours, without a server
+	return t.say("\n%s\n\n"+`   kith demo --serve                        this cluster once more, to ask it yourself
+   kith neighbors --input FILE -k 50        neighbor lists of your own file, no server
    kith generate --out shop                 data like these
    kith server                              a cluster of one; then in another terminal:
      kith ingest --mapping shop/map.yaml
@@ -183,8 +184,8 @@ func (t *tour) serve(ctx context.Context) error {
 	for _, n := range t.cluster.alive() {
 		addrs = append(addrs, n.server.GRPCAddr())
 	}
-	if err := t.say("\nThe cluster runs until Ctrl-C. In another terminal:\n\n   export KITH_ADDR=%s\n   kith status\n   kith recommend %s --explain\n",
-		strings.Join(addrs, ","), t.user); err != nil {
+	if err := t.say("\nThe tour took %s. The cluster runs until Ctrl-C. In another terminal:\n\n   export KITH_ADDR=%s\n   kith status\n   kith recommend %s --explain\n",
+		seconds(t.result.Seconds), strings.Join(addrs, ","), t.user); err != nil {
 		return err
 	}
 	<-ctx.Done()

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 
 // TestDemo runs the tour as a new user does, in a pipe.
 func TestDemo(t *testing.T) {
+	long(t)
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	got := mustKith(t, "demo")
@@ -60,6 +60,7 @@ func explained(t *testing.T, out string) {
 }
 
 func TestDemoJSON(t *testing.T) {
+	long(t)
 	var got jsonDemo
 	if err := json.Unmarshal([]byte(mustKith(t, "demo", "-o", "json", "--seed", "2")), &got); err != nil {
 		t.Fatal(err)
@@ -69,33 +70,48 @@ func TestDemoJSON(t *testing.T) {
 	}
 }
 
-// TestDemoInterrupted checks that Ctrl-C ends the tour in order: nothing is left behind.
+// TestDemoInterrupted checks that Ctrl-C ends the tour in order, during it and after it: nothing is left behind.
 func TestDemoInterrupted(t *testing.T) {
-	tmp := t.TempDir()
-	cmd := exec.Command(program(t), "demo")
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if strings.HasPrefix(lines.Text(), "3. Ingest") {
-			break
-		}
-	}
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, out) // until it ends
-	exit := (*exec.ExitError)(nil)
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
-		t.Errorf("got %v, want exit code %d", err, exitInterrupted)
-	}
-	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-		t.Errorf("%d files are left (%v)", len(left), err)
+	for _, tt := range []struct {
+		args []string
+		at   string
+		code int
+		long bool
+	}{
+		{[]string{"demo"}, "3. Ingest", exitInterrupted, false},
+		{[]string{"demo", "--serve"}, "   export KITH_ADDR=", exitOK, true},
+	} {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			if tt.long {
+				long(t)
+			}
+			tmp := t.TempDir()
+			cmd := exec.Command(program(t), tt.args...)
+			cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			for lines.Scan() {
+				if strings.HasPrefix(lines.Text(), tt.at) {
+					break
+				}
+			}
+			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, out) // until it ends
+			_ = cmd.Wait()                  // the exit code says it
+			if got := cmd.ProcessState.ExitCode(); got != tt.code {
+				t.Errorf("exit code %d, want %d", got, tt.code)
+			}
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+				t.Errorf("%d files are left (%v)", len(left), err)
+			}
+		})
 	}
 }

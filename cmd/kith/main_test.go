@@ -155,6 +155,14 @@ func dataFile(t *testing.T, path string) string {
 	return path
 }
 
+// long skips a test that takes more than some seconds, or far more under the race detector.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long")
+	}
+}
+
 // eventually waits until f returns nil; it fails the test with the last error when that takes too long.
 func eventually(t *testing.T, patience time.Duration, f func() error) {
 	t.Helper()

@@ -301,6 +301,7 @@ func TestNeighborsOrder(t *testing.T) {
 }
 
 func TestNeighborsOfMovieLens(t *testing.T) {
+	long(t)
 	path := dataFile(t, "ml-100k/u.data")
 	b, err := os.ReadFile(path)
 	if err != nil {

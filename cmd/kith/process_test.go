@@ -236,9 +236,7 @@ func (s *stream) check(t *testing.T, c *client) {
 // TestKill kills the processes of a cluster by SIGKILL, one after the other and all at once, while events come in. Every
 // acknowledged event must be there exactly once.
 func TestKill(t *testing.T) {
-	if testing.Short() {
-		t.Skip("kills processes for a while")
-	}
+	long(t)
 	processes := startProcesses(t, 3)
 	allReady(t, processes)
 	stop := make(chan struct{})
