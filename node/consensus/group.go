@@ -35,7 +35,6 @@ type Group struct {
 	layer   *layer
 	trans   *raft.NetworkTransport
 	wal     *wal.WAL
-	meta    walMeta
 	raft    *raft.Raft
 
 	cancel context.CancelFunc // ends snapshots being written
@@ -90,7 +89,7 @@ func (g *Group) start(mux *Mux) error {
 		return err
 	}
 	var err error
-	if g.wal, err = wal.Open(walDir, wal.WithMetaStore(&g.meta), wal.WithSegmentSize(segmentBytes), wal.WithLogger(conf.Logger)); err != nil {
+	if g.wal, err = wal.Open(walDir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(conf.Logger)); err != nil {
 		return fmt.Errorf("log in %s: %w", walDir, err)
 	}
 	retain := 2 // one to fall back on
@@ -209,9 +208,6 @@ func (g *Group) stop() error {
 		if err := g.wal.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close log: %w", err))
 		}
-	}
-	if err := g.meta.Close(); err != nil {
-		errs = append(errs, fmt.Errorf("close metadata of the log: %w", err))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("shut down group %s: %w", g.cfg.Group, err)
