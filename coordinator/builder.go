@@ -33,6 +33,11 @@ const (
 	minBlocks = 16
 	// maxFailures is how often in a row a build may fail for a reason that waiting does not obviously cure.
 	maxFailures = 5
+	// maxBlocks bounds the width of blocks from below where a spec asks for less: the tasks of 256 blocks are 32,896, which
+	// the log of the control group bears.
+	maxBlocks = 256
+	// dropTimeout bounds the wait for one node to drop a job, which it does by itself later.
+	dropTimeout = 2 * time.Second
 	// retryDelay is the first pause before a build goes on after a loss; it doubles up to maxRetryDelay.
 	retryDelay    = 100 * time.Millisecond
 	maxRetryDelay = 5 * time.Second
@@ -143,7 +148,7 @@ func curable(err error) bool {
 
 // final reports whether repeating cannot help.
 func final(err error) bool {
-	return errors.Is(err, ErrNoInteractions) || errors.Is(err, errCommand) || status.Code(err) == codes.InvalidArgument
+	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrInvalid) || status.Code(err) == codes.InvalidArgument
 }
 
 func (b *Builder) fail(ctx context.Context, job uint64, cause error) error {
@@ -161,6 +166,8 @@ func (b *Builder) fail(ctx context.Context, job uint64, cause error) error {
 func (b *Builder) dropJob(ctx context.Context, job uint64) {
 	for _, node := range b.cfg.Nodes.Alive() {
 		if err := b.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
+			ctx, cancel := context.WithTimeout(ctx, dropTimeout)
+			defer cancel()
 			_, err := c.DropJob(ctx, &kithv1.DropJobRequest{Job: job})
 			return err
 		}); err != nil {
@@ -372,7 +379,7 @@ func (a *attempt) count(ctx context.Context) error {
 	}
 	width, entries := blockLimits(int64(len(counts)), int64(a.firstUser[n]), int64(a.interactions))
 	if a.spec.BlockItems > 0 {
-		width = int(a.spec.BlockItems)
+		width = int(max(int64(a.spec.BlockItems), (int64(len(counts))+maxBlocks-1)/maxBlocks))
 	}
 	a.blocks = partition.Blocks(counts, width, entries)
 	a.blockEntries = make([]float64, len(a.blocks))

@@ -19,6 +19,13 @@ type PopularItem struct {
 	Count uint64
 }
 
+const (
+	// countedItems is the number of items whose counts are asked for at once: keys have at most 256 bytes.
+	countedItems = 10_000
+	// maxDepth is the number of items that each partition names at most, unless there are fewer than n.
+	maxDepth = 1 << 13
+)
+
 // Popular returns the n items with the most events over all partitions, ties by key, as they are now: an item that came
 // in a moment ago counts. Fewer only if the catalog ends. The first items of a longer answer are the shorter answer.
 //
@@ -50,22 +57,26 @@ func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem,
 			items = append(items, item)
 		}
 		slices.Sort(items)
-		_, counts, err := r.popularRound(ctx, partitions, 0, items, stale)
-		if err != nil {
-			return nil, err
-		}
-		out := make([]PopularItem, len(items))
-		for i, item := range items {
-			out[i].Item = item
-			for _, c := range counts {
-				out[i].Count += c[i]
+		out := make([]PopularItem, 0, len(items))
+		for chunk := range slices.Chunk(items, countedItems) {
+			_, counts, err := r.popularRound(ctx, partitions, 0, chunk, stale)
+			if err != nil {
+				return nil, err
+			}
+			for i, item := range chunk {
+				x := PopularItem{Item: item}
+				for _, c := range counts {
+					x.Count += c[i]
+				}
+				out = append(out, x)
 			}
 		}
 		slices.SortFunc(out, func(a, b PopularItem) int {
 			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Item, b.Item))
 		})
-		// An unnamed item may tie with the threshold, and win by its key.
-		if threshold == 0 || len(out) >= n && out[n-1].Count > threshold {
+		// An unnamed item may tie with the threshold, and win by its key. Where all items
+		// of a long tail are equally rare, to be sure would take the whole catalog, so beyond maxDepth the order is approximate.
+		if threshold == 0 || len(out) >= n && (out[n-1].Count > threshold || depth >= maxDepth) {
 			return out[:min(n, len(out))], nil
 		}
 	}

@@ -137,12 +137,15 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 // personal fills the answer with what the model says, and the reason why it may say little.
 func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	m, dictionary, err := r.active()
-	if errors.Is(err, wire.ErrNoModel) && !q.NoFallback {
+	switch {
+	case err != nil && q.NoFallback:
+		return err
+	case errors.Is(err, wire.ErrNoModel):
 		a.Fallback = "there is no model version yet"
 		return nil
-	}
-	if err != nil {
-		return err
+	case err != nil: // its files are damaged or not here yet
+		a.Fallback, a.Partial = fmt.Sprintf("the model cannot be read on node %s: %v", r.peers.Self(), err), true
+		return nil
 	}
 	defer m.Release()
 	a.Version = m.Version
@@ -193,10 +196,16 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	if len(top) < q.N {
 		a.Fallback = fmt.Sprintf("the model ranks only %d items", len(top))
 	}
-	if q.Explain && q.Method != UserKNN {
-		return s.explain(ctx, q.Method, byItems, top, a)
+	if !q.Explain {
+		return nil
 	}
-	return nil
+	if q.Method == UserKNN {
+		for i := range a.Items {
+			a.Items[i].Contributions = []Contribution{{Score: a.Items[i].Score}} // of the similar users together
+		}
+		return nil
+	}
+	return s.explain(ctx, q.Method, byItems, top, a)
 }
 
 // active returns the version that answers queries and its dictionary. The caller must release the version.

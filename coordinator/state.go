@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -17,8 +16,8 @@ const (
 	keptVersions = 3  // the active one and two to go back to
 )
 
-// errCommand is matched by commands that no state accepts.
-var errCommand = errors.New("invalid command")
+// errCommand is matched by commands that no state accepts, on both sides of the wire.
+var errCommand = fmt.Errorf("%w: control command", wire.ErrInvalid)
 
 // State is the state of the control group at one index of its log. It is immutable: Apply returns the next one, which
 // shares with it what did not change. So a reader keeps a consistent view for as long as it likes, and a snapshot costs

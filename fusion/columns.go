@@ -240,6 +240,9 @@ func (c *Columns) resolve(header []string, sample []source.Record) (positions, e
 	width := len(header)
 	if header == nil {
 		width = usualWidth(sample)
+		if err := c.checkRagged(sample, width); err != nil {
+			return positions{}, err
+		}
 	}
 	p := positions{user: -1, item: -1, value: -1, time: -1, behavior: -1, id: -1}
 	taken := map[int]string{}
@@ -329,6 +332,30 @@ func describe(header []string, width int) string {
 		names += ", ..."
 	}
 	return "the file has the columns " + names
+}
+
+// checkRagged refuses to guess the columns of rows without a header that differ in length: they are lines of items more
+// likely than rows with missing fields, and all items but the first would be taken for something else.
+func (c *Columns) checkRagged(sample []source.Record, width int) error {
+	for _, role := range roles {
+		if *c.slot(role) != "" {
+			return nil
+		}
+	}
+	usual := 0
+	least, most := width, width
+	for _, rec := range sample {
+		n := len(rec.Fields)
+		if n == width {
+			usual++
+		}
+		least, most = min(least, n), max(most, n)
+	}
+	const guessed = 4 // columns of a row without a header
+	if most <= max(guessed, width) || 5*usual >= 4*len(sample) {
+		return nil
+	}
+	return fmt.Errorf("%w: the first rows have %d to %d fields: are they lines of items (format lines or baskets)? Otherwise name the columns", ErrMapping, least, most)
 }
 
 // usualWidth returns the most frequent number of fields, the smaller of two.

@@ -2,6 +2,8 @@ package fusion
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -212,5 +214,21 @@ func TestUsualNamesAreOfOneRole(t *testing.T) {
 	}
 	if !isUsualName("User_ID") || isUsualName("lamp") {
 		t.Error("isUsualName")
+	}
+}
+
+func TestRaggedRowsAreNotGuessed(t *testing.T) {
+	lines := "1 10 11 12 13\n2 10\n3 11 12 13 14 15 16\n4 12 13\n5 1 2 3 4 5\n"
+	path := filepath.Join(t.TempDir(), "sequences.txt")
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := ReadTable(t.Context(), []Mapping{{Path: path}}, DefaultWeights(), 0, nil)
+	if !errors.Is(err, ErrMapping) || !strings.Contains(err.Error(), "lines or baskets") {
+		t.Errorf("got %v, want ErrMapping and the remedy", err)
+	}
+	table, _, err := ReadTable(t.Context(), []Mapping{{Path: path, Source: source.Options{Format: source.Lines}}}, DefaultWeights(), 0, nil)
+	if err != nil || len(table.Item) != 18 {
+		t.Errorf("as lines: got %v, %v, want 18 entries", table, err)
 	}
 }

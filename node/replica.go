@@ -54,8 +54,12 @@ func (r *replica) close() error {
 
 // held returns the replica of a partition, after a check that the caller goes by the same shard map.
 func (n *Node) held(p uint32, epoch uint64) (*replica, error) {
-	if have := n.control.View().Epoch; epoch != have {
-		return nil, fmt.Errorf("partition %d: %w: have %d, got %d", p, wire.ErrStaleEpoch, have, epoch)
+	view := n.control.View()
+	if epoch != view.Epoch {
+		return nil, fmt.Errorf("partition %d: %w: have %d, got %d", p, wire.ErrStaleEpoch, view.Epoch, epoch)
+	}
+	if int64(p) >= int64(len(view.Replicas)) {
+		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, p, len(view.Replicas))
 	}
 	r := n.replica(partition.ID(p))
 	if r == nil {

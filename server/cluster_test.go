@@ -500,6 +500,41 @@ func TestDamagedFilesAreReplaced(t *testing.T) {
 	}
 }
 
+// TestSpecsAreBounded checks that no caller can ask for a build that never ends.
+func TestSpecsAreBounded(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Servers: 1})
+	c.Append(0, shopEvents(20, 600, 40, 7))
+	for _, spec := range []*kithv1.BuildSpec{{K: 1001}, {HalfLifeMs: -1}, {HalfLifeMs: 1 << 62}, {Measure: "guess"}} {
+		if _, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: spec}); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("spec %v: got %v, want InvalidArgument", spec, err)
+		}
+	}
+	if job := c.Build(0, &kithv1.BuildSpec{BlockItems: 1}); job.TasksTotal > 40_000 {
+		t.Errorf("blocks of one item: %d tasks, want blocks to be wider", job.TasksTotal)
+	}
+}
+
+// TestUnreadableModel damages the model of a server that has no other replica to ask: popularity answers and says why.
+func TestUnreadableModel(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Servers: 1})
+	c.Append(0, shopEvents(20, 30, 10, 8))
+	version := c.Build(0, nil).ModelVersion
+	c.Stop(0)
+	if err := os.Remove(filepath.Join(c.Dir(0), "models", fmt.Sprintf("%020d", version), "dictionary")); err != nil {
+		t.Fatal(err)
+	}
+	c.Run(0)
+	c.Ready()
+	got := recommend(t, c, 0, forUser("u001", 5))
+	if len(got.Items) != 5 || !got.Partial || got.FallbackReason == "" || got.Items[0].Source != kithv1.Model_MODEL_POPULARITY {
+		t.Errorf("got %v, want 5 popular items and the reason", got)
+	}
+	c.Build(0, nil)
+	if got := recommend(t, c, 0, forUser("u001", 5)); got.FallbackReason != "" {
+		t.Errorf("after another build: got %v, want a personal answer", got)
+	}
+}
+
 // TestOneServerIsACluster checks the embedded default.
 func TestOneServerIsACluster(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{Servers: 1})

@@ -93,7 +93,9 @@ func (a *app) evaluate(ctx context.Context, ms []fusion.Mapping, w fusion.Weight
 	defer p.end()
 	p.set("reading", 0, 0)
 	var err error
-	e.Data, _, err = fusion.ReadTable(ctx, ms, w, time.Now().UnixMilli(), dead)
+	var reports []fusion.Report
+	e.Data, reports, err = fusion.ReadTable(ctx, ms, w, time.Now().UnixMilli(), dead)
+	a.noteWeightless(reports)
 	if err = errors.Join(err, dead.Close()); err != nil {
 		p.end()
 		a.noteRejected(dead)

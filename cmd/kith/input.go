@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -134,6 +136,16 @@ func (a *app) noteRejected(dead *fusion.DeadLetterWriter) {
 		where = "; see " + dead.Path()
 	}
 	a.note("%s rejected (%s)%s", plural(dead.Count(), "row was", "rows were"), all.TopReasons(3), where)
+}
+
+// noteWeightless says on standard error which behaviors count for nothing.
+func (a *app) noteWeightless(reports []fusion.Report) {
+	for _, r := range reports {
+		for _, b := range slices.Sorted(maps.Keys(r.Weightless)) {
+			a.note("%s: %s of behavior %s without a weight, which count for nothing; give it one with --weight %s=5, or translate it in a mapping",
+				printable(r.Name), plural(r.Weightless[b], "row", "rows"), b, b)
+		}
+	}
 }
 
 // reasons returns a map that JSON shows as an object even if it is empty.

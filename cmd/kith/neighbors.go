@@ -125,6 +125,7 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	defer p.end()
 	p.set("reading", 0, 0)
 	table, reports, err := fusion.ReadTable(ctx, run.mappings, run.weights, began.UnixMilli(), run.dead)
+	a.noteWeightless(reports)
 	err = errors.Join(err, run.dead.Close())
 	if err != nil {
 		p.end()

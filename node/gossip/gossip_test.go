@@ -41,7 +41,7 @@ func start(t *testing.T, id string, edit func(*gossip.Config, *gossip.Meta)) *pe
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }() // received by stop
 	p := &peer{Gossip: g, stop: sync.OnceFunc(func() {

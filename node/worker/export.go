@@ -179,6 +179,9 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 		j.plan = p
 	case j.plan.checksum != p.checksum:
 		return fmt.Errorf("%w: job %d has another dictionary on node %s", wire.ErrInvalid, j.id, w.cfg.NodeID)
+	case errors.Is(j.plan.tasks.check(nil), wire.ErrBuildLost): // begin them anew
+		p.dictionary, p.file = j.plan.dictionary, j.plan.file
+		j.plan = p
 	}
 	return stream.SendAndClose(&kithv1.PutDictionaryResponse{Checksum: p.checksum, Dictionary: fileToProto(j.plan.file)})
 }
@@ -232,6 +235,9 @@ func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64) (*plan
 func (p *plan) open(artifacts *artifact.Store, keys []string, counts []uint64) error {
 	var err error
 	if p.file, err = artifacts.WriteDictionary(p.head.Job, keys, counts); err != nil {
+		if errors.Is(err, similarity.ErrShape) {
+			err = fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+		}
 		return err
 	}
 	p.dictionary, err = artifact.OpenDictionary(artifacts.Path(p.head.Job, artifact.DictionaryName))
