@@ -123,7 +123,7 @@ func TestLayerClose(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_ = <-served // by an error, or by the end of the stream if the dialed side was closed first
+	<-served //nolint:errcheck // ends by an error, or with the stream if the dialed side was closed first
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("a dialed connection outlives its layer")
 	}
