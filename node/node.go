@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -275,10 +274,4 @@ func (n *Node) fetch(ctx context.Context, view View, version uint64, file artifa
 		}
 	}
 	return err
-}
-
-// partitionDir returns the folder of a partition.
-func (n *Node) partitionDir(id partition.ID) (string, error) {
-	dir := filepath.Join(n.cfg.Dir, "partitions", fmt.Sprintf("%05d", id))
-	return dir, os.MkdirAll(dir, 0o750)
 }

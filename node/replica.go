@@ -24,10 +24,8 @@ type replica struct {
 }
 
 func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replica, error) {
-	dir, err := n.partitionDir(id)
-	if err != nil {
-		return nil, err
-	}
+	// Store and group make their folders, and this one, durably.
+	dir := filepath.Join(n.cfg.Dir, "partitions", fmt.Sprintf("%05d", id))
 	st, err := store.Open(store.Options{Dir: filepath.Join(dir, "events"), Cache: n.cache, Log: n.cfg.Logger})
 	if err != nil {
 		return nil, err
