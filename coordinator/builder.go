@@ -19,22 +19,19 @@ import (
 
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
 )
 
 const (
-	// defaultBlockItems bounds the width of a block; see similarity/DESIGN.md for the choice.
-	defaultBlockItems = 4096
-	// maxBlockEntries bounds the memory of a block: about 14 bytes an entry.
-	maxBlockEntries = 8 << 20
-	// minBlocks is how many blocks the entries are cut into at least: 16 make 136 tasks.
-	minBlocks = 16
+	// minBlocks is how many blocks the entries are cut into at least, each a task on every side.
+	minBlocks = 64
 	// maxFailures is how often in a row a build may fail for a reason that waiting does not obviously cure.
 	maxFailures = 5
-	// maxBlocks bounds the width of blocks from below where a spec asks for less: the tasks of 256 blocks are 32,896, which
-	// the log of the control group bears.
+	// maxBlocks bounds the width of blocks from below where a spec asks for less: the log of the control group must bear
+	// their tasks.
 	maxBlocks = 256
 	// dropTimeout bounds the wait for one node to drop a job, which it does by itself later.
 	dropTimeout = 2 * time.Second
@@ -204,6 +201,7 @@ type attempt struct {
 	items        []*kithv1.ItemCount // by dense id
 	blocks       []partition.Range
 	blockEntries []float64
+	sides        []partition.Range
 	rows         []*kithv1.Artifact
 	lists        []*kithv1.Artifact
 	owner        []string
@@ -230,7 +228,7 @@ func (a *attempt) all(ctx context.Context) error {
 	}
 	for _, s := range steps {
 		if s.phase > kithv1.JobPhase_JOB_PHASE_COUNT { // planning moves the job to the count
-			if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: s.phase, TasksTotal: uint32(partition.NumPairs(len(a.blocks)))}); err != nil {
+			if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: s.phase, TasksTotal: uint32(a.numTasks())}); err != nil {
 				return err
 			}
 		}
@@ -377,28 +375,17 @@ func (a *attempt) count(ctx context.Context) error {
 	for i, c := range a.items {
 		counts[i] = uint32(c.Count)
 	}
-	width, entries := blockLimits(int64(len(counts)), int64(a.firstUser[n]), int64(a.interactions))
+	width := similarity.MaxBlockItems
 	if a.spec.BlockItems > 0 {
 		width = int(max(int64(a.spec.BlockItems), (int64(len(counts))+maxBlocks-1)/maxBlocks))
 	}
-	a.blocks = partition.Blocks(counts, width, entries)
-	a.blockEntries = make([]float64, len(a.blocks))
-	for i, r := range a.blocks {
-		for _, c := range counts[r.Lo:r.Hi] {
-			a.blockEntries[i] += float64(c)
-		}
-	}
+	a.blocks = partition.Blocks(counts, width, (int64(a.interactions)+minBlocks-1)/minBlocks)
+	a.blockEntries, a.sides = worker.Sides(counts, a.blocks)
 	return nil
 }
 
-// blockLimits bounds the items and the entries of a block: enough blocks that up to minBlocks nodes get even work, and
-// not so many that the index of all users that each block has outgrows the entries.
-func blockLimits(items, users, entries int64) (maxItems int, maxEntries int64) {
-	most := max(1, entries/(2*max(1, users)))
-	width := max(defaultBlockItems, (items+most-1)/most)
-	share := max(1, (entries+minBlocks-1)/min(minBlocks, most))
-	return int(min(width, similarity.MaxBlockItems)), min(maxBlockEntries, share)
-}
+// numTasks returns the number of tasks of the plan.
+func (a *attempt) numTasks() int { return len(a.blocks) * len(a.sides) }
 
 func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*kithv1.ItemCount, users uint32, interactions uint64, err error) {
 	err = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {

@@ -18,14 +18,14 @@ import (
 // when a node is slow.
 const batchTasks = 8
 
-// compute runs all tasks that are not finished. Every node works off its own queue, made so that it needs few blocks; a
+// compute runs all tasks that are not finished. Every node works off its own queue, made so that it needs few sides; a
 // node that has nothing left takes from the longest queue. When a node fails, the others go on with its tasks.
 func (a *attempt) compute(ctx context.Context) error {
 	rec := a.cfg.Log.State().Job(a.job)
 	if rec == nil {
 		return wire.ErrUnknownJob
 	}
-	total := partition.NumPairs(len(a.blocks))
+	total := a.numTasks()
 	done := make([]bool, total)
 	for _, f := range rec.Finished {
 		if !slices.Contains(a.workers, f.Node) {
@@ -47,8 +47,7 @@ func (a *attempt) compute(ctx context.Context) error {
 	if len(pending) == 0 {
 		return nil
 	}
-	costs := partition.PairCosts(a.blockEntries)
-	queues := partition.AssignRemaining(costs, a.blockEntries, pending, len(a.workers), nil)
+	queues := partition.Assign(partition.TaskCosts(a.blockEntries, a.sides), pending, len(a.workers))
 
 	q := newQueue(queues)
 	notes := newRecorder(a, total, total-len(pending))

@@ -52,30 +52,34 @@ var shapes = []struct {
 	{"long-tail", 40_000, 40_000, 20, 20},
 }
 
-func BenchmarkPair(b *testing.B) {
+func BenchmarkRun(b *testing.B) {
 	for _, shape := range shapes {
 		for _, ones := range []bool{false, true} {
 			r := syntheticRows(shape.users, shape.items, shape.perUser, shape.shift, ones)
-			for _, o := range []Options{{Measure: Cosine, K: 50}, {Measure: Cosine, K: 50, Shrinkage: 10}, {Measure: Jaccard, K: 50}} {
-				if ones != (o.Measure == Jaccard) && (!ones || o.Shrinkage > 0) {
+			for _, o := range []Options{
+				{Measure: Cosine, K: 50}, {Measure: Cosine, K: 50, Shrinkage: 10},
+				{Measure: Jaccard, K: 50}, {Measure: AdjustedCosine, K: 50},
+			} {
+				if ones != (o.Measure == Jaccard) && (!ones || o.Shrinkage > 0 || o.Measure == AdjustedCosine) {
 					continue
 				}
-				cuts := borders(r, 1)
-				if len(cuts) == 2 {
-					cuts = []uint32{0, uint32(r.NumItems / 4), uint32(r.NumItems)}
-				}
-				blocks, err := cutBlocks(Weigh(r, o.Measure), cuts)
+				weighed := Weigh(r, o.Measure)
+				blocks, err := cutBlocks(weighed, []uint32{0, uint32(r.NumItems / 20), uint32(r.NumItems)})
 				if err != nil {
 					b.Fatal(err)
 				}
-				last := len(blocks) - 1
-				for _, p := range [][2]int{{0, 0}, {0, last}, {last, last}} {
-					b.Run(fmt.Sprintf("%s/%s/ones=%v/shrink=%v/blocks=%d,%d", shape.name, o.Measure, ones, o.Shrinkage, p[0], p[1]), func(b *testing.B) {
+				side, err := sideOf(weighed, 0, uint32(r.NumItems))
+				if err != nil {
+					b.Fatal(err)
+				}
+				for n, part := range []string{"head", "tail"} {
+					b.Run(fmt.Sprintf("%s/%s/ones=%v/shrink=%v/%s", shape.name, o.Measure, ones, o.Shrinkage, part), func(b *testing.B) {
 						b.ReportAllocs()
 						var s Scratch
 						var total Stats
 						for b.Loop() {
-							_, _, st, err := Pair(b.Context(), blocks[p[0]], blocks[p[1]], o, &s)
+							c := NewCollector(blocks[n].Lo, blocks[n].Hi, o.K)
+							st, err := Run(b.Context(), blocks[n], side, c, o, &s)
 							if err != nil {
 								b.Fatal(err)
 							}
@@ -105,27 +109,6 @@ func BenchmarkBuild(b *testing.B) {
 					total.add(st)
 				}
 				b.ReportMetric(float64(total.PairUpdates)/b.Elapsed().Seconds()/1e6, "Mupdates/s")
-			})
-		}
-	}
-}
-
-func BenchmarkBlockWidth(b *testing.B) {
-	for _, shape := range shapes {
-		r := syntheticRows(shape.users, shape.items, shape.perUser, shape.shift, false)
-		for _, width := range []int{512, 1024, 2048, 4096, 8192, 16384, 65536} {
-			var cuts []uint32
-			for i := 0; i < r.NumItems; i += width {
-				cuts = append(cuts, uint32(i))
-			}
-			cuts = append(cuts, uint32(r.NumItems))
-			b.Run(fmt.Sprintf("%s/width=%d", shape.name, width), func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					if _, _, err := build(b.Context(), r, Options{Measure: Cosine, K: 50}, 1, cuts); err != nil {
-						b.Fatal(err)
-					}
-				}
 			})
 		}
 	}

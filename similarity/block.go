@@ -6,33 +6,53 @@ import (
 	"unsafe"
 )
 
-// MaxBlockItems is the largest width of a block: ids within a block are 16 bits,
-// which halves the memory that a kernel reads and lets an array of this length
-// be indexed without bounds checks.
-const MaxBlockItems = 1 << 16
+// MaxBlockItems is the largest number of items of a Block or a Side: ids within one
+// take 24 of the 32 bits of an entry, beside a code of its weight.
+const MaxBlockItems = 1 << 24
 
-// Block is the slice of the weighed matrix with the items [Lo, Hi) and all users,
-// ready for kernels: by user and by item, with the sum of squares and the number
-// of users of each item. It is not changed once made and may be shared by
+// Block is the part of the weighed matrix with the items [Lo, Hi), by item: the
+// items that lead a task. It is not changed once made and may be shared by
 // goroutines.
 type Block struct {
 	Lo, Hi uint32
 
 	numUsers uint32
-	ones     bool // all weights are one; rowWeight and colWeight are nil
+	// Entries [start[i], start[i+1]) are those of item Lo+i, users ascending. No weights
+	// stand for ones.
+	start  []uint32
+	user   []uint32
+	weight []float32
 
-	// By user: entries [rowStart[u], rowStart[u+1]) have ids relative to Lo.
-	rowStart  []uint32
-	rowItem   []uint16
-	rowWeight []float32
+	norms
+}
 
-	// By item: entries [colStart[i], colStart[i+1]), users ascending.
-	colStart  []uint32
-	colUser   []uint32
-	colWeight []float32
-
-	squares []float64 // sum of squared weights of each item
+// norms are what measures need to know of each item.
+type norms struct {
+	squares []float64 // sum of squared weights, formed in ascending user order
 	inverse []float32 // 1/sqrt(squares), 0 if squares is 0: for estimates only
+	users   []uint32  // users with an entry
+}
+
+func newNorms(items int) norms {
+	return norms{squares: make([]float64, items), inverse: make([]float32, items), users: make([]uint32, items)}
+}
+
+// add counts an entry of item i.
+func (n *norms) add(i uint32, w float32) {
+	n.squares[i] += float64(w) * float64(w) // exact product: no room for a fused step to differ
+	n.users[i]++
+}
+
+func (n *norms) finish() {
+	for i, s := range n.squares {
+		if s > 0 {
+			n.inverse[i] = float32(1 / math.Sqrt(s))
+		}
+	}
+}
+
+func (n *norms) sizeBytes() int64 {
+	return 8*int64(len(n.squares)) + 4*int64(len(n.inverse)+len(n.users))
 }
 
 // NewBlock joins the parts of items [lo, hi) that AppendPart made, one for each
@@ -41,54 +61,76 @@ type Block struct {
 //
 // Damaged parts give an error that matches ErrCorrupt; parts of other items, out of
 // order or beyond numUsers one that matches ErrShape. Memory is bounded by the
-// sizes of the parts and numUsers. The block does not refer to parts.
-// Cost: O(users + items + entries).
+// sizes of the parts. The block does not refer to parts.
+// Cost: O(items + entries); 4 bytes an entry, and 4 more with weights.
 func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
-	if err := checkBlockRange(lo, hi); err != nil {
+	open, entries, ones, err := openParts(lo, hi, numUsers, parts)
+	if err != nil {
 		return nil, err
 	}
-	open := make([]*part, len(parts))
-	var entries, next uint64
-	ones := true
+	b := &Block{Lo: lo, Hi: hi, numUsers: numUsers, start: make([]uint32, b64(hi-lo)+1), norms: newNorms(int(hi - lo))}
+	for n, p := range open {
+		if err := p.each(func(_, item uint32, w float32) { b.add(item, w) }); err != nil {
+			return nil, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
+		}
+	}
+	next := make([]uint32, b.width())
+	for i, n := range b.users {
+		next[i] = b.start[i]
+		b.start[i+1] = b.start[i] + n
+	}
+	b.user = make([]uint32, entries)
+	if !ones {
+		b.weight = make([]float32, entries)
+	}
+	for n, p := range open {
+		if err := p.each(func(user, item uint32, w float32) {
+			at := next[item]
+			next[item]++
+			b.user[at] = user
+			if !ones {
+				b.weight[at] = w
+			}
+		}); err != nil {
+			return nil, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
+		}
+	}
+	b.finish()
+	return b, nil
+}
+
+func b64(n uint32) int64 { return int64(n) }
+
+// openParts checks the parts of one block.
+func openParts(lo, hi, numUsers uint32, parts [][]byte) (open []*part, entries uint64, ones bool, err error) {
+	if err := checkBlockRange(lo, hi); err != nil {
+		return nil, 0, false, err
+	}
+	var next uint64
+	ones = true
 	for n, raw := range parts {
 		p, err := openPart(raw)
 		if err != nil {
-			return nil, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
+			return nil, 0, false, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
 		}
 		if p.lo != lo || p.hi != hi {
-			return nil, fmt.Errorf("block [%d,%d) part %d is of items [%d,%d): %w", lo, hi, n, p.lo, p.hi, ErrShape)
+			return nil, 0, false, fmt.Errorf("block [%d,%d) part %d is of items [%d,%d): %w", lo, hi, n, p.lo, p.hi, ErrShape)
 		}
 		end := uint64(p.firstUser) + uint64(p.users)
 		if uint64(p.firstUser) < next || end > uint64(numUsers) {
-			return nil, fmt.Errorf("block [%d,%d) part %d has users [%d,%d), want them from %d on and below %d: %w",
+			return nil, 0, false, fmt.Errorf("block [%d,%d) part %d has users [%d,%d), want them from %d on and below %d: %w",
 				lo, hi, n, p.firstUser, end, next, numUsers, ErrShape)
 		}
 		next = end
 		entries += p.entries
 		ones = ones && p.weights == nil
-		open[n] = p
+		open = append(open, p)
 	}
 	if entries > math.MaxUint32 {
-		return nil, fmt.Errorf("block [%d,%d) has %d entries, want at most %d: %w",
+		return nil, 0, false, fmt.Errorf("block [%d,%d) has %d entries, want at most %d: %w",
 			lo, hi, entries, uint32(math.MaxUint32), ErrShape)
 	}
-	b := &Block{
-		Lo: lo, Hi: hi, numUsers: numUsers, ones: ones,
-		rowStart: make([]uint32, int64(numUsers)+1), rowItem: make([]uint16, 0, entries),
-	}
-	if !ones {
-		b.rowWeight = make([]float32, 0, entries)
-	}
-	for n, p := range open {
-		if err := p.appendTo(b); err != nil {
-			return nil, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
-		}
-	}
-	for u := range numUsers { // appendTo set ends of users with entries only
-		b.rowStart[u+1] = max(b.rowStart[u+1], b.rowStart[u])
-	}
-	b.finish()
-	return b, nil
+	return open, entries, ones, nil
 }
 
 func checkBlockRange(lo, hi uint32) error {
@@ -98,101 +140,47 @@ func checkBlockRange(lo, hi uint32) error {
 	return nil
 }
 
+func (b *Block) width() int { return int(b.Hi - b.Lo) }
+
+// SizeBytes returns the memory that the block holds.
+func (b *Block) SizeBytes() int64 {
+	return int64(unsafe.Sizeof(*b)) + 4*int64(len(b.start)+len(b.user)+len(b.weight)) + b.sizeBytes()
+}
+
 // cutBlocks makes the blocks of weighed rows with the given ascending borders: block
 // n has the items [borders[n], borders[n+1]).
 func cutBlocks(r *Rows, borders []uint32) ([]*Block, error) {
-	cursor := make([]int64, r.NumUsers())
-	copy(cursor, r.Start)
+	t := r.Transpose()
 	blocks := make([]*Block, len(borders)-1)
 	for n := range blocks {
 		lo, hi := borders[n], borders[n+1]
 		if err := checkBlockRange(lo, hi); err != nil {
 			return nil, err
 		}
-		b := &Block{Lo: lo, Hi: hi, numUsers: uint32(r.NumUsers()), rowStart: make([]uint32, r.NumUsers()+1)}
-		var entries int64
-		b.ones = true
-		for u, from := range cursor {
-			to := from
-			for to < r.Start[u+1] && r.Item[to] < hi {
-				b.ones = b.ones && (r.Weight == nil || r.Weight[to] == 1)
-				to++
-			}
-			entries += to - from
-			cursor[u] = to
-			if entries > math.MaxUint32 {
-				return nil, fmt.Errorf("block [%d,%d) has more than %d entries: %w", lo, hi, uint32(math.MaxUint32), ErrShape)
-			}
-			b.rowStart[u+1] = uint32(entries)
+		first, last := t.Start[lo], t.Start[hi]
+		if last-first > math.MaxUint32 {
+			return nil, fmt.Errorf("block [%d,%d) has %d entries, want at most %d: %w", lo, hi, last-first, uint32(math.MaxUint32), ErrShape)
 		}
-		b.rowItem = make([]uint16, entries)
-		if !b.ones {
-			b.rowWeight = make([]float32, entries)
+		b := &Block{
+			Lo: lo, Hi: hi, numUsers: uint32(r.NumUsers()), start: make([]uint32, b64(hi-lo)+1), norms: newNorms(int(hi - lo)),
+			user: t.Item[first:last],
 		}
-		for u, to := range cursor {
-			at, end := b.rowStart[u], b.rowStart[u+1]
-			from := to - int64(end-at)
-			for k := range int64(end - at) {
-				b.rowItem[int64(at)+k] = uint16(r.Item[from+k] - lo)
+		if t.Weight != nil {
+			b.weight = t.Weight[first:last]
+		}
+		for i := range b.width() {
+			_, weights := t.row(int(lo) + i)
+			for k := range t.Start[int(lo)+i+1] - t.Start[int(lo)+i] {
+				w := float32(1)
+				if weights != nil {
+					w = weights[k]
+				}
+				b.add(uint32(i), w)
 			}
-			if !b.ones {
-				copy(b.rowWeight[at:end], r.Weight[from:to])
-			}
+			b.start[i+1] = uint32(t.Start[int(lo)+i+1] - first)
 		}
 		b.finish()
 		blocks[n] = b
 	}
 	return blocks, nil
-}
-
-// finish derives the arrays by item from those by user. Sums of squares are
-// formed in ascending user order.
-func (b *Block) finish() {
-	n := b.width()
-	b.colStart = make([]uint32, n+1)
-	b.colUser = make([]uint32, len(b.rowItem))
-	b.squares = make([]float64, n)
-	b.inverse = make([]float32, n)
-	if !b.ones {
-		b.colWeight = make([]float32, len(b.rowItem))
-	}
-	for _, i := range b.rowItem {
-		b.colStart[int(i)+1]++
-	}
-	for i := range n {
-		b.colStart[i+1] += b.colStart[i]
-	}
-	next := make([]uint32, n)
-	copy(next, b.colStart)
-	for u := range b.numUsers {
-		for p := b.rowStart[u]; p < b.rowStart[u+1]; p++ {
-			i := b.rowItem[p]
-			at := next[i]
-			next[i]++
-			b.colUser[at] = u
-			w := float32(1)
-			if !b.ones {
-				w = b.rowWeight[p]
-				b.colWeight[at] = w
-			}
-			b.squares[i] += float64(w) * float64(w) // exact product: no room for a fused step to differ
-		}
-	}
-	for i, s := range b.squares {
-		if s > 0 {
-			b.inverse[i] = float32(1 / math.Sqrt(s))
-		}
-	}
-}
-
-func (b *Block) width() int { return int(b.Hi - b.Lo) }
-
-// users returns the number of users with an entry for item i (relative to Lo).
-func (b *Block) users(i int) uint32 { return b.colStart[i+1] - b.colStart[i] }
-
-// SizeBytes returns the memory that the block holds.
-func (b *Block) SizeBytes() int64 {
-	return int64(unsafe.Sizeof(*b)) +
-		4*int64(len(b.rowStart)+len(b.rowWeight)+len(b.colStart)+len(b.colUser)+len(b.colWeight)+len(b.inverse)) +
-		2*int64(len(b.rowItem)) + 8*int64(len(b.squares))
 }

@@ -76,7 +76,7 @@ func FuzzNewBlock(f *testing.F) {
 			return
 		}
 		users := p.firstUser + p.users
-		if users > 1<<16 {
+		if users > 1<<16 || p.hi > 1<<16 {
 			return // the caller says how many users there are, and memory goes by it
 		}
 		b, err := NewBlock(p.lo, p.hi, users, [][]byte{data})
@@ -87,23 +87,27 @@ func FuzzNewBlock(f *testing.F) {
 			return
 		}
 		// The block as rows gives the same part, up to longer forms of its numbers.
-		r := &Rows{NumItems: int(p.hi)}
-		for _, start := range b.rowStart[p.firstUser:] {
-			r.Start = append(r.Start, int64(start))
+		items := &Rows{NumItems: int(users), Item: b.user, Weight: b.weight}
+		for range p.lo {
+			items.Start = append(items.Start, 0)
 		}
-		for _, i := range b.rowItem {
-			r.Item = append(r.Item, p.lo+uint32(i))
+		for _, start := range b.start {
+			items.Start = append(items.Start, int64(start))
 		}
-		r.Weight = b.rowWeight
+		r := items.Transpose()
 		if err := r.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		again, err := NewBlock(p.lo, p.hi, users, [][]byte{AppendPart(nil, r, p.firstUser, p.lo, p.hi)})
+		part := AppendPart(nil, r, 0, p.lo, p.hi)
+		again, err := NewBlock(p.lo, p.hi, users, [][]byte{part})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Equal(b.rowStart, again.rowStart) || !slices.Equal(b.rowItem, again.rowItem) || !slices.Equal(b.colUser, again.colUser) {
+		if !slices.Equal(b.start, again.start) || !slices.Equal(b.user, again.user) {
 			t.Fatalf("block changes on its way: %v to %v", b, again)
+		}
+		if _, err := NewSide(p.lo, []uint32{p.hi}, users, [][][]byte{{part}}); err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// Collector keeps the K best neighbors so far of each item of a range. Tasks that
-// share a block may add to one Collector in any order: the result is the same, and
-// later tasks are faster because they know what a pair must beat.
+// Collector keeps the K best neighbors so far of each item of a range. Tasks of one
+// Block may add to one Collector in any order: the result is the same, and later
+// tasks are faster because they know what a pair must beat.
 //
 // A Collector must not be used by two goroutines at the same time.
 type Collector struct {
 	lo    uint32
 	k     int
 	size  []int32   // neighbors held for each item
-	keys  []uint64  // k slots for each item: unordered until full, then a heap with the worst on top
+	keys  []uint64  // k slots for each item, in no order
 	bound []float32 // no score below it can enter; -Inf until full
 }
 
@@ -48,46 +48,86 @@ func (c *Collector) Lists() *Lists {
 	return l
 }
 
-// add offers a neighbor of item i (relative to lo).
-func (c *Collector) add(i int, key uint64) {
-	slots := c.keys[i*c.k : (i+1)*c.k]
-	if n := int(c.size[i]); n < len(slots) {
-		slots[n] = key
-		c.size[i]++
-		if n+1 < len(slots) {
-			return
-		}
-		for at := len(slots)/2 - 1; at >= 0; at-- {
-			siftDown(slots, at)
-		}
-	} else {
-		if key <= slots[0] {
-			return
-		}
-		slots[0] = key
-		siftDown(slots, 0)
-	}
-	c.bound[i] = lowered(keyScore(slots[0]))
+// topK finds the K best keys of one item. It fills a buffer several times as long
+// and then selects, which moves a key far fewer times than a heap.
+type topK struct {
+	k     int
+	buf   []uint64
+	n     int
+	bound float32 // no score below it can enter
 }
 
-// siftDown restores the heap order below position at.
-func siftDown(heap []uint64, at int) {
-	key := heap[at]
-	for {
-		child := 2*at + 1
-		if child >= len(heap) {
-			break
-		}
-		if child+1 < len(heap) && heap[child+1] < heap[child] {
-			child++
-		}
-		if key <= heap[child] {
-			break
-		}
-		heap[at] = heap[child]
-		at = child
+// begin takes what the Collector holds of item i.
+func (b *topK) begin(c *Collector, i int) {
+	b.k = c.k
+	if want := max(2*c.k, c.k+64); len(b.buf) != want {
+		b.buf = make([]uint64, want)
 	}
-	heap[at] = key
+	b.n = copy(b.buf, c.keys[i*c.k:i*c.k+int(c.size[i])])
+	b.bound = c.bound[i]
+}
+
+// add takes a key and returns the bound from here on.
+func (b *topK) add(key uint64) float32 {
+	b.buf[b.n] = key
+	b.n++
+	if b.n == len(b.buf) {
+		b.cut()
+	}
+	return b.bound
+}
+
+// cut leaves the k best, the worst of them first.
+func (b *topK) cut() {
+	selectBest(b.buf[:b.n], b.k)
+	b.n = b.k
+	worst := 0
+	for p, key := range b.buf[:b.k] {
+		if key < b.buf[worst] {
+			worst = p
+		}
+	}
+	b.bound = lowered(keyScore(b.buf[worst]))
+}
+
+// end gives the k best of item i back.
+func (b *topK) end(c *Collector, i int) {
+	if b.n >= b.k {
+		b.cut()
+	}
+	copy(c.keys[i*c.k:], b.buf[:b.n])
+	c.size[i], c.bound[i] = int32(b.n), b.bound
+}
+
+// selectBest brings the k greatest of the keys, which differ, to the front. Hoare,
+// Algorithm 65: Find, Comm. ACM 4(7), 1961 [hoare1961]. Cost: O(len(keys)) as a rule.
+func selectBest(keys []uint64, k int) {
+	lo, hi := 0, len(keys)-1
+	for lo < hi {
+		pivot := keys[(lo+hi)/2]
+		i, j := lo, hi
+		for i <= j {
+			for keys[i] > pivot {
+				i++
+			}
+			for keys[j] < pivot {
+				j--
+			}
+			if i <= j {
+				keys[i], keys[j] = keys[j], keys[i]
+				i++
+				j--
+			}
+		}
+		switch {
+		case k-1 <= j:
+			hi = j
+		case k-1 >= i:
+			lo = i
+		default:
+			return
+		}
+	}
 }
 
 // lowered returns a number below score by more than the error of the kernels'

@@ -29,39 +29,32 @@ func ExampleBuild() {
 	// 2: [{ID:1 Score:0.33333334}]
 }
 
-// A node joins the parts of a block from the nodes that hold the users, computes
-// its tasks, and sends the partial lists to where they are merged.
-func ExamplePair() {
-	ctx := context.Background()
+// A node joins the parts of its blocks from the nodes that hold the users, computes
+// its tasks, and sends the lists to where they are merged.
+func ExampleRun() {
 	o := similarity.Options{Measure: similarity.Cosine, K: 2}
 	weighed := similarity.Weigh(threeUsers, o.Measure)
-	var blocks []*similarity.Block
-	for _, b := range [][2]uint32{{0, 2}, {2, 3}} {
-		part := similarity.AppendPart(nil, weighed, 0, b[0], b[1])
-		block, err := similarity.NewBlock(b[0], b[1], 3, [][]byte{part})
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		blocks = append(blocks, block)
+	ends := []uint32{2, 3}
+	parts := [][][]byte{
+		{similarity.AppendPart(nil, weighed, 0, 0, 2)},
+		{similarity.AppendPart(nil, weighed, 0, 2, 3)},
 	}
-	var scratch similarity.Scratch
-	within, _, _, err := similarity.Pair(ctx, blocks[0], blocks[0], o, &scratch)
+	side, err := similarity.NewSide(0, ends, 3, parts)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	across, _, _, err := similarity.Pair(ctx, blocks[0], blocks[1], o, &scratch)
+	lead, err := similarity.NewBlock(0, 2, 3, parts[0])
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	merged, err := similarity.Merge(o.K, within, across)
-	if err != nil {
+	best := similarity.NewCollector(0, 2, o.K)
+	if _, err := similarity.Run(context.Background(), lead, side, best, o, nil); err != nil {
 		fmt.Println(err)
 		return
 	}
-	for _, n := range merged.List(1) {
+	for _, n := range best.Lists().List(1) {
 		fmt.Printf("%d %.4f\n", n.ID, n.Score)
 	}
 	// Output:

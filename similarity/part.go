@@ -129,14 +129,14 @@ func openPart(raw []byte) (*part, error) {
 	return &p, nil
 }
 
-// appendTo appends the entries to the arrays by user of b, and sets the ends of
-// the rows that have any.
-func (p *part) appendTo(b *Block) error {
-	d := p.rows
+// each calls f for all entries: users ascend, and so do the items of a user, which
+// are relative to lo.
+func (p *part) each(f func(user, item uint32, w float32)) error {
+	d, weights := p.rows, p.weights
 	user := uint64(p.firstUser) // the next that may come
 	end := user + uint64(p.users)
-	width, left := uint64(b.width()), p.entries
-	first := len(b.rowItem)
+	width, left := uint64(p.hi-p.lo), p.entries
+	w := float32(1)
 	for range p.filled {
 		if user >= end || left == 0 {
 			return fmt.Errorf("too many rows or entries: %w", ErrCorrupt)
@@ -146,37 +146,30 @@ func (p *part) appendTo(b *Block) error {
 		left -= size
 		item := uint64(0) // the next that may come
 		for range size {
-			if item >= width {
+			if item >= width || d.bad {
 				d.bad = true
 				break
 			}
 			item += d.uint(width - item - 1)
-			b.rowItem = append(b.rowItem, uint16(item))
+			if weights != nil {
+				w = math.Float32frombits(binary.LittleEndian.Uint32(weights))
+				weights = weights[4:]
+				if !validWeight(w) {
+					return fmt.Errorf("weight %v: %w", w, ErrCorrupt)
+				}
+			}
+			if !d.bad {
+				f(uint32(user), uint32(item), w)
+			}
 			item++
 		}
 		if d.bad {
 			return fmt.Errorf("bad row near user %d: %w", user, ErrCorrupt)
 		}
 		user++
-		b.rowStart[user] = uint32(len(b.rowItem))
 	}
 	if len(d.b) != 0 || left != 0 {
 		return fmt.Errorf("rows do not fill the data: %w", ErrCorrupt)
-	}
-	switch {
-	case p.weights != nil:
-		w := decoder{b: p.weights}
-		for range p.entries {
-			v := math.Float32frombits(binary.LittleEndian.Uint32(w.bytes(4)))
-			if !validWeight(v) {
-				return fmt.Errorf("weight %v: %w", v, ErrCorrupt)
-			}
-			b.rowWeight = append(b.rowWeight, v)
-		}
-	case !b.ones:
-		for range len(b.rowItem) - first {
-			b.rowWeight = append(b.rowWeight, 1)
-		}
 	}
 	return nil
 }

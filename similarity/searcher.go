@@ -120,3 +120,23 @@ func (s *Searcher) Nearest(items []uint32, weights []float32, k, self int, o Opt
 func (s *Searcher) users(u uint32) uint32 {
 	return uint32(s.rows.Start[u+1] - s.rows.Start[u])
 }
+
+// siftDown restores the order of a heap with the least on top below position at.
+func siftDown(heap []uint64, at int) {
+	key := heap[at]
+	for {
+		child := 2*at + 1
+		if child >= len(heap) {
+			break
+		}
+		if child+1 < len(heap) && heap[child+1] < heap[child] {
+			child++
+		}
+		if key <= heap[child] {
+			break
+		}
+		heap[at] = heap[child]
+		at = child
+	}
+	heap[at] = key
+}

@@ -239,51 +239,54 @@ func drawUserCuts(t *rapid.T, users int) []int {
 }
 
 // distributed runs the build of a cluster: parts of ranges of users over the wire,
-// one task for each pair of blocks in any order, partial lists over the wire, merge.
+// one task for each block and side in any order, partial lists over the wire, merge.
 func distributed(t *rapid.T, r *Rows, o Options, borders []uint32, userCuts []int) *Lists {
 	blocks := make([]*Block, len(borders)-1)
+	parts := make([][][]byte, len(blocks))
 	for n := range blocks {
-		var parts [][]byte
 		for p := range len(userCuts) - 1 {
 			shard := &Rows{NumItems: r.NumItems, Start: r.Start[userCuts[p] : userCuts[p+1]+1], Item: r.Item, Weight: r.Weight}
-			parts = append(parts, AppendPart(nil, Weigh(shard, o.Measure), uint32(userCuts[p]), borders[n], borders[n+1]))
+			parts[n] = append(parts[n], AppendPart(nil, Weigh(shard, o.Measure), uint32(userCuts[p]), borders[n], borders[n+1]))
 		}
-		b, err := NewBlock(borders[n], borders[n+1], uint32(r.NumUsers()), parts)
+		b, err := NewBlock(borders[n], borders[n+1], uint32(r.NumUsers()), parts[n])
 		if err != nil {
 			t.Fatal(err)
 		}
 		blocks[n] = b
 	}
-	type pair struct{ a, b int }
-	var pairs []pair
-	for a := range blocks {
-		for b := a; b < len(blocks); b++ {
-			pairs = append(pairs, pair{a, b})
-		}
-	}
-	if len(pairs) > 1 {
-		pairs = rapid.Permutation(pairs).Draw(t, "task order")
-	}
-	partial := make([][]*Lists, len(blocks))
-	var s Scratch
-	for _, p := range pairs {
-		la, lb, _, err := Pair(t.Context(), blocks[p.a], blocks[p.b], o, &s)
+	var sides []*Side
+	for from := 0; from < len(blocks); {
+		to := rapid.IntRange(from+1, len(blocks)).Draw(t, "side end")
+		side, err := NewSide(borders[from], borders[from+1:to+1], uint32(r.NumUsers()), parts[from:to])
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n, l := range map[int]*Lists{p.a: la, p.b: lb} {
-			if p.a == p.b {
-				l = la
-			}
-			back, err := DecodeLists(AppendLists(nil, l))
-			if err != nil {
-				t.Fatal(err)
-			}
-			partial[n] = append(partial[n], back)
+		sides = append(sides, side)
+		from = to
+	}
+	type pair struct{ block, side int }
+	var tasks []pair
+	for b := range blocks {
+		for s := range sides {
+			tasks = append(tasks, pair{b, s})
 		}
-		if (lb == nil) != (p.a == p.b) {
-			t.Fatalf("pair %v gave second lists %v", p, lb)
+	}
+	if len(tasks) > 1 {
+		tasks = rapid.Permutation(tasks).Draw(t, "task order")
+	}
+	partial := make([][]*Lists, len(blocks))
+	var s Scratch
+	for _, p := range tasks {
+		b := blocks[p.block]
+		c := NewCollector(b.Lo, b.Hi, o.K)
+		if _, err := Run(t.Context(), b, sides[p.side], c, o, &s); err != nil {
+			t.Fatal(err)
 		}
+		back, err := DecodeLists(AppendLists(nil, c.Lists()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		partial[p.block] = append(partial[p.block], back)
 	}
 	out := &Lists{Start: make([]int64, 1)}
 	for _, parts := range partial {

@@ -130,6 +130,8 @@ type plan struct {
 	file       artifact.Info
 	dictionary *artifact.Dictionary
 	blocks     []partition.Range
+	// sides are runs of blocks.
+	sides []partition.Range
 	// owner is the partition of each item.
 	owner []uint16
 	tasks *tasks
@@ -227,8 +229,28 @@ func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64) (*plan
 		p.owner[i] = uint16(partition.Of(key, int(head.Partitions)))
 	}
 	p.checksum = hash.Sum64()
-	p.tasks = newTasks(len(p.blocks))
+	users := make([]uint32, len(counts))
+	for i, n := range counts {
+		users[i] = uint32(n)
+	}
+	_, p.sides = Sides(users, p.blocks)
+	p.tasks = newTasks(len(p.blocks), len(p.sides))
 	return p, nil
+}
+
+// maxSideEntries bounds the memory of a side: 4 bytes an entry, or 8.
+const maxSideEntries = 1 << 28
+
+// Sides returns the entries of each block, and the sides of the plan of a build: a function of the data alone, which
+// coordinator and workers come to by themselves. users has the users of each item.
+func Sides(users []uint32, blocks []partition.Range) (entries []float64, sides []partition.Range) {
+	entries = make([]float64, len(blocks))
+	for b, r := range blocks {
+		for _, n := range users[r.Lo:r.Hi] {
+			entries[b] += float64(n)
+		}
+	}
+	return entries, partition.Sides(entries, maxSideEntries)
 }
 
 // open writes the dictionary file and maps it.

@@ -24,6 +24,7 @@ const concurrentFetches = 8
 // kept does not depend on who collected them.
 type tasks struct {
 	blocks []blockState
+	sides  []once[*similarity.Side]
 
 	mu sync.Mutex
 	// done holds the tasks whose pairs are in the Collectors; running those at work, with a channel that is closed when they
@@ -35,9 +36,8 @@ type tasks struct {
 }
 
 type blockState struct {
-	// lock has room for one: who puts something in may fetch the block.
-	lock  chan struct{}
-	block *similarity.Block
+	parts once[[][]byte] // of all partitions
+	lead  once[*similarity.Block]
 
 	mu sync.Mutex
 	// idle Collectors, and lists of those that were emptied.
@@ -45,10 +45,44 @@ type blockState struct {
 	lists *similarity.Lists
 }
 
-func newTasks(blocks int) *tasks {
-	t := &tasks{blocks: make([]blockState, blocks), done: map[uint32]bool{}, running: map[uint32]chan struct{}{}}
+// once holds a value that the first caller makes.
+type once[T any] struct {
+	// lock has room for one: who puts something in may make the value. A channel, so that waiting can end with a context.
+	lock  chan struct{}
+	made  bool
+	value T
+}
+
+func newOnce[T any]() once[T] { return once[T]{lock: make(chan struct{}, 1)} }
+
+// get returns the value; where there is none yet, make makes it.
+func (o *once[T]) get(ctx context.Context, make func() (T, error)) (T, error) {
+	select {
+	case o.lock <- struct{}{}:
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+	defer func() { <-o.lock }()
+	if o.made {
+		return o.value, nil
+	}
+	var err error
+	o.value, err = make()
+	o.made = err == nil
+	return o.value, err
+}
+
+func newTasks(blocks, sides int) *tasks {
+	t := &tasks{
+		blocks: make([]blockState, blocks), sides: make([]once[*similarity.Side], sides),
+		done: map[uint32]bool{}, running: map[uint32]chan struct{}{},
+	}
 	for b := range t.blocks {
-		t.blocks[b].lock = make(chan struct{}, 1)
+		t.blocks[b].parts, t.blocks[b].lead = newOnce[[][]byte](), newOnce[*similarity.Block]()
+	}
+	for s := range t.sides {
+		t.sides[s] = newOnce[*similarity.Side]()
 	}
 	return t
 }
@@ -68,7 +102,7 @@ func (w *Worker) RunTasks(req *kithv1.RunTasksRequest, stream grpc.ServerStreami
 		return fmt.Errorf("%w: %d sources for %d partitions", wire.ErrInvalid, len(req.Sources), p.head.Partitions)
 	}
 	for _, task := range req.Tasks {
-		if total := partition.NumPairs(len(p.blocks)); int(task) >= total {
+		if total := len(p.blocks) * len(p.sides); int(task) >= total {
 			return fmt.Errorf("%w: task %d of %d", wire.ErrInvalid, task, total)
 		}
 	}
@@ -172,12 +206,12 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	}
 	done := false
 	defer func() { t.end(task, done) }()
-	pair := partition.PairAt(int(task), len(p.blocks))
-	a, err := w.block(ctx, j, p, pair.A, sources)
+	at := partition.TaskAt(int(task), len(p.blocks))
+	side, err := w.side(ctx, j, p, at.Side, sources)
 	if err != nil {
 		return 0, err
 	}
-	b, err := w.block(ctx, j, p, pair.B, sources)
+	lead, err := w.lead(ctx, j, p, at.Block, sources)
 	if err != nil {
 		return 0, err
 	}
@@ -189,22 +223,15 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	}
 	defer func() { w.slots <- scratch }()
 	keep := max(1, min(p.options.K, p.dictionary.Len()-1))
-	ca := t.blocks[pair.A].take(p.blocks[pair.A], keep)
-	cb := ca
-	if pair.B != pair.A {
-		cb = t.blocks[pair.B].take(p.blocks[pair.B], keep)
-	}
+	c := t.blocks[at.Block].take(p.blocks[at.Block], keep)
 	var st similarity.Stats
 	// The task goes on when the call breaks off: the next coordinator wants it. It ends with the job.
-	cpu := cpuSeconds(func() { st, err = similarity.PairInto(j.ctx, a, b, ca, cb, p.options, scratch) })
+	cpu := cpuSeconds(func() { st, err = similarity.Run(j.ctx, lead, side, c, p.options, scratch) })
 	if err != nil {
 		t.fail(err)
 		return 0, err
 	}
-	t.blocks[pair.A].give(ca)
-	if cb != ca {
-		t.blocks[pair.B].give(cb)
-	}
+	t.blocks[at.Block].give(c)
 	done = true
 	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, Tasks: 1, PairUpdates: uint64(st.PairUpdates)})
 	return uint64(st.PairUpdates), nil
@@ -228,40 +255,54 @@ func (s *blockState) give(c *similarity.Collector) {
 	s.idle = append(s.idle, c)
 }
 
-// block returns a block; the first call makes it from its parts.
-func (w *Worker) block(ctx context.Context, j *job, p *plan, n int, sources []*kithv1.PartSource) (*similarity.Block, error) {
-	s := &p.tasks.blocks[n]
-	select {
-	case s.lock <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	defer func() { <-s.lock }()
-	if s.block != nil {
-		return s.block, nil
-	}
-	parts := make([][]byte, len(sources))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(concurrentFetches)
-	for i, source := range sources {
-		g.Go(func() error {
-			var err error
-			if parts[i], err = w.fetchPart(gctx, j, uint32(n), source); err != nil {
-				return fmt.Errorf("block %d of partition %d from node %s: %w", n, source.Partition, source.Node, err)
+// lead returns a block; the first call makes it from its parts.
+func (w *Worker) lead(ctx context.Context, j *job, p *plan, n int, sources []*kithv1.PartSource) (*similarity.Block, error) {
+	return p.tasks.blocks[n].lead.get(ctx, func() (b *similarity.Block, err error) {
+		parts, err := w.parts(ctx, j, p, n, sources)
+		if err != nil {
+			return nil, err
+		}
+		cpu := cpuSeconds(func() { b, err = similarity.NewBlock(p.blocks[n].Lo, p.blocks[n].Hi, p.head.Users, parts) })
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+		return b, err
+	})
+}
+
+// side returns a side; the first call makes it from the parts of its blocks.
+func (w *Worker) side(ctx context.Context, j *job, p *plan, n int, sources []*kithv1.PartSource) (*similarity.Side, error) {
+	return p.tasks.sides[n].get(ctx, func() (s *similarity.Side, err error) {
+		blocks := p.blocks[p.sides[n].Lo:p.sides[n].Hi]
+		parts := make([][][]byte, len(blocks))
+		ends := make([]uint32, len(blocks))
+		for b, r := range blocks {
+			ends[b] = r.Hi
+			if parts[b], err = w.parts(ctx, j, p, int(p.sides[n].Lo)+b, sources); err != nil {
+				return nil, err
 			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	var err error
-	cpu := cpuSeconds(func() { s.block, err = similarity.NewBlock(p.blocks[n].Lo, p.blocks[n].Hi, p.head.Users, parts) })
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
-	if err != nil {
-		return nil, fmt.Errorf("block %d: %w", n, err)
-	}
-	return s.block, nil
+		}
+		cpu := cpuSeconds(func() { s, err = similarity.NewSide(blocks[0].Lo, ends, p.head.Users, parts) })
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+		return s, err
+	})
+}
+
+// parts returns the parts of a block; the first call fetches them.
+func (w *Worker) parts(ctx context.Context, j *job, p *plan, n int, sources []*kithv1.PartSource) ([][]byte, error) {
+	return p.tasks.blocks[n].parts.get(ctx, func() ([][]byte, error) {
+		parts := make([][]byte, len(sources))
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(concurrentFetches)
+		for i, source := range sources {
+			g.Go(func() error {
+				var err error
+				if parts[i], err = w.fetchPart(gctx, j, uint32(n), source); err != nil {
+					return fmt.Errorf("block %d of partition %d from node %s: %w", n, source.Partition, source.Node, err)
+				}
+				return nil
+			})
+		}
+		return parts, g.Wait()
+	})
 }
 
 func (w *Worker) fetchPart(ctx context.Context, j *job, block uint32, source *kithv1.PartSource) ([]byte, error) {

@@ -752,7 +752,7 @@ func (x *PartSource) GetGrpcAddr() string {
 type RunTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Job   uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
-	// Indices of block pairs.
+	// Numbers of tasks: the block, plus the number of blocks times the side.
 	Tasks []uint32 `protobuf:"varint,2,rep,packed,name=tasks,proto3" json:"tasks,omitempty"`
 	// Sources of all partitions, in partition order.
 	Sources       []*PartSource `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`

@@ -45,7 +45,7 @@ type ComputeServiceClient interface {
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (*ExportResponse, error)
 	// FetchPart streams one block part of a partition exported here.
 	FetchPart(ctx context.Context, in *FetchPartRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchPartResponse], error)
-	// RunTasks computes block pairs, in the order given, and reports each as it finishes.
+	// RunTasks compares blocks with sides, in the order given, and reports each as it finishes.
 	RunTasks(ctx context.Context, in *RunTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunTasksResponse], error)
 	// FetchPartials streams the merged partial lists of the items of a partition over tasks that finished here.
 	FetchPartials(ctx context.Context, in *FetchPartialsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchPartialsResponse], error)
@@ -229,7 +229,7 @@ type ComputeServiceServer interface {
 	Export(context.Context, *ExportRequest) (*ExportResponse, error)
 	// FetchPart streams one block part of a partition exported here.
 	FetchPart(*FetchPartRequest, grpc.ServerStreamingServer[FetchPartResponse]) error
-	// RunTasks computes block pairs, in the order given, and reports each as it finishes.
+	// RunTasks compares blocks with sides, in the order given, and reports each as it finishes.
 	RunTasks(*RunTasksRequest, grpc.ServerStreamingServer[RunTasksResponse]) error
 	// FetchPartials streams the merged partial lists of the items of a partition over tasks that finished here.
 	FetchPartials(*FetchPartialsRequest, grpc.ServerStreamingServer[FetchPartialsResponse]) error

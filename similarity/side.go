@@ -1,0 +1,190 @@
+package similarity
+
+import (
+	"fmt"
+	"math"
+	"unsafe"
+)
+
+// Side is the part of the weighed matrix with the items [Lo, Hi), by user: what the
+// items of a Block are compared with. It is not changed once made and may be
+// shared by goroutines.
+//
+// A row is a run of words: its length, then an entry each, the id relative to Lo
+// above a code of its weight. So a visit to a user costs one jump in memory, and
+// four bytes an entry: on long-tailed data the time of a task is that of memory.
+// Where there are more weights than codes, they are in an array of their own.
+type Side struct {
+	Lo, Hi uint32
+
+	at    []uint32 // position of the row of each user; 0 is an empty row
+	words []uint32
+	codes codes
+	value []float32 // of the entry in the word of the same position; nil if all have codes
+
+	norms
+}
+
+// codes numbers up to 256 weights in the order in which they come.
+type codes struct {
+	weight [256]float32
+	n      int
+	full   bool // there are more
+	slots  [1024]uint16
+}
+
+// code returns the number of a weight. All bits count: -0 is not 0.
+func (c *codes) code(w float32) uint32 {
+	bits := math.Float32bits(w)
+	for s := bits * 2654435769 >> 22; ; s = (s + 1) % uint32(len(c.slots)) {
+		n := c.slots[s]
+		if n == 0 {
+			if c.n == len(c.weight) {
+				c.full = true
+				return 0
+			}
+			c.weight[c.n] = w
+			c.n++
+			c.slots[s] = uint16(c.n)
+			return uint32(c.n - 1)
+		}
+		if math.Float32bits(c.weight[n-1]) == bits {
+			return uint32(n - 1)
+		}
+	}
+}
+
+func (c *codes) ones() bool { return c.n == 0 || c.n == 1 && !c.full && c.weight[0] == 1 }
+
+// NewSide makes the Side of the items of consecutive blocks: parts holds for each
+// block what NewBlock takes, and ends the end of each block's items; the first
+// begins at lo. Errors are those of NewBlock. The Side does not refer to parts.
+// Cost: O(users + entries); 4 bytes an entry and 8 a user, and 4 bytes more an
+// entry where there are more than 256 weights.
+func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte) (*Side, error) {
+	hi := lo
+	open := make([][]*part, len(ends))
+	for n, end := range ends {
+		var err error
+		if open[n], _, _, err = openParts(hi, end, numUsers, parts[n]); err != nil {
+			return nil, err
+		}
+		hi = end
+	}
+	b := sideBuilder{}
+	if err := b.init(lo, hi, numUsers); err != nil {
+		return nil, err
+	}
+	for _, f := range []func(user, item uint32, w float32){b.count, b.put} {
+		for _, block := range open {
+			for _, p := range block {
+				base := p.lo - lo
+				if err := p.each(func(user, item uint32, w float32) { f(user, base+item, w) }); err != nil {
+					return nil, fmt.Errorf("side [%d,%d): %w", lo, hi, err)
+				}
+			}
+		}
+		if err := b.layOut(); err != nil {
+			return nil, err
+		}
+	}
+	return b.side(), nil
+}
+
+// sideOf makes the Side of the items [lo, hi) of weighed rows.
+func sideOf(r *Rows, lo, hi uint32) (*Side, error) {
+	b := sideBuilder{}
+	if err := b.init(lo, hi, uint32(r.NumUsers())); err != nil {
+		return nil, err
+	}
+	for _, f := range []func(user, item uint32, w float32){b.count, b.put} {
+		for u := range r.NumUsers() {
+			from, to := r.window(u, lo, hi)
+			for k := from; k < to; k++ {
+				w := float32(1)
+				if r.Weight != nil {
+					w = r.Weight[k]
+				}
+				f(uint32(u), r.Item[k]-lo, w)
+			}
+		}
+		if err := b.layOut(); err != nil {
+			return nil, err
+		}
+	}
+	return b.side(), nil
+}
+
+// sideBuilder makes a Side from entries that come twice in the same order: by item
+// within a user, by user within an item.
+type sideBuilder struct {
+	s    *Side
+	next []uint32 // first the lengths of the rows, then where their next entry goes
+}
+
+func (b *sideBuilder) init(lo, hi, numUsers uint32) error {
+	if err := checkBlockRange(lo, hi); err != nil {
+		return err
+	}
+	b.s = &Side{Lo: lo, Hi: hi, at: make([]uint32, numUsers), norms: newNorms(int(hi - lo))}
+	b.next = make([]uint32, numUsers)
+	return nil
+}
+
+func (b *sideBuilder) count(user, item uint32, w float32) {
+	b.next[user]++
+	b.s.add(item, w)
+	b.s.codes.code(w)
+}
+
+// layOut gives each row its place, once.
+func (b *sideBuilder) layOut() error {
+	s := b.s
+	if s.words != nil {
+		return nil
+	}
+	total := uint64(1) // the empty row
+	for _, n := range b.next {
+		if n > 0 {
+			total += uint64(n) + 1
+		}
+	}
+	if total > math.MaxUint32 {
+		return fmt.Errorf("side [%d,%d) has rows of %d words, want at most %d: %w", s.Lo, s.Hi, total, uint32(math.MaxUint32), ErrShape)
+	}
+	s.words = make([]uint32, total)
+	if s.codes.full {
+		s.value = make([]float32, total)
+	}
+	at := uint32(1)
+	for u, n := range b.next {
+		if n > 0 {
+			s.at[u], s.words[at] = at, n
+			b.next[u] = at + 1
+			at += n + 1
+		}
+	}
+	return nil
+}
+
+func (b *sideBuilder) put(user, item uint32, w float32) {
+	at := b.next[user]
+	b.next[user]++
+	if b.s.value != nil {
+		b.s.words[at], b.s.value[at] = item<<8, w
+		return
+	}
+	b.s.words[at] = item<<8 | b.s.codes.code(w)
+}
+
+func (b *sideBuilder) side() *Side {
+	b.s.finish()
+	return b.s
+}
+
+func (s *Side) width() int { return int(s.Hi - s.Lo) }
+
+// SizeBytes returns the memory that the Side holds.
+func (s *Side) SizeBytes() int64 {
+	return int64(unsafe.Sizeof(*s)) + 4*int64(len(s.at)+len(s.words)+len(s.value)) + s.sizeBytes()
+}
