@@ -57,8 +57,10 @@ func BenchmarkRun(b *testing.B) {
 		for _, ones := range []bool{false, true} {
 			r := syntheticRows(shape.users, shape.items, shape.perUser, shape.shift, ones)
 			for _, o := range []Options{
-				{Measure: Cosine, K: 50}, {Measure: Cosine, K: 50, Shrinkage: 10},
-				{Measure: Jaccard, K: 50}, {Measure: AdjustedCosine, K: 50},
+				{Measure: Cosine, K: 50},
+				{Measure: Cosine, K: 50, Shrinkage: 10},
+				{Measure: Jaccard, K: 50},
+				{Measure: AdjustedCosine, K: 50},
 			} {
 				if ones != (o.Measure == Jaccard) && (!ones || o.Shrinkage > 0 || o.Measure == AdjustedCosine) {
 					continue

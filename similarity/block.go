@@ -68,7 +68,7 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Block{Lo: lo, Hi: hi, numUsers: numUsers, start: make([]uint32, b64(hi-lo)+1), norms: newNorms(int(hi - lo))}
+	b := &Block{Lo: lo, Hi: hi, numUsers: numUsers, start: make([]uint32, int64(hi-lo)+1), norms: newNorms(int(hi - lo))}
 	for n, p := range open {
 		if err := p.each(func(_, item uint32, w float32) { b.add(item, w) }); err != nil {
 			return nil, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
@@ -98,8 +98,6 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 	b.finish()
 	return b, nil
 }
-
-func b64(n uint32) int64 { return int64(n) }
 
 // openParts checks the parts of one block.
 func openParts(lo, hi, numUsers uint32, parts [][]byte) (open []*part, entries uint64, ones bool, err error) {
@@ -162,7 +160,7 @@ func cutBlocks(r *Rows, borders []uint32) ([]*Block, error) {
 			return nil, fmt.Errorf("block [%d,%d) has %d entries, want at most %d: %w", lo, hi, last-first, uint32(math.MaxUint32), ErrShape)
 		}
 		b := &Block{
-			Lo: lo, Hi: hi, numUsers: uint32(r.NumUsers()), start: make([]uint32, b64(hi-lo)+1), norms: newNorms(int(hi - lo)),
+			Lo: lo, Hi: hi, numUsers: uint32(r.NumUsers()), start: make([]uint32, int64(hi-lo)+1), norms: newNorms(int(hi - lo)),
 			user: t.Item[first:last],
 		}
 		if t.Weight != nil {

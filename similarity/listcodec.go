@@ -139,14 +139,3 @@ func (d *decoder) uint(limit uint64) uint64 {
 	d.b = d.b[n:]
 	return v
 }
-
-// bytes takes the next n bytes.
-func (d *decoder) bytes(n int) []byte {
-	if d.bad || n > len(d.b) {
-		d.bad = true
-		return nil
-	}
-	p := d.b[:n]
-	d.b = d.b[n:]
-	return p
-}

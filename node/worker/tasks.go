@@ -55,8 +55,8 @@ type once[T any] struct {
 
 func newOnce[T any]() once[T] { return once[T]{lock: make(chan struct{}, 1)} }
 
-// get returns the value; where there is none yet, make makes it.
-func (o *once[T]) get(ctx context.Context, make func() (T, error)) (T, error) {
+// get returns the value; where there is none yet, first makes it.
+func (o *once[T]) get(ctx context.Context, first func() (T, error)) (T, error) {
 	select {
 	case o.lock <- struct{}{}:
 	case <-ctx.Done():
@@ -68,7 +68,7 @@ func (o *once[T]) get(ctx context.Context, make func() (T, error)) (T, error) {
 		return o.value, nil
 	}
 	var err error
-	o.value, err = make()
+	o.value, err = first()
 	o.made = err == nil
 	return o.value, err
 }
