@@ -1,5 +1,7 @@
 package similarity
 
+import "slices"
+
 // The loops in which a build spends its time. Each is a function of its own, small
 // enough for the compiler to keep all it needs in registers: within a larger
 // function, by hand or by inlining, the same loops took up to three times as long.
@@ -112,4 +114,88 @@ func takeAll[T float32 | uint32](dst, slots []T, ids []uint32) {
 	for k, j := range ids {
 		dst[k], slots[j] = slots[j], 0
 	}
+}
+
+// positions appends the positions of the rows of users. The loads do not wait for
+// each other here, as they would between rows.
+//
+//go:noinline
+func positions(dst, at, users []uint32) []uint32 {
+	for _, u := range users {
+		dst = append(dst, at[u])
+	}
+	return dst
+}
+
+// cosines writes dot·inverse·scale of the items of ids.
+//
+//go:noinline
+func cosines(dst, dot []float32, scale float32, ids []uint32, inverse []float32) {
+	dst, dot = dst[:len(ids)], dot[:len(ids)]
+	for k, j := range ids {
+		dst[k] = dot[k] * inverse[j] * scale
+	}
+}
+
+// jaccards writes common / (own + users - common) of the items of ids.
+//
+//go:noinline
+func jaccards(dst, common []float32, own float32, ids, users []uint32) {
+	dst, common = dst[:len(ids)], common[:len(ids)]
+	for k, j := range ids {
+		dst[k] = common[k] / (own + float32(users[j]) - common[k])
+	}
+}
+
+// kthFinder finds the k-th largest of many numbers.
+type kthFinder struct{ buf []float32 }
+
+// find returns the k-th largest of x, which has no NaN, or -Inf if there are not k.
+// Numbers go to a buffer of 2k; when it is full, the k largest stay and the least of
+// them is what the next must beat.
+func (f *kthFinder) find(x []float32, k int) float32 {
+	if len(x) < k {
+		return negInf
+	}
+	if want := 2*k + 64; len(f.buf) < want {
+		f.buf = make([]float32, want)
+	}
+	buf := f.buf[:2*k+64]
+	n, bound := 0, negInf
+	for {
+		var taken int
+		taken, n = above(buf, n, x, bound)
+		x = x[taken:]
+		if len(x) == 0 {
+			break
+		}
+		selectBest(buf, k)
+		n, bound = k, slices.Min(buf[:k])
+	}
+	if n < k {
+		return negInf
+	}
+	selectBest(buf[:n], k)
+	return slices.Min(buf[:k])
+}
+
+// above appends to buf[n:] the numbers of x that are above bound, without a branch,
+// and stops before buf could overflow. It returns how many of x it has seen.
+//
+//go:noinline
+func above(buf []float32, n int, x []float32, bound float32) (taken, filled int) {
+	for len(x) > 0 && n < len(buf) {
+		part := x[:min(len(x), len(buf)-n)]
+		for _, v := range part {
+			buf[n] = v
+			more := 0
+			if v > bound {
+				more = 1
+			}
+			n += more
+		}
+		x = x[len(part):]
+		taken += len(part)
+	}
+	return taken, n
 }

@@ -60,7 +60,7 @@ type topK struct {
 // begin takes what the Collector holds of item i.
 func (b *topK) begin(c *Collector, i int) {
 	b.k = c.k
-	if want := max(2*c.k, c.k+64); len(b.buf) != want {
+	if want := 2*c.k + 64; len(b.buf) != want {
 		b.buf = make([]uint64, want)
 	}
 	b.n = copy(b.buf, c.keys[i*c.k:i*c.k+int(c.size[i])])
@@ -99,9 +99,9 @@ func (b *topK) end(c *Collector, i int) {
 	c.size[i], c.bound[i] = int32(b.n), b.bound
 }
 
-// selectBest brings the k greatest of the keys, which differ, to the front. Hoare,
+// selectBest brings the k greatest of the keys to the front. Hoare,
 // Algorithm 65: Find, Comm. ACM 4(7), 1961 [hoare1961]. Cost: O(len(keys)) as a rule.
-func selectBest(keys []uint64, k int) {
+func selectBest[T uint64 | float32](keys []T, k int) {
 	lo, hi := 0, len(keys)-1
 	for lo < hi {
 		pivot := keys[(lo+hi)/2]

@@ -3,6 +3,7 @@ package similarity
 import (
 	"context"
 	"fmt"
+	"math"
 )
 
 // Stats counts the work of a task.
@@ -31,7 +32,9 @@ type Scratch struct {
 	// Of the touched items:
 	dot, estimate []float32
 	common        []uint32
+	at            []uint32 // positions of the rows of the users of the item at work
 	best          topK
+	kth           kthFinder
 }
 
 func (s *Scratch) grow(width int) {
@@ -133,10 +136,10 @@ func (t *task) accumulate(i int) (n, updates int) {
 	width := side.width()
 	sums, counts := s.sums[:width], s.counts[:width]
 	room := width / sparseItem // for touched items
+	s.at = positions(s.at[:0], side.at, users)
 	w := float32(1)
-	for k, u := range users {
-		at := side.at[u] + 1
-		row := side.words[at : at+side.words[at-1]]
+	for k, at := range s.at {
+		row := side.words[at+1 : at+1+side.words[at]]
 		if weights != nil {
 			w = weights[k]
 		}
@@ -151,11 +154,11 @@ func (t *task) accumulate(i int) (n, updates int) {
 			case room >= 0 && side.value == nil:
 				n = touchCoded(sums, s.touched, n, row, w, &side.codes.weight)
 			case room >= 0:
-				n = touchValued(sums, s.touched, n, row, w, side.value[at:])
+				n = touchValued(sums, s.touched, n, row, w, side.value[at+1:])
 			case side.value == nil:
 				addCoded(sums, row, w, &side.codes.weight)
 			default:
-				addValued(sums, row, w, side.value[at:])
+				addValued(sums, row, w, side.value[at+1:])
 			}
 			continue
 		case room >= 0:
@@ -168,7 +171,7 @@ func (t *task) accumulate(i int) (n, updates int) {
 		case side.value == nil:
 			addCoded(sums, row, w, &side.codes.weight)
 		default:
-			addValued(sums, row, w, side.value[at:])
+			addValued(sums, row, w, side.value[at+1:])
 		}
 	}
 	if own := int64(t.lead.Lo) + int64(i) - int64(side.Lo); own >= 0 && own < int64(width) {
@@ -197,57 +200,66 @@ func (t *task) accumulate(i int) (n, updates int) {
 	return n, updates
 }
 
-// offer scores the n items in the scratch with item i and keeps the best. An item
-// whose estimate is under the bound goes no further. It returns the number of pairs.
+// offer scores the n items in the scratch with item i and keeps the best. Estimates
+// decide which few need a score, for a score takes what is far away in memory: the
+// norms in double precision. It returns the number of pairs.
 func (t *task) offer(i, n int) (pairs int) {
 	s := t.s
 	ids, estimate := s.touched[:n], s.estimate[:n]
-	t.estimates(i, ids, estimate)
+	pairs = t.estimates(i, ids, estimate)
 	best := &s.best
 	best.begin(t.best, i)
-	bound := best.bound
-	dot, common := s.dot[:n], s.common[:n]
-	for k, j := range ids {
-		if !t.counts && dot[k] == 0 || t.counts && common[k] == 0 {
-			continue // its terms cancel out, or it is the item itself
-		}
-		pairs++
-		if estimate[k] < bound {
+	// K items have estimates of at least the K-th, and so scores that an item with one
+	// under its lowered value cannot beat.
+	bound := max(best.bound, lowered(s.kth.find(estimate, best.k)))
+	for k, e := range estimate {
+		if e < bound || e == negInf {
 			continue
 		}
-		if t.counts && int64(common[k]) < int64(t.o.MinSupport) {
-			continue
-		}
-		score := t.o.score(float64(dot[k]), t.lead.squares[i], t.side.squares[j], t.lead.users[i], t.side.users[j], common[k])
+		j := ids[k]
+		score := t.o.score(float64(s.dot[k]), t.lead.squares[i], t.side.squares[j], t.lead.users[i], t.side.users[j], s.common[k])
 		if score != 0 {
-			bound = best.add(rankKey(score, t.side.Lo+j))
+			bound = max(bound, best.add(rankKey(score, t.side.Lo+j)))
 		}
 	}
 	best.end(t.best, i)
 	return pairs
 }
 
-// estimates forms scores in float32, each within 8 roundings of the score itself.
-func (t *task) estimates(i int, ids []uint32, estimate []float32) {
-	dot := t.s.dot[:len(ids)]
+// estimates forms scores in float32, each within 8 roundings of the score itself, and
+// -Inf for what is no candidate: the item itself, a sum of zero, too little support. It
+// returns the number of pairs with a common user.
+func (t *task) estimates(i int, ids []uint32, estimate []float32) (pairs int) {
+	dot, common := t.s.dot[:len(ids)], t.s.common[:len(ids)]
 	estimate = estimate[:len(ids)]
 	if t.o.Measure == Jaccard {
-		own := float32(t.lead.users[i])
-		for k, j := range ids {
-			estimate[k] = dot[k] / (own + float32(t.side.users[j]) - dot[k])
-		}
+		jaccards(estimate, dot, float32(t.lead.users[i]), ids, t.side.users)
 	} else {
-		scale, inverse := t.lead.inverse[i], t.side.inverse
-		for k, j := range ids {
-			estimate[k] = dot[k] * inverse[j] * scale
+		cosines(estimate, dot, t.lead.inverse[i], ids, t.side.inverse)
+	}
+	if !t.counts {
+		for k, d := range dot {
+			if d == 0 {
+				estimate[k] = negInf
+				continue
+			}
+			pairs++
+		}
+		return pairs
+	}
+	shrinkage, least := float32(t.o.Shrinkage), int64(t.o.MinSupport)
+	for k, c := range common {
+		if shrinkage > 0 {
+			estimate[k] *= float32(c) / (float32(c) + shrinkage)
+		}
+		if c > 0 {
+			pairs++
+		}
+		if c == 0 || dot[k] == 0 || int64(c) < least {
+			estimate[k] = negInf
 		}
 	}
-	if t.o.Shrinkage > 0 {
-		shrinkage := float32(t.o.Shrinkage)
-		common := t.s.common[:len(ids)]
-		for k := range estimate {
-			c := float32(common[k])
-			estimate[k] *= c / (c + shrinkage)
-		}
-	}
+	return pairs
 }
+
+var negInf = float32(math.Inf(-1))
