@@ -231,6 +231,22 @@ func TestListsEqualBruteForceForAnyBlocksAndThreads(t *testing.T) {
 	})
 }
 
+// TestScoresOfZeroTakeNoPlace has a first neighbor with the score zero, by a weight of
+// zero, before one with a negative score: only the second is a neighbor.
+func TestScoresOfZeroTakeNoPlace(t *testing.T) {
+	r := &Rows{NumItems: 3, Start: []int64{0, 3}, Item: []uint32{0, 1, 2}, Weight: []float32{5, 0, -1}}
+	for _, shrinkage := range []float64{0, 0.5} {
+		o := Options{Measure: Cosine, K: 1, Shrinkage: shrinkage}
+		got, err := Build(t.Context(), r, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(bruteLists(bruteScores(r, o), o.K), got, equateEmpty); diff != "" {
+			t.Errorf("shrinkage %v (-want +got):\n%s", shrinkage, diff)
+		}
+	}
+}
+
 func drawUserCuts(t *rapid.T, users int) []int {
 	cuts := rapid.SliceOfN(rapid.IntRange(0, users), 0, 3).Draw(t, "user cuts")
 	cuts = append(cuts, 0, users)
