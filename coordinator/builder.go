@@ -26,6 +26,8 @@ import (
 )
 
 const (
+	// maxBlockEntries bounds the memory of a block: about 8 bytes an entry.
+	maxBlockEntries = 8 << 20
 	// minBlocks is how many blocks the entries are cut into at least, each a task on every side.
 	minBlocks = 64
 	// maxFailures is how often in a row a build may fail for a reason that waiting does not obviously cure.
@@ -379,7 +381,7 @@ func (a *attempt) count(ctx context.Context) error {
 	if a.spec.BlockItems > 0 {
 		width = int(max(int64(a.spec.BlockItems), (int64(len(counts))+maxBlocks-1)/maxBlocks))
 	}
-	a.blocks = partition.Blocks(counts, width, (int64(a.interactions)+minBlocks-1)/minBlocks)
+	a.blocks = partition.Blocks(counts, width, min(maxBlockEntries, (int64(a.interactions)+minBlocks-1)/minBlocks))
 	a.blockEntries, a.sides = worker.Sides(counts, a.blocks)
 	return nil
 }

@@ -6,20 +6,21 @@ import "slices"
 // side is a run of blocks, given by the range of their places.
 type Task struct{ Block, Side int }
 
-// Sides groups blocks, whose numbers of entries are given, into runs of about equal
-// entries: as few as hold at most maxEntries each, and one at least where there are
-// blocks. A block with more makes a side of its own. Fewer sides are fewer visits to
-// each user.
-func Sides(entries []float64, maxEntries float64) []Range {
+// Sides groups blocks, which follow each other and have the given numbers of entries,
+// into runs of about equal entries: as few as hold at most maxItems items and maxEntries
+// entries each, and one at least where there are blocks. A block with more makes a side
+// of its own. Fewer sides are fewer visits to each user.
+func Sides(blocks []Range, entries []float64, maxItems int, maxEntries float64) []Range {
 	var left float64
 	for _, e := range entries {
 		left += e
 	}
 	var out []Range
-	for lo := 0; lo < len(entries); {
+	for lo := 0; lo < len(blocks); {
 		share := left / max(1, float64(ceilDiv(int64(left), int64(maxEntries))))
-		hi, sum := lo, 0.0
-		for hi < len(entries) && (hi == lo || sum+entries[hi] <= maxEntries && sum+entries[hi]/2 <= share) {
+		hi, sum := lo+1, entries[lo]
+		for hi < len(blocks) && int(blocks[hi].Hi-blocks[lo].Lo) <= maxItems &&
+			sum+entries[hi] <= maxEntries && sum+entries[hi]/2 <= share {
 			sum += entries[hi]
 			hi++
 		}

@@ -72,7 +72,7 @@ func zipf(items, top int) []uint32 {
 func TestAssignGivesEachTaskOnceAndEvenly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		entries := rapid.SliceOfN(rapid.Float64Range(0, 10), 0, 40).Draw(t, "entries")
-		sides := partition.Sides(entries, rapid.Float64Range(1, 100).Draw(t, "most"))
+		sides := partition.Sides(blocksOf(entries), entries, 2*len(entries), rapid.Float64Range(1, 100).Draw(t, "most"))
 		costs := partition.TaskCosts(entries, sides)
 		nodes := rapid.IntRange(1, 9).Draw(t, "nodes")
 		var pending []int
@@ -101,19 +101,34 @@ func TestAssignGivesEachTaskOnceAndEvenly(t *testing.T) {
 	})
 }
 
+// blocksOf returns a block of two items for each number of entries.
+func blocksOf(entries []float64) []partition.Range {
+	blocks := make([]partition.Range, len(entries))
+	for b := range uint32(len(blocks)) {
+		blocks[b] = partition.Range{Lo: 2 * b, Hi: 2*b + 2}
+	}
+	return blocks
+}
+
 func TestSidesCoverAllBlocks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		entries := rapid.SliceOfN(rapid.Float64Range(0, 10), 0, 40).Draw(t, "entries")
 		most := rapid.Float64Range(1, 500).Draw(t, "most")
-		sides := partition.Sides(entries, most)
+		widest := rapid.IntRange(1, 120).Draw(t, "widest")
+		blocks := blocksOf(entries)
+		sides := partition.Sides(blocks, entries, widest, most)
 		next := uint32(0)
 		for _, s := range sides {
 			var sum float64
 			for _, e := range entries[s.Lo:s.Hi] {
 				sum += e
 			}
-			if s.Lo != next || s.Hi <= s.Lo || s.Len() > 1 && sum > most {
-				t.Fatalf("sides %v of %v with at most %v entries", sides, entries, most)
+			if s.Lo != next || s.Hi <= s.Lo {
+				t.Fatalf("sides %v of %d blocks", sides, len(blocks))
+			}
+			items := int(blocks[s.Hi-1].Hi - blocks[s.Lo].Lo)
+			if s.Len() > 1 && (sum > most || items > widest) {
+				t.Fatalf("sides %v of %v with at most %v entries and %d items", sides, entries, most, widest)
 			}
 			next = s.Hi
 		}
@@ -121,7 +136,8 @@ func TestSidesCoverAllBlocks(t *testing.T) {
 			t.Fatalf("sides %v of %d blocks", sides, len(entries))
 		}
 	})
-	if got := partition.Sides([]float64{3, 3, 3}, 100); len(got) != 1 {
+	three := []float64{3, 3, 3}
+	if got := partition.Sides(blocksOf(three), three, 6, 100); len(got) != 1 {
 		t.Errorf("%v, want one side while it fits", got)
 	}
 }

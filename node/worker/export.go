@@ -250,7 +250,7 @@ func Sides(users []uint32, blocks []partition.Range) (entries []float64, sides [
 			entries[b] += float64(n)
 		}
 	}
-	return entries, partition.Sides(entries, maxSideEntries)
+	return entries, partition.Sides(blocks, entries, similarity.MaxBlockItems, maxSideEntries)
 }
 
 // open writes the dictionary file and maps it.
