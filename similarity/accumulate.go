@@ -1,13 +1,19 @@
 package similarity
 
-import "slices"
-
 // The loops in which a build spends its time. Each is a function of its own, small
 // enough for the compiler to keep all it needs in registers: within a larger
 // function, by hand or by inlining, the same loops took up to three times as long.
 //
 // The conversion of a product to float32 keeps compilers from fusing it with the
 // addition, which would give other bits on other processors.
+
+// one returns 1 for true, which the compiler does without a branch.
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
 
 // addCoded adds w times a row of a Side to sums.
 //
@@ -47,11 +53,7 @@ func touchCoded(sums []float32, touched []uint32, n int, row []uint32, w float32
 		id := e >> 8
 		sum := sums[id]
 		touched[n] = id
-		fresh := 0
-		if sum == 0 {
-			fresh = 1
-		}
-		n += fresh
+		n += one(sum == 0)
 		sums[id] = sum + float32(w*weight[uint8(e)])
 	}
 	return n
@@ -66,11 +68,7 @@ func touchValued(sums []float32, touched []uint32, n int, row []uint32, w float3
 		id := e >> 8
 		sum := sums[id]
 		touched[n] = id
-		fresh := 0
-		if sum == 0 {
-			fresh = 1
-		}
-		n += fresh
+		n += one(sum == 0)
 		sums[id] = sum + float32(w*value[k])
 	}
 	return n
@@ -84,11 +82,7 @@ func touchOnes(counts, touched []uint32, n int, row []uint32) int {
 		id := e >> 8
 		count := counts[id]
 		touched[n] = id
-		fresh := 0
-		if count == 0 {
-			fresh = 1
-		}
-		n += fresh
+		n += one(count == 0)
 		counts[id] = count + 1
 	}
 	return n
@@ -99,11 +93,7 @@ func touchOnes(counts, touched []uint32, n int, row []uint32) int {
 func nonZero[T float32 | uint32](slots []T, ids []uint32) (n int) {
 	for j, x := range slots {
 		ids[n] = uint32(j)
-		some := 0
-		if x != 0 {
-			some = 1
-		}
-		n += some
+		n += one(x != 0)
 	}
 	return n
 }
@@ -169,14 +159,12 @@ func (f *kthFinder) find(x []float32, k int) float32 {
 		if len(x) == 0 {
 			break
 		}
-		selectBest(buf, k)
-		n, bound = k, slices.Min(buf[:k])
+		n, bound = k, selectBest(buf, k)
 	}
 	if n < k {
 		return negInf
 	}
-	selectBest(buf[:n], k)
-	return slices.Min(buf[:k])
+	return selectBest(buf[:n], k)
 }
 
 // above appends to buf[n:] the numbers of x that are above bound, without a branch,
@@ -188,11 +176,7 @@ func above(buf []float32, n int, x []float32, bound float32) (taken, filled int)
 		part := x[:min(len(x), len(buf)-n)]
 		for _, v := range part {
 			buf[n] = v
-			more := 0
-			if v > bound {
-				more = 1
-			}
-			n += more
+			n += one(v > bound)
 		}
 		x = x[len(part):]
 		taken += len(part)

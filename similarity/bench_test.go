@@ -66,11 +66,12 @@ func BenchmarkRun(b *testing.B) {
 					continue
 				}
 				weighed := Weigh(r, o.Measure)
-				blocks, err := cutBlocks(weighed, []uint32{0, uint32(r.NumItems / 20), uint32(r.NumItems)})
+				all := normsOf(weighed)
+				blocks, err := cutBlocks(weighed, []uint32{0, uint32(r.NumItems / 20), uint32(r.NumItems)}, all)
 				if err != nil {
 					b.Fatal(err)
 				}
-				side, err := sideOf(weighed, 0, uint32(r.NumItems))
+				side, err := sideOf(weighed, 0, uint32(r.NumItems), all)
 				if err != nil {
 					b.Fatal(err)
 				}

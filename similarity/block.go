@@ -51,6 +51,23 @@ func (n *norms) finish() {
 	}
 }
 
+// slice returns the norms of the items [lo, hi) of n.
+func (n *norms) slice(lo, hi uint32) norms {
+	return norms{n.squares[lo:hi], n.inverse[lo:hi], n.users[lo:hi]}
+}
+
+// normsOf returns the norms of all items of weighed rows.
+func normsOf(r *Rows) norms {
+	n := newNorms(r.NumItems)
+	for u := range r.NumUsers() {
+		for k := r.Start[u]; k < r.Start[u+1]; k++ {
+			n.add(r.Item[k], r.weight(k))
+		}
+	}
+	n.finish()
+	return n
+}
+
 func (n *norms) sizeBytes() int64 {
 	return 8*int64(len(n.squares)) + 4*int64(len(n.inverse)+len(n.users))
 }
@@ -61,7 +78,7 @@ func (n *norms) sizeBytes() int64 {
 //
 // Damaged parts give an error that matches ErrCorrupt; parts of other items, out of
 // order or beyond numUsers one that matches ErrShape. Memory is bounded by the
-// sizes of the parts. The block does not refer to parts.
+// sizes of the parts and hi-lo. The block does not refer to parts.
 // Cost: O(items + entries); 4 bytes an entry, and 4 more with weights.
 func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 	open, entries, ones, err := openParts(lo, hi, numUsers, parts)
@@ -145,9 +162,9 @@ func (b *Block) SizeBytes() int64 {
 	return int64(unsafe.Sizeof(*b)) + 4*int64(len(b.start)+len(b.user)+len(b.weight)) + b.sizeBytes()
 }
 
-// cutBlocks makes the blocks of weighed rows with the given ascending borders: block
-// n has the items [borders[n], borders[n+1]).
-func cutBlocks(r *Rows, borders []uint32) ([]*Block, error) {
+// cutBlocks makes the blocks of weighed rows, whose norms are those of all items, with
+// the given ascending borders: block n has the items [borders[n], borders[n+1]).
+func cutBlocks(r *Rows, borders []uint32, all norms) ([]*Block, error) {
 	t := r.Transpose()
 	blocks := make([]*Block, len(borders)-1)
 	for n := range blocks {
@@ -160,24 +177,15 @@ func cutBlocks(r *Rows, borders []uint32) ([]*Block, error) {
 			return nil, fmt.Errorf("block [%d,%d) has %d entries, want at most %d: %w", lo, hi, last-first, uint32(math.MaxUint32), ErrShape)
 		}
 		b := &Block{
-			Lo: lo, Hi: hi, numUsers: uint32(r.NumUsers()), start: make([]uint32, int64(hi-lo)+1), norms: newNorms(int(hi - lo)),
+			Lo: lo, Hi: hi, numUsers: uint32(r.NumUsers()), start: make([]uint32, int64(hi-lo)+1), norms: all.slice(lo, hi),
 			user: t.Item[first:last],
 		}
 		if t.Weight != nil {
 			b.weight = t.Weight[first:last]
 		}
-		for i := range b.width() {
-			_, weights := t.row(int(lo) + i)
-			for k := range t.Start[int(lo)+i+1] - t.Start[int(lo)+i] {
-				w := float32(1)
-				if weights != nil {
-					w = weights[k]
-				}
-				b.add(uint32(i), w)
-			}
-			b.start[i+1] = uint32(t.Start[int(lo)+i+1] - first)
+		for i, end := range t.Start[lo : int(hi)+1] {
+			b.start[i] = uint32(end - first)
 		}
-		b.finish()
 		blocks[n] = b
 	}
 	return blocks, nil

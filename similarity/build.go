@@ -41,7 +41,8 @@ func BuildStats(ctx context.Context, r *Rows, o Options) (*Lists, Stats, error) 
 // they are too many for one.
 func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint32) (*Lists, Stats, error) {
 	weighed := Weigh(r, o.Measure)
-	blocks, err := cutBlocks(weighed, borders)
+	all := normsOf(weighed)
+	blocks, err := cutBlocks(weighed, borders, all)
 	if err != nil {
 		return nil, Stats{}, fmt.Errorf("build: %w", err)
 	}
@@ -54,7 +55,7 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 	errs := make([]error, threads)
 	scratch := make([]Scratch, threads)
 	for lo := 0; lo == 0 || lo < r.NumItems; lo += MaxBlockItems {
-		side, err := sideOf(weighed, uint32(lo), uint32(min(r.NumItems, lo+MaxBlockItems)))
+		side, err := sideOf(weighed, uint32(lo), uint32(min(r.NumItems, lo+MaxBlockItems)), all)
 		if err != nil {
 			return nil, Stats{}, fmt.Errorf("build: %w", err)
 		}

@@ -25,7 +25,7 @@ func NewCollector(lo, hi uint32, k int) *Collector {
 	n := int(hi - lo)
 	c := &Collector{lo: lo, k: k, size: make([]int32, n), keys: make([]uint64, n*k), bound: make([]float32, n)}
 	for i := range c.bound {
-		c.bound[i] = float32(math.Inf(-1))
+		c.bound[i] = negInf
 	}
 	return c
 }
@@ -77,17 +77,10 @@ func (b *topK) add(key uint64) float32 {
 	return b.bound
 }
 
-// cut leaves the k best, the worst of them first.
+// cut leaves the k best.
 func (b *topK) cut() {
-	selectBest(b.buf[:b.n], b.k)
+	b.bound = lowered(keyScore(selectBest(b.buf[:b.n], b.k)))
 	b.n = b.k
-	worst := 0
-	for p, key := range b.buf[:b.k] {
-		if key < b.buf[worst] {
-			worst = p
-		}
-	}
-	b.bound = lowered(keyScore(b.buf[worst]))
 }
 
 // end gives the k best of item i back.
@@ -99,11 +92,11 @@ func (b *topK) end(c *Collector, i int) {
 	c.size[i], c.bound[i] = int32(b.n), b.bound
 }
 
-// selectBest brings the k greatest of the keys to the front. Hoare,
-// Algorithm 65: Find, Comm. ACM 4(7), 1961 [hoare1961]. Cost: O(len(keys)) as a rule.
-func selectBest[T uint64 | float32](keys []T, k int) {
-	lo, hi := 0, len(keys)-1
-	for lo < hi {
+// selectBest brings the k greatest keys, of at least k, to the front and returns the
+// least of them. Hoare, Algorithm 65: Find, Comm. ACM 4(7), 1961 [hoare1961].
+// Cost: O(len(keys)) as a rule.
+func selectBest[T uint64 | float32](keys []T, k int) T {
+	for lo, hi := 0, len(keys)-1; lo < hi; {
 		pivot := keys[(lo+hi)/2]
 		i, j := lo, hi
 		for i <= j {
@@ -125,10 +118,13 @@ func selectBest[T uint64 | float32](keys []T, k int) {
 		case k-1 >= i:
 			lo = i
 		default:
-			return
+			return keys[k-1] // between the two parts, and equal to the pivot
 		}
 	}
+	return keys[k-1]
 }
+
+var negInf = float32(math.Inf(-1))
 
 // lowered returns a number below score by more than the error of the kernels'
 // float32 estimates, which is under 8 roundings of 2^-24 each.

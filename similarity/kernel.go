@@ -3,7 +3,6 @@ package similarity
 import (
 	"context"
 	"fmt"
-	"math"
 )
 
 // Stats counts the work of a task.
@@ -22,7 +21,7 @@ func (s *Stats) add(t Stats) {
 	s.Pairs += t.Pairs
 }
 
-// Scratch is the working memory of one goroutine: 20 bytes for each item of the
+// Scratch is the working memory of one goroutine: 24 bytes for each item of the
 // widest Side that it was used with. The zero value is ready; reuse saves
 // allocations.
 type Scratch struct {
@@ -136,6 +135,7 @@ func (t *task) accumulate(i int) (n, updates int) {
 	width := side.width()
 	sums, counts := s.sums[:width], s.counts[:width]
 	room := width / sparseItem // for touched items
+	listed := true
 	s.at = positions(s.at[:0], side.at, users)
 	w := float32(1)
 	for k, at := range s.at {
@@ -144,30 +144,20 @@ func (t *task) accumulate(i int) (n, updates int) {
 			w = weights[k]
 		}
 		updates += len(row)
-		// With all of this row the list would be too long: no list from here on.
-		if n+len(row) > room {
-			room = -1
-		}
+		listed = listed && n+len(row) <= room // a list that would get too long is given up
 		switch {
 		case !t.counts:
-			switch {
-			case room >= 0 && side.value == nil:
-				n = touchCoded(sums, s.touched, n, row, w, &side.codes.weight)
-			case room >= 0:
-				n = touchValued(sums, s.touched, n, row, w, side.value[at+1:])
-			case side.value == nil:
-				addCoded(sums, row, w, &side.codes.weight)
-			default:
-				addValued(sums, row, w, side.value[at+1:])
-			}
-			continue
-		case room >= 0:
+		case listed:
 			n = touchOnes(counts, s.touched, n, row)
 		default:
 			addOnes(counts, row)
 		}
 		switch {
 		case !t.sums:
+		case listed && !t.counts && side.value == nil:
+			n = touchCoded(sums, s.touched, n, row, w, &side.codes.weight)
+		case listed && !t.counts:
+			n = touchValued(sums, s.touched, n, row, w, side.value[at+1:])
 		case side.value == nil:
 			addCoded(sums, row, w, &side.codes.weight)
 		default:
@@ -179,7 +169,7 @@ func (t *task) accumulate(i int) (n, updates int) {
 		sums[own], counts[own] = 0, 0
 	}
 	switch {
-	case room >= 0:
+	case listed:
 	case t.counts:
 		n = nonZero(counts, s.touched)
 	default:
@@ -261,5 +251,3 @@ func (t *task) estimates(i int, ids []uint32, estimate []float32) (pairs int) {
 	}
 	return pairs
 }
-
-var negInf = float32(math.Inf(-1))

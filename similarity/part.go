@@ -146,11 +146,14 @@ func (p *part) each(f func(user, item uint32, w float32)) error {
 		left -= size
 		item := uint64(0) // the next that may come
 		for range size {
-			if item >= width || d.bad {
+			if item >= width {
 				d.bad = true
-				break
+			} else {
+				item += d.uint(width - item - 1)
 			}
-			item += d.uint(width - item - 1)
+			if d.bad {
+				return fmt.Errorf("bad row near user %d: %w", user, ErrCorrupt)
+			}
 			if weights != nil {
 				w = math.Float32frombits(binary.LittleEndian.Uint32(weights))
 				weights = weights[4:]
@@ -158,13 +161,8 @@ func (p *part) each(f func(user, item uint32, w float32)) error {
 					return fmt.Errorf("weight %v: %w", w, ErrCorrupt)
 				}
 			}
-			if !d.bad {
-				f(uint32(user), uint32(item), w)
-			}
+			f(uint32(user), uint32(item), w)
 			item++
-		}
-		if d.bad {
-			return fmt.Errorf("bad row near user %d: %w", user, ErrCorrupt)
 		}
 		user++
 	}

@@ -40,6 +40,14 @@ func (r *Rows) row(u int) ([]uint32, []float32) {
 	return r.Item[lo:hi], r.Weight[lo:hi]
 }
 
+// weight returns the weight of the entry at position k.
+func (r *Rows) weight(k int64) float32 {
+	if r.Weight == nil {
+		return 1
+	}
+	return r.Weight[k]
+}
+
 // entries returns the number of stored entries.
 func (r *Rows) entries() int64 {
 	if len(r.Start) == 0 {

@@ -101,42 +101,18 @@ func (s *Searcher) Nearest(items []uint32, weights []float32, k, self int, o Opt
 		if score == 0 {
 			continue
 		}
-		key := rankKey(score, u)
-		switch {
-		case len(sc.keys) < k:
-			if sc.keys = append(sc.keys, key); len(sc.keys) == k {
-				slices.Sort(sc.keys) // ascending is a heap with the worst on top
-			}
-		case key > sc.keys[0]:
-			sc.keys[0] = key
-			siftDown(sc.keys, 0)
-		}
+		sc.keys = append(sc.keys, rankKey(score, u))
 	}
-	slices.Sort(sc.keys)
-	return appendRanked(make([]Neighbor, 0, len(sc.keys)), sc.keys)
+	best := sc.keys
+	if len(best) > k {
+		selectBest(best, k)
+		best = best[:k]
+	}
+	slices.Sort(best)
+	return appendRanked(make([]Neighbor, 0, len(best)), best)
 }
 
 // users returns the number of entries of row u.
 func (s *Searcher) users(u uint32) uint32 {
 	return uint32(s.rows.Start[u+1] - s.rows.Start[u])
-}
-
-// siftDown restores the order of a heap with the least on top below position at.
-func siftDown(heap []uint64, at int) {
-	key := heap[at]
-	for {
-		child := 2*at + 1
-		if child >= len(heap) {
-			break
-		}
-		if child+1 < len(heap) && heap[child+1] < heap[child] {
-			child++
-		}
-		if key <= heap[child] {
-			break
-		}
-		heap[at] = heap[child]
-		at = child
-	}
-	heap[at] = key
 }

@@ -71,115 +71,105 @@ func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte) (*Side
 		}
 		hi = end
 	}
-	b := sideBuilder{}
-	if err := b.init(lo, hi, numUsers); err != nil {
-		return nil, err
-	}
-	for _, f := range []func(user, item uint32, w float32){b.count, b.put} {
+	s, err := newSide(lo, hi, numUsers, func(f func(user, item uint32, w float32)) error {
 		for _, block := range open {
 			for _, p := range block {
 				base := p.lo - lo
 				if err := p.each(func(user, item uint32, w float32) { f(user, base+item, w) }); err != nil {
-					return nil, fmt.Errorf("side [%d,%d): %w", lo, hi, err)
+					return fmt.Errorf("side [%d,%d): %w", lo, hi, err)
 				}
 			}
 		}
-		if err := b.layOut(); err != nil {
-			return nil, err
-		}
-	}
-	return b.side(), nil
-}
-
-// sideOf makes the Side of the items [lo, hi) of weighed rows.
-func sideOf(r *Rows, lo, hi uint32) (*Side, error) {
-	b := sideBuilder{}
-	if err := b.init(lo, hi, uint32(r.NumUsers())); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	for _, f := range []func(user, item uint32, w float32){b.count, b.put} {
+	s.norms = s.countNorms()
+	return s, nil
+}
+
+// sideOf makes the Side of the items [lo, hi) of weighed rows, whose norms are those
+// of all items.
+func sideOf(r *Rows, lo, hi uint32, all norms) (*Side, error) {
+	s, err := newSide(lo, hi, uint32(r.NumUsers()), func(f func(user, item uint32, w float32)) error {
 		for u := range r.NumUsers() {
 			from, to := r.window(u, lo, hi)
 			for k := from; k < to; k++ {
-				w := float32(1)
-				if r.Weight != nil {
-					w = r.Weight[k]
-				}
-				f(uint32(u), r.Item[k]-lo, w)
+				f(uint32(u), r.Item[k]-lo, r.weight(k))
 			}
 		}
-		if err := b.layOut(); err != nil {
-			return nil, err
-		}
-	}
-	return b.side(), nil
-}
-
-// sideBuilder makes a Side from entries that come twice in the same order: by item
-// within a user, by user within an item.
-type sideBuilder struct {
-	s    *Side
-	next []uint32 // first the lengths of the rows, then where their next entry goes
-}
-
-func (b *sideBuilder) init(lo, hi, numUsers uint32) error {
-	if err := checkBlockRange(lo, hi); err != nil {
-		return err
-	}
-	b.s = &Side{Lo: lo, Hi: hi, at: make([]uint32, numUsers), norms: newNorms(int(hi - lo))}
-	b.next = make([]uint32, numUsers)
-	return nil
-}
-
-func (b *sideBuilder) count(user, item uint32, w float32) {
-	b.next[user]++
-	b.s.add(item, w)
-	b.s.codes.code(w)
-}
-
-// layOut gives each row its place, once.
-func (b *sideBuilder) layOut() error {
-	s := b.s
-	if s.words != nil {
 		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.norms = all.slice(lo, hi)
+	return s, nil
+}
+
+// newSide makes a Side, but for its norms, of entries that each gives to f: the items of a
+// user ascend. each is called twice and must give the same.
+func newSide(lo, hi, numUsers uint32, each func(f func(user, item uint32, w float32)) error) (*Side, error) {
+	if err := checkBlockRange(lo, hi); err != nil {
+		return nil, err
+	}
+	s := &Side{Lo: lo, Hi: hi, at: make([]uint32, numUsers)}
+	next := make([]uint32, numUsers) // the lengths of the rows; then where their next entry goes
+	if err := each(func(user, _ uint32, w float32) {
+		next[user]++
+		s.codes.code(w)
+	}); err != nil {
+		return nil, err
 	}
 	total := uint64(1) // the empty row
-	for _, n := range b.next {
+	for _, n := range next {
 		if n > 0 {
 			total += uint64(n) + 1
 		}
 	}
 	if total > math.MaxUint32 {
-		return fmt.Errorf("side [%d,%d) has rows of %d words, want at most %d: %w", s.Lo, s.Hi, total, uint32(math.MaxUint32), ErrShape)
+		return nil, fmt.Errorf("side [%d,%d) has rows of %d words, want at most %d: %w", lo, hi, total, uint32(math.MaxUint32), ErrShape)
 	}
 	s.words = make([]uint32, total)
 	if s.codes.full {
 		s.value = make([]float32, total)
 	}
 	at := uint32(1)
-	for u, n := range b.next {
+	for u, n := range next {
 		if n > 0 {
 			s.at[u], s.words[at] = at, n
-			b.next[u] = at + 1
+			next[u] = at + 1
 			at += n + 1
 		}
 	}
-	return nil
+	return s, each(func(user, item uint32, w float32) {
+		at := next[user]
+		next[user]++
+		s.words[at] = item << 8
+		if s.value != nil {
+			s.value[at] = w
+		} else {
+			s.words[at] |= s.codes.code(w)
+		}
+	})
 }
 
-func (b *sideBuilder) put(user, item uint32, w float32) {
-	at := b.next[user]
-	b.next[user]++
-	if b.s.value != nil {
-		b.s.words[at], b.s.value[at] = item<<8, w
-		return
+// countNorms computes the norms of the items from the rows.
+func (s *Side) countNorms() norms {
+	n := newNorms(s.width())
+	for _, at := range s.at { // 0 is a row of no entries
+		for p := at + 1; p <= at+s.words[at]; p++ {
+			e := s.words[p]
+			w := s.codes.weight[uint8(e)]
+			if s.value != nil {
+				w = s.value[p]
+			}
+			n.add(e>>8, w)
+		}
 	}
-	b.s.words[at] = item<<8 | b.s.codes.code(w)
-}
-
-func (b *sideBuilder) side() *Side {
-	b.s.finish()
-	return b.s
+	n.finish()
+	return n
 }
 
 func (s *Side) width() int { return int(s.Hi - s.Lo) }

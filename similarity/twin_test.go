@@ -3,6 +3,7 @@ package similarity
 import (
 	"cmp"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -229,6 +230,35 @@ func TestListsEqualBruteForceForAnyBlocksAndThreads(t *testing.T) {
 			t.Fatalf("parts and merges differ from Build (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestManyWeights has more weights than a Side has codes for, and items with so few
+// neighbors that those touched are listed.
+func TestManyWeights(t *testing.T) {
+	r := syntheticRows(300, 400, 6, 5, false)
+	rng := rand.New(rand.NewPCG(5, 6))
+	for k := range r.Weight {
+		r.Weight[k] = float32(1 + 4*rng.Float64())
+	}
+	for _, o := range []Options{
+		{Measure: Cosine, K: 10},
+		{Measure: Cosine, K: 10, Shrinkage: 10},
+		{Measure: AdjustedCosine, K: 400},
+	} {
+		weighed := Weigh(r, o.Measure)
+		side, err := sideOf(weighed, 0, uint32(r.NumItems), normsOf(weighed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if side.value == nil {
+			t.Fatal("all weights have codes")
+		}
+		got, err := Build(t.Context(), r, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkClose(t, got, bruteScores(r, o), o.K, 2e-6)
+	}
 }
 
 // TestScoresOfZeroTakeNoPlace has a first neighbor with the score zero, by a weight of
