@@ -12,10 +12,10 @@ func (r Range) Len() int { return int(r.Hi - r.Lo) }
 // most maxEntries users in sum unless a single item has more; 0 switches either limit
 // off. No items give no ranges.
 //
-// Cost model: the updates of a block pair are the sum over users of n_ua·n_ub, which
-// counts alone do not tell. If items were chosen independently it would be
-// entries(a)·entries(b)/users, so ranges of equal entries make pairs of equal work
-// (see PairCosts). The ranges are therefore filled to the same number of entries,
+// Cost model: the updates of a block a on a side b are the sum over users of
+// n_ua·n_ub, which counts alone do not tell. If items were chosen independently it
+// would be entries(a)·entries(b)/users, so ranges of equal entries make tasks of equal
+// work (see TaskCosts). The ranges are therefore filled to the same number of entries,
 // the smallest number of ranges that maxEntries allows, and only those of the tail,
 // where maxItems is the tighter limit, hold fewer. Popular items thus get narrow
 // blocks.

@@ -1,6 +1,7 @@
 // Package worker does the compute side of a build on one node: it counts and exports the partitions that the coordinator
-// asks it for, runs tasks (the items of a block with those of a side), and merges the partial lists of items. The coordinator says what to do when;
-// the worker keeps what it has made until the job is dropped, so that every call may be repeated.
+// asks it for, runs tasks (the items of a block with those of a side), and merges the partial lists of items. The
+// coordinator says what to do when; the worker keeps what it has made until the job is dropped, so that every call may be
+// repeated.
 //
 //	worker.go  the service, its jobs, and their end
 //	shard.go   where rows come from: the event store or a table
