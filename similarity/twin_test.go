@@ -235,7 +235,7 @@ func TestListsEqualBruteForceForAnyBlocksAndThreads(t *testing.T) {
 // TestManyWeights has more weights than a Side has codes for, and items with so few
 // neighbors that those touched are listed.
 func TestManyWeights(t *testing.T) {
-	r := syntheticRows(300, 400, 6, 5, false)
+	r := syntheticRows(120, 200, 6, 5, false)
 	rng := rand.New(rand.NewPCG(5, 6))
 	for k := range r.Weight {
 		r.Weight[k] = float32(1 + 4*rng.Float64())
@@ -243,7 +243,7 @@ func TestManyWeights(t *testing.T) {
 	for _, o := range []Options{
 		{Measure: Cosine, K: 10},
 		{Measure: Cosine, K: 10, Shrinkage: 10},
-		{Measure: AdjustedCosine, K: 400},
+		{Measure: AdjustedCosine, K: 200},
 	} {
 		weighed := Weigh(r, o.Measure)
 		side, err := sideOf(weighed, 0, uint32(r.NumItems), normsOf(weighed))
