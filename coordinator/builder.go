@@ -336,7 +336,7 @@ func (a *attempt) count(ctx context.Context) error {
 	a.holder = make([]string, n)
 	users := make([]uint32, n)
 	interactions := make([]uint64, n)
-	totals := map[string]uint64{}
+	totals := map[string]*kithv1.ItemCount{}
 	var mu sync.Mutex
 	err := a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_COUNT, func(ctx context.Context, p int) error {
 		var err error
@@ -349,7 +349,7 @@ func (a *attempt) count(ctx context.Context) error {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, c := range counts {
-				totals[c.Item] += c.Count
+				addCount(totals, c)
 			}
 			return nil
 		}
@@ -362,8 +362,8 @@ func (a *attempt) count(ctx context.Context) error {
 		return ErrNoInteractions
 	}
 	a.items = make([]*kithv1.ItemCount, 0, len(totals))
-	for item, c := range totals {
-		a.items = append(a.items, &kithv1.ItemCount{Item: item, Count: c})
+	for _, c := range totals {
+		a.items = append(a.items, c)
 	}
 	slices.SortFunc(a.items, func(x, y *kithv1.ItemCount) int {
 		return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Item, y.Item))
@@ -384,6 +384,18 @@ func (a *attempt) count(ctx context.Context) error {
 	a.blocks = partition.Blocks(counts, width, min(maxBlockEntries, (int64(a.interactions)+minBlocks-1)/minBlocks))
 	a.blockEntries, a.sides = worker.Sides(counts, a.blocks)
 	return nil
+}
+
+// addCount adds what a partition counted of an item to the totals.
+func addCount(totals map[string]*kithv1.ItemCount, c *kithv1.ItemCount) {
+	t := totals[c.Item]
+	if t == nil {
+		totals[c.Item] = c
+		return
+	}
+	sum := similarity.Sum{High: t.WeightHigh, Low: t.WeightLow}
+	sum.Merge(similarity.Sum{High: c.WeightHigh, Low: c.WeightLow})
+	t.Count, t.WeightHigh, t.WeightLow = t.Count+c.Count, sum.High, sum.Low
 }
 
 // numTasks returns the number of tasks of the plan.

@@ -427,7 +427,7 @@ func (s *scoring) explain(ctx context.Context, method Method, byItems *neighborh
 	if err != nil {
 		return err
 	}
-	scale := 1.0
+	scale, unit := 1.0, s.m.Similarity.Measure.Unit()
 	if largest := byItems.Largest(); method == Hybrid && largest > 0 {
 		scale = 0.5 / neighborhood.Float(largest)
 	}
@@ -438,7 +438,7 @@ func (s *scoring) explain(ctx context.Context, method Method, byItems *neighborh
 				if x.ID != top[i].Item {
 					continue
 				}
-				share := neighborhood.Float(neighborhood.Fixed(h.weight, x.Score)) * scale
+				share := neighborhood.Float(neighborhood.Fixed(h.weight*unit, x.Score)) * scale
 				ranked.Contributions = append(ranked.Contributions, Contribution{h.key, share})
 				rest -= share
 			}

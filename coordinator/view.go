@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"google.golang.org/protobuf/proto"
+
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/artifact"
@@ -20,7 +22,7 @@ func (s *State) View() node.View {
 		v.Job = j.Job.Id
 	}
 	for _, r := range s.Versions {
-		view := node.VersionView{Version: r.Version.Version, Partitions: len(s.Replicas)}
+		view := node.VersionView{Version: r.Version.Version, Partitions: len(s.Replicas), Users: r.Version.Users}
 		// The spec was checked when the job was made.
 		view.Similarity, view.Weights, _ = wire.ParseSpec(r.Version.Spec)
 		for _, f := range r.Artifacts {
@@ -38,6 +40,7 @@ func Normalize(spec *kithv1.BuildSpec) *kithv1.BuildSpec {
 		out = &kithv1.BuildSpec{
 			Measure: spec.Measure, K: spec.K, Shrinkage: spec.Shrinkage, MinSupport: spec.MinSupport,
 			BehaviorWeights: spec.BehaviorWeights, HalfLifeMs: spec.HalfLifeMs, WeightCap: spec.WeightCap, BlockItems: spec.BlockItems,
+			Alpha: spec.Alpha,
 		}
 	}
 	if out.Measure == "" {
@@ -45,6 +48,12 @@ func Normalize(spec *kithv1.BuildSpec) *kithv1.BuildSpec {
 	}
 	if out.K == 0 {
 		out.K = defaultK
+	}
+	switch {
+	case out.Measure != similarity.AsymmetricCosine.String():
+		out.Alpha = nil
+	case out.Alpha == nil:
+		out.Alpha = proto.Float64(wire.DefaultAlpha)
 	}
 	if len(out.BehaviorWeights) == 0 {
 		out.BehaviorWeights = map[string]float64{}

@@ -47,6 +47,8 @@ type Experiment struct {
 	Shrinkage float64
 	// MinSupport is the least number of common users of a pair that counts; 0 and 1 are off.
 	MinSupport int
+	// Alpha is that of similarity.AsymmetricCosine.
+	Alpha float64
 
 	// Threads bounds the goroutines; 0 means one for each processor that the runtime uses.
 	Threads int

@@ -76,12 +76,17 @@ func (e *Experiment) neighbors() similarity.Options {
 		K:          cmp.Or(e.K, defaultK),
 		Shrinkage:  e.Shrinkage,
 		MinSupport: e.MinSupport,
+		Alpha:      e.Alpha,
 		Threads:    e.Threads,
 	}
 }
 
 func neighborParameters(o similarity.Options) map[string]any {
-	return map[string]any{"measure": o.Measure.String(), "k": o.K, "shrinkage": o.Shrinkage, "min_support": o.MinSupport}
+	p := map[string]any{"measure": o.Measure.String(), "k": o.K, "shrinkage": o.Shrinkage, "min_support": o.MinSupport}
+	if o.Measure == similarity.AsymmetricCosine {
+		p["alpha"] = o.Alpha
+	}
+	return p
 }
 
 func fitPopularity(_ context.Context, train *similarity.Rows, _ *Experiment) (fitted, error) {

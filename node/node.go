@@ -42,6 +42,8 @@ type View struct {
 // VersionView is a published model version.
 type VersionView struct {
 	Version uint64
+	// Users is the number of users with interactions.
+	Users uint64
 	// Similarity are the options of its neighbor lists; Threads is not set.
 	Similarity similarity.Options
 	// Weights made its interactions.

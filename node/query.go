@@ -78,13 +78,13 @@ func (n *Node) ScoreItems(_ context.Context, req *kithv1.ScoreItemsRequest) (*ki
 	if err != nil {
 		return nil, err
 	}
-	scores := neighborhood.NewScores()
+	scores, unit := neighborhood.NewScores(), m.Similarity.Measure.Unit()
 	for _, h := range req.History {
 		neighbors, err := list(h.Item)
 		if err != nil {
 			return nil, err
 		}
-		scores.AddNeighbors(h.Weight, neighbors)
+		scores.AddNeighbors(h.Weight*unit, neighbors)
 	}
 	items, sums := scores.All()
 	return &kithv1.ScoreItemsResponse{Items: items, Scores: sums}, nil
@@ -104,7 +104,11 @@ func (n *Node) NearestUsers(_ context.Context, req *kithv1.NearestUsersRequest) 
 			return nil, fmt.Errorf("%w: items of the row do not ascend at %d", wire.ErrInvalid, i)
 		}
 	}
-	weighed := similarity.WeighRow(len(items), weights, m.Similarity.Measure)
+	weigher, err := m.userWeigher()
+	if err != nil {
+		return nil, err
+	}
+	weighed := weigher.Row(items, weights)
 	var found []*kithv1.SimilarUser
 	for _, p := range req.Partitions {
 		rows, err := m.rows(p)
@@ -115,7 +119,7 @@ func (n *Node) NearestUsers(_ context.Context, req *kithv1.NearestUsersRequest) 
 		if row, ok := rows.Find(req.ExcludeUser); ok && req.ExcludeUser != "" {
 			self = row
 		}
-		for _, x := range rows.search.Nearest(items, weighed, int(req.K), self, m.Similarity) {
+		for _, x := range rows.search.Nearest(items, weighed, int(req.K), self) {
 			u := &kithv1.SimilarUser{User: rows.FirstUser() + x.ID, Partition: p, Score: x.Score}
 			if req.WithKeys {
 				u.Key = rows.Key(int(x.ID))
@@ -141,7 +145,7 @@ func (n *Node) ScoreUsers(_ context.Context, req *kithv1.ScoreUsersRequest) (*ki
 		return nil, err
 	}
 	defer m.Release()
-	scores := neighborhood.NewScores()
+	scores, unit := neighborhood.NewScores(), m.Similarity.Measure.OfUsers().Unit()
 	for _, u := range req.Users {
 		rows, err := m.rows(u.Partition)
 		if err != nil {
@@ -157,7 +161,7 @@ func (n *Node) ScoreUsers(_ context.Context, req *kithv1.ScoreUsersRequest) (*ki
 		if matrix.Weight != nil {
 			weights = matrix.Weight[lo:hi]
 		}
-		scores.AddRow(u.Score, matrix.Item[lo:hi], weights)
+		scores.AddRow(u.Score*unit, matrix.Item[lo:hi], weights)
 	}
 	items, sums := scores.All()
 	return &kithv1.ScoreUsersResponse{Items: items, Scores: sums}, nil

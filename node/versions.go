@@ -39,6 +39,7 @@ type Version struct {
 
 	mu         sync.Mutex
 	dictionary *artifact.Dictionary
+	weigher    *similarity.Weigher
 	lists      map[uint32]*artifact.Lists
 	users      map[uint32]*userRows
 }
@@ -157,8 +158,30 @@ func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
 	return l, nil
 }
 
+// userWeigher returns what weighs the rows of users for a search.
+func (m *Version) userWeigher() (*similarity.Weigher, error) {
+	d, err := m.Dictionary()
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.weigher == nil {
+		counts := make([]uint64, d.Len())
+		for i := range counts {
+			counts[i] = d.Count(uint32(i))
+		}
+		m.weigher = similarity.NewUserWeigher(m.Similarity.Measure, m.Users, counts)
+	}
+	return m.weigher, nil
+}
+
 // rows returns the rows of the users of a partition.
 func (m *Version) rows(p uint32) (*userRows, error) {
+	weigher, err := m.userWeigher()
+	if err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r, ok := m.users[p]; ok {
@@ -170,10 +193,10 @@ func (m *Version) rows(p uint32) (*userRows, error) {
 		return nil, m.unreadable(name, err)
 	}
 	rows, transposed := r.Matrix(), r.Transposed()
-	if weighed := similarity.Weigh(rows, m.Similarity.Measure); weighed != rows {
+	if weighed := weigher.Rows(rows); weighed != rows {
 		rows, transposed = weighed, weighed.Transpose()
 	}
-	u := &userRows{Rows: r, search: similarity.NewSearcher(rows, transposed, m.Similarity.Measure)}
+	u := &userRows{Rows: r, search: similarity.NewSearcher(rows, transposed, m.Similarity)}
 	m.users[p] = u
 	return u, nil
 }

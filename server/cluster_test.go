@@ -100,7 +100,7 @@ func TestClusterEqualsOneMatrix(t *testing.T) {
 	users, items, rows := matrix(events, 4)
 	for _, measure := range similarity.Measures() {
 		c.Build(1, &kithv1.BuildSpec{Measure: measure.String(), K: 20, BlockItems: 16})
-		o := similarity.Options{Measure: measure, K: 20, Threads: 1}
+		o := similarity.Options{Measure: measure, K: 20, Alpha: wire.DefaultAlpha, Threads: 1}
 		popular := popularity.New(rows)
 		byItem, err := neighborhood.NewItemKNN(t.Context(), rows, popular, o)
 		if err != nil {

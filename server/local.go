@@ -160,7 +160,7 @@ func openLocalJob(ctx context.Context, log *coordinator.MemoryLog, b LocalBuild,
 	}
 	spec := coordinator.Normalize(&kithv1.BuildSpec{
 		Measure: b.Spec.Measure.String(), K: uint32(b.Spec.K), Shrinkage: b.Spec.Shrinkage,
-		MinSupport: uint32(b.Spec.MinSupport), BlockItems: uint32(b.BlockItems),
+		MinSupport: uint32(b.Spec.MinSupport), BlockItems: uint32(b.BlockItems), Alpha: &b.Spec.Alpha,
 	})
 	var job uint64
 	for _, c := range []*kithv1.ControlCommand{

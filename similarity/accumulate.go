@@ -88,6 +88,22 @@ func touchOnes(counts, touched []uint32, n int, row []uint32) int {
 	return n
 }
 
+// touchMoments adds a row of a Side, with its values, to the moments of a leading item
+// with the weight w, and notes new items as touchCoded does.
+//
+//go:noinline
+func touchMoments(m []moment, touched []uint32, n int, row []uint32, w float64, values []float32) int {
+	values = values[:len(row)]
+	for k, e := range row {
+		id := e >> 8
+		slot := &m[id]
+		touched[n] = id
+		n += one(slot.n == 0)
+		slot.add(w, float64(values[k]))
+	}
+	return n
+}
+
 // nonZero writes the positions of the slots that are not zero to ids, which needs
 // room for one more than there are slots, and returns their number.
 func nonZero[T float32 | uint32](slots []T, ids []uint32) (n int) {

@@ -65,13 +65,13 @@ func BenchmarkRun(b *testing.B) {
 				if ones != (o.Measure == Jaccard) && (!ones || o.Shrinkage > 0 || o.Measure == AdjustedCosine) {
 					continue
 				}
-				weighed := Weigh(r, o.Measure)
+				weighed := weigh(b, r, o.Measure)
 				all := normsOf(weighed)
 				blocks, err := cutBlocks(weighed, []uint32{0, uint32(r.NumItems / 20), uint32(r.NumItems)}, all)
 				if err != nil {
 					b.Fatal(err)
 				}
-				side, err := sideOf(weighed, 0, uint32(r.NumItems), all)
+				side, err := sideOf(weighed, 0, uint32(r.NumItems), all, &o)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -29,12 +29,11 @@ type Block struct {
 // norms are what measures need to know of each item.
 type norms struct {
 	squares []float64 // sum of squared weights, formed in ascending user order
-	inverse []float32 // 1/sqrt(squares), 0 if squares is 0: for estimates only
 	users   []uint32  // users with an entry
 }
 
 func newNorms(items int) norms {
-	return norms{squares: make([]float64, items), inverse: make([]float32, items), users: make([]uint32, items)}
+	return norms{squares: make([]float64, items), users: make([]uint32, items)}
 }
 
 // add counts an entry of item i.
@@ -43,17 +42,9 @@ func (n *norms) add(i uint32, w float32) {
 	n.users[i]++
 }
 
-func (n *norms) finish() {
-	for i, s := range n.squares {
-		if s > 0 {
-			n.inverse[i] = float32(1 / math.Sqrt(s))
-		}
-	}
-}
-
 // slice returns the norms of the items [lo, hi) of n.
 func (n *norms) slice(lo, hi uint32) norms {
-	return norms{n.squares[lo:hi], n.inverse[lo:hi], n.users[lo:hi]}
+	return norms{n.squares[lo:hi], n.users[lo:hi]}
 }
 
 // normsOf returns the norms of all items of weighed rows.
@@ -64,12 +55,14 @@ func normsOf(r *Rows) norms {
 			n.add(r.Item[k], r.weight(k))
 		}
 	}
-	n.finish()
 	return n
 }
 
+// of returns what a score takes of item i.
+func (n *norms) of(i int) side { return side{n.squares[i], n.users[i]} }
+
 func (n *norms) sizeBytes() int64 {
-	return 8*int64(len(n.squares)) + 4*int64(len(n.inverse)+len(n.users))
+	return 8*int64(len(n.squares)) + 4*int64(len(n.users))
 }
 
 // NewBlock joins the parts of items [lo, hi) that AppendPart made, one for each
@@ -112,7 +105,6 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 			return nil, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
 		}
 	}
-	b.finish()
 	return b, nil
 }
 

@@ -40,7 +40,18 @@ func BuildStats(ctx context.Context, r *Rows, o Options) (*Lists, Stats, error) 
 // build is BuildStats with given threads and blocks. All items are one Side unless
 // they are too many for one.
 func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint32) (*Lists, Stats, error) {
-	weighed := Weigh(r, o.Measure)
+	var sums []Sum
+	if o.Measure.NeedsSums() {
+		sums = SumsOf(r)
+	}
+	weigher, err := NewWeigher(o.Measure, r.NumItems, sums)
+	if err != nil {
+		return nil, Stats{}, fmt.Errorf("build: %w", err)
+	}
+	if o.Measure.WholeRows() && r.NumItems > MaxBlockItems {
+		return nil, Stats{}, fmt.Errorf("build: %s of %d items, want at most %d: %w", o.Measure, r.NumItems, MaxBlockItems, ErrShape)
+	}
+	weighed := weigher.Rows(r)
 	all := normsOf(weighed)
 	blocks, err := cutBlocks(weighed, borders, all)
 	if err != nil {
@@ -55,7 +66,7 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 	errs := make([]error, threads)
 	scratch := make([]Scratch, threads)
 	for lo := 0; lo == 0 || lo < r.NumItems; lo += MaxBlockItems {
-		side, err := sideOf(weighed, uint32(lo), uint32(min(r.NumItems, lo+MaxBlockItems)), all)
+		side, err := sideOf(weighed, uint32(lo), uint32(min(r.NumItems, lo+MaxBlockItems)), all, &o)
 		if err != nil {
 			return nil, Stats{}, fmt.Errorf("build: %w", err)
 		}

@@ -106,7 +106,7 @@ func FuzzNewBlock(f *testing.F) {
 		if !slices.Equal(b.start, again.start) || !slices.Equal(b.user, again.user) {
 			t.Fatalf("block changes on its way: %v to %v", b, again)
 		}
-		if _, err := NewSide(p.lo, []uint32{p.hi}, users, [][][]byte{{part}}); err != nil {
+		if _, err := NewSide(p.lo, []uint32{p.hi}, users, [][][]byte{{part}}, Options{Measure: Cosine}); err != nil {
 			t.Fatal(err)
 		}
 	})

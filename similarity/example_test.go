@@ -33,13 +33,18 @@ func ExampleBuild() {
 // its tasks, and sends the lists to where they are merged.
 func ExampleRun() {
 	o := similarity.Options{Measure: similarity.Cosine, K: 2}
-	weighed := similarity.Weigh(threeUsers, o.Measure)
+	weigher, err := similarity.NewWeigher(o.Measure, threeUsers.NumItems, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	weighed := weigher.Rows(threeUsers)
 	ends := []uint32{2, 3}
 	parts := [][][]byte{
 		{similarity.AppendPart(nil, weighed, 0, 0, 2)},
 		{similarity.AppendPart(nil, weighed, 0, 2, 3)},
 	}
-	side, err := similarity.NewSide(0, ends, 3, parts)
+	side, err := similarity.NewSide(0, ends, 3, parts, o)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -63,9 +68,9 @@ func ExampleRun() {
 }
 
 func ExampleSearcher() {
-	s := similarity.NewSearcher(threeUsers, threeUsers.Transpose(), similarity.Cosine)
+	s := similarity.NewSearcher(threeUsers, threeUsers.Transpose(), similarity.Options{Measure: similarity.Cosine})
 	// Who bought most like a basket of items 1 and 2?
-	fmt.Println(s.Nearest([]uint32{1, 2}, nil, 1, -1, similarity.Options{}))
+	fmt.Println(s.Nearest([]uint32{1, 2}, nil, 1, -1))
 	// Output:
 	// [{2 1}]
 }

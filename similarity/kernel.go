@@ -22,8 +22,8 @@ func (s *Stats) add(t Stats) {
 }
 
 // Scratch is the working memory of one goroutine: 24 bytes for each item of the
-// widest Side that it was used with. The zero value is ready; reuse saves
-// allocations.
+// widest Side that it was used with, 72 once it was used for Pearson, 36 for Swing. The
+// zero value is ready; reuse saves allocations.
 type Scratch struct {
 	sums    []float32 // all zero between items
 	counts  []uint32  // all zero between items
@@ -34,6 +34,10 @@ type Scratch struct {
 	at            []uint32 // positions of the rows of the users of the item at work
 	best          topK
 	kth           kthFinder
+
+	values  []float32 // of one row
+	moments []moment  // all zero between items
+	swing   swingScratch
 }
 
 func (s *Scratch) grow(width int) {
@@ -50,7 +54,7 @@ func (s *Scratch) grow(width int) {
 //
 // The sum of a pair is formed in ascending user order, so its bits depend neither
 // on the blocks nor on which of the two items leads. s may be nil; o.Threads is not
-// used.
+// used. side must have been made for o, and hold all items if o.Measure.WholeRows.
 //
 // It returns an error matching ErrShape if the operands do not fit, or ctx's error
 // if it is done, which is looked at every some million updates. After an error the
@@ -71,7 +75,7 @@ func Run(ctx context.Context, lead *Block, side *Side, c *Collector, o Options, 
 		s = new(Scratch)
 	}
 	s.grow(side.width())
-	t := task{lead: lead, side: side, best: c, o: o, s: s}
+	t := task{lead: lead, side: side, best: c, o: o, s: s, kind: o.Measure.kind()}
 	return t.run(ctx)
 }
 
@@ -87,6 +91,7 @@ type task struct {
 	o    Options
 	s    *Scratch
 
+	kind         kind
 	sums, counts bool // what is accumulated; without sums, counts are the sums
 }
 
@@ -100,7 +105,7 @@ const sparseItem = 4
 
 func (t *task) run(ctx context.Context) (st Stats, err error) {
 	t.counts = t.o.needsCount()
-	t.sums = t.o.Measure != Jaccard
+	t.sums = t.kind == products
 	if t.sums && t.lead.weight == nil && t.side.codes.ones() && t.lead.numUsers <= exactOnes {
 		t.sums, t.counts = false, true
 	}
@@ -115,7 +120,15 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 		if t.lead.start[i] == t.lead.start[i+1] {
 			continue
 		}
-		n, updates := t.accumulate(i)
+		var n, updates int
+		if t.kind == moments {
+			n, updates = t.accumulateMoments(i)
+		} else {
+			n, updates = t.accumulate(i)
+		}
+		if t.kind == swings {
+			updates += t.swing(i)
+		}
 		st.PairUpdates += int64(updates)
 		st.Pairs += int64(t.offer(i, n))
 	}
@@ -133,6 +146,7 @@ func (t *task) accumulate(i int) (n, updates int) {
 		weights = t.lead.weight[lo:hi]
 	}
 	width := side.width()
+	own := t.own(i)
 	sums, counts := s.sums[:width], s.counts[:width]
 	room := width / sparseItem // for touched items
 	listed := true
@@ -164,7 +178,7 @@ func (t *task) accumulate(i int) (n, updates int) {
 			addValued(sums, row, w, side.value[at+1:])
 		}
 	}
-	if own := int64(t.lead.Lo) + int64(i) - int64(side.Lo); own >= 0 && own < int64(width) {
+	if own >= 0 {
 		updates -= len(users) // the item met itself
 		sums[own], counts[own] = 0, 0
 	}
@@ -190,6 +204,40 @@ func (t *task) accumulate(i int) (n, updates int) {
 	return n, updates
 }
 
+// own returns the place of item i on the side, or -1.
+func (t *task) own(i int) int {
+	if own := int64(t.lead.Lo) + int64(i) - int64(t.side.Lo); own >= 0 && own < int64(t.side.width()) {
+		return int(own)
+	}
+	return -1
+}
+
+// accumulateMoments is accumulate for Pearson. It lists all items it touches, the item
+// itself with no common user.
+func (t *task) accumulateMoments(i int) (n, updates int) {
+	s, side := t.s, t.side
+	if len(s.moments) < side.width() {
+		s.moments = make([]moment, side.width())
+	}
+	lo, hi := t.lead.start[i], t.lead.start[i+1]
+	users := t.lead.user[lo:hi]
+	s.at = positions(s.at[:0], side.at, users)
+	for k, at := range s.at {
+		w := float32(1)
+		if t.lead.weight != nil {
+			w = t.lead.weight[int(lo)+k]
+		}
+		row, values := side.row(at, &s.values)
+		updates += len(row)
+		n = touchMoments(s.moments, s.touched, n, row, float64(w), values)
+	}
+	if own := t.own(i); own >= 0 {
+		updates -= len(users)
+		s.moments[own] = moment{}
+	}
+	return n, updates
+}
+
 // offer scores the n items in the scratch with item i and keeps the best. Estimates
 // decide which few need a score, for a score takes what is far away in memory: the
 // norms in double precision. It returns the number of pairs.
@@ -206,8 +254,10 @@ func (t *task) offer(i, n int) (pairs int) {
 		if e < bound || e == negInf {
 			continue
 		}
-		j := ids[k]
-		score := t.o.score(float64(s.dot[k]), t.lead.squares[i], t.side.squares[j], t.lead.users[i], t.side.users[j], s.common[k])
+		j, score := ids[k], e
+		if t.estimated() {
+			score = t.o.score(float64(s.dot[k]), t.lead.of(i), t.side.of(int(j)), s.common[k], t.lead.numUsers)
+		}
 		if score != 0 {
 			bound = max(bound, best.add(rankKey(score, t.side.Lo+j)))
 		}
@@ -216,16 +266,23 @@ func (t *task) offer(i, n int) (pairs int) {
 	return pairs
 }
 
+// estimated tells whether there are estimates that are cheaper than scores.
+func (t *task) estimated() bool { return t.kind == products || t.o.Measure == Jaccard }
+
 // estimates forms scores in float32, each within 8 roundings of the score itself, and
 // -Inf for what is no candidate: the item itself, a sum of zero, too little support. It
-// returns the number of pairs with a common user.
+// returns the number of pairs with a common user. Where nothing is estimated it gives the
+// scores themselves.
 func (t *task) estimates(i int, ids []uint32, estimate []float32) (pairs int) {
+	if !t.estimated() {
+		return t.scores(i, ids, estimate)
+	}
 	dot, common := t.s.dot[:len(ids)], t.s.common[:len(ids)]
 	estimate = estimate[:len(ids)]
 	if t.o.Measure == Jaccard {
 		jaccards(estimate, dot, float32(t.lead.users[i]), ids, t.side.users)
 	} else {
-		cosines(estimate, dot, t.lead.inverse[i], ids, t.side.inverse)
+		cosines(estimate, dot, t.o.scale(t.lead.squares[i]), ids, t.side.inverse)
 	}
 	if !t.counts {
 		for k, d := range dot {
@@ -248,6 +305,37 @@ func (t *task) estimates(i int, ids []uint32, estimate []float32) (pairs int) {
 		if c == 0 || dot[k] == 0 || int64(c) < least {
 			estimate[k] = negInf
 		}
+	}
+	return pairs
+}
+
+// scores gives the scores of items, and -Inf for what is no candidate.
+func (t *task) scores(i int, ids []uint32, score []float32) (pairs int) {
+	x, least := t.lead.of(i), int64(t.o.MinSupport)
+	for k, j := range ids {
+		var n int64
+		var s float32
+		switch t.kind {
+		case moments:
+			m := &t.s.moments[j]
+			n, s = int64(m.n), t.o.correlation(m)
+			*m = moment{}
+		case swings:
+			n = int64(t.s.common[k])
+			s = t.o.score(t.s.swing.take(j), x, t.side.of(int(j)), t.s.common[k], t.lead.numUsers)
+		default:
+			n = int64(t.s.common[k])
+			if n > 0 {
+				s = t.o.score(0, x, t.side.of(int(j)), t.s.common[k], t.lead.numUsers)
+			}
+		}
+		if n > 0 {
+			pairs++
+		}
+		if n == 0 || n < least || s == 0 {
+			s = negInf
+		}
+		score[k] = s
 	}
 	return pairs
 }

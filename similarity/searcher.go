@@ -10,7 +10,7 @@ import (
 // It is safe for concurrent use.
 type Searcher struct {
 	rows, columns *Rows
-	measure       Measure
+	o             Options
 	squares       []float64 // of each row
 	scratch       sync.Pool // *searchScratch
 }
@@ -18,22 +18,30 @@ type Searcher struct {
 type searchScratch struct {
 	sums    []float32 // all zero between queries
 	counts  []uint32  // all zero between queries
+	moments []moment  // all zero between queries; for Pearson
 	touched []uint32
 	keys    []uint64
 }
 
 // NewSearcher returns a Searcher over rows and their transpose, which it keeps and
-// does not change. Both must be valid, be of one matrix, and be weighed for m (see
-// Weigh); with Jaccard their weights are not read.
+// does not change. Both must be valid, be of one matrix, and be weighed by
+// NewUserWeigher for o.Measure; where the measure does not look at weights, neither
+// does it. Of o it uses Measure, Shrinkage, MinSupport and Alpha, the first through
+// OfUsers.
 // Cost: O(entries), to compute the norms once, and 8 bytes a user.
-func NewSearcher(rows, transposed *Rows, m Measure) *Searcher {
-	s := &Searcher{rows: rows, columns: transposed, measure: m, squares: make([]float64, rows.NumUsers())}
+func NewSearcher(rows, transposed *Rows, o Options) *Searcher {
+	o.Measure = o.Measure.OfUsers()
+	s := &Searcher{rows: rows, columns: transposed, o: o, squares: make([]float64, rows.NumUsers())}
 	for u := range s.squares {
 		items, weights := rows.row(u)
 		s.squares[u] = squaredNorm(len(items), weights)
 	}
 	s.scratch.New = func() any {
-		return &searchScratch{sums: make([]float32, rows.NumUsers()), counts: make([]uint32, rows.NumUsers())}
+		sc := &searchScratch{sums: make([]float32, rows.NumUsers()), counts: make([]uint32, rows.NumUsers())}
+		if o.Measure == Pearson {
+			sc.moments = make([]moment, rows.NumUsers())
+		}
+		return sc
 	}
 	return s
 }
@@ -52,18 +60,16 @@ func squaredNorm(n int, weights []float32) float64 {
 
 // Nearest returns the k rows most similar to the row with the given items
 // (ascending, unique; those that the matrix does not have count only in the norm)
-// and weights (weighed as WeighRow does; nil for ones), in rank order: score
-// descending, then row ascending. Row self is left out; -1 leaves out none. Of o it
-// uses Shrinkage and MinSupport. For a row of the matrix the scores are those that
-// Build gives for the transposed matrix.
+// and weights (weighed as the rows are; nil for ones), in rank order: score
+// descending, then row ascending. Row self is left out; -1 leaves out none. For a row
+// of the matrix the scores are those that Build gives for the transposed matrix.
 //
 // It returns nil if k < 1. Cost: O(postings of the query's items).
-func (s *Searcher) Nearest(items []uint32, weights []float32, k, self int, o Options) []Neighbor {
+func (s *Searcher) Nearest(items []uint32, weights []float32, k, self int) []Neighbor {
 	if k < 1 {
 		return nil
 	}
-	o.Measure = s.measure
-	if s.measure == Jaccard {
+	if s.o.Measure.kind() == commons {
 		weights = nil
 	}
 	sc := s.scratch.Get().(*searchScratch)
@@ -77,28 +83,12 @@ func (s *Searcher) Nearest(items []uint32, weights []float32, k, self int, o Opt
 		if weights != nil {
 			w = weights[p]
 		}
-		users, column := s.columns.row(int(item))
-		for q, u := range users {
-			if sc.counts[u] == 0 {
-				sc.touched = append(sc.touched, u)
-			}
-			sc.counts[u]++
-			x := w
-			if column != nil {
-				x = float32(w * column[q])
-			}
-			sc.sums[u] += x
-		}
+		s.add(sc, int(item), w)
 	}
-	squares := squaredNorm(len(items), weights)
+	x := side{squaredNorm(len(items), weights), uint32(len(items))}
 	for _, u := range sc.touched {
-		sum, common := sc.sums[u], sc.counts[u]
-		sc.sums[u], sc.counts[u] = 0, 0
-		if int(u) == self || int64(common) < int64(o.MinSupport) {
-			continue
-		}
-		score := o.score(float64(sum), squares, s.squares[u], uint32(len(items)), s.users(u), common)
-		if score == 0 {
+		score := s.take(sc, u, x)
+		if int(u) == self || score == 0 {
 			continue
 		}
 		sc.keys = append(sc.keys, rankKey(score, u))
@@ -112,7 +102,40 @@ func (s *Searcher) Nearest(items []uint32, weights []float32, k, self int, o Opt
 	return appendRanked(make([]Neighbor, 0, len(best)), best)
 }
 
-// users returns the number of entries of row u.
-func (s *Searcher) users(u uint32) uint32 {
-	return uint32(s.rows.Start[u+1] - s.rows.Start[u])
+// add adds up an item of the query with weight w.
+func (s *Searcher) add(sc *searchScratch, item int, w float32) {
+	users, column := s.columns.row(item)
+	for q, u := range users {
+		if sc.counts[u] == 0 {
+			sc.touched = append(sc.touched, u)
+		}
+		sc.counts[u]++
+		v := float32(1)
+		if column != nil {
+			v = column[q]
+		}
+		if sc.moments != nil {
+			sc.moments[u].add(float64(w), float64(v))
+		} else {
+			sc.sums[u] += float32(w * v)
+		}
+	}
+}
+
+// take returns the score of row u, 0 if it is no candidate, and leaves zeros.
+func (s *Searcher) take(sc *searchScratch, u uint32, x side) (score float32) {
+	common := sc.counts[u]
+	switch {
+	case int64(common) < int64(s.o.MinSupport):
+	case sc.moments != nil:
+		score = s.o.correlation(&sc.moments[u])
+	default:
+		y := side{s.squares[u], uint32(s.rows.Start[u+1] - s.rows.Start[u])}
+		score = s.o.score(float64(sc.sums[u]), x, y, common, uint32(s.rows.NumItems))
+	}
+	sc.sums[u], sc.counts[u] = 0, 0
+	if sc.moments != nil {
+		sc.moments[u] = moment{}
+	}
+	return score
 }

@@ -23,6 +23,7 @@ type Side struct {
 	value []float32 // of the entry in the word of the same position; nil if all have codes
 
 	norms
+	inverse []float32 // of each item, for estimates by the measure that the Side is made for
 }
 
 // codes numbers up to 256 weights in the order in which they come.
@@ -58,10 +59,10 @@ func (c *codes) ones() bool { return c.n == 0 || c.n == 1 && !c.full && c.weight
 
 // NewSide makes the Side of the items of consecutive blocks: parts holds for each
 // block what NewBlock takes, and ends the end of each block's items; the first
-// begins at lo. Errors are those of NewBlock. The Side does not refer to parts.
+// begins at lo. It serves tasks with the Measure and Alpha of o. Errors are those of NewBlock. The Side does not refer to parts.
 // Cost: O(users + entries); 4 bytes an entry and 8 a user, and 4 bytes more an
 // entry where there are more than 256 weights.
-func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte) (*Side, error) {
+func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte, o Options) (*Side, error) {
 	hi := lo
 	open := make([][]*part, len(ends))
 	for n, end := range ends {
@@ -85,13 +86,13 @@ func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte) (*Side
 	if err != nil {
 		return nil, err
 	}
-	s.norms = s.countNorms()
+	s.setNorms(s.countNorms(), &o)
 	return s, nil
 }
 
 // sideOf makes the Side of the items [lo, hi) of weighed rows, whose norms are those
 // of all items.
-func sideOf(r *Rows, lo, hi uint32, all norms) (*Side, error) {
+func sideOf(r *Rows, lo, hi uint32, all norms, o *Options) (*Side, error) {
 	s, err := newSide(lo, hi, uint32(r.NumUsers()), func(f func(user, item uint32, w float32)) error {
 		for u := range r.NumUsers() {
 			from, to := r.window(u, lo, hi)
@@ -104,7 +105,7 @@ func sideOf(r *Rows, lo, hi uint32, all norms) (*Side, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.norms = all.slice(lo, hi)
+	s.setNorms(all.slice(lo, hi), o)
 	return s, nil
 }
 
@@ -168,13 +169,34 @@ func (s *Side) countNorms() norms {
 			n.add(e>>8, w)
 		}
 	}
-	n.finish()
 	return n
+}
+
+func (s *Side) setNorms(n norms, o *Options) {
+	s.norms, s.inverse = n, make([]float32, len(n.squares))
+	for j, squares := range n.squares {
+		s.inverse[j] = o.inverse(squares)
+	}
+}
+
+// row returns the words of the row at a position, and its weights, which may be in buf
+// until the next call.
+func (s *Side) row(at uint32, buf *[]float32) ([]uint32, []float32) {
+	row := s.words[at+1 : at+1+s.words[at]]
+	if s.value != nil {
+		return row, s.value[at+1 : int(at)+1+len(row)]
+	}
+	values := (*buf)[:0]
+	for _, e := range row {
+		values = append(values, s.codes.weight[uint8(e)])
+	}
+	*buf = values
+	return row, values
 }
 
 func (s *Side) width() int { return int(s.Hi - s.Lo) }
 
 // SizeBytes returns the memory that the Side holds.
 func (s *Side) SizeBytes() int64 {
-	return int64(unsafe.Sizeof(*s)) + 4*int64(len(s.at)+len(s.words)+len(s.value)) + s.sizeBytes()
+	return int64(unsafe.Sizeof(*s)) + 4*int64(len(s.at)+len(s.words)+len(s.value)+len(s.inverse)) + s.sizeBytes()
 }

@@ -16,28 +16,48 @@ import (
 // dense columns, straight from the definitions. NaN marks what is no neighbor.
 func bruteScores(r *Rows, o Options) [][]float64 {
 	users, items := r.NumUsers(), r.NumItems
-	value := make([][]float64, items)
+	value := make([][]float64, items) // weighed
 	stored := make([][]bool, items)
 	for i := range items {
 		value[i], stored[i] = make([]float64, users), make([]bool, users)
 	}
+	length := make([]float64, items) // sum of the weights of an item
+	var total float64
+	rowLength := make([]float64, users)
 	for u := range users {
-		var sum, n float64
 		for p := r.Start[u]; p < r.Start[u+1]; p++ {
 			w := 1.0
 			if r.Weight != nil {
 				w = float64(r.Weight[p])
 			}
-			value[r.Item[p]][u], stored[r.Item[p]][u] = w, true
-			sum, n = sum+w, n+1
+			i := r.Item[p]
+			value[i][u], stored[i][u] = w, true
+			length[i] += w
+			total += w
+			rowLength[u]++
 		}
+	}
+	for u := range users {
+		var sum float64
 		for i := range items {
+			sum += value[i][u]
+		}
+		idf := math.Log(float64(items)) - math.Log(1+rowLength[u])
+		for i := range items {
+			w := value[i][u]
 			switch {
 			case !stored[i][u]:
 			case o.Measure == AdjustedCosine:
-				value[i][u] -= sum / n
-			case o.Measure == Jaccard:
-				value[i][u] = 1
+				value[i][u] = w - sum/rowLength[u]
+			case o.Measure == TFIDF:
+				value[i][u] = math.Copysign(math.Sqrt(math.Abs(w)), w) * idf
+			case o.Measure == BM25 && w != 0:
+				l := 1.0
+				if total > 0 {
+					l = max(0, length[i]/(total/float64(items)))
+				}
+				size := math.Abs(w)
+				value[i][u] = math.Copysign(size*2.2/(size+1.2*(0.25+0.75*l)), w) * idf
 			}
 		}
 	}
@@ -45,32 +65,124 @@ func bruteScores(r *Rows, o Options) [][]float64 {
 	for x := range items {
 		scores[x] = make([]float64, items)
 		for y := range items {
-			var dot, xx, yy, common, either float64
-			for u := range users {
-				dot += value[x][u] * value[y][u]
-				xx += value[x][u] * value[x][u]
-				yy += value[y][u] * value[y][u]
-				if stored[x][u] && stored[y][u] {
-					common++
-				}
-				if stored[x][u] || stored[y][u] {
-					either++
-				}
-			}
-			s := dot / math.Sqrt(xx*yy)
-			if o.Measure == Jaccard {
-				s = common / either
-			}
-			if o.Shrinkage > 0 {
-				s *= common / (common + o.Shrinkage)
-			}
-			if x == y || common == 0 || common < float64(o.MinSupport) || s == 0 {
-				s = math.NaN()
-			}
-			scores[x][y] = s
+			scores[x][y] = brutePair(value, stored, x, y, o)
 		}
 	}
 	return scores
+}
+
+// brutePair is the score of two columns.
+func brutePair(value [][]float64, stored [][]bool, x, y int, o Options) float64 {
+	var dot, xx, yy, n, a, b float64
+	var xs, ys []float64 // of the common users
+	users := len(value[x])
+	for u := range users {
+		dot += value[x][u] * value[y][u]
+		xx += value[x][u] * value[x][u]
+		yy += value[y][u] * value[y][u]
+		if stored[x][u] {
+			a++
+		}
+		if stored[y][u] {
+			b++
+		}
+		if stored[x][u] && stored[y][u] {
+			n++
+			xs, ys = append(xs, value[x][u]), append(ys, value[y][u])
+		}
+	}
+	all := float64(users)
+	var s float64
+	switch o.Measure {
+	case Pearson:
+		s = bruteCorrelation(xs, ys)
+	case Jaccard:
+		s = n / (a + b - n)
+	case Dice:
+		s = 2 * n / (a + b)
+	case LogLikelihood:
+		// The formula of Mahout's LogLikelihood, from entropies.
+		xlogx := func(x float64) float64 {
+			if x == 0 {
+				return 0
+			}
+			return x * math.Log(x)
+		}
+		rows := xlogx(all) - xlogx(a) - xlogx(all-a)
+		columns := xlogx(all) - xlogx(b) - xlogx(all-b)
+		matrix := xlogx(all) - xlogx(n) - xlogx(a-n) - xlogx(b-n) - xlogx(all-a-b+n)
+		s = max(0, 2*(rows+columns-matrix))
+		if n*all < a*b {
+			s = -s
+		}
+	case BM25:
+		s = dot
+	case AsymmetricCosine:
+		s = dot / (math.Pow(xx, o.Alpha) * math.Pow(yy, 1-o.Alpha))
+	case ConditionalProbability:
+		s = n / a
+	case Lift:
+		s = n * all / (a * b)
+	case Swing:
+		s = bruteSwing(stored, x, y)
+	default:
+		s = dot / math.Sqrt(xx*yy)
+	}
+	if o.Shrinkage > 0 {
+		s *= n / (n + o.Shrinkage)
+	}
+	if x == y || n == 0 || n < float64(o.MinSupport) || s == 0 {
+		s = math.NaN()
+	}
+	return s
+}
+
+func bruteCorrelation(xs, ys []float64) float64 {
+	mean := func(v []float64) (m float64) {
+		for _, x := range v {
+			m += x / float64(len(v))
+		}
+		return m
+	}
+	mx, my := mean(xs), mean(ys)
+	var xy, xx, yy float64
+	for k := range xs {
+		xy += (xs[k] - mx) * (ys[k] - my)
+		xx += (xs[k] - mx) * (xs[k] - mx)
+		yy += (ys[k] - my) * (ys[k] - my)
+	}
+	if xx < 1e-12 || yy < 1e-12 {
+		return 0
+	}
+	return xy / math.Sqrt(xx*yy)
+}
+
+// bruteSwing is for items of at most swingUsers users.
+func bruteSwing(stored [][]bool, x, y int) (s float64) {
+	row := func(u int) (n int) {
+		for i := range stored {
+			if stored[i][u] {
+				n++
+			}
+		}
+		return n
+	}
+	both := func(u int) bool { return stored[x][u] && stored[y][u] }
+	for u := range stored[x] {
+		for v := range u {
+			if !both(u) || !both(v) {
+				continue
+			}
+			common := 0
+			for i := range stored {
+				if stored[i][u] && stored[i][v] {
+					common++
+				}
+			}
+			s += 1 / math.Sqrt(float64(row(u))*float64(row(v))) / (1 + float64(common))
+		}
+	}
+	return s
 }
 
 // bruteLists ranks the scores, rounded to float32, and cuts at k.
@@ -92,8 +204,9 @@ func bruteLists(scores [][]float64, k int) *Lists {
 	return l
 }
 
-// checkClose fails unless the lists are those of scores up to tolerance: each score
-// is right, and no pair left out is better than the last one kept.
+// checkClose fails unless the lists are those of scores up to tolerance, relative to
+// the largest if that is above 1: each score is right, and no pair left out is better
+// than the last one kept.
 func checkClose(t interface {
 	Helper()
 	Fatalf(string, ...any)
@@ -103,6 +216,13 @@ func checkClose(t interface {
 	if got.Len() != len(scores) || got.Lo != 0 {
 		t.Fatalf("got lists [%d,+%d), want [0,+%d)", got.Lo, got.Len(), len(scores))
 	}
+	largest := 1.0
+	for _, s := range slices.Concat(scores...) {
+		if a := math.Abs(s); a > largest {
+			largest = a
+		}
+	}
+	tolerance *= largest
 	for x, row := range scores {
 		list := got.List(uint32(x))
 		var all []float64 // scores that are not zero within tolerance, best first
@@ -135,7 +255,7 @@ func checkClose(t interface {
 		}
 		if len(list) == k {
 			for y, s := range row {
-				if last := float64(list[k-1].Score); s > last+2*tolerance && !seen[uint32(y)] {
+				if last := float64(list[k-1].Score); s > last+2*tolerance && math.Abs(s) > tolerance && !seen[uint32(y)] {
 					t.Fatalf("item %d lacks %d with score %v, its last has %v", x, y, s, last)
 				}
 			}
@@ -180,6 +300,7 @@ func drawOptions(t *rapid.T) Options {
 		K:          rapid.IntRange(1, 13).Draw(t, "k"),
 		Shrinkage:  rapid.SampledFrom([]float64{0, 0, 0.5, 10}).Draw(t, "shrinkage"),
 		MinSupport: rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(t, "min support"),
+		Alpha:      rapid.SampledFrom([]float64{0.5, 0, 0.3, 1}).Draw(t, "alpha"),
 	}
 }
 
@@ -193,8 +314,13 @@ func drawBorders(t *rapid.T, items int) []uint32 {
 // exactSums tells whether float32 sums of r are exact, so that results must equal
 // the twin bit for bit.
 func exactSums(r *Rows, m Measure) bool {
-	if m == Jaccard || r.Weight == nil {
+	switch m {
+	case Jaccard, Dice, ConditionalProbability, Lift:
 		return true
+	case Cosine:
+		if r.Weight == nil {
+			return true
+		}
 	}
 	return m == Cosine && !slices.ContainsFunc(r.Weight, func(w float32) bool { return w != float32(int(w)) })
 }
@@ -218,7 +344,7 @@ func TestListsEqualBruteForceForAnyBlocksAndThreads(t *testing.T) {
 				t.Fatalf("lists differ from brute force (-want +got):\n%s", diff)
 			}
 		}
-		whole, err := Build(t.Context(), r, Options{o.Measure, o.K, o.Shrinkage, o.MinSupport, 1})
+		whole, err := Build(t.Context(), r, Options{o.Measure, o.K, o.Shrinkage, o.MinSupport, o.Alpha, 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,9 +370,10 @@ func TestManyWeights(t *testing.T) {
 		{Measure: Cosine, K: 10},
 		{Measure: Cosine, K: 10, Shrinkage: 10},
 		{Measure: AdjustedCosine, K: 200},
+		{Measure: Pearson, K: 10, MinSupport: 3},
 	} {
-		weighed := Weigh(r, o.Measure)
-		side, err := sideOf(weighed, 0, uint32(r.NumItems), normsOf(weighed))
+		weighed := weigh(t, r, o.Measure)
+		side, err := sideOf(weighed, 0, uint32(r.NumItems), normsOf(weighed), &o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,12 +414,28 @@ func drawUserCuts(t *rapid.T, users int) []int {
 // distributed runs the build of a cluster: parts of ranges of users over the wire,
 // one task for each block and side in any order, partial lists over the wire, merge.
 func distributed(t *rapid.T, r *Rows, o Options, borders []uint32, userCuts []int) *Lists {
+	var sums []Sum
+	if o.Measure.NeedsSums() {
+		sums = make([]Sum, r.NumItems)
+	}
+	shards := make([]*Rows, len(userCuts)-1)
+	for p := range shards {
+		shards[p] = &Rows{NumItems: r.NumItems, Start: r.Start[userCuts[p] : userCuts[p+1]+1], Item: r.Item, Weight: r.Weight}
+		for i, s := range SumsOf(shards[p]) {
+			if sums != nil {
+				sums[i].Merge(s)
+			}
+		}
+	}
+	weigher, err := NewWeigher(o.Measure, r.NumItems, sums)
+	if err != nil {
+		t.Fatal(err)
+	}
 	blocks := make([]*Block, len(borders)-1)
 	parts := make([][][]byte, len(blocks))
 	for n := range blocks {
-		for p := range len(userCuts) - 1 {
-			shard := &Rows{NumItems: r.NumItems, Start: r.Start[userCuts[p] : userCuts[p+1]+1], Item: r.Item, Weight: r.Weight}
-			parts[n] = append(parts[n], AppendPart(nil, Weigh(shard, o.Measure), uint32(userCuts[p]), borders[n], borders[n+1]))
+		for p, shard := range shards {
+			parts[n] = append(parts[n], AppendPart(nil, weigher.Rows(shard), uint32(userCuts[p]), borders[n], borders[n+1]))
 		}
 		b, err := NewBlock(borders[n], borders[n+1], uint32(r.NumUsers()), parts[n])
 		if err != nil {
@@ -302,8 +445,11 @@ func distributed(t *rapid.T, r *Rows, o Options, borders []uint32, userCuts []in
 	}
 	var sides []*Side
 	for from := 0; from < len(blocks); {
-		to := rapid.IntRange(from+1, len(blocks)).Draw(t, "side end")
-		side, err := NewSide(borders[from], borders[from+1:to+1], uint32(r.NumUsers()), parts[from:to])
+		to := len(blocks)
+		if !o.Measure.WholeRows() {
+			to = rapid.IntRange(from+1, len(blocks)).Draw(t, "side end")
+		}
+		side, err := NewSide(borders[from], borders[from+1:to+1], uint32(r.NumUsers()), parts[from:to], o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -351,25 +497,38 @@ func distributed(t *rapid.T, r *Rows, o Options, borders []uint32, userCuts []in
 func TestSearcherEqualsBuildOnTransposed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r, o := drawRows(t), drawOptions(t)
-		rows := Weigh(r, o.Measure)
-		columns := rows.Transpose()
-		// The transpose of weighed rows must not be weighed again.
-		plain := o
-		if o.Measure == AdjustedCosine {
-			plain.Measure = Cosine
+		counts := make([]uint64, r.NumItems)
+		for _, i := range r.Item {
+			counts[i]++
+		}
+		weigher := NewUserWeigher(o.Measure, uint64(r.NumUsers()), counts)
+		rows := weigher.Rows(r)
+		columns, plain := r.Transpose(), o
+		plain.Measure = o.Measure.OfUsers()
+		if o.Measure == AdjustedCosine { // users are compared by what is left of their own means
+			columns, plain.Measure = rows.Transpose(), Cosine
 		}
 		want, err := Build(t.Context(), columns, plain)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := NewSearcher(rows, columns, o.Measure)
+		s := NewSearcher(rows, rows.Transpose(), o)
 		for u := range r.NumUsers() {
 			items, raw := r.row(u)
-			weights := WeighRow(len(items), raw, o.Measure)
-			got := s.Nearest(items, weights, o.K, u, o)
+			got := s.Nearest(items, weigher.Row(items, raw), o.K, u)
 			if diff := gocmp.Diff(want.List(uint32(u)), got, equateEmpty); diff != "" {
 				t.Fatalf("row %d (-build +nearest):\n%s", u, diff)
 			}
 		}
 	})
+}
+
+// weigh returns r as m weighs it.
+func weigh(t testing.TB, r *Rows, m Measure) *Rows {
+	t.Helper()
+	w, err := NewWeigher(m, r.NumItems, SumsOf(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Rows(r)
 }

@@ -56,7 +56,7 @@ func TestErrors(t *testing.T) {
 		{"argument too many", nil, []string{"build", "now"}, exitUsage, []string{`"now"`}},
 		{"bad output", nil, []string{"version", "-o", "xml"}, exitUsage, []string{`"xml"`, "table or json"}},
 		{"bad variable", []string{"KITH_OUTPUT=xml"}, []string{"version"}, exitUsage, []string{"KITH_OUTPUT", "table or json"}},
-		{"unknown measure", nil, []string{"neighbors", "--input", good, "--measure", "euclid"}, exitUsage, []string{`"euclid"`, "cosine, jaccard or adjusted-cosine"}},
+		{"unknown measure", nil, []string{"neighbors", "--input", good, "--measure", "euclid"}, exitUsage, []string{`"euclid"`, "want cosine, adjusted-cosine, pearson"}},
 		{"k", nil, []string{"neighbors", "--input", good, "-k", "0"}, exitUsage, []string{"-k is 0", "1 to 1000"}},
 		{"nodes", nil, []string{"neighbors", "--input", good, "--nodes", "0"}, exitUsage, []string{"--nodes is 0", "1 to 64"}},
 		{"shrinkage", nil, []string{"neighbors", "--input", good, "--shrinkage", "-1"}, exitUsage, []string{"Shrinkage is -1"}},

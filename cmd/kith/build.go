@@ -26,6 +26,7 @@ type specFlags struct {
 	k          int
 	shrinkage  float64
 	minSupport int
+	alpha      float64
 	weights    weights
 	halfLife   time.Duration
 	cap        float64
@@ -43,11 +44,16 @@ func measureChoice() choice {
 func (s *specFlags) register(cmd *cobra.Command) {
 	s.measure, s.weights = measureChoice(), weights{}
 	f := cmd.Flags()
-	f.Var(&s.measure, "measure", "similarity of two items")
+	f.Var(&s.measure, "measure", "similarity of two items: "+alternatives(s.measure.of))
 	f.IntVarP(&s.k, "k", "k", 50, "neighbors kept for each item")
 	f.Float64Var(&s.shrinkage, "shrinkage", 0, "s of the factor n/(n+s) on a score with n common users")
 	f.IntVar(&s.minSupport, "min-support", 0, "least number of common users of a pair")
+	registerAlpha(cmd, &s.alpha)
 	s.registerWeights(cmd)
+}
+
+func registerAlpha(cmd *cobra.Command, alpha *float64) {
+	cmd.Flags().Float64Var(alpha, "alpha", wire.DefaultAlpha, "`exponent` of asymmetric-cosine: below 0.5 favors rare neighbors, above popular ones")
 }
 
 // registerWeights adds the flags that say how events become interactions.
@@ -77,7 +83,7 @@ func (s *specFlags) spec() (*kithv1.BuildSpec, error) {
 		return nil, usagef("--min-support is %d; want 0 or more", s.minSupport)
 	}
 	spec := &kithv1.BuildSpec{
-		Measure: s.measure.value, K: uint32(s.k), Shrinkage: s.shrinkage, MinSupport: uint32(s.minSupport),
+		Measure: s.measure.value, K: uint32(s.k), Shrinkage: s.shrinkage, MinSupport: uint32(s.minSupport), Alpha: &s.alpha,
 		HalfLifeMs: s.halfLife.Milliseconds(), WeightCap: s.cap, BehaviorWeights: map[string]float64{},
 	}
 	for behavior, x := range s.behaviors().Behavior {

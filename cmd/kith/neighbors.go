@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/similarity"
 )
@@ -69,11 +70,12 @@ item (ties by key) and then by rank. The extension of --out chooses its format: 
 
 // similarity returns the settings of a local computation.
 func (s *specFlags) similarity() (similarity.Options, error) {
-	if _, err := s.spec(); err != nil {
+	spec, err := s.spec()
+	if err != nil {
 		return similarity.Options{}, err
 	}
-	m, err := similarity.ParseMeasure(s.measure.value)
-	return similarity.Options{Measure: m, K: s.k, Shrinkage: s.shrinkage, MinSupport: s.minSupport}, err
+	o, _, err := wire.ParseSpec(spec)
+	return o, err
 }
 
 // neighborRun is one computation.

@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/kith-io/kith/similarity"
 )
 
 // neighborRow is a row of the output.
@@ -110,73 +112,158 @@ func (r ratings) csv() string {
 
 // bruteForce returns the scores of all pairs of items with enough common users, by item and neighbor, in float64.
 func (r ratings) bruteForce(measure string, shrinkage float64, support int) map[string]map[string]float64 {
-	type sums struct {
-		dot    float64
-		common int
-	}
-	var keys []string
+	type sums struct{ dot, n, x, y, xx, yy, swing float64 } // over the common users
+	length, total := map[string]float64{}, 0.0
 	for _, row := range r {
-		keys = append(keys, slices.Collect(maps.Keys(row))...)
+		for i, w := range row {
+			length[i] += w
+			total += w
+		}
 	}
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
+	keys := slices.Sorted(maps.Keys(length))
 	id := map[string]int{}
 	pairs := make([][]sums, len(keys))
 	for i, key := range keys {
 		id[key], pairs[i] = i, make([]sums, len(keys))
 	}
+	items := float64(len(keys))
 	for _, row := range r {
 		mean := 0.0
 		for _, w := range row {
 			mean += w / float64(len(row))
 		}
-		if measure != "adjusted-cosine" {
-			mean = 0
-		}
+		idf := math.Log(items / (1 + float64(len(row))))
 		type entry struct {
-			item     int
-			residual float64
+			item   int
+			weight float64
 		}
 		var entries []entry
 		for i, w := range row {
-			entries = append(entries, entry{id[i], w - mean})
+			switch measure {
+			case "adjusted-cosine":
+				w -= mean
+			case "tf-idf":
+				w = math.Sqrt(w) * idf
+			case "bm25":
+				w *= 2.2 / (w + 1.2*(0.25+0.75*length[i]*items/total)) * idf
+			}
+			entries = append(entries, entry{id[i], w})
 		}
 		for _, x := range entries {
 			for _, y := range entries {
 				p := &pairs[x.item][y.item]
-				p.dot += x.residual * y.residual
-				p.common++
+				p.dot += x.weight * y.weight
+				p.n++
+				p.x, p.y = p.x+x.weight, p.y+y.weight
+				p.xx, p.yy = p.xx+x.weight*x.weight, p.yy+y.weight*y.weight
 			}
 		}
 	}
+	if measure == "swing" {
+		r.bruteSwing(id, func(x, y int, s float64) { pairs[x][y].swing += s })
+	}
 	out := map[string]map[string]float64{}
+	users := float64(len(r))
 	for i, x := range keys {
 		out[x] = map[string]float64{}
 		for j, y := range keys {
 			p := pairs[i][j]
-			if i == j || p.common == 0 || p.common < support {
+			if i == j || p.n == 0 || p.n < float64(support) {
 				continue
 			}
-			score := float64(p.common) / float64(pairs[i][i].common+pairs[j][j].common-p.common)
-			if measure != "jaccard" {
-				score = 0
-				if norms := pairs[i][i].dot * pairs[j][j].dot; norms > 1e-18 { // rounding of a row of equal ratings
+			a, b, xx, yy := pairs[i][i].n, pairs[j][j].n, pairs[i][i].dot, pairs[j][j].dot
+			score := 0.0
+			switch measure {
+			case "jaccard":
+				score = p.n / (a + b - p.n)
+			case "dice":
+				score = p.n / ((a + b) / 2)
+			case "conditional-probability":
+				score = p.n / a
+			case "lift":
+				score = (p.n / users) / (a / users * b / users)
+			case "log-likelihood":
+				h := func(x ...float64) (h float64) { // entropy times the sum
+					var sum float64
+					for _, n := range x {
+						sum += n
+						if n > 0 {
+							h -= n * math.Log(n)
+						}
+					}
+					return h + sum*math.Log(sum)
+				}
+				score = 2 * (h(a, users-a) + h(b, users-b) - h(p.n, a-p.n, b-p.n, users-a-b+p.n))
+				if p.n < a*b/users {
+					score = -score
+				}
+			case "bm25":
+				score = p.dot
+			case "swing":
+				score = p.swing
+			case "pearson":
+				vx, vy := p.xx-p.x*p.x/p.n, p.yy-p.y*p.y/p.n
+				if vx > 1e-9 && vy > 1e-9 {
+					score = (p.dot - p.x*p.y/p.n) / math.Sqrt(vx*vy)
+				}
+			default: // asymmetric-cosine with its default is a cosine too
+				if norms := xx * yy; norms > 1e-18 { // rounding of a row of equal ratings
 					score = p.dot / math.Sqrt(norms)
 				}
 			}
-			out[x][y] = score * float64(p.common) / (float64(p.common) + shrinkage)
+			out[x][y] = score * p.n / (p.n + shrinkage)
 		}
 	}
 	return out
 }
 
-// tolerance of scores: sums of up to a thousand products in float32, and their rounding.
-const tolerance = 1e-5
+// bruteSwing calls add for all pairs of users and pairs of their common items, which are numbered by id.
+func (r ratings) bruteSwing(id map[string]int, add func(x, y int, s float64)) {
+	var rows [][]int
+	for _, row := range r {
+		var items []int
+		for i := range row {
+			items = append(items, id[i])
+		}
+		rows = append(rows, items)
+	}
+	has, both := make([]bool, len(id)), make([]int, 0, len(id))
+	for n, u := range rows {
+		for _, i := range u {
+			has[i] = true
+		}
+		for _, v := range rows[:n] {
+			both = both[:0]
+			for _, i := range v {
+				if has[i] {
+					both = append(both, i)
+				}
+			}
+			s := 1 / math.Sqrt(float64(len(u)*len(v))) / float64(1+len(both))
+			for _, x := range both {
+				for _, y := range both {
+					add(x, y, s)
+				}
+			}
+		}
+		clear(has)
+	}
+}
+
+// checkTolerance is that of scores, relative to the largest if that is above 1: sums of up to a thousand products in
+// float32, and their rounding.
+const checkTolerance = 1e-5
 
 // checkLists compares lists with the scores of all pairs: every score is right, ranks ascend by falling score, and no pair
 // that is left out scores above the last one of a list. A score of zero is not listed.
 func checkLists(t *testing.T, rows []neighborRow, want map[string]map[string]float64, k int) {
 	t.Helper()
+	tolerance := checkTolerance
+	for _, scores := range want {
+		for _, score := range scores {
+			tolerance = max(tolerance, checkTolerance*math.Abs(score))
+		}
+	}
 	lists := map[string][]neighborRow{}
 	for _, r := range rows {
 		lists[r.Item] = append(lists[r.Item], r)
@@ -217,19 +304,19 @@ func checkLists(t *testing.T, rows []neighborRow, want map[string]map[string]flo
 func TestNeighborsEqualBruteForce(t *testing.T) {
 	data := randomRatings(rand.New(rand.NewPCG(1, 2)), 300, 60)
 	input := writeFile(t, "ratings.csv", data.csv())
-	for _, measure := range []string{"cosine", "jaccard", "adjusted-cosine"} {
-		for _, opts := range []struct {
-			shrinkage float64
-			support   int
-			k         int
-		}{{0, 0, 10}, {20, 0, 50}, {0, 3, 5}} {
-			t.Run(fmt.Sprintf("%s/shrinkage=%v/support=%d", measure, opts.shrinkage, opts.support), func(t *testing.T) {
-				out := filepath.Join(t.TempDir(), "lists.csv")
-				mustKith(t, "neighbors", "--input", input, "--measure", measure, "-k", strconv.Itoa(opts.k), "--nodes", "3", "--out", out,
-					"--shrinkage", fmt.Sprint(opts.shrinkage), "--min-support", strconv.Itoa(opts.support))
-				checkLists(t, readCSV(t, out), data.bruteForce(measure, opts.shrinkage, opts.support), opts.k)
-			})
-		}
+	options := []struct {
+		shrinkage float64
+		support   int
+		k         int
+	}{{0, 0, 10}, {20, 0, 50}, {0, 3, 5}}
+	for n, m := range slices.Concat(similarity.Measures(), []similarity.Measure{similarity.Cosine, similarity.Cosine}) {
+		measure, opts := m.String(), options[n%len(options)]
+		t.Run(fmt.Sprintf("%s/shrinkage=%v/support=%d", measure, opts.shrinkage, opts.support), func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "lists.csv")
+			mustKith(t, "neighbors", "--input", input, "--measure", measure, "-k", strconv.Itoa(opts.k), "--nodes", "3", "--out", out,
+				"--shrinkage", fmt.Sprint(opts.shrinkage), "--min-support", strconv.Itoa(opts.support))
+			checkLists(t, readCSV(t, out), data.bruteForce(measure, opts.shrinkage, opts.support), opts.k)
+		})
 	}
 }
 
@@ -317,7 +404,8 @@ func TestNeighborsOfMovieLens(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, measure := range []string{"cosine", "jaccard", "adjusted-cosine"} {
+	for _, m := range similarity.Measures() {
+		measure := m.String()
 		t.Run(measure, func(t *testing.T) {
 			out := filepath.Join(t.TempDir(), "lists.parquet")
 			got := mustJSON[jsonNeighbors](t, "neighbors", "--input", path, "--sep", "tab", "--no-header",

@@ -130,8 +130,16 @@ type choice struct {
 // String implements pflag.Value.
 func (c *choice) String() string { return c.value }
 
+// shownChoices is how many words help shows in the place of a type; the text of a flag with more lists them.
+const shownChoices = 5
+
 // Type implements pflag.Value; help shows it.
-func (c *choice) Type() string { return strings.Join(c.of, "|") }
+func (c *choice) Type() string {
+	if len(c.of) > shownChoices {
+		return "name"
+	}
+	return strings.Join(c.of, "|")
+}
 
 // Set implements pflag.Value.
 func (c *choice) Set(s string) error {

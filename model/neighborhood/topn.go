@@ -127,6 +127,7 @@ func apportion(dst []int64, total int64, shares []float64) {
 type ItemKNN struct {
 	*catalog
 	lists *similarity.Lists
+	unit  float32 // of its scores
 }
 
 // NewItemKNN builds the neighbor lists of all items of rows (users×items, which it keeps and does not change) by o, and
@@ -136,7 +137,7 @@ func NewItemKNN(ctx context.Context, rows *similarity.Rows, popular *popularity.
 	if err != nil {
 		return nil, fmt.Errorf("item k-NN: %w", err)
 	}
-	return &ItemKNN{newCatalog(rows, popular), lists}, nil
+	return &ItemKNN{newCatalog(rows, popular), lists, o.Measure.Unit()}, nil
 }
 
 // Recommend answers a query; an error matches model.ErrQuery. The answer has q.N items unless the catalog ends.
@@ -153,7 +154,7 @@ func (m *ItemKNN) Recommend(q model.Query) ([]model.Scored, error) {
 
 func (m *ItemKNN) add(s *Scores, q *model.Query) {
 	for i, id := range q.Items {
-		s.AddNeighbors(q.Weight(i), m.lists.List(id))
+		s.AddNeighbors(q.Weight(i)*m.unit, m.lists.List(id))
 	}
 }
 
@@ -172,7 +173,7 @@ func (m *ItemKNN) shares(q *model.Query, item uint32) []int64 {
 	for i, id := range q.Items {
 		for _, n := range m.lists.List(id) {
 			if n.ID == item {
-				shares[i] = Fixed(q.Weight(i), n.Score)
+				shares[i] = Fixed(q.Weight(i)*m.unit, n.Score)
 			}
 		}
 	}
@@ -184,9 +185,11 @@ func (m *ItemKNN) shares(q *model.Query, item uint32) []int64 {
 // concurrent use.
 type UserKNN struct {
 	*catalog
+	weigher *similarity.Weigher
 	weighed *similarity.Rows
 	search  *similarity.Searcher
 	options similarity.Options
+	unit    float32 // of its scores
 }
 
 // NewUserKNN prepares the search for the o.K nearest rows (users×items, which it keeps and does not change), and fills
@@ -198,12 +201,19 @@ func NewUserKNN(rows *similarity.Rows, popular *popularity.Model, o similarity.O
 	if err := rows.Validate(); err != nil {
 		return nil, fmt.Errorf("user k-NN: %w", err)
 	}
-	weighed := similarity.Weigh(rows, o.Measure)
+	counts := make([]uint64, rows.NumItems)
+	for _, i := range rows.Item[rows.Start[0]:rows.Start[rows.NumUsers()]] {
+		counts[i]++
+	}
+	weigher := similarity.NewUserWeigher(o.Measure, uint64(rows.NumUsers()), counts)
+	weighed := weigher.Rows(rows)
 	return &UserKNN{
 		catalog: newCatalog(rows, popular),
+		weigher: weigher,
 		weighed: weighed,
-		search:  similarity.NewSearcher(weighed, weighed.Transpose(), o.Measure),
+		search:  similarity.NewSearcher(weighed, weighed.Transpose(), o),
 		options: o,
+		unit:    o.Measure.OfUsers().Unit(),
 	}, nil
 }
 
@@ -222,13 +232,12 @@ func (m *UserKNN) Recommend(q model.Query) ([]model.Scored, error) {
 func (m *UserKNN) add(s *Scores, q *model.Query) {
 	for _, n := range m.nearest(q) {
 		items, weights := row(m.rows, int(n.ID))
-		s.AddRow(n.Score, items, weights)
+		s.AddRow(n.Score*m.unit, items, weights)
 	}
 }
 
 func (m *UserKNN) nearest(q *model.Query) []similarity.Neighbor {
-	weights := similarity.WeighRow(len(q.Items), q.Weights, m.options.Measure)
-	return m.search.Nearest(q.Items, weights, m.options.K, max(-1, q.User), m.options)
+	return m.search.Nearest(q.Items, m.weigher.Row(q.Items, q.Weights), m.options.K, max(-1, q.User))
 }
 
 // Explain is as that of ItemKNN. What a nearest user adds is divided among the items that this user and the history have in
@@ -242,7 +251,7 @@ func (m *UserKNN) Explain(q model.Query, item uint32) ([]model.Contribution, err
 
 func (m *UserKNN) shares(q *model.Query, item uint32) []int64 {
 	shares := make([]int64, len(q.Items))
-	own := similarity.WeighRow(len(q.Items), q.Weights, m.options.Measure)
+	own := m.weigher.Row(q.Items, q.Weights)
 	var (
 		common []int
 		parts  []int64
@@ -254,7 +263,7 @@ func (m *UserKNN) shares(q *model.Query, item uint32) []int64 {
 		if !found {
 			continue
 		}
-		sum := Fixed(n.Score, weightAt(weights, at))
+		sum := Fixed(n.Score*m.unit, weightAt(weights, at))
 		items, weights = row(m.weighed, int(n.ID))
 		common, parts, terms = common[:0], parts[:0], terms[:0]
 		for i, j := 0, 0; i < len(q.Items) && j < len(items); {

@@ -13,6 +13,8 @@ import (
 const (
 	// MaxK is the longest neighbor list of a build: longer ones say little, and grow with the square of the catalog.
 	MaxK = 1000
+	// DefaultAlpha makes the asymmetric cosine symmetric.
+	DefaultAlpha = 0.5
 	// maxHalfLifeMs is what a time.Duration holds.
 	maxHalfLifeMs = math.MaxInt64 / int64(time.Millisecond)
 )
@@ -20,7 +22,10 @@ const (
 // ParseSpec converts the spec of a build whose defaults are spelled out. Errors name the field and its bound.
 func ParseSpec(spec *kithv1.BuildSpec) (similarity.Options, fusion.Weights, error) {
 	measure, err := similarity.ParseMeasure(spec.GetMeasure())
-	o := similarity.Options{Measure: measure, K: int(spec.GetK()), Shrinkage: spec.GetShrinkage(), MinSupport: int(spec.GetMinSupport())}
+	o := similarity.Options{Measure: measure, K: int(spec.GetK()), Shrinkage: spec.GetShrinkage(), MinSupport: int(spec.GetMinSupport()), Alpha: DefaultAlpha}
+	if spec != nil && spec.Alpha != nil {
+		o.Alpha = *spec.Alpha
+	}
 	w := fusion.Weights{
 		Behavior: map[fusion.Behavior]float64{}, Cap: spec.GetWeightCap(),
 		HalfLife: time.Duration(spec.GetHalfLifeMs()) * time.Millisecond,

@@ -62,7 +62,7 @@ func (j *job) shard(ctx context.Context, p uint32) (s *shardState, unlock func()
 
 // load fetches the rows of a partition from the source, and counts them.
 func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountRequest) error {
-	_, weights, err := wire.ParseSpec(req.Spec)
+	options, weights, err := wire.ParseSpec(req.Spec)
 	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
@@ -81,9 +81,17 @@ func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountR
 	for _, id := range rows.Item {
 		users[id]++
 	}
+	var sums []similarity.Sum
+	if options.Measure.NeedsSums() {
+		sums = similarity.SumsOf(&similarity.Rows{NumItems: len(rows.Items), Start: rows.Start, Item: rows.Item, Weight: rows.Weight})
+	}
 	for id, n := range users {
 		if n > 0 {
-			s.counts = append(s.counts, &kithv1.ItemCount{Item: rows.Items[id], Count: uint64(n)})
+			c := &kithv1.ItemCount{Item: rows.Items[id], Count: uint64(n)}
+			if sums != nil {
+				c.WeightHigh, c.WeightLow = sums[id].High, sums[id].Low
+			}
+			s.counts = append(s.counts, c)
 		}
 	}
 	s.users, s.interactions, s.counted = uint32(len(rows.Users)), uint64(len(rows.Item)), true
@@ -126,6 +134,7 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 type plan struct {
 	head       *kithv1.DictionaryHead
 	options    similarity.Options
+	weigher    *similarity.Weigher
 	checksum   uint64
 	file       artifact.Info
 	dictionary *artifact.Dictionary
@@ -155,10 +164,12 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 	defer leave()
 	var keys []string
 	var counts []uint64
+	var sums []similarity.Sum
 	for m := first; ; {
 		for _, item := range m.Items {
 			keys = append(keys, item.GetItem())
 			counts = append(counts, item.GetCount())
+			sums = append(sums, similarity.Sum{High: item.GetWeightHigh(), Low: item.GetWeightLow()})
 		}
 		if m, err = stream.Recv(); errors.Is(err, io.EOF) {
 			break
@@ -167,7 +178,7 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 			return cause(ctx, err)
 		}
 	}
-	p, err := newPlan(head, keys, counts)
+	p, err := newPlan(head, keys, counts, sums)
 	if err != nil {
 		return err
 	}
@@ -189,7 +200,7 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 }
 
 // newPlan checks a dictionary.
-func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64) (*plan, error) {
+func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64, sums []similarity.Sum) (*plan, error) {
 	if int(head.Items) != len(keys) || head.Partitions == 0 || head.Partitions > 1<<16 || len(head.FirstUser) != int(head.Partitions)+1 {
 		return nil, fmt.Errorf("%w: dictionary of %d items (%d sent), %d partitions, %d user ranges",
 			wire.ErrInvalid, head.Items, len(keys), head.Partitions, len(head.FirstUser))
@@ -197,6 +208,9 @@ func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64) (*plan
 	p := &plan{head: head, owner: make([]uint16, len(keys))}
 	var err error
 	if p.options, _, err = wire.ParseSpec(head.Spec); err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	if p.weigher, err = similarity.NewWeigher(p.options.Measure, len(keys), sums); err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
 	if !slices.IsSorted(head.FirstUser) || head.FirstUser[head.Partitions] != head.Users {
@@ -224,6 +238,8 @@ func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64) (*plan
 	}
 	for i, key := range keys {
 		add(counts[i])
+		add(sums[i].High)
+		add(sums[i].Low)
 		add(uint64(len(key)))
 		_, _ = hash.WriteString(key)
 		p.owner[i] = uint16(partition.Of(key, int(head.Partitions)))
@@ -233,7 +249,10 @@ func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64) (*plan
 	for i, n := range counts {
 		users[i] = uint32(n)
 	}
-	_, p.sides = Sides(users, p.blocks)
+	if _, p.sides = Sides(users, p.blocks); p.options.Measure.WholeRows() && len(p.sides) > 1 {
+		return nil, fmt.Errorf("%w: %s needs whole rows of users, and %d items with %d interactions are too many for that",
+			wire.ErrInvalid, p.options.Measure, head.Items, head.Interactions)
+	}
 	p.tasks = newTasks(len(p.blocks), len(p.sides))
 	return p, nil
 }
@@ -325,7 +344,7 @@ func (w *Worker) export(ctx context.Context, p *plan, s *shardState, req *kithv1
 		}
 		resp.Rows = fileToProto(file)
 	}
-	weighed := similarity.Weigh(rows, p.options.Measure)
+	weighed := p.weigher.Rows(rows)
 	entries := make([]uint64, len(p.blocks))
 	for b, r := range p.blocks {
 		if err := ctx.Err(); err != nil {

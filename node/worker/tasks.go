@@ -280,7 +280,7 @@ func (w *Worker) side(ctx context.Context, j *job, p *plan, n int, sources []*ki
 				return nil, err
 			}
 		}
-		cpu := cpuSeconds(func() { s, err = similarity.NewSide(blocks[0].Lo, ends, p.head.Users, parts) })
+		cpu := cpuSeconds(func() { s, err = similarity.NewSide(blocks[0].Lo, ends, p.head.Users, parts, p.options) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 		return s, err
 	})

@@ -92,7 +92,7 @@ func (JobPhase) EnumDescriptor() ([]byte, []int) {
 // BuildSpec says what a build computes. Equal specs over equal events give equal bytes.
 type BuildSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// cosine, jaccard or adjusted-cosine. Empty means cosine.
+	// A measure by name, such as cosine, jaccard or log-likelihood. Empty means cosine.
 	Measure string `protobuf:"bytes,1,opt,name=measure,proto3" json:"measure,omitempty"`
 	// Neighbors kept for each item: 1 to 1,000. Zero means 50.
 	K uint32 `protobuf:"varint,2,opt,name=k,proto3" json:"k,omitempty"`
@@ -107,7 +107,9 @@ type BuildSpec struct {
 	// Largest weight of an interaction; zero means no cap.
 	WeightCap float64 `protobuf:"fixed64,7,opt,name=weight_cap,json=weightCap,proto3" json:"weight_cap,omitempty"`
 	// Most items in a block; zero means the default.
-	BlockItems    uint32 `protobuf:"varint,8,opt,name=block_items,json=blockItems,proto3" json:"block_items,omitempty"`
+	BlockItems uint32 `protobuf:"varint,8,opt,name=block_items,json=blockItems,proto3" json:"block_items,omitempty"`
+	// Exponent of asymmetric-cosine, 0 to 1; absent means 0.5. Other measures have none.
+	Alpha         *float64 `protobuf:"fixed64,9,opt,name=alpha,proto3,oneof" json:"alpha,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -194,6 +196,13 @@ func (x *BuildSpec) GetWeightCap() float64 {
 func (x *BuildSpec) GetBlockItems() uint32 {
 	if x != nil {
 		return x.BlockItems
+	}
+	return 0
+}
+
+func (x *BuildSpec) GetAlpha() float64 {
+	if x != nil && x.Alpha != nil {
+		return *x.Alpha
 	}
 	return 0
 }
@@ -860,7 +869,7 @@ var File_kith_v1_model_proto protoreflect.FileDescriptor
 
 const file_kith_v1_model_proto_rawDesc = "" +
 	"\n" +
-	"\x13kith/v1/model.proto\x12\akith.v1\"\xec\x02\n" +
+	"\x13kith/v1/model.proto\x12\akith.v1\"\x91\x03\n" +
 	"\tBuildSpec\x12\x18\n" +
 	"\ameasure\x18\x01 \x01(\tR\ameasure\x12\f\n" +
 	"\x01k\x18\x02 \x01(\rR\x01k\x12\x1c\n" +
@@ -873,10 +882,12 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\n" +
 	"weight_cap\x18\a \x01(\x01R\tweightCap\x12\x1f\n" +
 	"\vblock_items\x18\b \x01(\rR\n" +
-	"blockItems\x1aB\n" +
+	"blockItems\x12\x19\n" +
+	"\x05alpha\x18\t \x01(\x01H\x00R\x05alpha\x88\x01\x01\x1aB\n" +
 	"\x14BehaviorWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xb1\x01\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\b\n" +
+	"\x06_alpha\"\xb1\x01\n" +
 	"\tNodeUsage\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1f\n" +
 	"\vcpu_seconds\x18\x02 \x01(\x01R\n" +
@@ -1000,6 +1011,7 @@ func file_kith_v1_model_proto_init() {
 	if File_kith_v1_model_proto != nil {
 		return
 	}
+	file_kith_v1_model_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

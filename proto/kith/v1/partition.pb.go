@@ -485,9 +485,12 @@ func (x *PopularResponse) GetCounts() []uint64 {
 
 // ItemCount is a number of events or users of an item.
 type ItemCount struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Item          string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
-	Count         uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	Count uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// Sum of the weights, a two's complement integer of 128 bits in units of 2^-54, where a measure needs it.
+	WeightHigh    uint64 `protobuf:"varint,3,opt,name=weight_high,json=weightHigh,proto3" json:"weight_high,omitempty"`
+	WeightLow     uint64 `protobuf:"varint,4,opt,name=weight_low,json=weightLow,proto3" json:"weight_low,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -532,6 +535,20 @@ func (x *ItemCount) GetItem() string {
 func (x *ItemCount) GetCount() uint64 {
 	if x != nil {
 		return x.Count
+	}
+	return 0
+}
+
+func (x *ItemCount) GetWeightHigh() uint64 {
+	if x != nil {
+		return x.WeightHigh
+	}
+	return 0
+}
+
+func (x *ItemCount) GetWeightLow() uint64 {
+	if x != nil {
+		return x.WeightLow
 	}
 	return 0
 }
@@ -739,10 +756,14 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x05stale\x18\x05 \x01(\bR\x05stale\"S\n" +
 	"\x0fPopularResponse\x12(\n" +
 	"\x05items\x18\x01 \x03(\v2\x12.kith.v1.ItemCountR\x05items\x12\x16\n" +
-	"\x06counts\x18\x02 \x03(\x04R\x06counts\"5\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\"u\n" +
 	"\tItemCount\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\"\r\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x1f\n" +
+	"\vweight_high\x18\x03 \x01(\x04R\n" +
+	"weightHigh\x12\x1d\n" +
+	"\n" +
+	"weight_low\x18\x04 \x01(\x04R\tweightLow\"\r\n" +
 	"\vInfoRequest\"@\n" +
 	"\fInfoResponse\x120\n" +
 	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\"\xb3\x01\n" +
