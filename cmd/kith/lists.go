@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,29 +28,37 @@ type namedLists interface {
 	List(id uint32) []similarity.Neighbor
 }
 
-// checkListsPath refuses a path that writeLists cannot write to, before there is work to lose.
-func checkListsPath(path string) error {
-	ext := strings.ToLower(filepath.Ext(path))
-	for _, known := range listExtensions {
-		if ext != known {
-			continue
-		}
-		switch st, err := os.Stat(path); {
-		case err == nil && !st.Mode().IsRegular():
-			return usagef("--out %s is not a file; name one", path)
-		}
-		if st, err := os.Stat(filepath.Dir(path)); err != nil || !st.IsDir() {
-			return usagef("--out %s: there is no folder %s; make it first", path, filepath.Dir(path))
-		}
-		return nil
+// checkPath refuses a path of a flag that writeWhole cannot write to, or whose extension is not of the given, before there
+// is work to lose.
+func checkPath(flag, path string, extensions []string) error {
+	if !slices.Contains(extensions, strings.ToLower(filepath.Ext(path))) {
+		return usagef("--%s %s: the extension chooses the format; want %s", flag, path, alternatives(extensions))
 	}
-	return usagef("--out %s: the extension chooses the format; want %s", path, alternatives(listExtensions))
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return usagef("--%s %s is not a file; name one", flag, path)
+	}
+	if st, err := os.Stat(filepath.Dir(path)); err != nil || !st.IsDir() {
+		return usagef("--%s %s: there is no folder %s; make it first", flag, path, filepath.Dir(path))
+	}
+	return nil
 }
 
 // writeLists writes lists to a file whose extension says the format: a row for each neighbor with the columns what
 // ("item" or "user"), neighbor, rank from 1, and score, by dense id and rank. The bytes are a function of the lists alone.
-// The file appears complete or not at all.
-func writeLists(path, what string, lists namedLists) (err error) {
+func writeLists(path, what string, lists namedLists) error {
+	return writeWhole(path, func(w io.Writer) error {
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".csv":
+			return writeCSV(w, what, lists)
+		case ".jsonl":
+			return writeJSONL(w, what, lists)
+		}
+		return writeParquet(w, what, lists)
+	})
+}
+
+// writeWhole writes a file that appears complete or not at all.
+func writeWhole(path string, write func(w io.Writer) error) (err error) {
 	tmp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o666)
 	if err != nil {
@@ -61,15 +70,7 @@ func writeLists(path, what string, lists namedLists) (err error) {
 		}
 	}()
 	w := bufio.NewWriterSize(f, 1<<20)
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".csv":
-		err = writeCSV(w, what, lists)
-	case ".jsonl":
-		err = writeJSONL(w, what, lists)
-	default:
-		err = writeParquet(w, what, lists)
-	}
-	if err != nil {
+	if err := write(w); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {

@@ -49,7 +49,7 @@ item (ties by key) and then by rank. The extension of --out chooses its format: 
 			}
 			letters := "."
 			if run.out != "" {
-				if err := checkListsPath(run.out); err != nil {
+				if err := checkPath("out", run.out, listExtensions); err != nil {
 					return err
 				}
 				letters = filepath.Dir(run.out)

@@ -1,6 +1,7 @@
 // Package synthetic generates the data of a shop that does not exist, with a
 // known structure: catalog, customers, behavior log, orders, and the truth
 // about all of it, so that models can be checked against what was planted.
+// DrawMatrix makes matrices without such a structure, for measuring speed.
 //
 // # What is planted
 //

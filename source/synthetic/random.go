@@ -14,6 +14,7 @@ const (
 	domainTrial
 	domainDirt
 	domainDevice
+	domainMatrix
 )
 
 // random is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). It is seeded in a
