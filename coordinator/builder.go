@@ -19,22 +19,14 @@ import (
 
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
-	"github.com/kith-io/kith/node/worker"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
 )
 
 const (
-	// maxBlockEntries bounds the memory of a block: about 8 bytes an entry.
-	maxBlockEntries = 8 << 20
-	// minBlocks is how many blocks the entries are cut into at least, each a task on every side.
-	minBlocks = 64
 	// maxFailures is how often in a row a build may fail for a reason that waiting does not obviously cure.
 	maxFailures = 5
-	// maxBlocks bounds the width of blocks from below where a spec asks for less: the log of the control group must bear
-	// their tasks.
-	maxBlocks = 256
 	// dropTimeout bounds the wait for one node to drop a job, which it does by itself later.
 	dropTimeout = 2 * time.Second
 	// retryDelay is the first pause before a build goes on after a loss; it doubles up to maxRetryDelay.
@@ -194,6 +186,8 @@ type attempt struct {
 	spec *kithv1.BuildSpec
 	cut  []uint64
 	now  int64
+	// planFor has the sides and the nodes that were recorded with the cut.
+	planFor struct{ sides, nodes uint32 }
 	// replicas of each partition that are alive.
 	replicas [][]string
 	// holder is the replica that has the shard of each partition.
@@ -201,14 +195,14 @@ type attempt struct {
 	firstUser    []uint32
 	interactions uint64
 	items        []*kithv1.ItemCount // by dense id
-	blocks       []partition.Range
-	blockEntries []float64
-	sides        []partition.Range
+	plan         *buildPlan
 	rows         []*kithv1.Artifact
 	lists        []*kithv1.Artifact
 	owner        []string
 	// workers have the dictionary, ascending.
-	workers    []string
+	workers []string
+	// threads of each worker.
+	threads    []int
 	dictionary *kithv1.Artifact
 
 	mu sync.Mutex
@@ -230,7 +224,7 @@ func (a *attempt) all(ctx context.Context) error {
 	}
 	for _, s := range steps {
 		if s.phase > kithv1.JobPhase_JOB_PHASE_COUNT { // planning moves the job to the count
-			if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: s.phase, TasksTotal: uint32(a.numTasks())}); err != nil {
+			if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: s.phase, TasksTotal: uint32(a.plan.numTasks())}); err != nil {
 				return err
 			}
 		}
@@ -313,6 +307,7 @@ func (a *attempt) takeCut(ctx context.Context) error {
 		}
 		if _, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_PlanJob{PlanJob: &kithv1.PlanJob{
 			Job: a.job, Cut: cut, ReferenceUnixMs: a.cfg.Now().UnixMilli(),
+			Sides: wantedSides(a.spec.Measure, len(alive)), Nodes: uint32(len(alive)),
 		}}}); err != nil {
 			return err
 		}
@@ -322,6 +317,7 @@ func (a *attempt) takeCut(ctx context.Context) error {
 		return fmt.Errorf("job %d has no cut: %w", a.job, wire.ErrNotReady)
 	}
 	a.cut, a.now = rec.Cut, rec.ReferenceUnixMs
+	a.planFor.sides, a.planFor.nodes = rec.Sides, rec.Nodes
 	return nil
 }
 
@@ -329,8 +325,8 @@ func (a *attempt) countRequest(p int) *kithv1.CountRequest {
 	return &kithv1.CountRequest{Job: a.job, Partition: uint32(p), Cut: a.cut[p], Spec: a.spec, ReferenceUnixMs: a.now}
 }
 
-// count collects the users of each item from one replica of each partition and makes the dictionary and the blocks:
-// functions of the data and the spec alone.
+// count collects the users and the updates of each item from one replica of each partition and makes the dictionary and
+// the plan: functions of the data, the spec and the record of the job.
 func (a *attempt) count(ctx context.Context) error {
 	n := len(a.replicas)
 	a.holder = make([]string, n)
@@ -361,11 +357,7 @@ func (a *attempt) count(ctx context.Context) error {
 	if len(totals) == 0 {
 		return ErrNoInteractions
 	}
-	a.items = make([]*kithv1.ItemCount, 0, len(totals))
-	for _, c := range totals {
-		a.items = append(a.items, c)
-	}
-	slices.SortFunc(a.items, func(x, y *kithv1.ItemCount) int {
+	a.items = slices.SortedFunc(maps.Values(totals), func(x, y *kithv1.ItemCount) int {
 		return cmp.Or(cmp.Compare(y.Count, x.Count), cmp.Compare(x.Item, y.Item))
 	})
 	a.firstUser = make([]uint32, n+1)
@@ -373,16 +365,7 @@ func (a *attempt) count(ctx context.Context) error {
 		a.firstUser[p+1] = a.firstUser[p] + users[p]
 		a.interactions += interactions[p]
 	}
-	counts := make([]uint32, len(a.items))
-	for i, c := range a.items {
-		counts[i] = uint32(c.Count)
-	}
-	width := similarity.MaxBlockItems
-	if a.spec.BlockItems > 0 {
-		width = int(max(int64(a.spec.BlockItems), (int64(len(counts))+maxBlocks-1)/maxBlocks))
-	}
-	a.blocks = partition.Blocks(counts, width, min(maxBlockEntries, (int64(a.interactions)+minBlocks-1)/minBlocks))
-	a.blockEntries, a.sides = worker.Sides(counts, a.blocks)
+	a.plan = newBuildPlan(a.items, a.spec, a.planFor.sides, a.planFor.nodes)
 	return nil
 }
 
@@ -395,11 +378,8 @@ func addCount(totals map[string]*kithv1.ItemCount, c *kithv1.ItemCount) {
 	}
 	sum := similarity.Sum{High: t.WeightHigh, Low: t.WeightLow}
 	sum.Merge(similarity.Sum{High: c.WeightHigh, Low: c.WeightLow})
-	t.Count, t.WeightHigh, t.WeightLow = t.Count+c.Count, sum.High, sum.Low
+	t.Count, t.WeightHigh, t.WeightLow, t.Updates = t.Count+c.Count, sum.High, sum.Low, t.Updates+c.Updates
 }
-
-// numTasks returns the number of tasks of the plan.
-func (a *attempt) numTasks() int { return len(a.blocks) * len(a.sides) }
 
 func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*kithv1.ItemCount, users uint32, interactions uint64, err error) {
 	err = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
@@ -428,12 +408,12 @@ func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*ki
 func (a *attempt) export(ctx context.Context) error {
 	alive := a.cfg.Nodes.Alive()
 	errs := make([]error, len(alive))
-	artifacts := make([]*kithv1.Artifact, len(alive))
+	resps := make([]*kithv1.PutDictionaryResponse, len(alive))
 	g := errgroup.Group{}
 	g.SetLimit(concurrentCalls)
 	for i, node := range alive {
 		g.Go(func() error {
-			artifacts[i], errs[i] = a.putDictionary(ctx, node)
+			resps[i], errs[i] = a.putDictionary(ctx, node)
 			return nil
 		})
 	}
@@ -441,7 +421,8 @@ func (a *attempt) export(ctx context.Context) error {
 	for i, node := range alive {
 		if errs[i] == nil {
 			a.workers = append(a.workers, node)
-			a.dictionary = artifacts[i]
+			a.threads = append(a.threads, int(max(1, resps[i].Threads)))
+			a.dictionary = resps[i].Dictionary
 		}
 	}
 	for _, node := range a.holder {
@@ -450,16 +431,19 @@ func (a *attempt) export(ctx context.Context) error {
 		}
 	}
 	a.rows = make([]*kithv1.Artifact, len(a.holder))
-	return a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_EXPORT, func(ctx context.Context, p int) error {
+	updates := make([][]uint64, len(a.holder))
+	err := a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_EXPORT, func(ctx context.Context, p int) error {
 		return a.call(ctx, a.holder[p], func(ctx context.Context, c kithv1.ComputeServiceClient) error {
 			resp, err := c.Export(ctx, &kithv1.ExportRequest{Shard: a.countRequest(p), WriteRows: a.cfg.Rows})
-			a.rows[p] = resp.GetRows()
+			a.rows[p], updates[p] = resp.GetRows(), resp.GetTaskUpdates()
 			return err
 		})
 	})
+	a.plan.count(updates)
+	return err
 }
 
-func (a *attempt) putDictionary(ctx context.Context, node string) (art *kithv1.Artifact, err error) {
+func (a *attempt) putDictionary(ctx context.Context, node string) (resp *kithv1.PutDictionaryResponse, err error) {
 	err = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -471,8 +455,11 @@ func (a *attempt) putDictionary(ctx context.Context, node string) (art *kithv1.A
 			Job: a.job, Items: uint32(len(a.items)), Users: a.firstUser[len(a.firstUser)-1], Interactions: a.interactions,
 			FirstUser: a.firstUser, Partitions: uint32(len(a.replicas)), Spec: a.spec,
 		}
-		for _, r := range a.blocks {
+		for _, r := range a.plan.blocks {
 			head.BlockEnds = append(head.BlockEnds, r.Hi)
+		}
+		for _, r := range a.plan.sides {
+			head.SideEnds = append(head.SideEnds, r.Hi)
 		}
 		m := &kithv1.PutDictionaryRequest{Head: head}
 		for chunk := range slices.Chunk(a.items, dictionaryChunk) {
@@ -482,11 +469,10 @@ func (a *attempt) putDictionary(ctx context.Context, node string) (art *kithv1.A
 			}
 			m = &kithv1.PutDictionaryRequest{}
 		}
-		resp, err := stream.CloseAndRecv()
-		art = resp.GetDictionary()
+		resp, err = stream.CloseAndRecv()
 		return err
 	})
-	return art, err
+	return resp, err
 }
 
 // merge makes the first living replica of each partition merge the lists of the partition's items, and the others copy

@@ -9,14 +9,23 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kith-io/kith/node/wire"
-	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
-// batchTasks is the number of tasks that a node gets at once. More would save calls, fewer leave more to be taken over
-// when a node is slow.
-const batchTasks = 8
+const (
+	// maxBatch is the most tasks that a call takes. More would save calls, fewer leave more to be taken over when a node is
+	// slow.
+	maxBatch = 8
+	// batchShare is the part of a queue, one in so many, that a node takes at once: little when little is left, so that the
+	// nodes end together.
+	batchShare = 4
+	// spareCalls is how many calls a node has in flight beyond its threads: their tasks fetch what they need, and wait for
+	// a thread.
+	spareCalls = 1
+)
 
 // compute runs all tasks that are not finished. Every node works off its own queue, made so that it needs few sides; a
 // node that has nothing left takes from the longest queue. When a node fails, the others go on with its tasks.
@@ -25,7 +34,7 @@ func (a *attempt) compute(ctx context.Context) error {
 	if rec == nil {
 		return wire.ErrUnknownJob
 	}
-	total := a.numTasks()
+	total := a.plan.numTasks()
 	done := make([]bool, total)
 	for _, f := range rec.Finished {
 		if !slices.Contains(a.workers, f.Node) {
@@ -47,9 +56,13 @@ func (a *attempt) compute(ctx context.Context) error {
 	if len(pending) == 0 {
 		return nil
 	}
-	queues := partition.Assign(partition.TaskCosts(a.blockEntries, a.sides), pending, len(a.workers))
+	queues := a.plan.assign(pending, len(a.workers))
 
-	q := newQueue(queues)
+	calls := make([]int, len(a.workers))
+	for w := range calls {
+		calls[w] = a.threads[w] + spareCalls
+	}
+	q := newQueue(queues, calls)
 	notes := newRecorder(a, total, total-len(pending))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -67,7 +80,14 @@ func (a *attempt) compute(ctx context.Context) error {
 	errs := make([]error, len(a.workers))
 	var workers sync.WaitGroup
 	for w, node := range a.workers {
-		workers.Go(func() { errs[w] = a.work(ctx, q, notes, w, node, sources) })
+		workers.Go(func() {
+			errs[w] = q.work(ctx, w, func(ctx context.Context, batch []uint32, finished func(uint32)) error {
+				return a.runBatch(ctx, node, batch, sources, func(task uint32) {
+					finished(task)
+					notes.finished(node, task)
+				})
+			})
+		})
 	}
 	workers.Wait()
 	notes.close()
@@ -81,43 +101,32 @@ func (a *attempt) compute(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// work runs batches on one node until nothing is left or the node fails.
-func (a *attempt) work(ctx context.Context, q *queue, rec *recorder, w int, node string, sources []*kithv1.PartSource) error {
-	for {
-		batch := q.take(ctx, w)
-		if len(batch) == 0 {
-			return ctx.Err()
-		}
-		finished := map[uint32]bool{}
-		err := a.whileAlive(ctx, node, func(ctx context.Context) error {
-			return a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
-				stream, err := c.RunTasks(ctx, &kithv1.RunTasksRequest{Job: a.job, Tasks: batch, Sources: sources})
+// runBatch runs tasks on a node and tells which are finished.
+func (a *attempt) runBatch(ctx context.Context, node string, batch []uint32, sources []*kithv1.PartSource, finished func(task uint32)) error {
+	return a.whileAlive(ctx, node, func(ctx context.Context) error {
+		return a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			stream, err := c.RunTasks(ctx, &kithv1.RunTasksRequest{Job: a.job, Tasks: batch, Sources: sources})
+			if err != nil {
+				return err
+			}
+			for left := len(batch); ; left-- {
+				m, err := stream.Recv()
+				if errors.Is(err, io.EOF) {
+					if left > 0 {
+						return fmt.Errorf("a call left out %d of tasks %v", left, batch)
+					}
+					return nil
+				}
 				if err != nil {
 					return err
 				}
-				for {
-					m, err := stream.Recv()
-					if errors.Is(err, io.EOF) {
-						return nil
-					}
-					if err != nil {
-						return err
-					}
-					finished[m.Task] = true
-					a.note(m.Usage)
-					rec.finished(node, m.Task)
-				}
-			})
+				a.note(m.Usage)
+				finished(m.Task)
+			}
 		})
-		rest := slices.DeleteFunc(slices.Clone(batch), func(t uint32) bool { return finished[t] })
-		if err == nil && len(rest) > 0 {
-			err = fmt.Errorf("node %s left out tasks %v", node, rest)
-		}
-		q.done(w, len(batch), rest, err != nil)
-		if err != nil {
-			return err
-		}
-	}
+	})
 }
 
 // whileAlive runs f with a context that ends when the node is no longer alive: a paused process breaks no connection.
@@ -150,25 +159,51 @@ func (a *attempt) whileAlive(ctx context.Context, node string, f func(context.Co
 
 // queue holds the tasks that are not finished, by the node that should run them.
 type queue struct {
+	// calls that each node has in flight at most.
+	calls []int
+
 	mu sync.Mutex
 	// tasks of each node, in the order in which they should run.
 	tasks [][]uint32
-	// lost marks nodes that failed.
-	lost []bool
 	// running counts tasks that were taken and not yet given back.
 	running int
 	// changed is closed and replaced when tasks come back or all is done.
 	changed chan struct{}
 }
 
-func newQueue(tasks [][]int) *queue {
-	q := &queue{tasks: make([][]uint32, len(tasks)), lost: make([]bool, len(tasks)), changed: make(chan struct{})}
+func newQueue(tasks [][]int, calls []int) *queue {
+	q := &queue{calls: calls, tasks: make([][]uint32, len(tasks)), changed: make(chan struct{})}
 	for w, list := range tasks {
 		for _, t := range list {
 			q.tasks[w] = append(q.tasks[w], uint32(t))
 		}
 	}
 	return q
+}
+
+// work runs batches of node w, several at a time, until nothing is left or one fails: the node is then lost, and its other
+// calls end. run tells which tasks of a batch are finished, and fails unless all are.
+func (q *queue) work(ctx context.Context, w int, run func(ctx context.Context, batch []uint32, finished func(uint32)) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for range q.calls[w] {
+		g.Go(func() error {
+			for {
+				batch := q.take(ctx, w)
+				if len(batch) == 0 {
+					return ctx.Err()
+				}
+				rest := slices.Clone(batch)
+				err := run(ctx, batch, func(task uint32) {
+					rest = slices.DeleteFunc(rest, func(t uint32) bool { return t == task })
+				})
+				q.done(w, len(batch), rest)
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
 }
 
 // take returns the next batch of node w: from its own queue or, when that is empty, from the end of the longest one. It
@@ -201,10 +236,8 @@ func (q *queue) pick(w int) []uint32 {
 		}
 	}
 	list := q.tasks[from]
-	n := min(batchTasks, len(list))
-	if from != w && !q.lost[from] {
-		n = min(n, (len(list)+1)/2) // leave its owner something
-	}
+	// All calls of the node together take one part in batchShare.
+	n := min(len(list), maxBatch, max(1, len(list)/(batchShare*q.calls[w])))
 	var batch []uint32
 	if from == w {
 		batch, q.tasks[w] = list[:n:n], list[n:]
@@ -216,10 +249,9 @@ func (q *queue) pick(w int) []uint32 {
 }
 
 // done ends a batch of n tasks of node w, of which rest was not finished.
-func (q *queue) done(w, n int, rest []uint32, lost bool) {
+func (q *queue) done(w, n int, rest []uint32) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lost[w] = q.lost[w] || lost
 	q.running -= n
 	q.tasks[w] = append(rest, q.tasks[w]...)
 	close(q.changed)

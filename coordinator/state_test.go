@@ -63,6 +63,12 @@ func planJob(job uint64, cut ...uint64) *kithv1.ControlCommand {
 	return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_PlanJob{PlanJob: &kithv1.PlanJob{Job: job, Cut: cut, ReferenceUnixMs: int64(cut[0])}}}
 }
 
+// planFor adds to a plan the number of sides and of nodes.
+func planFor(c *kithv1.ControlCommand, sides, nodes uint32) *kithv1.ControlCommand {
+	c.GetPlanJob().Sides, c.GetPlanJob().Nodes = sides, nodes
+	return c
+}
+
 func setPhase(job uint64, phase kithv1.JobPhase, tasks uint32) *kithv1.ControlCommand {
 	return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_SetJobPhase{SetJobPhase: &kithv1.SetJobPhase{Job: job, Phase: phase, TasksTotal: tasks}}}
 }
@@ -135,10 +141,10 @@ func TestOneBuildAtATime(t *testing.T) {
 	if _, err := s.try(createJob("jaccard", "r3")); !errors.Is(err, wire.ErrJobRunning) {
 		t.Errorf("another spec: got %v, want ErrJobRunning", err)
 	}
-	s.do(planJob(job, 5, 6))
-	s.do(planJob(job, 7, 8)) // a second coordinator plans again
-	if got := s.state.Job(job).Cut; !cmp.Equal(got, []uint64{5, 6}) {
-		t.Errorf("cut: got %v, want the first", got)
+	s.do(planFor(planJob(job, 5, 6), 2, 5))
+	s.do(planFor(planJob(job, 7, 8), 3, 9)) // a second coordinator plans again
+	if got := s.state.Job(job); !cmp.Equal(got.Cut, []uint64{5, 6}) || got.Sides != 2 || got.Nodes != 5 {
+		t.Errorf("plan: got cut %v, %d sides and %d nodes, want the first: [5 6], 2 and 5", got.Cut, got.Sides, got.Nodes)
 	}
 	s.do(setPhase(job, kithv1.JobPhase_JOB_PHASE_FAILED, 0))
 	if next := s.do(createJob("jaccard", "r4")); next == job {

@@ -4,5 +4,5 @@
 // depends on the order in which members are listed.
 //
 //	key -> Of -> partition ID -> Replicas, Plan -> member ids
-//	item counts -> Blocks -> Sides -> TaskCosts -> Assign -> nodes
+//	loads of items -> Blocks -> Sides -> TaskCosts -> Assign -> nodes
 package partition

@@ -59,8 +59,10 @@ type LocalResult struct {
 
 // NodeUsage is what one node spent.
 type NodeUsage struct {
-	Node               string
-	CPUSeconds         float64
+	Node       string
+	CPUSeconds float64
+	// IdleSeconds is the time of threads in which they worked on no task, from the node's first task to its last.
+	IdleSeconds        float64
 	BytesIn, BytesOut  uint64
 	Tasks, PairUpdates uint64
 }
@@ -230,7 +232,7 @@ func (r *LocalResult) open(s *coordinator.State, workers []*localWorker) (err er
 	}
 	r.Users = int(version.Version.Users)
 	for _, u := range version.Version.Usage {
-		r.Usage = append(r.Usage, NodeUsage{u.Node, u.CpuSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
+		r.Usage = append(r.Usage, NodeUsage{u.Node, u.CpuSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
 	}
 	byID := map[string]*artifact.Store{}
 	for _, w := range workers {

@@ -61,7 +61,7 @@ func FuzzDecodeLists(f *testing.F) {
 }
 
 func FuzzNewBlock(f *testing.F) {
-	for _, weights := range [][]float32{nil, {1, 2.5, -1, 3}} {
+	for _, weights := range [][]float32{nil, {1, 2.5, -1, 3}, {2, 2, 0.5, 2}} {
 		r := &Rows{NumItems: 9, Start: []int64{0, 2, 2, 4}, Item: []uint32{1, 8, 0, 4}, Weight: weights}
 		f.Add(AppendPart(nil, r, 5, 0, 9))
 		f.Add(AppendPart(nil, r, 0, 1, 5))

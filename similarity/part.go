@@ -10,76 +10,156 @@ import (
 
 // Form of a part, all integers little endian or unsigned varints:
 //
-//	magic "kblk", version 1
+//	magic "kblk", version 1 or 2
 //	varint  first user, number of users, first item, number of items
-//	varint  number of users with entries, number of entries, 1 if weights follow or 0
+//	varint  number of users with entries, number of entries
+//	varint  version 1: 1 if weights follow or 0; version 2: number of distinct weights, 1 to 256
 //	for each user with entries:
 //	  varint  users skipped since the one before, entries less one
 //	  varint  first item relative to the block, then items skipped between two
-//	4 bytes float32 for each entry, if weights follow; otherwise all are one
+//	weights, if they follow; otherwise all are one
+//	  version 1: 4 bytes float32 for each entry
+//	  version 2: 4 bytes float32 for each distinct weight, then a byte for each entry: its number
 //	8 bytes xxhash64 of everything before
 const (
 	partMagic   = "kblk"
 	partVersion = 1
+	partCoded   = 2 // the version with numbered weights
 )
 
 // AppendPart appends the encoded entries of items [lo, hi) of the weighed rows r to
 // dst and returns the extended slice. Row u of r is user firstUser+u of the
 // whole matrix. It panics if firstUser+r.NumUsers() is above 2^32-1 or if [lo, hi)
 // is not a block. Cost: O(users · log(row) + entries of the block), about 1.5 bytes
-// an entry and 4 more with weights.
+// an entry, and with weights 1 more, or 4 if there are more than 256.
 func AppendPart(dst []byte, r *Rows, firstUser, lo, hi uint32) []byte {
+	checkPart(r, firstUser, lo, hi)
+	p := partWriter{lo: lo, hi: hi}
+	for u := range r.NumUsers() {
+		if from, to := r.window(u, lo, hi); from < to {
+			p.add(u, r, from, to)
+		}
+	}
+	return p.append(dst, firstUser, r.NumUsers())
+}
+
+// Parts returns the parts of consecutive ranges of items, the first of which begins
+// at 0, and each ends at the entry of ends: for each range the bytes that AppendPart
+// appends, but in one pass over the rows. It panics as AppendPart does. Cost: O(users
+// + items + entries), 4 bytes an item and the parts twice.
+func Parts(r *Rows, firstUser uint32, ends []uint32) [][]byte {
+	blocks := make([]partWriter, len(ends))
+	blockOf := make([]uint32, 0, r.NumItems)
+	lo := uint32(0)
+	for b, hi := range ends {
+		checkPart(r, firstUser, lo, hi)
+		blocks[b].lo, blocks[b].hi = lo, hi
+		for ; lo < hi; lo++ {
+			blockOf = append(blockOf, uint32(b))
+		}
+	}
+	for u := range r.NumUsers() {
+		end := r.Start[u+1]
+		for from := r.Start[u]; from < end && int(r.Item[from]) < len(blockOf); {
+			b := &blocks[blockOf[r.Item[from]]]
+			to := from + 1
+			for to < end && r.Item[to] < b.hi {
+				to++
+			}
+			b.add(u, r, from, to)
+			from = to
+		}
+	}
+	out := make([][]byte, len(ends))
+	for b := range blocks {
+		out[b] = blocks[b].append(nil, firstUser, r.NumUsers())
+		blocks[b] = partWriter{} // its memory is free for the next
+	}
+	return out
+}
+
+func checkPart(r *Rows, firstUser, lo, hi uint32) {
 	if err := checkBlockRange(lo, hi); err != nil {
 		panic("similarity: " + err.Error())
 	}
 	if uint64(firstUser)+uint64(r.NumUsers()) > math.MaxUint32 {
 		panic(fmt.Sprintf("similarity: part of users [%d,+%d) passes 2^32-1", firstUser, r.NumUsers()))
 	}
-	var filled, entries uint64
-	ones := true
-	for u := range r.NumUsers() {
-		from, to := r.window(u, lo, hi)
-		if from < to {
-			filled++
-			entries += uint64(to - from)
-			ones = ones && (r.Weight == nil || !slices.ContainsFunc(r.Weight[from:to], func(w float32) bool { return w != 1 }))
-		}
+}
+
+// partWriter collects the rows of one part, by ascending user.
+type partWriter struct {
+	lo, hi          uint32
+	next            int // the user that may come next
+	filled, entries int
+	rows            []byte
+	// codes number the weights. weights has the number of each entry, or the weight when there are too many to number.
+	codes   codes
+	weights []byte
+}
+
+// add adds the entries [from, to) of r, which are those of a user.
+func (p *partWriter) add(user int, r *Rows, from, to int64) {
+	p.rows = binary.AppendUvarint(p.rows, uint64(user-p.next))
+	p.rows = binary.AppendUvarint(p.rows, uint64(to-from-1))
+	p.next = user + 1
+	skip := p.lo
+	for _, i := range r.Item[from:to] {
+		p.rows = binary.AppendUvarint(p.rows, uint64(i-skip))
+		skip = i + 1
 	}
-	weighted := uint64(1)
-	if ones {
-		weighted = 0
+	p.filled++
+	p.entries += int(to - from)
+	if r.Weight == nil {
+		return
 	}
-	begin := len(dst)
-	dst = slices.Grow(dst, int(entries)*2+int(entries)*4*int(weighted)+64)
-	dst = append(dst, partMagic...)
-	dst = append(dst, partVersion)
-	for _, v := range []uint64{uint64(firstUser), uint64(r.NumUsers()), uint64(lo), uint64(hi - lo), filled, entries, weighted} {
-		dst = binary.AppendUvarint(dst, v)
-	}
-	next := 0
-	for u := range r.NumUsers() {
-		from, to := r.window(u, lo, hi)
-		if from == to {
-			continue
-		}
-		dst = binary.AppendUvarint(dst, uint64(u-next))
-		dst = binary.AppendUvarint(dst, uint64(to-from-1))
-		next = u + 1
-		skip := lo
-		for _, i := range r.Item[from:to] {
-			dst = binary.AppendUvarint(dst, uint64(i-skip))
-			skip = i + 1
-		}
-	}
-	if !ones {
-		for u := range r.NumUsers() {
-			from, to := r.window(u, lo, hi)
-			for _, w := range r.Weight[from:to] {
-				dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(w))
+	for _, w := range r.Weight[from:to] {
+		if !p.codes.full {
+			n := p.codes.code(w)
+			if !p.codes.full {
+				p.weights = append(p.weights, byte(n))
+				continue
 			}
+			p.weights = p.spelled()
 		}
+		p.weights = binary.LittleEndian.AppendUint32(p.weights, math.Float32bits(w))
 	}
-	return appendSum(dst, begin)
+}
+
+// spelled returns the numbered weights of the entries in full.
+func (p *partWriter) spelled() []byte {
+	out := make([]byte, 0, 8*len(p.weights))
+	for _, n := range p.weights {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(p.codes.weight[n]))
+	}
+	return out
+}
+
+// append appends the part to dst.
+func (p *partWriter) append(dst []byte, firstUser uint32, users int) []byte {
+	version, form, weights := byte(partVersion), 1, p.weights
+	var distinct []float32
+	switch {
+	case p.codes.full:
+	case p.codes.ones():
+		form, weights = 0, nil
+	case 4*p.codes.n < 3*p.entries: // or they are shorter in full
+		version, form, distinct = partCoded, p.codes.n, p.codes.weight[:p.codes.n]
+	default:
+		weights = p.spelled()
+	}
+	const header = len(partMagic) + 1 + 7*binary.MaxVarintLen32
+	begin := len(dst)
+	dst = slices.Grow(dst, header+len(p.rows)+4*len(distinct)+len(weights)+sumBytes)
+	dst = append(append(dst, partMagic...), version)
+	for _, v := range []int{int(firstUser), users, int(p.lo), int(p.hi - p.lo), p.filled, p.entries, form} {
+		dst = binary.AppendUvarint(dst, uint64(v))
+	}
+	dst = append(dst, p.rows...)
+	for _, w := range distinct {
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(w))
+	}
+	return appendSum(append(dst, weights...), begin)
 }
 
 // window returns the range of the entries of row u with items [lo, hi).
@@ -96,13 +176,18 @@ type part struct {
 	firstUser, users, lo, hi uint32
 	filled, entries          uint64
 	rows                     decoder
-	weights                  []byte // nil if all are one
+	weights                  []byte    // nil if all are one
+	distinct                 []float32 // that weights number; nil if they are in full
 }
 
 // openPart checks the checksum and the header, whose sizes it bounds by the
 // length of the data.
 func openPart(raw []byte) (*part, error) {
-	d, err := openSum(raw, partMagic, partVersion)
+	version, most := byte(partVersion), uint64(1)
+	if len(raw) > len(partMagic) && raw[len(partMagic)] == partCoded {
+		version, most = partCoded, 256
+	}
+	d, err := openSum(raw, partMagic, version)
 	if err != nil {
 		return nil, err
 	}
@@ -113,17 +198,30 @@ func openPart(raw []byte) (*part, error) {
 	p.hi = p.lo + uint32(d.uint(min(MaxBlockItems, math.MaxUint32-uint64(p.lo))))
 	p.filled = d.uint(min(uint64(p.users), uint64(len(d.b))/2))
 	p.entries = d.uint(uint64(len(d.b)))
-	weighted := d.uint(1)
+	form := d.uint(most)
 	if d.bad || p.entries < p.filled {
 		return nil, fmt.Errorf("bad header: %w", ErrCorrupt)
 	}
 	rows := d.b
-	if weighted == 1 {
-		if uint64(len(rows))/4 < p.entries {
+	if form > 0 {
+		size := 4 * p.entries
+		if version == partCoded {
+			size = 4*form + p.entries
+		}
+		if uint64(len(rows)) < size {
 			return nil, fmt.Errorf("%d bytes for %d weights: %w", len(rows), p.entries, ErrCorrupt)
 		}
-		cut := len(rows) - 4*int(p.entries)
+		cut := len(rows) - int(size)
 		rows, p.weights = rows[:cut], rows[cut:]
+	}
+	if version == partCoded {
+		for range form {
+			w := math.Float32frombits(binary.LittleEndian.Uint32(p.weights))
+			if !validWeight(w) {
+				return nil, fmt.Errorf("weight %v: %w", w, ErrCorrupt)
+			}
+			p.distinct, p.weights = append(p.distinct, w), p.weights[4:]
+		}
 	}
 	p.rows = decoder{b: rows}
 	return &p, nil
@@ -154,7 +252,14 @@ func (p *part) each(f func(user, item uint32, w float32)) error {
 			if d.bad {
 				return fmt.Errorf("bad row near user %d: %w", user, ErrCorrupt)
 			}
-			if weights != nil {
+			switch {
+			case weights == nil:
+			case p.distinct != nil:
+				if int(weights[0]) >= len(p.distinct) {
+					return fmt.Errorf("weight number %d of %d: %w", weights[0], len(p.distinct), ErrCorrupt)
+				}
+				w, weights = p.distinct[weights[0]], weights[1:]
+			default:
 				w = math.Float32frombits(binary.LittleEndian.Uint32(weights))
 				weights = weights[4:]
 				if !validWeight(w) {

@@ -143,7 +143,7 @@ func TestCluster(t *testing.T) {
 		if got := kith(t, nil, on("models", "rollback", "999999")...); got.code != exitError || !strings.Contains(got.err, "kith models list") {
 			t.Errorf("unknown version: exit code %d: %s", got.code, got.err)
 		}
-		if got := mustKith(t, on("models", "show", fmt.Sprint(versions[1]))...); !strings.Contains(got, "jaccard, 7 neighbors") || !strings.Contains(got, "purchase 9") {
+		if got := mustKith(t, on("models", "show", fmt.Sprint(versions[1]))...); !strings.Contains(got, "jaccard, 7 neighbors") || !strings.Contains(got, "purchase 9") || !strings.Contains(got, "IDLE") {
 			t.Errorf("show: %s", got)
 		}
 	})

@@ -179,6 +179,7 @@ type (
 	jsonUsage struct {
 		Node        string  `json:"node"`
 		CPUSeconds  float64 `json:"cpu_seconds"`
+		IdleSeconds float64 `json:"idle_seconds"`
 		BytesIn     uint64  `json:"bytes_in"`
 		BytesOut    uint64  `json:"bytes_out"`
 		Tasks       uint64  `json:"tasks"`
@@ -206,7 +207,7 @@ func versionView(v *kithv1.ModelVersion) jsonVersion {
 		Interactions: v.Interactions, Spec: specView(v.Spec), PerNode: []jsonUsage{},
 	}
 	for _, u := range v.Usage {
-		out.PerNode = append(out.PerNode, jsonUsage{u.Node, u.CpuSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
+		out.PerNode = append(out.PerNode, jsonUsage{u.Node, u.CpuSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
 	}
 	return out
 }
@@ -273,10 +274,10 @@ func (a *app) printUsage(indent string, usage []*kithv1.NodeUsage) error {
 	}
 	var rows [][]any
 	for _, u := range usage {
-		rows = append(rows, []any{u.Node, count(u.Tasks), count(u.PairUpdates), seconds(u.CpuSeconds), size(u.BytesIn), size(u.BytesOut)})
+		rows = append(rows, []any{u.Node, count(u.Tasks), count(u.PairUpdates), seconds(u.CpuSeconds), seconds(u.IdleSeconds), size(u.BytesIn), size(u.BytesOut)})
 	}
 	if err := a.printf("\n"); err != nil {
 		return err
 	}
-	return a.printTable(indent, columns{"node", ">tasks", ">pair updates", ">cpu", ">received", ">sent"}, rows)
+	return a.printTable(indent, columns{"node", ">tasks", ">pair updates", ">cpu", ">idle", ">received", ">sent"}, rows)
 }

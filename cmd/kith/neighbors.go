@@ -180,7 +180,7 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	sum.PeakMemory, sum.PerNode = peakMemory(), []jsonUsage{}
 	for _, u := range result.Usage {
 		sum.PairUpdates += u.PairUpdates
-		sum.PerNode = append(sum.PerNode, jsonUsage{u.Node, u.CPUSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
+		sum.PerNode = append(sum.PerNode, jsonUsage{u.Node, u.CPUSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
 	}
 	a.noteRejected(run.dead)
 	if a.json() {

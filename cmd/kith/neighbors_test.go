@@ -344,7 +344,7 @@ func TestNeighborsAreReproducible(t *testing.T) {
 	dir := t.TempDir()
 	for _, ext := range []string{".csv", ".jsonl", ".parquet"} {
 		var want []byte
-		for _, nodes := range []string{"1", "2", "5"} {
+		for _, nodes := range []string{"1", "2", "5", "9"} {
 			for _, threads := range []string{"1", "2"} {
 				// The map behind the ratings gives another order each time.
 				input, out := writeFile(t, "ratings.csv", data.csv()), filepath.Join(dir, nodes+threads+ext)
@@ -368,8 +368,8 @@ func TestNeighborsAreReproducible(t *testing.T) {
 	if d := cmp.Diff(rows, readParquet(t, filepath.Join(dir, "11.parquet"))); d != "" {
 		t.Errorf(".csv and .parquet differ:\n%s", d)
 	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 18 {
-		t.Errorf("%d files in the folder of the output, want 18: nothing temporary may stay (%v)", len(left), err)
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 24 {
+		t.Errorf("%d files in the folder of the output, want 24: nothing temporary may stay (%v)", len(left), err)
 	}
 }
 
@@ -435,7 +435,7 @@ func TestNeighborsJSON(t *testing.T) {
 			t.Errorf("seconds.%s is %v", key, x)
 		}
 	}
-	for _, key := range []string{"cpu_seconds", "bytes_in", "bytes_out", "tasks"} {
+	for _, key := range []string{"cpu_seconds", "idle_seconds", "bytes_in", "bytes_out", "tasks", "pair_updates"} {
 		if _, ok := got["per_node"].([]any)[0].(map[string]any)[key]; !ok {
 			t.Errorf("per_node has no key %q", key)
 		}

@@ -33,7 +33,7 @@ type shardState struct {
 	lock chan struct{}
 	// rows are dropped when they are exported.
 	rows *Shard
-	// counts are kept to answer again: the users of each item that has any.
+	// counts are kept to answer again: the users and updates of each item that has any.
 	counts       []*kithv1.ItemCount
 	users        uint32
 	interactions uint64
@@ -77,9 +77,13 @@ func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountR
 	if s.counted {
 		return nil
 	}
-	users := make([]uint32, len(rows.Items))
-	for _, id := range rows.Item {
-		users[id]++
+	users, updates := make([]uint32, len(rows.Items)), make([]uint64, len(rows.Items))
+	for u := range rows.Users {
+		row := rows.Item[rows.Start[u]:rows.Start[u+1]]
+		for _, id := range row {
+			users[id]++
+			updates[id] += uint64(len(row))
+		}
 	}
 	var sums []similarity.Sum
 	if options.Measure.NeedsSums() {
@@ -87,7 +91,7 @@ func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountR
 	}
 	for id, n := range users {
 		if n > 0 {
-			c := &kithv1.ItemCount{Item: rows.Items[id], Count: uint64(n)}
+			c := &kithv1.ItemCount{Item: rows.Items[id], Count: uint64(n), Updates: updates[id]}
 			if sums != nil {
 				c.WeightHigh, c.WeightLow = sums[id].High, sums[id].Low
 			}
@@ -196,7 +200,7 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 		p.dictionary, p.file = j.plan.dictionary, j.plan.file
 		j.plan = p
 	}
-	return stream.SendAndClose(&kithv1.PutDictionaryResponse{Checksum: p.checksum, Dictionary: fileToProto(j.plan.file)})
+	return stream.SendAndClose(&kithv1.PutDictionaryResponse{Checksum: p.checksum, Dictionary: fileToProto(j.plan.file), Threads: uint32(w.cfg.Threads)})
 }
 
 // newPlan checks a dictionary.
@@ -227,13 +231,16 @@ func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64, sums [
 	if lo != head.Items {
 		return nil, fmt.Errorf("%w: blocks end at item %d of %d", wire.ErrInvalid, lo, head.Items)
 	}
+	if err := p.cutSides(head.SideEnds); err != nil {
+		return nil, err
+	}
 	hash := xxhash.New()
 	var number [8]byte
 	add := func(x uint64) {
 		binary.LittleEndian.PutUint64(number[:], x)
 		_, _ = hash.Write(number[:]) // never fails
 	}
-	for _, x := range slices.Concat(head.BlockEnds, head.FirstUser) {
+	for _, x := range slices.Concat(head.BlockEnds, head.SideEnds, head.FirstUser) {
 		add(uint64(x))
 	}
 	for i, key := range keys {
@@ -245,11 +252,7 @@ func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64, sums [
 		p.owner[i] = uint16(partition.Of(key, int(head.Partitions)))
 	}
 	p.checksum = hash.Sum64()
-	users := make([]uint32, len(counts))
-	for i, n := range counts {
-		users[i] = uint32(n)
-	}
-	if _, p.sides = Sides(users, p.blocks); p.options.Measure.WholeRows() && len(p.sides) > 1 {
+	if p.options.Measure.WholeRows() && len(p.sides) > 1 {
 		return nil, fmt.Errorf("%w: %s needs whole rows of users, and %d items with %d interactions are too many for that",
 			wire.ErrInvalid, p.options.Measure, head.Items, head.Interactions)
 	}
@@ -257,19 +260,23 @@ func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64, sums [
 	return p, nil
 }
 
-// maxSideEntries bounds the memory of a side: 4 bytes an entry, or 8.
-const maxSideEntries = 1 << 28
-
-// Sides returns the entries of each block, and the sides of the plan of a build: a function of the data alone, which
-// coordinator and workers come to by themselves. users has the users of each item.
-func Sides(users []uint32, blocks []partition.Range) (entries []float64, sides []partition.Range) {
-	entries = make([]float64, len(blocks))
-	for b, r := range blocks {
-		for _, n := range users[r.Lo:r.Hi] {
-			entries[b] += float64(n)
-		}
+// cutSides makes the sides that end at the given blocks; without ends all blocks are one.
+func (p *plan) cutSides(ends []uint32) error {
+	if len(ends) == 0 {
+		ends = []uint32{uint32(len(p.blocks))}
 	}
-	return entries, partition.Sides(blocks, entries, similarity.MaxBlockItems, maxSideEntries)
+	lo := uint32(0)
+	for _, hi := range ends {
+		if hi <= lo || int(hi) > len(p.blocks) || p.blocks[hi-1].Hi-p.blocks[lo].Lo > similarity.MaxBlockItems {
+			return fmt.Errorf("%w: side of blocks [%d,%d) of %d", wire.ErrInvalid, lo, hi, len(p.blocks))
+		}
+		p.sides = append(p.sides, partition.Range{Lo: lo, Hi: hi})
+		lo = hi
+	}
+	if int(lo) != len(p.blocks) {
+		return fmt.Errorf("%w: sides end at block %d of %d", wire.ErrInvalid, lo, len(p.blocks))
+	}
+	return nil
 }
 
 // open writes the dictionary file and maps it.
@@ -345,15 +352,14 @@ func (w *Worker) export(ctx context.Context, p *plan, s *shardState, req *kithv1
 		resp.Rows = fileToProto(file)
 	}
 	weighed := p.weigher.Rows(rows)
-	entries := make([]uint64, len(p.blocks))
-	for b, r := range p.blocks {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		part := similarity.AppendPart(nil, weighed, first, r.Lo, r.Hi)
-		s.parts = append(s.parts[:b], slices.Clip(part))
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	parts := similarity.Parts(weighed, first, p.head.BlockEnds)
+	for _, part := range parts {
 		resp.BlockBytes = append(resp.BlockBytes, uint64(len(part)))
 	}
+	entries := make([]uint64, len(p.blocks))
 	block := 0
 	for item, n := range itemCounts(rows) {
 		for item >= int(p.blocks[block].Hi) {
@@ -362,8 +368,42 @@ func (w *Worker) export(ctx context.Context, p *plan, s *shardState, req *kithv1
 		entries[block] += n
 	}
 	resp.BlockEntries = entries
-	s.rows, s.exported = nil, resp
+	if len(p.sides) > 1 {
+		resp.TaskUpdates = p.taskUpdates(rows)
+	}
+	s.parts, s.rows, s.exported = parts, nil, resp
 	return nil
+}
+
+// taskUpdates counts the updates of all tasks for the users of rows: the entries of the side that each entry of the block
+// is multiplied with.
+func (p *plan) taskUpdates(rows *similarity.Rows) []uint64 {
+	blockOf, sideOf := make([]uint32, rows.NumItems), make([]uint32, len(p.blocks))
+	for b, r := range p.blocks {
+		for i := r.Lo; i < r.Hi; i++ {
+			blockOf[i] = uint32(b)
+		}
+	}
+	for s, r := range p.sides {
+		for b := r.Lo; b < r.Hi; b++ {
+			sideOf[b] = uint32(s)
+		}
+	}
+	updates := make([]uint64, len(p.blocks)*len(p.sides))
+	perSide := make([]uint64, len(p.sides)) // entries of a row
+	for u := range rows.NumUsers() {
+		row := rows.Item[rows.Start[u]:rows.Start[u+1]]
+		clear(perSide)
+		for _, i := range row {
+			perSide[sideOf[blockOf[i]]]++
+		}
+		for _, i := range row {
+			for s, n := range perSide {
+				updates[s*len(p.blocks)+int(blockOf[i])] += n
+			}
+		}
+	}
+	return updates
 }
 
 func itemCounts(rows *similarity.Rows) []uint64 {
@@ -438,14 +478,22 @@ func (w *Worker) FetchPart(req *kithv1.FetchPartRequest, stream grpc.ServerStrea
 		return err
 	}
 	defer leave()
-	part, err := j.part(ctx, req.Partition, req.Block)
-	if err != nil {
-		return err
+	partitions, blocks := req.Partitions, req.Blocks
+	if len(partitions) == 0 {
+		partitions, blocks = []uint32{req.Partition}, []uint32{req.Block}
 	}
-	j.spend(&kithv1.NodeUsage{BytesOut: uint64(len(part))})
-	for chunk := range slices.Chunk(part, partChunk) {
-		if err := stream.Send(&kithv1.FetchPartResponse{Data: chunk}); err != nil {
-			return err
+	for _, p := range partitions {
+		for _, b := range blocks {
+			part, err := j.part(ctx, p, b)
+			if err != nil {
+				return err
+			}
+			j.spend(&kithv1.NodeUsage{BytesOut: uint64(len(part))})
+			for chunk := range slices.Chunk(part, partChunk) {
+				if err := stream.Send(&kithv1.FetchPartResponse{Data: chunk, Partition: p, Block: b}); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// concurrentFetches bounds the parts of one block that are fetched at a time.
+// concurrentFetches bounds the calls by which a node fetches parts at a time, and the partial lists of a merge.
 const concurrentFetches = 8
 
 // tasks is what a job's tasks have made on this node. A block has a Collector for each task that is at work on it, taken
@@ -24,7 +24,7 @@ const concurrentFetches = 8
 // kept does not depend on who collected them.
 type tasks struct {
 	blocks []blockState
-	sides  []once[*similarity.Side]
+	sides  []sideState
 
 	mu sync.Mutex
 	// done holds the tasks whose pairs are in the Collectors; running those at work, with a channel that is closed when they
@@ -35,11 +35,19 @@ type tasks struct {
 	broken error
 }
 
+type sideState struct {
+	parts once[struct{}] // made when the parts of all blocks of the side are here
+	side  once[*similarity.Side]
+}
+
 type blockState struct {
-	parts once[[][]byte] // of all partitions
+	// parts of all partitions, until both the block and the side with its items are made.
+	parts once[[][]byte]
 	lead  once[*similarity.Block]
 
 	mu sync.Mutex
+	// uses counts what was made of the parts.
+	uses int
 	// idle Collectors, and lists of those that were emptied.
 	idle  []*similarity.Collector
 	lists *similarity.Lists
@@ -73,16 +81,38 @@ func (o *once[T]) get(ctx context.Context, first func() (T, error)) (T, error) {
 	return o.value, err
 }
 
+// has reports whether there is a value; it waits for one that is being made.
+func (o *once[T]) has() bool {
+	o.lock <- struct{}{}
+	defer func() { <-o.lock }()
+	return o.made
+}
+
+// put sets the value.
+func (o *once[T]) put(value T) {
+	o.lock <- struct{}{}
+	defer func() { <-o.lock }()
+	o.value, o.made = value, true
+}
+
+// drop forgets the value; who asks again makes another.
+func (o *once[T]) drop() {
+	o.lock <- struct{}{}
+	defer func() { <-o.lock }()
+	var none T
+	o.value, o.made = none, false
+}
+
 func newTasks(blocks, sides int) *tasks {
 	t := &tasks{
-		blocks: make([]blockState, blocks), sides: make([]once[*similarity.Side], sides),
+		blocks: make([]blockState, blocks), sides: make([]sideState, sides),
 		done: map[uint32]bool{}, running: map[uint32]chan struct{}{},
 	}
 	for b := range t.blocks {
 		t.blocks[b].parts, t.blocks[b].lead = newOnce[[][]byte](), newOnce[*similarity.Block]()
 	}
 	for s := range t.sides {
-		t.sides[s] = newOnce[*similarity.Side]()
+		t.sides[s].parts, t.sides[s].side = newOnce[struct{}](), newOnce[*similarity.Side]()
 	}
 	return t
 }
@@ -106,6 +136,8 @@ func (w *Worker) RunTasks(req *kithv1.RunTasksRequest, stream grpc.ServerStreami
 			return fmt.Errorf("%w: task %d of %d", wire.ErrInvalid, task, total)
 		}
 	}
+	j.callForTasks(true)
+	defer j.callForTasks(false)
 	finished := make(chan *kithv1.RunTasksResponse)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.cfg.Threads + 1) // one sends
@@ -207,11 +239,15 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	done := false
 	defer func() { t.end(task, done) }()
 	at := partition.TaskAt(int(task), len(p.blocks))
-	side, err := w.side(ctx, j, p, at.Side, sources)
+	if err := w.fetchSide(ctx, j, p, at.Side, sources); err != nil {
+		return 0, err
+	}
+	// The block first: while one task makes the side, the others make their blocks.
+	lead, err := w.lead(ctx, j, p, at.Block, sources)
 	if err != nil {
 		return 0, err
 	}
-	lead, err := w.lead(ctx, j, p, at.Block, sources)
+	side, err := w.side(ctx, j, p, at.Side, sources)
 	if err != nil {
 		return 0, err
 	}
@@ -221,7 +257,11 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	defer func() { w.slots <- scratch }()
+	j.work(1)
+	defer func() {
+		j.work(-1)
+		w.slots <- scratch
+	}()
 	keep := max(1, min(p.options.K, p.dictionary.Len()-1))
 	c := t.blocks[at.Block].take(p.blocks[at.Block], keep)
 	var st similarity.Stats
@@ -264,14 +304,29 @@ func (w *Worker) lead(ctx context.Context, j *job, p *plan, n int, sources []*ki
 		}
 		cpu := cpuSeconds(func() { b, err = similarity.NewBlock(p.blocks[n].Lo, p.blocks[n].Hi, p.head.Users, parts) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+		if err == nil {
+			p.tasks.blocks[n].used()
+		}
 		return b, err
 	})
 }
 
+// used drops the parts after the second of their two uses: a block, and a side.
+func (s *blockState) used() {
+	s.mu.Lock()
+	s.uses++
+	last := s.uses == 2
+	s.mu.Unlock()
+	if last {
+		s.parts.drop()
+	}
+}
+
 // side returns a side; the first call makes it from the parts of its blocks.
 func (w *Worker) side(ctx context.Context, j *job, p *plan, n int, sources []*kithv1.PartSource) (*similarity.Side, error) {
-	return p.tasks.sides[n].get(ctx, func() (s *similarity.Side, err error) {
+	return p.tasks.sides[n].side.get(ctx, func() (s *similarity.Side, err error) {
 		blocks := p.blocks[p.sides[n].Lo:p.sides[n].Hi]
+		states := p.tasks.blocks[p.sides[n].Lo:p.sides[n].Hi]
 		parts := make([][][]byte, len(blocks))
 		ends := make([]uint32, len(blocks))
 		for b, r := range blocks {
@@ -282,46 +337,143 @@ func (w *Worker) side(ctx context.Context, j *job, p *plan, n int, sources []*ki
 		}
 		cpu := cpuSeconds(func() { s, err = similarity.NewSide(blocks[0].Lo, ends, p.head.Users, parts, p.options) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+		if err == nil {
+			for b := range states {
+				states[b].used()
+			}
+		}
 		return s, err
 	})
+}
+
+// fetchSide fetches the parts of all blocks of a side that are not here, with one call to each node.
+func (w *Worker) fetchSide(ctx context.Context, j *job, p *plan, n int, sources []*kithv1.PartSource) error {
+	_, err := p.tasks.sides[n].parts.get(ctx, func() (none struct{}, err error) {
+		var missing []uint32
+		for b := p.sides[n].Lo; b < p.sides[n].Hi; b++ {
+			if !p.tasks.blocks[b].parts.has() {
+				missing = append(missing, b)
+			}
+		}
+		if len(missing) == 0 {
+			return none, nil
+		}
+		parts, err := w.fetchParts(ctx, j, missing, sources)
+		if err != nil {
+			return none, err
+		}
+		for i, b := range missing {
+			p.tasks.blocks[b].parts.put(parts[i])
+		}
+		return none, nil
+	})
+	return err
 }
 
 // parts returns the parts of a block; the first call fetches them.
 func (w *Worker) parts(ctx context.Context, j *job, p *plan, n int, sources []*kithv1.PartSource) ([][]byte, error) {
 	return p.tasks.blocks[n].parts.get(ctx, func() ([][]byte, error) {
-		parts := make([][]byte, len(sources))
-		g, gctx := errgroup.WithContext(ctx)
-		g.SetLimit(concurrentFetches)
-		for i, source := range sources {
-			g.Go(func() error {
-				var err error
-				if parts[i], err = w.fetchPart(gctx, j, uint32(n), source); err != nil {
-					return fmt.Errorf("block %d of partition %d from node %s: %w", n, source.Partition, source.Node, err)
-				}
-				return nil
-			})
+		parts, err := w.fetchParts(ctx, j, []uint32{uint32(n)}, sources)
+		if err != nil {
+			return nil, err
 		}
-		return parts, g.Wait()
+		return parts[0], nil
 	})
 }
 
-func (w *Worker) fetchPart(ctx context.Context, j *job, block uint32, source *kithv1.PartSource) ([]byte, error) {
-	if source.Node == w.cfg.NodeID {
-		return j.part(ctx, source.Partition, block)
+// fetchParts returns the parts of blocks, by block and partition. It calls each node once, several at a time.
+func (w *Worker) fetchParts(ctx context.Context, j *job, blocks []uint32, sources []*kithv1.PartSource) ([][][]byte, error) {
+	parts := make([][][]byte, len(blocks))
+	for i := range parts {
+		parts[i] = make([][]byte, len(sources))
 	}
-	conn, err := w.peers.Conn(ctx, source.Node, source.GrpcAddr)
+	byNode := map[string][]int{} // places of the sources
+	for at, source := range sources {
+		byNode[source.Node] = append(byNode[source.Node], at)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for node, places := range byNode {
+		g.Go(func() error {
+			fetch := w.fetchFrom
+			if node == w.cfg.NodeID {
+				fetch = w.takeParts
+			}
+			if err := fetch(gctx, j, blocks, sources, places, parts); err != nil {
+				return fmt.Errorf("parts of %d blocks from block %d on, from node %s: %w", len(blocks), blocks[0], node, err)
+			}
+			return nil
+		})
+	}
+	return parts, g.Wait()
+}
+
+// takeParts sets parts to those of the sources at places, which were exported here.
+func (w *Worker) takeParts(ctx context.Context, j *job, blocks []uint32, sources []*kithv1.PartSource, places []int, parts [][][]byte) (err error) {
+	for i, b := range blocks {
+		for _, at := range places {
+			if parts[i][at], err = j.part(ctx, sources[at].Partition, b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fetchFrom sets parts to those of the sources at places, which are all of another node.
+func (w *Worker) fetchFrom(ctx context.Context, j *job, blocks []uint32, sources []*kithv1.PartSource, places []int, parts [][][]byte) error {
+	select {
+	case w.fetches <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-w.fetches }()
+	conn, err := w.peers.Conn(ctx, sources[places[0]].Node, sources[places[0]].GrpcAddr)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := kithv1.NewComputeServiceClient(conn).FetchPart(ctx, &kithv1.FetchPartRequest{Job: j.id, Partition: source.Partition, Block: block})
-	if err != nil {
-		return nil, err
+	req := &kithv1.FetchPartRequest{Job: j.id, Blocks: blocks}
+	placeOf, indexOf := map[uint32]int{}, map[uint32]int{}
+	for _, at := range places {
+		req.Partitions = append(req.Partitions, sources[at].Partition)
+		placeOf[sources[at].Partition] = at
 	}
-	part, err := receive(stream, (*kithv1.FetchPartResponse).GetData)
-	j.spend(&kithv1.NodeUsage{BytesIn: uint64(len(part))})
-	return part, err
+	for i, b := range blocks {
+		indexOf[b] = i
+	}
+	stream, err := kithv1.NewComputeServiceClient(conn).FetchPart(ctx, req)
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		i, known := indexOf[m.Block]
+		at, ours := placeOf[m.Partition]
+		if !known || !ours {
+			return fmt.Errorf("%w: part of block %d and partition %d was not asked for", wire.ErrInvalid, m.Block, m.Partition)
+		}
+		if parts[i][at] == nil {
+			parts[i][at] = m.Data // nobody else has it
+		} else {
+			parts[i][at] = append(parts[i][at], m.Data...)
+		}
+		j.spend(&kithv1.NodeUsage{BytesIn: uint64(len(m.Data))})
+	}
+	for i, b := range blocks {
+		for _, at := range places {
+			if parts[i][at] == nil {
+				return fmt.Errorf("no part of block %d and partition %d came: %w", b, sources[at].Partition, wire.ErrBuildLost)
+			}
+		}
+	}
+	return nil
 }
 
 // receive joins the pieces of a stream.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"runtime"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -43,6 +44,8 @@ type Worker struct {
 	artifacts *artifact.Store
 	// slots holds the working memory of each thread; who takes one may compute.
 	slots chan *similarity.Scratch
+	// fetches has room for the calls for parts that may be at work at a time; who puts something in may make one.
+	fetches chan struct{}
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -66,6 +69,7 @@ func New(cfg Config, source Source, peers Peers, artifacts *artifact.Store) (*Wo
 	w := &Worker{cfg: cfg, source: source, peers: peers, artifacts: artifacts, jobs: map[uint64]*job{}}
 	w.ctx, w.stop = context.WithCancel(context.Background()) // the life of the jobs, which outlive the calls that make them
 	w.slots = make(chan *similarity.Scratch, cfg.Threads)
+	w.fetches = make(chan struct{}, concurrentFetches)
 	for range cfg.Threads {
 		w.slots <- new(similarity.Scratch)
 	}
@@ -162,6 +166,7 @@ type job struct {
 	shards map[uint32]*shardState
 	plan   *plan // nil before the dictionary came
 	usage  kithv1.NodeUsage
+	clock  idleClock
 }
 
 func newJob(ctx context.Context, id uint64) *job {
@@ -206,13 +211,27 @@ func (j *job) spend(u *kithv1.NodeUsage) {
 	j.usage.PairUpdates += u.PairUpdates
 }
 
+// callForTasks tells the job's clock that a call for tasks begins or ends.
+func (j *job) callForTasks(begin bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.clock.call(time.Now(), begin)
+}
+
+// work tells the job's clock that n more threads are at work on tasks.
+func (j *job) work(n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.clock.work(time.Now(), n)
+}
+
 // report returns what the job has cost here until now.
 func (w *Worker) report(j *job) *kithv1.NodeUsage {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return &kithv1.NodeUsage{
 		Node: w.cfg.NodeID, CpuSeconds: j.usage.CpuSeconds, BytesIn: j.usage.BytesIn, BytesOut: j.usage.BytesOut,
-		Tasks: j.usage.Tasks, PairUpdates: j.usage.PairUpdates,
+		Tasks: j.usage.Tasks, PairUpdates: j.usage.PairUpdates, IdleSeconds: j.clock.idle(time.Now(), w.cfg.Threads).Seconds(),
 	}
 }
 

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -68,7 +71,7 @@ func (p peers) Conn(_ context.Context, id, _ string) (grpc.ClientConnInterface, 
 	return nil, wire.ErrNotReady
 }
 
-func start(t *testing.T, id string, source worker.Source, p peers) *node {
+func start(t *testing.T, id string, source worker.Source, p peers, more ...grpc.StreamServerInterceptor) *node {
 	t.Helper()
 	n := &node{}
 	var err error
@@ -84,7 +87,7 @@ func start(t *testing.T, id string, source worker.Source, p peers) *node {
 		t.Fatal(err)
 	}
 	n.addr = ln.Addr().String()
-	server := grpc.NewServer(grpc.ChainUnaryInterceptor(wire.UnaryServer), grpc.ChainStreamInterceptor(wire.StreamServer))
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(wire.UnaryServer), grpc.ChainStreamInterceptor(append(more, wire.StreamServer)...))
 	n.worker.Register(server)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
@@ -108,12 +111,13 @@ func spec() *kithv1.BuildSpec {
 	return &kithv1.BuildSpec{Measure: "cosine", K: 10, BehaviorWeights: map[string]float64{"view": 1}}
 }
 
-// prepare counts and exports all partitions on n, with blocks of the given ends.
-func (n *node) prepare(t *testing.T, keys []string, ends []uint32) {
+// prepare counts and exports all partitions on n, with blocks and sides of the given ends. It returns the updates of the
+// tasks, if they were counted.
+func (n *node) prepare(t *testing.T, keys []string, ends, sideEnds []uint32) (updates []uint64) {
 	t.Helper()
 	users := uint32(0)
 	head := &kithv1.DictionaryHead{
-		Job: job, Items: uint32(len(keys)), BlockEnds: ends, FirstUser: []uint32{0}, Partitions: partitions, Spec: spec(),
+		Job: job, Items: uint32(len(keys)), BlockEnds: ends, SideEnds: sideEnds, FirstUser: []uint32{0}, Partitions: partitions, Spec: spec(),
 	}
 	counts := map[string]uint64{}
 	for p := range uint32(partitions) {
@@ -160,10 +164,18 @@ func (n *node) prepare(t *testing.T, keys []string, ends []uint32) {
 		t.Errorf("the same dictionary has checksums %v", sums)
 	}
 	for p := range uint32(partitions) {
-		if _, err := n.client.Export(t.Context(), &kithv1.ExportRequest{Shard: &kithv1.CountRequest{Job: job, Partition: p, Spec: spec()}}); err != nil {
+		resp, err := n.client.Export(t.Context(), &kithv1.ExportRequest{Shard: &kithv1.CountRequest{Job: job, Partition: p, Spec: spec()}})
+		if err != nil {
 			t.Fatal(err)
 		}
+		if updates == nil {
+			updates = make([]uint64, len(resp.TaskUpdates))
+		}
+		for task, u := range resp.TaskUpdates {
+			updates[task] += u
+		}
 	}
+	return updates
 }
 
 func (n *node) sources(id string) []*kithv1.PartSource {
@@ -247,9 +259,9 @@ func TestTasksOverNodes(t *testing.T) {
 	a := start(t, "a", worker.TableSource(tab, partitions), p)
 	b := start(t, "b", worker.TableSource(tab, partitions), p)
 	ends := []uint32{10, 20, 40, 60}
-	a.prepare(t, tab.Items, ends)
-	b.prepare(t, tab.Items, ends)
-	sources := a.sources("a") // b fetches the parts of a
+	a.prepare(t, tab.Items, ends, nil)
+	b.prepare(t, tab.Items, ends, []uint32{4}) // the same
+	sources := a.sources("a")                  // b fetches the parts of a
 
 	broken, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -274,6 +286,151 @@ func TestTasksOverNodes(t *testing.T) {
 	b.check(t, tab, want(t, tab), []*kithv1.PartialSource{{Node: "b", GrpcAddr: b.addr, Tasks: []uint32{0, 1, 2, 3}}})
 }
 
+// fetchCounter counts the calls for parts that nodes answer, and how many at a time. The first ones wait for each other.
+type fetchCounter struct {
+	first sync.WaitGroup
+
+	mu             sync.Mutex
+	now, most, all int
+}
+
+func (c *fetchCounter) intercept(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if info.FullMethod != kithv1.ComputeService_FetchPart_FullMethodName {
+		return next(srv, stream)
+	}
+	c.mu.Lock()
+	c.now++
+	c.all++
+	c.most = max(c.most, c.now)
+	first := c.all <= 2
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.now--
+	}()
+	if first {
+		c.first.Done()
+		c.first.Wait()
+	}
+	return next(srv, stream)
+}
+
+// TestSides runs a job with two sides on three nodes, of which two have the parts: the lists are those of one matrix, the
+// updates are those that the export counted, and the parts of a side are fetched once, with a call to each node at a time.
+func TestSides(t *testing.T) {
+	tab := table(80, 60)
+	p := peers{}
+	counter := &fetchCounter{}
+	counter.first.Add(2)
+	a := start(t, "a", worker.TableSource(tab, partitions), p, counter.intercept)
+	c := start(t, "c", worker.TableSource(tab, partitions), p, counter.intercept)
+	b := start(t, "b", worker.TableSource(tab, partitions), p)
+	ends := []uint32{3, 7, 12, 20, 40, 60}
+	updates := a.prepare(t, tab.Items, ends, []uint32{4, 6})
+	c.prepare(t, tab.Items, ends, []uint32{4, 6})
+	b.prepare(t, tab.Items, ends, []uint32{4, 6})
+	if len(updates) != 12 {
+		t.Fatalf("the export counted updates of %d tasks, want 12", len(updates))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var done [2][]uint32
+	got := make([]uint64, 12)
+	for _, task := range []uint32{4, 0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11} {
+		node, w, sources := a, 0, a.sources("a")
+		if task <= 4 { // blocks 4 and 0 to 3 with side 0, which has the latter
+			node, w, sources = b, 1, append(a.sources("a")[:2], c.sources("c")[2:]...)
+		}
+		done[w] = append(done[w], task)
+		stream, err := node.client.RunTasks(ctx, &kithv1.RunTasksRequest{Job: job, Tasks: []uint32{task}, Sources: sources})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[task] = m.PairUpdates
+		if side, block := task/6, task%6; (block >= 4) == (side == 1) { // an item is not compared with itself
+			for _, i := range tab.Item {
+				if i < ends[block] && (block == 0 || i >= ends[block-1]) {
+					got[task]++
+				}
+			}
+		}
+		if m.Usage.IdleSeconds <= 0 {
+			t.Errorf("task %d: idle for %v seconds, though one thread of two had nothing to do", task, m.Usage.IdleSeconds)
+		}
+		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+			t.Fatalf("after the task: got %v, want the end", err)
+		}
+	}
+	if d := cmp.Diff(updates, got); d != "" {
+		t.Errorf("updates of the tasks (-export +run):\n%s", d)
+	}
+	if counter.all != 4 || counter.most != 2 {
+		t.Errorf("%d calls for parts, up to %d at a time; want one to each of two nodes for the side, and for block 4", counter.all, counter.most)
+	}
+	a.check(t, tab, want(t, tab), []*kithv1.PartialSource{
+		{Node: "a", GrpcAddr: a.addr, Tasks: done[0]}, {Node: "b", GrpcAddr: b.addr, Tasks: done[1]},
+	})
+}
+
+// TestFetchOneOrManyParts checks that a call for several parts gives each as a call for one does.
+func TestFetchOneOrManyParts(t *testing.T) {
+	tab := table(40, 30)
+	n := start(t, "n", worker.TableSource(tab, partitions), peers{})
+	n.prepare(t, tab.Items, []uint32{10, 20, 30}, nil)
+	fetch := func(req *kithv1.FetchPartRequest) map[[2]uint32]string {
+		t.Helper()
+		req.Job = job
+		stream, err := n.client.FetchPart(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := map[[2]uint32]string{}
+		for {
+			m, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return parts
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts[[2]uint32{m.Partition, m.Block}] += string(m.Data)
+		}
+	}
+	each := map[[2]uint32]string{}
+	for _, p := range []uint32{1, 3} {
+		for _, b := range []uint32{0, 2} {
+			maps.Copy(each, fetch(&kithv1.FetchPartRequest{Partition: p, Block: b}))
+		}
+	}
+	if d := cmp.Diff(each, fetch(&kithv1.FetchPartRequest{Partitions: []uint32{1, 3}, Blocks: []uint32{0, 2}})); d != "" || len(each) != 4 {
+		t.Errorf("%d parts one by one; together they differ (-each +together):\n%s", len(each), d)
+	}
+}
+
+func TestBadSidesAreRefused(t *testing.T) {
+	n := start(t, "n", worker.TableSource(table(4, 4), partitions), peers{})
+	for _, ends := range [][]uint32{{0, 2}, {1}, {2, 1}, {1, 1, 2}, {3}, {1, 3}} {
+		stream, err := n.client.PutDictionary(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &kithv1.PutDictionaryRequest{Head: &kithv1.DictionaryHead{
+			Job: job, Items: 2, BlockEnds: []uint32{1, 2}, SideEnds: ends, FirstUser: make([]uint32, partitions+1), Partitions: partitions, Spec: spec(),
+		}, Items: []*kithv1.ItemCount{{Item: "i", Count: 2}, {Item: "j", Count: 1}}}
+		if err := stream.Send(m); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.CloseAndRecv(); !errors.Is(err, wire.ErrInvalid) {
+			t.Errorf("sides that end at %v of 2 blocks: got %v, want %v", ends, err, wire.ErrInvalid)
+		}
+	}
+}
+
 // TestLostParts checks that a node says what it does not have, so that it is made again and never taken for empty.
 func TestLostParts(t *testing.T) {
 	tab := table(20, 10)
@@ -288,7 +445,7 @@ func TestLostParts(t *testing.T) {
 	lost("task of an unknown job", err)
 	_, err = n.client.Export(t.Context(), &kithv1.ExportRequest{Shard: &kithv1.CountRequest{Job: job, Spec: spec()}})
 	lost("export of an unknown job", err)
-	n.prepare(t, tab.Items, []uint32{5, 10})
+	n.prepare(t, tab.Items, []uint32{5, 10}, nil)
 	if _, err := n.run(t.Context(), n.sources("n"), 0, 1); err != nil {
 		t.Fatal(err)
 	}

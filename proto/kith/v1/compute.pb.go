@@ -21,10 +21,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// FetchPartResponse is a piece of the byte stream, under 1 MiB.
+// FetchPartResponse is a piece of a part, under 1 MiB. The pieces of a part follow each other.
 type FetchPartResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Block         uint32                 `protobuf:"varint,3,opt,name=block,proto3" json:"block,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -64,6 +66,20 @@ func (x *FetchPartResponse) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *FetchPartResponse) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *FetchPartResponse) GetBlock() uint32 {
+	if x != nil {
+		return x.Block
+	}
+	return 0
 }
 
 // FetchPartialsResponse is a piece of the byte stream, under 1 MiB.
@@ -362,8 +378,10 @@ type DictionaryHead struct {
 	// Dense id of the first user of each partition; the last entry is the number of users.
 	FirstUser []uint32 `protobuf:"varint,6,rep,packed,name=first_user,json=firstUser,proto3" json:"first_user,omitempty"`
 	// Number of partitions of the cluster.
-	Partitions    uint32     `protobuf:"varint,7,opt,name=partitions,proto3" json:"partitions,omitempty"`
-	Spec          *BuildSpec `protobuf:"bytes,8,opt,name=spec,proto3" json:"spec,omitempty"`
+	Partitions uint32     `protobuf:"varint,7,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	Spec       *BuildSpec `protobuf:"bytes,8,opt,name=spec,proto3" json:"spec,omitempty"`
+	// Ends of the sides, as numbers of blocks, ascending; the last is the number of blocks. None means one side of all blocks.
+	SideEnds      []uint32 `protobuf:"varint,9,rep,packed,name=side_ends,json=sideEnds,proto3" json:"side_ends,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -454,12 +472,21 @@ func (x *DictionaryHead) GetSpec() *BuildSpec {
 	return nil
 }
 
+func (x *DictionaryHead) GetSideEnds() []uint32 {
+	if x != nil {
+		return x.SideEnds
+	}
+	return nil
+}
+
 // PutDictionaryResponse confirms by checksum.
 type PutDictionaryResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Checksum uint64                 `protobuf:"varint,1,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	// The dictionary file of the version, durable on this node.
-	Dictionary    *Artifact `protobuf:"bytes,2,opt,name=dictionary,proto3" json:"dictionary,omitempty"`
+	Dictionary *Artifact `protobuf:"bytes,2,opt,name=dictionary,proto3" json:"dictionary,omitempty"`
+	// Tasks that the node runs at a time. Zero means that it did not say.
+	Threads       uint32 `protobuf:"varint,3,opt,name=threads,proto3" json:"threads,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,6 +533,13 @@ func (x *PutDictionaryResponse) GetDictionary() *Artifact {
 		return x.Dictionary
 	}
 	return nil
+}
+
+func (x *PutDictionaryResponse) GetThreads() uint32 {
+	if x != nil {
+		return x.Threads
+	}
+	return 0
 }
 
 // ExportRequest names a partition that was counted here.
@@ -570,7 +604,10 @@ type ExportResponse struct {
 	// Bytes of each block part.
 	BlockBytes []uint64 `protobuf:"varint,2,rep,packed,name=block_bytes,json=blockBytes,proto3" json:"block_bytes,omitempty"`
 	// The file of rows, if it was asked for.
-	Rows          *Artifact `protobuf:"bytes,3,opt,name=rows,proto3" json:"rows,omitempty"`
+	Rows *Artifact `protobuf:"bytes,3,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Updates of each task for the users of the partition, by number, those of an item with itself included. None where there
+	// is one side: they are then those of the blocks.
+	TaskUpdates   []uint64 `protobuf:"varint,4,rep,packed,name=task_updates,json=taskUpdates,proto3" json:"task_updates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -626,12 +663,22 @@ func (x *ExportResponse) GetRows() *Artifact {
 	return nil
 }
 
-// FetchPartRequest names a block part.
+func (x *ExportResponse) GetTaskUpdates() []uint64 {
+	if x != nil {
+		return x.TaskUpdates
+	}
+	return nil
+}
+
+// FetchPartRequest names a block part, or several.
 type FetchPartRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
-	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
-	Block         uint32                 `protobuf:"varint,3,opt,name=block,proto3" json:"block,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Job       uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partition uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Block     uint32                 `protobuf:"varint,3,opt,name=block,proto3" json:"block,omitempty"`
+	// If there are any, all blocks of all partitions named here are meant, in the place of the one part above.
+	Partitions    []uint32 `protobuf:"varint,4,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	Blocks        []uint32 `protobuf:"varint,5,rep,packed,name=blocks,proto3" json:"blocks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -685,6 +732,20 @@ func (x *FetchPartRequest) GetBlock() uint32 {
 		return x.Block
 	}
 	return 0
+}
+
+func (x *FetchPartRequest) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *FetchPartRequest) GetBlocks() []uint32 {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
 }
 
 // PartSource says where the parts of a partition are.
@@ -1417,9 +1478,11 @@ var File_kith_v1_compute_proto protoreflect.FileDescriptor
 
 const file_kith_v1_compute_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/compute.proto\x12\akith.v1\x1a\x13kith/v1/model.proto\x1a\x17kith/v1/partition.proto\"'\n" +
+	"\x15kith/v1/compute.proto\x12\akith.v1\x1a\x13kith/v1/model.proto\x1a\x17kith/v1/partition.proto\"[\n" +
 	"\x11FetchPartResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"+\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05block\x18\x03 \x01(\rR\x05block\"+\n" +
 	"\x15FetchPartialsResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"+\n" +
 	"\x15FetchArtifactResponse\x12\x12\n" +
@@ -1436,7 +1499,7 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x05items\x18\x03 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"m\n" +
 	"\x14PutDictionaryRequest\x12+\n" +
 	"\x04head\x18\x01 \x01(\v2\x17.kith.v1.DictionaryHeadR\x04head\x12(\n" +
-	"\x05items\x18\x02 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"\xf8\x01\n" +
+	"\x05items\x18\x02 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"\x95\x02\n" +
 	"\x0eDictionaryHead\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x14\n" +
 	"\x05items\x18\x02 \x01(\rR\x05items\x12\x14\n" +
@@ -1449,25 +1512,32 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\a \x01(\rR\n" +
 	"partitions\x12&\n" +
-	"\x04spec\x18\b \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\"f\n" +
+	"\x04spec\x18\b \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1b\n" +
+	"\tside_ends\x18\t \x03(\rR\bsideEnds\"\x80\x01\n" +
 	"\x15PutDictionaryResponse\x12\x1a\n" +
 	"\bchecksum\x18\x01 \x01(\x04R\bchecksum\x121\n" +
 	"\n" +
 	"dictionary\x18\x02 \x01(\v2\x11.kith.v1.ArtifactR\n" +
-	"dictionary\"[\n" +
+	"dictionary\x12\x18\n" +
+	"\athreads\x18\x03 \x01(\rR\athreads\"[\n" +
 	"\rExportRequest\x12+\n" +
 	"\x05shard\x18\x01 \x01(\v2\x15.kith.v1.CountRequestR\x05shard\x12\x1d\n" +
 	"\n" +
-	"write_rows\x18\x02 \x01(\bR\twriteRows\"}\n" +
+	"write_rows\x18\x02 \x01(\bR\twriteRows\"\xa0\x01\n" +
 	"\x0eExportResponse\x12#\n" +
 	"\rblock_entries\x18\x01 \x03(\x04R\fblockEntries\x12\x1f\n" +
 	"\vblock_bytes\x18\x02 \x03(\x04R\n" +
 	"blockBytes\x12%\n" +
-	"\x04rows\x18\x03 \x01(\v2\x11.kith.v1.ArtifactR\x04rows\"X\n" +
+	"\x04rows\x18\x03 \x01(\v2\x11.kith.v1.ArtifactR\x04rows\x12!\n" +
+	"\ftask_updates\x18\x04 \x03(\x04R\vtaskUpdates\"\x90\x01\n" +
 	"\x10FetchPartRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05block\x18\x03 \x01(\rR\x05block\"[\n" +
+	"\x05block\x18\x03 \x01(\rR\x05block\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x04 \x03(\rR\n" +
+	"partitions\x12\x16\n" +
+	"\x06blocks\x18\x05 \x03(\rR\x06blocks\"[\n" +
 	"\n" +
 	"PartSource\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x12\n" +

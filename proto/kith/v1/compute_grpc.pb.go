@@ -43,7 +43,7 @@ type ComputeServiceClient interface {
 	PutDictionary(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[PutDictionaryRequest, PutDictionaryResponse], error)
 	// Export weighs the rows of a partition and cuts them into block parts.
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (*ExportResponse, error)
-	// FetchPart streams one block part of a partition exported here.
+	// FetchPart streams block parts of partitions exported here.
 	FetchPart(ctx context.Context, in *FetchPartRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchPartResponse], error)
 	// RunTasks compares blocks with sides, in the order given, and reports each as it finishes.
 	RunTasks(ctx context.Context, in *RunTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunTasksResponse], error)
@@ -227,7 +227,7 @@ type ComputeServiceServer interface {
 	PutDictionary(grpc.ClientStreamingServer[PutDictionaryRequest, PutDictionaryResponse]) error
 	// Export weighs the rows of a partition and cuts them into block parts.
 	Export(context.Context, *ExportRequest) (*ExportResponse, error)
-	// FetchPart streams one block part of a partition exported here.
+	// FetchPart streams block parts of partitions exported here.
 	FetchPart(*FetchPartRequest, grpc.ServerStreamingServer[FetchPartResponse]) error
 	// RunTasks compares blocks with sides, in the order given, and reports each as it finishes.
 	RunTasks(*RunTasksRequest, grpc.ServerStreamingServer[RunTasksResponse]) error

@@ -789,15 +789,19 @@ func (x *CreateJob) GetCreatedUnixMs() int64 {
 	return 0
 }
 
-// PlanJob records the cut.
+// PlanJob records the cut, and what the plan of the tasks must not take from the moment.
 type PlanJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Job   uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
 	// Log index of each partition.
 	Cut             []uint64 `protobuf:"varint,2,rep,packed,name=cut,proto3" json:"cut,omitempty"`
 	ReferenceUnixMs int64    `protobuf:"varint,3,opt,name=reference_unix_ms,json=referenceUnixMs,proto3" json:"reference_unix_ms,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Sides to cut the blocks into, more where one would be too large. Zero means one.
+	Sides uint32 `protobuf:"varint,4,opt,name=sides,proto3" json:"sides,omitempty"`
+	// Nodes that could work then. Zero means one.
+	Nodes         uint32 `protobuf:"varint,5,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanJob) Reset() {
@@ -847,6 +851,20 @@ func (x *PlanJob) GetCut() []uint64 {
 func (x *PlanJob) GetReferenceUnixMs() int64 {
 	if x != nil {
 		return x.ReferenceUnixMs
+	}
+	return 0
+}
+
+func (x *PlanJob) GetSides() uint32 {
+	if x != nil {
+		return x.Sides
+	}
+	return 0
+}
+
+func (x *PlanJob) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
 	}
 	return 0
 }
@@ -1255,8 +1273,11 @@ type JobRecord struct {
 	Cut             []uint64               `protobuf:"varint,3,rep,packed,name=cut,proto3" json:"cut,omitempty"`
 	ReferenceUnixMs int64                  `protobuf:"varint,4,opt,name=reference_unix_ms,json=referenceUnixMs,proto3" json:"reference_unix_ms,omitempty"`
 	Finished        []*FinishTasks         `protobuf:"bytes,5,rep,name=finished,proto3" json:"finished,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// As in PlanJob.
+	Sides         uint32 `protobuf:"varint,6,opt,name=sides,proto3" json:"sides,omitempty"`
+	Nodes         uint32 `protobuf:"varint,7,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobRecord) Reset() {
@@ -1322,6 +1343,20 @@ func (x *JobRecord) GetFinished() []*FinishTasks {
 		return x.Finished
 	}
 	return nil
+}
+
+func (x *JobRecord) GetSides() uint32 {
+	if x != nil {
+		return x.Sides
+	}
+	return 0
+}
+
+func (x *JobRecord) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
 }
 
 // ControlState is a snapshot of the control group.
@@ -1481,11 +1516,13 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x04spec\x18\x01 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12&\n" +
-	"\x0fcreated_unix_ms\x18\x03 \x01(\x03R\rcreatedUnixMs\"Y\n" +
+	"\x0fcreated_unix_ms\x18\x03 \x01(\x03R\rcreatedUnixMs\"\x85\x01\n" +
 	"\aPlanJob\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x10\n" +
 	"\x03cut\x18\x02 \x03(\x04R\x03cut\x12*\n" +
-	"\x11reference_unix_ms\x18\x03 \x01(\x03R\x0freferenceUnixMs\"I\n" +
+	"\x11reference_unix_ms\x18\x03 \x01(\x03R\x0freferenceUnixMs\x12\x14\n" +
+	"\x05sides\x18\x04 \x01(\rR\x05sides\x12\x14\n" +
+	"\x05nodes\x18\x05 \x01(\rR\x05nodes\"I\n" +
 	"\vFinishTasks\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
@@ -1510,14 +1547,16 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x0fActivateVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\"'\n" +
 	"\vDropVersion\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\"\xba\x01\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"\xe6\x01\n" +
 	"\tJobRecord\x12\x1e\n" +
 	"\x03job\x18\x01 \x01(\v2\f.kith.v1.JobR\x03job\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x10\n" +
 	"\x03cut\x18\x03 \x03(\x04R\x03cut\x12*\n" +
 	"\x11reference_unix_ms\x18\x04 \x01(\x03R\x0freferenceUnixMs\x120\n" +
-	"\bfinished\x18\x05 \x03(\v2\x14.kith.v1.FinishTasksR\bfinished\"\xe0\x02\n" +
+	"\bfinished\x18\x05 \x03(\v2\x14.kith.v1.FinishTasksR\bfinished\x12\x14\n" +
+	"\x05sides\x18\x06 \x01(\rR\x05sides\x12\x14\n" +
+	"\x05nodes\x18\a \x01(\rR\x05nodes\"\xe0\x02\n" +
 	"\fControlState\x12.\n" +
 	"\acluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterR\acluster\x12/\n" +
 	"\amembers\x18\x02 \x03(\v2\x15.kith.v1.MemberRecordR\amembers\x12\x14\n" +

@@ -489,8 +489,11 @@ type ItemCount struct {
 	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
 	Count uint64                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	// Sum of the weights, a two's complement integer of 128 bits in units of 2^-54, where a measure needs it.
-	WeightHigh    uint64 `protobuf:"varint,3,opt,name=weight_high,json=weightHigh,proto3" json:"weight_high,omitempty"`
-	WeightLow     uint64 `protobuf:"varint,4,opt,name=weight_low,json=weightLow,proto3" json:"weight_low,omitempty"`
+	WeightHigh uint64 `protobuf:"varint,3,opt,name=weight_high,json=weightHigh,proto3" json:"weight_high,omitempty"`
+	WeightLow  uint64 `protobuf:"varint,4,opt,name=weight_low,json=weightLow,proto3" json:"weight_low,omitempty"`
+	// In a build, the sum over the users of the item of the length of their rows: the updates that the item leads, those with
+	// itself included. Zero where it was not counted.
+	Updates       uint64 `protobuf:"varint,8,opt,name=updates,proto3" json:"updates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -549,6 +552,13 @@ func (x *ItemCount) GetWeightHigh() uint64 {
 func (x *ItemCount) GetWeightLow() uint64 {
 	if x != nil {
 		return x.WeightLow
+	}
+	return 0
+}
+
+func (x *ItemCount) GetUpdates() uint64 {
+	if x != nil {
+		return x.Updates
 	}
 	return 0
 }
@@ -756,14 +766,15 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x05stale\x18\x05 \x01(\bR\x05stale\"S\n" +
 	"\x0fPopularResponse\x12(\n" +
 	"\x05items\x18\x01 \x03(\v2\x12.kith.v1.ItemCountR\x05items\x12\x16\n" +
-	"\x06counts\x18\x02 \x03(\x04R\x06counts\"u\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\"\x8f\x01\n" +
 	"\tItemCount\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x1f\n" +
 	"\vweight_high\x18\x03 \x01(\x04R\n" +
 	"weightHigh\x12\x1d\n" +
 	"\n" +
-	"weight_low\x18\x04 \x01(\x04R\tweightLow\"\r\n" +
+	"weight_low\x18\x04 \x01(\x04R\tweightLow\x12\x18\n" +
+	"\aupdates\x18\b \x01(\x04R\aupdates\"\r\n" +
 	"\vInfoRequest\"@\n" +
 	"\fInfoResponse\x120\n" +
 	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\"\xb3\x01\n" +

@@ -1,0 +1,100 @@
+package coordinator
+
+import (
+	"math"
+
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+const (
+	// maxBlockEntries bounds the memory of a block: about 8 bytes an entry.
+	maxBlockEntries = 8 << 20
+	// maxSideEntries bounds the memory of a side: 4 bytes an entry, or 8.
+	maxSideEntries = 1 << 28
+	// minBlocks is how many blocks the items are cut into at least, each a task on every side.
+	minBlocks = 64
+	// nodeTasks is about how many tasks each node has, so that they can be given evenly: the ends of a node's run are within
+	// half a task of where they should be.
+	nodeTasks = 32
+	// maxBlocks bounds the width of blocks from below where a spec asks for less: the log of the control group must bear
+	// their tasks.
+	maxBlocks = 256
+)
+
+// buildPlan is how a build is cut into tasks: a function of the counts, the spec and what was recorded with the job.
+type buildPlan struct {
+	blocks []partition.Range
+	loads  []partition.Load // of each block
+	// sides are runs of blocks.
+	sides []partition.Range
+	// costs of the tasks, by number: an estimate before the export.
+	costs []float64
+}
+
+// newBuildPlan plans a build of items by dense id, for a number of sides and of nodes as recorded.
+func newBuildPlan(items []*kithv1.ItemCount, spec *kithv1.BuildSpec, sides, nodes uint32) *buildPlan {
+	counts, updates := make([]uint32, len(items)), make([]uint64, len(items))
+	var known uint64
+	for i, c := range items {
+		counts[i], updates[i] = uint32(c.Count), c.Updates
+		known += c.Updates
+	}
+	if known == 0 { // counted by nodes of an earlier version
+		for i, c := range items {
+			updates[i] = c.Count
+		}
+	}
+	width := similarity.MaxBlockItems
+	if spec.GetBlockItems() > 0 {
+		width = int(max(int64(spec.BlockItems), (int64(len(counts))+maxBlocks-1)/maxBlocks))
+	}
+	wanted, n := int(max(1, sides)), int(max(1, nodes))
+	p := &buildPlan{blocks: partition.Blocks(counts, updates, numBlocks(wanted, n), partition.Load{Items: width, Entries: maxBlockEntries})}
+	for _, r := range p.blocks {
+		p.loads = append(p.loads, partition.LoadOf(counts, updates, r))
+	}
+	p.sides = partition.Sides(p.loads, wanted, n, partition.Load{Items: similarity.MaxBlockItems, Entries: maxSideEntries})
+	p.costs = partition.TaskCosts(p.loads, p.sides)
+	return p
+}
+
+// count takes the updates of the tasks that were counted on each partition for their costs, if all partitions have them.
+func (p *buildPlan) count(updates [][]uint64) {
+	costs := make([]float64, p.numTasks())
+	for _, part := range updates {
+		if len(part) != len(costs) {
+			return // one side, whose estimate is exact, or a node of an earlier version
+		}
+		for n, u := range part {
+			costs[n] += float64(u)
+		}
+	}
+	p.costs = costs
+}
+
+// numBlocks returns how many blocks give each node about nodeTasks tasks. It is a multiple of the nodes, so that whole
+// blocks can make sides for whole numbers of nodes.
+func numBlocks(sides, nodes int) int {
+	each := math.Round(nodeTasks * math.Ceil(float64(nodes)/float64(sides)) / float64(nodes))
+	return max(minBlocks, int(max(1, each))*nodes)
+}
+
+// numTasks returns the number of tasks of the plan.
+func (p *buildPlan) numTasks() int { return len(p.blocks) * len(p.sides) }
+
+// assign gives pending tasks to nodes.
+func (p *buildPlan) assign(pending []int, nodes int) [][]int {
+	return partition.Assign(p.costs, len(p.sides), pending, nodes)
+}
+
+// wantedSides returns the number of sides of a build that is planned while a number of nodes can work: √n. A node then
+// works on about one side, 1/√n of the matrix, and with √n/n of the blocks, as much again; with fewer sides it would need
+// more of the matrix, with more sides more blocks and visits to users.
+func wantedSides(measure string, nodes int) uint32 {
+	if m, _ := similarity.ParseMeasure(measure); m.WholeRows() { // the measure was checked when the job was made
+		return 1
+	}
+	return uint32(max(1, math.Sqrt(float64(nodes))))
+}

@@ -1,0 +1,183 @@
+package coordinator
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// shape describes a matrix whose item popularity falls as 1/(rank+shift). Each user has 1 to 2·perUser draws; every tenth
+// has five times as many, so that rare items are those of busy users.
+type shape struct {
+	name                  string
+	users, items, perUser int
+	shift                 float64
+}
+
+// matrix returns the rows of users, with items by descending number of users as the planner sees them.
+func (s shape) matrix() (rows [][]uint32, items []*kithv1.ItemCount) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	cumulative := make([]float64, s.items)
+	var sum float64
+	for i := range cumulative {
+		sum += 1 / (float64(i) + s.shift)
+		cumulative[i] = sum
+	}
+	counts := make([]*kithv1.ItemCount, s.items)
+	for i := range counts {
+		counts[i] = &kithv1.ItemCount{Item: fmt.Sprint(i)}
+	}
+	for u := range s.users {
+		draws := 1 + rng.IntN(2*s.perUser)
+		if u%10 == 0 {
+			draws *= 5
+		}
+		var row []uint32
+		for range draws {
+			at, _ := slices.BinarySearch(cumulative, rng.Float64()*sum)
+			row = append(row, uint32(min(at, s.items-1)))
+		}
+		slices.Sort(row)
+		row = slices.Compact(row)
+		for _, i := range row {
+			counts[i].Count++
+			counts[i].Updates += uint64(len(row))
+		}
+		rows = append(rows, row)
+	}
+	items = slices.Clone(counts)
+	slices.SortStableFunc(items, func(a, b *kithv1.ItemCount) int { return int(b.Count) - int(a.Count) })
+	items = slices.DeleteFunc(items, func(c *kithv1.ItemCount) bool { return c.Count == 0 })
+	id := map[string]uint32{}
+	for i, c := range items {
+		id[c.Item] = uint32(i)
+	}
+	for _, row := range rows {
+		for k, i := range row {
+			row[k] = id[fmt.Sprint(i)]
+		}
+	}
+	return rows, items
+}
+
+// updatesOf counts the updates of each task of a plan from the matrix, one by one.
+func updatesOf(p *buildPlan, rows [][]uint32) []uint64 {
+	blockOf := []int{}
+	for b, r := range p.blocks {
+		blockOf = append(blockOf, slices.Repeat([]int{b}, r.Len())...)
+	}
+	sideOf := []int{}
+	for s, r := range p.sides {
+		sideOf = append(sideOf, slices.Repeat([]int{s}, r.Len())...)
+	}
+	updates := make([]uint64, p.numTasks())
+	perBlock, perSide := make([]uint64, len(p.blocks)), make([]uint64, len(p.sides))
+	for _, row := range rows {
+		clear(perBlock)
+		clear(perSide)
+		for _, i := range row {
+			perBlock[blockOf[i]]++
+			perSide[sideOf[blockOf[i]]]++
+		}
+		for s, n := range perSide {
+			for b, m := range perBlock {
+				updates[s*len(p.blocks)+b] += m * n
+			}
+		}
+	}
+	return updates
+}
+
+// TestNodesGetEvenWork counts, from the matrix, the updates of the tasks that each node is given, and the entries of the
+// matrix that it needs.
+func TestNodesGetEvenWork(t *testing.T) {
+	for _, c := range []struct {
+		shape
+		most float64 // of the largest node, over the mean
+	}{
+		{shape{"dense head", 3_000, 1_500, 60, 50}, 1.05},
+		{shape{"long tail", 20_000, 20_000, 10, 20}, 1.05},
+		{shape{"small", 300, 200, 20, 5}, 1.05},
+		// Twelve items cannot be cut finely enough.
+		{shape{"tiny", 40, 12, 4, 2}, 1.3},
+	} {
+		rows, items := c.matrix()
+		for _, nodes := range []int{2, 3, 5, 8, 16} {
+			p := newBuildPlan(items, nil, wantedSides("cosine", nodes), uint32(nodes))
+			pending := make([]int, p.numTasks())
+			for n := range pending {
+				pending[n] = n
+			}
+			updates := updatesOf(p, rows)
+			p.count([][]uint64{updates})
+			var total, largest, needs float64
+			for _, tasks := range p.assign(pending, nodes) {
+				var sum float64
+				for _, n := range tasks {
+					sum += float64(updates[n])
+				}
+				total, largest, needs = total+sum, max(largest, sum), max(needs, p.needs(tasks))
+			}
+			over := largest / (total / float64(nodes))
+			t.Logf("%s, %d nodes: %d blocks, %d sides; largest node has %.3f of the mean; a node needs up to %.3f of the entries, %.2f times 2/√n",
+				c.name, nodes, len(p.blocks), len(p.sides), over, needs, needs/min(1, 2/math.Sqrt(float64(nodes))))
+			if over > c.most {
+				t.Errorf("%s, %d nodes: the largest has %.3f times the mean of updates, want at most %v", c.name, nodes, over, c.most)
+			}
+		}
+	}
+}
+
+func TestSidesGrowWithNodes(t *testing.T) {
+	for _, c := range []struct {
+		measure string
+		nodes   int
+		want    uint32
+	}{{"cosine", 0, 1}, {"cosine", 1, 1}, {"cosine", 3, 1}, {"cosine", 4, 2}, {"jaccard", 8, 2}, {"cosine", 9, 3}, {"cosine", 1024, 32}, {"swing", 16, 1}} {
+		if got := wantedSides(c.measure, c.nodes); got != c.want {
+			t.Errorf("%s on %d nodes: %d sides, want %d", c.measure, c.nodes, got, c.want)
+		}
+	}
+}
+
+// TestPlansOfOldRecords checks that what was recorded or counted by earlier versions gives a plan with one side.
+func TestPlansOfOldRecords(t *testing.T) {
+	items := []*kithv1.ItemCount{{Item: "a", Count: 3}, {Item: "b", Count: 2}, {Item: "c", Count: 1}}
+	p := newBuildPlan(items, nil, 0, 0)
+	if len(p.blocks) != 3 || len(p.sides) != 1 {
+		t.Errorf("blocks %v and sides %v, want 3 and 1", p.blocks, p.sides)
+	}
+	p.count([][]uint64{nil, {1, 2, 3}})
+	if want := []float64{3, 2, 1}; !slices.Equal(p.costs, want) {
+		t.Errorf("costs %v, want those of the counts, %v", p.costs, want)
+	}
+	p.count([][]uint64{{4, 0, 0}, {1, 2, 3}})
+	if want := []float64{5, 2, 3}; !slices.Equal(p.costs, want) {
+		t.Errorf("costs %v, want the sums over partitions, %v", p.costs, want)
+	}
+}
+
+// needs returns the share of the entries that a node needs for tasks.
+func (p *buildPlan) needs(tasks []int) float64 {
+	needed := make([]bool, len(p.blocks))
+	for _, n := range tasks {
+		task := partition.TaskAt(n, len(p.blocks))
+		needed[task.Block] = true
+		for b := p.sides[task.Side].Lo; b < p.sides[task.Side].Hi; b++ {
+			needed[b] = true
+		}
+	}
+	var some, all float64
+	for b, l := range p.loads {
+		all += l.Entries
+		if needed[b] {
+			some += l.Entries
+		}
+	}
+	return some / all
+}

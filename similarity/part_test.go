@@ -1,0 +1,128 @@
+package similarity
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestPartsAreThoseOfEachRange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := drawRows(t)
+		ends := rapid.SliceOfN(rapid.Uint32Range(0, uint32(r.NumItems)+2), 0, 6).Draw(t, "ends")
+		slices.Sort(ends)
+		firstUser := rapid.Uint32Range(0, 1000).Draw(t, "first user")
+		parts := Parts(r, firstUser, ends)
+		if len(parts) != len(ends) {
+			t.Fatalf("%d parts for ends %v", len(parts), ends)
+		}
+		lo := uint32(0)
+		for b, hi := range ends {
+			if want := AppendPart(nil, r, firstUser, lo, hi); !bytes.Equal(want, parts[b]) {
+				t.Fatalf("part of items [%d,%d):\n got %x\nwant %x", lo, hi, parts[b], want)
+			}
+			lo = hi
+		}
+	})
+}
+
+// TestPartsKeepWeights checks the form that parts take for their weights, and that they come back.
+func TestPartsKeepWeights(t *testing.T) {
+	many := make([]float32, 600)
+	for k := range many {
+		many[k] = float32(k) / 8
+	}
+	repeated := func(n int, weights ...float32) []float32 { return slices.Repeat(weights, n) }
+	for _, c := range []struct {
+		name    string
+		weights []float32
+		version byte
+		// bytes that the weights take.
+		size int
+	}{
+		{"ones", repeated(600, 1), 1, 0},
+		{"one weight", repeated(600, 3), 2, 600 + 4},
+		{"five weights", repeated(120, 1, 2, 3, 4, 5), 2, 600 + 20},
+		{"signs of zero", repeated(300, 0, float32(math.Copysign(0, -1))), 2, 600 + 8},
+		{"256 weights", slices.Concat(many[:256], many[:256]), 2, 512 + 1024},
+		{"too many weights", many, 1, 2400},
+		{"the last is too many", slices.Concat(many[:256], many[:256], many[256:257]), 1, 4 * 513},
+		{"few entries", []float32{1, 2, 3}, 1, 12},
+	} {
+		r := &Rows{NumItems: len(c.weights) / 2, Start: []int64{0}, Weight: c.weights}
+		ones := &Rows{NumItems: r.NumItems}
+		for k := range c.weights { // two users, or three
+			r.Item = append(r.Item, uint32(k%r.NumItems))
+			if (k+1)%r.NumItems == 0 || k+1 == len(c.weights) {
+				r.Start = append(r.Start, int64(k+1))
+			}
+		}
+		ones.Start, ones.Item = r.Start, r.Item
+		part := AppendPart(nil, r, 0, 0, uint32(r.NumItems))
+		if got := len(part) - len(AppendPart(nil, ones, 0, 0, uint32(r.NumItems))); part[4] != c.version || got > c.size+1 || got < c.size {
+			t.Errorf("%s: version %d with %d bytes of weights, want %d with %d", c.name, part[4], got, c.version, c.size)
+		}
+		p, err := openPart(part)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		var got []float32
+		if err := p.each(func(_, _ uint32, w float32) { got = append(got, w) }); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if !slices.EqualFunc(got, c.weights, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
+			t.Errorf("%s: weights %v, want %v", c.name, got, c.weights)
+		}
+	}
+}
+
+func TestPartsWithWrongWeightsAreRefused(t *testing.T) {
+	r := &Rows{NumItems: 4, Start: []int64{0, 4}, Item: []uint32{0, 1, 2, 3}, Weight: []float32{2, 2, 2, 2}}
+	part := AppendPart(nil, r, 0, 0, 4)
+	number := bytes.Clone(part)
+	number[len(number)-sumBytes-1] = 1 // there is only number 0
+	weight := bytes.Clone(part)
+	copy(weight[len(weight)-sumBytes-8:], []byte{0, 0, 0xc0, 0x7f}) // not a number
+	for _, damaged := range [][]byte{number, weight} {
+		if _, err := NewBlock(0, 4, 1, [][]byte{sealed(damaged)}); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("part %x: error %v, want ErrCorrupt", damaged, err)
+		}
+	}
+}
+
+func BenchmarkParts(b *testing.B) {
+	for _, shape := range shapes {
+		for _, ones := range []bool{true, false} {
+			r := syntheticRows(shape.users, shape.items, shape.perUser, shape.shift, ones)
+			bounds := borders(r, 1)
+			name := shape.name + "/weighted"
+			if ones {
+				name = shape.name + "/ones"
+			}
+			b.Run(name+"/parts", func(b *testing.B) {
+				b.ReportAllocs()
+				bytes := 0
+				for b.Loop() {
+					bytes = 0
+					for _, p := range Parts(r, 0, bounds[1:]) {
+						bytes += len(p)
+					}
+				}
+				b.ReportMetric(float64(bytes)/float64(len(r.Item)), "bytes/entry")
+			})
+			b.Run(name+"/each", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					for n, hi := range bounds[1:] {
+						AppendPart(nil, r, 0, bounds[n], hi)
+					}
+				}
+				b.ReportMetric(float64(len(bounds)-1), "blocks")
+			})
+		}
+	}
+}
