@@ -59,6 +59,8 @@ type Nodes interface {
 type BuilderConfig struct {
 	Log   Log
 	Nodes Nodes
+	// Bounds of what a node must hold at a time; they are recorded with the jobs. Changes speed only.
+	Bounds Bounds
 	// Rows makes the nodes write the rows of the users as well, which user-based queries need.
 	Rows bool
 	// Now is the clock.
@@ -186,15 +188,16 @@ type attempt struct {
 	spec *kithv1.BuildSpec
 	cut  []uint64
 	now  int64
-	// planFor has the sides and the nodes that were recorded with the cut.
-	planFor struct{ sides, nodes uint32 }
+	// planFor is what was recorded with the cut.
+	planFor planRecord
 	// replicas of each partition that are alive.
 	replicas [][]string
 	// holder is the replica that has the shard of each partition.
 	holder       []string
 	firstUser    []uint32
 	interactions uint64
-	items        []*kithv1.ItemCount // by dense id
+	items        []*kithv1.ItemCount // by dense id; dropped when the nodes have the dictionary
+	numItems     int
 	plan         *buildPlan
 	rows         []*kithv1.Artifact
 	lists        []*kithv1.Artifact
@@ -307,7 +310,7 @@ func (a *attempt) takeCut(ctx context.Context) error {
 		}
 		if _, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_PlanJob{PlanJob: &kithv1.PlanJob{
 			Job: a.job, Cut: cut, ReferenceUnixMs: a.cfg.Now().UnixMilli(),
-			Sides: wantedSides(a.spec.Measure, len(alive)), Nodes: uint32(len(alive)),
+			Sides: wantedSides(a.spec.Measure, len(alive)), Nodes: uint32(len(alive)), Bounds: a.cfg.Bounds.record(),
 		}}}); err != nil {
 			return err
 		}
@@ -317,7 +320,7 @@ func (a *attempt) takeCut(ctx context.Context) error {
 		return fmt.Errorf("job %d has no cut: %w", a.job, wire.ErrNotReady)
 	}
 	a.cut, a.now = rec.Cut, rec.ReferenceUnixMs
-	a.planFor.sides, a.planFor.nodes = rec.Sides, rec.Nodes
+	a.planFor = planRecord{rec.Sides, rec.Nodes, rec.Bounds}
 	return nil
 }
 
@@ -365,7 +368,8 @@ func (a *attempt) count(ctx context.Context) error {
 		a.firstUser[p+1] = a.firstUser[p] + users[p]
 		a.interactions += interactions[p]
 	}
-	a.plan = newBuildPlan(a.items, a.spec, a.planFor.sides, a.planFor.nodes)
+	a.numItems = len(a.items)
+	a.plan = newBuildPlan(a.items, a.spec, a.planFor)
 	return nil
 }
 
@@ -418,6 +422,7 @@ func (a *attempt) export(ctx context.Context) error {
 		})
 	}
 	_ = g.Wait() // errors are in errs: some nodes may fail
+	a.items = nil
 	for i, node := range alive {
 		if errs[i] == nil {
 			a.workers = append(a.workers, node)
@@ -452,7 +457,7 @@ func (a *attempt) putDictionary(ctx context.Context, node string) (resp *kithv1.
 			return err
 		}
 		head := &kithv1.DictionaryHead{
-			Job: a.job, Items: uint32(len(a.items)), Users: a.firstUser[len(a.firstUser)-1], Interactions: a.interactions,
+			Job: a.job, Items: uint32(a.numItems), Users: a.firstUser[len(a.firstUser)-1], Interactions: a.interactions,
 			FirstUser: a.firstUser, Partitions: uint32(len(a.replicas)), Spec: a.spec,
 		}
 		for _, r := range a.plan.blocks {
@@ -584,7 +589,7 @@ func (a *attempt) note(u *kithv1.NodeUsage) {
 func (a *attempt) publish(ctx context.Context) error {
 	now := a.cfg.Now().UnixMilli()
 	record := &kithv1.VersionRecord{Version: &kithv1.ModelVersion{
-		Version: a.job, Spec: a.spec, Users: uint64(a.firstUser[len(a.firstUser)-1]), Items: uint64(len(a.items)),
+		Version: a.job, Spec: a.spec, Users: uint64(a.firstUser[len(a.firstUser)-1]), Items: uint64(a.numItems),
 		Interactions: a.interactions, CreatedUnixMs: now,
 	}}
 	for _, node := range slices.Sorted(maps.Keys(a.usage)) {

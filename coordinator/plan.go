@@ -23,6 +23,29 @@ const (
 	maxBlocks = 256
 )
 
+// Bounds of what a node must hold at a time. Zero means the usual bound.
+type Bounds struct {
+	// SideEntries bounds a side, which takes up to 8 bytes an entry.
+	SideEntries int64
+	// BlockEntries and BlockItems bound a block: up to 8 bytes an entry, and 8 for each neighbor of an item.
+	BlockEntries int64
+	BlockItems   int
+}
+
+// record returns the bounds as the log has them.
+func (b Bounds) record() *kithv1.PlanBounds {
+	if b == (Bounds{}) {
+		return nil
+	}
+	return &kithv1.PlanBounds{SideEntries: uint64(b.SideEntries), BlockEntries: uint64(b.BlockEntries), BlockItems: uint32(b.BlockItems)}
+}
+
+// planRecord is what the plan of a build must not take from the moment, as recorded with its cut.
+type planRecord struct {
+	sides, nodes uint32
+	bounds       *kithv1.PlanBounds // may be nil
+}
+
 // buildPlan is how a build is cut into tasks: a function of the counts, the spec and what was recorded with the job.
 type buildPlan struct {
 	blocks []partition.Range
@@ -33,8 +56,8 @@ type buildPlan struct {
 	costs []float64
 }
 
-// newBuildPlan plans a build of items by dense id, for a number of sides and of nodes as recorded.
-func newBuildPlan(items []*kithv1.ItemCount, spec *kithv1.BuildSpec, sides, nodes uint32) *buildPlan {
+// newBuildPlan plans a build of items by dense id.
+func newBuildPlan(items []*kithv1.ItemCount, spec *kithv1.BuildSpec, rec planRecord) *buildPlan {
 	counts, updates := make([]uint32, len(items)), make([]uint64, len(items))
 	var known uint64
 	for i, c := range items {
@@ -50,12 +73,22 @@ func newBuildPlan(items []*kithv1.ItemCount, spec *kithv1.BuildSpec, sides, node
 	if spec.GetBlockItems() > 0 {
 		width = int(max(int64(spec.BlockItems), (int64(len(counts))+maxBlocks-1)/maxBlocks))
 	}
-	wanted, n := int(max(1, sides)), int(max(1, nodes))
-	p := &buildPlan{blocks: partition.Blocks(counts, updates, numBlocks(wanted, n), partition.Load{Items: width, Entries: maxBlockEntries})}
+	side, block := partition.Load{Items: similarity.MaxBlockItems, Entries: maxSideEntries}, partition.Load{Items: width, Entries: maxBlockEntries}
+	if n := rec.bounds.GetSideEntries(); n > 0 {
+		side.Entries = min(side.Entries, float64(n))
+	}
+	if n := rec.bounds.GetBlockEntries(); n > 0 {
+		block.Entries = min(block.Entries, float64(n))
+	}
+	if n := rec.bounds.GetBlockItems(); n > 0 {
+		block.Items = min(block.Items, int(n))
+	}
+	wanted, n := int(max(1, rec.sides)), int(max(1, rec.nodes))
+	p := &buildPlan{blocks: partition.Blocks(counts, updates, numBlocks(wanted, n), block)}
 	for _, r := range p.blocks {
 		p.loads = append(p.loads, partition.LoadOf(counts, updates, r))
 	}
-	p.sides = partition.Sides(p.loads, wanted, n, partition.Load{Items: similarity.MaxBlockItems, Entries: maxSideEntries})
+	p.sides = partition.Sides(p.loads, wanted, n, side)
 	p.costs = partition.TaskCosts(p.loads, p.sides)
 	return p
 }

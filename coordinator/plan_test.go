@@ -108,7 +108,7 @@ func TestNodesGetEvenWork(t *testing.T) {
 	} {
 		rows, items := c.matrix()
 		for _, nodes := range []int{2, 3, 5, 8, 16} {
-			p := newBuildPlan(items, nil, wantedSides("cosine", nodes), uint32(nodes))
+			p := newBuildPlan(items, nil, planRecord{sides: wantedSides("cosine", nodes), nodes: uint32(nodes)})
 			pending := make([]int, p.numTasks())
 			for n := range pending {
 				pending[n] = n
@@ -148,7 +148,7 @@ func TestSidesGrowWithNodes(t *testing.T) {
 // TestPlansOfOldRecords checks that what was recorded or counted by earlier versions gives a plan with one side.
 func TestPlansOfOldRecords(t *testing.T) {
 	items := []*kithv1.ItemCount{{Item: "a", Count: 3}, {Item: "b", Count: 2}, {Item: "c", Count: 1}}
-	p := newBuildPlan(items, nil, 0, 0)
+	p := newBuildPlan(items, nil, planRecord{})
 	if len(p.blocks) != 3 || len(p.sides) != 1 {
 		t.Errorf("blocks %v and sides %v, want 3 and 1", p.blocks, p.sides)
 	}
@@ -159,6 +159,41 @@ func TestPlansOfOldRecords(t *testing.T) {
 	p.count([][]uint64{{4, 0, 0}, {1, 2, 3}})
 	if want := []float64{5, 2, 3}; !slices.Equal(p.costs, want) {
 		t.Errorf("costs %v, want the sums over partitions, %v", p.costs, want)
+	}
+}
+
+// TestPlanKeepsToBounds checks the sides and blocks of bounds that were recorded.
+func TestPlanKeepsToBounds(t *testing.T) {
+	_, items := shape{"long tail", 5_000, 8_000, 10, 20}.matrix()
+	free := newBuildPlan(items, nil, planRecord{sides: 1, nodes: 1})
+	var total, largest float64
+	for _, l := range free.loads {
+		total += l.Entries
+	}
+	for _, c := range items {
+		largest = max(largest, float64(c.Count))
+	}
+	b := Bounds{SideEntries: int64(total / 5), BlockEntries: int64(total / 200), BlockItems: 90}
+	p := newBuildPlan(items, nil, planRecord{sides: 1, nodes: 1, bounds: b.record()})
+	if len(free.sides) != 1 || len(p.sides) < 5 || len(p.sides) > 8 {
+		t.Errorf("%d sides without bounds, %d with a fifth of the entries in one; want 1, and a few more than 5", len(free.sides), len(p.sides))
+	}
+	for _, r := range p.sides {
+		var sum float64
+		for _, l := range p.loads[r.Lo:r.Hi] {
+			sum += l.Entries
+		}
+		if sum > float64(b.SideEntries) {
+			t.Errorf("side of blocks %v has %v entries, want at most %d", r, sum, b.SideEntries)
+		}
+	}
+	for n, l := range p.loads {
+		if l.Items > b.BlockItems || l.Entries > max(float64(b.BlockEntries), largest) {
+			t.Errorf("block %d is %+v, want at most %+v", n, l, b)
+		}
+	}
+	if (Bounds{}).record() != nil {
+		t.Error("no bounds make a record")
 	}
 }
 

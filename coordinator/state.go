@@ -176,7 +176,7 @@ func (s *State) planJob(c *kithv1.PlanJob) error {
 		if len(c.Cut) != len(s.Replicas) {
 			return fmt.Errorf("%w: cut of %d partitions, want %d", errCommand, len(c.Cut), len(s.Replicas))
 		}
-		j.Cut, j.ReferenceUnixMs, j.Sides, j.Nodes = c.Cut, c.ReferenceUnixMs, c.Sides, c.Nodes
+		j.Cut, j.ReferenceUnixMs, j.Sides, j.Nodes, j.Bounds = c.Cut, c.ReferenceUnixMs, c.Sides, c.Nodes, c.Bounds
 		j.Job.Phase = kithv1.JobPhase_JOB_PHASE_COUNT
 		return nil
 	})

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// chunkRows is the number of rows that are packed at once.
+// chunkRows is the number of rows that are packed at once in memory.
 const chunkRows = 1 << 16
 
 // ratingBit marks, in an item number, the row of a rating.
@@ -18,14 +18,43 @@ type rowStore struct {
 	n      int64
 	open   *openChunk
 	chunks []chunk
+	// limited says that a memory limit makes the collector run when it must.
+	limited bool
 }
 
 // openChunk collects the rows of the next chunk.
 type openChunk struct {
 	n          int
-	user, item [chunkRows]uint32
-	weight     [chunkRows]float64
-	time       [chunkRows]int64
+	user, item []uint32 // item with ratingBit
+	weight     []float64
+	time       []int64
+}
+
+// openRowBytes is the memory of a row of an openChunk.
+const openRowBytes = 4 + 4 + 8 + 8
+
+func newOpenChunk(rows int) *openChunk {
+	return &openChunk{user: make([]uint32, rows), item: make([]uint32, rows), weight: make([]float64, rows), time: make([]int64, rows)}
+}
+
+// add adds a row, and reports whether the chunk is full then.
+func (c *openChunk) add(user, item uint32, t term) (full bool) {
+	if t.rating {
+		item |= ratingBit
+	}
+	c.user[c.n], c.item[c.n], c.weight[c.n], c.time[c.n] = user, item, t.weight, t.time
+	c.n++
+	return c.n == len(c.user)
+}
+
+// pack returns the rows, which it copies, and begins anew.
+func (c *openChunk) pack() chunk {
+	n := c.n
+	out := chunk{user: slices.Clone(c.user[:n]), item: slices.Clone(c.item[:n])}
+	out.packWeight(c.weight[:n])
+	out.packTime(c.time[:n])
+	c.n = 0
+	return out
 }
 
 // chunk holds up to chunkRows rows.
@@ -39,31 +68,19 @@ type chunk struct {
 
 func (s *rowStore) add(user, item uint32, t term) {
 	if s.open == nil {
-		s.open = new(openChunk)
+		s.open = newOpenChunk(chunkRows)
 	}
-	c := s.open
-	if t.rating {
-		item |= ratingBit
-	}
-	c.user[c.n], c.item[c.n], c.weight[c.n], c.time[c.n] = user, item, t.weight, t.time
-	c.n++
 	s.n++
-	if c.n == chunkRows {
+	if s.open.add(user, item, t) {
 		s.seal()
 	}
 }
 
 // seal packs the open chunk.
 func (s *rowStore) seal() {
-	if s.open == nil || s.open.n == 0 {
-		return
+	if s.open != nil && s.open.n > 0 {
+		s.chunks = append(s.chunks, s.open.pack())
 	}
-	n := s.open.n
-	c := chunk{user: slices.Clone(s.open.user[:n]), item: slices.Clone(s.open.item[:n])}
-	c.packWeight(s.open.weight[:n])
-	c.packTime(s.open.time[:n])
-	s.chunks = append(s.chunks, c)
-	s.open.n = 0
 }
 
 func (c *chunk) packWeight(weight []float64) {
@@ -158,7 +175,7 @@ func (s *rowStore) group(userRank, itemRank []uint32) *entries {
 // collect makes the collector take at once what was given up: by itself it
 // would let the memory double. Where that is little, it is left alone.
 func (s *rowStore) collect() {
-	if s.n >= 1<<20 {
+	if s.n >= 1<<20 && !s.limited {
 		runtime.GC()
 	}
 }

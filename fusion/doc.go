@@ -6,7 +6,8 @@
 // a DeadLetterWriter with its line and reason, and is counted in the Report of
 // its source. Events streams a file this way, in constant memory. Fuse makes
 // the interactions of one user of the events in the event store. ReadTable does
-// both at once for whole files, to a matrix of users and items in memory.
+// both at once for whole files, to a matrix of users and items in memory. ReadSpill
+// does it for matrices that memory cannot hold, a share of the users at a time.
 //
 // What a file leaves open is decided once for the whole file, by its first rows:
 // which columns hold what (Columns), the unit of times that are numbers

@@ -36,6 +36,11 @@ const shortKey = 8
 
 func (n *interner) len() int { return len(n.ends) }
 
+// sizeBytes returns the memory that the interner holds.
+func (n *interner) sizeBytes() int64 {
+	return int64(cap(n.arena)) + 8*int64(cap(n.ends)) + 16*int64(len(n.slots))
+}
+
 // key returns the bytes of key id, valid until the next add.
 func (n *interner) key(id uint32) []byte {
 	start := 0

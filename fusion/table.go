@@ -54,18 +54,31 @@ const (
 // keys, about 60 bytes each and their length, and 32 bytes a row of the largest user.
 // Cost: O(rows log(rows of a user)).
 func ReadTable(ctx context.Context, ms []Mapping, w Weights, now int64, dead *DeadLetterWriter) (*Table, []Report, error) {
+	b := tableBuilder{admission: admission{weights: w, now: now}}
+	reports, err := readAll(ctx, ms, w, now, dead, b.add)
+	if err != nil {
+		return nil, reports, err
+	}
+	t := b.table()
+	if len(t.Item) == 0 {
+		return nil, reports, NothingLeft(reports)
+	}
+	return t, reports, nil
+}
+
+// readAll calls add with each good row of the sources, those of one source after the other in the order of the sources in made
+// ids. The reports are in the order of ms.
+func readAll(ctx context.Context, ms []Mapping, w Weights, now int64, dead *DeadLetterWriter, add func(*rowReader) error) ([]Report, error) {
 	reports := make([]Report, len(ms))
 	for i := range ms {
 		reports[i] = newReport(ms[i].name())
 	}
 	if err := w.Validate(); err != nil {
-		return nil, reports, err
+		return reports, err
 	}
 	if w.HalfLife > 0 && now <= 0 {
-		return nil, reports, errNow
+		return reports, errNow
 	}
-	b := tableBuilder{weights: w, now: now}
-	// The order of the sources in made ids.
 	order := make([]int, len(ms))
 	for i := range order {
 		order[i] = i
@@ -77,62 +90,26 @@ func ReadTable(ctx context.Context, ms []Mapping, w Weights, now int64, dead *De
 	var empty error
 	for _, i := range order {
 		var err error
-		reports[i], err = b.read(ctx, ms[i], dead)
+		reports[i], err = readSource(ctx, ms[i], dead, add)
 		switch {
 		case errors.Is(err, ErrNoValidRow):
 			empty = errors.Join(empty, err)
 		case err != nil:
-			return nil, reports, err
+			return reports, err
 		}
 	}
-	if empty != nil {
-		return nil, reports, empty
-	}
-	t := b.table()
-	if len(t.Item) == 0 {
-		return nil, reports, errNothing(reports)
-	}
-	return t, reports, nil
+	return reports, empty
 }
 
-// errNothing says why good rows leave no entry.
-func errNothing(reports []Report) error {
-	var all Report
-	for i := range reports {
-		all.Add(reports[i])
-	}
-	if len(all.Weightless) > 0 {
-		return fmt.Errorf("%w: no interaction is left: behaviors without weight: %s; give them one", ErrNoValidRow, counts(all.Weightless, 5))
-	}
-	return fmt.Errorf("%w: no interaction is left: all weights are 0 or below; look at values and at the weights of behaviors", ErrNoValidRow)
-}
-
-// tableBuilder collects the rows that count.
-type tableBuilder struct {
-	weights      Weights
-	now          int64
-	users, items interner
-	ids          interner // of events with an id of their own, after their user
-	rows         rowStore
-
-	// Of the row added last. Files are often in the order of users.
-	userKey  []byte
-	user     uint32
-	behavior Behavior
-	factor   float64 // of the behavior
-
-	id []byte // scratch
-}
-
-// read adds the rows of one source.
-func (b *tableBuilder) read(ctx context.Context, m Mapping, dead *DeadLetterWriter) (Report, error) {
+// readSource calls add with the good rows of one source.
+func readSource(ctx context.Context, m Mapping, dead *DeadLetterWriter, add func(*rowReader) error) (Report, error) {
 	rows, err := openRows(ctx, m, dead)
 	if err != nil {
 		return rows.report, err
 	}
 	for err == nil {
 		if err = rows.next(ctx); err == nil {
-			err = b.add(rows)
+			err = add(rows)
 		}
 	}
 	if err == io.EOF { //nolint:errorlint // a wrapped one is damage
@@ -144,32 +121,80 @@ func (b *tableBuilder) read(ctx context.Context, m Mapping, dead *DeadLetterWrit
 	return rows.finish()
 }
 
-// add adds the row that r has read, if it counts.
-func (b *tableBuilder) add(r *rowReader) error {
+// NothingLeft returns an error, matching ErrNoValidRow, that says why the good rows of
+// the reports left no entry.
+func NothingLeft(reports []Report) error {
+	var all Report
+	for i := range reports {
+		all.Add(reports[i])
+	}
+	if len(all.Weightless) > 0 {
+		return fmt.Errorf("%w: no interaction is left: behaviors without weight: %s; give them one", ErrNoValidRow, counts(all.Weightless, 5))
+	}
+	return fmt.Errorf("%w: no interaction is left: all weights are 0 or below; look at values and at the weights of behaviors", ErrNoValidRow)
+}
+
+// admission decides which good rows count, and for how much.
+type admission struct {
+	weights Weights
+	now     int64
+	ids     interner // of events with an id of their own, after their user
+
+	behavior Behavior // of the row before
+	factor   float64  // of the behavior
+	id       []byte   // scratch
+}
+
+// admit returns the term of the row that r has read, if it counts.
+func (a *admission) admit(r *rowReader) (t term, ok bool) {
 	if len(r.id) > 0 {
-		b.id = append(append(append(b.id[:0], r.user...), 0), r.id...) // keys have no NUL byte
-		if _, fresh := b.ids.add(b.id); !fresh {
-			return nil
+		a.id = append(append(append(a.id[:0], r.user...), 0), r.id...) // keys have no NUL byte
+		if _, fresh := a.ids.add(a.id); !fresh {
+			return term{}, false
 		}
 	}
-	if r.behavior != b.behavior {
-		b.behavior, b.factor = r.behavior, b.weights.Behavior[r.behavior]
+	if r.behavior != a.behavior {
+		a.behavior, a.factor = r.behavior, a.weights.Behavior[r.behavior]
 	}
-	if b.factor == 0 {
+	if a.factor == 0 {
 		r.report.weightless(r.behavior)
+		return term{}, false
+	}
+	return a.weights.term(a.factor, r.behavior, r.value, r.time, a.now), true
+}
+
+// tableBuilder collects the rows that count.
+type tableBuilder struct {
+	admission
+	users, items interner
+	rows         rowStore
+
+	// Of the row added last. Files are often in the order of users.
+	userKey []byte
+	user    uint32
+}
+
+// add adds the row that r has read, if it counts.
+func (b *tableBuilder) add(r *rowReader) error {
+	t, ok := b.admit(r)
+	if !ok {
 		return nil
 	}
 	if b.rows.n == maxTableRows || b.items.len() == maxTableItems {
-		return fmt.Errorf("%s: too large for one table, which holds up to %d rows of %d items; put it into a cluster with kith ingest, or read a part of it",
-			r.report.Name, int64(maxTableRows), maxTableItems)
+		return errTooLarge(r)
 	}
 	if string(b.userKey) != string(r.user) {
 		b.userKey = append(b.userKey[:0], r.user...)
 		b.user, _ = b.users.add(r.user)
 	}
 	item, _ := b.items.add(r.item)
-	b.rows.add(b.user, item, b.weights.term(b.factor, r.behavior, r.value, r.time, b.now))
+	b.rows.add(b.user, item, t)
 	return nil
+}
+
+func errTooLarge(r *rowReader) error {
+	return fmt.Errorf("%s: too large for one table, which holds up to %d rows of %d items; put it into a cluster with kith ingest, or read a part of it",
+		r.report.Name, int64(maxTableRows), maxTableItems)
 }
 
 // table fuses what was added. The builder is empty afterwards.
@@ -188,15 +213,7 @@ func (b *tableBuilder) table() *Table {
 
 // dropEmpty removes users and items without an entry.
 func (t *Table) dropEmpty() {
-	users := 0
-	for u := range t.Users {
-		if t.Start[u+1] > t.Start[u] {
-			t.Users[users], t.Start[users+1] = t.Users[u], t.Start[u+1]
-			users++
-		}
-	}
-	t.Users, t.Start = t.Users[:users], t.Start[:users+1]
-
+	t.dropEmptyUsers()
 	number := make([]uint32, len(t.Items)) // new number + 1
 	for _, i := range t.Item {
 		number[i] = 1
@@ -216,4 +233,15 @@ func (t *Table) dropEmpty() {
 	for i, old := range t.Item {
 		t.Item[i] = number[old] - 1
 	}
+}
+
+func (t *Table) dropEmptyUsers() {
+	users := 0
+	for u := range t.Users {
+		if t.Start[u+1] > t.Start[u] {
+			t.Users[users], t.Start[users+1] = t.Users[u], t.Start[u+1]
+			users++
+		}
+	}
+	t.Users, t.Start = t.Users[:users], t.Start[:users+1]
 }

@@ -22,13 +22,18 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// localPartitions is the number of partitions of a local build: it bounds the nodes that can share the reading.
-const localPartitions = 16
+// LocalPartitions is the number of partitions of a local build: it bounds the nodes that can share the reading. The order of
+// users, and with it the last bits of sums that are not exact, depend on it.
+const LocalPartitions = 16
 
 // LocalBuild says what Neighbors computes, and on what.
 type LocalBuild struct {
-	// Table is the input. It is only read.
+	// Table is the input. It is only read. Or the input is Spill, which must have LocalPartitions partitions.
 	Table *fusion.Table
+	Spill *fusion.Spill
+	// MemoryLimit is the memory of the process in bytes that the build plans with, all of its nodes together, what is there
+	// already included; 0 means no limit. It needs a Spill, and changes speed only.
+	MemoryLimit int64
 	// Spec is the measure with its options; its Threads is not used.
 	Spec similarity.Options
 	// BlockItems is the width of the blocks; 0 means the default. Changes speed only.
@@ -36,7 +41,7 @@ type LocalBuild struct {
 	// Nodes is the number of embedded nodes, 1 to 64, and Threads that of each; 0 means one for each processor. They change
 	// speed only.
 	Nodes, Threads int
-	// Dir holds the artifacts until the result is closed. It must be empty.
+	// Dir holds the artifacts until the result is closed, and what a MemoryLimit moves out of memory. It must be empty.
 	Dir    string
 	Logger *slog.Logger
 	// Progress may be nil. It must not block.
@@ -51,8 +56,9 @@ type LocalResult struct {
 	Usage []NodeUsage
 	// Seconds by phase.
 	Prepare, Compute, Merge float64
-	// Users is the number of users with an interaction.
-	Users int
+	// Users is the number of users with an interaction, Interactions that of their interactions.
+	Users        int
+	Interactions int64
 
 	lists []*artifact.Lists
 }
@@ -65,6 +71,8 @@ type NodeUsage struct {
 	IdleSeconds        float64
 	BytesIn, BytesOut  uint64
 	Tasks, PairUpdates uint64
+	// SpilledBytes were written to files because of a memory limit.
+	SpilledBytes uint64
 }
 
 // Neighbors computes exact neighbor lists of a table: the same steps by the same code as a build of a cluster, on
@@ -80,8 +88,12 @@ func Neighbors(ctx context.Context, b LocalBuild) (*LocalResult, error) {
 	if err := b.Spec.Validate(); err != nil {
 		return nil, err
 	}
+	bounds, err := b.bounds()
+	if err != nil {
+		return nil, err
+	}
 	peers := node.NewPeers("")
-	source := worker.TableSource(b.Table, localPartitions)
+	source := b.source()
 	var workers []*localWorker
 	var running sync.WaitGroup
 	defer func() {
@@ -113,7 +125,7 @@ func Neighbors(ctx context.Context, b LocalBuild) (*LocalResult, error) {
 	}
 	clock := &phaseClock{began: time.Now(), report: b.Progress}
 	builder := coordinator.NewBuilder(coordinator.BuilderConfig{
-		Log: log, Nodes: localNodes{peers}, Now: time.Now, Logger: b.Logger, Progress: clock.progress,
+		Log: log, Nodes: localNodes{peers}, Bounds: bounds, Now: time.Now, Logger: b.Logger, Progress: clock.progress,
 	})
 	if err := builder.Run(ctx, job); err != nil {
 		return nil, err
@@ -137,7 +149,11 @@ func newLocalWorker(b LocalBuild, i int, source worker.Source, peers worker.Peer
 	if w.artifacts, err = artifact.Open(filepath.Join(b.Dir, w.id)); err != nil {
 		return nil, err
 	}
-	w.worker, err = worker.New(worker.Config{NodeID: w.id, Threads: b.Threads, Log: b.Logger}, source, peers, w.artifacts)
+	cfg := worker.Config{NodeID: w.id, Threads: b.Threads, Log: b.Logger}
+	if b.MemoryLimit > 0 {
+		cfg.MemoryLimit, cfg.SpillDir = b.MemoryLimit/int64(b.Nodes), filepath.Join(b.Dir, "spill", w.id)
+	}
+	w.worker, err = worker.New(cfg, source, peers, w.artifacts)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +173,7 @@ func openLocalJob(ctx context.Context, log *coordinator.MemoryLog, b LocalBuild,
 		members = append(members, partition.Member{ID: w.id, Weight: 1})
 	}
 	shards := &kithv1.SetShardMap{Epoch: 1}
-	for _, nodes := range partition.Plan(members, localPartitions, 1) {
+	for _, nodes := range partition.Plan(members, LocalPartitions, 1) {
 		shards.Partitions = append(shards.Partitions, &kithv1.Replicas{Nodes: nodes})
 	}
 	spec := coordinator.Normalize(&kithv1.BuildSpec{
@@ -166,7 +182,7 @@ func openLocalJob(ctx context.Context, log *coordinator.MemoryLog, b LocalBuild,
 	})
 	var job uint64
 	for _, c := range []*kithv1.ControlCommand{
-		{Command: &kithv1.ControlCommand_InitCluster{InitCluster: &kithv1.InitCluster{ClusterId: "local", Partitions: localPartitions, ReplicationFactor: 1}}},
+		{Command: &kithv1.ControlCommand_InitCluster{InitCluster: &kithv1.InitCluster{ClusterId: "local", Partitions: LocalPartitions, ReplicationFactor: 1}}},
 		{Command: &kithv1.ControlCommand_SetShardMap{SetShardMap: shards}},
 		{Command: &kithv1.ControlCommand_CreateJob{CreateJob: &kithv1.CreateJob{Spec: spec, CreatedUnixMs: time.Now().UnixMilli()}}},
 	} {
@@ -230,9 +246,9 @@ func (r *LocalResult) open(s *coordinator.State, workers []*localWorker) (err er
 	if version == nil {
 		return fmt.Errorf("build published no version")
 	}
-	r.Users = int(version.Version.Users)
+	r.Users, r.Interactions = int(version.Version.Users), int64(version.Version.Interactions)
 	for _, u := range version.Version.Usage {
-		r.Usage = append(r.Usage, NodeUsage{u.Node, u.CpuSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
+		r.Usage = append(r.Usage, NodeUsage{u.Node, u.CpuSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates, u.SpilledBytes})
 	}
 	byID := map[string]*artifact.Store{}
 	for _, w := range workers {
@@ -253,6 +269,19 @@ func (r *LocalResult) open(s *coordinator.State, workers []*localWorker) (err er
 			return err
 		}
 		r.lists = append(r.lists, lists)
+		if err := lists.Release(); err != nil { // opening has read all of it
+			return err
+		}
+	}
+	return nil
+}
+
+// Release lets the system take back the memory of the lists that were read until now.
+func (r *LocalResult) Release() error {
+	for _, l := range r.lists {
+		if err := l.Release(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

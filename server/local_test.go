@@ -1,14 +1,19 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/partition"
 	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/similarity"
 )
@@ -65,5 +70,56 @@ func TestNeighborsDoNotDependOnSides(t *testing.T) {
 		if d := gocmp.Diff(want, got); d != "" {
 			t.Errorf("%d nodes: lists differ from those of one (-one +%d):\n%s", c.nodes, c.nodes, d)
 		}
+	}
+}
+
+// TestMemoryLimitMustBeEnough checks that a limit that cannot be kept to is refused with the least one that can, which works.
+func TestMemoryLimitMustBeEnough(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("user,item\n")
+	for i := range 2000 {
+		fmt.Fprintf(&text, "u%d,i%d\n", i%90, i*i%97)
+	}
+	path := filepath.Join(t.TempDir(), "x.csv")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spill, _, err := fusion.ReadSpill(t.Context(), []fusion.Mapping{{Path: path}}, fusion.DefaultWeights(), 0, nil, fusion.SpillConfig{
+		Dir: t.TempDir(), Partitions: server.LocalPartitions,
+		Of: func(user []byte) int { return int(partition.Of(string(user), server.LocalPartitions)) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := spill.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	build := func(limit int64, measure similarity.Measure) error {
+		result, err := server.Neighbors(t.Context(), server.LocalBuild{
+			Spill: spill, MemoryLimit: limit, Spec: similarity.Options{Measure: measure, K: 8}, Nodes: 2, Threads: 1,
+			Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			return err
+		}
+		return result.Close()
+	}
+	for _, measure := range []similarity.Measure{similarity.Cosine, similarity.Swing} {
+		err := build(1<<20, measure)
+		if !errors.Is(err, server.ErrMemoryLimit) {
+			t.Fatalf("%s in 1 MiB: got %v, want %v", measure, err, server.ErrMemoryLimit)
+		}
+		var least int64
+		if _, err := fmt.Sscanf(err.Error()[strings.Index(err.Error(), "at least"):], "at least %d MiB", &least); err != nil {
+			t.Fatal(err)
+		}
+		if err := build(least<<20, measure); err != nil {
+			t.Errorf("%s in the least limit: %v", measure, err)
+		}
+	}
+	if _, err := server.Neighbors(t.Context(), server.LocalBuild{MemoryLimit: 1 << 30, Spec: similarity.Options{K: 1}, Nodes: 1, Table: &fusion.Table{}}); err == nil {
+		t.Error("a limit of a table in memory: got no error")
 	}
 }

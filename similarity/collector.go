@@ -30,6 +30,26 @@ func NewCollector(lo, hi uint32, k int) *Collector {
 	return c
 }
 
+// CollectorOf returns a Collector that holds what l does, which must be the lists of a
+// Collector with the same k. It goes on where that one ended.
+func CollectorOf(l *Lists, k int) *Collector {
+	c := NewCollector(l.Lo, l.Lo+uint32(l.Len()), k)
+	for i := range l.Len() {
+		list := l.Entries[l.Start[i]:l.Start[i+1]]
+		list = list[:min(k, len(list))]
+		for n, x := range list {
+			c.keys[i*k+n] = rankKey(x.Score, x.ID)
+		}
+		if c.size[i] = int32(len(list)); len(list) == k {
+			c.bound[i] = lowered(list[k-1].Score)
+		}
+	}
+	return c
+}
+
+// SizeBytes returns the memory that the Collector holds.
+func (c *Collector) SizeBytes() int64 { return 8*int64(len(c.keys)) + 8*int64(len(c.size)) }
+
 // Lists returns what is held now, in rank order. The Collector may go on.
 // Cost: O(neighbors · log K).
 func (c *Collector) Lists() *Lists {

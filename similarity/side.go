@@ -63,23 +63,35 @@ func (c *codes) ones() bool { return c.n == 0 || c.n == 1 && !c.full && c.weight
 // Cost: O(users + entries); 4 bytes an entry and 8 a user, and 4 bytes more an
 // entry where there are more than 256 weights.
 func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte, o Options) (*Side, error) {
+	return ReadSide(lo, ends, numUsers, func(block int) ([][]byte, error) { return parts[block], nil }, o)
+}
+
+// ReadSide is NewSide of parts that it asks for block by block, each block twice, so that they need
+// not be in memory together. It is done with what parts returns when it asks again. Errors
+// of parts are returned.
+func ReadSide(lo uint32, ends []uint32, numUsers uint32, parts func(block int) ([][]byte, error), o Options) (*Side, error) {
 	hi := lo
-	open := make([][]*part, len(ends))
-	for n, end := range ends {
-		var err error
-		if open[n], _, _, err = openParts(hi, end, numUsers, parts[n]); err != nil {
-			return nil, err
-		}
-		hi = end
+	if len(ends) > 0 {
+		hi = ends[len(ends)-1]
 	}
 	s, err := newSide(lo, hi, numUsers, func(f func(user, item uint32, w float32)) error {
-		for _, block := range open {
-			for _, p := range block {
-				base := p.lo - lo
+		from := lo
+		for n, end := range ends {
+			raw, err := parts(n)
+			if err != nil {
+				return err
+			}
+			open, _, _, err := openParts(from, end, numUsers, raw)
+			if err != nil {
+				return err
+			}
+			base := from - lo
+			for _, p := range open {
 				if err := p.each(func(user, item uint32, w float32) { f(user, base+item, w) }); err != nil {
 					return fmt.Errorf("side [%d,%d): %w", lo, hi, err)
 				}
 			}
+			from = end
 		}
 		return nil
 	})

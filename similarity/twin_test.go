@@ -449,7 +449,7 @@ func distributed(t *rapid.T, r *Rows, o Options, borders []uint32, userCuts []in
 		if !o.Measure.WholeRows() {
 			to = rapid.IntRange(from+1, len(blocks)).Draw(t, "side end")
 		}
-		side, err := NewSide(borders[from], borders[from+1:to+1], uint32(r.NumUsers()), parts[from:to], o)
+		side, err := ReadSide(borders[from], borders[from+1:to+1], uint32(r.NumUsers()), func(n int) ([][]byte, error) { return parts[from+n], nil }, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -471,6 +471,10 @@ func distributed(t *rapid.T, r *Rows, o Options, borders []uint32, userCuts []in
 	for _, p := range tasks {
 		b := blocks[p.block]
 		c := NewCollector(b.Lo, b.Hi, o.K)
+		if n := len(partial[p.block]); n > 0 && rapid.Bool().Draw(t, "goes on") {
+			c = CollectorOf(partial[p.block][n-1], o.K)
+			partial[p.block] = partial[p.block][:n-1]
+		}
 		if _, err := Run(t.Context(), b, sides[p.side], c, o, &s); err != nil {
 			t.Fatal(err)
 		}

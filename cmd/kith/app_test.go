@@ -59,6 +59,7 @@ func TestErrors(t *testing.T) {
 		{"unknown measure", nil, []string{"neighbors", "--input", good, "--measure", "euclid"}, exitUsage, []string{`"euclid"`, "want cosine, adjusted-cosine, pearson"}},
 		{"k", nil, []string{"neighbors", "--input", good, "-k", "0"}, exitUsage, []string{"-k is 0", "1 to 1000"}},
 		{"nodes", nil, []string{"neighbors", "--input", good, "--nodes", "0"}, exitUsage, []string{"--nodes is 0", "1 to 64"}},
+		{"memory limit", nil, []string{"neighbors", "--input", good, "--memory-limit", "much"}, exitUsage, []string{"--memory-limit", "512MiB or 2GB"}},
 		{"shrinkage", nil, []string{"neighbors", "--input", good, "--shrinkage", "-1"}, exitUsage, []string{"Shrinkage is -1"}},
 		{"half-life", nil, []string{"neighbors", "--input", good, "--half-life", "-1h"}, exitUsage, []string{"HalfLife"}},
 		{"weight", nil, []string{"neighbors", "--input", good, "--weight", "purchase"}, exitUsage, []string{"purchase=5"}},

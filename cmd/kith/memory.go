@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"math"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,4 +27,72 @@ func peakMemory() uint64 {
 		return 0
 	}
 	return uint64(u.Maxrss) << 10
+}
+
+// byteSize is the value of a flag that takes a number of bytes, such as 512MiB or 2GB.
+type byteSize int64
+
+// sizeUnits are the units of sizes, each before those that it ends with.
+var sizeUnits = []struct {
+	name  string
+	bytes float64
+}{
+	{"KiB", 1 << 10},
+	{"MiB", 1 << 20},
+	{"GiB", 1 << 30},
+	{"TiB", 1 << 40},
+	{"kB", 1e3},
+	{"KB", 1e3},
+	{"MB", 1e6},
+	{"GB", 1e9},
+	{"TB", 1e12},
+	{"B", 1},
+	{"", 1},
+}
+
+// String implements pflag.Value.
+func (b *byteSize) String() string {
+	if *b == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*b), 10) + "B"
+}
+
+// Type implements pflag.Value.
+func (b *byteSize) Type() string { return "size" }
+
+// Set implements pflag.Value.
+func (b *byteSize) Set(s string) error {
+	for _, u := range sizeUnits {
+		number, ok := strings.CutSuffix(strings.TrimSpace(s), u.name)
+		if !ok {
+			continue
+		}
+		x, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if err != nil || !(x >= 0 && x*u.bytes < math.MaxInt64) {
+			break
+		}
+		*b = byteSize(x * u.bytes)
+		return nil
+	}
+	return fmt.Errorf("%q: want a number of bytes, such as 512MiB or 2GB", s)
+}
+
+// Parts of a memory limit.
+const (
+	// heapShare is the part that the runtime of Go keeps to; what is left is for the program and mapped files.
+	heapShare = 0.9
+	// growth is by how many percent the heap may grow between two collections, while that keeps to the limit.
+	growth = 100
+)
+
+// limitMemory makes the runtime keep to a limit until restore is called. A limit of the environment that is lower stays.
+func limitMemory(limit byteSize) (restore func()) {
+	old := debug.SetMemoryLimit(-1)
+	debug.SetMemoryLimit(min(old, int64(heapShare*float64(limit))))
+	percent := debug.SetGCPercent(growth)
+	return func() {
+		debug.SetMemoryLimit(old)
+		debug.SetGCPercent(percent)
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,8 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
 	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/similarity"
 )
@@ -64,6 +67,7 @@ item (ties by key) and then by rank. The extension of --out chooses its format: 
 	f.BoolVar(&run.users, "users", false, "lists of users instead of items")
 	f.IntVar(&run.nodes, "nodes", 1, "nodes that share the work; changes speed only")
 	f.IntVar(&run.threads, "threads", 0, "threads of each node (default: one for each processor); changes speed only")
+	f.Var(&run.memoryLimit, "memory-limit", "memory to keep to, such as 2GB: what does not fit waits in files in the folder for temporary files (default: no limit); changes speed only")
 	f.StringVar(&run.out, "out", "", "`file` for the lists: .parquet, .csv or .jsonl")
 	return cmd
 }
@@ -86,6 +90,7 @@ type neighborRun struct {
 	spec           similarity.Options
 	users          bool
 	nodes, threads int
+	memoryLimit    byteSize // 0 is none
 	out            string
 }
 
@@ -109,6 +114,8 @@ type jsonNeighbors struct {
 	Seconds      jsonSeconds      `json:"seconds"`
 	PairUpdates  uint64           `json:"pair_updates"`
 	PeakMemory   uint64           `json:"peak_memory_bytes"`
+	MemoryLimit  int64            `json:"memory_limit_bytes"`
+	Spilled      uint64           `json:"spilled_bytes"`
 	PerNode      []jsonUsage      `json:"per_node"`
 }
 
@@ -125,8 +132,23 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	began := time.Now()
 	p := a.progress("neighbors")
 	defer p.end()
+	dir, err := os.MkdirTemp("", "kith-neighbors-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if run.memoryLimit > 0 {
+		defer limitMemory(run.memoryLimit)()
+	}
 	p.set("reading", 0, 0)
-	table, reports, err := fusion.ReadTable(ctx, run.mappings, run.weights, began.UnixMilli(), run.dead)
+	build := server.LocalBuild{
+		Spec: run.spec, Nodes: run.nodes, Threads: run.threads, Dir: filepath.Join(dir, "build"), Logger: a.logger("warn", "text"),
+		Progress: func(phase string, done, total int) { p.set(phase, int64(done), int64(total)) },
+	}
+	reports, err := run.read(ctx, &build, dir, began)
+	if spill := build.Spill; spill != nil {
+		defer func() { err = errors.Join(err, spill.Close()) }()
+	}
 	a.noteWeightless(reports)
 	err = errors.Join(err, run.dead.Close())
 	if err != nil {
@@ -136,9 +158,8 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	}
 	read := time.Since(began)
 	sum := jsonNeighbors{
-		Users: len(table.Users), Items: len(table.Items), Interactions: len(table.Item), Of: "item",
-		Measure: run.spec.Measure.String(), K: run.spec.K, Shrinkage: run.spec.Shrinkage, MinSupport: run.spec.MinSupport,
-		Nodes: run.nodes, Threads: run.threads, Out: run.out, DeadLetters: run.dead.Path(),
+		Of: "item", Measure: run.spec.Measure.String(), K: run.spec.K, Shrinkage: run.spec.Shrinkage, MinSupport: run.spec.MinSupport,
+		Nodes: run.nodes, Threads: run.threads, Out: run.out, DeadLetters: run.dead.Path(), MemoryLimit: int64(run.memoryLimit),
 	}
 	var all fusion.Report
 	for _, r := range reports {
@@ -149,23 +170,29 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 		sum.Threads = runtime.GOMAXPROCS(0)
 	}
 	if run.users {
-		sum.Of, table = "user", transpose(table)
+		sum.Of = "user"
 	}
-	dir, err := os.MkdirTemp("", "kith-neighbors-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	prepare := time.Now()
-	result, err := server.Neighbors(ctx, server.LocalBuild{
-		Table: table, Spec: run.spec, Nodes: run.nodes, Threads: run.threads, Dir: dir, Logger: a.logger("warn", "text"),
-		Progress: func(phase string, done, total int) { p.set(phase, int64(done), int64(total)) },
-	})
+	result, err := server.Neighbors(ctx, build)
+	if errors.Is(err, coordinator.ErrNoInteractions) {
+		err = fusion.NothingLeft(reports)
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, result.Close()) }()
 	computed := time.Since(prepare).Seconds() - result.Compute - result.Merge
+	sum.Users, sum.Items, sum.Interactions = result.Users, len(result.Items), int(result.Interactions)
+	if run.users {
+		sum.Users, sum.Items = sum.Items, sum.Users
+	}
+	if build.Spill != nil {
+		sum.Spilled = uint64(build.Spill.DiskBytes())
+		if err := build.Spill.Close(); err != nil {
+			return err
+		}
+	}
+	build.Table, build.Spill = nil, nil // their memory is for the writer
 	write := time.Now()
 	lists := localLists{result}
 	if run.out != "" {
@@ -180,6 +207,7 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	sum.PeakMemory, sum.PerNode = peakMemory(), []jsonUsage{}
 	for _, u := range result.Usage {
 		sum.PairUpdates += u.PairUpdates
+		sum.Spilled += u.SpilledBytes
 		sum.PerNode = append(sum.PerNode, jsonUsage{u.Node, u.CPUSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
 	}
 	a.noteRejected(run.dead)
@@ -194,6 +222,39 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	return a.printNeighborSummary(&sum)
 }
 
+// keyShare is the part of a memory limit, one in so many, that keys may take while a file is read, and bufferShare that of rows
+// that wait to be written.
+const (
+	keyShare    = 2
+	bufferShare = 32
+)
+
+// read reads the input of a build into memory or, with a memory limit, into files in dir.
+func (run *neighborRun) read(ctx context.Context, build *server.LocalBuild, dir string, now time.Time) ([]fusion.Report, error) {
+	if run.memoryLimit == 0 {
+		table, reports, err := fusion.ReadTable(ctx, run.mappings, run.weights, now.UnixMilli(), run.dead)
+		if err == nil && run.users {
+			table = transpose(table)
+		}
+		build.Table = table
+		return reports, err
+	}
+	rows := filepath.Join(dir, "rows")
+	if err := os.Mkdir(rows, 0o700); err != nil {
+		return nil, err
+	}
+	limit := int64(run.memoryLimit)
+	spill, reports, err := fusion.ReadSpill(ctx, run.mappings, run.weights, now.UnixMilli(), run.dead, fusion.SpillConfig{
+		Dir: rows, Partitions: server.LocalPartitions, Transposed: run.users, BufferBytes: limit / bufferShare, MaxKeyBytes: limit / keyShare,
+		Of: func(user []byte) int { return int(partition.Of(string(user), server.LocalPartitions)) },
+	})
+	if errors.Is(err, fusion.ErrKeyMemory) {
+		err = fmt.Errorf("%w; raise --memory-limit", err)
+	}
+	build.Spill, build.MemoryLimit = spill, limit
+	return reports, err
+}
+
 // localLists names the lists of a local build.
 type localLists struct{ *server.LocalResult }
 
@@ -201,7 +262,15 @@ type localLists struct{ *server.LocalResult }
 func (l localLists) Keys() []string { return l.Items }
 
 // List implements namedLists.
-func (l localLists) List(id uint32) []similarity.Neighbor { return l.Lists(id) }
+func (l localLists) List(id uint32) []similarity.Neighbor {
+	if id%releaseLists == 0 {
+		_ = l.Release() // costs memory only
+	}
+	return l.Lists(id)
+}
+
+// releaseLists is how many lists are read before the memory of the files is given back.
+const releaseLists = 1 << 14
 
 // Bounds of what is shown of lists.
 const (
@@ -232,8 +301,12 @@ func (a *app) printNeighborSummary(s *jsonNeighbors) error {
 	if s.Out != "" {
 		to = " to " + s.Out
 	}
-	return a.printf("%s %s lists of %s rows (%s users, %s items), K=%d%s, in %s.\n", s.Measure, s.Of, count(s.Rows),
-		count(s.Users), count(s.Items), s.K, to, seconds(s.Seconds.Total))
+	if err := a.printf("%s %s lists of %s rows (%s users, %s items), K=%d%s, in %s.\n", s.Measure, s.Of, count(s.Rows),
+		count(s.Users), count(s.Items), s.K, to, seconds(s.Seconds.Total)); err != nil || s.MemoryLimit == 0 {
+		return err
+	}
+	return a.printf("Memory: %s at its peak, with a limit of %s; %s were written to files on the way.\n",
+		size(s.PeakMemory), size(s.MemoryLimit), size(s.Spilled))
 }
 
 // transpose returns the table with users and items exchanged.

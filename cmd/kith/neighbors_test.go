@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -425,7 +426,7 @@ func TestNeighborsJSON(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "lists.csv")
 	got := mustJSON[map[string]any](t, "neighbors", "--input", input, "--out", out)
-	for _, key := range []string{"rows", "users", "items", "measure", "k", "nodes", "threads", "seconds", "pair_updates", "peak_memory_bytes", "per_node", "rejected", "reasons"} {
+	for _, key := range []string{"rows", "users", "items", "measure", "k", "nodes", "threads", "seconds", "pair_updates", "peak_memory_bytes", "memory_limit_bytes", "spilled_bytes", "per_node", "rejected", "reasons"} {
 		if _, ok := got[key]; !ok {
 			t.Errorf("no key %q", key)
 		}
@@ -446,6 +447,124 @@ func TestNeighborsJSON(t *testing.T) {
 	letters := filepath.Join(dir, "events.rejected.jsonl")
 	if b, err := os.ReadFile(letters); err != nil || !strings.Contains(string(b), `"line":4`) || got["dead_letters"] != letters {
 		t.Errorf("dead letters at %v: %q, %v", got["dead_letters"], b, err)
+	}
+}
+
+// TestMemoryLimitChangesNothing compares lists with and without a memory limit, also those of users, for which the
+// matrix is transposed while the file is read.
+func TestMemoryLimitChangesNothing(t *testing.T) {
+	data := randomRatings(rand.New(rand.NewPCG(9, 10)), 300, 70)
+	dir, input := t.TempDir(), writeFile(t, "ratings.csv", data.csv())
+	t.Setenv("TMPDIR", t.TempDir())
+	for n, m := range []similarity.Measure{similarity.Cosine, similarity.AdjustedCosine, similarity.BM25, similarity.Jaccard, similarity.Swing} {
+		args := []string{"neighbors", "--input", input, "-k", "9", "--measure", m.String(), "--threads", "2"}
+		if n%2 == 1 {
+			args = append(args, "--users")
+		}
+		free, limited := filepath.Join(dir, "free.csv"), filepath.Join(dir, "limited.csv")
+		a := mustJSON[jsonNeighbors](t, append(args, "--out", free)...)
+		b := mustJSON[jsonNeighbors](t, append(args, "--out", limited, "--memory-limit", "512MiB", "--nodes", strconv.Itoa(1+n%3))...)
+		if a.Users != b.Users || a.Items != b.Items || a.Interactions != b.Interactions || a.Rows != b.Rows {
+			t.Errorf("%s: %+v without a limit, %+v with one", m, a, b)
+		}
+		if a.MemoryLimit != 0 || a.Spilled != 0 || b.MemoryLimit != 512<<20 || b.Spilled == 0 {
+			t.Errorf("%s: limits of %d and %d bytes, %d and %d spilled", m, a.MemoryLimit, b.MemoryLimit, a.Spilled, b.Spilled)
+		}
+		sameFiles(t, free, limited)
+	}
+	out := mustKith(t, "neighbors", "--input", input, "--memory-limit", "1GB")
+	if !strings.Contains(out, "with a limit of 1 GB") {
+		t.Errorf("the summary does not name the limit: %s", out)
+	}
+	nothing := writeFile(t, "nothing.csv", "user,item,behavior\na,x,view\na,x,cancel\n")
+	for _, tt := range []struct{ input, limit, want string }{
+		{input, "20MiB", "give at least "},
+		{nothing, "512MiB", "no interaction is left"},
+	} {
+		got := kith(t, nil, "neighbors", "--input", tt.input, "--memory-limit", tt.limit)
+		if got.code != exitError || !strings.Contains(got.err, tt.want) {
+			t.Errorf("limit %s: code %d, %q; want %q", tt.limit, got.code, got.err, tt.want)
+		}
+	}
+	if left, err := os.ReadDir(os.Getenv("TMPDIR")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func sameFiles(t *testing.T, paths ...string) {
+	t.Helper()
+	var want []byte
+	for _, path := range paths {
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s and %s differ", paths[0], path)
+		}
+	}
+}
+
+// TestMemoryLimit builds a matrix several times the memory limit in processes of their own.
+func TestMemoryLimit(t *testing.T) {
+	long(t)
+	dir, temp := t.TempDir(), t.TempDir()
+	matrix := filepath.Join(dir, "matrix.parquet")
+	run := func(args ...string) (sum jsonNeighbors) {
+		t.Helper()
+		cmd := exec.Command(program(t), append(args, "-o", "json")...)
+		cmd.Env = append(os.Environ(), "TMPDIR="+temp, "GOMEMLIMIT=off", "GOGC=100")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("kith %s: %v: %s", strings.Join(args, " "), err, stderr.String())
+		}
+		if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+			t.Errorf("kith %s left behind: %v, %v", strings.Join(args, " "), left, err)
+		}
+		if err := json.Unmarshal(out, &sum); err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	run("bench", "neighbors", "--kind", "movies", "--scale", "0.2", "--runs", "0", "--write", matrix)
+	free, limited := filepath.Join(dir, "free.parquet"), filepath.Join(dir, "limited.parquet")
+	without := run("neighbors", "--input", matrix, "--out", free, "--threads", "2")
+	with := run("neighbors", "--input", matrix, "--out", limited, "--threads", "2", "--memory-limit", "64MiB")
+	t.Logf("peak of %d MiB with a limit of %d MiB, %d MiB without; %.1f s, %.1f s without",
+		with.PeakMemory>>20, with.MemoryLimit>>20, without.PeakMemory>>20, with.Seconds.Total, without.Seconds.Total)
+	if with.MemoryLimit != 64<<20 || float64(with.PeakMemory) > 1.25*float64(with.MemoryLimit) || with.Spilled == 0 {
+		t.Errorf("%d bytes at the peak of a limit of %d, %d spilled", with.PeakMemory, with.MemoryLimit, with.Spilled)
+	}
+	if without.PeakMemory < 3*uint64(with.MemoryLimit) {
+		t.Errorf("%d bytes without a limit, which is no test of a limit of %d", without.PeakMemory, with.MemoryLimit)
+	}
+	sameFiles(t, free, limited)
+}
+
+func TestByteSize(t *testing.T) {
+	for text, want := range map[string]byteSize{
+		"0": 0, "123": 123, "5B": 5, "512MiB": 512 << 20, "2GB": 2e9, "1.5 GiB": 3 << 29, "7kB": 7000, "8KB": 8000, " 1KiB ": 1024, "1TB": 1e12, "1TiB": 1 << 40,
+	} {
+		var got byteSize
+		if err := got.Set(text); err != nil || got != want {
+			t.Errorf("%q: got %d, %v; want %d", text, got, err, want)
+		}
+		var back byteSize
+		if s := got.String(); s != "" {
+			if err := back.Set(s); err != nil || back != got {
+				t.Errorf("%q as %q: got %d, %v", text, s, back, err)
+			}
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "1XB", "NaN", "Inf", "9e30", "12 34"} {
+		if err := new(byteSize).Set(text); err == nil {
+			t.Errorf("%q: got no error", text)
+		}
 	}
 }
 

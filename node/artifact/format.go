@@ -54,15 +54,29 @@ func (s *Store) write(version uint64, name, magic string, sections ...[]byte) (I
 		return Info{}, err
 	}
 	defer f.Abort()
-	head := binary.LittleEndian.AppendUint64([]byte(magic), formatVersion)
-	for _, section := range slices.Insert(sections, 0, head) {
-		padding := make([]byte, -len(section)&(alignment-1))
-		for _, p := range [][]byte{section, padding} {
-			if _, err := f.Write(p); err != nil {
-				return Info{}, fmt.Errorf("write artifact: %w", err)
-			}
+	for _, section := range slices.Insert(sections, 0, head(magic)) {
+		if err := f.section(section); err != nil {
+			return Info{}, err
 		}
 	}
+	return f.end()
+}
+
+// head returns what a file begins with.
+func head(magic string) []byte { return binary.LittleEndian.AppendUint64([]byte(magic), formatVersion) }
+
+// section writes a section, filled up.
+func (f *File) section(section []byte) error {
+	for _, p := range [][]byte{section, make([]byte, -len(section)&(alignment-1))} {
+		if _, err := f.Write(p); err != nil {
+			return fmt.Errorf("write artifact: %w", err)
+		}
+	}
+	return nil
+}
+
+// end writes the checksum and commits the file.
+func (f *File) end() (Info, error) {
 	if _, err := f.Write(binary.LittleEndian.AppendUint64(nil, f.sum.Sum64())); err != nil {
 		return Info{}, fmt.Errorf("write artifact: %w", err)
 	}

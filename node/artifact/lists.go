@@ -114,6 +114,10 @@ func (l *Lists) List(item uint32) ([]similarity.Neighbor, bool) {
 	return l.at(i), true
 }
 
+// Release lets the system take back the memory of what was read of the file until now. Lists stay valid: what is read
+// again comes from the file.
+func (l *Lists) Release() error { return release(l.file) }
+
 // Close frees the mapping. Closing again does nothing.
 func (l *Lists) Close() error {
 	file := l.file

@@ -22,6 +22,14 @@ func unmap(data []byte) error {
 	return unix.Munmap(data)
 }
 
+// release lets the system take back the memory of a mapping. What is read again comes from the file.
+func release(data []byte) error {
+	if data == nil {
+		return nil
+	}
+	return unix.Madvise(data, unix.MADV_DONTNEED)
+}
+
 // syncDir makes the names in a folder durable.
 func syncDir(path string) error {
 	dir, err := os.Open(path)

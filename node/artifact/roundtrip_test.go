@@ -51,6 +51,9 @@ func TestListsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		items, lists := drawLists(t)
 		info := must(s.WriteLists(version, 3, items, lists))(t)
+		if again := writeInPieces(t, s, items, lists); again != info {
+			t.Fatalf("written in pieces: %v, want %v", again, info)
+		}
 		if got := must(s.Info(version, artifact.ListsName(3)))(t); got != info || !s.Has(version, info) {
 			t.Fatalf("Info = %v, Has = %v, want %v, true", got, s.Has(version, info), info)
 		}
@@ -74,6 +77,29 @@ func TestListsRoundTrip(t *testing.T) {
 			t.Fatalf("List(%d) = %v, items are %d", other, ok, items)
 		}
 	})
+}
+
+// writeInPieces writes lists by a ListsWriter, some at a time.
+func writeInPieces(t *rapid.T, s *artifact.Store, items []uint32, lists *similarity.Lists) artifact.Info {
+	w := must(s.CreateLists(version, 3))(t)
+	defer w.Abort()
+	for lo := 0; lo < len(items); {
+		hi := rapid.IntRange(lo, len(items)).Draw(t, "piece")
+		piece := &similarity.Lists{Start: []int64{0}, Entries: lists.Entries[lists.Start[lo]:lists.Start[hi]]}
+		for _, end := range lists.Start[lo+1 : hi+1] {
+			piece.Start = append(piece.Start, end-lists.Start[lo])
+		}
+		if err := w.Add(items[lo:hi], piece); err != nil {
+			t.Fatal(err)
+		}
+		if lo > 0 && lo < hi {
+			if err := w.Add(items[:1], &similarity.Lists{Start: []int64{0, 0}}); !errors.Is(err, similarity.ErrShape) {
+				t.Fatalf("items descend: got %v, want %v", err, similarity.ErrShape)
+			}
+		}
+		lo = hi
+	}
+	return must(w.Commit())(t)
 }
 
 func TestRowsRoundTrip(t *testing.T) {

@@ -7,6 +7,7 @@
 //	shard.go   where rows come from: the event store or a table
 //	export.go  counts, dictionary, block parts
 //	tasks.go   blocks and sides from their parts, and tasks
+//	limited.go how a node with a memory limit does with less: one side at a time (turn.go), the rest in files (spool.go)
 //	merge.go   partial lists of a partition's items, and their merge to an artifact
 //	files.go   artifacts between nodes
 package worker

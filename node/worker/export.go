@@ -31,15 +31,13 @@ type shardState struct {
 	// lock has room for one: who puts something in may make the shard or export it. A channel, so that waiting for it can end
 	// with a context.
 	lock chan struct{}
-	// rows are dropped when they are exported.
+	// rows are dropped when they are exported, and with a memory limit after each use.
 	rows *Shard
-	// counts are kept to answer again: the users and updates of each item that has any.
-	counts       []*kithv1.ItemCount
-	users        uint32
-	interactions uint64
-	counted      bool
-	// parts of all blocks, nil before the export.
+	// counts are kept to answer again; nil before the first count, and with a memory limit after each.
+	counts *shardCounts
+	// parts of all blocks, nil before the export; with a memory limit they are in partFile.
 	parts    [][]byte
+	partFile *spoolFile
 	exported *kithv1.ExportResponse
 }
 
@@ -60,9 +58,22 @@ func (j *job) shard(ctx context.Context, p uint32) (s *shardState, unlock func()
 	}
 }
 
-// load fetches the rows of a partition from the source, and counts them.
+// shardCounts is what a count tells of a shard.
+type shardCounts struct {
+	users, interactions int
+	items               []string
+	// Of each item: its users, the updates that it leads, and the sum of its weights where the measure needs it.
+	counts  []uint32
+	updates []uint64
+	sums    []similarity.Sum
+}
+
+// load fetches the rows of a partition from the source, if they are not here.
 func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountRequest) error {
-	options, weights, err := wire.ParseSpec(req.Spec)
+	if s.rows != nil {
+		return nil
+	}
+	_, weights, err := wire.ParseSpec(req.Spec)
 	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
@@ -74,32 +85,61 @@ func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountR
 		return fmt.Errorf("%w: partition %d has %d users", wire.ErrInvalid, req.Partition, len(rows.Users))
 	}
 	s.rows = rows
-	if s.counted {
-		return nil
+	return nil
+}
+
+// count loads the rows and counts them.
+func (s *shardState) count(ctx context.Context, source Source, req *kithv1.CountRequest) error {
+	if err := s.load(ctx, source, req); err != nil {
+		return err
 	}
-	users, updates := make([]uint32, len(rows.Items)), make([]uint64, len(rows.Items))
+	options, _, err := wire.ParseSpec(req.Spec)
+	if err != nil {
+		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	rows := s.rows
+	c := &shardCounts{
+		users: len(rows.Users), interactions: len(rows.Item), items: rows.Items,
+		counts: make([]uint32, len(rows.Items)), updates: make([]uint64, len(rows.Items)),
+	}
 	for u := range rows.Users {
 		row := rows.Item[rows.Start[u]:rows.Start[u+1]]
 		for _, id := range row {
-			users[id]++
-			updates[id] += uint64(len(row))
+			c.counts[id]++
+			c.updates[id] += uint64(len(row))
 		}
 	}
-	var sums []similarity.Sum
 	if options.Measure.NeedsSums() {
-		sums = similarity.SumsOf(&similarity.Rows{NumItems: len(rows.Items), Start: rows.Start, Item: rows.Item, Weight: rows.Weight})
+		c.sums = similarity.SumsOf(&similarity.Rows{NumItems: len(rows.Items), Start: rows.Start, Item: rows.Item, Weight: rows.Weight})
 	}
-	for id, n := range users {
-		if n > 0 {
-			c := &kithv1.ItemCount{Item: rows.Items[id], Count: uint64(n), Updates: updates[id]}
-			if sums != nil {
-				c.WeightHigh, c.WeightLow = sums[id].High, sums[id].Low
-			}
-			s.counts = append(s.counts, c)
-		}
-	}
-	s.users, s.interactions, s.counted = uint32(len(rows.Users)), uint64(len(rows.Item)), true
+	s.counts = c
 	return nil
+}
+
+// send sends the counts of the items that have users.
+func (c *shardCounts) send(send func(*kithv1.CountResponse) error) error {
+	m := &kithv1.CountResponse{Users: uint32(c.users), Interactions: uint64(c.interactions)}
+	sent := false
+	for id, n := range c.counts {
+		if n == 0 {
+			continue
+		}
+		item := &kithv1.ItemCount{Item: c.items[id], Count: uint64(n), Updates: c.updates[id]}
+		if c.sums != nil {
+			item.WeightHigh, item.WeightLow = c.sums[id].High, c.sums[id].Low
+		}
+		if m.Items = append(m.Items, item); len(m.Items) < countChunk {
+			continue
+		}
+		if err := send(m); err != nil {
+			return err
+		}
+		m, sent = &kithv1.CountResponse{}, true
+	}
+	if sent && len(m.Items) == 0 {
+		return nil
+	}
+	return send(m)
 }
 
 // Count implements kithv1.ComputeServiceServer.
@@ -109,29 +149,27 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 		return err
 	}
 	defer leave()
+	release, err := w.admit(ctx, req.Partition)
+	if err != nil {
+		return err
+	}
+	defer release()
 	s, unlock, err := j.shard(ctx, req.Partition)
 	if err != nil {
 		return err
 	}
-	if !s.counted {
-		j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { err = s.load(ctx, w.source, req) })})
+	if s.counts == nil {
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { err = s.count(ctx, w.source, req) })})
 	}
-	counts, m := s.counts, &kithv1.CountResponse{Users: s.users, Interactions: s.interactions}
+	counts := s.counts
+	if j.spool != nil {
+		s.rows, s.counts = nil, nil
+	}
 	unlock()
 	if err != nil {
 		return cause(ctx, err)
 	}
-	if len(counts) == 0 {
-		return stream.Send(m)
-	}
-	for chunk := range slices.Chunk(counts, countChunk) {
-		m.Items = chunk
-		if err := stream.Send(m); err != nil {
-			return err
-		}
-		m = &kithv1.CountResponse{}
-	}
-	return nil
+	return counts.send(stream.Send)
 }
 
 // plan is the dictionary of a job and what follows from it.
@@ -310,6 +348,11 @@ func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1
 	if shard.Partition >= p.head.Partitions {
 		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, shard.Partition, p.head.Partitions)
 	}
+	release, err := w.admit(ctx, shard.Partition)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	s, unlock, err := j.shard(ctx, shard.Partition)
 	if err != nil {
 		return nil, err
@@ -319,13 +362,13 @@ func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1
 		return s.exported, nil
 	}
 	j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() {
-		if s.rows == nil { // of an earlier export, or this node has begun anew
-			if err = s.load(ctx, w.source, shard); err != nil {
-				return
-			}
+		if err = s.load(ctx, w.source, shard); err == nil {
+			err = w.export(ctx, p, s, req)
 		}
-		err = w.export(ctx, p, s, req)
 	})})
+	if err == nil && j.spool != nil {
+		err = s.spillParts(j.spool)
+	}
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
@@ -465,10 +508,17 @@ func (j *job) part(ctx context.Context, partition, block uint32) ([]byte, error)
 		return nil, err
 	}
 	defer unlock()
-	if s.exported == nil || int(block) >= len(s.parts) {
-		return nil, fmt.Errorf("partition %d was not exported here: %w", partition, wire.ErrBuildLost)
+	switch {
+	case s.exported != nil && int(block) < len(s.parts):
+		return s.parts[block], nil
+	case s.exported != nil && s.partFile != nil && int(block) < s.partFile.sections():
+		parts, err := s.partFile.read(int(block), int(block)+1)
+		if err != nil {
+			return nil, err
+		}
+		return parts[0], nil
 	}
-	return s.parts[block], nil
+	return nil, fmt.Errorf("partition %d was not exported here: %w", partition, wire.ErrBuildLost)
 }
 
 // FetchPart implements kithv1.ComputeServiceServer.

@@ -2,12 +2,16 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"math"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
@@ -34,35 +38,35 @@ func (p *plan) partials(n int) (*similarity.Lists, error) {
 	return lists, nil
 }
 
-// partialsOf returns the lists that the given tasks and others made here for the items of a partition. It covers all
-// items; those of other partitions have no entries.
-func (w *Worker) partialsOf(j *job, p *plan, id uint32, tasks []uint32) (*similarity.Lists, error) {
-	if err := p.tasks.check(tasks); err != nil {
-		return nil, err
+// collect makes lists of all Collectors, several blocks at a time.
+func (w *Worker) collect(j *job, p *plan) error {
+	if j.spool != nil {
+		p.tasks.turn.drop() // the lists are in files; no task should follow
+		return nil
 	}
-	blocks := make([]*similarity.Lists, len(p.blocks))
 	var g errgroup.Group
 	g.SetLimit(w.cfg.Threads)
 	for n := range p.blocks {
 		g.Go(func() error {
 			var err error
-			j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { blocks[n], err = p.partials(n) })})
+			j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { _, err = p.partials(n) })})
 			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
+	return g.Wait()
+}
+
+// partialsOf returns the lists that were made here of the items of block n that belong to a partition: lists of all items of
+// the block, empty for the others. It returns nil if there are none.
+func (p *plan) partialsOf(j *job, n int, id uint32) (*similarity.Lists, error) {
+	if j.spool != nil {
+		return p.tasks.blocks[n].spilledOf(p.options.K, id)
+	}
+	lists, err := p.partials(n)
+	if err != nil || lists == nil {
 		return nil, err
 	}
-	out := &similarity.Lists{Start: make([]int64, 1, len(p.owner)+1)}
-	for n, r := range p.blocks {
-		for item := r.Lo; item < r.Hi; item++ {
-			if uint32(p.owner[item]) == id && blocks[n] != nil {
-				out.Entries = append(out.Entries, blocks[n].List(item)...)
-			}
-			out.Start = append(out.Start, int64(len(out.Entries)))
-		}
-	}
-	return out, nil
+	return p.listsOf(id, p.blocks[n], lists), nil
 }
 
 // FetchPartials implements kithv1.ComputeServiceServer.
@@ -76,21 +80,34 @@ func (w *Worker) FetchPartials(req *kithv1.FetchPartialsRequest, stream grpc.Ser
 	if err != nil {
 		return err
 	}
-	lists, err := w.partialsOf(j, p, req.Partition, req.Tasks)
-	if err != nil {
+	if req.Partition >= p.head.Partitions {
+		return fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, req.Partition, p.head.Partitions)
+	}
+	if err := errors.Join(p.tasks.check(req.Tasks), w.collect(j, p)); err != nil {
 		return err
 	}
-	var data []byte
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { data = similarity.AppendLists(nil, lists) }), BytesOut: uint64(len(data))})
-	for chunk := range slices.Chunk(data, partChunk) {
-		if err := stream.Send(&kithv1.FetchPartialsResponse{Data: chunk}); err != nil {
+	for n := range p.blocks {
+		var data []byte
+		cpu := cpuSeconds(func() {
+			var lists *similarity.Lists
+			if lists, err = p.partialsOf(j, n, req.Partition); lists != nil {
+				data = similarity.AppendLists(nil, lists)
+			}
+		})
+		if err != nil {
 			return err
+		}
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, BytesOut: uint64(len(data))})
+		for chunk := range slices.Chunk(data, partChunk) {
+			if err := stream.Send(&kithv1.FetchPartialsResponse{Data: chunk, Block: uint32(n)}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// MergeLists implements kithv1.ComputeServiceServer.
+// MergeLists implements kithv1.ComputeServiceServer. It merges one block after the other, as their lists come from the nodes.
 func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) (*kithv1.MergeListsResponse, error) {
 	ctx, j, leave, err := w.enter(ctx, req.Job, false)
 	if err != nil {
@@ -101,76 +118,113 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 	if err != nil {
 		return nil, err
 	}
-	parts := make([]*similarity.Lists, len(req.Sources))
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(concurrentFetches)
-	for i, source := range req.Sources {
-		g.Go(func() error {
-			var err error
-			if parts[i], err = w.fetchPartials(gctx, j, p, req.Partition, source); err != nil {
-				return fmt.Errorf("partial lists of node %s: %w", source.Node, err)
-			}
-			return nil
-		})
+	if req.Partition >= p.head.Partitions {
+		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, req.Partition, p.head.Partitions)
 	}
-	if err := g.Wait(); err != nil {
-		return nil, cause(ctx, err)
+	ctx, cancel := context.WithCancel(ctx) // ends the streams
+	defer cancel()
+	var sources []partialSource
+	for _, source := range req.Sources {
+		s, err := w.openPartials(ctx, j, p, req.Partition, source)
+		if err != nil {
+			return nil, cause(ctx, fmt.Errorf("partial lists of node %s: %w", source.Node, err))
+		}
+		sources = append(sources, s)
 	}
-	var items []uint32
-	var lists *similarity.Lists
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { items, lists, err = p.merge(req.Partition, parts) })})
+	out, err := w.artifacts.CreateLists(req.Job, req.Partition)
 	if err != nil {
 		return nil, err
 	}
-	file, err := w.artifacts.WriteLists(req.Job, req.Partition, items, lists)
+	defer out.Abort()
+	for n := range p.blocks {
+		parts := []*similarity.Lists{p.noLists(n)}
+		for i, s := range sources {
+			lists, err := s(n)
+			if err != nil {
+				return nil, cause(ctx, fmt.Errorf("partial lists of node %s: %w", req.Sources[i].Node, err))
+			}
+			parts = append(parts, lists)
+		}
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { err = p.merge(out, req.Partition, n, parts) })})
+		if err != nil {
+			return nil, err
+		}
+	}
+	file, err := out.Commit()
 	if err != nil {
 		return nil, err
 	}
 	return &kithv1.MergeListsResponse{Artifact: fileToProto(file), Usage: w.report(j)}, nil
 }
 
-// merge merges the partial lists of a partition's items.
-func (p *plan) merge(id uint32, parts []*similarity.Lists) (items []uint32, lists *similarity.Lists, err error) {
-	for n, l := range parts {
-		if l.Lo != 0 || l.Len() != len(p.owner) {
-			return nil, nil, fmt.Errorf("%w: partial lists %d are of items [%d,+%d), want [0,+%d)", wire.ErrInvalid, n, l.Lo, l.Len(), len(p.owner))
-		}
-	}
-	merged, err := similarity.Merge(p.options.K, parts...)
-	if err != nil {
-		return nil, nil, err
-	}
-	lists = &similarity.Lists{Start: []int64{0}, Entries: merged.Entries}
-	for item, owner := range p.owner {
-		if uint32(owner) != id {
-			continue // has no entries
-		}
-		items = append(items, uint32(item))
-		lists.Start = append(lists.Start, merged.Start[item+1])
-	}
-	return items, lists, nil
+// noLists returns empty lists of the items of a block.
+func (p *plan) noLists(n int) *similarity.Lists {
+	return &similarity.Lists{Lo: p.blocks[n].Lo, Start: make([]int64, p.blocks[n].Len()+1)}
 }
 
-func (w *Worker) fetchPartials(ctx context.Context, j *job, p *plan, id uint32, source *kithv1.PartialSource) (*similarity.Lists, error) {
+// merge merges the partial lists of a block and adds those of the items of a partition to out.
+func (p *plan) merge(out *artifact.ListsWriter, id uint32, n int, parts []*similarity.Lists) error {
+	merged, err := similarity.Merge(p.options.K, parts...)
+	if err != nil {
+		return fmt.Errorf("%w: block %d: %w", wire.ErrInvalid, n, err)
+	}
+	var items []uint32
+	lists := &similarity.Lists{Start: []int64{0}, Entries: merged.Entries}
+	for i, end := range merged.Start[1:] {
+		item := p.blocks[n].Lo + uint32(i)
+		if uint32(p.owner[item]) != id {
+			continue // has no entries
+		}
+		items = append(items, item)
+		lists.Start = append(lists.Start, end)
+	}
+	return out.Add(items, lists)
+}
+
+// partialSource returns the partial lists of a node for one block after the other, nil for a block without.
+type partialSource func(block int) (*similarity.Lists, error)
+
+// openPartials begins to read the partial lists of a node. They end with ctx.
+func (w *Worker) openPartials(ctx context.Context, j *job, p *plan, id uint32, source *kithv1.PartialSource) (partialSource, error) {
 	if source.Node == w.cfg.NodeID {
-		return w.partialsOf(j, p, id, source.Tasks)
+		if err := errors.Join(p.tasks.check(source.Tasks), w.collect(j, p)); err != nil {
+			return nil, err
+		}
+		return func(n int) (*similarity.Lists, error) { return p.partialsOf(j, n, id) }, nil
 	}
 	conn, err := w.peers.Conn(ctx, source.Node, source.GrpcAddr)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	stream, err := kithv1.NewComputeServiceClient(conn).FetchPartials(ctx, &kithv1.FetchPartialsRequest{Job: j.id, Partition: id, Tasks: source.Tasks})
 	if err != nil {
 		return nil, err
 	}
-	data, err := receive(stream, (*kithv1.FetchPartialsResponse).GetData)
-	if err != nil {
-		return nil, err
-	}
-	var lists *similarity.Lists
-	cpu := cpuSeconds(func() { lists, err = similarity.DecodeLists(data) })
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, BytesIn: uint64(len(data))})
-	return lists, err
+	var next *kithv1.FetchPartialsResponse // came with another block, or is the end
+	return func(n int) (lists *similarity.Lists, err error) {
+		var data []byte
+		for {
+			if next == nil {
+				if next, err = stream.Recv(); errors.Is(err, io.EOF) {
+					next = &kithv1.FetchPartialsResponse{Block: math.MaxUint32}
+				} else if err != nil {
+					return nil, err
+				}
+			}
+			if int64(next.Block) != int64(n) {
+				break
+			}
+			data = append(data, next.Data...)
+			next = nil
+		}
+		if int64(next.Block) < int64(n) {
+			return nil, fmt.Errorf("%w: lists of block %d came after those of block %d", wire.ErrInvalid, next.Block, n)
+		}
+		if data == nil {
+			return nil, nil
+		}
+		cpu := cpuSeconds(func() { lists, err = similarity.DecodeLists(data) })
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, BytesIn: uint64(len(data))})
+		return lists, err
+	}, nil
 }

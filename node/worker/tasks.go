@@ -25,6 +25,8 @@ const concurrentFetches = 8
 type tasks struct {
 	blocks []blockState
 	sides  []sideState
+	// turn has the side in the place of sides where memory is limited.
+	turn *turn
 
 	mu sync.Mutex
 	// done holds the tasks whose pairs are in the Collectors; running those at work, with a channel that is closed when they
@@ -51,6 +53,8 @@ type blockState struct {
 	// idle Collectors, and lists of those that were emptied.
 	idle  []*similarity.Collector
 	lists *similarity.Lists
+	// files have the lists in the place of both where memory is limited.
+	files []*partialFile
 }
 
 // once holds a value that the first caller makes.
@@ -105,7 +109,7 @@ func (o *once[T]) drop() {
 
 func newTasks(blocks, sides int) *tasks {
 	t := &tasks{
-		blocks: make([]blockState, blocks), sides: make([]sideState, sides),
+		blocks: make([]blockState, blocks), sides: make([]sideState, sides), turn: newTurn(),
 		done: map[uint32]bool{}, running: map[uint32]chan struct{}{},
 	}
 	for b := range t.blocks {
@@ -239,6 +243,11 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	done := false
 	defer func() { t.end(task, done) }()
 	at := partition.TaskAt(int(task), len(p.blocks))
+	if j.spool != nil {
+		updates, err = w.runLimited(ctx, j, p, at, sources)
+		done = err == nil
+		return updates, err
+	}
 	if err := w.fetchSide(ctx, j, p, at.Side, sources); err != nil {
 		return 0, err
 	}
@@ -474,19 +483,4 @@ func (w *Worker) fetchFrom(ctx context.Context, j *job, blocks []uint32, sources
 		}
 	}
 	return nil
-}
-
-// receive joins the pieces of a stream.
-func receive[M any](stream grpc.ServerStreamingClient[M], data func(*M) []byte) ([]byte, error) {
-	var out []byte
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, data(m)...)
-	}
 }

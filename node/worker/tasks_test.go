@@ -2,8 +2,14 @@ package worker
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/kith-io/kith/similarity"
 )
 
 // TestPartsAreDroppedAfterTwoUses checks that parts are kept for the block and the side, and made anew for who asks later.
@@ -39,6 +45,71 @@ func TestOnceCanBeTriedAgain(t *testing.T) {
 	if _, err := o.get(ctx, nil); err == nil {
 		t.Error("a wait did not end with its context")
 	}
+}
+
+// TestTurn checks that one side is held at a time, the lowest first, and that it is made once for those who follow each other.
+func TestTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turn := newTurn()
+		var mu sync.Mutex
+		var made []int
+		held, holders := -1, 0
+		var wg sync.WaitGroup
+		for _, n := range []int{2, 0, 1, 0, 2, 1, 1} {
+			wg.Go(func() {
+				time.Sleep(time.Millisecond) // all at once
+				if _, err := turn.acquire(t.Context(), n, func() (*similarity.Side, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if holders > 0 {
+						t.Errorf("side %d is made while side %d is held", n, held)
+					}
+					made = append(made, n)
+					return &similarity.Side{Lo: uint32(n)}, nil
+				}); err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				if holders > 0 && held != n {
+					t.Errorf("sides %d and %d are held", held, n)
+				}
+				held, holders = n, holders+1
+				mu.Unlock()
+				time.Sleep(time.Second)
+				mu.Lock()
+				holders--
+				mu.Unlock()
+				turn.release()
+			})
+		}
+		wg.Wait()
+		if !slices.IsSorted(made[1:]) || len(made) > 4 { // who comes first cannot know of the others
+			t.Errorf("sides were made in the order %v, want ascending but for the first", made)
+		}
+
+		failed := errors.New("failed")
+		if _, err := turn.acquire(t.Context(), 5, func() (*similarity.Side, error) { return nil, failed }); !errors.Is(err, failed) {
+			t.Errorf("got %v, want %v", err, failed)
+		}
+		if _, err := turn.acquire(t.Context(), 5, func() (*similarity.Side, error) { return &similarity.Side{}, nil }); err != nil {
+			t.Error(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := turn.acquire(ctx, 6, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while another side is held: got %v, want the end of the context", err)
+		}
+		turn.drop() // it is held
+		if turn.value == nil {
+			t.Error("a side that is held was dropped")
+		}
+		turn.release()
+		turn.drop()
+		if turn.value != nil || len(turn.waiting) > 0 {
+			t.Error("a side that nobody holds was kept, or somebody waits")
+		}
+	})
 }
 
 // TestIdleClock plays two calls with a pause between them, on two threads.

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/node/artifact"
@@ -31,7 +33,13 @@ type Config struct {
 	NodeID string
 	// Threads is the number of tasks that run at a time; 0 means one for each processor. Changes speed only.
 	Threads int
-	Log     *slog.Logger
+	// MemoryLimit is about how much memory the builds of the node may take, in bytes; what they do not need now is then in
+	// files, and steps wait for each other. The coordinator must bound sides and blocks to fit. 0 means no limit. Changes
+	// speed only.
+	MemoryLimit int64
+	// SpillDir is the folder for files of jobs; it is made when the first needs it. Required with a MemoryLimit.
+	SpillDir string
+	Log      *slog.Logger
 }
 
 // Worker implements kithv1.ComputeServiceServer for one node. It is safe for concurrent use.
@@ -46,6 +54,8 @@ type Worker struct {
 	slots chan *similarity.Scratch
 	// fetches has room for the calls for parts that may be at work at a time; who puts something in may make one.
 	fetches chan struct{}
+	// shards is memory for shards, nil without a limit.
+	shards *semaphore.Weighted
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
@@ -63,6 +73,9 @@ func New(cfg Config, source Source, peers Peers, artifacts *artifact.Store) (*Wo
 	if cfg.Threads < 0 {
 		return nil, fmt.Errorf("worker: Threads is %d; want 0 or more", cfg.Threads)
 	}
+	if cfg.MemoryLimit < 0 || cfg.MemoryLimit > 0 && cfg.SpillDir == "" {
+		return nil, fmt.Errorf("worker: MemoryLimit is %d, SpillDir %q; want 0 or more, and a folder with a limit", cfg.MemoryLimit, cfg.SpillDir)
+	}
 	if cfg.Threads == 0 {
 		cfg.Threads = runtime.GOMAXPROCS(0)
 	}
@@ -70,6 +83,9 @@ func New(cfg Config, source Source, peers Peers, artifacts *artifact.Store) (*Wo
 	w.ctx, w.stop = context.WithCancel(context.Background()) // the life of the jobs, which outlive the calls that make them
 	w.slots = make(chan *similarity.Scratch, cfg.Threads)
 	w.fetches = make(chan struct{}, concurrentFetches)
+	if cfg.MemoryLimit > 0 {
+		w.shards = semaphore.NewWeighted(max(1, cfg.MemoryLimit/shardShare))
+	}
 	for range cfg.Threads {
 		w.slots <- new(similarity.Scratch)
 	}
@@ -138,6 +154,11 @@ func (w *Worker) enter(ctx context.Context, id uint64, create bool) (_ context.C
 			return nil, nil, nil, fmt.Errorf("job %d on node %s: %w", id, w.cfg.NodeID, wire.ErrBuildLost)
 		}
 		j = newJob(w.ctx, id)
+		if w.cfg.MemoryLimit > 0 {
+			if j.spool, err = newSpool(filepath.Join(w.cfg.SpillDir, fmt.Sprintf("job-%d", id))); err != nil {
+				return nil, nil, nil, err
+			}
+		}
 		w.jobs[id] = j
 	}
 	w.calls.Add(1)
@@ -161,6 +182,7 @@ type job struct {
 	stop context.CancelFunc
 	// calls are those at work for the job.
 	calls sync.WaitGroup
+	spool *spool // nil without a memory limit
 
 	mu     sync.Mutex
 	shards map[uint32]*shardState
@@ -181,6 +203,11 @@ func (j *job) close(log *slog.Logger) {
 	j.calls.Wait()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.spool != nil {
+		if err := j.spool.remove(); err != nil {
+			log.Warn("remove files of a job", "job", j.id, "err", err)
+		}
+	}
 	if j.plan == nil {
 		return
 	}
@@ -229,8 +256,13 @@ func (j *job) work(n int) {
 func (w *Worker) report(j *job) *kithv1.NodeUsage {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	var spilled uint64
+	if j.spool != nil {
+		spilled = uint64(j.spool.bytes.Load())
+	}
 	return &kithv1.NodeUsage{
-		Node: w.cfg.NodeID, CpuSeconds: j.usage.CpuSeconds, BytesIn: j.usage.BytesIn, BytesOut: j.usage.BytesOut,
+		SpilledBytes: spilled,
+		Node:         w.cfg.NodeID, CpuSeconds: j.usage.CpuSeconds, BytesIn: j.usage.BytesIn, BytesOut: j.usage.BytesOut,
 		Tasks: j.usage.Tasks, PairUpdates: j.usage.PairUpdates, IdleSeconds: j.clock.idle(time.Now(), w.cfg.Threads).Seconds(),
 	}
 }

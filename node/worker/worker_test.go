@@ -5,16 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net"
+	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -73,12 +77,19 @@ func (p peers) Conn(_ context.Context, id, _ string) (grpc.ClientConnInterface, 
 
 func start(t *testing.T, id string, source worker.Source, p peers, more ...grpc.StreamServerInterceptor) *node {
 	t.Helper()
+	return startWith(t, worker.Config{NodeID: id}, source, p, more...)
+}
+
+// startWith starts a worker with two threads.
+func startWith(t *testing.T, cfg worker.Config, source worker.Source, p peers, more ...grpc.StreamServerInterceptor) *node {
+	t.Helper()
+	cfg.Threads, cfg.Log = 2, slog.New(slog.DiscardHandler)
 	n := &node{}
 	var err error
 	if n.files, err = artifact.Open(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	n.worker, err = worker.New(worker.Config{NodeID: id, Threads: 2, Log: slog.New(slog.DiscardHandler)}, source, p, n.files)
+	n.worker, err = worker.New(cfg, source, p, n.files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +107,7 @@ func start(t *testing.T, id string, source worker.Source, p peers, more ...grpc.
 	if err != nil {
 		t.Fatal(err)
 	}
-	p[id], n.client = conn, kithv1.NewComputeServiceClient(conn)
+	p[cfg.NodeID], n.client = conn, kithv1.NewComputeServiceClient(conn)
 	t.Cleanup(func() {
 		n.worker.Close()
 		server.Stop()
@@ -461,4 +472,89 @@ func TestLostParts(t *testing.T) {
 	n.worker.Retain(0, job)
 	_, err = n.run(t.Context(), n.sources("n"), 0)
 	lost("task of an ended job", err)
+}
+
+// TestMemoryLimit runs a job with three sides on nodes with a memory limit and on one without, some tasks again and some after
+// calls that broke off: the lists are those of one matrix, and no files stay.
+func TestMemoryLimit(t *testing.T) {
+	tab := table(80, 60)
+	p := peers{}
+	dir := t.TempDir()
+	a := startWith(t, worker.Config{NodeID: "a", MemoryLimit: 1 << 20, SpillDir: filepath.Join(dir, "a")}, worker.TableSource(tab, partitions), p)
+	b := startWith(t, worker.Config{NodeID: "b", MemoryLimit: 1 << 20, SpillDir: filepath.Join(dir, "b")}, worker.TableSource(tab, partitions), p)
+	c := start(t, "c", worker.TableSource(tab, partitions), p)
+	ends := []uint32{3, 7, 12, 20, 40, 60}
+	for _, n := range []*node{a, b, c} {
+		n.prepare(t, tab.Items, ends, []uint32{2, 4, 6})
+	}
+	sources := a.sources("a")
+	broken, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.run(broken, sources, 0, 1, 2); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: got %v", err)
+	}
+	runs := []struct {
+		node  *node
+		tasks []uint32
+	}{
+		{a, []uint32{0, 1, 2, 6, 7, 8, 3}}, {b, []uint32{17, 4, 5, 9, 10, 11, 12}}, {c, []uint32{13, 14, 15, 16}}, {a, []uint32{0, 7, 17}},
+	}
+	var g errgroup.Group
+	for _, run := range runs {
+		for tasks := range slices.Chunk(run.tasks, 3) { // calls at a time
+			g.Go(func() error {
+				done, err := run.node.run(t.Context(), sources, tasks...)
+				if err == nil && len(done) != len(tasks) {
+					err = fmt.Errorf("%d of tasks %v were done", len(done), tasks)
+				}
+				return err
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	partials := []*kithv1.PartialSource{
+		{Node: "a", GrpcAddr: a.addr, Tasks: runs[0].tasks}, {Node: "b", GrpcAddr: b.addr, Tasks: runs[1].tasks}, {Node: "c", GrpcAddr: c.addr, Tasks: runs[2].tasks},
+	}
+	for _, n := range []*node{a, b, c} {
+		n.check(t, tab, want(t, tab), partials)
+	}
+	if _, err := b.run(t.Context(), sources, 0); err != nil { // after the lists were asked for
+		t.Fatal(err)
+	}
+	b.check(t, tab, want(t, tab), partials)
+	_, err := a.client.MergeLists(t.Context(), &kithv1.MergeListsRequest{Job: job, Partition: partitions, Sources: partials})
+	if !errors.Is(err, wire.ErrInvalid) {
+		t.Errorf("merge of partition %d of %d: got %v, want %v", partitions, partitions, err, wire.ErrInvalid)
+	}
+	files := func() (n int) {
+		if err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() {
+				n++
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := files(); n < 2*(partitions+3) || n > 2*(partitions+len(ends)*2) {
+		t.Errorf("%d files, want one for each shard and about one for each block of a task on two nodes", n)
+	}
+	a.worker.Retain(0, job)
+	if _, err := b.client.DropJob(t.Context(), &kithv1.DropJobRequest{Job: job}); err != nil {
+		t.Fatal(err)
+	}
+	if n := files(); n > 0 {
+		t.Errorf("%d files are left of ended jobs", n)
+	}
+}
+
+func TestBadConfigs(t *testing.T) {
+	for _, cfg := range []worker.Config{{Threads: -1}, {MemoryLimit: -1, SpillDir: "x"}, {MemoryLimit: 1}} {
+		if _, err := worker.New(cfg, worker.TableSource(table(1, 1), 1), peers{}, nil); err == nil {
+			t.Errorf("%+v: got no error", cfg)
+		}
+	}
 }

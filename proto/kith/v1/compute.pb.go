@@ -82,10 +82,12 @@ func (x *FetchPartResponse) GetBlock() uint32 {
 	return 0
 }
 
-// FetchPartialsResponse is a piece of the byte stream, under 1 MiB.
+// FetchPartialsResponse is a piece of the encoded lists of the items of a block, under 1 MiB. The pieces of a block follow each
+// other, and blocks ascend; a block without lists is left out.
 type FetchPartialsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Block         uint32                 `protobuf:"varint,2,opt,name=block,proto3" json:"block,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -125,6 +127,13 @@ func (x *FetchPartialsResponse) GetData() []byte {
 		return x.Data
 	}
 	return nil
+}
+
+func (x *FetchPartialsResponse) GetBlock() uint32 {
+	if x != nil {
+		return x.Block
+	}
+	return 0
 }
 
 // FetchArtifactResponse is a piece of the byte stream, under 1 MiB.
@@ -1482,9 +1491,10 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x11FetchPartResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05block\x18\x03 \x01(\rR\x05block\"+\n" +
+	"\x05block\x18\x03 \x01(\rR\x05block\"A\n" +
 	"\x15FetchPartialsResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"+\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x14\n" +
+	"\x05block\x18\x02 \x01(\rR\x05block\"+\n" +
 	"\x15FetchArtifactResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"\xa4\x01\n" +
 	"\fCountRequest\x12\x10\n" +

@@ -799,7 +799,9 @@ type PlanJob struct {
 	// Sides to cut the blocks into, more where one would be too large. Zero means one.
 	Sides uint32 `protobuf:"varint,4,opt,name=sides,proto3" json:"sides,omitempty"`
 	// Nodes that could work then. Zero means one.
-	Nodes         uint32 `protobuf:"varint,5,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Nodes uint32 `protobuf:"varint,5,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	// Bounds of what a node must hold at a time. None means the usual ones.
+	Bounds        *PlanBounds `protobuf:"bytes,6,opt,name=bounds,proto3" json:"bounds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,6 +871,77 @@ func (x *PlanJob) GetNodes() uint32 {
 	return 0
 }
 
+func (x *PlanJob) GetBounds() *PlanBounds {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+// PlanBounds bounds the plan of a build. Zero means the usual bound.
+type PlanBounds struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Entries of a side, unless a single block has more.
+	SideEntries uint64 `protobuf:"varint,1,opt,name=side_entries,json=sideEntries,proto3" json:"side_entries,omitempty"`
+	// Entries of a block, unless a single item has more.
+	BlockEntries uint64 `protobuf:"varint,2,opt,name=block_entries,json=blockEntries,proto3" json:"block_entries,omitempty"`
+	// Items of a block.
+	BlockItems    uint32 `protobuf:"varint,3,opt,name=block_items,json=blockItems,proto3" json:"block_items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanBounds) Reset() {
+	*x = PlanBounds{}
+	mi := &file_kith_v1_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanBounds) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanBounds) ProtoMessage() {}
+
+func (x *PlanBounds) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanBounds.ProtoReflect.Descriptor instead.
+func (*PlanBounds) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PlanBounds) GetSideEntries() uint64 {
+	if x != nil {
+		return x.SideEntries
+	}
+	return 0
+}
+
+func (x *PlanBounds) GetBlockEntries() uint64 {
+	if x != nil {
+		return x.BlockEntries
+	}
+	return 0
+}
+
+func (x *PlanBounds) GetBlockItems() uint32 {
+	if x != nil {
+		return x.BlockItems
+	}
+	return 0
+}
+
 // FinishTasks records where the results of tasks are.
 type FinishTasks struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -881,7 +954,7 @@ type FinishTasks struct {
 
 func (x *FinishTasks) Reset() {
 	*x = FinishTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +966,7 @@ func (x *FinishTasks) String() string {
 func (*FinishTasks) ProtoMessage() {}
 
 func (x *FinishTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +979,7 @@ func (x *FinishTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTasks.ProtoReflect.Descriptor instead.
 func (*FinishTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FinishTasks) GetJob() uint64 {
@@ -941,7 +1014,7 @@ type ReopenTasks struct {
 
 func (x *ReopenTasks) Reset() {
 	*x = ReopenTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -953,7 +1026,7 @@ func (x *ReopenTasks) String() string {
 func (*ReopenTasks) ProtoMessage() {}
 
 func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,7 +1039,7 @@ func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenTasks.ProtoReflect.Descriptor instead.
 func (*ReopenTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReopenTasks) GetJob() uint64 {
@@ -997,7 +1070,7 @@ type SetJobPhase struct {
 
 func (x *SetJobPhase) Reset() {
 	*x = SetJobPhase{}
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1009,7 +1082,7 @@ func (x *SetJobPhase) String() string {
 func (*SetJobPhase) ProtoMessage() {}
 
 func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1022,7 +1095,7 @@ func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobPhase.ProtoReflect.Descriptor instead.
 func (*SetJobPhase) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SetJobPhase) GetJob() uint64 {
@@ -1072,7 +1145,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1157,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1170,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -1126,7 +1199,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1211,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1224,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -1185,7 +1258,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1270,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1283,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -1230,7 +1303,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1315,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1328,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -1274,15 +1347,16 @@ type JobRecord struct {
 	ReferenceUnixMs int64                  `protobuf:"varint,4,opt,name=reference_unix_ms,json=referenceUnixMs,proto3" json:"reference_unix_ms,omitempty"`
 	Finished        []*FinishTasks         `protobuf:"bytes,5,rep,name=finished,proto3" json:"finished,omitempty"`
 	// As in PlanJob.
-	Sides         uint32 `protobuf:"varint,6,opt,name=sides,proto3" json:"sides,omitempty"`
-	Nodes         uint32 `protobuf:"varint,7,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Sides         uint32      `protobuf:"varint,6,opt,name=sides,proto3" json:"sides,omitempty"`
+	Nodes         uint32      `protobuf:"varint,7,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Bounds        *PlanBounds `protobuf:"bytes,8,opt,name=bounds,proto3" json:"bounds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1368,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1381,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -1359,6 +1433,13 @@ func (x *JobRecord) GetNodes() uint32 {
 	return 0
 }
 
+func (x *JobRecord) GetBounds() *PlanBounds {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
 // ControlState is a snapshot of the control group.
 type ControlState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1376,7 +1457,7 @@ type ControlState struct {
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1469,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1482,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -1516,13 +1597,20 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x04spec\x18\x01 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12&\n" +
-	"\x0fcreated_unix_ms\x18\x03 \x01(\x03R\rcreatedUnixMs\"\x85\x01\n" +
+	"\x0fcreated_unix_ms\x18\x03 \x01(\x03R\rcreatedUnixMs\"\xb2\x01\n" +
 	"\aPlanJob\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x10\n" +
 	"\x03cut\x18\x02 \x03(\x04R\x03cut\x12*\n" +
 	"\x11reference_unix_ms\x18\x03 \x01(\x03R\x0freferenceUnixMs\x12\x14\n" +
 	"\x05sides\x18\x04 \x01(\rR\x05sides\x12\x14\n" +
-	"\x05nodes\x18\x05 \x01(\rR\x05nodes\"I\n" +
+	"\x05nodes\x18\x05 \x01(\rR\x05nodes\x12+\n" +
+	"\x06bounds\x18\x06 \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"u\n" +
+	"\n" +
+	"PlanBounds\x12!\n" +
+	"\fside_entries\x18\x01 \x01(\x04R\vsideEntries\x12#\n" +
+	"\rblock_entries\x18\x02 \x01(\x04R\fblockEntries\x12\x1f\n" +
+	"\vblock_items\x18\x03 \x01(\rR\n" +
+	"blockItems\"I\n" +
 	"\vFinishTasks\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
@@ -1547,7 +1635,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x0fActivateVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\"'\n" +
 	"\vDropVersion\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\"\xe6\x01\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"\x93\x02\n" +
 	"\tJobRecord\x12\x1e\n" +
 	"\x03job\x18\x01 \x01(\v2\f.kith.v1.JobR\x03job\x12\x1d\n" +
 	"\n" +
@@ -1556,7 +1644,8 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x11reference_unix_ms\x18\x04 \x01(\x03R\x0freferenceUnixMs\x120\n" +
 	"\bfinished\x18\x05 \x03(\v2\x14.kith.v1.FinishTasksR\bfinished\x12\x14\n" +
 	"\x05sides\x18\x06 \x01(\rR\x05sides\x12\x14\n" +
-	"\x05nodes\x18\a \x01(\rR\x05nodes\"\xe0\x02\n" +
+	"\x05nodes\x18\a \x01(\rR\x05nodes\x12+\n" +
+	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"\xe0\x02\n" +
 	"\fControlState\x12.\n" +
 	"\acluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterR\acluster\x12/\n" +
 	"\amembers\x18\x02 \x03(\v2\x15.kith.v1.MemberRecordR\amembers\x12\x14\n" +
@@ -1584,7 +1673,7 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 	return file_kith_v1_control_proto_rawDescData
 }
 
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_kith_v1_control_proto_goTypes = []any{
 	(*ApproveRequest)(nil),  // 0: kith.v1.ApproveRequest
 	(*ApproveResponse)(nil), // 1: kith.v1.ApproveResponse
@@ -1598,20 +1687,21 @@ var file_kith_v1_control_proto_goTypes = []any{
 	(*SetShardMap)(nil),     // 9: kith.v1.SetShardMap
 	(*CreateJob)(nil),       // 10: kith.v1.CreateJob
 	(*PlanJob)(nil),         // 11: kith.v1.PlanJob
-	(*FinishTasks)(nil),     // 12: kith.v1.FinishTasks
-	(*ReopenTasks)(nil),     // 13: kith.v1.ReopenTasks
-	(*SetJobPhase)(nil),     // 14: kith.v1.SetJobPhase
-	(*VersionRecord)(nil),   // 15: kith.v1.VersionRecord
-	(*Publish)(nil),         // 16: kith.v1.Publish
-	(*ActivateVersion)(nil), // 17: kith.v1.ActivateVersion
-	(*DropVersion)(nil),     // 18: kith.v1.DropVersion
-	(*JobRecord)(nil),       // 19: kith.v1.JobRecord
-	(*ControlState)(nil),    // 20: kith.v1.ControlState
-	(*BuildSpec)(nil),       // 21: kith.v1.BuildSpec
-	(JobPhase)(0),           // 22: kith.v1.JobPhase
-	(*ModelVersion)(nil),    // 23: kith.v1.ModelVersion
-	(*Artifact)(nil),        // 24: kith.v1.Artifact
-	(*Job)(nil),             // 25: kith.v1.Job
+	(*PlanBounds)(nil),      // 12: kith.v1.PlanBounds
+	(*FinishTasks)(nil),     // 13: kith.v1.FinishTasks
+	(*ReopenTasks)(nil),     // 14: kith.v1.ReopenTasks
+	(*SetJobPhase)(nil),     // 15: kith.v1.SetJobPhase
+	(*VersionRecord)(nil),   // 16: kith.v1.VersionRecord
+	(*Publish)(nil),         // 17: kith.v1.Publish
+	(*ActivateVersion)(nil), // 18: kith.v1.ActivateVersion
+	(*DropVersion)(nil),     // 19: kith.v1.DropVersion
+	(*JobRecord)(nil),       // 20: kith.v1.JobRecord
+	(*ControlState)(nil),    // 21: kith.v1.ControlState
+	(*BuildSpec)(nil),       // 22: kith.v1.BuildSpec
+	(JobPhase)(0),           // 23: kith.v1.JobPhase
+	(*ModelVersion)(nil),    // 24: kith.v1.ModelVersion
+	(*Artifact)(nil),        // 25: kith.v1.Artifact
+	(*Job)(nil),             // 26: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
 	4,  // 0: kith.v1.ProposeRequest.command:type_name -> kith.v1.ControlCommand
@@ -1620,35 +1710,37 @@ var file_kith_v1_control_proto_depIdxs = []int32{
 	9,  // 3: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
 	10, // 4: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
 	11, // 5: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
-	12, // 6: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
-	13, // 7: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
-	14, // 8: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	16, // 9: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	17, // 10: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	18, // 11: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	13, // 6: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
+	14, // 7: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
+	15, // 8: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
+	17, // 9: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	18, // 10: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	19, // 11: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
 	6,  // 12: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
 	8,  // 13: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	21, // 14: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	22, // 15: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	23, // 16: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	24, // 17: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	15, // 18: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	25, // 19: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	12, // 20: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	5,  // 21: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	6,  // 22: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	8,  // 23: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	19, // 24: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	15, // 25: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	2,  // 26: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	0,  // 27: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
-	3,  // 28: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	1,  // 29: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
-	28, // [28:30] is the sub-list for method output_type
-	26, // [26:28] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	22, // 14: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	12, // 15: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
+	23, // 16: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	24, // 17: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	25, // 18: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	16, // 19: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	26, // 20: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	13, // 21: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	12, // 22: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
+	5,  // 23: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	6,  // 24: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	8,  // 25: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	20, // 26: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	16, // 27: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	2,  // 28: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	0,  // 29: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	3,  // 30: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	1,  // 31: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	30, // [30:32] is the sub-list for method output_type
+	28, // [28:30] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_control_proto_init() }
@@ -1677,7 +1769,7 @@ func file_kith_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

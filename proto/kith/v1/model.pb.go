@@ -217,7 +217,9 @@ type NodeUsage struct {
 	Tasks       uint64                 `protobuf:"varint,5,opt,name=tasks,proto3" json:"tasks,omitempty"`
 	PairUpdates uint64                 `protobuf:"varint,6,opt,name=pair_updates,json=pairUpdates,proto3" json:"pair_updates,omitempty"`
 	// Thread-seconds between the first and the last task of the build on the node in which its threads worked on none.
-	IdleSeconds   float64 `protobuf:"fixed64,7,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
+	IdleSeconds float64 `protobuf:"fixed64,7,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
+	// Bytes written to files because memory was limited.
+	SpilledBytes  uint64 `protobuf:"varint,8,opt,name=spilled_bytes,json=spilledBytes,proto3" json:"spilled_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -297,6 +299,13 @@ func (x *NodeUsage) GetPairUpdates() uint64 {
 func (x *NodeUsage) GetIdleSeconds() float64 {
 	if x != nil {
 		return x.IdleSeconds
+	}
+	return 0
+}
+
+func (x *NodeUsage) GetSpilledBytes() uint64 {
+	if x != nil {
+		return x.SpilledBytes
 	}
 	return 0
 }
@@ -896,7 +905,7 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x14BehaviorWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\b\n" +
-	"\x06_alpha\"\xd4\x01\n" +
+	"\x06_alpha\"\xf9\x01\n" +
 	"\tNodeUsage\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1f\n" +
 	"\vcpu_seconds\x18\x02 \x01(\x01R\n" +
@@ -905,7 +914,8 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\tbytes_out\x18\x04 \x01(\x04R\bbytesOut\x12\x14\n" +
 	"\x05tasks\x18\x05 \x01(\x04R\x05tasks\x12!\n" +
 	"\fpair_updates\x18\x06 \x01(\x04R\vpairUpdates\x12!\n" +
-	"\fidle_seconds\x18\a \x01(\x01R\vidleSeconds\"\xad\x02\n" +
+	"\fidle_seconds\x18\a \x01(\x01R\vidleSeconds\x12#\n" +
+	"\rspilled_bytes\x18\b \x01(\x04R\fspilledBytes\"\xad\x02\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12&\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12'\n" +

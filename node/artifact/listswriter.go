@@ -1,0 +1,96 @@
+package artifact
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/kith-io/kith/similarity"
+)
+
+// ListsWriter writes the neighbor lists of the items of a partition as they come: the file that WriteLists makes of all of
+// them at once. Entries wait in a file of their own, so memory is 12 bytes an item. It must be ended by Commit or Abort, and
+// be used by one goroutine.
+type ListsWriter struct {
+	file    *File
+	items   []uint32
+	start   []int64
+	entries *os.File
+	out     *bufio.Writer
+}
+
+// CreateLists begins the neighbor lists of the items of a partition.
+func (s *Store) CreateLists(version uint64, partition uint32) (*ListsWriter, error) {
+	file, err := s.Create(version, ListsName(partition))
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.CreateTemp(s.versionDir(version), file.name+"-*"+tempSuffix)
+	if err != nil {
+		file.Abort()
+		return nil, fmt.Errorf("create artifact: %w", err)
+	}
+	return &ListsWriter{file: file, start: []int64{0}, entries: entries, out: bufio.NewWriterSize(entries, 1<<16)}, nil
+}
+
+// Add adds lists: items are dense ids, ascending and above those before; list i of lists belongs to items[i], and lists.Lo
+// is not looked at. If they do not fit, or a list is not as similarity.Lists promises, the error matches
+// similarity.ErrShape.
+func (w *ListsWriter) Add(items []uint32, lists *similarity.Lists) error {
+	l := &Lists{items: items, start: lists.Start, entries: lists.Entries}
+	if len(l.start) == 0 {
+		l.start = []int64{0} // no lists
+	}
+	if err := l.check(); err != nil {
+		return refuse(w.file.name, err)
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	if n := len(w.items); n > 0 && w.items[n-1] >= items[0] {
+		return refuse(w.file.name, fmt.Errorf("item %d comes after %d", items[0], w.items[n-1]))
+	}
+	base := w.start[len(w.start)-1]
+	for _, end := range l.start[1:] {
+		w.start = append(w.start, base+end)
+	}
+	w.items = append(w.items, items...)
+	if _, err := w.out.Write(section(l.entries)); err != nil {
+		return fmt.Errorf("write artifact: %w", err)
+	}
+	return nil
+}
+
+// Commit makes the file durable under its name and returns its identity.
+func (w *ListsWriter) Commit() (Info, error) {
+	defer w.Abort()
+	if err := w.out.Flush(); err != nil {
+		return Info{}, fmt.Errorf("write artifact: %w", err)
+	}
+	if _, err := w.entries.Seek(0, io.SeekStart); err != nil {
+		return Info{}, fmt.Errorf("write artifact: %w", err)
+	}
+	n, entries := uint64(len(w.items)), uint64(w.start[len(w.start)-1])
+	for _, s := range [][]byte{head(listsMagic), section([]uint64{n, entries}), section(w.items), section(w.start)} {
+		if err := w.file.section(s); err != nil {
+			return Info{}, err
+		}
+	}
+	if copied, err := io.Copy(w.file, w.entries); err != nil || uint64(copied) != 8*entries {
+		return Info{}, fmt.Errorf("write artifact: %w", cmp.Or(err, fmt.Errorf("%d bytes of %d entries", copied, entries)))
+	}
+	return w.file.end()
+}
+
+// Abort removes what was written unless it was committed. It may be called again, and after Commit.
+func (w *ListsWriter) Abort() {
+	w.file.Abort()
+	if w.entries != nil {
+		// What cannot be removed now is when the store is opened next.
+		_ = w.entries.Close()
+		_ = os.Remove(w.entries.Name())
+		w.entries = nil
+	}
+}
