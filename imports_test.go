@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"cmd/kith":           {"all"},
 	"server":             {"api", "coordinator", "node/...", "fusion", "similarity", "partition", "proto"},
 	"server/clustertest": {"server", "node", "proto"},
+	"capacity":           {"coordinator", "similarity", "partition", "source/synthetic"},
 	"api":                {"coordinator", "node/...", "fusion", "partition", "proto"},
 	"coordinator":        {"node/...", "model/...", "similarity", "fusion", "partition", "proto"},
 	"node":               {"node/...", "model/...", "similarity", "fusion", "partition", "proto"},

@@ -198,7 +198,7 @@ type attempt struct {
 	interactions uint64
 	items        []*kithv1.ItemCount // by dense id; dropped when the nodes have the dictionary
 	numItems     int
-	plan         *buildPlan
+	plan         *Plan
 	rows         []*kithv1.Artifact
 	lists        []*kithv1.Artifact
 	owner        []string
@@ -227,7 +227,7 @@ func (a *attempt) all(ctx context.Context) error {
 	}
 	for _, s := range steps {
 		if s.phase > kithv1.JobPhase_JOB_PHASE_COUNT { // planning moves the job to the count
-			if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: s.phase, TasksTotal: uint32(a.plan.numTasks())}); err != nil {
+			if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: s.phase, TasksTotal: uint32(a.plan.NumTasks())}); err != nil {
 				return err
 			}
 		}
@@ -310,7 +310,7 @@ func (a *attempt) takeCut(ctx context.Context) error {
 		}
 		if _, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_PlanJob{PlanJob: &kithv1.PlanJob{
 			Job: a.job, Cut: cut, ReferenceUnixMs: a.cfg.Now().UnixMilli(),
-			Sides: wantedSides(a.spec.Measure, len(alive)), Nodes: uint32(len(alive)), Bounds: a.cfg.Bounds.record(),
+			Sides: WantedSides(a.spec.Measure, len(alive)), Nodes: uint32(len(alive)), Bounds: a.cfg.Bounds.record(),
 		}}}); err != nil {
 			return err
 		}
@@ -460,10 +460,10 @@ func (a *attempt) putDictionary(ctx context.Context, node string) (resp *kithv1.
 			Job: a.job, Items: uint32(a.numItems), Users: a.firstUser[len(a.firstUser)-1], Interactions: a.interactions,
 			FirstUser: a.firstUser, Partitions: uint32(len(a.replicas)), Spec: a.spec,
 		}
-		for _, r := range a.plan.blocks {
+		for _, r := range a.plan.Blocks {
 			head.BlockEnds = append(head.BlockEnds, r.Hi)
 		}
-		for _, r := range a.plan.sides {
+		for _, r := range a.plan.Sides {
 			head.SideEnds = append(head.SideEnds, r.Hi)
 		}
 		m := &kithv1.PutDictionaryRequest{Head: head}

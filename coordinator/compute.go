@@ -34,7 +34,7 @@ func (a *attempt) compute(ctx context.Context) error {
 	if rec == nil {
 		return wire.ErrUnknownJob
 	}
-	total := a.plan.numTasks()
+	total := a.plan.NumTasks()
 	done := make([]bool, total)
 	for _, f := range rec.Finished {
 		if !slices.Contains(a.workers, f.Node) {
@@ -56,7 +56,7 @@ func (a *attempt) compute(ctx context.Context) error {
 	if len(pending) == 0 {
 		return nil
 	}
-	queues := a.plan.assign(pending, len(a.workers))
+	queues := a.plan.Assign(pending, len(a.workers))
 
 	calls := make([]int, len(a.workers))
 	for w := range calls {

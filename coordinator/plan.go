@@ -46,18 +46,19 @@ type planRecord struct {
 	bounds       *kithv1.PlanBounds // may be nil
 }
 
-// buildPlan is how a build is cut into tasks: a function of the counts, the spec and what was recorded with the job.
-type buildPlan struct {
-	blocks []partition.Range
-	loads  []partition.Load // of each block
-	// sides are runs of blocks.
-	sides []partition.Range
-	// costs of the tasks, by number: an estimate before the export.
-	costs []float64
+// Plan is how a build is cut into tasks: a function of the counts, the spec and what was recorded with the job.
+type Plan struct {
+	Blocks []partition.Range
+	// Loads are those of the blocks.
+	Loads []partition.Load
+	// Sides are runs of blocks.
+	Sides []partition.Range
+	// Costs of the tasks, by number (partition.TaskAt): an estimate before the export, their updates after it.
+	Costs []float64
 }
 
 // newBuildPlan plans a build of items by dense id.
-func newBuildPlan(items []*kithv1.ItemCount, spec *kithv1.BuildSpec, rec planRecord) *buildPlan {
+func newBuildPlan(items []*kithv1.ItemCount, spec *kithv1.BuildSpec, rec planRecord) *Plan {
 	counts, updates := make([]uint32, len(items)), make([]uint64, len(items))
 	var known uint64
 	for i, c := range items {
@@ -69,9 +70,20 @@ func newBuildPlan(items []*kithv1.ItemCount, spec *kithv1.BuildSpec, rec planRec
 			updates[i] = c.Count
 		}
 	}
+	return planWithin(counts, updates, spec.GetBlockItems(), rec)
+}
+
+// NewPlan plans a build of items with the given users and updates (see partition.Load) by dense id. blockItems bounds the
+// width of blocks; 0 is the default. It is what builds use, and for those who ask what a build would be like. Cost: O(items
+// + tasks).
+func NewPlan(counts []uint32, updates []uint64, blockItems, sides, nodes uint32) *Plan {
+	return planWithin(counts, updates, blockItems, planRecord{sides: sides, nodes: nodes})
+}
+
+func planWithin(counts []uint32, updates []uint64, blockItems uint32, rec planRecord) *Plan {
 	width := similarity.MaxBlockItems
-	if spec.GetBlockItems() > 0 {
-		width = int(max(int64(spec.BlockItems), (int64(len(counts))+maxBlocks-1)/maxBlocks))
+	if blockItems > 0 {
+		width = int(max(int64(blockItems), (int64(len(counts))+maxBlocks-1)/maxBlocks))
 	}
 	side, block := partition.Load{Items: similarity.MaxBlockItems, Entries: maxSideEntries}, partition.Load{Items: width, Entries: maxBlockEntries}
 	if n := rec.bounds.GetSideEntries(); n > 0 {
@@ -84,18 +96,18 @@ func newBuildPlan(items []*kithv1.ItemCount, spec *kithv1.BuildSpec, rec planRec
 		block.Items = min(block.Items, int(n))
 	}
 	wanted, n := int(max(1, rec.sides)), int(max(1, rec.nodes))
-	p := &buildPlan{blocks: partition.Blocks(counts, updates, numBlocks(wanted, n), block)}
-	for _, r := range p.blocks {
-		p.loads = append(p.loads, partition.LoadOf(counts, updates, r))
+	p := &Plan{Blocks: partition.Blocks(counts, updates, numBlocks(wanted, n), block)}
+	for _, r := range p.Blocks {
+		p.Loads = append(p.Loads, partition.LoadOf(counts, updates, r))
 	}
-	p.sides = partition.Sides(p.loads, wanted, n, side)
-	p.costs = partition.TaskCosts(p.loads, p.sides)
+	p.Sides = partition.Sides(p.Loads, wanted, n, side)
+	p.Costs = partition.TaskCosts(p.Loads, p.Sides)
 	return p
 }
 
 // count takes the updates of the tasks that were counted on each partition for their costs, if all partitions have them.
-func (p *buildPlan) count(updates [][]uint64) {
-	costs := make([]float64, p.numTasks())
+func (p *Plan) count(updates [][]uint64) {
+	costs := make([]float64, p.NumTasks())
 	for _, part := range updates {
 		if len(part) != len(costs) {
 			return // one side, whose estimate is exact, or a node of an earlier version
@@ -104,7 +116,7 @@ func (p *buildPlan) count(updates [][]uint64) {
 			costs[n] += float64(u)
 		}
 	}
-	p.costs = costs
+	p.Costs = costs
 }
 
 // numBlocks returns how many blocks give each node about nodeTasks tasks. It is a multiple of the nodes, so that whole
@@ -114,18 +126,18 @@ func numBlocks(sides, nodes int) int {
 	return max(minBlocks, int(max(1, each))*nodes)
 }
 
-// numTasks returns the number of tasks of the plan.
-func (p *buildPlan) numTasks() int { return len(p.blocks) * len(p.sides) }
+// NumTasks returns the number of tasks.
+func (p *Plan) NumTasks() int { return len(p.Blocks) * len(p.Sides) }
 
-// assign gives pending tasks to nodes.
-func (p *buildPlan) assign(pending []int, nodes int) [][]int {
-	return partition.Assign(p.costs, len(p.sides), pending, nodes)
+// Assign gives pending tasks, which ascend, to nodes: what each begins with, before one that runs dry takes from others.
+func (p *Plan) Assign(pending []int, nodes int) [][]int {
+	return partition.Assign(p.Costs, len(p.Sides), pending, nodes)
 }
 
-// wantedSides returns the number of sides of a build that is planned while a number of nodes can work: √n. A node then
+// WantedSides returns the number of sides of a build that is planned while a number of nodes can work: √n. A node then
 // works on about one side, 1/√n of the matrix, and with √n/n of the blocks, as much again; with fewer sides it would need
 // more of the matrix, with more sides more blocks and visits to users.
-func wantedSides(measure string, nodes int) uint32 {
+func WantedSides(measure string, nodes int) uint32 {
 	if m, _ := similarity.ParseMeasure(measure); m.WholeRows() { // the measure was checked when the job was made
 		return 1
 	}

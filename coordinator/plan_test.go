@@ -66,17 +66,17 @@ func (s shape) matrix() (rows [][]uint32, items []*kithv1.ItemCount) {
 }
 
 // updatesOf counts the updates of each task of a plan from the matrix, one by one.
-func updatesOf(p *buildPlan, rows [][]uint32) []uint64 {
+func updatesOf(p *Plan, rows [][]uint32) []uint64 {
 	blockOf := []int{}
-	for b, r := range p.blocks {
+	for b, r := range p.Blocks {
 		blockOf = append(blockOf, slices.Repeat([]int{b}, r.Len())...)
 	}
 	sideOf := []int{}
-	for s, r := range p.sides {
+	for s, r := range p.Sides {
 		sideOf = append(sideOf, slices.Repeat([]int{s}, r.Len())...)
 	}
-	updates := make([]uint64, p.numTasks())
-	perBlock, perSide := make([]uint64, len(p.blocks)), make([]uint64, len(p.sides))
+	updates := make([]uint64, p.NumTasks())
+	perBlock, perSide := make([]uint64, len(p.Blocks)), make([]uint64, len(p.Sides))
 	for _, row := range rows {
 		clear(perBlock)
 		clear(perSide)
@@ -86,7 +86,7 @@ func updatesOf(p *buildPlan, rows [][]uint32) []uint64 {
 		}
 		for s, n := range perSide {
 			for b, m := range perBlock {
-				updates[s*len(p.blocks)+b] += m * n
+				updates[s*len(p.Blocks)+b] += m * n
 			}
 		}
 	}
@@ -108,15 +108,15 @@ func TestNodesGetEvenWork(t *testing.T) {
 	} {
 		rows, items := c.matrix()
 		for _, nodes := range []int{2, 3, 5, 8, 16} {
-			p := newBuildPlan(items, nil, planRecord{sides: wantedSides("cosine", nodes), nodes: uint32(nodes)})
-			pending := make([]int, p.numTasks())
+			p := newBuildPlan(items, nil, planRecord{sides: WantedSides("cosine", nodes), nodes: uint32(nodes)})
+			pending := make([]int, p.NumTasks())
 			for n := range pending {
 				pending[n] = n
 			}
 			updates := updatesOf(p, rows)
 			p.count([][]uint64{updates})
 			var total, largest, needs float64
-			for _, tasks := range p.assign(pending, nodes) {
+			for _, tasks := range p.Assign(pending, nodes) {
 				var sum float64
 				for _, n := range tasks {
 					sum += float64(updates[n])
@@ -125,7 +125,7 @@ func TestNodesGetEvenWork(t *testing.T) {
 			}
 			over := largest / (total / float64(nodes))
 			t.Logf("%s, %d nodes: %d blocks, %d sides; largest node has %.3f of the mean; a node needs up to %.3f of the entries, %.2f times 2/√n",
-				c.name, nodes, len(p.blocks), len(p.sides), over, needs, needs/min(1, 2/math.Sqrt(float64(nodes))))
+				c.name, nodes, len(p.Blocks), len(p.Sides), over, needs, needs/min(1, 2/math.Sqrt(float64(nodes))))
 			if over > c.most {
 				t.Errorf("%s, %d nodes: the largest has %.3f times the mean of updates, want at most %v", c.name, nodes, over, c.most)
 			}
@@ -139,7 +139,7 @@ func TestSidesGrowWithNodes(t *testing.T) {
 		nodes   int
 		want    uint32
 	}{{"cosine", 0, 1}, {"cosine", 1, 1}, {"cosine", 3, 1}, {"cosine", 4, 2}, {"jaccard", 8, 2}, {"cosine", 9, 3}, {"cosine", 1024, 32}, {"swing", 16, 1}} {
-		if got := wantedSides(c.measure, c.nodes); got != c.want {
+		if got := WantedSides(c.measure, c.nodes); got != c.want {
 			t.Errorf("%s on %d nodes: %d sides, want %d", c.measure, c.nodes, got, c.want)
 		}
 	}
@@ -149,16 +149,16 @@ func TestSidesGrowWithNodes(t *testing.T) {
 func TestPlansOfOldRecords(t *testing.T) {
 	items := []*kithv1.ItemCount{{Item: "a", Count: 3}, {Item: "b", Count: 2}, {Item: "c", Count: 1}}
 	p := newBuildPlan(items, nil, planRecord{})
-	if len(p.blocks) != 3 || len(p.sides) != 1 {
-		t.Errorf("blocks %v and sides %v, want 3 and 1", p.blocks, p.sides)
+	if len(p.Blocks) != 3 || len(p.Sides) != 1 {
+		t.Errorf("blocks %v and sides %v, want 3 and 1", p.Blocks, p.Sides)
 	}
 	p.count([][]uint64{nil, {1, 2, 3}})
-	if want := []float64{3, 2, 1}; !slices.Equal(p.costs, want) {
-		t.Errorf("costs %v, want those of the counts, %v", p.costs, want)
+	if want := []float64{3, 2, 1}; !slices.Equal(p.Costs, want) {
+		t.Errorf("costs %v, want those of the counts, %v", p.Costs, want)
 	}
 	p.count([][]uint64{{4, 0, 0}, {1, 2, 3}})
-	if want := []float64{5, 2, 3}; !slices.Equal(p.costs, want) {
-		t.Errorf("costs %v, want the sums over partitions, %v", p.costs, want)
+	if want := []float64{5, 2, 3}; !slices.Equal(p.Costs, want) {
+		t.Errorf("costs %v, want the sums over partitions, %v", p.Costs, want)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestPlanKeepsToBounds(t *testing.T) {
 	_, items := shape{"long tail", 5_000, 8_000, 10, 20}.matrix()
 	free := newBuildPlan(items, nil, planRecord{sides: 1, nodes: 1})
 	var total, largest float64
-	for _, l := range free.loads {
+	for _, l := range free.Loads {
 		total += l.Entries
 	}
 	for _, c := range items {
@@ -175,19 +175,19 @@ func TestPlanKeepsToBounds(t *testing.T) {
 	}
 	b := Bounds{SideEntries: int64(total / 5), BlockEntries: int64(total / 200), BlockItems: 90}
 	p := newBuildPlan(items, nil, planRecord{sides: 1, nodes: 1, bounds: b.record()})
-	if len(free.sides) != 1 || len(p.sides) < 5 || len(p.sides) > 8 {
-		t.Errorf("%d sides without bounds, %d with a fifth of the entries in one; want 1, and a few more than 5", len(free.sides), len(p.sides))
+	if len(free.Sides) != 1 || len(p.Sides) < 5 || len(p.Sides) > 8 {
+		t.Errorf("%d sides without bounds, %d with a fifth of the entries in one; want 1, and a few more than 5", len(free.Sides), len(p.Sides))
 	}
-	for _, r := range p.sides {
+	for _, r := range p.Sides {
 		var sum float64
-		for _, l := range p.loads[r.Lo:r.Hi] {
+		for _, l := range p.Loads[r.Lo:r.Hi] {
 			sum += l.Entries
 		}
 		if sum > float64(b.SideEntries) {
 			t.Errorf("side of blocks %v has %v entries, want at most %d", r, sum, b.SideEntries)
 		}
 	}
-	for n, l := range p.loads {
+	for n, l := range p.Loads {
 		if l.Items > b.BlockItems || l.Entries > max(float64(b.BlockEntries), largest) {
 			t.Errorf("block %d is %+v, want at most %+v", n, l, b)
 		}
@@ -198,17 +198,17 @@ func TestPlanKeepsToBounds(t *testing.T) {
 }
 
 // needs returns the share of the entries that a node needs for tasks.
-func (p *buildPlan) needs(tasks []int) float64 {
-	needed := make([]bool, len(p.blocks))
+func (p *Plan) needs(tasks []int) float64 {
+	needed := make([]bool, len(p.Blocks))
 	for _, n := range tasks {
-		task := partition.TaskAt(n, len(p.blocks))
+		task := partition.TaskAt(n, len(p.Blocks))
 		needed[task.Block] = true
-		for b := p.sides[task.Side].Lo; b < p.sides[task.Side].Hi; b++ {
+		for b := p.Sides[task.Side].Lo; b < p.Sides[task.Side].Hi; b++ {
 			needed[b] = true
 		}
 	}
 	var some, all float64
-	for b, l := range p.loads {
+	for b, l := range p.Loads {
 		all += l.Entries
 		if needed[b] {
 			some += l.Entries

@@ -1,8 +1,10 @@
 package similarity
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // MaxWeight is the largest magnitude of a weight. It keeps sums over 2^32 users
@@ -88,6 +90,28 @@ func (r *Rows) Transpose() *Rows {
 		}
 	}
 	return t
+}
+
+// ByPopularity returns the rows with the items numbered by descending number of users, ties by id: in the order of a
+// build, in which the work is most local. r must be valid. Cost: O(entries + items · log items).
+func (r *Rows) ByPopularity() *Rows {
+	items := r.Transpose()
+	users := make([]int64, r.NumItems)
+	order := make([]uint32, r.NumItems)
+	for i := range order {
+		order[i], users[i] = uint32(i), items.Start[i+1]-items.Start[i]
+	}
+	slices.SortStableFunc(order, func(i, j uint32) int { return cmp.Compare(users[j], users[i]) })
+	out := &Rows{NumItems: items.NumItems, Start: make([]int64, 1, len(items.Start)), Item: make([]uint32, 0, len(items.Item))}
+	for _, i := range order {
+		lo, hi := items.Start[i], items.Start[i+1]
+		out.Item = append(out.Item, items.Item[lo:hi]...)
+		if items.Weight != nil {
+			out.Weight = append(out.Weight, items.Weight[lo:hi]...)
+		}
+		out.Start = append(out.Start, int64(len(out.Item)))
+	}
+	return out.Transpose()
 }
 
 // Validate checks the shapes, the order of the ids within rows, that all ids are

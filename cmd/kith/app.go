@@ -105,7 +105,7 @@ Every flag can also be set in the environment: --data-dir is KITH_DATA_DIR.`,
 		{"model", []*cobra.Command{a.buildCommand(), a.modelsCommand(), a.neighborsCommand(), a.evaluateCommand()}},
 		{"answer", []*cobra.Command{a.recommendCommand(), a.similarCommand()}},
 		{"cluster", []*cobra.Command{a.clusterCommand(), a.statusCommand("status")}},
-		{"other", []*cobra.Command{a.benchCommand(), a.versionCommand(), a.completionCommand()}},
+		{"other", []*cobra.Command{a.planCommand(), a.benchCommand(), a.versionCommand(), a.completionCommand()}},
 	} {
 		for _, c := range group.commands {
 			c.GroupID = group.id

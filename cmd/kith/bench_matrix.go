@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,25 +129,9 @@ func writeMatrixCSV(w io.Writer, t *fusion.Table) error {
 	return nil
 }
 
-// byPopularity returns the rows of a table with the items numbered as a build numbers them: by descending number of users,
-// ties by key.
-func byPopularity(t *fusion.Table) *similarity.Rows {
-	rows := similarity.Rows{NumItems: len(t.Items), Start: t.Start, Item: t.Item, Weight: t.Weight}
-	items := rows.Transpose()
-	order := make([]uint32, len(t.Items))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	users := func(i uint32) int64 { return items.Start[i+1] - items.Start[i] }
-	slices.SortStableFunc(order, func(i, j uint32) int { return cmp.Compare(users(j), users(i)) })
-	out := &similarity.Rows{NumItems: items.NumItems, Start: make([]int64, 1, len(items.Start)), Item: make([]uint32, 0, len(t.Item))}
-	for _, i := range order {
-		lo, hi := items.Start[i], items.Start[i+1]
-		out.Item = append(out.Item, items.Item[lo:hi]...)
-		if items.Weight != nil {
-			out.Weight = append(out.Weight, items.Weight[lo:hi]...)
-		}
-		out.Start = append(out.Start, int64(len(out.Item)))
-	}
-	return out.Transpose()
+// byPopularity returns the rows of a table with the items numbered as a build numbers them.
+func byPopularity(t *fusion.Table) *similarity.Rows { return tableRows(t).ByPopularity() }
+
+func tableRows(t *fusion.Table) *similarity.Rows {
+	return &similarity.Rows{NumItems: len(t.Items), Start: t.Start, Item: t.Item, Weight: t.Weight}
 }

@@ -140,22 +140,51 @@ func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait
 		return a.printf("Build %d has begun; see 'kith status'.\n", job.Id)
 	}
 	p := a.progress("build")
-	job, err = c.wait(ctx, job.Id, func(j *kithv1.Job) { showJob(p, j) })
+	phases := phaseTimes{done: []jsonPhase{}}
+	phases.begin(phaseName(job.Phase), time.Now())
+	job, err = c.wait(ctx, job.Id, func(j *kithv1.Job) {
+		phases.begin(phaseName(j.Phase), time.Now())
+		showJob(p, j)
+	})
 	p.end()
 	if err != nil {
 		return err
 	}
+	phases.begin("", time.Now())
 	version, err := c.version(ctx, job.ModelVersion)
 	if err != nil {
 		return fmt.Errorf("build %d is done, but: %w", job.Id, err)
 	}
 	if a.json() {
-		return a.printJSON(map[string]any{"job": jobView(job), "version": versionView(version)})
+		return a.printJSON(map[string]any{"job": jobView(job), "version": versionView(version), "phases": phases.done})
 	}
 	if err := a.printf("Model version %d is active, after %s.\n\n", version.Version, seconds(jobSeconds(job))); err != nil {
 		return err
 	}
 	return a.printVersion(version)
+}
+
+// phaseTimes measures how long the phases of a job are seen from here; one may be too short to be seen.
+type phaseTimes struct {
+	done  []jsonPhase
+	phase string
+	began time.Time
+}
+
+type jsonPhase struct {
+	Phase   string  `json:"phase"`
+	Seconds float64 `json:"seconds"`
+}
+
+// begin notes that a phase is seen; the one before has ended then.
+func (p *phaseTimes) begin(phase string, now time.Time) {
+	if phase == p.phase {
+		return
+	}
+	if p.phase != "" {
+		p.done = append(p.done, jsonPhase{p.phase, now.Sub(p.began).Seconds()})
+	}
+	p.phase, p.began = phase, now
 }
 
 func showJob(p *progress, j *kithv1.Job) {

@@ -154,11 +154,15 @@ func buildTwice(t *testing.T, on func(args ...string) []string) []uint64 {
 	type built struct {
 		Job     jsonJob
 		Version jsonVersion
+		Phases  []jsonPhase
 	}
 	first := mustJSON[built](t, on("build", "--wait", "-k", "20")...)
 	if first.Version.Users == 0 || first.Version.Items == 0 || first.Version.Spec.K != 20 || first.Version.Spec.Weights["purchase"] != 5 ||
 		!first.Version.Active || first.Job.Phase != "done" {
 		t.Fatalf("first build: %+v", first)
+	}
+	if len(first.Phases) == 0 { // those that were seen
+		t.Error("the first build has no phases")
 	}
 	second := mustJSON[built](t, on("build", "--wait", "--measure", "jaccard", "-k", "7", "--weight", "purchase=9", "--half-life", "720h")...)
 	if s := second.Version.Spec; s.Measure != "jaccard" || s.Weights["purchase"] != 9 || s.Weights["view"] != 1 || s.HalfLife != 720*3600 {

@@ -24,22 +24,26 @@ type Matrix struct {
 	Weight []float32
 }
 
+// MatrixLaw says how users and items of a matrix differ: the popularity of the item of rank r, from 1, is in proportion to
+// (r+Head)^-Zipf, and the logarithm of the activity of a user is normal with the deviation Activity. An entry is drawn by the
+// product of both, and drawn twice it is one.
+type MatrixLaw struct{ Zipf, Head, Activity float64 }
+
 // matrixKind is a size with the laws behind it.
 type matrixKind struct {
 	name                  string
 	users, items, entries float64
-	// zipf and head make the popularity of items, activity that of users, as in Config.
-	zipf, head, activity float64
-	weight               func(r *random) float32
+	law                   MatrixLaw
+	weight                func(r *random) float32
 }
 
 // matrixKinds returns the kinds. Movies and shop are those of scripts/bench/matrix.py, with ratings counted in half stars
 // instead of stars.
 func matrixKinds() []matrixKind {
 	return []matrixKind{
-		{"movies", 138_000, 27_000, 19_000_000, 1.25, 150, 1, halfStars()},
-		{"shop", 1_000_000, 500_000, 20_000_000, 0.85, 50, 1.1, repeats},
-		{"small", 10_000, 5_000, 200_000, 0.85, 50, 1.1, repeats},
+		{"movies", 138_000, 27_000, 19_000_000, MatrixLaw{1.25, 150, 1}, halfStars()},
+		{"shop", 1_000_000, 500_000, 20_000_000, MatrixLaw{0.85, 50, 1.1}, repeats},
+		{"small", 10_000, 5_000, 200_000, MatrixLaw{0.85, 50, 1.1}, repeats},
 	}
 }
 
@@ -80,18 +84,47 @@ const (
 //
 // The error is that of ctx, or matches ErrMatrix. Memory: about 11 bytes an entry while it draws, and then 8 more.
 func DrawMatrix(ctx context.Context, kind string, scale float64, seed uint64) (*Matrix, error) {
-	kinds := matrixKinds()
-	at := slices.IndexFunc(kinds, func(k matrixKind) bool { return k.name == kind })
-	if at < 0 {
-		return nil, fmt.Errorf("%w: kind %q; want one of %v", ErrMatrix, kind, MatrixKinds())
+	k, err := matrixKindOf(kind)
+	if err != nil {
+		return nil, err
 	}
-	k := kinds[at]
 	least := math.Ceil(1e4*k.entries/(maxDensity*k.users*k.items)) / 1e4
 	if !(scale >= least && scale <= maxScale) {
 		return nil, fmt.Errorf("%w: scale of %s is %v; want %v to %v", ErrMatrix, kind, scale, least, maxScale)
 	}
+	return k.drawMatrix(ctx, int(k.users*scale), int(k.items*scale), int(k.entries*scale), seed)
+}
+
+// DrawSized is DrawMatrix with numbers of its own. They must be above zero, and the entries at most a quarter of all pairs.
+func DrawSized(ctx context.Context, kind string, users, items, entries int, seed uint64) (*Matrix, error) {
+	k, err := matrixKindOf(kind)
+	if err != nil {
+		return nil, err
+	}
+	if most := maxDensity * float64(users) * float64(items); users < 1 || items < 1 || entries < 1 || float64(entries) > most {
+		return nil, fmt.Errorf("%w: %d users, %d items and %d entries; want 1 or more, and at most %.0f entries", ErrMatrix, users, items, entries, most)
+	}
+	return k.drawMatrix(ctx, users, items, entries, seed)
+}
+
+// LawOf returns the law of a kind. The error matches ErrMatrix.
+func LawOf(kind string) (MatrixLaw, error) {
+	k, err := matrixKindOf(kind)
+	return k.law, err
+}
+
+func matrixKindOf(kind string) (matrixKind, error) {
+	kinds := matrixKinds()
+	at := slices.IndexFunc(kinds, func(k matrixKind) bool { return k.name == kind })
+	if at < 0 {
+		return matrixKind{}, fmt.Errorf("%w: kind %q; want one of %v", ErrMatrix, kind, MatrixKinds())
+	}
+	return kinds[at], nil
+}
+
+func (k *matrixKind) drawMatrix(ctx context.Context, users, items, entries int, seed uint64) (*Matrix, error) {
 	r := newRandom(seed, domainMatrix, 0)
-	pairs, err := k.pairs(ctx, scale, seed, &r)
+	pairs, err := k.pairs(ctx, users, items, entries, seed, &r)
 	if err != nil {
 		return nil, err
 	}
@@ -99,18 +132,17 @@ func DrawMatrix(ctx context.Context, kind string, scale float64, seed uint64) (*
 }
 
 // pairs draws the distinct pairs of a matrix, ascending: the user in the high half, the item in the low.
-func (k *matrixKind) pairs(ctx context.Context, scale float64, seed uint64, r *random) ([]uint64, error) {
-	activity := make([]float64, int(k.users*scale))
+func (k *matrixKind) pairs(ctx context.Context, numUsers, numItems, want int, seed uint64, r *random) ([]uint64, error) {
+	activity := make([]float64, numUsers)
 	for u := range activity {
-		activity[u] = exponentialOf(mul(k.activity, r.normal()))
+		activity[u] = exponentialOf(mul(k.law.Activity, r.normal()))
 	}
-	popularity := make([]float64, int(k.items*scale))
+	popularity := make([]float64, numItems)
 	number := newPermutation(seed, domainMatrix, 1, len(popularity))
 	for rank := range popularity {
-		popularity[number.apply(rank)] = power(float64(rank+1)+k.head, -k.zipf)
+		popularity[number.apply(rank)] = power(float64(rank+1)+k.law.Head, -k.law.Zipf)
 	}
 	users, items := newAlias(activity), newAlias(popularity)
-	want := int(k.entries * scale)
 	pairs := make([]uint64, 0, want+want*3/10+1000)
 	for len(pairs) < want {
 		for n := range (want-len(pairs))*13/10 + 1000 { // a few more, as some are drawn twice
