@@ -540,7 +540,7 @@ func TestMemoryLimit(t *testing.T) {
 	if with.MemoryLimit != 64<<20 || float64(with.PeakMemory) > 1.25*float64(with.MemoryLimit) || with.Spilled == 0 {
 		t.Errorf("%d bytes at the peak of a limit of %d, %d spilled", with.PeakMemory, with.MemoryLimit, with.Spilled)
 	}
-	if without.PeakMemory < 3*uint64(with.MemoryLimit) {
+	if without.PeakMemory < 2*uint64(with.MemoryLimit) { // nearly three times as a rule, as the collector happens to run
 		t.Errorf("%d bytes without a limit, which is no test of a limit of %d", without.PeakMemory, with.MemoryLimit)
 	}
 	sameFiles(t, free, limited)
