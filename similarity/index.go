@@ -1,6 +1,7 @@
 package similarity
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -26,7 +27,7 @@ type Index struct {
 	grain   int     // all weights are multiples of 2^-grain; -1 if that is above maxGrain
 	norms
 
-	inverse []float32 // 1/other of each item, for estimates of measures of products
+	inverse []float32 // of each item, for estimates of measures of products
 
 	keep   int      // neighbors kept of each item
 	size   []int32  // neighbors held of each item
@@ -108,8 +109,8 @@ func newIndex(ctx context.Context, r *Rows, o Options, reserve int, fall float64
 	x.columns = x.rows.Transpose()
 	x.norms = normsOf(x.rows)
 	x.grow(r.NumItems)
-	for i := range x.inverse {
-		x.setInverse(uint32(i))
+	for i, squares := range x.squares {
+		x.inverse[i] = o.inverse(squares)
 	}
 	_, err := x.parallel(ctx, r.NumItems, func(w *indexWorker, i int) { w.recompute(i) })
 	if err != nil {
@@ -135,14 +136,6 @@ func (x *Index) grow(n int) {
 	more := n*x.keep - len(x.id)
 	x.id = append(x.id, make([]uint32, more)...)
 	x.sum, x.scored = append(x.sum, make([]float32, more)...), append(x.scored, make([]float32, more)...)
-}
-
-// setInverse follows a change of the norms of item i.
-func (x *Index) setInverse(i uint32) {
-	x.inverse[i] = 0
-	if other := x.o.other(x.of(int(i))); other > 0 {
-		x.inverse[i] = float32(1 / other)
-	}
 }
 
 // maxGrain is the largest grain that is looked for: sixteenths.
@@ -223,7 +216,7 @@ type held struct {
 // estimator forms estimates of the scores of one item, each within 8 roundings.
 type estimator struct {
 	*Index
-	own   float32 // 1/own, or the users
+	own   float32 // Options.scale, or the users
 	scale bool    // a product of inverses
 }
 
@@ -231,7 +224,7 @@ func (x *Index) estimator(i int) estimator {
 	e := estimator{Index: x, scale: x.o.Measure.kind() == products}
 	e.own = float32(x.users[i])
 	if e.scale {
-		e.own = float32(1 / x.o.own(x.of(i)))
+		e.own = x.o.scale(x.squares[i])
 	}
 	return e
 }
@@ -328,13 +321,9 @@ func (w *indexWorker) accumulate(i int) {
 	n := 0
 	w.touched = w.touched[:cap(w.touched)]
 	for k, u := range users {
-		x := float32(1)
-		if weights != nil {
-			x = weights[k]
-		}
 		items, row := w.rows.row(int(u))
 		w.st.PairUpdates += int64(len(items)) - 1
-		n = touchRow(w.sums, w.touched, n, items, row, x)
+		n = touchRow(w.sums, w.touched, n, items, row, weightAt(weights, k))
 	}
 	w.touched = w.touched[:n]
 	w.st.Rows++
@@ -391,15 +380,7 @@ func (w *indexWorker) settle(i int, list []held) {
 		}
 		list = kept
 	}
-	slices.SortFunc(list, func(a, b held) int {
-		switch {
-		case a.key > b.key:
-			return -1
-		case a.key < b.key:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(list, func(a, b held) int { return cmp.Compare(b.key, a.key) })
 	at := i * w.keep
 	for k, h := range list {
 		w.id[at+k], w.sum[at+k], w.scored[at+k] = keyID(h.key), h.sum, keyScore(h.key)

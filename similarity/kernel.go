@@ -223,10 +223,7 @@ func (t *task) accumulateMoments(i int) (n, updates int) {
 	users := t.lead.user[lo:hi]
 	s.at = positions(s.at[:0], side.at, users)
 	for k, at := range s.at {
-		w := float32(1)
-		if t.lead.weight != nil {
-			w = t.lead.weight[int(lo)+k]
-		}
+		w := weightAt(t.lead.weight, int(lo)+k)
 		row, values := side.row(at, &s.values)
 		updates += len(row)
 		n = touchMoments(s.moments, s.touched, n, row, float64(w), values)

@@ -43,11 +43,29 @@ func (r *Rows) row(u int) ([]uint32, []float32) {
 }
 
 // weight returns the weight of the entry at position k.
-func (r *Rows) weight(k int64) float32 {
-	if r.Weight == nil {
+func (r *Rows) weight(k int64) float32 { return weightAt(r.Weight, k) }
+
+// weightAt returns the weight at position k; nil stands for ones.
+func weightAt[I int | int64](weights []float32, k I) float32 {
+	if weights == nil {
 		return 1
 	}
-	return r.Weight[k]
+	return weights[k]
+}
+
+// Counts returns the number of users of each item, and the updates that it leads: the sum
+// over its users of the lengths of their rows, which counts it with itself. r must be
+// valid. Cost: O(users + entries).
+func (r *Rows) Counts() (users []uint32, updates []uint64) {
+	users, updates = make([]uint32, r.NumItems), make([]uint64, r.NumItems)
+	for u := range r.NumUsers() {
+		items, _ := r.row(u)
+		for _, i := range items {
+			users[i]++
+			updates[i] += uint64(len(items))
+		}
+	}
+	return users, updates
 }
 
 // entries returns the number of stored entries.

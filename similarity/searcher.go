@@ -79,11 +79,7 @@ func (s *Searcher) Nearest(items []uint32, weights []float32, k, self int) []Nei
 		if int64(item) >= int64(s.columns.NumUsers()) {
 			continue
 		}
-		w := float32(1)
-		if weights != nil {
-			w = weights[p]
-		}
-		s.add(sc, int(item), w)
+		s.add(sc, int(item), weightAt(weights, p))
 	}
 	x := side{squaredNorm(len(items), weights), uint32(len(items))}
 	for _, u := range sc.touched {
@@ -110,10 +106,7 @@ func (s *Searcher) add(sc *searchScratch, item int, w float32) {
 			sc.touched = append(sc.touched, u)
 		}
 		sc.counts[u]++
-		v := float32(1)
-		if column != nil {
-			v = column[q]
-		}
+		v := weightAt(column, q)
 		if sc.moments != nil {
 			sc.moments[u].add(float64(w), float64(v))
 		} else {

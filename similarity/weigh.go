@@ -141,10 +141,7 @@ func (w *Weigher) row(dst []float32, items []uint32, weights []float32) {
 		user = idf(float64(w.numItems), float64(len(items)))
 	}
 	for k, i := range items {
-		x := 1.0
-		if weights != nil {
-			x = float64(weights[k])
-		}
+		x := float64(weightAt(weights, k))
 		size := math.Abs(x)
 		switch {
 		case w.how == saturated && size > 0:
