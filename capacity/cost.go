@@ -119,7 +119,7 @@ func (c *calibration) measure(ctx context.Context, rows *similarity.Rows, wanted
 	if c.o.Measure.WholeRows() {
 		wantedSides = 1
 	}
-	counts, updates := countsOf(rows)
+	counts, updates := rows.Counts()
 	blocks := partition.Blocks(counts, updates, sampleBlocks, partition.Load{Items: similarity.MaxBlockItems})
 	ends, loads := make([]uint32, len(blocks)), make([]partition.Load, len(blocks))
 	for b, r := range blocks {

@@ -25,7 +25,7 @@ const pairSamples = 200
 // entry. Cost: O(entries), and the updates of pairSamples items.
 func NewCounted(rows *similarity.Rows) *Counted {
 	m := &Counted{rows: rows.ByPopularity()}
-	m.counts, m.updates = countsOf(m.rows)
+	m.counts, m.updates = m.rows.Counts()
 	for _, n := range m.updates {
 		m.size.Updates += float64(n)
 	}
@@ -152,17 +152,4 @@ func (m *Counted) Sample(_ context.Context, users int) (*similarity.Rows, error)
 		out.Start = append(out.Start, int64(len(out.Item)))
 	}
 	return out, nil
-}
-
-// countsOf returns the users of each item, and the updates that it leads.
-func countsOf(rows *similarity.Rows) (counts []uint32, updates []uint64) {
-	counts, updates = make([]uint32, rows.NumItems), make([]uint64, rows.NumItems)
-	for u := range rows.NumUsers() {
-		row := rows.Item[rows.Start[u]:rows.Start[u+1]]
-		for _, i := range row {
-			counts[i]++
-			updates[i] += uint64(len(row))
-		}
-	}
-	return counts, updates
 }

@@ -21,17 +21,15 @@ type Lists struct {
 // to items[i], and lists.Lo is not looked at. If they do not fit, or a list is not as similarity.Lists promises, the error
 // matches similarity.ErrShape. Cost: O(items + entries).
 func (s *Store) WriteLists(version uint64, partition uint32, items []uint32, lists *similarity.Lists) (Info, error) {
-	name := ListsName(partition)
-	l := &Lists{items: items, start: lists.Start, entries: lists.Entries}
-	if len(l.start) == 0 {
-		l.start = []int64{0} // no lists
+	w, err := s.CreateLists(version, partition)
+	if err != nil {
+		return Info{}, err
 	}
-	if err := l.check(); err != nil {
-		return Info{}, refuse(name, err)
+	defer w.Abort()
+	if err := w.Add(items, lists); err != nil {
+		return Info{}, err
 	}
-	return s.write(version, name, listsMagic,
-		section([]uint64{uint64(len(l.items)), uint64(len(l.entries))}),
-		section(l.items), section(l.start), section(l.entries))
+	return w.Commit()
 }
 
 // OpenLists maps neighbor lists. Errors match fs.ErrNotExist if there is no file and ErrCorrupt if it is damaged. The

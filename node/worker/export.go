@@ -97,20 +97,11 @@ func (s *shardState) count(ctx context.Context, source Source, req *kithv1.Count
 	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
-	rows := s.rows
-	c := &shardCounts{
-		users: len(rows.Users), interactions: len(rows.Item), items: rows.Items,
-		counts: make([]uint32, len(rows.Items)), updates: make([]uint64, len(rows.Items)),
-	}
-	for u := range rows.Users {
-		row := rows.Item[rows.Start[u]:rows.Start[u+1]]
-		for _, id := range row {
-			c.counts[id]++
-			c.updates[id] += uint64(len(row))
-		}
-	}
+	rows := &similarity.Rows{NumItems: len(s.rows.Items), Start: s.rows.Start, Item: s.rows.Item, Weight: s.rows.Weight}
+	c := &shardCounts{users: len(s.rows.Users), interactions: len(rows.Item), items: s.rows.Items}
+	c.counts, c.updates = rows.Counts()
 	if options.Measure.NeedsSums() {
-		c.sums = similarity.SumsOf(&similarity.Rows{NumItems: len(rows.Items), Start: rows.Start, Item: rows.Item, Weight: rows.Weight})
+		c.sums = similarity.SumsOf(rows)
 	}
 	s.counts = c
 	return nil
@@ -317,6 +308,22 @@ func (p *plan) cutSides(ends []uint32) error {
 	return nil
 }
 
+// checkPartition refuses a partition that there is not.
+func (p *plan) checkPartition(id uint32) error {
+	if id >= p.head.Partitions {
+		return fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, id, p.head.Partitions)
+	}
+	return nil
+}
+
+// newCollector returns an empty Collector of the items of a block.
+func (p *plan) newCollector(block int) *similarity.Collector {
+	return similarity.NewCollector(p.blocks[block].Lo, p.blocks[block].Hi, p.keep())
+}
+
+// keep is how many neighbors of an item there can be in its list.
+func (p *plan) keep() int { return max(1, min(p.options.K, p.dictionary.Len()-1)) }
+
 // open writes the dictionary file and maps it.
 func (p *plan) open(artifacts *artifact.Store, keys []string, counts []uint64) error {
 	var err error
@@ -345,8 +352,8 @@ func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1
 	if err != nil {
 		return nil, err
 	}
-	if shard.Partition >= p.head.Partitions {
-		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, shard.Partition, p.head.Partitions)
+	if err := p.checkPartition(shard.Partition); err != nil {
+		return nil, err
 	}
 	release, err := w.admit(ctx, shard.Partition)
 	if err != nil {
@@ -398,23 +405,10 @@ func (w *Worker) export(ctx context.Context, p *plan, s *shardState, req *kithv1
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	parts := similarity.Parts(weighed, first, p.head.BlockEnds)
-	for _, part := range parts {
-		resp.BlockBytes = append(resp.BlockBytes, uint64(len(part)))
-	}
-	entries := make([]uint64, len(p.blocks))
-	block := 0
-	for item, n := range itemCounts(rows) {
-		for item >= int(p.blocks[block].Hi) {
-			block++
-		}
-		entries[block] += n
-	}
-	resp.BlockEntries = entries
 	if len(p.sides) > 1 {
 		resp.TaskUpdates = p.taskUpdates(rows)
 	}
-	s.parts, s.rows, s.exported = parts, nil, resp
+	s.parts, s.rows, s.exported = similarity.Parts(weighed, first, p.head.BlockEnds), nil, resp
 	return nil
 }
 
@@ -447,14 +441,6 @@ func (p *plan) taskUpdates(rows *similarity.Rows) []uint64 {
 		}
 	}
 	return updates
-}
-
-func itemCounts(rows *similarity.Rows) []uint64 {
-	counts := make([]uint64, rows.NumItems)
-	for _, id := range rows.Item {
-		counts[id]++
-	}
-	return counts
 }
 
 // dense returns the rows with dense ids, ascending within each row.

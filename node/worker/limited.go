@@ -54,17 +54,11 @@ func (w *Worker) runLimited(ctx context.Context, j *job, p *plan, at partition.T
 		return 0, err
 	}
 	defer p.tasks.turn.release()
-	var scratch *similarity.Scratch
-	select {
-	case scratch = <-w.slots:
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+	scratch, release, err := w.slot(ctx, j)
+	if err != nil {
+		return 0, err
 	}
-	j.work(1)
-	defer func() {
-		j.work(-1)
-		w.slots <- scratch
-	}()
+	defer release()
 	parts, err := w.fetchParts(ctx, j, []uint32{uint32(at.Block)}, sources)
 	if err != nil {
 		return 0, err
@@ -77,7 +71,7 @@ func (w *Worker) runLimited(ctx context.Context, j *job, p *plan, at partition.T
 			return
 		}
 		parts = nil
-		err = p.tasks.blocks[at.Block].goOn(p, r, j.spool, func(c *similarity.Collector) (err error) {
+		err = p.goOn(at.Block, j.spool, func(c *similarity.Collector) (err error) {
 			// The task goes on when the call breaks off, as without a limit.
 			st, err = similarity.Run(j.ctx, lead, side, c, p.options, scratch)
 			return err
@@ -112,7 +106,8 @@ func (w *Worker) readSide(ctx context.Context, j *job, p *plan, n int, sources [
 
 // goOn runs a task with a Collector of what was spilled of a block's lists, and spills what it holds then. If it fails, all is
 // as before.
-func (s *blockState) goOn(p *plan, r partition.Range, files *spool, run func(*similarity.Collector) error) (err error) {
+func (p *plan) goOn(block int, files *spool, run func(*similarity.Collector) error) (err error) {
+	s := &p.tasks.blocks[block]
 	old := s.claim()
 	defer func() {
 		if err != nil && old != nil {
@@ -121,10 +116,9 @@ func (s *blockState) goOn(p *plan, r partition.Range, files *spool, run func(*si
 			s.mu.Unlock()
 		}
 	}()
-	keep := max(1, min(p.options.K, p.dictionary.Len()-1))
 	var c *similarity.Collector
 	if old == nil {
-		c = similarity.NewCollector(r.Lo, r.Hi, keep)
+		c = p.newCollector(block)
 	} else {
 		sections, err := old.read(0, old.sections())
 		if err != nil {
@@ -134,12 +128,12 @@ func (s *blockState) goOn(p *plan, r partition.Range, files *spool, run func(*si
 		if err != nil {
 			return err
 		}
-		c = similarity.CollectorOf(lists, keep)
+		c = similarity.CollectorOf(lists, p.keep())
 	}
 	if err := run(c); err != nil {
 		return err
 	}
-	file, err := p.spill(files, r, c.Lists())
+	file, err := p.spill(files, p.blocks[block], c.Lists())
 	if err != nil {
 		return err
 	}

@@ -80,8 +80,8 @@ func (w *Worker) FetchPartials(req *kithv1.FetchPartialsRequest, stream grpc.Ser
 	if err != nil {
 		return err
 	}
-	if req.Partition >= p.head.Partitions {
-		return fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, req.Partition, p.head.Partitions)
+	if err := p.checkPartition(req.Partition); err != nil {
+		return err
 	}
 	if err := errors.Join(p.tasks.check(req.Tasks), w.collect(j, p)); err != nil {
 		return err
@@ -118,8 +118,8 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 	if err != nil {
 		return nil, err
 	}
-	if req.Partition >= p.head.Partitions {
-		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, req.Partition, p.head.Partitions)
+	if err := p.checkPartition(req.Partition); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the streams
 	defer cancel()

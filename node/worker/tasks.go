@@ -260,19 +260,15 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	if err != nil {
 		return 0, err
 	}
-	var scratch *similarity.Scratch
-	select {
-	case scratch = <-w.slots:
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+	scratch, release, err := w.slot(ctx, j)
+	if err != nil {
+		return 0, err
 	}
-	j.work(1)
-	defer func() {
-		j.work(-1)
-		w.slots <- scratch
-	}()
-	keep := max(1, min(p.options.K, p.dictionary.Len()-1))
-	c := t.blocks[at.Block].take(p.blocks[at.Block], keep)
+	defer release()
+	c := t.blocks[at.Block].take()
+	if c == nil {
+		c = p.newCollector(at.Block)
+	}
 	var st similarity.Stats
 	// The task goes on when the call breaks off: the next coordinator wants it. It ends with the job.
 	cpu := cpuSeconds(func() { st, err = similarity.Run(j.ctx, lead, side, c, p.options, scratch) })
@@ -286,8 +282,22 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	return uint64(st.PairUpdates), nil
 }
 
-// take returns an idle Collector of the block, or a new one.
-func (s *blockState) take(r partition.Range, keep int) *similarity.Collector {
+// slot waits for a thread, and returns its working memory. The caller must call release.
+func (w *Worker) slot(ctx context.Context, j *job) (scratch *similarity.Scratch, release func(), err error) {
+	select {
+	case scratch = <-w.slots:
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	j.work(1)
+	return scratch, func() {
+		j.work(-1)
+		w.slots <- scratch
+	}, nil
+}
+
+// take returns an idle Collector of the block, nil if there is none.
+func (s *blockState) take() *similarity.Collector {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.idle); n > 0 {
@@ -295,7 +305,7 @@ func (s *blockState) take(r partition.Range, keep int) *similarity.Collector {
 		s.idle = s.idle[:n-1]
 		return c
 	}
-	return similarity.NewCollector(r.Lo, r.Hi, keep)
+	return nil
 }
 
 func (s *blockState) give(c *similarity.Collector) {

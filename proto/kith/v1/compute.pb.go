@@ -605,13 +605,12 @@ func (x *ExportRequest) GetWriteRows() bool {
 	return false
 }
 
-// ExportResponse has the sizes of the parts.
+// ExportResponse says what an export made beside the parts.
 type ExportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Entries of each block.
+	// No longer set: nobody read them.
 	BlockEntries []uint64 `protobuf:"varint,1,rep,packed,name=block_entries,json=blockEntries,proto3" json:"block_entries,omitempty"`
-	// Bytes of each block part.
-	BlockBytes []uint64 `protobuf:"varint,2,rep,packed,name=block_bytes,json=blockBytes,proto3" json:"block_bytes,omitempty"`
+	BlockBytes   []uint64 `protobuf:"varint,2,rep,packed,name=block_bytes,json=blockBytes,proto3" json:"block_bytes,omitempty"`
 	// The file of rows, if it was asked for.
 	Rows *Artifact `protobuf:"bytes,3,opt,name=rows,proto3" json:"rows,omitempty"`
 	// Updates of each task for the users of the partition, by number, those of an item with itself included. None where there
