@@ -374,7 +374,9 @@ func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1
 		}
 	})})
 	if err == nil && j.spool != nil {
-		err = s.spillParts(j.spool)
+		if err = s.spillParts(j.spool); err != nil {
+			s.parts, s.partFile, s.exported = nil, nil, nil // some may be lost; the next call makes all anew
+		}
 	}
 	if err != nil {
 		return nil, cause(ctx, err)

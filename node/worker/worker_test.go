@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -548,6 +549,43 @@ func TestMemoryLimit(t *testing.T) {
 	}
 	if n := files(); n > 0 {
 		t.Errorf("%d files are left of ended jobs", n)
+	}
+}
+
+// TestExportCanBeTriedAgain lets an export fail at the folder for its parts: the next makes them.
+func TestExportCanBeTriedAgain(t *testing.T) {
+	tab := table(20, 10)
+	dir := t.TempDir()
+	n := startWith(t, worker.Config{NodeID: "n", MemoryLimit: 1 << 20, SpillDir: dir}, worker.TableSource(tab, partitions), peers{})
+	n.prepare(t, tab.Items, []uint32{5, 10}, nil)
+	folder := filepath.Join(dir, fmt.Sprintf("job-%d", job))
+	if err := os.RemoveAll(folder); err != nil {
+		t.Fatal(err)
+	}
+	export := func(rows bool, p uint32) error {
+		_, err := n.client.Export(t.Context(), &kithv1.ExportRequest{
+			Shard: &kithv1.CountRequest{Job: job, Partition: p, Spec: spec()}, WriteRows: rows,
+		})
+		return err
+	}
+	for p := range uint32(partitions) {
+		if err := export(true, p); err == nil {
+			t.Errorf("partition %d: exported to a folder that is gone", p)
+		}
+	}
+	if err := os.Mkdir(folder, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for p := range uint32(partitions) {
+		if err := export(false, p); err != nil {
+			t.Errorf("partition %d: %v", p, err)
+		}
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) != partitions {
+		t.Errorf("%d files of %d partitions (%v)", len(files), partitions, err)
+	}
+	if _, err := n.run(t.Context(), n.sources("n"), 0, 1); err != nil {
+		t.Errorf("tasks after the second export: %v", err)
 	}
 }
 
