@@ -37,6 +37,7 @@ demo: build ## Build, then show everything on generated shop data.
 .PHONY: test
 test: ## Run all tests, then all but the long ones with the race detector.
 	$(GO) test -shuffle=on -timeout=10m $(PKGS)
+	$(GO) test -tags=purego -shuffle=on -short ./similarity
 	$(RACE) -short -timeout=15m $(PKGS)
 
 .PHONY: race

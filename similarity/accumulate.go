@@ -1,92 +1,6 @@
 package similarity
 
-// The loops in which a build spends its time. Each is a function of its own, small
-// enough for the compiler to keep all it needs in registers: within a larger
-// function, by hand or by inlining, the same loops took up to three times as long.
-//
-// The conversion of a product to float32 keeps compilers from fusing it with the
-// addition, which would give other bits on other processors.
-
-// one returns 1 for true, which the compiler does without a branch.
-func one(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// addCoded adds w times a row of a Side to sums.
-//
-//go:noinline
-func addCoded(sums []float32, row []uint32, w float32, weight *[256]float32) {
-	for _, e := range row {
-		sums[e>>8] += float32(w * weight[uint8(e)])
-	}
-}
-
-// addValued is addCoded where the weights of the row are in an array.
-//
-//go:noinline
-func addValued(sums []float32, row []uint32, w float32, value []float32) {
-	value = value[:len(row)]
-	for k, e := range row {
-		sums[e>>8] += float32(w * value[k])
-	}
-}
-
-// addOnes counts the items of a row.
-//
-//go:noinline
-func addOnes(counts, row []uint32) {
-	for _, e := range row {
-		counts[e>>8]++
-	}
-}
-
-// touchCoded is addCoded that also notes the items whose sum was zero, in
-// touched[n:], and returns the number of those noted so far. touched needs room for
-// one more than it can hold. No branch depends on the sums, so none is mispredicted.
-//
-//go:noinline
-func touchCoded(sums []float32, touched []uint32, n int, row []uint32, w float32, weight *[256]float32) int {
-	for _, e := range row {
-		id := e >> 8
-		sum := sums[id]
-		touched[n] = id
-		n += one(sum == 0)
-		sums[id] = sum + float32(w*weight[uint8(e)])
-	}
-	return n
-}
-
-// touchValued is touchCoded where the weights of the row are in an array.
-//
-//go:noinline
-func touchValued(sums []float32, touched []uint32, n int, row []uint32, w float32, value []float32) int {
-	value = value[:len(row)]
-	for k, e := range row {
-		id := e >> 8
-		sum := sums[id]
-		touched[n] = id
-		n += one(sum == 0)
-		sums[id] = sum + float32(w*value[k])
-	}
-	return n
-}
-
-// touchOnes is addOnes that notes new items as touchCoded does.
-//
-//go:noinline
-func touchOnes(counts, touched []uint32, n int, row []uint32) int {
-	for _, e := range row {
-		id := e >> 8
-		count := counts[id]
-		touched[n] = id
-		n += one(count == 0)
-		counts[id] = count + 1
-	}
-	return n
-}
+// Loops of measures that visit.go has not.
 
 // touchMoments adds a row of a Side, with its values, to the moments of a leading item
 // with the weight w, and notes new items as touchCoded does.
@@ -122,25 +36,15 @@ func takeAll[T float32 | uint32](dst, slots []T, ids []uint32) {
 	}
 }
 
-// positions appends the positions of the rows of users. The loads do not wait for
-// each other here, as they would between rows.
+// positions appends the positions of the rows of users, and has capacity for visitAhead
+// more, of row 0. The loads do not wait for each other here, as they would between rows.
 //
 //go:noinline
 func positions(dst, at, users []uint32) []uint32 {
 	for _, u := range users {
 		dst = append(dst, at[u])
 	}
-	return dst
-}
-
-// cosines writes dot·inverse·scale of the items of ids.
-//
-//go:noinline
-func cosines(dst, dot []float32, scale float32, ids []uint32, inverse []float32) {
-	dst, dot = dst[:len(ids)], dot[:len(ids)]
-	for k, j := range ids {
-		dst[k] = dot[k] * inverse[j] * scale
-	}
+	return append(dst, make([]uint32, visitAhead)...)[:len(dst)]
 }
 
 // jaccards writes common / (own + users - common) of the items of ids.
@@ -181,21 +85,4 @@ func (f *kthFinder) find(x []float32, k int) float32 {
 		return negInf
 	}
 	return selectBest(buf[:n], k)
-}
-
-// above appends to buf[n:] the numbers of x that are above bound, without a branch,
-// and stops before buf could overflow. It returns how many of x it has seen.
-//
-//go:noinline
-func above(buf []float32, n int, x []float32, bound float32) (taken, filled int) {
-	for len(x) > 0 && n < len(buf) {
-		part := x[:min(len(x), len(buf)-n)]
-		for _, v := range part {
-			buf[n] = v
-			n += one(v > bound)
-		}
-		x = x[len(part):]
-		taken += len(part)
-	}
-	return taken, n
 }

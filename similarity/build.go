@@ -16,7 +16,7 @@ import (
 // Lists are the same, bit for bit, for any number of threads. r is only read.
 // It returns an error matching ErrShape if r is not valid, or ctx's error.
 // Memory: 12 bytes an entry beside r (16 if there are more than 256 weights), 8 bytes
-// a user, and 16·K bytes an item. Cost: the sum over users of row² updates.
+// a user, and 8·K bytes an item. Cost: the sum over users of row² updates.
 func Build(ctx context.Context, r *Rows, o Options) (*Lists, error) {
 	l, _, err := BuildStats(ctx, r, o)
 	return l, err
@@ -51,64 +51,73 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 	if o.Measure.WholeRows() && r.NumItems > MaxBlockItems {
 		return nil, Stats{}, fmt.Errorf("build: %s of %d items, want at most %d: %w", o.Measure, r.NumItems, MaxBlockItems, ErrShape)
 	}
-	weighed := weigher.Rows(r)
-	all := normsOf(weighed)
-	blocks, err := cutBlocks(weighed, borders, all)
+	blocks, sides, err := prepare(weigher.Rows(r), borders, &o, threads)
 	if err != nil {
 		return nil, Stats{}, fmt.Errorf("build: %w", err)
 	}
 	k := max(1, min(o.K, r.NumItems-1))
-	best := make([]*Collector, len(blocks))
-	for n, b := range blocks {
-		best[n] = NewCollector(b.Lo, b.Hi, k)
-	}
+	// Lists are written at their largest distance and moved together in the end. Memory that
+	// no list is written to is never touched.
+	out := &Lists{Start: make([]int64, r.NumItems+1), Entries: make([]Neighbor, r.NumItems*k)}
 	stats := make([]Stats, threads)
 	errs := make([]error, threads)
-	scratch := make([]Scratch, threads)
-	for lo := 0; lo == 0 || lo < r.NumItems; lo += MaxBlockItems {
-		side, err := sideOf(weighed, uint32(lo), uint32(min(r.NumItems, lo+MaxBlockItems)), all, &o)
-		if err != nil {
-			return nil, Stats{}, fmt.Errorf("build: %w", err)
-		}
-		var next atomic.Int64 // the first block that nobody has taken
-		var wg sync.WaitGroup
-		for w := range threads {
-			wg.Go(func() {
-				for n := int(next.Add(1)) - 1; n < len(blocks) && errs[w] == nil; n = int(next.Add(1)) - 1 {
+	var next atomic.Int64 // the first block that nobody has taken
+	var wg sync.WaitGroup
+	for w := range threads {
+		wg.Go(func() {
+			var scratch Scratch
+			for n := int(next.Add(1)) - 1; n < len(blocks) && errs[w] == nil; n = int(next.Add(1)) - 1 {
+				b := blocks[n]
+				best := NewCollector(b.Lo, b.Hi, k)
+				for _, side := range sides {
 					var st Stats
-					st, errs[w] = Run(ctx, blocks[n], side, best[n], o, &scratch[w])
+					if st, errs[w] = Run(ctx, b, side, best, o, &scratch); errs[w] != nil {
+						return
+					}
 					stats[w].add(st)
 				}
-			})
-		}
-		wg.Wait()
-		if err := errors.Join(errs...); err != nil {
-			return nil, Stats{}, fmt.Errorf("build: %w", err)
-		}
+				best.write(out.Entries[int(b.Lo)*k:], out.Start[b.Lo+1:])
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, Stats{}, fmt.Errorf("build: %w", err)
 	}
 	var total Stats
 	for _, st := range stats {
 		total.add(st)
 	}
-
-	out := &Lists{Start: make([]int64, 1, r.NumItems+1)}
-	parts := make([]*Lists, len(blocks))
-	entries := 0
-	for n, c := range best {
-		parts[n] = c.Lists()
-		best[n] = nil
-		entries += len(parts[n].Entries)
+	end := 0
+	for i := range r.NumItems {
+		end += copy(out.Entries[end:], out.Entries[i*k:i*k+int(out.Start[i+1])])
+		out.Start[i+1] = int64(end)
 	}
-	out.Entries = make([]Neighbor, 0, entries)
-	for n, p := range parts {
-		base := int64(len(out.Entries))
-		for _, end := range p.Start[1:] {
-			out.Start = append(out.Start, base+end)
-		}
-		out.Entries = append(out.Entries, p.Entries...)
-		parts[n] = nil
-	}
+	out.Entries = out.Entries[:end:end]
 	return out, total, nil
+}
+
+// prepare makes the blocks and sides of weighed rows, at the same time if there are threads
+// for that.
+func prepare(weighed *Rows, borders []uint32, o *Options, threads int) (blocks []*Block, sides []*Side, err error) {
+	all := normsOf(weighed)
+	cut := func() (err error) {
+		blocks, err = cutBlocks(weighed, borders, all)
+		return err
+	}
+	var cutting sync.WaitGroup
+	var cutErr error
+	if threads > 1 {
+		cutting.Go(func() { cutErr = cut() })
+	} else {
+		cutErr = cut()
+	}
+	for lo := 0; lo == 0 || lo < weighed.NumItems; lo += MaxBlockItems {
+		side, sideErr := sideOf(weighed, uint32(lo), uint32(min(weighed.NumItems, lo+MaxBlockItems)), all, o)
+		sides, err = append(sides, side), errors.Join(err, sideErr)
+	}
+	cutting.Wait()
+	return blocks, sides, errors.Join(cutErr, err)
 }
 
 // Limits of the blocks of Build: enough that threads end together, and few enough

@@ -68,6 +68,17 @@ func (c *Collector) Lists() *Lists {
 	return l
 }
 
+// write writes the list of item i of the range to dst[i·k:], in rank order, and its length
+// to size[i]. It gives up what is held.
+func (c *Collector) write(dst []Neighbor, size []int64) {
+	for i, n := range c.size {
+		keys := c.keys[i*c.k : i*c.k+int(n)]
+		slices.Sort(keys)
+		appendRanked(dst[i*c.k:i*c.k], keys)
+		size[i] = int64(n)
+	}
+}
+
 // topK finds the K best keys of one item. It fills a buffer several times as long
 // and then selects, which moves a key far fewer times than a heap.
 type topK struct {
@@ -113,36 +124,37 @@ func (b *topK) end(c *Collector, i int) {
 }
 
 // selectBest brings the k greatest keys, of at least k, to the front and returns the
-// least of them. Hoare, Algorithm 65: Find, Comm. ACM 4(7), 1961 [hoare1961].
+// least of them. Hoare, Algorithm 65: Find, Comm. ACM 4(7), 1961 [hoare1961], with
+// partitions that have no branch on a key, for keys in no order mispredict every other.
 // Cost: O(len(keys)) as a rule.
 func selectBest[T uint64 | float32](keys []T, k int) T {
-	for lo, hi := 0, len(keys)-1; lo < hi; {
-		pivot := keys[(lo+hi)/2]
-		i, j := lo, hi
-		for i <= j {
-			for keys[i] > pivot {
-				i++
-			}
-			for keys[j] < pivot {
-				j--
-			}
-			if i <= j {
-				keys[i], keys[j] = keys[j], keys[i]
-				i++
-				j--
-			}
+	for rest := keys; ; {
+		pivot := middle(rest[0], rest[len(rest)/2], rest[len(rest)-1])
+		n := 0 // keys above it
+		for i, x := range rest {
+			rest[i] = rest[n]
+			rest[n] = x
+			n += one(x > pivot)
 		}
-		switch {
-		case k-1 <= j:
-			hi = j
-		case k-1 >= i:
-			lo = i
-		default:
-			return keys[k-1] // between the two parts, and equal to the pivot
+		if k <= n {
+			rest = rest[:n]
+			continue
 		}
+		rest, k = rest[n:], k-n
+		n = 0 // keys equal to it
+		for i, x := range rest {
+			rest[i] = rest[n]
+			rest[n] = x
+			n += one(x == pivot)
+		}
+		if k <= n {
+			return pivot
+		}
+		rest, k = rest[n:], k-n
 	}
-	return keys[k-1]
 }
+
+func middle[T uint64 | float32](x, y, z T) T { return max(min(x, y), min(max(x, y), z)) }
 
 var negInf = float32(math.Inf(-1))
 

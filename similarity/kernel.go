@@ -3,6 +3,7 @@ package similarity
 import (
 	"context"
 	"fmt"
+	"math"
 )
 
 // Stats counts the work of a task.
@@ -21,17 +22,19 @@ func (s *Stats) add(t Stats) {
 	s.Pairs += t.Pairs
 }
 
-// Scratch is the working memory of one goroutine: 24 bytes for each item of the
-// widest Side that it was used with, 72 once it was used for Pearson, 36 for Swing. The
+// Scratch is the working memory of one goroutine: 28 bytes for each item of the
+// widest Side that it was used with, 76 once it was used for Pearson, 40 for Swing. The
 // zero value is ready; reuse saves allocations.
 type Scratch struct {
-	sums    []float32 // all zero between items
-	counts  []uint32  // all zero between items
-	touched []uint32  // one longer
-	// Of the touched items:
-	dot, estimate []float32
+	sums          []float32 // all zero between items
+	counts        []uint32  // all zero between items
+	touched       []uint32  // takeAhead longer
+	dot, estimate []float32 // of the touched items, as what follows
 	common        []uint32
-	at            []uint32 // positions of the rows of the users of the item at work
+	places        []uint32 // of estimates; one longer
+	visit         visit
+	at            []uint32  // positions of the rows of the users of the item at work
+	ones          []float32 // of items without weights
 	best          topK
 	kth           kthFinder
 
@@ -43,9 +46,12 @@ type Scratch struct {
 func (s *Scratch) grow(width int) {
 	if len(s.sums) < width {
 		*s = Scratch{
-			sums: make([]float32, width), counts: make([]uint32, width), touched: make([]uint32, width+1),
+			sums: make([]float32, width), counts: make([]uint32, width), touched: make([]uint32, width+takeAhead),
 			dot: make([]float32, width), estimate: make([]float32, width), common: make([]uint32, width),
+			places: make([]uint32, width+1),
 		}
+		hugePages(s.sums)
+		hugePages(s.counts)
 	}
 }
 
@@ -76,6 +82,7 @@ func Run(ctx context.Context, lead *Block, side *Side, c *Collector, o Options, 
 	}
 	s.grow(side.width())
 	t := task{lead: lead, side: side, best: c, o: o, s: s, kind: o.Measure.kind()}
+	defer func() { s.visit = visit{} }() // the Scratch may outlive the Side
 	return t.run(ctx)
 }
 
@@ -93,6 +100,7 @@ type task struct {
 
 	kind         kind
 	sums, counts bool // what is accumulated; without sums, counts are the sums
+	direct       bool // the score is that of one of both and of norms alone
 }
 
 // checkEvery is the number of updates between two looks at the context, about two
@@ -109,6 +117,7 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 	if t.sums && t.lead.weight == nil && t.side.codes.ones() && t.lead.numUsers <= exactOnes {
 		t.sums, t.counts = false, true
 	}
+	t.direct = t.kind == products && !t.o.needsCount()
 	look := int64(0)
 	for i := range t.lead.width() {
 		if st.PairUpdates >= look {
@@ -121,87 +130,70 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 			continue
 		}
 		var n, updates int
+		all := false
 		if t.kind == moments {
 			n, updates = t.accumulateMoments(i)
 		} else {
-			n, updates = t.accumulate(i)
+			n, all, updates = t.accumulate(i)
 		}
 		if t.kind == swings {
 			updates += t.swing(i)
 		}
 		st.PairUpdates += int64(updates)
-		st.Pairs += int64(t.offer(i, n))
+		st.Pairs += int64(t.offer(i, n, all))
 	}
 	return st, nil
 }
 
-// accumulate forms the sums of item i with all items of the side and leaves those
-// that are not zero in the scratch. It returns how many there are, and the updates.
-func (t *task) accumulate(i int) (n, updates int) {
-	s, side := t.s, t.side
+// accumulate forms the sums of item i with all items of the side in the slots of the
+// scratch. It returns the number of items that it listed, or all, where those touched are
+// many and need no list; and the updates.
+func (t *task) accumulate(i int) (n int, all bool, updates int) {
+	s, side, width := t.s, t.side, t.side.width()
 	lo, hi := t.lead.start[i], t.lead.start[i+1]
-	users := t.lead.user[lo:hi]
-	var weights []float32
-	if t.lead.weight != nil {
-		weights = t.lead.weight[lo:hi]
-	}
-	width := side.width()
-	own := t.own(i)
+	s.at = positions(s.at[:0], side.at, t.lead.user[lo:hi])
 	sums, counts := s.sums[:width], s.counts[:width]
-	room := width / sparseItem // for touched items
-	listed := true
-	s.at = positions(s.at[:0], side.at, users)
-	w := float32(1)
-	for k, at := range s.at {
-		row := side.words[at+1 : at+1+side.words[at]]
-		if weights != nil {
-			w = weights[k]
-		}
-		updates += len(row)
-		listed = listed && n+len(row) <= room // a list that would get too long is given up
-		switch {
-		case !t.counts:
-		case listed:
-			n = touchOnes(counts, s.touched, n, row)
-		default:
-			addOnes(counts, row)
-		}
-		switch {
-		case !t.sums:
-		case listed && !t.counts && side.value == nil:
-			n = touchCoded(sums, s.touched, n, row, w, &side.codes.weight)
-		case listed && !t.counts:
-			n = touchValued(sums, s.touched, n, row, w, side.value[at+1:])
-		case side.value == nil:
-			addCoded(sums, row, w, &side.codes.weight)
-		default:
-			addValued(sums, row, w, side.value[at+1:])
-		}
+	v := &s.visit
+	*v = visit{
+		words: side.words, at: s.at[:len(s.at)+visitAhead], rows: len(s.at), weights: t.weights(lo, hi),
+		table: &side.codes.weight, values: side.value, sums: sums, counts: counts,
+		touched: s.touched, room: width / sparseItem,
 	}
-	if own >= 0 {
-		updates -= len(users) // the item met itself
+	touch, add := touchCoded, addCoded
+	if side.value != nil {
+		touch, add = touchValued, addValued
+	}
+	if t.sums && t.counts {
+		add(v)
+		v.updates = 0 // which are counted once
+	}
+	if t.counts {
+		touch, add = touchOnes, addOnes
+	}
+	listed := v.touchOrAdd(touch, add)
+	n, updates = v.count, v.updates
+	if own := t.own(i); own >= 0 {
+		updates -= len(s.at) // the item met itself
 		sums[own], counts[own] = 0, 0
 	}
 	switch {
 	case listed:
-	case t.counts:
-		n = nonZero(counts, s.touched)
-	default:
-		n = nonZero(sums, s.touched)
+		return n, false, updates
+	case t.direct:
+		return width, true, updates
 	}
-	ids := s.touched[:n]
-	if t.counts {
-		takeAll(s.common, counts, ids)
+	return nonZero(counts, s.touched), false, updates
+}
+
+// weights returns the weights of the entries [lo, hi) of the leading items.
+func (t *task) weights(lo, hi uint32) []float32 {
+	if t.lead.weight != nil {
+		return t.lead.weight[lo:hi]
 	}
-	if t.sums {
-		takeAll(s.dot, sums, ids)
-	} else {
-		dot := s.dot[:n]
-		for k, c := range s.common[:n] {
-			dot[k] = float32(c)
-		}
+	for len(t.s.ones) < int(hi-lo) {
+		t.s.ones = append(t.s.ones, 1)
 	}
-	return n, updates
+	return t.s.ones
 }
 
 // own returns the place of item i on the side, or -1.
@@ -235,32 +227,62 @@ func (t *task) accumulateMoments(i int) (n, updates int) {
 	return n, updates
 }
 
-// offer scores the n items in the scratch with item i and keeps the best. Estimates
-// decide which few need a score, for a score takes what is far away in memory: the
-// norms in double precision. It returns the number of pairs.
-func (t *task) offer(i, n int) (pairs int) {
+// offer scores n listed items, or all, with item i and keeps the best. Estimates decide
+// which few need a score, for a score takes what is far away in memory: the norms in double
+// precision. It leaves zeros in the slots, and returns the number of pairs.
+func (t *task) offer(i, n int, all bool) (pairs int) {
 	s := t.s
-	ids, estimate := s.touched[:n], s.estimate[:n]
-	pairs = t.estimates(i, ids, estimate)
+	estimate := s.estimate[:n]
+	pairs = t.estimates(i, n, all)
 	best := &s.best
 	best.begin(t.best, i)
 	// K items have estimates of at least the K-th, and so scores that an item with one
-	// under its lowered value cannot beat.
-	bound := max(best.bound, lowered(s.kth.find(estimate, best.k)))
-	for k, e := range estimate {
-		if e < bound || e == negInf {
-			continue
+	// under its lowered value cannot beat. Items that are no candidates have -Inf.
+	bound := max(best.bound, lowered(s.kth.find(estimate, best.k)), -math.MaxFloat32)
+	var some [64]uint32
+	for places := s.places[:reach(s.places, estimate, bound)]; len(places) > 0; {
+		ids := some[:copy(some[:], places)]
+		if !all {
+			for n, k := range ids {
+				ids[n] = s.touched[k]
+			}
 		}
-		j, score := ids[k], e
-		if t.estimated() {
-			score = t.o.score(float64(s.dot[k]), t.lead.of(i), t.side.of(int(j)), s.common[k], t.lead.numUsers)
+		if t.direct {
+			fetch(t.side.squares, ids)
 		}
-		if score != 0 {
-			bound = max(bound, best.add(rankKey(score, t.side.Lo+j)))
+		for n, j := range ids {
+			k := places[n]
+			if estimate[k] < bound {
+				continue
+			}
+			if score := t.score(i, k, j, all); score != 0 {
+				bound = max(bound, best.add(rankKey(score, t.side.Lo+j)))
+			}
 		}
+		places = places[len(ids):]
 	}
 	best.end(t.best, i)
+	if all {
+		clear(s.sums[:n])
+		clear(s.counts[:n])
+	}
 	return pairs
+}
+
+// score is that of item i with item j of the side, which is at place k.
+func (t *task) score(i int, k, j uint32, all bool) float32 {
+	s := t.s
+	switch {
+	case all && t.sums:
+		return t.o.score(float64(s.sums[k]), side{squares: t.lead.squares[i]}, side{squares: t.side.squares[j]}, 0, 0)
+	case all:
+		return t.o.score(float64(s.counts[k]), side{squares: t.lead.squares[i]}, side{squares: t.side.squares[j]}, 0, 0)
+	case t.direct:
+		return t.o.score(float64(s.dot[k]), side{squares: t.lead.squares[i]}, side{squares: t.side.squares[j]}, 0, 0)
+	case t.estimated():
+		return t.o.score(float64(s.dot[k]), t.lead.of(i), t.side.of(int(j)), s.common[k], t.lead.numUsers)
+	}
+	return s.estimate[k]
 }
 
 // estimated tells whether there are estimates that are cheaper than scores.
@@ -269,27 +291,40 @@ func (t *task) estimated() bool { return t.kind == products || t.o.Measure == Ja
 // estimates forms scores in float32, each within 8 roundings of the score itself, and
 // -Inf for what is no candidate: the item itself, a sum of zero, too little support. It
 // returns the number of pairs with a common user. Where nothing is estimated it gives the
-// scores themselves.
-func (t *task) estimates(i int, ids []uint32, estimate []float32) (pairs int) {
-	if !t.estimated() {
-		return t.scores(i, ids, estimate)
+// scores themselves. Slots of listed items are zero afterwards.
+func (t *task) estimates(i, n int, all bool) (pairs int) {
+	s, side := t.s, t.side
+	ids, dot, common, estimate := s.touched[:n:n+takeAhead], s.dot[:n], s.common[:n], s.estimate[:n]
+	scale := t.o.scale(t.lead.squares[i])
+	switch {
+	case all && t.sums:
+		return scanSums(estimate, s.sums[:n], side.inverse, scale)
+	case all:
+		return scanCounts(estimate, s.counts[:n], side.inverse, scale)
+	case t.direct && t.sums:
+		return takeSums(dot, estimate, ids, s.sums, side.inverse, scale)
+	case t.direct:
+		return takeCounts(dot, estimate, ids, s.counts, side.inverse, scale)
 	}
-	dot, common := t.s.dot[:len(ids)], t.s.common[:len(ids)]
-	estimate = estimate[:len(ids)]
-	if t.o.Measure == Jaccard {
-		jaccards(estimate, dot, float32(t.lead.users[i]), ids, t.side.users)
+	if t.counts {
+		takeAll(common, s.counts, ids)
+	}
+	if t.sums {
+		takeAll(dot, s.sums, ids)
 	} else {
-		cosines(estimate, dot, t.o.scale(t.lead.squares[i]), ids, t.side.inverse)
-	}
-	if !t.counts {
-		for k, d := range dot {
-			if d == 0 {
-				estimate[k] = negInf
-				continue
-			}
-			pairs++
+		for k, c := range common {
+			dot[k] = float32(c)
 		}
-		return pairs
+	}
+	switch {
+	case !t.estimated():
+		return t.scores(i, ids, estimate)
+	case t.o.Measure == Jaccard:
+		jaccards(estimate, dot, float32(t.lead.users[i]), ids, side.users)
+	default:
+		for k, j := range ids {
+			estimate[k] = dot[k] * side.inverse[j] * scale
+		}
 	}
 	shrinkage, least := float32(t.o.Shrinkage), int64(t.o.MinSupport)
 	for k, c := range common {

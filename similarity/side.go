@@ -145,6 +145,7 @@ func newSide(lo, hi, numUsers uint32, each func(f func(user, item uint32, w floa
 		return nil, fmt.Errorf("side [%d,%d) has rows of %d words, want at most %d: %w", lo, hi, total, uint32(math.MaxUint32), ErrShape)
 	}
 	s.words = make([]uint32, total)
+	hugePages(s.words)
 	if s.codes.full {
 		s.value = make([]float32, total)
 	}
@@ -186,6 +187,8 @@ func (s *Side) countNorms() norms {
 
 func (s *Side) setNorms(n norms, o *Options) {
 	s.norms, s.inverse = n, make([]float32, len(n.squares))
+	hugePages(s.inverse)
+	hugePages(n.squares)
 	for j, squares := range n.squares {
 		s.inverse[j] = o.inverse(squares)
 	}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package similarity
+
+func hugePages[T any]([]T) {}

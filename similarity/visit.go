@@ -1,0 +1,45 @@
+package similarity
+
+// The loops in which a build spends its time. On amd64 they are in assembly
+// (visit_amd64.s), for one reason above all: rows lie all over memory, and only there can
+// a loop ask for those that it will come to. portable.go has the same in Go, with the same
+// results to the last bit, for other processors and for the build tag purego.
+
+// visit is what one leading item does: it goes over the rows of its users on a Side and
+// adds them to the slots of the items there, in this order.
+type visit struct {
+	words []uint32 // of the Side
+	at    []uint32 // positions of the rows, and visitAhead more of any row
+	rows  int      // how many there are
+
+	weights []float32     // of the leading item, for each row; not used by ones
+	table   *[256]float32 // what codes stand for; used by coded
+	values  []float32     // of the entries; used by valued
+
+	sums    []float32 // slots of coded and valued
+	counts  []uint32  // slots of ones
+	touched []uint32  // touch writes ids whose slot was zero to touched[count:], as far as room
+	room    int       // and stops before a row that might not fit; touched is one longer
+	count   int
+
+	updates int // entries that were added
+	done    int // rows that were added
+}
+
+// visitAhead is the number of rows ahead that are asked for.
+const visitAhead = 8
+
+// takeAhead is how many more ids than they use takeSums and takeCounts may read.
+const takeAhead = 24
+
+// touchOrAdd touches rows, and adds those that there was no room for. It tells whether
+// touched lists all.
+func (v *visit) touchOrAdd(touch, add func(*visit)) (listed bool) {
+	touch(v)
+	if v.done == v.rows {
+		return true
+	}
+	v.at, v.weights, v.rows = v.at[v.done:], v.weights[v.done:], v.rows-v.done
+	add(v)
+	return false
+}

@@ -1,0 +1,36 @@
+//go:build !amd64 || purego
+
+package similarity
+
+func touchCoded(v *visit)  { touchCodedGo(v) }
+func touchValued(v *visit) { touchValuedGo(v) }
+func touchOnes(v *visit)   { touchOnesGo(v) }
+func addCoded(v *visit)    { addCodedGo(v) }
+func addValued(v *visit)   { addValuedGo(v) }
+func addOnes(v *visit)     { addOnesGo(v) }
+
+func takeSums(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32) (pairs int) {
+	return takeSumsGo(dot, estimate, ids, sums, inverse, scale)
+}
+
+func takeCounts(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32) (pairs int) {
+	return takeCountsGo(dot, estimate, ids, counts, inverse, scale)
+}
+
+func scanSums(estimate, sums, inverse []float32, scale float32) (pairs int) {
+	return scanSumsGo(estimate, sums, inverse, scale)
+}
+
+func scanCounts(estimate []float32, counts []uint32, inverse []float32, scale float32) (pairs int) {
+	return scanCountsGo(estimate, counts, inverse, scale)
+}
+
+func reach(places []uint32, x []float32, bound float32) (count int) {
+	return reachGo(places, 0, x, bound)
+}
+
+func above(buf []float32, filled int, x []float32, bound float32) (taken, count int) {
+	return aboveGo(buf, filled, x, bound)
+}
+
+func fetch([]float64, []uint32) {}

@@ -1,0 +1,206 @@
+package similarity
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// visits returns two equal visits, with slots of their own, of random rows on a Side of
+// some width. Some slots are not zero.
+func visits(t *rapid.T, rng *rand.Rand) (a, b visit) {
+	width := rapid.IntRange(1, 300).Draw(t, "width")
+	users := rapid.IntRange(0, 40).Draw(t, "users")
+	v := visit{words: []uint32{0}, values: []float32{0}, table: new([256]float32)}
+	for c := range v.table {
+		v.table[c] = float32(rng.NormFloat64())
+	}
+	for range users {
+		row := rng.Perm(width)[:rng.IntN(width+1)]
+		if rng.IntN(3) > 0 {
+			row = row[:min(len(row), 9)]
+		}
+		slices.Sort(row)
+		if len(row) == 0 {
+			v.at = append(v.at, 0)
+			continue
+		}
+		v.at = append(v.at, uint32(len(v.words)))
+		v.words = append(v.words, uint32(len(row)))
+		v.values = append(v.values, 0)
+		for _, j := range row {
+			v.words = append(v.words, uint32(j)<<8|uint32(rng.IntN(256)))
+			v.values = append(v.values, float32(rng.NormFloat64()))
+		}
+	}
+	rng.Shuffle(len(v.at), func(i, j int) { v.at[i], v.at[j] = v.at[j], v.at[i] })
+	v.rows = len(v.at)
+	v.at = append(v.at, make([]uint32, visitAhead)...)
+	for range v.rows {
+		v.weights = append(v.weights, float32(rng.NormFloat64()))
+	}
+	v.sums, v.counts, v.touched = make([]float32, width), make([]uint32, width), make([]uint32, width+1)
+	for j := range width {
+		if rng.IntN(4) == 0 {
+			v.sums[j], v.counts[j] = float32(rng.NormFloat64()), rng.Uint32N(9)
+		}
+	}
+	v.room = rapid.IntRange(0, width).Draw(t, "room")
+	v.count = rapid.IntRange(0, v.room).Draw(t, "count")
+	a, b = v, v
+	b.sums, b.counts, b.touched = slices.Clone(v.sums), slices.Clone(v.counts), slices.Clone(v.touched)
+	return a, b
+}
+
+// TestVisitsEqualThoseInGo compares the loops that a build uses with those in Go, which
+// are plain to read, bit for bit.
+func TestVisitsEqualThoseInGo(t *testing.T) {
+	for name, pair := range map[string][2]func(*visit){
+		"touch coded": {touchCoded, touchCodedGo}, "touch valued": {touchValued, touchValuedGo}, "touch ones": {touchOnes, touchOnesGo},
+		"add coded": {addCoded, addCodedGo}, "add valued": {addValued, addValuedGo}, "add ones": {addOnes, addOnesGo},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(t *rapid.T) {
+				got, want := visits(t, rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0)))
+				pair[0](&got)
+				pair[1](&want)
+				// What is behind the last id noted may differ.
+				got.touched, want.touched = got.touched[:got.count], want.touched[:want.count]
+				if diff := cmp.Diff(want, got, cmp.AllowUnexported(visit{}), cmp.Comparer(sameBits)); diff != "" {
+					t.Fatal("(-Go +used):\n" + diff)
+				}
+			})
+		})
+	}
+}
+
+func sameBits(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) }
+
+// TestEstimatesEqualThoseInGo is TestVisitsEqualThoseInGo for what is done with sums.
+func TestEstimatesEqualThoseInGo(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		width := rapid.IntRange(0, 100).Draw(t, "width")
+		sums, inverse, counts := make([]float32, width), make([]float32, width), make([]uint32, width)
+		for j := range width {
+			inverse[j] = rng.Float32()
+			if rng.IntN(3) > 0 {
+				sums[j], counts[j] = float32(rng.NormFloat64()), rng.Uint32N(1<<30)
+			}
+		}
+		ids := make([]uint32, 0, width+takeAhead)
+		for j := range width {
+			if rng.IntN(2) == 0 {
+				ids = append(ids, uint32(j), uint32(rng.IntN(width))) // some twice
+			}
+		}
+		ids = append(ids, make([]uint32, takeAhead)...)[:len(ids)]
+		scale := float32(rng.NormFloat64())
+		type result struct {
+			Pairs         int
+			Dot, Estimate []float32
+			Sums          []float32
+			Counts        []uint32
+		}
+		equal := func(name string, run func(r *result, used bool)) {
+			var results [2]result
+			for n := range results {
+				r := &results[n]
+				*r = result{
+					Dot: make([]float32, len(ids)), Estimate: make([]float32, max(len(ids), width)),
+					Sums: slices.Clone(sums), Counts: slices.Clone(counts),
+				}
+				run(r, n == 1)
+			}
+			if diff := cmp.Diff(results[0], results[1], cmp.Comparer(sameBits)); diff != "" {
+				t.Fatalf("%s (-Go +used):\n%s", name, diff)
+			}
+		}
+		equal("take sums", func(r *result, used bool) {
+			f := takeSumsGo
+			if used {
+				f = takeSums
+			}
+			r.Pairs = f(r.Dot, r.Estimate, ids, r.Sums, inverse, scale)
+		})
+		equal("take counts", func(r *result, used bool) {
+			f := takeCountsGo
+			if used {
+				f = takeCounts
+			}
+			r.Pairs = f(r.Dot, r.Estimate, ids, r.Counts, inverse, scale)
+		})
+		equal("scan sums", func(r *result, used bool) {
+			f := scanSumsGo
+			if used {
+				f = scanSums
+			}
+			r.Pairs = f(r.Estimate, r.Sums, inverse, scale)
+		})
+		equal("scan counts", func(r *result, used bool) {
+			f := scanCountsGo
+			if used {
+				f = scanCounts
+			}
+			r.Pairs = f(r.Estimate, r.Counts, inverse, scale)
+		})
+	})
+}
+
+// TestReachAndAboveTakeWhatTheBoundSays compares with the definition.
+func TestReachAndAboveTakeWhatTheBoundSays(t *testing.T) {
+	values := rapid.OneOf(rapid.Just(negInf), rapid.Just[float32](0.5), rapid.Float32Range(-1, 1))
+	many := rapid.OneOf(values, rapid.Float32Range(0, 1), rapid.Float32Range(0, 1), rapid.Float32Range(0, 1), rapid.Float32Range(0, 1))
+	rapid.Check(t, func(t *rapid.T) {
+		x := rapid.SliceOfN(many, 0, 80).Draw(t, "x")
+		bound := rapid.OneOf(rapid.Just(negInf), values).Draw(t, "bound")
+		places := make([]uint32, len(x)+1)
+		places = places[:reach(places, x, bound)]
+		wantPlaces := []uint32{}
+		for k, v := range x {
+			if v >= bound {
+				wantPlaces = append(wantPlaces, uint32(k))
+			}
+		}
+		if diff := cmp.Diff(wantPlaces, places); diff != "" {
+			t.Fatal("reach (-want +got):\n" + diff)
+		}
+
+		room := rapid.IntRange(0, 40).Draw(t, "room")
+		buf := make([]float32, room)
+		filled := rapid.IntRange(0, room).Draw(t, "filled")
+		want := buf[:filled:filled]
+		taken, n := above(buf, filled, x, bound)
+		for _, v := range x[:taken] {
+			if v > bound {
+				want = append(want, v)
+			}
+		}
+		if diff := cmp.Diff(want, buf[:n], cmp.Comparer(sameBits)); diff != "" {
+			t.Fatal("above (-want +got):\n" + diff)
+		}
+		if taken < len(x) && n < room {
+			t.Fatalf("above stopped at %d of %d numbers with %d of %d places filled", taken, len(x), n, room)
+		}
+	})
+}
+
+// TestSelectBest compares with a sort, with many keys that are equal.
+func TestSelectBest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		keys := rapid.SliceOfN(rapid.Uint64Range(0, rapid.Uint64Range(1, 1<<40).Draw(t, "range")), 1, 200).Draw(t, "keys")
+		k := rapid.IntRange(1, len(keys)).Draw(t, "k")
+		sorted := slices.Sorted(slices.Values(keys))
+		slices.Reverse(sorted)
+		got := selectBest(keys, k)
+		slices.Sort(keys[:k])
+		slices.Reverse(keys[:k])
+		if got != sorted[k-1] || !slices.Equal(keys[:k], sorted[:k]) {
+			t.Fatalf("the %d best are %v, the last %d; want %v", k, keys[:k], got, sorted[:k])
+		}
+	})
+}
