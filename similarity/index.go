@@ -35,6 +35,7 @@ type Index struct {
 	sum    []float32
 	scored []float32 // the score
 	bound  []float32 // no neighbor that is not held scores above it; -Inf if all are held
+	limits []limits  // of the sums with those that are not held
 }
 
 // UserRow is a row of the matrix: items ascending, with their weights, nil for ones. No
@@ -68,7 +69,8 @@ func (s *UpdateStats) add(t UpdateStats) {
 // measure is Cosine, AsymmetricCosine, Jaccard, Dice or ConditionalProbability, without
 // Shrinkage and MinSupport, and no weight is negative: otherwise, and if r is not
 // valid, the error matches ErrShape. It may also be ctx's.
-// Memory: 24 bytes an entry, and 8·(1.5·K+16) bytes an item. Cost: some 1.5 times that of
+// Memory: 24 bytes an entry, 8·(1.5·K+16) bytes an item, and a byte for each four to eight
+// pairs with a common user. Cost: some four times that of
 // Build.
 func NewIndex(ctx context.Context, r *Rows, o Options) (*Index, error) {
 	return newIndex(ctx, r, o, o.K/2+16, smallFall)
@@ -107,7 +109,7 @@ func newIndex(ctx context.Context, r *Rows, o Options, reserve int, fall float64
 		x.refine(w)
 	}
 	x.columns = x.rows.Transpose()
-	x.norms = normsOf(x.rows)
+	x.norms = normsOf(x.columns, x.threads)
 	x.grow(r.NumItems)
 	for i, squares := range x.squares {
 		x.inverse[i] = o.inverse(squares)
@@ -130,7 +132,7 @@ func checkIndexUsers(n int) error {
 // grow makes room for the lists of n items.
 func (x *Index) grow(n int) {
 	for len(x.size) < n {
-		x.size, x.bound = append(x.size, 0), append(x.bound, negInf)
+		x.size, x.bound, x.limits = append(x.size, 0), append(x.bound, negInf), append(x.limits, limits{})
 	}
 	x.inverse = append(x.inverse, make([]float32, n-len(x.inverse))...)
 	more := n*x.keep - len(x.id)
@@ -275,21 +277,31 @@ func (w *indexWorker) recompute(i int) {
 	w.finishRow(i)
 }
 
-// finishRow keeps the best of the sums of item i. Estimates decide which need a score.
+// finishRow keeps the best of the sums of item i, and limits of the others. Estimates
+// decide which need a score.
 func (w *indexWorker) finishRow(i int) {
 	e := w.estimator(i)
 	if len(w.estimate) < len(w.touched) {
 		w.estimate = make([]float32, w.rows.NumItems)
 	}
 	estimate := w.estimate[:len(w.touched)]
+	var largest float32
 	for k, j := range w.touched {
 		if int(j) == i {
 			w.sums[j] = 0
 		}
-		estimate[k] = e.of(j, w.sums[j])
+		sum := w.sums[j]
+		largest = max(largest, sum)
+		estimate[k] = e.of(j, sum)
 	}
 	least := lowered(w.kth.find(estimate, w.keep))
 	w.list, w.bound[i] = w.list[:0], negInf
+	limit := &w.limits[i]
+	if len(w.touched) > w.keep {
+		limit.reset(len(w.touched)-w.keep, largest)
+	} else {
+		limit.cells = nil
+	}
 	for k, j := range w.touched {
 		sum := w.sums[j]
 		w.sums[j] = 0
@@ -297,6 +309,7 @@ func (w *indexWorker) finishRow(i int) {
 		case sum == 0:
 		case estimate[k] < least:
 			w.bound[i] = raised(least)
+			limit.raise(j, sum)
 		default:
 			w.hold(held{rankKey(w.score(i, j, sum), j), sum})
 		}
@@ -361,8 +374,8 @@ func touchRow(sums []float32, touched []uint32, n int, items []uint32, weights [
 	return n
 }
 
-// settle writes the best of list as what is held of item i. What does not fit raises the
-// bound.
+// settle writes the best of list as what is held of item i. What does not fit raises
+// bounds.
 func (w *indexWorker) settle(i int, list []held) {
 	w.keys = w.keys[:0]
 	for _, h := range list {
@@ -376,6 +389,7 @@ func (w *indexWorker) settle(i int, list []held) {
 				kept = append(kept, h)
 			} else {
 				w.bound[i] = max(w.bound[i], keyScore(h.key))
+				w.limits[i].raise(keyID(h.key), h.sum)
 			}
 		}
 		list = kept

@@ -382,17 +382,32 @@ func (u *update) others(w *indexWorker, i int, partners []uint32) bool {
 	e, exact := u.estimator(i), u.exact(u.was(i).squares, u.squares[i], u.largest, u.largest)
 	var cost float64
 	n := 0
+	limit := &u.limits[i]
 	for _, j := range partners {
-		if int(j) == i || w.seen[j] == w.turn || u.whole[j] || w.partner[j].delta <= 0 {
+		delta := w.partner[j].delta
+		if delta <= 0 || w.seen[j] == w.turn || int(j) == i {
+			continue
+		}
+		sum := float64(limit.of(j)) + float64(delta)
+		if !exact {
+			sum *= float64(u.slack(i, j, exact))
+		}
+		most := above32(sum)
+		if u.whole[j] {
+			limit.raise(j, most)
 			continue
 		}
 		if !all {
-			s := u.upper(&e, i, j, bound, w.partner[j].delta, exact)
+			s := u.most(&e, i, j, most, exact)
+			if s > enter {
+				s = min(s, u.upper(&e, i, j, bound, delta, exact))
+			}
 			if s > enter && u.symmetric && u.boundWas[j] < bound && !u.held(j, uint32(i)) {
-				s = u.upper(&e, i, j, max(0, u.boundWas[j]), w.partner[j].delta, exact)
+				s = min(s, u.upper(&e, i, j, max(0, u.boundWas[j]), delta, exact))
 			}
 			if s <= enter {
 				u.bound[i] = max(u.bound[i], s)
+				limit.raise(j, most)
 				continue
 			}
 		}
@@ -497,12 +512,27 @@ func (u *update) upper(e *estimator, i int, j uint32, bound, d float32, exact bo
 			s = bound + d/e.own
 		}
 	}
+	return s * u.slack(i, j, exact)
+}
+
+// slack is by what upper bounds from sums are multiplied.
+func (u *update) slack(i int, j uint32, exact bool) float32 {
 	slack := float32(32)
 	if !exact {
 		most := func(i uint32) uint32 { return u.users[i] + uint32(u.start[i+1]-u.start[i]) } // before or after
 		slack += 2 * float32(min(most(uint32(i)), most(j)))
 	}
-	return s * (1 + slack/(1<<22))
+	return 1 + slack/(1<<22)
+}
+
+// most returns what the score of item i with j is at most if their sum is at most sum, but
+// for rounding.
+func (u *update) most(e *estimator, i int, j uint32, sum float32, exact bool) float32 {
+	s := float32(1)
+	if u.o.Measure != Jaccard || 2*sum < e.own+float32(u.users[j]) {
+		s = e.of(j, sum)
+	}
+	return s * u.slack(i, j, exact)
 }
 
 // exact tells whether the sum of a pair is a whole number of grains that float32 holds,
