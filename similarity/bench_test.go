@@ -66,15 +66,11 @@ func BenchmarkRun(b *testing.B) {
 					continue
 				}
 				weighed := weigh(b, r, o.Measure)
-				all := normsOf(weighed)
-				blocks, err := cutBlocks(weighed, []uint32{0, uint32(r.NumItems / 20), uint32(r.NumItems)}, all)
+				blocks, sides, err := prepare(weighed, []uint32{0, uint32(r.NumItems / 20), uint32(r.NumItems)}, &o, 1)
 				if err != nil {
 					b.Fatal(err)
 				}
-				side, err := sideOf(weighed, 0, uint32(r.NumItems), all, &o)
-				if err != nil {
-					b.Fatal(err)
-				}
+				side := sides[0]
 				for n, part := range []string{"head", "tail"} {
 					b.Run(fmt.Sprintf("%s/%s/ones=%v/shrink=%v/%s", shape.name, o.Measure, ones, o.Shrinkage, part), func(b *testing.B) {
 						b.ReportAllocs()

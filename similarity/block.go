@@ -47,14 +47,17 @@ func (n *norms) slice(lo, hi uint32) norms {
 	return norms{n.squares[lo:hi], n.users[lo:hi]}
 }
 
-// normsOf returns the norms of all items of weighed rows.
-func normsOf(r *Rows) norms {
-	n := newNorms(r.NumItems)
-	for u := range r.NumUsers() {
-		for k := r.Start[u]; k < r.Start[u+1]; k++ {
-			n.add(r.Item[k], r.weight(k))
+// normsOf returns the norms of all items from the transposed matrix, whose users ascend.
+func normsOf(columns *Rows, threads int) norms {
+	n := newNorms(columns.NumUsers())
+	parts := columns.cutUsers(threads)
+	each(len(parts), func(p int) {
+		for i := parts[p].lo; i < parts[p].hi; i++ {
+			for k := columns.Start[i]; k < columns.Start[i+1]; k++ {
+				n.add(uint32(i), columns.weight(k))
+			}
 		}
-	}
+	})
 	return n
 }
 
@@ -154,28 +157,28 @@ func (b *Block) SizeBytes() int64 {
 	return int64(unsafe.Sizeof(*b)) + 4*int64(len(b.start)+len(b.user)+len(b.weight)) + b.sizeBytes()
 }
 
-// cutBlocks makes the blocks of weighed rows, whose norms are those of all items, with
-// the given ascending borders: block n has the items [borders[n], borders[n+1]).
-func cutBlocks(r *Rows, borders []uint32, all norms) ([]*Block, error) {
-	t := r.Transpose()
+// cutBlocks makes the blocks of the weighed and transposed matrix, whose norms are those of
+// all items, with the given ascending borders: block n has the items
+// [borders[n], borders[n+1]).
+func cutBlocks(columns *Rows, borders []uint32, all norms) ([]*Block, error) {
 	blocks := make([]*Block, len(borders)-1)
 	for n := range blocks {
 		lo, hi := borders[n], borders[n+1]
 		if err := checkBlockRange(lo, hi); err != nil {
 			return nil, err
 		}
-		first, last := t.Start[lo], t.Start[hi]
+		first, last := columns.Start[lo], columns.Start[hi]
 		if last-first > math.MaxUint32 {
 			return nil, fmt.Errorf("block [%d,%d) has %d entries, want at most %d: %w", lo, hi, last-first, uint32(math.MaxUint32), ErrShape)
 		}
 		b := &Block{
-			Lo: lo, Hi: hi, numUsers: uint32(r.NumUsers()), start: make([]uint32, int64(hi-lo)+1), norms: all.slice(lo, hi),
-			user: t.Item[first:last],
+			Lo: lo, Hi: hi, numUsers: uint32(columns.NumItems), start: make([]uint32, int64(hi-lo)+1), norms: all.slice(lo, hi),
+			user: columns.Item[first:last],
 		}
-		if t.Weight != nil {
-			b.weight = t.Weight[first:last]
+		if columns.Weight != nil {
+			b.weight = columns.Weight[first:last]
 		}
-		for i, end := range t.Start[lo : int(hi)+1] {
+		for i, end := range columns.Start[lo : int(hi)+1] {
 			b.start[i] = uint32(end - first)
 		}
 		blocks[n] = b

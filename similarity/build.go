@@ -100,24 +100,39 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 // prepare makes the blocks and sides of weighed rows, at the same time if there are threads
 // for that.
 func prepare(weighed *Rows, borders []uint32, o *Options, threads int) (blocks []*Block, sides []*Side, err error) {
-	all := normsOf(weighed)
+	var all norms
 	cut := func() (err error) {
-		blocks, err = cutBlocks(weighed, borders, all)
+		columns := weighed.transpose(nil, max(1, threads-1))
+		all = normsOf(columns, max(1, threads-1))
+		blocks, err = cutBlocks(columns, borders, all)
 		return err
 	}
+	pack := func() error {
+		for lo := 0; lo == 0 || lo < weighed.NumItems; lo += MaxBlockItems {
+			side, err := sideOf(weighed, uint32(lo), uint32(min(weighed.NumItems, lo+MaxBlockItems)))
+			if err != nil {
+				return err
+			}
+			sides = append(sides, side)
+		}
+		return nil
+	}
+	var cutErr, packErr error
 	var cutting sync.WaitGroup
-	var cutErr error
 	if threads > 1 {
 		cutting.Go(func() { cutErr = cut() })
 	} else {
 		cutErr = cut()
 	}
-	for lo := 0; lo == 0 || lo < weighed.NumItems; lo += MaxBlockItems {
-		side, sideErr := sideOf(weighed, uint32(lo), uint32(min(weighed.NumItems, lo+MaxBlockItems)), all, o)
-		sides, err = append(sides, side), errors.Join(err, sideErr)
-	}
+	packErr = pack()
 	cutting.Wait()
-	return blocks, sides, errors.Join(cutErr, err)
+	if err := errors.Join(cutErr, packErr); err != nil {
+		return nil, nil, err
+	}
+	for _, side := range sides {
+		side.setNorms(all.slice(side.Lo, side.Hi), o)
+	}
+	return blocks, sides, nil
 }
 
 // Limits of the blocks of Build: enough that threads end together, and few enough

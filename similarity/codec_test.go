@@ -80,11 +80,22 @@ func FuzzNewBlock(f *testing.F) {
 			return // the caller says how many users there are, and memory goes by it
 		}
 		b, err := NewBlock(p.lo, p.hi, users, [][]byte{data})
+		s, sideErr := NewSide(p.lo, []uint32{p.hi}, users, [][][]byte{{data}}, Options{Measure: Cosine})
 		if err != nil {
-			if !errors.Is(err, ErrCorrupt) {
-				t.Fatalf("error %v, want ErrCorrupt", err)
+			if !errors.Is(err, ErrCorrupt) || !errors.Is(sideErr, ErrCorrupt) {
+				t.Fatalf("errors %v and %v, want ErrCorrupt", err, sideErr)
 			}
 			return
+		}
+		if sideErr != nil {
+			t.Fatalf("a block is made of the part, but no side: %v", sideErr)
+		}
+		sideEntries := 0
+		for _, at := range s.at {
+			sideEntries += int(s.words[at])
+		}
+		if sideEntries != len(b.user) {
+			t.Fatalf("the side has %d entries, the block %d", sideEntries, len(b.user))
 		}
 		// The block as rows gives the same part, up to longer forms of its numbers.
 		items := &Rows{NumItems: int(users), Item: b.user, Weight: b.weight}

@@ -273,16 +273,18 @@ func (t *task) offer(i, n int, all bool) (pairs int) {
 func (t *task) score(i int, k, j uint32, all bool) float32 {
 	s := t.s
 	switch {
-	case all && t.sums:
-		return t.o.score(float64(s.sums[k]), side{squares: t.lead.squares[i]}, side{squares: t.side.squares[j]}, 0, 0)
-	case all:
-		return t.o.score(float64(s.counts[k]), side{squares: t.lead.squares[i]}, side{squares: t.side.squares[j]}, 0, 0)
-	case t.direct:
-		return t.o.score(float64(s.dot[k]), side{squares: t.lead.squares[i]}, side{squares: t.side.squares[j]}, 0, 0)
-	case t.estimated():
+	case !t.estimated():
+		return s.estimate[k]
+	case !t.direct:
 		return t.o.score(float64(s.dot[k]), t.lead.of(i), t.side.of(int(j)), s.common[k], t.lead.numUsers)
 	}
-	return s.estimate[k]
+	dot := float64(s.dot[k])
+	if all && t.sums {
+		dot = float64(s.sums[k])
+	} else if all {
+		dot = float64(s.counts[k])
+	}
+	return t.o.score(dot, side{squares: t.lead.squares[i]}, side{squares: t.side.squares[j]}, 0, 0)
 }
 
 // estimated tells whether there are estimates that are cheaper than scores.

@@ -178,6 +178,13 @@ type part struct {
 	rows                     decoder
 	weights                  []byte    // nil if all are one
 	distinct                 []float32 // that weights number; nil if they are in full
+
+	// Where next is: what rows and weights have is behind the row at hand.
+	user uint32 // of the row at hand
+	size int    // its entries
+	seen uint64 // rows, with it
+	skip uint64 // the first user who may come after it
+	left uint64 // entries after it
 }
 
 // openPart checks the checksum and the header, whose sizes it bounds by the
@@ -223,56 +230,105 @@ func openPart(raw []byte) (*part, error) {
 			p.distinct, p.weights = append(p.distinct, w), p.weights[4:]
 		}
 	}
-	p.rows = decoder{b: rows}
+	p.rows, p.skip, p.left = decoder{b: rows}, uint64(p.firstUser), p.entries
 	return &p, nil
 }
 
+// next goes to the next row, and tells whether there is one. appendItems and then
+// takeWeights are to be called for each row.
+func (p *part) next() (more bool, err error) {
+	if p.seen == p.filled {
+		if len(p.rows.b) != 0 || p.left != 0 {
+			return false, fmt.Errorf("rows do not fill the data: %w", ErrCorrupt)
+		}
+		return false, nil
+	}
+	end := uint64(p.firstUser) + uint64(p.users)
+	if p.skip >= end || p.left == 0 {
+		return false, fmt.Errorf("too many rows or entries: %w", ErrCorrupt)
+	}
+	user := p.skip + p.rows.uint(end-p.skip-1)
+	size := p.rows.uint(p.left-1) + 1
+	if p.rows.bad {
+		return false, fmt.Errorf("bad row near user %d: %w", user, ErrCorrupt)
+	}
+	p.seen++
+	p.user, p.size, p.skip, p.left = uint32(user), int(size), user+1, p.left-size
+	return true, nil
+}
+
+// appendItems appends the items of the row at hand, relative to lo, ascending.
+func (p *part) appendItems(dst []uint32) ([]uint32, error) {
+	item, width := uint64(0), uint64(p.hi-p.lo) // the next that may come
+	d := p.rows
+	for range p.size {
+		if item >= width {
+			d.bad = true
+		} else {
+			item += d.uint(width - item - 1)
+		}
+		if d.bad {
+			return nil, fmt.Errorf("bad row near user %d: %w", p.user, ErrCorrupt)
+		}
+		dst = append(dst, uint32(item))
+		item++
+	}
+	p.rows = d
+	return dst, nil
+}
+
+// takeWeights returns what weight reads the weights of the row at hand from; nil if all
+// are one.
+func (p *part) takeWeights() []byte {
+	if p.weights == nil {
+		return nil
+	}
+	n := p.size
+	if p.distinct == nil {
+		n *= 4
+	}
+	row := p.weights[:n] // which is there: weights has room for all entries, and left is not below 0
+	p.weights = p.weights[n:]
+	return row
+}
+
+// weight returns the weight of entry k of a row.
+func (p *part) weight(row []byte, k int) (float32, error) {
+	if p.distinct != nil {
+		if int(row[k]) >= len(p.distinct) {
+			return 0, fmt.Errorf("weight number %d of %d: %w", row[k], len(p.distinct), ErrCorrupt)
+		}
+		return p.distinct[row[k]], nil
+	}
+	w := math.Float32frombits(binary.LittleEndian.Uint32(row[4*k:]))
+	if !validWeight(w) {
+		return 0, fmt.Errorf("weight %v: %w", w, ErrCorrupt)
+	}
+	return w, nil
+}
+
 // each calls f for all entries: users ascend, and so do the items of a user, which
-// are relative to lo.
+// are relative to lo. It may be called again.
 func (p *part) each(f func(user, item uint32, w float32)) error {
-	d, weights := p.rows, p.weights
-	user := uint64(p.firstUser) // the next that may come
-	end := user + uint64(p.users)
-	width, left := uint64(p.hi-p.lo), p.entries
-	w := float32(1)
-	for range p.filled {
-		if user >= end || left == 0 {
-			return fmt.Errorf("too many rows or entries: %w", ErrCorrupt)
+	at := *p
+	var items []uint32
+	for {
+		more, err := at.next()
+		if !more || err != nil {
+			return err
 		}
-		user += d.uint(end - user - 1)
-		size := d.uint(left-1) + 1
-		left -= size
-		item := uint64(0) // the next that may come
-		for range size {
-			if item >= width {
-				d.bad = true
-			} else {
-				item += d.uint(width - item - 1)
-			}
-			if d.bad {
-				return fmt.Errorf("bad row near user %d: %w", user, ErrCorrupt)
-			}
-			switch {
-			case weights == nil:
-			case p.distinct != nil:
-				if int(weights[0]) >= len(p.distinct) {
-					return fmt.Errorf("weight number %d of %d: %w", weights[0], len(p.distinct), ErrCorrupt)
-				}
-				w, weights = p.distinct[weights[0]], weights[1:]
-			default:
-				w = math.Float32frombits(binary.LittleEndian.Uint32(weights))
-				weights = weights[4:]
-				if !validWeight(w) {
-					return fmt.Errorf("weight %v: %w", w, ErrCorrupt)
+		if items, err = at.appendItems(items[:0]); err != nil {
+			return err
+		}
+		weights := at.takeWeights()
+		w := float32(1)
+		for k, item := range items {
+			if weights != nil {
+				if w, err = at.weight(weights, k); err != nil {
+					return err
 				}
 			}
-			f(uint32(user), uint32(item), w)
-			item++
+			f(at.user, item, w)
 		}
-		user++
 	}
-	if len(d.b) != 0 || left != 0 {
-		return fmt.Errorf("rows do not fill the data: %w", ErrCorrupt)
-	}
-	return nil
 }

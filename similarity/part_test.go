@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -124,5 +125,59 @@ func BenchmarkParts(b *testing.B) {
 				b.ReportMetric(float64(len(bounds)-1), "blocks")
 			})
 		}
+	}
+}
+
+// TestSidesAreThoseOfRows makes sides of the parts of several shards, at once and block by
+// block, and compares with the rows that the parts were cut from.
+func TestSidesAreThoseOfRows(t *testing.T) {
+	for name, weights := range map[string]func(*rand.Rand) float32{
+		"ones":  func(*rand.Rand) float32 { return 1 },
+		"few":   func(rng *rand.Rand) float32 { return float32(rng.IntN(9)) - 2 },
+		"many":  func(rng *rand.Rand) float32 { return rng.Float32() },
+		"mixed": func(rng *rand.Rand) float32 { return float32(max(1, rng.IntN(600)-500)) * 0.5 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(3, 4))
+			r := syntheticRows(700, 90, 6, 5, false)
+			for k := range r.Weight {
+				r.Weight[k] = weights(rng)
+			}
+			ends := []uint32{1, 7, 40, 90}
+			const first = 1 // block of the side
+			parts := make([][][]byte, len(ends))
+			for lo := 0; lo < 700; lo += 100 {
+				shard := &Rows{NumItems: 90, Start: r.Start[lo : lo+101], Item: r.Item, Weight: r.Weight}
+				for b, part := range Parts(shard, uint32(lo), ends) {
+					parts[b] = append(parts[b], part)
+				}
+			}
+			o := Options{Measure: Cosine}
+			joined, err := NewSide(ends[first-1], ends[first:], 700, parts[first:], o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, err := ReadSide(ends[first-1], ends[first:], 700, func(b int) ([][]byte, error) { return parts[first+b], nil }, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for what, s := range map[string]*Side{"joined": joined, "read": read} {
+				var buf []float32
+				for u := range 700 {
+					var items []uint32
+					row, values := s.row(s.at[u], &buf)
+					for _, e := range row {
+						items = append(items, e>>8+ends[first-1])
+					}
+					lo, hi := r.window(u, ends[first-1], 90)
+					if !slices.Equal(items, r.Item[lo:hi]) || !slices.Equal(values, r.Weight[lo:hi]) {
+						t.Fatalf("%s: user %d has %v %v, want %v %v", what, u, items, values, r.Item[lo:hi], r.Weight[lo:hi])
+					}
+				}
+				if !slices.Equal(s.squares, joined.squares) || !slices.Equal(s.users, joined.users) {
+					t.Errorf("%s: norms differ", what)
+				}
+			}
+		})
 	}
 }

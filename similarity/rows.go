@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
+	"sort"
+	"sync"
 )
 
 // MaxWeight is the largest magnitude of a weight. It keeps sums over 2^32 users
@@ -78,58 +81,110 @@ func (r *Rows) entries() int64 {
 
 // Transpose returns the items×users matrix, so that similarity of users runs on
 // the code for items. Rows of the result ascend, as those of r do. r must be
-// valid. Cost: O(users + items + entries) time and a second copy of the matrix.
-func (r *Rows) Transpose() *Rows {
+// valid. It uses all processors. Cost: O(users + items + entries) time and a second copy
+// of the matrix.
+func (r *Rows) Transpose() *Rows { return r.transpose(nil, runtime.GOMAXPROCS(0)) }
+
+// transpose is Transpose in which item i is row place[i], nil for row i, with some threads.
+func (r *Rows) transpose(place []uint32, threads int) *Rows {
 	n := r.entries()
 	t := &Rows{NumItems: r.NumUsers(), Start: make([]int64, r.NumItems+1), Item: make([]uint32, n)}
 	if r.Weight != nil {
 		t.Weight = make([]float32, n)
 	}
-	for u := range r.NumUsers() {
-		items, _ := r.row(u)
-		for _, i := range items {
-			t.Start[i+1]++
+	to := func(i uint32) uint32 {
+		if place == nil {
+			return i
 		}
+		return place[i]
 	}
+	// Each part of the users counts its entries of each item, and then has room of its own.
+	parts := r.cutUsers(int(min(int64(threads), 1+n/int64(transposePart+r.NumItems))))
+	next := make([][]int64, len(parts))
+	each(len(parts), func(p int) {
+		next[p] = make([]int64, r.NumItems)
+		lo, hi := r.Start[parts[p].lo], r.Start[parts[p].hi]
+		for _, i := range r.Item[lo:hi] {
+			next[p][to(i)]++
+		}
+	})
+	at := int64(0)
 	for i := range r.NumItems {
-		t.Start[i+1] += t.Start[i]
+		for p := range next {
+			next[p][i], at = at, at+next[p][i]
+		}
+		t.Start[i+1] = at
 	}
-	next := make([]int64, r.NumItems)
-	copy(next, t.Start)
-	for u := range r.NumUsers() {
-		items, weights := r.row(u)
-		for k, i := range items {
-			p := next[i]
-			next[i]++
-			t.Item[p] = uint32(u)
-			if weights != nil {
-				t.Weight[p] = weights[k]
+	each(len(parts), func(p int) {
+		next := next[p]
+		for u := parts[p].lo; u < parts[p].hi; u++ {
+			items, weights := r.row(u)
+			for k, i := range items {
+				q := &next[to(i)]
+				t.Item[*q] = uint32(u)
+				if weights != nil {
+					t.Weight[*q] = weights[k]
+				}
+				*q++
 			}
 		}
-	}
+	})
 	return t
 }
 
+// transposePart is how many entries a thread of a transposition is worth, beside one for
+// each item.
+const transposePart = 1 << 16
+
+// userRange is the users [lo, hi).
+type userRange struct{ lo, hi int }
+
+// cutUsers cuts the users into at most n ranges of about as many entries.
+func (r *Rows) cutUsers(n int) []userRange {
+	users := r.NumUsers()
+	if n <= 1 || users == 0 {
+		return []userRange{{0, users}}
+	}
+	first, total := r.Start[0], r.entries()
+	ranges := make([]userRange, n)
+	for p := range ranges {
+		if p > 0 {
+			ranges[p].lo = ranges[p-1].hi
+		}
+		end := first + total*int64(p+1)/int64(n)
+		ranges[p].hi = max(ranges[p].lo, sort.Search(users, func(u int) bool { return r.Start[u+1] > end }))
+	}
+	ranges[n-1].hi = users
+	return ranges
+}
+
+// each calls f for 0 to n-1 in goroutines of their own and waits for them.
+func each(n int, f func(k int)) {
+	if n == 1 {
+		f(0)
+		return
+	}
+	var wg sync.WaitGroup
+	for k := range n {
+		wg.Go(func() { f(k) })
+	}
+	wg.Wait()
+}
+
 // ByPopularity returns the rows with the items numbered by descending number of users, ties by id: in the order of a
-// build, in which the work is most local. r must be valid. Cost: O(entries + items · log items).
+// build, in which the work is most local. r must be valid. It uses all processors. Cost: O(entries + items · log items).
 func (r *Rows) ByPopularity() *Rows {
-	items := r.Transpose()
-	users := make([]int64, r.NumItems)
+	users, _ := r.Counts()
 	order := make([]uint32, r.NumItems)
 	for i := range order {
-		order[i], users[i] = uint32(i), items.Start[i+1]-items.Start[i]
+		order[i] = uint32(i)
 	}
 	slices.SortStableFunc(order, func(i, j uint32) int { return cmp.Compare(users[j], users[i]) })
-	out := &Rows{NumItems: items.NumItems, Start: make([]int64, 1, len(items.Start)), Item: make([]uint32, 0, len(items.Item))}
-	for _, i := range order {
-		lo, hi := items.Start[i], items.Start[i+1]
-		out.Item = append(out.Item, items.Item[lo:hi]...)
-		if items.Weight != nil {
-			out.Weight = append(out.Weight, items.Weight[lo:hi]...)
-		}
-		out.Start = append(out.Start, int64(len(out.Item)))
+	place := make([]uint32, r.NumItems)
+	for k, i := range order {
+		place[i] = uint32(k)
 	}
-	return out.Transpose()
+	return r.transpose(place, runtime.GOMAXPROCS(0)).Transpose()
 }
 
 // Validate checks the shapes, the order of the ids within rows, that all ids are

@@ -3,6 +3,8 @@ package similarity
 import (
 	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestByPopularity(t *testing.T) {
@@ -21,5 +23,24 @@ func TestByPopularity(t *testing.T) {
 	r.Weight = nil
 	if got := r.ByPopularity(); got.Weight != nil || got.Validate() != nil {
 		t.Errorf("without weights: %+v", got)
+	}
+}
+
+// TestTransposeWithThreads compares any number of threads with one, on rows that are not
+// spread evenly.
+func TestTransposeWithThreads(t *testing.T) {
+	r := syntheticRows(3_000, 200, 60, 5, false)
+	window := &Rows{NumItems: r.NumItems, Start: r.Start[1000:], Item: r.Item, Weight: r.Weight}
+	empty := &Rows{NumItems: 3, Start: make([]int64, 5)}
+	for _, r := range []*Rows{r, window, empty, {NumItems: 2, Start: []int64{0}}} {
+		want := r.transpose(nil, 1)
+		for threads := 2; threads <= 5; threads++ {
+			if diff := cmp.Diff(want, r.transpose(nil, threads)); diff != "" {
+				t.Errorf("%d threads (-1 +%d):\n%s", threads, threads, diff)
+			}
+		}
+	}
+	if n := len(r.cutUsers(4)); n != 4 {
+		t.Errorf("users are cut in %d parts, want 4", n)
 	}
 }

@@ -1,8 +1,10 @@
 package similarity
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -59,11 +61,155 @@ func (c *codes) ones() bool { return c.n == 0 || c.n == 1 && !c.full && c.weight
 
 // NewSide makes the Side of the items of consecutive blocks: parts holds for each
 // block what NewBlock takes, and ends the end of each block's items; the first
-// begins at lo. It serves tasks with the Measure and Alpha of o. Errors are those of NewBlock. The Side does not refer to parts.
+// begins at lo. It serves tasks with the Measure and Alpha of o. Errors are those of
+// NewBlock. The Side does not refer to parts.
 // Cost: O(users + entries); 4 bytes an entry and 8 a user, and 4 bytes more an
 // entry where there are more than 256 weights.
 func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte, o Options) (*Side, error) {
-	return ReadSide(lo, ends, numUsers, func(block int) ([][]byte, error) { return parts[block], nil }, o)
+	var rows []*partRows
+	hi := lo
+	for n, end := range ends {
+		open, _, _, err := openParts(hi, end, numUsers, parts[n])
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range open {
+			rows = append(rows, &partRows{part: p, base: hi - lo})
+		}
+		hi = end
+	}
+	s, err := joinRows(lo, hi, numUsers, rows)
+	if err != nil {
+		return nil, fmt.Errorf("side [%d,%d): %w", lo, hi, err)
+	}
+	s.setNorms(s.countNorms(), &o)
+	return s, nil
+}
+
+// joinRows makes the Side of items [lo, hi), but for its norms, from parts by ascending
+// item. Users are done one after the other, so that rows are written from the first word to
+// the last.
+func joinRows(lo, hi, numUsers uint32, parts []*partRows) (*Side, error) {
+	if err := checkBlockRange(lo, hi); err != nil {
+		return nil, err
+	}
+	s := &Side{Lo: lo, Hi: hi, at: make([]uint32, numUsers)}
+	var entries, filled uint64
+	for _, p := range parts {
+		entries += p.entries
+		filled += p.filled
+		p.number(&s.codes)
+	}
+	most := 1 + entries + min(filled, uint64(numUsers)) // words; 1 for the empty row
+	if most > math.MaxUint32 {
+		return nil, fmt.Errorf("rows of %d words, want at most %d: %w", most, uint32(math.MaxUint32), ErrShape)
+	}
+	words := make([]uint32, 1, most)
+	if s.codes.full {
+		s.value = make([]float32, 1, most)
+	}
+	// The parts whose next row is that of a user are a chain: first is the number of one,
+	// follow that of the next, both plus 1.
+	first, follow := make([]uint32, numUsers), make([]uint32, len(parts))
+	link := func(n uint32) error {
+		p := parts[n]
+		more, err := p.next()
+		if more {
+			follow[n], first[p.user] = first[p.user], n+1
+		}
+		return err
+	}
+	for n := range parts {
+		if err := link(uint32(n)); err != nil {
+			return nil, err
+		}
+	}
+	var turn []uint32
+	for user, head := range first {
+		if head == 0 {
+			continue
+		}
+		turn = turn[:0]
+		for ; head != 0; head = follow[head-1] {
+			turn = append(turn, head-1)
+		}
+		slices.Sort(turn) // by item
+		at := len(words)
+		s.at[user] = uint32(at)
+		words = append(words, 0)
+		if s.codes.full {
+			s.value = append(s.value, 0)
+		}
+		for _, n := range turn {
+			var err error
+			if words, s.value, err = parts[n].appendTo(words, s.value, &s.codes); err == nil {
+				err = link(n)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		words[at] = uint32(len(words) - at - 1)
+	}
+	s.words = words
+	hugePages(s.words)
+	return s, nil
+}
+
+// partRows goes over the rows of a part, for a Side.
+type partRows struct {
+	*part
+	base  uint32      // of its items on the Side
+	codes [256]uint32 // on the Side, of the weights that the part numbers
+}
+
+// number gives codes to the weights of the part.
+func (p *partRows) number(c *codes) {
+	switch {
+	case p.weights == nil:
+		p.codes[0] = c.code(1)
+	case p.distinct != nil:
+		for n, w := range p.distinct {
+			p.codes[n] = c.code(w)
+		}
+	default:
+		for k := 0; k < len(p.weights) && !c.full; k += 4 {
+			c.code(math.Float32frombits(binary.LittleEndian.Uint32(p.weights[k:])))
+		}
+	}
+}
+
+// appendTo appends the row at hand to words, and its weights to values if those are
+// wanted.
+func (p *partRows) appendTo(words []uint32, values []float32, c *codes) ([]uint32, []float32, error) {
+	begin := len(words)
+	words, err := p.appendItems(words)
+	if err != nil {
+		return nil, nil, err
+	}
+	row := words[begin:]
+	weights := p.takeWeights()
+	for k, item := range row {
+		code := p.codes[0]
+		if weights != nil {
+			w, err := p.weight(weights, k)
+			if err != nil {
+				return nil, nil, err
+			}
+			switch {
+			case c.full:
+				values = append(values, w)
+			case p.distinct != nil:
+				code = p.codes[weights[k]]
+			default:
+				code = c.code(w)
+			}
+		} else if c.full {
+			values = append(values, 1)
+		}
+		row[k] = (p.base+item)<<8 | code
+	}
+	return words, values, nil
 }
 
 // ReadSide is NewSide of parts that it asks for block by block, each block twice, so that they need
@@ -102,10 +248,9 @@ func ReadSide(lo uint32, ends []uint32, numUsers uint32, parts func(block int) (
 	return s, nil
 }
 
-// sideOf makes the Side of the items [lo, hi) of weighed rows, whose norms are those
-// of all items.
-func sideOf(r *Rows, lo, hi uint32, all norms, o *Options) (*Side, error) {
-	s, err := newSide(lo, hi, uint32(r.NumUsers()), func(f func(user, item uint32, w float32)) error {
+// sideOf makes the Side of the items [lo, hi) of weighed rows, but for its norms.
+func sideOf(r *Rows, lo, hi uint32) (*Side, error) {
+	return newSide(lo, hi, uint32(r.NumUsers()), func(f func(user, item uint32, w float32)) error {
 		for u := range r.NumUsers() {
 			from, to := r.window(u, lo, hi)
 			for k := from; k < to; k++ {
@@ -114,11 +259,6 @@ func sideOf(r *Rows, lo, hi uint32, all norms, o *Options) (*Side, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	s.setNorms(all.slice(lo, hi), o)
-	return s, nil
 }
 
 // newSide makes a Side, but for its norms, of entries that each gives to f: the items of a

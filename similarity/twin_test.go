@@ -373,7 +373,7 @@ func TestManyWeights(t *testing.T) {
 		{Measure: Pearson, K: 10, MinSupport: 3},
 	} {
 		weighed := weigh(t, r, o.Measure)
-		side, err := sideOf(weighed, 0, uint32(r.NumItems), normsOf(weighed), &o)
+		side, err := sideOf(weighed, 0, uint32(r.NumItems))
 		if err != nil {
 			t.Fatal(err)
 		}
