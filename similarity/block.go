@@ -82,9 +82,15 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 		return nil, err
 	}
 	b := &Block{Lo: lo, Hi: hi, numUsers: numUsers, start: make([]uint32, int64(hi-lo)+1), norms: newNorms(int(hi - lo))}
+	bad := func(n int, err error) error { return fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err) }
 	for n, p := range open {
-		if err := p.each(func(_, item uint32, w float32) { b.add(item, w) }); err != nil {
-			return nil, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
+		if err := p.eachRow(func(_ uint32, items []uint32, _ []byte) error {
+			for _, item := range items {
+				b.users[item]++
+			}
+			return nil
+		}); err != nil {
+			return nil, bad(n, err)
 		}
 	}
 	next := make([]uint32, b.width())
@@ -97,15 +103,30 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 		b.weight = make([]float32, entries)
 	}
 	for n, p := range open {
-		if err := p.each(func(user, item uint32, w float32) {
-			at := next[item]
-			next[item]++
-			b.user[at] = user
-			if !ones {
-				b.weight[at] = w
+		if err := p.eachRow(func(user uint32, items []uint32, weights []byte) (err error) {
+			w := float32(1)
+			for k, item := range items {
+				at := next[item]
+				next[item]++
+				b.user[at] = user
+				if weights != nil {
+					if w, err = p.weight(weights, k); err != nil {
+						return err
+					}
+				}
+				if !ones {
+					b.weight[at] = w
+				}
 			}
+			return nil
 		}); err != nil {
-			return nil, fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err)
+			return nil, bad(n, err)
+		}
+	}
+	for i, n := range b.users {
+		b.squares[i] = float64(n)
+		if !ones {
+			b.squares[i] = squaredNorm(int(n), b.weight[b.start[i]:b.start[i+1]])
 		}
 	}
 	return b, nil

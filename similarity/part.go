@@ -249,33 +249,39 @@ func (p *part) next() (more bool, err error) {
 	}
 	user := p.skip + p.rows.uint(end-p.skip-1)
 	size := p.rows.uint(p.left-1) + 1
+	p.user = uint32(user)
 	if p.rows.bad {
-		return false, fmt.Errorf("bad row near user %d: %w", user, ErrCorrupt)
+		return false, p.badRow()
 	}
 	p.seen++
-	p.user, p.size, p.skip, p.left = uint32(user), int(size), user+1, p.left-size
+	p.size, p.skip, p.left = int(size), user+1, p.left-size
 	return true, nil
 }
 
 // appendItems appends the items of the row at hand, relative to lo, ascending.
 func (p *part) appendItems(dst []uint32) ([]uint32, error) {
 	item, width := uint64(0), uint64(p.hi-p.lo) // the next that may come
-	d := p.rows
+	b := p.rows.b
 	for range p.size {
-		if item >= width {
-			d.bad = true
-		} else {
-			item += d.uint(width - item - 1)
+		skip, n := uint64(0), 1
+		if len(b) > 0 && b[0] < 0x80 { // as most are
+			skip = uint64(b[0])
+		} else if skip, n = binary.Uvarint(b); n <= 0 {
+			return nil, p.badRow()
 		}
-		if d.bad {
-			return nil, fmt.Errorf("bad row near user %d: %w", p.user, ErrCorrupt)
+		if item >= width || skip >= width-item {
+			return nil, p.badRow()
 		}
+		b = b[n:]
+		item += skip
 		dst = append(dst, uint32(item))
 		item++
 	}
-	p.rows = d
+	p.rows.b = b
 	return dst, nil
 }
+
+func (p *part) badRow() error { return fmt.Errorf("bad row near user %d: %w", p.user, ErrCorrupt) }
 
 // takeWeights returns what weight reads the weights of the row at hand from; nil if all
 // are one.
@@ -307,9 +313,9 @@ func (p *part) weight(row []byte, k int) (float32, error) {
 	return w, nil
 }
 
-// each calls f for all entries: users ascend, and so do the items of a user, which
-// are relative to lo. It may be called again.
-func (p *part) each(f func(user, item uint32, w float32)) error {
+// eachRow calls f for all rows: users ascend, and so do the items of a user, which are
+// relative to lo. Weights are for weight, and nil if all are one. It may be called again.
+func (p *part) eachRow(f func(user uint32, items []uint32, weights []byte) error) error {
 	at := *p
 	var items []uint32
 	for {
@@ -320,15 +326,24 @@ func (p *part) each(f func(user, item uint32, w float32)) error {
 		if items, err = at.appendItems(items[:0]); err != nil {
 			return err
 		}
-		weights := at.takeWeights()
+		if err := f(at.user, items, at.takeWeights()); err != nil {
+			return err
+		}
+	}
+}
+
+// each is eachRow by entry.
+func (p *part) each(f func(user, item uint32, w float32)) error {
+	return p.eachRow(func(user uint32, items []uint32, weights []byte) (err error) {
 		w := float32(1)
 		for k, item := range items {
 			if weights != nil {
-				if w, err = at.weight(weights, k); err != nil {
+				if w, err = p.weight(weights, k); err != nil {
 					return err
 				}
 			}
-			f(at.user, item, w)
+			f(user, item, w)
 		}
-	}
+		return nil
+	})
 }
