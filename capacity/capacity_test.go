@@ -163,7 +163,7 @@ func TestMemory(t *testing.T) {
 		}
 		c := cluster(1)
 		c.Partitions = 1
-		want += float64(side.SizeBytes()) + float64(d.rows.NumItems)*float64(8*c.Options.K+24*c.Threads)
+		want += float64(side.SizeBytes()) + float64(d.rows.NumItems)*float64(8*c.Options.K+scratchItem*c.Threads)
 		near(t, kind, Predict(d, steady, c).PerNode[0].Memory, want, 0.03)
 	}
 }
@@ -214,6 +214,23 @@ func TestPredictionsGrow(t *testing.T) {
 }
 
 // TestPredictionAddsUp checks that nodes together do all of the work, once.
+// TestWeightsOfMeasures has parts without weights for a measure that counts, and of full
+// weights for one that makes many of few.
+func TestWeightsOfMeasures(t *testing.T) {
+	m := expected(t, "movies", 5_000, 1_000, 200_000)
+	bytes := func(measure similarity.Measure) float64 {
+		c := cluster(4)
+		c.Options.Measure = measure
+		return Predict(m, steady, c).MatrixBytes
+	}
+	entries := m.Size().Interactions
+	for measure, more := range map[similarity.Measure]float64{
+		similarity.Cosine: 1, similarity.AdjustedCosine: 4, similarity.TFIDF: 4, similarity.Dice: 0,
+	} {
+		near(t, measure.String(), bytes(measure)-bytes(similarity.Jaccard), more*entries, 0.05)
+	}
+}
+
 func TestPredictionAddsUp(t *testing.T) {
 	for _, m := range []Matrix{expected(t, "movies", 5_000, 1_000, 200_000), drawn(t, "small", 2_000, 800, 40_000)} {
 		for _, nodes := range []int{1, 2, 7} {

@@ -15,7 +15,7 @@ type Size struct {
 	Interactions float64
 	// Updates of the inner loop that a build takes.
 	Updates float64
-	// WeightBytes that an entry takes on the way: 0 where all weights are one, 1 where there are at most 256, else 4.
+	// WeightBytes that a stored weight takes on the way: 0 where all are one, 1 where there are at most 256, else 4.
 	WeightBytes int
 }
 

@@ -26,6 +26,8 @@ const (
 	itemBytes = 20
 	// itemNorms is what the norms of an item of a side or a block take.
 	itemNorms = 16
+	// scratchItem is what an item of a side takes for each thread: similarity.Scratch.
+	scratchItem = 28
 )
 
 // Node is what one node would do and hold.
@@ -144,11 +146,22 @@ type adder struct {
 	lists []float64
 }
 
+// weightBytes is that of a weight once it is weighed for the measure.
+func (b *adder) weightBytes() int {
+	switch b.c.Options.Measure {
+	case similarity.AdjustedCosine, similarity.TFIDF, similarity.BM25: // of which there are many
+		return 4
+	case similarity.Cosine, similarity.AsymmetricCosine, similarity.Pearson:
+		return b.size.WeightBytes
+	}
+	return 0 // counts users
+}
+
 // encode sets what is known of each block.
 func (b *adder) encode(counts []uint32) {
 	b.bytes, b.leads = make([]float64, len(b.plan.Blocks)), make([]float64, len(b.plan.Blocks))
 	for k, l := range b.plan.Loads {
-		b.bytes[k] = encodedBytes(float64(l.Items), l.Entries, b.work.Runs[k], b.size.Users, b.size.WeightBytes, b.c.Partitions)
+		b.bytes[k] = encodedBytes(float64(l.Items), l.Entries, b.work.Runs[k], b.size.Users, b.weightBytes(), b.c.Partitions)
 		b.leads[k] = nonZero(counts, b.plan.Blocks[k])
 	}
 }
@@ -162,7 +175,7 @@ func (b *adder) node(tasks []int) Node {
 	var kernel, blockEntries, sideEntries, widest float64
 	pairs := map[int]float64{} // of each block that it leads
 	weights := 0.0
-	if b.size.WeightBytes > 0 {
+	if b.weightBytes() > 0 {
 		weights = 4
 	}
 	for _, t := range tasks {
@@ -184,7 +197,7 @@ func (b *adder) node(tasks []int) Node {
 				items, entries = items+float64(b.plan.Loads[k].Items), entries+b.plan.Loads[k].Entries
 			}
 			values := 0.0
-			if b.size.WeightBytes > 1 {
+			if b.weightBytes() > 1 {
 				values = 4
 			}
 			n.Memory += entries*(4+values) + 8*b.size.Users + items*(itemNorms+4)
@@ -203,7 +216,7 @@ func (b *adder) node(tasks []int) Node {
 		}
 	}
 	n.Matrix = entries / max(1, b.size.Interactions)
-	n.Memory += sum(b.bytes)/b.nodes + 24*widest*float64(b.c.Threads)
+	n.Memory += sum(b.bytes)/b.nodes + scratchItem*widest*float64(b.c.Threads)
 	var lists float64
 	for k, found := range pairs {
 		lists += min(found, float64(b.plan.Loads[k].Items)*float64(b.c.Options.K))

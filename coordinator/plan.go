@@ -37,7 +37,7 @@ func (b Bounds) record() *kithv1.PlanBounds {
 	if b == (Bounds{}) {
 		return nil
 	}
-	return &kithv1.PlanBounds{SideEntries: uint64(b.SideEntries), BlockEntries: uint64(b.BlockEntries), BlockItems: uint32(b.BlockItems)}
+	return &kithv1.PlanBounds{SideEntries: uint64(b.SideEntries), BlockEntries: uint64(b.BlockEntries), BlockItems: uint32(min(b.BlockItems, similarity.MaxBlockItems))}
 }
 
 // planRecord is what the plan of a build must not take from the moment, as recorded with its cut.

@@ -66,6 +66,10 @@ type Interaction struct {
 // similarity takes.
 const MaxWeight = 1 << 40
 
+// MinWeight is the least magnitude of a weight but zero, so that products of weights keep
+// their digits in float32. What decay or values make smaller, is this.
+const MinWeight = 1.0 / (1 << 40)
+
 // Fuse makes the interactions of one user, by ascending item, from all of the
 // user's events (each event once) as seen at the time now (Unix milliseconds):
 //
@@ -160,6 +164,9 @@ func (w *Weights) sum(terms []term) (weight float32, last int64, ok bool) {
 		sum = min(sum, w.Cap)
 	}
 	weight = float32(max(-MaxWeight, min(sum, MaxWeight)))
+	if sum != 0 && math.Abs(sum) < MinWeight {
+		weight = float32(math.Copysign(MinWeight, sum))
+	}
 	return weight, last, rating >= 0 || weight > 0
 }
 

@@ -78,7 +78,12 @@ func TestFuse(t *testing.T) {
 			DefaultWeights(),
 			[]Interaction{{"a", 3, 3}},
 		},
-		{"too small for float32", []Event{e("a", View, 1e-60, 1, "1"), e("b", Rating, 1e-60, 1, "2")}, DefaultWeights(), []Interaction{{"b", 0, 1}}},
+		{
+			"small",
+			[]Event{e("a", View, 1e-60, 1, "1"), e("b", Rating, -1e-60, 1, "2"), e("c", Rating, 0, 1, "3")},
+			DefaultWeights(),
+			[]Interaction{{"a", MinWeight, 1}, {"b", -MinWeight, 1}, {"c", 0, 1}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

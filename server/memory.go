@@ -27,7 +27,7 @@ const (
 	nodeUserBytes = 12
 	// entryBytes is what an entry takes in a side, if it has many weights.
 	entryBytes = 8
-	// fixedShare is the part of the limit, one in so many, that must cover what a build needs of the second kind; what is
+	// fixedShare is the part of the limit, one in so many, that must cover what does not shrink with it; what is
 	// left is for garbage and for what is not counted.
 	fixedShare = 2
 	// sideShare is the part of the limit, one in so many, that a side may have for its entries on all nodes together.
@@ -36,6 +36,10 @@ const (
 	blockShare = 16
 	// leadBytes is what an entry takes while its block is made of parts.
 	leadBytes = 14
+	// listBytes is what a neighbor of an item takes: in a Collector, in its lists, and encoded.
+	listBytes = 24
+	// leastItems is the least number of items of a block.
+	leastItems = 64
 )
 
 // ErrMemoryLimit means that a build cannot keep to its memory limit.
@@ -66,8 +70,7 @@ func (b *LocalBuild) bounds() (coordinator.Bounds, error) {
 	bounds := coordinator.Bounds{
 		SideEntries:  b.MemoryLimit / (sideShare * entryBytes * int64(b.Nodes)),
 		BlockEntries: max(1<<14, b.MemoryLimit/(blockShare*leadBytes*tasks)),
-		// A Collector, its lists, and their encoded form.
-		BlockItems: int(max(1<<6, b.MemoryLimit/(blockShare*24*int64(b.Spec.K)*tasks))),
+		BlockItems:   int(max(leastItems, b.MemoryLimit/(blockShare*listBytes*int64(b.Spec.K)*tasks))),
 	}
 	if b.Spec.Measure.WholeRows() {
 		bounds.SideEntries = 0
@@ -98,9 +101,10 @@ func (b *LocalBuild) leastMemory() int64 {
 	case similarity.Swing:
 		threadItem += swingBytes
 	}
-	compute := keys + nodes*(nodeUserBytes*users+nodeItemBytes*items+b.threads()*threadItem*items)
+	lists := leastItems * listBytes * min(int64(b.Spec.K), items)
+	compute := keys + nodes*(nodeUserBytes*users+nodeItemBytes*items+b.threads()*(threadItem*items+lists))
 	if b.Spec.Measure.WholeRows() {
 		compute += nodes * entryBytes * b.Spill.Rows()
 	}
-	return baseBytes + max(count*5/4, compute*fixedShare)
+	return baseBytes + fixedShare*max(count, compute)
 }

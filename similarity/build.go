@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -56,8 +57,8 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 		return nil, Stats{}, fmt.Errorf("build: %w", err)
 	}
 	k := max(1, min(o.K, r.NumItems-1))
-	// Lists are written at their largest distance and moved together in the end. Memory that
-	// no list is written to is never touched.
+	// The lists of a block are written where they would begin if all before were full, and
+	// moved together in the end. Memory that no list is written to is never touched.
 	out := &Lists{Start: make([]int64, r.NumItems+1), Entries: make([]Neighbor, r.NumItems*k)}
 	stats := make([]Stats, threads)
 	errs := make([]error, threads)
@@ -76,7 +77,7 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 					}
 					stats[w].add(st)
 				}
-				best.write(out.Entries[int(b.Lo)*k:], out.Start[b.Lo+1:])
+				best.write(out.Entries[int(b.Lo)*k:int(b.Hi)*k], out.Start[b.Lo+1:])
 			}
 		})
 	}
@@ -89,11 +90,16 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 		total.add(st)
 	}
 	end := 0
-	for i := range r.NumItems {
-		end += copy(out.Entries[end:], out.Entries[i*k:i*k+int(out.Start[i+1])])
-		out.Start[i+1] = int64(end)
+	for _, b := range blocks {
+		for i := b.Lo; i < b.Hi; i++ {
+			out.Start[i+1] += out.Start[i]
+		}
+		at := int(b.Lo) * k
+		end += copy(out.Entries[end:], out.Entries[at:at+int(out.Start[b.Hi]-out.Start[b.Lo])])
 	}
-	out.Entries = out.Entries[:end:end]
+	if out.Entries = out.Entries[:end:end]; end < r.NumItems*k/2 {
+		out.Entries = slices.Clone(out.Entries)
+	}
 	return out, total, nil
 }
 
@@ -158,7 +164,8 @@ func borders(r *Rows, threads int) []uint32 {
 	cuts := []uint32{0}
 	var sum int64
 	for i, n := range work {
-		if width := i - int(cuts[len(cuts)-1]); width > 0 && sum+n > share && (width >= buildBlockItems || sum > share) {
+		width := i - int(cuts[len(cuts)-1])
+		if width == MaxBlockItems || width > 0 && sum+n > share && (width >= buildBlockItems || sum > share) {
 			cuts = append(cuts, uint32(i))
 			sum = 0
 		}

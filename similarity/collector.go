@@ -68,13 +68,14 @@ func (c *Collector) Lists() *Lists {
 	return l
 }
 
-// write writes the list of item i of the range to dst[i·k:], in rank order, and its length
-// to size[i]. It gives up what is held.
+// write writes the lists to dst, one after the other in rank order, and their lengths to
+// size. It gives up what is held.
 func (c *Collector) write(dst []Neighbor, size []int64) {
+	dst = dst[:0]
 	for i, n := range c.size {
 		keys := c.keys[i*c.k : i*c.k+int(n)]
 		slices.Sort(keys)
-		appendRanked(dst[i*c.k:i*c.k], keys)
+		dst = appendRanked(dst, keys)
 		size[i] = int64(n)
 	}
 }

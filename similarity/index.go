@@ -92,6 +92,9 @@ func newIndex(ctx context.Context, r *Rows, o Options, reserve int, fall float64
 	default:
 		return nil, fmt.Errorf("index: the scores of %s may all change with one row; use Build: %w", o.Measure, ErrShape)
 	}
+	if o.K > maxIndexK {
+		return nil, fmt.Errorf("index: K is %d, want at most %d: %w", o.K, maxIndexK, ErrShape)
+	}
 	if o.Shrinkage > 0 || o.MinSupport > 1 {
 		return nil, fmt.Errorf("index: shrinkage and minimum support are not kept up to date; use Build: %w", ErrShape)
 	}
@@ -120,6 +123,9 @@ func newIndex(ctx context.Context, r *Rows, o Options, reserve int, fall float64
 	}
 	return x, nil
 }
+
+// maxIndexK is the largest K of an Index.
+const maxIndexK = 1 << 20
 
 // checkIndexUsers refuses more users than float32 counts.
 func checkIndexUsers(n int) error {

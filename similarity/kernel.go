@@ -103,10 +103,6 @@ type task struct {
 	direct       bool // the score is that of one of both and of norms alone
 }
 
-// checkEvery is the number of updates between two looks at the context, about two
-// milliseconds.
-const checkEvery = 1 << 20
-
 // sparseItem is how many slots there must be for each touched item, so that a list of
 // them is cheaper than a scan of all slots.
 const sparseItem = 4
@@ -124,7 +120,7 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 			if err := ctx.Err(); err != nil {
 				return st, err
 			}
-			look = st.PairUpdates + checkEvery
+			look = st.PairUpdates + visitTurn
 		}
 		if t.lead.start[i] == t.lead.start[i+1] {
 			continue
@@ -134,7 +130,10 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 		if t.kind == moments {
 			n, updates = t.accumulateMoments(i)
 		} else {
-			n, all, updates = t.accumulate(i)
+			if n, all, updates, err = t.accumulate(ctx, i); err != nil {
+				*t.s = Scratch{} // in which sums are left
+				return st, err
+			}
 		}
 		if t.kind == swings {
 			updates += t.swing(i)
@@ -147,8 +146,8 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 
 // accumulate forms the sums of item i with all items of the side in the slots of the
 // scratch. It returns the number of items that it listed, or all, where those touched are
-// many and need no list; and the updates.
-func (t *task) accumulate(i int) (n int, all bool, updates int) {
+// many and need no list; and the updates. The only error is that of the context.
+func (t *task) accumulate(ctx context.Context, i int) (n int, all bool, updates int, err error) {
 	s, side, width := t.s, t.side, t.side.width()
 	lo, hi := t.lead.start[i], t.lead.start[i+1]
 	s.at = positions(s.at[:0], side.at, t.lead.user[lo:hi])
@@ -164,13 +163,19 @@ func (t *task) accumulate(i int) (n int, all bool, updates int) {
 		touch, add = touchValued, addValued
 	}
 	if t.sums && t.counts {
-		add(v)
-		v.updates = 0 // which are counted once
+		again := *v
+		if err := v.turns(ctx, add); err != nil {
+			return 0, false, 0, err
+		}
+		*v = again
 	}
 	if t.counts {
 		touch, add = touchOnes, addOnes
 	}
-	listed := v.touchOrAdd(touch, add)
+	listed, err := v.touchOrAdd(ctx, touch, add)
+	if err != nil {
+		return 0, false, 0, err
+	}
 	n, updates = v.count, v.updates
 	if own := t.own(i); own >= 0 {
 		updates -= len(s.at) // the item met itself
@@ -178,11 +183,11 @@ func (t *task) accumulate(i int) (n int, all bool, updates int) {
 	}
 	switch {
 	case listed:
-		return n, false, updates
+		return n, false, updates, nil
 	case t.direct:
-		return width, true, updates
+		return width, true, updates, nil
 	}
-	return nonZero(counts, s.touched), false, updates
+	return nonZero(counts, s.touched), false, updates, nil
 }
 
 // weights returns the weights of the entries [lo, hi) of the leading items.

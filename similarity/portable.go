@@ -14,21 +14,23 @@ func (v *visit) row(k int) (first, end uint32) {
 
 // touch is the loop over rows that all touch functions have; row adds one.
 func (v *visit) touch(row func(k int, first, end uint32)) {
-	for v.done = 0; v.done < v.rows; v.done++ {
+	for v.done = 0; v.done < v.rows && v.turn > 0; v.done++ {
 		first, end := v.row(v.done)
 		if v.count+int(end-first) > v.room {
 			return
 		}
 		v.updates += int(end - first)
+		v.turn -= int(end - first)
 		row(v.done, first, end)
 	}
 }
 
 // add is the loop over rows that all add functions have.
 func (v *visit) add(row func(k int, first, end uint32)) {
-	for v.done = 0; v.done < v.rows; v.done++ {
+	for v.done = 0; v.done < v.rows && v.turn > 0; v.done++ {
 		first, end := v.row(v.done)
 		v.updates += int(end - first)
+		v.turn -= int(end - first)
 		row(v.done, first, end)
 	}
 }

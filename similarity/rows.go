@@ -14,6 +14,10 @@ import (
 // inside the range of float32.
 const MaxWeight = 1 << 40
 
+// MinWeight is the smallest magnitude of a weight but zero. It keeps products, sums of
+// squares and their inverses inside the range in which float32 has all its digits, or near it.
+const MinWeight = 1.0 / (1 << 40)
+
 // Rows is a sparse users×items matrix, row by row (CSR). Row u is
 // Item[Start[u]:Start[u+1]], item ids ascending and unique, with Weight alongside.
 //
@@ -188,7 +192,7 @@ func (r *Rows) ByPopularity() *Rows {
 }
 
 // Validate checks the shapes, the order of the ids within rows, that all ids are
-// in range and that weights are finite and at most MaxWeight in magnitude. Its
+// in range and that weights are zero or from MinWeight to MaxWeight in magnitude. Its
 // errors match ErrShape. Cost: O(users + entries).
 func (r *Rows) Validate() error {
 	switch {
@@ -220,15 +224,16 @@ func (r *Rows) Validate() error {
 			}
 		}
 		for k, w := range weights {
-			if !validWeight(w) {
-				return fmt.Errorf("rows: row %d item %d has weight %v: %w", u, items[k], w, ErrShape)
+			if !validWeight(w) || w != 0 && w > -MinWeight && w < MinWeight {
+				return fmt.Errorf("rows: row %d item %d has weight %v, want 0 or 2^-40 to 2^40 in magnitude: %w", u, items[k], w, ErrShape)
 			}
 		}
 	}
 	return nil
 }
 
-// validWeight is false for NaN, infinities and magnitudes above MaxWeight.
+// validWeight is false for NaN, infinities and magnitudes above MaxWeight. A weight that
+// was weighed may be below MinWeight.
 func validWeight(w float32) bool {
 	return w >= -MaxWeight && w <= MaxWeight
 }

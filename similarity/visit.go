@@ -1,5 +1,7 @@
 package similarity
 
+import "context"
+
 // The loops in which a build spends its time. On amd64 they are in assembly
 // (visit_amd64.s), for one reason above all: rows lie all over memory, and only there can
 // a loop ask for those that it will come to. portable.go has the same in Go, with the same
@@ -22,9 +24,15 @@ type visit struct {
 	room    int       // and stops before a row that might not fit; touched is one longer
 	count   int
 
+	turn    int // entries that a function may add before it stops, the last row apart
 	updates int // entries that were added
-	done    int // rows that were added
+	done    int // rows that were added by the function called last
 }
+
+// visitTurn is the number of updates between two looks at the context, about two
+// milliseconds. A goroutine cannot be stopped in assembly, as the collector wants to now
+// and then.
+const visitTurn = 1 << 20
 
 // visitAhead is the number of rows ahead that are asked for.
 const visitAhead = 8
@@ -34,12 +42,26 @@ const takeAhead = 24
 
 // touchOrAdd touches rows, and adds those that there was no room for. It tells whether
 // touched lists all.
-func (v *visit) touchOrAdd(touch, add func(*visit)) (listed bool) {
-	touch(v)
-	if v.done == v.rows {
-		return true
+func (v *visit) touchOrAdd(ctx context.Context, touch, add func(*visit)) (listed bool, err error) {
+	if err := v.turns(ctx, touch); err != nil || v.rows == 0 {
+		return true, err
 	}
-	v.at, v.weights, v.rows = v.at[v.done:], v.weights[v.done:], v.rows-v.done
-	add(v)
-	return false
+	return false, v.turns(ctx, add)
+}
+
+// turns calls f until no row is left, or f stops before its turn is over. Rows that were
+// done are no longer in v.
+func (v *visit) turns(ctx context.Context, f func(*visit)) error {
+	for v.rows > 0 {
+		v.turn = visitTurn
+		f(v)
+		v.at, v.weights, v.rows = v.at[v.done:], v.weights[v.done:], v.rows-v.done
+		if v.turn > 0 {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }

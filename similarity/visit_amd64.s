@@ -83,6 +83,7 @@ test: \
 // Counts the row at work and goes on to the next, R14 the end of its entries.
 #define NEXT \
 	ADDQ R14, visit_updates(DI); \
+	SUBQ R14, visit_turn(DI); \
 	LEAQ (R13)(R14*4), R14; \
 	ADDQ $4, R8
 
@@ -143,6 +144,8 @@ TEXT ·touchCoded(SB), NOSPLIT, $0-8
 row:
 	CMPQ R8, R9
 	JGE  end
+	CMPQ visit_turn(DI), $0
+	JLE  end
 	ROW
 	ROOM(end)
 	FETCHROW(line, lines)
@@ -178,6 +181,8 @@ TEXT ·touchValued(SB), NOSPLIT, $0-8
 row:
 	CMPQ R8, R9
 	JGE  end
+	CMPQ visit_turn(DI), $0
+	JLE  end
 	ROW
 	ROOM(end)
 	FETCHROW(line, lines)
@@ -214,6 +219,8 @@ TEXT ·touchOnes(SB), NOSPLIT, $0-8
 row:
 	CMPQ R8, R9
 	JGE  end
+	CMPQ visit_turn(DI), $0
+	JLE  end
 	ROW
 	ROOM(end)
 	FETCHROW(line, lines)
@@ -251,6 +258,8 @@ TEXT ·addCoded(SB), NOSPLIT, $0-8
 row:
 	CMPQ R8, R9
 	JGE  end
+	CMPQ visit_turn(DI), $0
+	JLE  end
 	ROW
 	FETCHROW(line, lines)
 	NEXT
@@ -292,6 +301,8 @@ TEXT ·addValued(SB), NOSPLIT, $0-8
 row:
 	CMPQ R8, R9
 	JGE  end
+	CMPQ visit_turn(DI), $0
+	JLE  end
 	ROW
 	FETCHROW(line, lines)
 	FETCHVALUES(value, values)
@@ -332,6 +343,8 @@ TEXT ·addOnes(SB), NOSPLIT, $0-8
 row:
 	CMPQ R8, R9
 	JGE  end
+	CMPQ visit_turn(DI), $0
+	JLE  end
 	ROW
 	FETCHROW(line, lines)
 	NEXT

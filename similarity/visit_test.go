@@ -51,6 +51,7 @@ func visits(t *rapid.T, rng *rand.Rand) (a, b visit) {
 	}
 	v.room = rapid.IntRange(0, width).Draw(t, "room")
 	v.count = rapid.IntRange(0, v.room).Draw(t, "count")
+	v.turn = rapid.SampledFrom([]int{1, 20, 1000, 1 << 20}).Draw(t, "turn")
 	a, b = v, v
 	b.sums, b.counts, b.touched = slices.Clone(v.sums), slices.Clone(v.counts), slices.Clone(v.touched)
 	return a, b

@@ -38,6 +38,11 @@ const (
 	pathKernel = "kernel"
 )
 
+// fileFlags are the flags that say how to read and weigh events.
+var fileFlags = []string{
+	"columns", "behavior", "format", "sep", "no-header", "encoding", "skip", "dead-letters", "weight", "weight-cap", "half-life",
+}
+
 func (a *app) benchNeighborsCommand() *cobra.Command {
 	var in input
 	var s specFlags
@@ -80,11 +85,16 @@ Generated matrices have numbers as keys, and whole weights:
 					return err
 				}
 				b.dead = in.letters(".")
-			case cmd.Flags().Changed("sep") || cmd.Flags().Changed("columns") || cmd.Flags().Changed("format"):
-				return usagef("--sep, --columns and --format are for files; name one with --input, or leave them out with --kind")
-			case b.write != "":
-				if err := checkPath("write", b.write, matrixExtensions); err != nil {
-					return err
+			default:
+				for _, name := range fileFlags {
+					if cmd.Flags().Changed(name) {
+						return usagef("--%s is for files; name one with --input, or leave it out with --kind", name)
+					}
+				}
+				if b.write != "" {
+					if err := checkPath("write", b.write, matrixExtensions); err != nil {
+						return err
+					}
 				}
 			}
 			if b.spec, err = s.similarity(); err != nil {
@@ -133,10 +143,8 @@ func (b *neighborBench) check() error {
 		return usagef("--nodes is %d; want 1 to 64", b.nodes)
 	case b.nodes > 1 && b.path == pathKernel:
 		return usagef("--nodes is %d, but the path kernel has no nodes; want 1, or --path build", b.nodes)
-	case b.threads < 0:
-		return usagef("--threads is %d; want 1 or more, or 0 for all", b.threads)
 	}
-	return nil
+	return checkThreads(b.threads)
 }
 
 // jsonBench is what was measured. Seconds are those of the runs in total.

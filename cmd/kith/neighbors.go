@@ -47,8 +47,8 @@ item (ties by key) and then by rank. The extension of --out chooses its format: 
 			if run.nodes < 1 || run.nodes > 64 {
 				return usagef("--nodes is %d; want 1 to 64", run.nodes)
 			}
-			if run.threads < 0 {
-				return usagef("--threads is %d; want 1 or more, or 0 for all", run.threads)
+			if err := checkThreads(run.threads); err != nil {
+				return err
 			}
 			letters := "."
 			if run.out != "" {
@@ -70,6 +70,16 @@ item (ties by key) and then by rank. The extension of --out chooses its format: 
 	f.Var(&run.memoryLimit, "memory-limit", "memory to keep to, such as 2GB: what does not fit waits in files in the folder for temporary files (default: no limit); changes speed only")
 	f.StringVar(&run.out, "out", "", "`file` for the lists: .parquet, .csv or .jsonl")
 	return cmd
+}
+
+// maxThreads is the largest number of threads of a node.
+const maxThreads = 1024
+
+func checkThreads(n int) error {
+	if n < 0 || n > maxThreads {
+		return usagef("--threads is %d; want 1 to %d, or 0 for all", n, maxThreads)
+	}
+	return nil
 }
 
 // similarity returns the settings of a local computation.
@@ -139,6 +149,8 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if run.memoryLimit > 0 {
 		defer limitMemory(run.memoryLimit)()
+	} else {
+		defer spareMemory()()
 	}
 	p.set("reading", 0, 0)
 	build := server.LocalBuild{
@@ -194,7 +206,7 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	}
 	build.Table, build.Spill = nil, nil // their memory is for the writer
 	write := time.Now()
-	lists := localLists{result}
+	lists := &localLists{LocalResult: result}
 	if run.out != "" {
 		p.set("writing", 0, 0)
 		if err := writeLists(run.out, sum.Of, lists); err != nil {
@@ -256,21 +268,28 @@ func (run *neighborRun) read(ctx context.Context, build *server.LocalBuild, dir 
 }
 
 // localLists names the lists of a local build.
-type localLists struct{ *server.LocalResult }
-
-// Keys implements namedLists.
-func (l localLists) Keys() []string { return l.Items }
-
-// List implements namedLists.
-func (l localLists) List(id uint32) []similarity.Neighbor {
-	if id%releaseLists == 0 {
-		_ = l.Release() // costs memory only
-	}
-	return l.Lists(id)
+type localLists struct {
+	*server.LocalResult
+	left int // neighbors until memory is given back
 }
 
-// releaseLists is how many lists are read before the memory of the files is given back.
-const releaseLists = 1 << 14
+// Keys implements namedLists.
+func (l *localLists) Keys() []string { return l.Items }
+
+// List implements namedLists.
+func (l *localLists) List(id uint32) []similarity.Neighbor {
+	if l.left <= 0 {
+		l.left = releaseNeighbors
+		_ = l.Release() // costs memory only
+	}
+	list := l.Lists(id)
+	l.left -= len(list)
+	return list
+}
+
+// releaseNeighbors is how many neighbors are read before the memory of the files is given
+// back: some 8 MB.
+const releaseNeighbors = 1 << 20
 
 // Bounds of what is shown of lists.
 const (

@@ -24,7 +24,6 @@ import (
 const (
 	planNodes       = 4096
 	planPartitions  = 1 << 16
-	planThreads     = 1024
 	planBandwidth   = 10_000 // Gbit/s
 	planCalibration = time.Minute
 	bytesOfGigabit  = 1e9 / 8
@@ -127,8 +126,8 @@ func (p *planRun) check() error {
 		}
 	}
 	switch {
-	case p.threads < 0 || p.threads > planThreads:
-		return usagef("--threads is %d; want 1 to %d, or 0 for as many as this machine has", p.threads, planThreads)
+	case p.threads < 0 || p.threads > maxThreads:
+		return usagef("--threads is %d; want 1 to %d, or 0 for as many as this machine has", p.threads, maxThreads)
 	case !(p.bandwidth > 0 && p.bandwidth <= planBandwidth):
 		return usagef("--bandwidth is %v; want above 0 and up to %d Gbit/s", p.bandwidth, planBandwidth)
 	case p.k < 1 || p.k > maxK:
@@ -191,6 +190,10 @@ func (a *app) plan(ctx context.Context, p *planRun) error {
 		Users: math.Round(size.Users), Items: math.Round(size.Items), Interactions: math.Round(size.Interactions), PairUpdates: math.Round(size.Updates),
 		Measure: p.measure.value, K: p.k, Nodes: p.nodes, Threads: p.threads, Partitions: p.partitions, Bandwidth: c.Bandwidth,
 		Cost: cost, Prediction: capacity.Predict(m, cost, c), Report: p.report,
+	}
+	if o.Measure.WholeRows() && out.Prediction.Sides > 1 {
+		return fmt.Errorf("%s needs whole rows of users, and %.0f items with %.0f interactions are too many for that; choose another measure",
+			o.Measure, size.Items, size.Interactions)
 	}
 	if len(p.mappings) == 0 {
 		out.Kind = p.kind.value

@@ -142,7 +142,8 @@ func (p *plan) goOn(block int, files *spool, run func(*similarity.Collector) err
 	for n, f := range s.files {
 		if f == old {
 			s.files[n] = &partialFile{spoolFile: file}
-			return old.remove()
+			_ = old.remove() // the folder goes with the job; to run the task again would list its pairs twice
+			return nil
 		}
 	}
 	s.files = append(s.files, &partialFile{spoolFile: file})
