@@ -112,3 +112,62 @@ func BenchmarkBuild(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkVisit adds rows up, by the loops that a build uses and by those in Go, where all
+// rows are in the cache and where each comes from memory.
+func BenchmarkVisit(b *testing.B) {
+	const items, entries = 27_000, 300
+	loops := []struct {
+		name string
+		f    func(*visit)
+	}{
+		{"addCoded/used", addCoded},
+		{"addCoded/go", addCodedGo},
+		{"addValued/used", addValued},
+		{"addValued/go", addValuedGo},
+		{"addOnes/used", addOnes},
+		{"addOnes/go", addOnesGo},
+		{"touchCoded/used", touchCoded},
+		{"touchCoded/go", touchCodedGo},
+	}
+	for _, place := range []struct {
+		name string
+		rows int
+	}{{"cached", 300}, {"memory", 150_000}} {
+		v := randomVisit(place.rows, items, entries)
+		for _, l := range loops {
+			b.Run(l.name+"/"+place.name, func(b *testing.B) {
+				b.ReportAllocs()
+				v := v
+				for b.Loop() {
+					v.count, v.turn = 0, v.rows*entries+1
+					l.f(&v)
+				}
+				b.ReportMetric(float64(v.updates)/b.Elapsed().Seconds()/1e6, "Mupdates/s")
+			})
+		}
+	}
+}
+
+// randomVisit has rows of some entries each, in an order that is not that of memory.
+func randomVisit(rows, items, entries int) visit {
+	rng := rand.New(rand.NewPCG(1, 2))
+	v := visit{
+		rows: rows, room: items * rows, table: new([256]float32),
+		words: make([]uint32, 1, rows*(entries+1)+1), values: make([]float32, rows*(entries+1)+1),
+		sums: make([]float32, items), counts: make([]uint32, items), touched: make([]uint32, items+1),
+	}
+	for c := range v.table {
+		v.table[c] = 1
+	}
+	for range rows {
+		v.at, v.weights = append(v.at, uint32(len(v.words))), append(v.weights, 1)
+		v.words = append(v.words, uint32(entries))
+		for k := range entries { // ascending
+			v.words = append(v.words, uint32(k*items/entries+rng.IntN(items/entries))<<8|uint32(rng.IntN(10)))
+		}
+	}
+	rng.Shuffle(rows, func(i, j int) { v.at[i], v.at[j] = v.at[j], v.at[i] })
+	v.at = append(v.at, make([]uint32, visitAhead)...)
+	return v
+}

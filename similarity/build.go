@@ -108,7 +108,7 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 func prepare(weighed *Rows, borders []uint32, o *Options, threads int) (blocks []*Block, sides []*Side, err error) {
 	var all norms
 	cut := func() (err error) {
-		columns := weighed.transpose(nil, max(1, threads-1))
+		columns := weighed.transpose(max(1, threads-1))
 		all = normsOf(columns, max(1, threads-1))
 		blocks, err = cutBlocks(columns, borders, all)
 		return err

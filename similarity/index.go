@@ -117,8 +117,15 @@ func newIndex(ctx context.Context, r *Rows, o Options, reserve int, fall float64
 	for i, squares := range x.squares {
 		x.inverse[i] = o.inverse(squares)
 	}
-	_, err := x.parallel(ctx, r.NumItems, func(w *indexWorker, i int) { w.recompute(i) })
-	if err != nil {
+	first := func(w *indexWorker, i int) { w.recompute(i) }
+	if r.NumItems <= MaxBlockItems {
+		side, err := sideOf(x.rows, 0, uint32(r.NumItems))
+		if err != nil {
+			return nil, err
+		}
+		first = func(w *indexWorker, i int) { w.firstRow(ctx, side, i) }
+	}
+	if _, err := x.parallel(ctx, r.NumItems, first); err != nil {
 		return nil, err
 	}
 	return x, nil
@@ -255,11 +262,17 @@ type indexWorker struct {
 	*Index
 	sums     []float32 // all zero between items
 	touched  []uint32
+	dot      []float32 // of the touched items
 	estimate []float32
 	kth      kthFinder
 	list     []held
 	keys     []uint64
 	st       UpdateStats
+
+	// Of firstRow:
+	visit visit
+	at    []uint32
+	ones  []float32
 
 	// Of Update:
 	turn    uint32
@@ -287,31 +300,33 @@ func (w *indexWorker) recompute(i int) {
 // decide which need a score.
 func (w *indexWorker) finishRow(i int) {
 	e := w.estimator(i)
-	if len(w.estimate) < len(w.touched) {
-		w.estimate = make([]float32, w.rows.NumItems)
-	}
-	estimate := w.estimate[:len(w.touched)]
-	var largest float32
-	for k, j := range w.touched {
-		if int(j) == i {
-			w.sums[j] = 0
+	w.sums[i] = 0
+	ids := w.touched
+	dot, estimate := w.dot[:len(ids)], w.estimate[:len(ids)]
+	if e.scale {
+		takeSums(dot, estimate, ids, w.sums, w.inverse, e.own)
+	} else {
+		takeAll(dot, w.sums, ids)
+		for k, j := range ids {
+			if estimate[k] = negInf; dot[k] != 0 {
+				estimate[k] = e.of(j, dot[k])
+			}
 		}
-		sum := w.sums[j]
+	}
+	var largest float32
+	for _, sum := range dot {
 		largest = max(largest, sum)
-		estimate[k] = e.of(j, sum)
 	}
 	least := lowered(w.kth.find(estimate, w.keep))
 	w.list, w.bound[i] = w.list[:0], negInf
 	limit := &w.limits[i]
-	if len(w.touched) > w.keep {
-		limit.reset(len(w.touched)-w.keep, largest)
+	if len(ids) > w.keep {
+		limit.reset(len(ids)-w.keep, largest)
 	} else {
 		limit.cells = nil
 	}
-	for k, j := range w.touched {
-		sum := w.sums[j]
-		w.sums[j] = 0
-		switch {
+	for k, j := range ids {
+		switch sum := dot[k]; {
 		case sum == 0:
 		case estimate[k] < least:
 			w.bound[i] = raised(least)
@@ -321,6 +336,38 @@ func (w *indexWorker) finishRow(i int) {
 		}
 	}
 	w.settle(i, w.list)
+}
+
+// firstRow is recompute by the loops of a build.
+func (w *indexWorker) firstRow(ctx context.Context, side *Side, i int) {
+	w.room()
+	users, weights := w.columns.row(i)
+	if weights == nil {
+		for len(w.ones) < len(users) {
+			w.ones = append(w.ones, 1)
+		}
+		weights = w.ones
+	}
+	w.at = positions(w.at[:0], side.at, users)
+	v := &w.visit
+	*v = visit{
+		words: side.words, at: w.at[:len(w.at)+visitAhead], rows: len(w.at), weights: weights, table: &side.codes.weight,
+		values: side.value, sums: w.sums, touched: w.touched[:cap(w.touched)], room: w.rows.NumItems / sparseItem,
+	}
+	touch, add := touchCoded, addCoded
+	if side.value != nil {
+		touch, add = touchValued, addValued
+	}
+	listed, err := v.touchOrAdd(ctx, touch, add)
+	if err != nil {
+		return // and the Index with it
+	}
+	n := v.count
+	if !listed {
+		n = nonZero(w.sums, v.touched)
+	}
+	w.touched = v.touched[:n]
+	w.finishRow(i)
 }
 
 // raised returns a number above the score of every pair whose estimate is below that of x, positive.
@@ -351,7 +398,9 @@ func (w *indexWorker) accumulate(i int) {
 // room makes room for sums.
 func (w *indexWorker) room() {
 	if len(w.sums) < w.rows.NumItems {
-		w.sums, w.touched = make([]float32, w.rows.NumItems), make([]uint32, w.rows.NumItems+1)
+		n := w.rows.NumItems
+		w.sums, w.touched = make([]float32, n), make([]uint32, n+takeAhead)
+		w.dot, w.estimate = make([]float32, n), make([]float32, n)
 	}
 }
 

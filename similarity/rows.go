@@ -87,20 +87,14 @@ func (r *Rows) entries() int64 {
 // the code for items. Rows of the result ascend, as those of r do. r must be
 // valid. It uses all processors. Cost: O(users + items + entries) time and a second copy
 // of the matrix.
-func (r *Rows) Transpose() *Rows { return r.transpose(nil, runtime.GOMAXPROCS(0)) }
+func (r *Rows) Transpose() *Rows { return r.transpose(runtime.GOMAXPROCS(0)) }
 
-// transpose is Transpose in which item i is row place[i], nil for row i, with some threads.
-func (r *Rows) transpose(place []uint32, threads int) *Rows {
+// transpose is Transpose with some threads.
+func (r *Rows) transpose(threads int) *Rows {
 	n := r.entries()
 	t := &Rows{NumItems: r.NumUsers(), Start: make([]int64, r.NumItems+1), Item: make([]uint32, n)}
 	if r.Weight != nil {
 		t.Weight = make([]float32, n)
-	}
-	to := func(i uint32) uint32 {
-		if place == nil {
-			return i
-		}
-		return place[i]
 	}
 	// Each part of the users counts its entries of each item, and then has room of its own.
 	parts := r.cutUsers(int(min(int64(threads), 1+n/int64(transposePart+r.NumItems))))
@@ -109,7 +103,7 @@ func (r *Rows) transpose(place []uint32, threads int) *Rows {
 		next[p] = make([]int64, r.NumItems)
 		lo, hi := r.Start[parts[p].lo], r.Start[parts[p].hi]
 		for _, i := range r.Item[lo:hi] {
-			next[p][to(i)]++
+			next[p][i]++
 		}
 	})
 	at := int64(0)
@@ -124,7 +118,7 @@ func (r *Rows) transpose(place []uint32, threads int) *Rows {
 		for u := parts[p].lo; u < parts[p].hi; u++ {
 			items, weights := r.row(u)
 			for k, i := range items {
-				q := &next[to(i)]
+				q := &next[i]
 				t.Item[*q] = uint32(u)
 				if weights != nil {
 					t.Weight[*q] = weights[k]
@@ -176,9 +170,13 @@ func each(n int, f func(k int)) {
 }
 
 // ByPopularity returns the rows with the items numbered by descending number of users, ties by id: in the order of a
-// build, in which the work is most local. r must be valid. It uses all processors. Cost: O(entries + items · log items).
+// build, in which the work is most local. r must be valid. It uses all processors.
+// Cost: O(items · log items + the sum over users of row · log row).
 func (r *Rows) ByPopularity() *Rows {
-	users, _ := r.Counts()
+	users := make([]uint32, r.NumItems)
+	for _, i := range r.Item[r.Start[0]:r.Start[r.NumUsers()]] {
+		users[i]++
+	}
 	order := make([]uint32, r.NumItems)
 	for i := range order {
 		order[i] = uint32(i)
@@ -188,7 +186,32 @@ func (r *Rows) ByPopularity() *Rows {
 	for k, i := range order {
 		place[i] = uint32(k)
 	}
-	return r.transpose(place, runtime.GOMAXPROCS(0)).Transpose()
+	n := r.entries()
+	out := &Rows{NumItems: r.NumItems, Start: make([]int64, len(r.Start)), Item: make([]uint32, n)}
+	if r.Weight != nil {
+		out.Weight = make([]float32, n)
+	}
+	parts := r.cutUsers(runtime.GOMAXPROCS(0))
+	each(len(parts), func(p int) {
+		var keys []uint64 // of a row: the new number, and the bits of the weight
+		for u := parts[p].lo; u < parts[p].hi; u++ {
+			items, weights := r.row(u)
+			keys = keys[:0]
+			for k, i := range items {
+				keys = append(keys, uint64(place[i])<<32|uint64(math.Float32bits(weightAt(weights, k))))
+			}
+			slices.Sort(keys)
+			at := r.Start[u] - r.Start[0]
+			for k, key := range keys {
+				out.Item[at+int64(k)] = uint32(key >> 32)
+				if weights != nil {
+					out.Weight[at+int64(k)] = math.Float32frombits(uint32(key))
+				}
+			}
+			out.Start[u+1] = at + int64(len(items))
+		}
+	})
+	return out
 }
 
 // Validate checks the shapes, the order of the ids within rows, that all ids are

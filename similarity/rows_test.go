@@ -33,9 +33,9 @@ func TestTransposeWithThreads(t *testing.T) {
 	window := &Rows{NumItems: r.NumItems, Start: r.Start[1000:], Item: r.Item, Weight: r.Weight}
 	empty := &Rows{NumItems: 3, Start: make([]int64, 5)}
 	for _, r := range []*Rows{r, window, empty, {NumItems: 2, Start: []int64{0}}} {
-		want := r.transpose(nil, 1)
+		want := r.transpose(1)
 		for threads := 2; threads <= 5; threads++ {
-			if diff := cmp.Diff(want, r.transpose(nil, threads)); diff != "" {
+			if diff := cmp.Diff(want, r.transpose(threads)); diff != "" {
 				t.Errorf("%d threads (-1 +%d):\n%s", threads, threads, diff)
 			}
 		}
