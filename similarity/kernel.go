@@ -105,7 +105,7 @@ type task struct {
 
 // sparseItem is how many slots there must be for each touched item, so that a list of
 // them is cheaper than a scan of all slots.
-const sparseItem = 4
+const sparseItem = 8
 
 func (t *task) run(ctx context.Context) (st Stats, err error) {
 	t.counts = t.o.needsCount()

@@ -88,7 +88,7 @@ const (
 	growth = 100
 	// spareGrowth is that without a limit: most of the memory are a few large arrays, and a heap twice as large as they are
 	// would buy little time (movies of bench neighbors: 937 MB and 622, in 19 and 17 s).
-	spareGrowth = 25
+	spareGrowth = 20
 )
 
 // limitMemory makes the runtime keep to a limit until restore is called. A limit of the environment that is lower stays.
