@@ -70,8 +70,7 @@ func (s *UpdateStats) add(t UpdateStats) {
 // Shrinkage and MinSupport, and no weight is negative: otherwise, and if r is not
 // valid, the error matches ErrShape. It may also be ctx's.
 // Memory: 24 bytes an entry, 8·(1.5·K+16) bytes an item, and a byte for each four to eight
-// pairs with a common user. Cost: some four times that of
-// Build.
+// pairs with a common user. Cost: some two times that of Build.
 func NewIndex(ctx context.Context, r *Rows, o Options) (*Index, error) {
 	return newIndex(ctx, r, o, o.K/2+16, smallFall)
 }
