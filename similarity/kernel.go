@@ -312,6 +312,8 @@ func (t *task) estimates(i, n int, all bool) (pairs int) {
 		return takeSums(dot, estimate, ids, s.sums, side.inverse, scale)
 	case t.direct:
 		return takeCounts(dot, estimate, ids, s.counts, side.inverse, scale)
+	case t.kind == moments: // which are the slots
+		return t.scores(i, ids, estimate)
 	}
 	if t.counts {
 		takeAll(common, s.counts, ids)
