@@ -27,7 +27,7 @@ const (
 	nodeUserBytes = 12
 	// entryBytes is what an entry takes in a side, if it has many weights.
 	entryBytes = 8
-	// fixedShare is the part of the limit, one in so many, that must cover what does not shrink with it; what is
+	// fixedShare is the part of the limit, one in so many, that must cover what a build needs of the second kind; what is
 	// left is for garbage and for what is not counted.
 	fixedShare = 2
 	// sideShare is the part of the limit, one in so many, that a side may have for its entries on all nodes together.
@@ -106,5 +106,5 @@ func (b *LocalBuild) leastMemory() int64 {
 	if b.Spec.Measure.WholeRows() {
 		compute += nodes * entryBytes * b.Spill.Rows()
 	}
-	return baseBytes + fixedShare*max(count, compute)
+	return baseBytes + max(count*5/4, compute*fixedShare)
 }
