@@ -151,18 +151,14 @@ const (
 // borders cuts the items of r into blocks of about equal work, the updates that the
 // items of a block lead. Results do not depend on it.
 func borders(r *Rows, threads int) []uint32 {
-	work := make([]int64, r.NumItems)
-	var total int64
-	for u := range r.NumUsers() {
-		items, _ := r.row(u)
-		for _, i := range items {
-			work[i] += int64(len(items))
-		}
-		total += int64(len(items)) * int64(len(items))
+	_, work := r.Counts()
+	var total uint64
+	for _, n := range work {
+		total += n
 	}
-	share := total/int64(buildBlocksPerThread*threads) + 1
+	share := total/uint64(buildBlocksPerThread*threads) + 1
 	cuts := []uint32{0}
-	var sum int64
+	var sum uint64
 	for i, n := range work {
 		width := i - int(cuts[len(cuts)-1])
 		if width == MaxBlockItems || width > 0 && sum+n > share && (width >= buildBlockItems || sum > share) {

@@ -341,22 +341,13 @@ func (w *indexWorker) finishRow(i int) {
 func (w *indexWorker) firstRow(ctx context.Context, side *Side, i int) {
 	w.room()
 	users, weights := w.columns.row(i)
-	if weights == nil {
-		for len(w.ones) < len(users) {
-			w.ones = append(w.ones, 1)
-		}
-		weights = w.ones
-	}
 	w.at = positions(w.at[:0], side.at, users)
 	v := &w.visit
 	*v = visit{
-		words: side.words, at: w.at[:len(w.at)+visitAhead], rows: len(w.at), weights: weights, table: &side.codes.weight,
+		words: side.words, at: w.at[:len(w.at)+visitAhead], rows: len(w.at), weights: orOnes(weights, len(users), &w.ones), table: &side.codes.weight,
 		values: side.value, sums: w.sums, touched: w.touched[:cap(w.touched)], room: w.rows.NumItems / sparseItem,
 	}
-	touch, add := touchCoded, addCoded
-	if side.value != nil {
-		touch, add = touchValued, addValued
-	}
+	touch, add := side.loops()
 	listed, err := v.touchOrAdd(ctx, touch, add)
 	if err != nil {
 		return // and the Index with it

@@ -158,10 +158,7 @@ func (t *task) accumulate(ctx context.Context, i int) (n int, all bool, updates 
 		table: &side.codes.weight, values: side.value, sums: sums, counts: counts,
 		touched: s.touched, room: width / sparseItem,
 	}
-	touch, add := touchCoded, addCoded
-	if side.value != nil {
-		touch, add = touchValued, addValued
-	}
+	touch, add := side.loops()
 	if t.sums && t.counts {
 		again := *v
 		if err := v.turns(ctx, add); err != nil {
@@ -195,10 +192,7 @@ func (t *task) weights(lo, hi uint32) []float32 {
 	if t.lead.weight != nil {
 		return t.lead.weight[lo:hi]
 	}
-	for len(t.s.ones) < int(hi-lo) {
-		t.s.ones = append(t.s.ones, 1)
-	}
-	return t.s.ones
+	return orOnes(nil, int(hi-lo), &t.s.ones)
 }
 
 // own returns the place of item i on the side, or -1.

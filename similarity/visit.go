@@ -40,6 +40,25 @@ const visitAhead = 8
 // takeAhead is how many more ids than they use takeSums and takeCounts may read.
 const takeAhead = 24
 
+// loops returns the functions that add up weights on the side.
+func (s *Side) loops() (touch, add func(*visit)) {
+	if s.value != nil {
+		return touchValued, addValued
+	}
+	return touchCoded, addCoded
+}
+
+// orOnes returns weights, or n ones from a buffer where they are nil.
+func orOnes(weights []float32, n int, buf *[]float32) []float32 {
+	if weights != nil {
+		return weights
+	}
+	for len(*buf) < n {
+		*buf = append(*buf, 1)
+	}
+	return *buf
+}
+
 // touchOrAdd touches rows, and adds those that there was no room for. It tells whether
 // touched lists all.
 func (v *visit) touchOrAdd(ctx context.Context, touch, add func(*visit)) (listed bool, err error) {

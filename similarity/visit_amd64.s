@@ -25,9 +25,13 @@
 	MOVQ R8, visit_done(DI); \
 	RET
 
-// R13 the first entry of the row, R14 their number; the beginning of the row eight ahead
-// is asked for.
-#define ROW \
+// Goes to end after the last row, and when the turn is over. Then R13 is the first entry of
+// the row, R14 their number; the beginning of the row eight ahead is asked for.
+#define ROW(end) \
+	CMPQ R8, R9; \
+	JGE  end; \
+	CMPQ visit_turn(DI), $0; \
+	JLE  end; \
 	MOVLQZX 32(R8), AX; \
 	PREFETCHT0 (SI)(AX*4); \
 	PREFETCHT0 64(SI)(AX*4); \
@@ -104,6 +108,33 @@ test: \
 	CMPL R12, $1; \
 	ADCQ $0, CX
 
+// DI ids, CX their number, SI slots, R8 inverse, R9 dot, R10 estimate, X1 scale, AX the
+// place at work, DX pairs, R12 zero, R13 -Inf.
+#define TAKEBEGIN \
+	XORL AX, AX; \
+	MOVQ CX, DX; \
+	XORL R12, R12; \
+	MOVL $0xFF800000, R13
+
+// BX is the id, R11 its slot, which is zero from here on. The factor of the id 24 ahead is
+// asked for: ids has room for that many more.
+#define TAKESLOT \
+	MOVLQZX 96(DI)(AX*4), BX; \
+	PREFETCHT0 (R8)(BX*4); \
+	MOVLQZX (DI)(AX*4), BX; \
+	MOVSS (R8)(BX*4), X0; \
+	MOVL (SI)(BX*4), R11; \
+	MOVL R12, (SI)(BX*4)
+
+// X2 is the slot as a number. Goes to zero where it is none.
+#define TAKEPUT(zero) \
+	MULSS X2, X0; \
+	MOVSS X2, (R9)(AX*4); \
+	MULSS X1, X0; \
+	MOVSS X0, (R10)(AX*4); \
+	TESTL R11, R11; \
+	JZ   zero
+
 // DI estimate, CX places in whole eights, SI slots, R8 inverse, Y1 scale, Y6 zeros, Y7
 // -Inf, Y5 minus the number of zeros in each lane, AX the place at work.
 #define SCANBEGIN \
@@ -142,11 +173,7 @@ TEXT ·touchCoded(SB), NOSPLIT, $0-8
 	MOVQ visit_touched(DI), DX
 	MOVQ visit_count(DI), CX
 row:
-	CMPQ R8, R9
-	JGE  end
-	CMPQ visit_turn(DI), $0
-	JLE  end
-	ROW
+	ROW(end)
 	ROOM(end)
 	FETCHROW(line, lines)
 	FETCHSLOTS(slot, slots)
@@ -179,11 +206,7 @@ TEXT ·touchValued(SB), NOSPLIT, $0-8
 	MOVQ visit_touched(DI), DX
 	MOVQ visit_count(DI), CX
 row:
-	CMPQ R8, R9
-	JGE  end
-	CMPQ visit_turn(DI), $0
-	JLE  end
-	ROW
+	ROW(end)
 	ROOM(end)
 	FETCHROW(line, lines)
 	FETCHVALUES(value, values)
@@ -217,11 +240,7 @@ TEXT ·touchOnes(SB), NOSPLIT, $0-8
 	MOVQ visit_touched(DI), DX
 	MOVQ visit_count(DI), CX
 row:
-	CMPQ R8, R9
-	JGE  end
-	CMPQ visit_turn(DI), $0
-	JLE  end
-	ROW
+	ROW(end)
 	ROOM(end)
 	FETCHROW(line, lines)
 	FETCHSLOTS(slot, slots)
@@ -256,11 +275,7 @@ end:
 TEXT ·addCoded(SB), NOSPLIT, $0-8
 	BEGIN(visit_sums)
 row:
-	CMPQ R8, R9
-	JGE  end
-	CMPQ visit_turn(DI), $0
-	JLE  end
-	ROW
+	ROW(end)
 	FETCHROW(line, lines)
 	NEXT
 	WEIGHT
@@ -299,11 +314,7 @@ end:
 TEXT ·addValued(SB), NOSPLIT, $0-8
 	BEGIN(visit_sums)
 row:
-	CMPQ R8, R9
-	JGE  end
-	CMPQ visit_turn(DI), $0
-	JLE  end
-	ROW
+	ROW(end)
 	FETCHROW(line, lines)
 	FETCHVALUES(value, values)
 	NEXT
@@ -341,11 +352,7 @@ end:
 TEXT ·addOnes(SB), NOSPLIT, $0-8
 	BEGIN(visit_counts)
 row:
-	CMPQ R8, R9
-	JGE  end
-	CMPQ visit_turn(DI), $0
-	JLE  end
-	ROW
+	ROW(end)
 	FETCHROW(line, lines)
 	NEXT
 	LEAQ -12(R14), DX
@@ -370,8 +377,6 @@ entries:
 end:
 	END
 
-// The factors of the ids 24 ahead are asked for: ids has room for that many more.
-
 // func takeSums(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32) (pairs int)
 TEXT ·takeSums(SB), NOSPLIT, $0-136
 	MOVQ dot_base+0(FP), R9
@@ -381,25 +386,12 @@ TEXT ·takeSums(SB), NOSPLIT, $0-136
 	MOVQ sums_base+72(FP), SI
 	MOVQ inverse_base+96(FP), R8
 	MOVSS scale+120(FP), X1
-	XORL AX, AX
-	MOVQ CX, DX // pairs
-	XORL R12, R12
-	MOVL $0xFF800000, R13 // -Inf
+	TAKEBEGIN
 	JMP  places
 place:
-	MOVLQZX 96(DI)(AX*4), BX
-	PREFETCHT0 (R8)(BX*4)
-	MOVLQZX (DI)(AX*4), BX
-	MOVSS (R8)(BX*4), X0
-	MOVSS (SI)(BX*4), X2
-	MOVL (SI)(BX*4), R11
-	MOVL R12, (SI)(BX*4)
-	MULSS X2, X0
-	MOVSS X2, (R9)(AX*4)
-	MULSS X1, X0
-	MOVSS X0, (R10)(AX*4)
-	TESTL R11, R11
-	JZ   zero
+	TAKESLOT
+	MOVL R11, X2
+	TAKEPUT(zero)
 next:
 	INCQ AX
 places:
@@ -421,26 +413,13 @@ TEXT ·takeCounts(SB), NOSPLIT, $0-136
 	MOVQ counts_base+72(FP), SI
 	MOVQ inverse_base+96(FP), R8
 	MOVSS scale+120(FP), X1
-	XORL AX, AX
-	MOVQ CX, DX // pairs
-	XORL R12, R12
-	MOVL $0xFF800000, R13 // -Inf
+	TAKEBEGIN
 	JMP  places
 place:
-	MOVLQZX 96(DI)(AX*4), BX
-	PREFETCHT0 (R8)(BX*4)
-	MOVLQZX (DI)(AX*4), BX
-	MOVSS (R8)(BX*4), X0
-	MOVL (SI)(BX*4), R11
+	TAKESLOT
 	XORPS X2, X2
 	CVTSQ2SS R11, X2
-	MOVL R12, (SI)(BX*4)
-	MULSS X2, X0
-	MOVSS X2, (R9)(AX*4)
-	MULSS X1, X0
-	MOVSS X0, (R10)(AX*4)
-	TESTL R11, R11
-	JZ   zero
+	TAKEPUT(zero)
 next:
 	INCQ AX
 places:
