@@ -41,15 +41,7 @@ func TestBenchErrors(t *testing.T) {
 		{"k", []string{"neighbors", "--kind", "small", "-k", "0"}, []string{"-k is 0", "1 to 1000"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := kith(t, nil, append([]string{"bench"}, tt.args...)...)
-			if got.code != exitUsage || got.out != "" {
-				t.Errorf("exit code %d and output %q, want %d and nothing", got.code, got.out, exitUsage)
-			}
-			for _, part := range tt.want {
-				if !strings.Contains(got.err, part) {
-					t.Errorf("standard error %q lacks %q", got.err, part)
-				}
-			}
+			checkUsage(t, kith(t, nil, append([]string{"bench"}, tt.args...)...), tt.want)
 		})
 	}
 	if got := kith(t, nil, "bench", "neighbors", "--input", filepath.Join(dir, "nope.csv")); got.code != exitError || !strings.Contains(got.err, "check the path") {

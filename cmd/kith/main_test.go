@@ -62,6 +62,20 @@ type outcome struct {
 	out, err string
 }
 
+// checkUsage wants a command line that was refused as such, with all of some parts in
+// what it says, and nothing as a result.
+func checkUsage(t *testing.T, got outcome, parts []string) {
+	t.Helper()
+	if got.code != exitUsage || got.out != "" {
+		t.Errorf("exit code %d and output %q, want %d and nothing", got.code, got.out, exitUsage)
+	}
+	for _, part := range parts {
+		if !strings.Contains(got.err, part) {
+			t.Errorf("standard error %q lacks %q", got.err, part)
+		}
+	}
+}
+
 // kith runs a command line in this process. env holds pairs NAME=value.
 func kith(t *testing.T, env []string, args ...string) outcome {
 	t.Helper()

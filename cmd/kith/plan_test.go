@@ -38,15 +38,7 @@ func TestPlanErrors(t *testing.T) {
 		{"no folder", planned("--report", filepath.Join(dir, "a", "x.html")), []string{"--report", "make it first"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := kith(t, nil, tt.args...)
-			if got.code != exitUsage || got.out != "" {
-				t.Errorf("exit code %d and output %q, want %d and nothing", got.code, got.out, exitUsage)
-			}
-			for _, part := range tt.want {
-				if !strings.Contains(got.err, part) {
-					t.Errorf("standard error %q lacks %q", got.err, part)
-				}
-			}
+			checkUsage(t, kith(t, nil, tt.args...), tt.want)
 		})
 	}
 	if got := kith(t, nil, "plan", "--input", filepath.Join(dir, "nope.csv")); got.code != exitError || !strings.Contains(got.err, "check the path") {
