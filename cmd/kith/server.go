@@ -59,7 +59,8 @@ its data. A file given with --config has the names of the flags as keys.`,
 	f.StringSliceVar(&cfg.Join, "join", nil, "gossip `addresses` of servers of the cluster")
 	f.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", 0, "number of servers that make a new cluster together: 1, 3 or 5 (default 1, or none with --join)")
 	f.IntVar(&cfg.Partitions, "partitions", cfg.Partitions, "partitions of a new cluster; fixed afterwards")
-	f.IntVar(&cfg.Replication, "replication", 0, "replicas of each partition of a new cluster (default 3, or --bootstrap-expect if less)")
+	f.IntVar(&cfg.Replication, "replication", 0, "replicas of each partition of a new cluster, as far as there are servers (default 3)")
+	f.DurationVar(&cfg.DeadAfter, "dead-after", cfg.DeadAfter, "how long a server may not answer before its replicas go to others")
 	f.StringVar(&cfg.Zone, "zone", "", "what fails together with this server; replicas spread over zones")
 	f.Float64Var(&cfg.Weight, "weight", cfg.Weight, "relative share of data and work of this server")
 	f.IntVar(&cfg.Threads, "threads", 0, "threads of builds (default: one for each processor)")
@@ -111,7 +112,11 @@ func runServer(ctx context.Context, cfg server.Config) error {
 	err = s.Run(ctx)
 	stop()
 	watching.Wait()
-	if err == nil || errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, server.ErrLeft):
+		cfg.Logger.Warn("stopped", "reason", err)
+		return nil
+	case err == nil || errors.Is(err, context.Canceled):
 		cfg.Logger.Info("stopped", "node", s.ID())
 		return nil
 	}

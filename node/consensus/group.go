@@ -439,6 +439,14 @@ func (g *Group) AddNonvoter(ctx context.Context, id, addr string) error {
 	})
 }
 
+// DemoteVoter takes the vote of a member, which goes on to follow the log. A leader must not demote itself: let it transfer its
+// leadership first.
+func (g *Group) DemoteVoter(ctx context.Context, id string) error {
+	return g.change(ctx, "demote", id, func(d time.Duration) raft.Future {
+		return g.raft.DemoteVoter(raft.ServerID(id), 0, d)
+	})
+}
+
 // Remove takes a member out of the group. A leader that removes itself steps
 // down: let it transfer its leadership first.
 func (g *Group) Remove(ctx context.Context, id string) error {
