@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/consensus"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -44,10 +43,10 @@ type Coordinator struct {
 	router *Router
 }
 
-// New returns a Coordinator for a process with the given model versions.
-func New(cfg Config, control *Control, versions *node.Versions) *Coordinator {
+// New returns a Coordinator for a process whose node is local.
+func New(cfg Config, control *Control, local Local) *Coordinator {
 	c := &Coordinator{Control: control, cfg: cfg}
-	c.router = NewRouter(c, control.peers, versions, cfg.Now)
+	c.router = NewRouter(c, control.peers, local, cfg.Now)
 	return c
 }
 

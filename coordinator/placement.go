@@ -20,6 +20,8 @@ const (
 	askTimeout = 2 * time.Second
 	// stepTimeout bounds one try at one step of a move; copying a partition may take several.
 	stepTimeout = 30 * time.Second
+	// abandonAfter is how long the member that is to get a replica may not answer before the move is turned round.
+	abandonAfter = time.Minute
 	// goodbye is how long a member that has left may take to notice before it is cut off from the control group.
 	goodbye = 10 * time.Second
 )
@@ -201,7 +203,7 @@ func (p *placement) cutOff(ctx context.Context, members []consensus.Member) erro
 	return nil
 }
 
-// Pending returns the moves that the present members call for and that have not begun, those first whose partitions have the
+// pending returns the moves that the present members call for and that have not begun, those first whose partitions have the
 // fewest replicas that answer. It is nil while the cluster is forming.
 func (p *placement) pending(s *State) []*kithv1.Move {
 	if !s.Formed {
@@ -249,15 +251,14 @@ func (p *placement) startMoves(ctx context.Context) error {
 	if s.Running() != nil {
 		return nil // the build relies on where shards are
 	}
-	pending := p.pending(s)
 	alive := p.peers.Alive()
-	for _, m := range pending {
+	for _, m := range p.pending(s) {
 		s = p.State()
 		if len(s.Moves) >= maxMoves || s.Running() != nil {
 			return nil
 		}
-		if s.Move(m.Partition) != nil || m.Add != "" && !slices.Contains(alive, m.Add) {
-			continue
+		if s.Move(m.Partition) != nil || m.Add != "" && !slices.Contains(alive, m.Add) || p.router.noMajority(s, partition.ID(m.Partition)) != nil {
+			continue // not now
 		}
 		_, err := p.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StartMove{StartMove: &kithv1.StartMove{Move: m}}})
 		if err != nil && !errors.Is(err, wire.ErrInvalid) { // refused: a build or another change was quicker
@@ -327,7 +328,7 @@ func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
 	if m.Add == "" {
 		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_SWITCHED)
 	}
-	if !p.watch.isPlaceable(p.State(), m.Add, p.cfg.DeadAfter) {
+	if !p.watch.isPlaceable(p.State(), m.Add, p.cfg.DeadAfter) || p.watch.lost(m.Add, min(p.cfg.DeadAfter, abandonAfter)) {
 		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_ABANDONED)
 	}
 	var index uint64

@@ -25,6 +25,10 @@ const (
 	// firstPause is the pause after all replicas were tried in vain: an election takes about a second.
 	firstPause = 20 * time.Millisecond
 	maxPause   = 500 * time.Millisecond
+	// electionTime is how long a partition may be without a leader before callers are told; an election takes about a second. It
+	// is looked at every ledPause.
+	electionTime = 1250 * time.Millisecond
+	ledPause     = 250 * time.Millisecond
 	// silentTime is how long a node that left a call unanswered is asked after others.
 	silentTime = 2 * time.Second
 	// batchBytes and batchEvents bound one entry of a partition's log.
@@ -46,6 +50,7 @@ type Peers interface {
 type Router struct {
 	log      Log
 	peers    Peers
+	local    Local
 	versions *node.Versions
 	now      func() time.Time
 
@@ -56,9 +61,17 @@ type Router struct {
 	silent map[string]time.Time
 }
 
-// NewRouter returns a Router for a node with the given model versions.
-func NewRouter(log Log, peers Peers, versions *node.Versions, now func() time.Time) *Router {
-	return &Router{log: log, peers: peers, versions: versions, now: now, leaders: map[partition.ID]string{}, silent: map[string]time.Time{}}
+// Local is what a Router asks of its own node.
+type Local interface {
+	// Leaderless returns how long the replica of a partition here has known no leader; 0 if there is none.
+	Leaderless(p partition.ID) time.Duration
+	// Versions gives the model versions.
+	Versions() *node.Versions
+}
+
+// NewRouter returns a Router for a node.
+func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router {
+	return &Router{log: log, peers: peers, local: local, versions: local.Versions(), now: now, leaders: map[partition.ID]string{}, silent: map[string]time.Time{}}
 }
 
 func (r *Router) leader(p partition.ID) string {
@@ -83,9 +96,15 @@ func (r *Router) partitions() (int, error) {
 }
 
 // onPartition calls replicas of a partition until one answers or ctx is done: the leader first, or with stale this node
-// first. Between rounds it waits a little, unless so few replicas live that there can be no leader: then it returns
-// wire.ErrNoMajority.
+// first. Between rounds it waits a little. It gives up early, and it breaks off a call that is under way, when the caller is not
+// content with stale data and there is no leader to be had: with wire.ErrNoMajority if membership shows it, and with
+// wire.ErrNoLeader if the replica of this node has not heard of one for longer than an election takes.
 func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error) error {
+	if !stale {
+		var stop func()
+		ctx, stop = r.whileLed(ctx, p)
+		defer stop()
+	}
 	pause := firstPause
 	for {
 		state := r.log.State()
@@ -104,9 +123,29 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("partition %d: no replica answers: %w", p, errors.Join(ctx.Err(), err))
+			return fmt.Errorf("partition %d: no replica answers: %w", p, errors.Join(context.Cause(ctx), err))
 		}
 		pause = min(2*pause, maxPause)
+	}
+}
+
+// whileLed returns a context that ends with wire.ErrNoLeader when the replica of this node has known no leader for too long.
+func (r *Router) whileLed(ctx context.Context, p partition.ID) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Hour, func() {
+		if d := r.local.Leaderless(p); d > electionTime {
+			cancel(fmt.Errorf("%w since %v ago by what node %s knows: most replicas are lost or cut off", wire.ErrNoLeader, d.Round(100*time.Millisecond), r.peers.Self()))
+			return
+		}
+		if ctx.Err() == nil {
+			timer.Reset(ledPause)
+		}
+	})
+	timer.Reset(ledPause) // timer is set by now
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
 	}
 }
 
@@ -135,7 +174,7 @@ func (r *Router) oneRound(ctx context.Context, state *State, p partition.ID, sta
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("partition %d: %w", p, errors.Join(ctx.Err(), last))
+			return fmt.Errorf("partition %d: %w", p, errors.Join(context.Cause(ctx), last))
 		}
 		if !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
 			return err

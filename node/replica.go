@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/consensus"
@@ -71,6 +72,17 @@ func (n *Node) use(p partition.ID) (*replica, error) {
 		r.mu.RUnlock()
 	}
 	return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+}
+
+// Leaderless returns how long the replica of a partition on this node has known no leader: 0 if it knows one, or if there is no
+// replica here.
+func (n *Node) Leaderless(p partition.ID) time.Duration {
+	r, err := n.use(p)
+	if err != nil {
+		return 0
+	}
+	defer r.release()
+	return r.group.Leaderless()
 }
 
 func (r *replica) release() { r.mu.RUnlock() }

@@ -26,6 +26,8 @@ type Config struct {
 	// DeadAfter is how long a server may not answer before its replicas go to others. Default 10 minutes: longer than a restart takes,
 	// since each move copies a partition.
 	DeadAfter time.Duration
+	// MoveRate bounds the bytes a second of the copies of partitions that this server sends. Default 32 MiB; negative for no bound.
+	MoveRate int
 	// Partitions of a new cluster; fixed afterwards. Default 16: up to that many nodes share the data evenly.
 	Partitions int
 	// Replication is the number of replicas of each partition of a new cluster, or as many as there are servers if those are fewer.
@@ -62,7 +64,7 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		DataDir: "kith-data", GRPCAddr: DefaultGRPCAddr, RaftAddr: DefaultRaftAddr, GossipAddr: DefaultGossipAddr,
-		DeadAfter: 10 * time.Minute, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
+		DeadAfter: 10 * time.Minute, MoveRate: 32 << 20, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
 	}
 }
 
@@ -127,6 +129,9 @@ func (c *Config) complete() error {
 	}
 	if c.Replication < 1 || c.Replication > 7 {
 		return fmt.Errorf("server: Replication is %d; want 1 to 7", c.Replication)
+	}
+	if c.MoveRate == 0 {
+		c.MoveRate = d.MoveRate
 	}
 	if c.DeadAfter == 0 {
 		c.DeadAfter = d.DeadAfter

@@ -95,7 +95,9 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.mux = consensus.NewMux(raftLn, s.raftAddr, s.log)
 	s.peers = node.NewPeers(s.id)
-	pattern := consensus.Config{HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat()}
+	pattern := consensus.Config{
+		HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat(), SnapshotLimit: consensus.NewSnapshotLimit(max(0, cfg.MoveRate)),
+	}
 	member := pattern
 	member.Group, member.NodeID, member.Dir = "control", s.id, filepath.Join(cfg.DataDir, "control")
 	member.Log, member.Resolve = s.log, s.peers.RaftAddr
@@ -113,7 +115,7 @@ func New(cfg Config) (_ *Server, err error) {
 	s.coordinator = coordinator.New(coordinator.Config{
 		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect), DeadAfter: cfg.DeadAfter, SteadyAfter: cfg.steadyAfter(),
 		NewID: newID, Now: time.Now, Logger: s.log,
-	}, control, s.node.Versions())
+	}, control, s.node)
 	s.api = api.New(s.coordinator, s.peers)
 	s.grpc = grpc.NewServer(node.ServerOptions()...)
 	s.api.Register(s.grpc)

@@ -36,6 +36,7 @@ type Group struct {
 	trans   *raft.NetworkTransport
 	wal     *wal.WAL
 	raft    *raft.Raft
+	opened  time.Time
 
 	cancel context.CancelFunc // ends snapshots being written
 	done   chan struct{}      // closed when Shutdown begins
@@ -63,6 +64,7 @@ func Open(cfg Config, mux *Mux, fsm FSM) (_ *Group, err error) {
 		cfg:     cfg,
 		log:     cfg.Log.With("group", cfg.Group),
 		machine: newMachine(ctx, fsm),
+		opened:  time.Now(),
 		cancel:  cancel,
 		done:    make(chan struct{}),
 	}
@@ -96,9 +98,14 @@ func (g *Group) start(mux *Mux) error {
 	if g.cfg.NoRestoreOnStart {
 		retain = 1 // the FSM has its own copy; the snapshot is for others
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
+	files, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
 	if err != nil {
 		return err
+	}
+	var started atomic.Bool // g.raft is set
+	snaps := raft.SnapshotStore(files)
+	if g.cfg.SnapshotLimit != nil {
+		snaps = &limitedSnapshots{files, g.machine.ctx, g.cfg.SnapshotLimit, func() bool { return started.Load() && g.IsLeader() }}
 	}
 	if conf.NoSnapshotRestoreOnStart {
 		// The log behind a snapshot is gone: an FSM that has lost its files needs the snapshot.
@@ -129,6 +136,7 @@ func (g *Group) start(mux *Mux) error {
 	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, snaps, g.trans); err != nil {
 		return err
 	}
+	started.Store(true)
 	return nil
 }
 
@@ -366,6 +374,18 @@ func (g *Group) IsLeader() bool { return g.raft.State() == raft.Leader }
 func (g *Group) Leader() (id string, ok bool) {
 	_, leader := g.raft.LeaderWithID()
 	return string(leader), leader != ""
+}
+
+// Leaderless returns how long this member has known no leader of the group, and 0 while it knows one.
+func (g *Group) Leaderless() time.Duration {
+	if _, ok := g.Leader(); ok {
+		return 0
+	}
+	since := g.raft.LastContact() // also set when this member ceases to lead
+	if since.Before(g.opened) {
+		since = g.opened
+	}
+	return time.Since(since)
 }
 
 // LeadershipChanges returns a channel that says when this member gains (true) or loses leadership. It

@@ -26,6 +26,8 @@ var (
 	ErrNotReady = errors.New("cluster is not ready")
 	// ErrNoMajority means that so few replicas of a partition live that it cannot take writes or fresh reads.
 	ErrNoMajority = errors.New("too few replicas answer")
+	// ErrNoLeader means that a partition has had no leader for longer than an election takes.
+	ErrNoLeader = errors.New("no leader")
 	// ErrUnknownUser means that no event of the user is stored.
 	ErrUnknownUser = errors.New("unknown user")
 	// ErrUnknownItem means that the item is not in the model.
@@ -53,18 +55,20 @@ var (
 // domain of the ErrorInfo details that carry the reason.
 const domain = "kith"
 
-// table holds every sentinel with its code and its reason, which is stable.
+// table holds every sentinel with its code and its reason, which is stable. The first that an error matches counts: those that
+// sum up others come first.
 var table = []struct {
 	err    error
 	code   codes.Code
 	reason string
 }{
+	{ErrNoMajority, codes.Unavailable, "NO_MAJORITY"},
+	{ErrNoLeader, codes.Unavailable, "NO_LEADER"},
 	{ErrNotLeader, codes.Unavailable, "NOT_LEADER"},
 	{ErrStaleEpoch, codes.Unavailable, "STALE_EPOCH"},
 	{ErrNoReplica, codes.Unavailable, "NO_REPLICA"},
 	{ErrUnknownOutcome, codes.Unavailable, "UNKNOWN_OUTCOME"},
 	{ErrNotReady, codes.Unavailable, "NOT_READY"},
-	{ErrNoMajority, codes.Unavailable, "NO_MAJORITY"},
 	{ErrUnknownUser, codes.NotFound, "UNKNOWN_USER"},
 	{ErrUnknownItem, codes.NotFound, "UNKNOWN_ITEM"},
 	{ErrNoModel, codes.FailedPrecondition, "NO_MODEL"},
@@ -170,7 +174,7 @@ func FromStatus(err error) error {
 
 // Retryable reports whether asking again, perhaps another node, may succeed.
 func Retryable(err error) bool {
-	for _, s := range []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority} {
+	for _, s := range []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader} {
 		if errors.Is(err, s) {
 			return true
 		}
