@@ -115,6 +115,10 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 				return err
 			}
 			last = err
+			if errors.Is(err, wire.ErrOverloaded) {
+				pause = max(pause, wire.RetryIn(err))
+				break // the others would only send us back
+			}
 			if hint := (*wire.NotLeaderError)(nil); !stale && errors.As(err, &hint) && hint.Leader != "" {
 				order = slices.DeleteFunc(order, func(n string) bool { return n == hint.Leader })
 				order = slices.Insert(order, 0, hint.Leader)

@@ -70,6 +70,8 @@ type Config struct {
 	Threads int
 	// CacheBytes is the size of the block cache that all stores share.
 	CacheBytes int64
+	// InflightBytes bounds the events that wait to be stored by the partitions that this node leads.
+	InflightBytes int64
 	// Consensus is the pattern for the raft groups: timings and snapshots.
 	Consensus consensus.Config
 	Logger    *slog.Logger
@@ -91,6 +93,7 @@ type Node struct {
 	cache    *pebble.Cache
 	worker   *worker.Worker
 	versions *Versions
+	inflight *Inflight
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
@@ -109,6 +112,7 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	if err != nil {
 		return nil, err
 	}
+	n.inflight = NewInflight(cfg.ID, cfg.InflightBytes)
 	n.cache = pebble.NewCache(cfg.CacheBytes)
 	return n, nil
 }
@@ -122,6 +126,9 @@ func (n *Node) Register(r grpc.ServiceRegistrar) {
 
 // Versions gives access to the model versions of this node.
 func (n *Node) Versions() *Versions { return n.versions }
+
+// Inflight is what waits to be stored by the partitions that this node leads.
+func (n *Node) Inflight() *Inflight { return n.inflight }
 
 // Run makes what the node holds follow the decisions until ctx is done, and closes everything. The gRPC server must
 // have stopped taking calls before ctx ends, or they fail.

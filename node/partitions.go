@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/node/store"
 	"github.com/kith-io/kith/node/wire"
@@ -41,7 +42,11 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if len(events) == 0 {
 		return &kithv1.AppendBatchResponse{}, nil
 	}
-	_, result, err := r.group.Propose(ctx, store.EncodeBatch(nil, events))
+	free, err := n.inflight.Take(int64(proto.Size(req)))
+	if err != nil {
+		return nil, fmt.Errorf("partition %d: %w", r.id, err)
+	}
+	_, result, err := r.group.ProposeHeld(ctx, store.EncodeBatch(nil, events), free)
 	if err != nil {
 		return nil, r.convert(err)
 	}

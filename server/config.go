@@ -46,6 +46,10 @@ type Config struct {
 	Local bool
 	// Logger is required.
 	Logger *slog.Logger
+	// MaxInflightBytes bounds the events that the process has under way, counted as they are on the wire: half for callers
+	// that wait for an answer, half for the partitions led here. More is refused. Default 64 MiB: some
+	// seconds of work for a disk.
+	MaxInflightBytes int64
 }
 
 // Default addresses.
@@ -60,6 +64,7 @@ func DefaultConfig() Config {
 	return Config{
 		DataDir: "kith-data", GRPCAddr: DefaultGRPCAddr, RaftAddr: DefaultRaftAddr, GossipAddr: DefaultGossipAddr,
 		Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
+		MaxInflightBytes: 64 << 20,
 	}
 }
 
@@ -128,6 +133,12 @@ func (c *Config) complete() error {
 	}
 	if c.CacheBytes < 1<<20 {
 		return fmt.Errorf("server: CacheBytes is %d; want 1 MiB or more", c.CacheBytes)
+	}
+	if c.MaxInflightBytes == 0 {
+		c.MaxInflightBytes = d.MaxInflightBytes
+	}
+	if c.MaxInflightBytes < 1<<20 {
+		return fmt.Errorf("server: MaxInflightBytes is %d; want 1 MiB or more", c.MaxInflightBytes)
 	}
 	return nil
 }

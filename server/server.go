@@ -46,6 +46,7 @@ type Server struct {
 	node        *node.Node
 	coordinator *coordinator.Coordinator
 	api         *api.API
+	inflight    *node.Inflight // of the callers of api
 	grpc        *grpc.Server
 	log         *slog.Logger
 
@@ -100,7 +101,8 @@ func New(cfg Config) (_ *Server, err error) {
 		return nil, fmt.Errorf("control group: %w", err)
 	}
 	s.node, err = node.New(node.Config{
-		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, Consensus: pattern, Logger: s.log,
+		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
+		Logger: s.log,
 	}, machine, s.peers, s.mux)
 	if err != nil {
 		return nil, err
@@ -109,7 +111,8 @@ func New(cfg Config) (_ *Server, err error) {
 		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect),
 		NewID: newID, Now: time.Now, Logger: s.log,
 	}, machine, s.group, s.peers, s.node.Versions())
-	s.api = api.New(s.coordinator, s.peers)
+	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)
+	s.api = api.New(s.coordinator, s.peers, s.inflight)
 	s.grpc = grpc.NewServer(node.ServerOptions()...)
 	s.api.Register(s.grpc)
 	s.node.Register(s.grpc)

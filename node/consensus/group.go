@@ -280,12 +280,20 @@ func translate(err error) error {
 // the command gives its error alone. Cost: one write and sync of the log on a majority,
 // shared by concurrent proposals.
 func (g *Group) Propose(ctx context.Context, data []byte) (index uint64, result any, err error) {
+	return g.ProposeHeld(ctx, data, func() {})
+}
+
+// ProposeHeld is Propose for a caller that counts the memory of its proposals: it calls free once, when the group no longer
+// holds data. That may be after the return, as the group goes on with a proposal whose context has ended.
+func (g *Group) ProposeHeld(ctx context.Context, data []byte, free func()) (index uint64, result any, err error) {
+	free = sync.OnceFunc(free)
 	type answer struct {
 		index uint64
 		out   outcome
 	}
 	answers := make(chan answer, 1)
 	abandoned, err := g.await(ctx, func() error {
+		defer free()
 		f := g.raft.Apply(data, enqueueTimeout(ctx))
 		if err := f.Error(); err != nil {
 			return translate(err)
@@ -300,6 +308,7 @@ func (g *Group) Propose(ctx context.Context, data []byte) (index uint64, result 
 	if abandoned {
 		return 0, nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
+	free() // where raft was never asked
 	if err != nil {
 		return 0, nil, err
 	}

@@ -30,6 +30,8 @@ type Options struct {
 	Partitions int
 	// Threads of a build on each node; 0 means 1.
 	Threads int
+	// Configure may change the settings of a member each time that it starts; nil leaves them.
+	Configure func(member int, cfg *server.Config)
 }
 
 // Cluster is a number of servers that form a cluster. Its methods fail the test.
@@ -100,6 +102,9 @@ func (c *Cluster) Run(i int) {
 		if other.gossip != "" && other != m {
 			cfg.Join = append(cfg.Join, other.gossip)
 		}
+	}
+	if c.opts.Configure != nil {
+		c.opts.Configure(i, &cfg)
 	}
 	s, err := server.New(cfg)
 	if err != nil {
