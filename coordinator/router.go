@@ -25,6 +25,9 @@ const (
 	// firstPause is the pause after all replicas were tried in vain: an election takes about a second.
 	firstPause = 20 * time.Millisecond
 	maxPause   = 500 * time.Millisecond
+	// fullPatience is how long a leader with a full disk is given to hand over to another; if there is none it does not help to
+	// wait.
+	fullPatience = 5 * time.Second
 	// batchBytes and batchEvents bound one entry of a partition's log.
 	batchBytes  = 1 << 20
 	batchEvents = 10_000
@@ -82,6 +85,7 @@ func (r *Router) partitions() (int, error) {
 // first. Between rounds it waits a little.
 func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error) error {
 	pause := firstPause
+	began := time.Now()
 	var last error
 	for {
 		state := r.log.State()
@@ -115,6 +119,9 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 				return err
 			}
 			last = err
+			if errors.Is(err, wire.ErrDiskFull) && time.Since(began) > fullPatience {
+				return err
+			}
 			if errors.Is(err, wire.ErrOverloaded) {
 				pause = max(pause, wire.RetryIn(err))
 				break // the others would only send us back

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -62,7 +61,7 @@ type Control interface {
 	Changed() <-chan struct{}
 }
 
-// Config of a Node. Logger and the directories are required.
+// Config of a Node. Logger, Disk and the directories are required.
 type Config struct {
 	ID  string
 	Dir string
@@ -75,6 +74,8 @@ type Config struct {
 	// Consensus is the pattern for the raft groups: timings and snapshots.
 	Consensus consensus.Config
 	Logger    *slog.Logger
+	// Disk is that of Dir.
+	Disk *Disk
 }
 
 // syncInterval is how often a node looks for files that it should have, besides at every decision: a copy may have failed
@@ -94,10 +95,13 @@ type Node struct {
 	worker   *worker.Worker
 	versions *Versions
 	inflight *Inflight
+	disk     *Disk
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
-	stopped  bool
+	// refused tells why a replica that should be open is not.
+	refused map[partition.ID]error
+	stopped bool
 }
 
 // New returns a Node that holds nothing yet.
@@ -106,9 +110,9 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, replicas: map[partition.ID]*replica{}}
+	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, disk: cfg.Disk, replicas: map[partition.ID]*replica{}, refused: map[partition.ID]error{}}
 	n.versions = newVersions(artifacts, control, cfg.Logger)
-	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
+	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err
 	}
@@ -135,13 +139,11 @@ func (n *Node) Inflight() *Inflight { return n.inflight }
 func (n *Node) Run(ctx context.Context) error {
 	timer := time.NewTicker(syncInterval)
 	defer timer.Stop()
-	var err error
-	for ctx.Err() == nil && err == nil {
+	stop := n.attend(ctx)
+	for ctx.Err() == nil {
 		changed := n.control.Changed()
 		view := n.control.View()
-		if err = n.openReplicas(view); err != nil {
-			break
-		}
+		n.openReplicas(view)
 		n.worker.Retain(view.Job, view.Applied)
 		n.syncVersions(ctx, view)
 		select {
@@ -150,15 +152,17 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}
-	return errors.Join(err, n.close())
+	stop()
+	return n.close()
 }
 
-// openReplicas opens the partitions that the shard map gives to this node. All replicas of a new partition start with the
+// openReplicas opens the partitions that the shard map gives to this node. One that cannot be opened holds up no other: see
+// opened. All replicas of a new partition start with the
 // same configuration, so it does not matter which of them starts first.
-func (n *Node) openReplicas(view View) error {
+func (n *Node) openReplicas(view View) {
 	for p, nodes := range view.Replicas {
 		id := partition.ID(p)
-		if !slices.Contains(nodes, n.cfg.ID) || n.replica(id) != nil {
+		if !slices.Contains(nodes, n.cfg.ID) || n.replica(id) != nil || n.beyondRepair(id) {
 			continue
 		}
 		servers := make([]consensus.Server, len(nodes))
@@ -170,14 +174,8 @@ func (n *Node) openReplicas(view View) error {
 			servers[i] = consensus.Server{ID: node, Addr: addr}
 		}
 		r, err := n.openReplica(id, servers)
-		if err != nil {
-			return fmt.Errorf("partition %d: %w", p, err)
-		}
-		n.mu.Lock()
-		n.replicas[id] = r
-		n.mu.Unlock()
+		n.opened(id, r, err)
 	}
-	return nil
 }
 
 func (n *Node) replica(id partition.ID) *replica {

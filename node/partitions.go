@@ -42,6 +42,9 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if len(events) == 0 {
 		return &kithv1.AppendBatchResponse{}, nil
 	}
+	if err := n.disk.Room(); err != nil {
+		return nil, fmt.Errorf("partition %d: %w", r.id, err)
+	}
 	free, err := n.inflight.Take(int64(proto.Size(req)))
 	if err != nil {
 		return nil, fmt.Errorf("partition %d: %w", r.id, err)
@@ -123,15 +126,9 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 
 // Info implements kithv1.PartitionServiceServer.
 func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse, error) {
-	n.mu.RLock()
-	replicas := make([]*replica, 0, len(n.replicas))
-	for _, r := range n.replicas {
-		replicas = append(replicas, r)
-	}
-	n.mu.RUnlock()
-	slices.SortFunc(replicas, func(a, b *replica) int { return int(a.id) - int(b.id) })
-	resp := &kithv1.InfoResponse{}
-	for _, r := range replicas {
+	full := n.disk.Room() != nil
+	resp := &kithv1.InfoResponse{DiskFull: full, DiskFreeBytes: n.disk.Free()}
+	for _, r := range n.all() {
 		leader, _ := r.group.Leader()
 		events, users := r.store.Stats()
 		resp.Replicas = append(resp.Replicas, &kithv1.ReplicaInfo{
@@ -140,4 +137,16 @@ func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse,
 		})
 	}
 	return resp, nil
+}
+
+// all returns the replicas that are open, by partition.
+func (n *Node) all() []*replica {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	replicas := make([]*replica, 0, len(n.replicas))
+	for _, r := range n.replicas {
+		replicas = append(replicas, r)
+	}
+	slices.SortFunc(replicas, func(a, b *replica) int { return int(a.id) - int(b.id) })
+	return replicas
 }

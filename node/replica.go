@@ -16,6 +16,9 @@ import (
 	"github.com/kith-io/kith/partition"
 )
 
+// openBytes must be free to open a replica: a segment of its log, and files of its event store.
+const openBytes = 8 << 20
+
 // replica is this node's copy of one partition.
 type replica struct {
 	id    partition.ID
@@ -24,15 +27,20 @@ type replica struct {
 }
 
 func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replica, error) {
+	if free := n.disk.Free(); free < openBytes {
+		return nil, fmt.Errorf("node %s: %w: %d KiB are free, and opening needs %d MiB; make room and it goes on by itself",
+			n.cfg.ID, wire.ErrDiskFull, free>>10, openBytes>>20)
+	}
 	// Store and group make their folders, and this one, durably.
 	dir := filepath.Join(n.cfg.Dir, "partitions", fmt.Sprintf("%05d", id))
-	st, err := store.Open(store.Options{Dir: filepath.Join(dir, "events"), Cache: n.cache, Log: n.cfg.Logger})
+	st, err := store.Open(store.Options{Dir: filepath.Join(dir, "events"), Cache: n.cache, Log: n.cfg.Logger, Room: n.disk.LogRoom})
 	if err != nil {
 		return nil, err
 	}
 	cfg := n.cfg.Consensus
 	cfg.Group, cfg.NodeID, cfg.Dir = fmt.Sprintf("partition-%d", id), n.cfg.ID, filepath.Join(dir, "raft")
 	cfg.NoRestoreOnStart, cfg.Log, cfg.Resolve = true, n.cfg.Logger, n.peers.RaftAddr
+	cfg.Room = n.disk.LogRoom
 	group, err := consensus.Open(cfg, n.mux, store.FSM{Store: st})
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -47,6 +55,7 @@ func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replic
 }
 
 func (r *replica) close() error {
+	r.store.Interrupt() // or the group waits for a command that waits for room
 	return errors.Join(r.group.Shutdown(), r.store.Close())
 }
 
@@ -61,9 +70,45 @@ func (n *Node) held(p uint32, epoch uint64) (*replica, error) {
 	}
 	r := n.replica(partition.ID(p))
 	if r == nil {
-		return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+		return nil, n.absent(partition.ID(p))
 	}
 	return r, nil
+}
+
+// absent is the error of a replica that is not open, with the reason if there is one.
+func (n *Node) absent(id partition.ID) error {
+	n.mu.RLock()
+	why := n.refused[id]
+	n.mu.RUnlock()
+	if why == nil {
+		return fmt.Errorf("partition %d on node %s: %w", id, n.cfg.ID, wire.ErrNoReplica)
+	}
+	return fmt.Errorf("partition %d on node %s: %w: %w", id, n.cfg.ID, wire.ErrNoReplica, why)
+}
+
+// opened takes over the outcome of opening a replica. What failed is tried again at the next look, unless it is damaged: that
+// needs a person. The other replicas of this node, and those of the partition elsewhere, go on.
+func (n *Node) opened(id partition.ID, r *replica, err error) {
+	n.mu.Lock()
+	was := n.refused[id]
+	if err == nil {
+		n.replicas[id] = r
+		delete(n.refused, id)
+	} else {
+		n.refused[id] = err
+	}
+	n.mu.Unlock()
+	if err != nil && (was == nil || was.Error() != err.Error()) {
+		n.cfg.Logger.Error("replica does not start", "partition", id, "err", err)
+	}
+}
+
+// beyondRepair reports whether opening a replica again is in vain.
+func (n *Node) beyondRepair(id partition.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	err := n.refused[id]
+	return errors.Is(err, consensus.ErrCorrupt) || errors.Is(err, store.ErrCorrupt)
 }
 
 // convert turns errors of the raft group into those of the wire.
@@ -76,6 +121,8 @@ func (r *replica) convert(err error) error {
 		return fmt.Errorf("partition %d: %w", r.id, &wire.NotLeaderError{Leader: leader})
 	case errors.Is(err, consensus.ErrUnknownOutcome):
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrUnknownOutcome, err)
+	case errors.Is(err, wire.ErrDiskFull):
+		return fmt.Errorf("partition %d: %w", r.id, err)
 	case errors.Is(err, consensus.ErrClosed):
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNotReady, err)
 	}
@@ -86,7 +133,7 @@ func (r *replica) convert(err error) error {
 func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.Weights, nowMs int64) (*worker.Shard, error) {
 	r := n.replica(p)
 	if r == nil {
-		return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+		return nil, n.absent(p)
 	}
 	if err := r.group.WaitApplied(ctx, cut); err != nil {
 		return nil, r.convert(err)

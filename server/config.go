@@ -50,6 +50,11 @@ type Config struct {
 	// that wait for an answer, half for the partitions led here. More is refused. Default 64 MiB: some
 	// seconds of work for a disk.
 	MaxInflightBytes int64
+	// DiskReserveBytes is what stays free on the disk of DataDir: below it the process takes no new data. Default: 1% of the
+	// disk, or 256 MiB if that is less.
+	DiskReserveBytes int64
+	// DiskSpace returns the free bytes and the size of the disk of a folder. Default: what the system says.
+	DiskSpace func(dir string) (free, total uint64, err error)
 }
 
 // Default addresses.
@@ -133,6 +138,9 @@ func (c *Config) complete() error {
 	}
 	if c.CacheBytes < 1<<20 {
 		return fmt.Errorf("server: CacheBytes is %d; want 1 MiB or more", c.CacheBytes)
+	}
+	if c.DiskReserveBytes < 0 {
+		return fmt.Errorf("server: DiskReserveBytes is %d; want 0 or more", c.DiskReserveBytes)
 	}
 	if c.MaxInflightBytes == 0 {
 		c.MaxInflightBytes = d.MaxInflightBytes

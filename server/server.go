@@ -48,6 +48,8 @@ type Server struct {
 	api         *api.API
 	inflight    *node.Inflight // of the callers of api
 	grpc        *grpc.Server
+	health      *health.Server
+	disk        *node.Disk
 	log         *slog.Logger
 
 	// aborted is closed by Abort.
@@ -90,19 +92,24 @@ func New(cfg Config) (_ *Server, err error) {
 	if s.raftAddr, err = advertised(raftLn.Addr(), cfg.AdvertiseHost); err != nil {
 		return nil, errors.Join(err, raftLn.Close())
 	}
+	if s.disk, err = node.NewDisk(node.DiskConfig{
+		Node: s.id, Dir: cfg.DataDir, ReserveBytes: cfg.DiskReserveBytes, Space: cfg.DiskSpace, Logger: s.log,
+	}); err != nil {
+		return nil, errors.Join(err, raftLn.Close())
+	}
 	s.mux = consensus.NewMux(raftLn, s.raftAddr, s.log)
 	s.peers = node.NewPeers(s.id)
 	pattern := consensus.Config{HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat()}
 	control := pattern
 	control.Group, control.NodeID, control.Dir = "control", s.id, filepath.Join(cfg.DataDir, "control")
-	control.Log, control.Resolve = s.log, s.peers.RaftAddr
+	control.Log, control.Resolve, control.Room = s.log, s.peers.RaftAddr, s.disk.LogRoom
 	machine := coordinator.NewMachine()
 	if s.group, err = consensus.Open(control, s.mux, machine); err != nil {
 		return nil, fmt.Errorf("control group: %w", err)
 	}
 	s.node, err = node.New(node.Config{
 		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
-		Logger: s.log,
+		Logger: s.log, Disk: s.disk,
 	}, machine, s.peers, s.mux)
 	if err != nil {
 		return nil, err
@@ -117,7 +124,8 @@ func New(cfg Config) (_ *Server, err error) {
 	s.api.Register(s.grpc)
 	s.node.Register(s.grpc)
 	s.coordinator.Register(s.grpc, s.approve)
-	healthv1.RegisterHealthServer(s.grpc, health.NewServer())
+	s.health = health.NewServer()
+	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, s.openGossip()
 }
@@ -204,7 +212,11 @@ func (s *Server) Run(ctx context.Context) error {
 		defer gossiping.Done()
 		return s.gossip.Run(gossipCtx)
 	})
-	coordinating.Add(3)
+	coordinating.Add(4)
+	parts.Go(func() error {
+		defer coordinating.Done()
+		return s.reportHealth(work)
+	})
 	parts.Go(func() error {
 		defer coordinating.Done()
 		return s.follow(work)

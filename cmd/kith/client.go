@@ -207,6 +207,7 @@ var remedies = []struct {
 	{wire.ErrJobRunning, "wait for it; see 'kith status'"},
 	{wire.ErrNotReady, "see 'kith status'; a majority of the servers must run"},
 	{wire.ErrOverloaded, "send less at once, or give the servers more to take with --max-inflight-mib"},
+	{wire.ErrDiskFull, "nothing was lost; what was read and not stored can be sent again"},
 	{wire.ErrUnknownOutcome, "repeat the command; nothing is stored twice"},
 	{fusion.ErrNoValidRow, "check the file, --columns, --sep and --format, or the mapping"},
 	{fs.ErrNotExist, "check the path"},

@@ -16,7 +16,7 @@ import (
 func (a *app) serverCommand() *cobra.Command {
 	cfg := server.DefaultConfig()
 	var config, key string
-	var cacheMiB, inflightMiB int64
+	var cacheMiB, inflightMiB, reserveMiB int64
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
 	format := choice{"text", []string{"text", "json"}}
 	cmd := &cobra.Command{
@@ -44,7 +44,10 @@ its data. A file given with --config has the names of the flags as keys.`,
 			if inflightMiB < 1 || inflightMiB > 1<<20 {
 				return usagef("--max-inflight-mib is %d; want 1 to %d", inflightMiB, 1<<20)
 			}
-			cfg.CacheBytes, cfg.MaxInflightBytes = cacheMiB<<20, inflightMiB<<20
+			if reserveMiB < 0 || reserveMiB > 1<<30 {
+				return usagef("--disk-reserve-mib is %d; want 0 to %d", reserveMiB, 1<<30)
+			}
+			cfg.CacheBytes, cfg.MaxInflightBytes, cfg.DiskReserveBytes = cacheMiB<<20, inflightMiB<<20, reserveMiB<<20
 			cfg.Version, cfg.Logger = thisBuild().Version, a.logger(level.value, format.value)
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
@@ -69,6 +72,7 @@ its data. A file given with --config has the names of the flags as keys.`,
 	f.StringVar(&cfg.NodeID, "node-id", "", "name of this server for all time (default: made up and kept)")
 	f.Int64Var(&cacheMiB, "cache-mib", cfg.CacheBytes>>20, "block cache of the event stores, in MiB")
 	f.Int64Var(&inflightMiB, "max-inflight-mib", cfg.MaxInflightBytes>>20, "events under way at once, in MiB; more are refused for the moment")
+	f.Int64Var(&reserveMiB, "disk-reserve-mib", 0, "free space on the disk, in MiB, below which no new data is taken (default 1% of the disk, 256 at most)")
 	f.StringVar(&key, "gossip-key", "", "base64 of 16, 24 or 32 bytes that encrypt membership; better set by environment or file")
 	f.BoolVar(&cfg.Local, "local", false, "short timings, for servers on one machine")
 	f.Var(&level, "log-level", "least level of the log")

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 )
 
 // Server is a member to be: its id, and the raft address that it has now.
@@ -34,7 +33,8 @@ type Group struct {
 	machine *machine
 	layer   *layer
 	trans   *raft.NetworkTransport
-	wal     *wal.WAL
+	wal     *logStore
+	snaps   raft.SnapshotStore
 	raft    *raft.Raft
 
 	cancel context.CancelFunc // ends snapshots being written
@@ -84,32 +84,24 @@ func (g *Group) start(mux *Mux) error {
 	conf := g.cfg.raftConfig()
 	conf.Logger = newHCLogger(g.log)
 
-	walDir := filepath.Join(g.cfg.Dir, "wal")
-	if err := makeDir(walDir); err != nil {
+	if err := makeDir(filepath.Join(g.cfg.Dir, "wal")); err != nil {
 		return err
 	}
 	var err error
-	if g.wal, err = wal.Open(walDir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(conf.Logger)); err != nil {
-		return fmt.Errorf("log in %s: %w", walDir, err)
+	if g.wal, err = openLog(g.cfg.Dir, g.cfg.Room, conf.Logger, g.done); err != nil {
+		return err
 	}
 	retain := 2 // one to fall back on
 	if g.cfg.NoRestoreOnStart {
 		retain = 1 // the FSM has its own copy; the snapshot is for others
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
+	files, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
 	if err != nil {
 		return err
 	}
-	if conf.NoSnapshotRestoreOnStart {
-		// The log behind a snapshot is gone: an FSM that has lost its files needs the snapshot.
-		list, err := snaps.List()
-		if err != nil {
-			return fmt.Errorf("list snapshots: %w", err)
-		}
-		if len(list) > 0 && g.machine.applied.Load() < list[0].Index {
-			g.log.Warn("state is behind the last snapshot: restore it", "applied", g.machine.applied.Load(), "snapshot", list[0].Index)
-			conf.NoSnapshotRestoreOnStart = false
-		}
+	g.snaps = snapshotStore{files, g.wal.room}
+	if conf.NoSnapshotRestoreOnStart, err = g.inspect(); err != nil {
+		return err
 	}
 
 	if g.layer, err = mux.layer(g.cfg.Group); err != nil {
@@ -126,7 +118,8 @@ func (g *Group) start(mux *Mux) error {
 		transConf.ServerAddressProvider = resolver(g.cfg.Resolve)
 	}
 	g.trans = raft.NewNetworkTransportWithConfig(transConf)
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, snaps, g.trans); err != nil {
+	g.wal.started = true
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, g.trans); err != nil {
 		return err
 	}
 	return nil

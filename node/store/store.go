@@ -53,6 +53,9 @@ type Options struct {
 	// Cache holds blocks of all stores of a process. If it is nil the store has a
 	// cache of its own of 8 MiB.
 	Cache *pebble.Cache
+	// Room returns an error while the disk is so full that nothing should be written. What must be written all the same, as memory
+	// runs out, waits for room when the disk refuses it, and so does Apply then. It must not block. Nil means that there is room.
+	Room func() error
 	// Log may be nil.
 	Log *slog.Logger
 
@@ -67,6 +70,7 @@ type Store struct {
 	cache *pebble.Cache
 	log   *slog.Logger
 	fs    vfs.FS
+	wait  *roomWait
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 
@@ -119,7 +123,7 @@ func decodeMeta(b []byte) (m meta, err error) {
 // Open opens the store in o.Dir, or makes an empty one. The caller must Close
 // it. Cost: a pass over the counts of all items.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs}
+	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -155,6 +159,7 @@ func (s *Store) open() error {
 		return err
 	}
 	s.sweep(name)
+	s.wait.opened.Store(true)
 	return nil
 }
 
@@ -205,7 +210,7 @@ func (s *Store) sweep(current string) {
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (*database, error) {
 	opts := &pebble.Options{
-		FS:                          s.fs,
+		FS:                          vfs.OnDiskFull(s.fs, s.waitForRoom),
 		Cache:                       s.cache,
 		DisableWAL:                  true, // the raft log is ours: see doc.go
 		FormatMajorVersion:          pebbleFormat,
@@ -328,7 +333,10 @@ func (s *Store) release(d *database) {
 		return
 	}
 	if !d.drop {
-		d.err = d.db.Flush() // there is no log to find it in
+		// There is no log to find it in. Without room raft has it.
+		if err := d.flush(s.wait); !errors.Is(err, errNoRoom) {
+			d.err = err
+		}
 	}
 	if err := d.db.Close(); err != nil {
 		d.err = errors.Join(d.err, err)
@@ -350,6 +358,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.Interrupt()
 	d := s.cur
 	s.mu.Unlock()
 	s.release(d)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -102,6 +103,9 @@ func (e *remote) GRPCStatus() *status.Status { return e.status }
 func ToStatus(err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: %w", ErrDiskFull, err)
 	}
 	for _, row := range table {
 		if !errors.Is(err, row.err) {

@@ -109,6 +109,9 @@ func (w *Worker) FetchPartials(req *kithv1.FetchPartialsRequest, stream grpc.Ser
 
 // MergeLists implements kithv1.ComputeServiceServer. It merges one block after the other, as their lists come from the nodes.
 func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) (*kithv1.MergeListsResponse, error) {
+	if err := w.cfg.Room(); err != nil {
+		return nil, err
+	}
 	ctx, j, leave, err := w.enter(ctx, req.Job, false)
 	if err != nil {
 		return nil, err
