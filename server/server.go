@@ -36,6 +36,7 @@ type Server struct {
 	cfg         Config
 	id          string
 	lock        *os.File
+	folder      *folder
 	grpcLn      net.Listener
 	grpcAddr    string
 	raftAddr    string
@@ -75,6 +76,9 @@ func New(cfg Config) (_ *Server, err error) {
 	if s.lock, err = lock(cfg.DataDir); err != nil {
 		return nil, err
 	}
+	if s.folder, err = openFolder(cfg.DataDir); err != nil {
+		return nil, err
+	}
 	if s.id, err = nodeID(cfg.DataDir, cfg.NodeID); err != nil {
 		return nil, err
 	}
@@ -98,6 +102,7 @@ func New(cfg Config) (_ *Server, err error) {
 		return nil, errors.Join(err, raftLn.Close())
 	}
 	s.mux = consensus.NewMux(raftLn, s.raftAddr, s.log)
+	s.mux.SetCluster(s.folder.cluster())
 	s.peers = node.NewPeers(s.id)
 	pattern := consensus.Config{HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat()}
 	control := pattern
@@ -106,6 +111,10 @@ func New(cfg Config) (_ *Server, err error) {
 	machine := coordinator.NewMachine()
 	if s.group, err = consensus.Open(control, s.mux, machine); err != nil {
 		return nil, fmt.Errorf("control group: %w", err)
+	}
+	if id := s.folder.cluster(); id != "" && !s.group.HasState() {
+		return nil, fmt.Errorf("data folder %s belongs to cluster %s, and its folder %s is gone: restore it, or start with an empty data folder",
+			cfg.DataDir, id, control.Dir)
 	}
 	s.node, err = node.New(node.Config{
 		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
@@ -151,7 +160,7 @@ func (s *Server) openGossip() error {
 func (s *Server) meta() gossip.Meta {
 	return gossip.Meta{
 		ID: s.id, Zone: s.cfg.Zone, GRPCAddr: s.grpcAddr, RaftAddr: s.raftAddr, Version: s.cfg.Version,
-		ClusterID: s.coordinator.State().Cluster.GetClusterId(), Weight: s.cfg.Weight,
+		ClusterID: s.folder.cluster(), Weight: s.cfg.Weight,
 		BootstrapExpect: s.cfg.BootstrapExpect, HasState: s.group.HasState(),
 	}
 }
@@ -326,6 +335,12 @@ func (s *Server) follow(ctx context.Context) error {
 	said := s.meta()
 	for {
 		changed := s.coordinator.Changed()
+		if id := s.coordinator.State().Cluster.GetClusterId(); id != "" {
+			if err := s.folder.claim(id); err != nil {
+				return err
+			}
+			s.mux.SetCluster(id)
+		}
 		s.updatePeers()
 		if meta := s.meta(); meta != said {
 			if err := s.gossip.UpdateMeta(meta); err != nil {
