@@ -34,7 +34,7 @@ type Group struct {
 	layer   *layer
 	trans   *raft.NetworkTransport
 	wal     *logStore
-	snaps   raft.SnapshotStore
+	snaps   snapshotStore
 	raft    *raft.Raft
 
 	cancel context.CancelFunc // ends snapshots being written
@@ -88,7 +88,7 @@ func (g *Group) start(mux *Mux) error {
 		return err
 	}
 	var err error
-	if g.wal, err = openLog(g.cfg.Dir, g.cfg.Room, conf.Logger, g.done); err != nil {
+	if g.wal, err = openLog(g.cfg.Dir, g.cfg.Room, g.log, g.done); err != nil {
 		return err
 	}
 	retain := 2 // one to fall back on
@@ -99,7 +99,7 @@ func (g *Group) start(mux *Mux) error {
 	if err != nil {
 		return err
 	}
-	g.snaps = snapshotStore{files, g.wal.room}
+	g.snaps = snapshotStore{SnapshotStore: files, dir: filepath.Join(g.cfg.Dir, "snapshots"), room: g.wal.room, log: g.log}
 	if conf.NoSnapshotRestoreOnStart, err = g.inspect(); err != nil {
 		return err
 	}

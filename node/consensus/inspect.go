@@ -2,7 +2,6 @@ package consensus
 
 import (
 	"fmt"
-	"path/filepath"
 )
 
 // inspect looks at the files of a member before raft does, which ends the process where something is missing. It mends what is
@@ -29,7 +28,7 @@ func (g *Group) inspect() (keep bool, err error) {
 			g.log.Warn("state is behind the last snapshot: restore it", "applied", applied, "snapshot", snapshot)
 		}
 		keep = false
-		if snapshot, err = g.goodSnapshot(g.snaps); err != nil {
+		if snapshot, err = g.goodSnapshot(); err != nil {
 			return false, err
 		}
 	}
@@ -53,7 +52,7 @@ func (g *Group) inspect() (keep bool, err error) {
 	}
 	if first > snapshot+1 {
 		return false, fmt.Errorf("%w: log in %s begins at entry %d, and there is no good snapshot in %s of what is before%s",
-			ErrCorrupt, g.cfg.Dir, first, filepath.Join(g.cfg.Dir, "snapshots"), remedy)
+			ErrCorrupt, g.cfg.Dir, first, g.snaps.dir, remedy)
 	}
 	return keep, g.probe()
 }

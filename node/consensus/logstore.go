@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 )
@@ -28,8 +27,8 @@ const (
 
 // logStore is the log and the stable store of a group. It is a raft-wal with what that lacks:
 //
-//   - Each entry and each value of the stable store has a checksum. raft-wal checks the last batch of its last segment when
-//     it opens, and nothing else.
+//   - Each entry has a checksum. raft-wal checks the last batch of its last segment when it opens, and nothing else. For the rest of
+//     what it keeps see metaStore.
 //   - The file "tail" holds the index of the last entry that was stored, so that a log that has lost entries at its end is
 //     told from one whose last write was cut by a crash. It is written after the log and not synced: it may be
 //     behind, never ahead.
@@ -38,7 +37,7 @@ const (
 type logStore struct {
 	dir  string
 	room func() error
-	log  hclog.Logger
+	log  *slog.Logger
 	done <-chan struct{} // ends the wait for room for the term
 
 	write sync.Mutex // one writer at a time
@@ -61,7 +60,7 @@ var (
 
 // openLog opens or makes the log in dir. It returns an error that matches ErrCorrupt if the files are damaged, as far as that
 // shows without reading the entries: see verify.
-func openLog(dir string, room func() error, log hclog.Logger, done <-chan struct{}) (_ *logStore, err error) {
+func openLog(dir string, room func() error, log *slog.Logger, done <-chan struct{}) (_ *logStore, err error) {
 	if room == nil {
 		room = func() error { return nil }
 	}
@@ -78,22 +77,17 @@ func openLog(dir string, room func() error, log hclog.Logger, done <-chan struct
 	return s, nil
 }
 
-// openWAL opens a raft-wal. Its database of metadata panics on some kinds of damage, and faults on others.
-func openWAL(dir string, log hclog.Logger) (w *wal.WAL, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("log in %s: %w: %v", dir, ErrCorrupt, r)
-		}
-	}()
-	w, err = wal.Open(dir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(log))
+// openWAL opens a raft-wal.
+func openWAL(dir string, log *slog.Logger) (*wal.WAL, error) {
+	meta := &metaStore{log: log}
+	w, err := wal.Open(dir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(newHCLogger(log)), wal.WithMetaStore(meta))
 	switch {
 	case err == nil:
 		return w, nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("log in %s: %w", dir, err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, os.ErrPermission), errors.Is(err, ErrCorrupt):
+		return nil, fmt.Errorf("log in %s: %w", dir, errors.Join(err, meta.Close()))
 	}
-	return nil, fmt.Errorf("log in %s: %w: %w", dir, ErrCorrupt, err)
+	return nil, fmt.Errorf("log in %s: %w: %w", dir, ErrCorrupt, errors.Join(err, meta.Close()))
 }
 
 // checkTail returns an error if the log ends before the last entry that is known to have been stored.
@@ -323,7 +317,6 @@ func (s *logStore) IsMonotonic() bool { return true }
 
 // Set implements raft.StableStore.
 func (s *logStore) Set(key, value []byte) error {
-	value = binary.LittleEndian.AppendUint32(append([]byte{}, value...), crc32.Checksum(value, crcTable))
 	for {
 		s.mu.RLock()
 		err := s.wal.Set(key, value)
@@ -352,15 +345,7 @@ const currentTermKey = "CurrentTerm"
 func (s *logStore) Get(key []byte) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	b, err := s.wal.Get(key)
-	if err != nil || b == nil {
-		return nil, err
-	}
-	n := len(b) - 4
-	if n < 0 || crc32.Checksum(b[:n], crcTable) != binary.LittleEndian.Uint32(b[n:]) {
-		return nil, fmt.Errorf("log in %s: %w: checksum of %s", s.dir, ErrCorrupt, key)
-	}
-	return b[:n:n], nil
+	return s.wal.Get(key)
 }
 
 // SetUint64 implements raft.StableStore.
