@@ -11,6 +11,7 @@ func (n *Node) attend(ctx context.Context) (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() { n.disk.Run(ctx) })
 	running.Go(func() { n.yieldWhileFull(ctx) })
+	running.Go(func() { n.scrubNowAndThen(ctx) })
 	return func() {
 		cancel()
 		running.Wait()

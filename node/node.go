@@ -76,6 +76,8 @@ type Config struct {
 	Logger    *slog.Logger
 	// Disk is that of Dir.
 	Disk *Disk
+	// ScrubInterval is how often all files are read and compared with their checksums; 0 means a day.
+	ScrubInterval time.Duration
 }
 
 // syncInterval is how often a node looks for files that it should have, besides at every decision: a copy may have failed
@@ -96,11 +98,15 @@ type Node struct {
 	versions *Versions
 	inflight *Inflight
 	disk     *Disk
+	// trouble says that a replica may have to be mended, or a file fetched again.
+	trouble hint
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
 	// refused tells why a replica that should be open is not.
 	refused map[partition.ID]error
+	// mended tells when an event store was set aside last.
+	mended  map[partition.ID]time.Time
 	stopped bool
 }
 
@@ -110,8 +116,9 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, disk: cfg.Disk, replicas: map[partition.ID]*replica{}, refused: map[partition.ID]error{}}
-	n.versions = newVersions(artifacts, control, cfg.Logger)
+	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, disk: cfg.Disk, replicas: map[partition.ID]*replica{}, refused: map[partition.ID]error{},
+		mended: map[partition.ID]time.Time{}, trouble: newHint()}
+	n.versions = newVersions(artifacts, control, cfg.Logger, n.trouble)
 	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err
@@ -143,11 +150,13 @@ func (n *Node) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		changed := n.control.Changed()
 		view := n.control.View()
+		n.mend()
 		n.openReplicas(view)
 		n.worker.Retain(view.Job, view.Applied)
 		n.syncVersions(ctx, view)
 		select {
 		case <-changed:
+		case <-n.trouble:
 		case <-timer.C:
 		case <-ctx.Done():
 		}

@@ -51,7 +51,7 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	}
 	_, result, err := r.group.ProposeHeld(ctx, store.EncodeBatch(nil, events), free)
 	if err != nil {
-		return nil, r.convert(err)
+		return nil, n.troubled(r, err)
 	}
 	done, ok := result.(store.Result)
 	if !ok {
@@ -80,7 +80,7 @@ func (n *Node) History(req *kithv1.HistoryRequest, stream grpc.ServerStreamingSe
 	}
 	events, err := r.store.History(stream.Context(), req.User)
 	if err != nil {
-		return fmt.Errorf("partition %d: %w", r.id, err)
+		return n.troubled(r, err)
 	}
 	for chunk := range slices.Chunk(events, historyChunk) {
 		if err := stream.Send(&kithv1.HistoryResponse{Events: wire.EventsToProto(chunk)}); err != nil {
@@ -108,7 +108,7 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 	}
 	top, err := r.store.Popular(int(req.N))
 	if err != nil {
-		return nil, fmt.Errorf("partition %d: %w", r.id, err)
+		return nil, n.troubled(r, err)
 	}
 	resp := &kithv1.PopularResponse{}
 	for _, c := range top {
@@ -117,7 +117,7 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 	for _, item := range req.Items {
 		count, err := r.store.Count(item)
 		if err != nil {
-			return nil, fmt.Errorf("partition %d: %w", r.id, err)
+			return nil, n.troubled(r, err)
 		}
 		resp.Counts = append(resp.Counts, count)
 	}

@@ -21,9 +21,10 @@ const openBytes = 8 << 20
 
 // replica is this node's copy of one partition.
 type replica struct {
-	id    partition.ID
-	store *store.Store
-	group *consensus.Group
+	id        partition.ID
+	eventsDir string
+	store     *store.Store
+	group     *consensus.Group
 }
 
 func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replica, error) {
@@ -33,7 +34,7 @@ func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replic
 	}
 	// Store and group make their folders, and this one, durably.
 	dir := filepath.Join(n.cfg.Dir, "partitions", fmt.Sprintf("%05d", id))
-	st, err := store.Open(store.Options{Dir: filepath.Join(dir, "events"), Cache: n.cache, Log: n.cfg.Logger, Room: n.disk.LogRoom})
+	st, err := n.openStore(id, filepath.Join(dir, "events"))
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replic
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	r := &replica{id: id, store: st, group: group}
+	r := &replica{id: id, eventsDir: filepath.Join(dir, "events"), store: st, group: group}
 	if !group.HasState() {
 		if err := group.Bootstrap(servers); err != nil && !errors.Is(err, consensus.ErrHasState) {
 			return nil, errors.Join(fmt.Errorf("bootstrap: %w", err), r.close())
@@ -121,6 +122,9 @@ func (r *replica) convert(err error) error {
 		return fmt.Errorf("partition %d: %w", r.id, &wire.NotLeaderError{Leader: leader})
 	case errors.Is(err, consensus.ErrUnknownOutcome):
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrUnknownOutcome, err)
+	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrClosed):
+		// Another replica has the events, and this one is mended.
+		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNoReplica, err)
 	case errors.Is(err, wire.ErrDiskFull):
 		return fmt.Errorf("partition %d: %w", r.id, err)
 	case errors.Is(err, consensus.ErrClosed):
@@ -161,7 +165,7 @@ func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.W
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("partition %d: %w", p, err)
+		return nil, n.troubled(r, err)
 	}
 	sortItems(shard)
 	return shard, nil

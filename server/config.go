@@ -53,6 +53,8 @@ type Config struct {
 	// DiskReserveBytes is what stays free on the disk of DataDir: below it the process takes no new data. Default: 1% of the
 	// disk, or 256 MiB if that is less.
 	DiskReserveBytes int64
+	// ScrubInterval is how often all files are read and compared with their checksums. Default: a day.
+	ScrubInterval time.Duration
 	// DiskSpace returns the free bytes and the size of the disk of a folder. Default: what the system says.
 	DiskSpace func(dir string) (free, total uint64, err error)
 }
@@ -141,6 +143,9 @@ func (c *Config) complete() error {
 	}
 	if c.DiskReserveBytes < 0 {
 		return fmt.Errorf("server: DiskReserveBytes is %d; want 0 or more", c.DiskReserveBytes)
+	}
+	if c.ScrubInterval < 0 {
+		return fmt.Errorf("server: ScrubInterval is %v; want 0 or more", c.ScrubInterval)
 	}
 	if c.MaxInflightBytes == 0 {
 		c.MaxInflightBytes = d.MaxInflightBytes

@@ -20,7 +20,9 @@ func TestFolderIsRefused(t *testing.T) {
 		want    string
 	}{
 		"newer": {
-			func(dir string) error { return os.WriteFile(filepath.Join(dir, "format"), []byte("format: 3\nrooms: 7\n"), 0o600) },
+			func(dir string) error {
+				return os.WriteFile(filepath.Join(dir, "format"), []byte("format: 3\nrooms: 7\n"), 0o600)
+			},
 			"written by a newer kith: format 3, this one reads up to 1",
 		},
 		"before formats": {
@@ -28,7 +30,9 @@ func TestFolderIsRefused(t *testing.T) {
 			"before formats had numbers",
 		},
 		"damaged": {
-			func(dir string) error { return os.WriteFile(filepath.Join(dir, "format"), []byte("forma\x17: 1\n"), 0o600) },
+			func(dir string) error {
+				return os.WriteFile(filepath.Join(dir, "format"), []byte("forma\x17: 1\n"), 0o600)
+			},
 			"is damaged",
 		},
 		"control group is gone": {

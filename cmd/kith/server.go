@@ -73,6 +73,7 @@ its data. A file given with --config has the names of the flags as keys.`,
 	f.Int64Var(&cacheMiB, "cache-mib", cfg.CacheBytes>>20, "block cache of the event stores, in MiB")
 	f.Int64Var(&inflightMiB, "max-inflight-mib", cfg.MaxInflightBytes>>20, "events under way at once, in MiB; more are refused for the moment")
 	f.Int64Var(&reserveMiB, "disk-reserve-mib", 0, "free space on the disk, in MiB, below which no new data is taken (default 1% of the disk, 256 at most)")
+	f.DurationVar(&cfg.ScrubInterval, "scrub-interval", 0, "how often all files are read and compared with their checksums (default 24h)")
 	f.StringVar(&key, "gossip-key", "", "base64 of 16, 24 or 32 bytes that encrypt membership; better set by environment or file")
 	f.BoolVar(&cfg.Local, "local", false, "short timings, for servers on one machine")
 	f.Var(&level, "log-level", "least level of the log")

@@ -70,6 +70,9 @@ func Open(cfg Config, mux *Mux, fsm FSM) (_ *Group, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open group %s: %w", cfg.Group, err)
+			if errors.Is(err, ErrCorrupt) {
+				err = fmt.Errorf("%w; %s", err, remedy)
+			}
 			_ = g.Shutdown()
 		}
 	}()

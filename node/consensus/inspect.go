@@ -1,18 +1,22 @@
 package consensus
 
 import (
+	"context"
+	"errors"
 	"fmt"
 )
 
+// remedy says what to do about damaged files of a group.
+const remedy = "restore this folder from a backup, or start this node with an empty data folder, as a new one, so that the other replicas fill it"
+
 // inspect looks at the files of a member before raft does, which ends the process where something is missing. It mends what is
-// safe to mend, and returns an error that matches ErrCorrupt, names the files and says what to do about what is not.
+// safe to mend, and returns an error that matches ErrCorrupt, names the files about what is not.
 // keep says that the FSM has its state and needs no snapshot.
 //
 // Safe is what changes nothing that this member has promised: entries that a snapshot covers, and a state that can be made
 // again from a snapshot and the entries behind it. A member must not forget an entry behind its last snapshot, its term or its
 // vote: with what it forgets the group may lose what it has acknowledged.
 func (g *Group) inspect() (keep bool, err error) {
-	remedy := "; restore this folder from a backup, or start this node with an empty data folder, as a new one, so that the other replicas fill it"
 	keep = g.cfg.NoRestoreOnStart
 	list, err := g.snaps.List()
 	if err != nil {
@@ -44,15 +48,15 @@ func (g *Group) inspect() (keep bool, err error) {
 			return false, err
 		}
 	case why != nil:
-		return false, fmt.Errorf("%w%s", why, remedy)
+		return false, why
 	}
 	first, err := g.wal.FirstIndex()
 	if err != nil {
 		return false, err
 	}
 	if first > snapshot+1 {
-		return false, fmt.Errorf("%w: log in %s begins at entry %d, and there is no good snapshot in %s of what is before%s",
-			ErrCorrupt, g.cfg.Dir, first, g.snaps.dir, remedy)
+		return false, fmt.Errorf("%w: log in %s begins at entry %d, and there is no good snapshot in %s of what is before",
+			ErrCorrupt, g.cfg.Dir, first, g.snaps.dir)
 	}
 	return keep, g.probe()
 }
@@ -63,4 +67,31 @@ func (g *Group) probe() error {
 		return fmt.Errorf("write to %s: %w; make room on the disk", g.cfg.Dir, err)
 	}
 	return nil
+}
+
+// Verify reads the log and the newest snapshot in full. It returns an error that matches ErrCorrupt if something is damaged, after it
+// has mended what it can by a new snapshot: that replaces a damaged one, and entries that it covers are cut off. Cost: reading both,
+// and with damage a snapshot.
+func (g *Group) Verify(ctx context.Context) error {
+	damaged, why := g.wal.verify()
+	list, err := g.snaps.List()
+	if err == nil && len(list) > 0 {
+		err = checkSnapshot(g.snaps, list[0].ID)
+	}
+	if why == nil && err == nil {
+		return nil
+	}
+	found := fmt.Errorf("group %s: %w", g.cfg.Group, errors.Join(why, err))
+	if err := g.Snapshot(ctx); err != nil {
+		return errors.Join(found, err)
+	}
+	list, err = g.snaps.List()
+	if err != nil || len(list) == 0 || damaged == 0 || list[0].Index < damaged {
+		return errors.Join(found, err)
+	}
+	first, err := g.wal.FirstIndex()
+	if err == nil && first <= damaged {
+		err = g.wal.DeleteRange(first, damaged)
+	}
+	return errors.Join(found, err)
 }

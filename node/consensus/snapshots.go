@@ -51,6 +51,9 @@ func (s snapshotStore) metaChecksum(id string) (string, error) {
 // checkMeta returns an error that matches ErrCorrupt if the metadata of a snapshot are damaged. A checksum that is not there, as
 // after a crash at the wrong moment, is no error.
 func (s snapshotStore) checkMeta(id string) error {
+	if _, err := os.Stat(filepath.Join(s.dir, id)); err != nil { // the id is in the metadata, too
+		return fmt.Errorf("%w: id of a snapshot: %w", ErrCorrupt, err)
+	}
 	want, err := os.ReadFile(filepath.Join(s.dir, id, metaSum))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(want) < sumDigits {
 		return nil

@@ -75,6 +75,10 @@ func (p *Snapshot) writeTo(ctx context.Context, w io.Writer) error {
 	tw := tar.NewWriter(w)
 	var sums strings.Builder
 	for _, name := range names {
+		// raft forgets the log up to a snapshot: a damaged one would be the end of the events.
+		if err := s.verifyTable(ctx, p.d, s.fs.PathJoin(p.dir, name)); err != nil {
+			return p.d.corrupt(fmt.Errorf("%s: %w", name, err))
+		}
 		sum, err := p.writeFile(ctx, tw, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)

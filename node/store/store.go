@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/kith-io/kith/fusion"
@@ -93,6 +94,9 @@ type database struct {
 	meta   meta
 	top    *top
 	failed error // set for good when a write failed: the state is then unknown
+	damage error // set for good when a file was found to be damaged
+
+	tables sstable.ReaderOptions // to read a table by itself
 }
 
 // meta is the value of the key 'm'.
@@ -172,8 +176,11 @@ func (s *Store) readCurrent() (string, error) {
 		return "", err
 	}
 	name := strings.TrimSuffix(string(b), "\n")
-	if !strings.HasPrefix(name, dataPrefix) || strings.ContainsAny(name, "/\\\n") {
+	if _, err := nextDir(name); err != nil || !strings.HasPrefix(name, dataPrefix) {
 		return "", fmt.Errorf("%w: %s holds %q", ErrCorrupt, currentFile, b)
+	}
+	if _, err := s.fs.Stat(s.path(name)); errors.Is(err, fs.ErrNotExist) { // Pebble would make it, and sweep delete the right one
+		return "", fmt.Errorf("%w: %s holds %q, which is not there", ErrCorrupt, currentFile, b)
 	}
 	return name, nil
 }
@@ -209,6 +216,7 @@ func (s *Store) sweep(current string) {
 
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (*database, error) {
+	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop()}
 	opts := &pebble.Options{
 		FS:                          vfs.OnDiskFull(s.fs, s.waitForRoom),
 		Cache:                       s.cache,
@@ -221,13 +229,15 @@ func (s *Store) openDatabase(name string) (*database, error) {
 			// By default Pebble ends the process. Reads return the error, too.
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
 				s.log.Error("event store is damaged", "dir", s.dir, "err", i.Details)
+				_ = d.corrupt(fmt.Errorf("%w: %s: %w", ErrCorrupt, i.Path, i.Details))
 			},
 		},
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
-	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop()}
+	opts.EnsureDefaults()
+	d.tables = opts.MakeReaderOptions()
 	d.refs.Store(1)
 	var err error
 	if d.db, err = pebble.Open(d.dir, opts); err != nil {
