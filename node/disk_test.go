@@ -33,8 +33,17 @@ func TestDiskMarks(t *testing.T) {
 			free           uint64
 			room, logsRoom bool
 		}{
-			{101, true, true}, {99, false, true}, {120, false, true}, {125, true, true}, {101, true, true},
-			{26, false, true}, {24, false, false}, {31, false, false}, {32, false, true}, {0, false, false}, {200, true, true},
+			{101, true, true},
+			{99, false, true},
+			{120, false, true},
+			{125, true, true},
+			{101, true, true},
+			{26, false, true},
+			{24, false, false},
+			{31, false, false},
+			{32, false, true},
+			{0, false, false},
+			{200, true, true},
 		} {
 			free = step.free * mib
 			time.Sleep(time.Second) // of the fake clock: looks are cached for less

@@ -67,6 +67,8 @@ type Config struct {
 	Dir string
 	// Threads of a build on this node; 0 means one for each processor. Changes speed only.
 	Threads int
+	// Background makes builds yield the processors to queries and events. Changes speed only.
+	Background bool
 	// CacheBytes is the size of the block cache that all stores share.
 	CacheBytes int64
 	// InflightBytes bounds the events that wait to be stored by the partitions that this node leads.
@@ -116,10 +118,12 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, disk: cfg.Disk, replicas: map[partition.ID]*replica{}, refused: map[partition.ID]error{},
-		mended: map[partition.ID]time.Time{}, trouble: newHint()}
+	n := &Node{
+		cfg: cfg, control: control, peers: peers, mux: mux, disk: cfg.Disk, replicas: map[partition.ID]*replica{}, refused: map[partition.ID]error{},
+		mended: map[partition.ID]time.Time{}, trouble: newHint(),
+	}
 	n.versions = newVersions(artifacts, control, cfg.Logger, n.trouble)
-	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
+	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err
 	}

@@ -118,7 +118,7 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.node, err = node.New(node.Config{
 		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
-		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval,
+		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval, Background: true,
 	}, machine, s.peers, s.mux)
 	if err != nil {
 		return nil, err

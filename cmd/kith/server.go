@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,7 @@ its data. A file given with --config has the names of the flags as keys.`,
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
 			}
+			roomForQueries(&cfg)
 			return runServer(cmd.Context(), cfg)
 		},
 	}
@@ -79,6 +81,19 @@ its data. A file given with --config has the names of the flags as keys.`,
 	f.Var(&level, "log-level", "least level of the log")
 	f.Var(&format, "log-format", "form of the log on standard error")
 	return cmd
+}
+
+// roomForQueries gives the runtime more processors than builds use, where the threads of builds have the least priority: a query
+// then needs not wait until one of them is at a place where the runtime can take its processor away, and the system runs the query
+// first. The number of threads stays what it was.
+func roomForQueries(cfg *server.Config) {
+	procs := runtime.GOMAXPROCS(0)
+	if cfg.Threads == 0 {
+		cfg.Threads = procs
+	}
+	if runtime.GOOS == "linux" {
+		runtime.GOMAXPROCS(procs + min(cfg.Threads, procs))
+	}
 }
 
 // gossipKey decodes the key. The error does not repeat it.

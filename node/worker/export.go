@@ -150,7 +150,7 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 		return err
 	}
 	if s.counts == nil {
-		j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { err = s.count(ctx, w.source, req) })})
+		j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() { err = s.count(ctx, w.source, req) })})
 	}
 	counts := s.counts
 	if j.spool != nil {
@@ -374,7 +374,7 @@ func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1
 	if s.exported != nil && (s.exported.Rows != nil || !req.WriteRows) {
 		return s.exported, nil
 	}
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() {
+	j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() {
 		if err = s.load(ctx, w.source, shard); err == nil {
 			err = w.export(ctx, p, s, req)
 		}

@@ -39,6 +39,8 @@ type Config struct {
 	MemoryLimit int64
 	// SpillDir is the folder for files of jobs; it is made when the first needs it. Required with a MemoryLimit.
 	SpillDir string
+	// Background makes builds yield the processors to all else that the process does. Changes speed only.
+	Background bool
 	// Room returns an error while the disk is so full that a build should write no files; nil means that there is room.
 	Room func() error
 	Log  *slog.Logger
