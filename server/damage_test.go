@@ -46,11 +46,14 @@ func flip(t *testing.T, pattern string) []string {
 	return files
 }
 
+// shopUsers is the number of users of these tests.
+const shopUsers = 30
+
 // counts returns how many events each user has, as a member sees it.
-func counts(t *testing.T, c *clustertest.Cluster, member, users int) (map[string]int, error) {
+func counts(t *testing.T, c *clustertest.Cluster, member int) (map[string]int, error) {
 	t.Helper()
 	out := map[string]int{}
-	for u := range users {
+	for u := range shopUsers {
 		user := fmt.Sprintf("u%03d", u)
 		events, err := list(t, c, member, user)
 		if err != nil {
@@ -67,13 +70,12 @@ func TestDamagedEventStores(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts many clusters")
 	}
-	const users = 30
 	for servers, files := range map[int][]string{1: {"data-*/*.sst", "CURRENT"}, 3: {"data-*/*.sst", "data-*/MANIFEST-*"}} {
 		for _, file := range files {
 			t.Run(fmt.Sprintf("%d/%s", servers, filepath.Base(file)), func(t *testing.T) {
 				c := clustertest.Start(t, clustertest.Options{Servers: servers, Partitions: 2})
-				c.Append(0, shopEvents(users, 50, 20, 6))
-				want, err := counts(t, c, 0, users)
+				c.Append(0, shopEvents(shopUsers, 50, 20, 6))
+				want, err := counts(t, c, 0)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -86,7 +88,7 @@ func TestDamagedEventStores(t *testing.T) {
 				c.Members[member].Server.Scrub(t.Context()) // damage of data that nobody has asked for
 				sameEverywhere(t, c)
 				c.Eventually(func() error {
-					got, err := counts(t, c, member, users)
+					got, err := counts(t, c, member)
 					if err == nil && fmt.Sprint(got) != fmt.Sprint(want) {
 						err = fmt.Errorf("got %v, want %v", got, want)
 					}
@@ -107,9 +109,8 @@ func TestDamagedEventStores(t *testing.T) {
 
 // TestScrub spoils files of a running server: an event store and a model. It finds both and mends them.
 func TestScrub(t *testing.T) {
-	const users = 30
 	c := clustertest.Start(t, clustertest.Options{Partitions: 2})
-	c.Append(0, shopEvents(users, 50, 20, 6))
+	c.Append(0, shopEvents(shopUsers, 50, 20, 6))
 	version := c.Build(0, &kithv1.BuildSpec{K: 10}).ModelVersion
 	c.Stop(0) // writes its event stores out
 	c.Run(0)
@@ -143,15 +144,14 @@ func TestScrub(t *testing.T) {
 // TestDamagedLogRefusesItsPartition spoils the log of one partition of a stopped member where no snapshot covers it. The member runs
 // without that replica, which it names, and the cluster serves all partitions.
 func TestDamagedLogRefusesItsPartition(t *testing.T) {
-	const users = 30
 	var logs lockedBuffer
 	c := clustertest.Start(t, clustertest.Options{Configure: func(member int, cfg *server.Config) {
 		if member == 1 {
 			cfg.Logger = slog.New(slog.NewTextHandler(&logs, nil))
 		}
 	}})
-	c.Append(0, shopEvents(users, 50, 20, 6))
-	want, err := counts(t, c, 0, users)
+	c.Append(0, shopEvents(shopUsers, 50, 20, 6))
+	want, err := counts(t, c, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,11 +177,11 @@ func TestDamagedLogRefusesItsPartition(t *testing.T) {
 	if !strings.Contains(text, "replica does not start") || !strings.Contains(text, filepath.Join(c.Dir(1), "partitions/00002/raft")) || !strings.Contains(text, "restore this folder") {
 		t.Error("the log does not name the replica, the folder and the remedy")
 	}
-	got, err := counts(t, c, 1, users)
+	got, err := counts(t, c, 1)
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v: %v", got, want, err)
 	}
-	if err := appendOnce(t.Context(), c, 1, shopEvents(users, 50, 2, 7)); err != nil {
+	if err := appendOnce(t.Context(), c, 1, shopEvents(shopUsers, 50, 2, 7)); err != nil {
 		t.Errorf("append: %v", err)
 	}
 }

@@ -67,9 +67,9 @@ func TestDiskReallyFull(t *testing.T) {
 	send := func(round int) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		err := appendOnce(ctx, c, 0, largeEvents(600, 0, round, "u"))
+		err := appendOnce(ctx, c, 0, largeEvents(0, round, "u"))
 		if err == nil {
-			acknowledged += 600
+			acknowledged += perCall
 		}
 		return err
 	}
@@ -97,7 +97,7 @@ func TestDiskReallyFull(t *testing.T) {
 		t.Helper()
 		// What was refused may have been stored all the same, but nothing is there twice.
 		events, err := list(t, c, 0, "u")
-		if err != nil || len(events) < acknowledged || len(events) > acknowledged+600*refused {
+		if err != nil || len(events) < acknowledged || len(events) > acknowledged+perCall*refused {
 			t.Errorf("%s: %d events, want %d that were acknowledged: %v", when, len(events), acknowledged, err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestDiskOfOneReallyFull(t *testing.T) {
 		c.Eventually(func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			return appendOnce(ctx, c, 0, largeEvents(600, 0, round, fmt.Sprint("u", round%4)))
+			return appendOnce(ctx, c, 0, largeEvents(0, round, fmt.Sprint("u", round%4)))
 		})
 	}
 	if _, err := kithv1.NewClusterServiceClient(c.Conn(1)).Status(t.Context(), &kithv1.StatusRequest{}); err != nil {

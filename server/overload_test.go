@@ -57,9 +57,12 @@ func flood(t *testing.T, call func(worker, round int) error) int {
 	return int(accepted.Load())
 }
 
-// largeEvents returns n events, each of about a KiB, of one user for each worker and round.
-func largeEvents(n, worker, round int, user string) []*kithv1.Event {
-	out := make([]*kithv1.Event, n)
+// perCall is the number of events of a call.
+const perCall = 600
+
+// largeEvents returns the events of a call, each of about a KiB, for each worker and round others.
+func largeEvents(worker, round int, user string) []*kithv1.Event {
+	out := make([]*kithv1.Event, perCall)
 	text := fmt.Sprintf("%01000d", 7)
 	for i := range out {
 		out[i] = &kithv1.Event{
@@ -82,13 +85,12 @@ func TestOverload(t *testing.T) {
 	}
 	defer func() { _ = plain.Close() }()
 
-	const perCall = 600
 	calls := flood(t, func(w, round int) error {
 		stream, err := kithv1.NewEventsServiceClient(plain).Append(ctx)
 		if err != nil {
 			return err
 		}
-		_ = stream.Send(&kithv1.AppendRequest{Events: largeEvents(perCall, w, round, "caller")}) // CloseAndRecv tells why
+		_ = stream.Send(&kithv1.AppendRequest{Events: largeEvents(w, round, "caller")}) // CloseAndRecv tells why
 		_, err = stream.CloseAndRecv()
 		return err
 	})
@@ -100,14 +102,14 @@ func TestOverload(t *testing.T) {
 	go func() { // a router has patience: it must get through beside the flood
 		stream, err := c.Events(0).Append(ctx)
 		if err == nil {
-			_ = stream.Send(&kithv1.AppendRequest{Events: largeEvents(perCall, 0, 0, "leader")})
+			_ = stream.Send(&kithv1.AppendRequest{Events: largeEvents(0, 0, "leader")})
 			_, err = stream.CloseAndRecv()
 		}
 		other <- err
 	}()
 	batches := flood(t, func(w, round int) error {
 		_, err := kithv1.NewPartitionServiceClient(plain).AppendBatch(ctx, &kithv1.AppendBatchRequest{
-			Partition: p, Epoch: epoch, Events: largeEvents(perCall, w+1, round, "leader"),
+			Partition: p, Epoch: epoch, Events: largeEvents(w+1, round, "leader"),
 		})
 		return err
 	})

@@ -27,7 +27,7 @@ func member(t *testing.T, dir string, f func(ctx context.Context, g *consensus.G
 	}
 	log := slog.New(slog.DiscardHandler)
 	mux := consensus.NewMux(ln, "", log)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- mux.Run(ctx) }()
 	defer func() {

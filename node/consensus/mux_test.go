@@ -130,8 +130,13 @@ func TestMuxClusters(t *testing.T) {
 			t.Errorf("cluster %q calls %q: %v, want an answer: %v", tt.from, tt.to, err, tt.want)
 		}
 		_ = c.Close()
+		if !tt.want {
+			_ = l.Close() // nobody comes
+		}
+		if err := <-served; (err == nil) != tt.want {
+			t.Errorf("cluster %q calls %q: served: %v", tt.from, tt.to, err)
+		}
 		_ = l.Close()
-		<-served
 	}
 }
 
