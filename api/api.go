@@ -31,11 +31,12 @@ type API struct {
 	coordinator *coordinator.Coordinator
 	router      *coordinator.Router
 	peers       *node.Peers
+	inflight    *node.Inflight
 }
 
-// New returns an API over the parts of a process.
-func New(c *coordinator.Coordinator, peers *node.Peers) *API {
-	return &API{coordinator: c, router: c.Router(), peers: peers}
+// New returns an API over the parts of a process. inflight bounds the events that its callers have under way.
+func New(c *coordinator.Coordinator, peers *node.Peers, inflight *node.Inflight) *API {
+	return &API{coordinator: c, router: c.Router(), peers: peers, inflight: inflight}
 }
 
 // Register adds the services to a server.

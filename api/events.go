@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
@@ -34,15 +35,25 @@ func (a *API) Append(stream grpc.ClientStreamingServer[kithv1.AppendRequest, kit
 		if len(events) == 0 {
 			continue
 		}
-		ctx, cancel := withDeadline(stream.Context())
-		appended, duplicates, err := a.router.Append(ctx, events)
-		cancel()
+		appended, duplicates, err := a.store(stream.Context(), events, int64(proto.Size(req)))
 		if err != nil {
 			return err
 		}
 		resp.Appended += appended
 		resp.Duplicates += duplicates
 	}
+}
+
+// store stores the events of one message of some bytes, or refuses them at once if too much is under way already.
+func (a *API) store(ctx context.Context, events []fusion.Event, bytes int64) (appended, duplicates uint64, err error) {
+	free, err := a.inflight.Take(bytes)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer free()
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	return a.router.Append(ctx, events)
 }
 
 // accept returns the valid events of a batch, with ids, and counts the others.

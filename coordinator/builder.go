@@ -141,7 +141,7 @@ func curable(err error) bool {
 
 // final reports whether repeating cannot help.
 func final(err error) bool {
-	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrInvalid) || status.Code(err) == codes.InvalidArgument
+	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrInvalid) || status.Code(err) == codes.InvalidArgument
 }
 
 func (b *Builder) fail(ctx context.Context, job uint64, cause error) error {

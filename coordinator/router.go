@@ -31,6 +31,9 @@ const (
 	ledPause     = 250 * time.Millisecond
 	// silentTime is how long a node that left a call unanswered is asked after others.
 	silentTime = 2 * time.Second
+	// fullPatience is how long a leader with a full disk is given to hand over to another; if there is none it does not help to
+	// wait.
+	fullPatience = 5 * time.Second
 	// batchBytes and batchEvents bound one entry of a partition's log.
 	batchBytes  = 1 << 20
 	batchEvents = 10_000
@@ -106,6 +109,7 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 		defer stop()
 	}
 	pause := firstPause
+	began := time.Now()
 	for {
 		state := r.log.State()
 		if int(p) >= len(state.Replicas) {
@@ -117,6 +121,12 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 		}
 		if lost := r.noMajority(state, p); lost != nil && !stale {
 			return errors.Join(lost, err)
+		}
+		switch {
+		case errors.Is(err, wire.ErrOverloaded):
+			pause = max(pause, wire.RetryIn(err))
+		case errors.Is(err, wire.ErrDiskFull) && time.Since(began) > fullPatience:
+			return err
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -178,6 +188,9 @@ func (r *Router) oneRound(ctx context.Context, state *State, p partition.ID, sta
 		}
 		if !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
 			return err
+		}
+		if errors.Is(err, wire.ErrOverloaded) {
+			return err // the others would only send us back
 		}
 		last = err
 		if hint := (*wire.NotLeaderError)(nil); !stale && errors.As(err, &hint) && hint.Leader != "" && r.silence(hint.Leader) == 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -50,41 +49,32 @@ func (s *signal) wake() {
 	}
 }
 
-// open returns the partitions whose replicas are open, ascending.
-func (n *Node) open() []partition.ID {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return slices.Sorted(maps.Keys(n.replicas))
-}
-
 // followShardMap opens the replicas that this node should have and deletes those that it should not. A node that starts goes
 // through old decisions: what cannot be taken back, it does only after the coordinator has confirmed that they stand. It returns
-// true when something waits for that.
-func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool, err error) {
-	if view.Epoch == 0 {
-		return false, nil
-	}
+// true when something waits for that. A replica that cannot be opened holds up no other: see opened.
+func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool) {
 	for p := range view.Replicas {
-		if id := partition.ID(p); view.Holds(id, n.cfg.ID) && !slices.Contains(n.open(), id) {
-			if err := n.startReplica(id); err != nil {
-				return false, fmt.Errorf("partition %d: %w", p, err)
-			}
+		id := partition.ID(p)
+		if _, err := n.replica(id); err != nil && view.Holds(id, n.cfg.ID) && !n.beyondRepair(id) {
+			r, err := n.startReplica(id)
+			n.opened(id, r, err)
 		}
 	}
 	form, drop := n.unformed(view), n.unwanted(view)
 	if len(form) == 0 && len(drop) == 0 {
-		return false, nil
+		return false
 	}
 	confirm, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
 	if err := n.control.Confirm(confirm); err != nil {
 		n.cfg.Logger.Debug("replicas wait for the coordinator", "new", form, "old", drop, "err", err)
-		return true, nil
+		return true
 	}
 	view = n.control.View()
 	for _, id := range n.unformed(view) {
 		if err := n.form(id, view.Replicas[id]); err != nil {
-			return false, fmt.Errorf("partition %d: make its group: %w", id, err)
+			n.cfg.Logger.Error("make the group of a partition", "partition", id, "err", err)
+			waiting = true
 		}
 	}
 	for _, id := range n.unwanted(view) {
@@ -92,21 +82,14 @@ func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool, err
 			n.cfg.Logger.Error("delete a replica that went elsewhere", "partition", id, "err", err)
 		}
 	}
-	return false, nil
+	return waiting
 }
 
-func (n *Node) startReplica(id partition.ID) error {
+func (n *Node) startReplica(id partition.ID) (*replica, error) {
 	if err := os.RemoveAll(n.dir(id) + gone); err != nil {
-		return err
+		return nil, err
 	}
-	r, err := n.openReplica(id)
-	if err != nil {
-		return err
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.replicas[id] = r
-	return nil
+	return n.openReplica(id)
 }
 
 // unformed returns the partitions of the first shard map whose groups this node may have to make.
@@ -115,12 +98,9 @@ func (n *Node) unformed(view View) []partition.ID {
 		return nil
 	}
 	var out []partition.ID
-	for _, id := range n.open() {
-		if r, err := n.use(id); err == nil {
-			if slices.Contains(view.Replicas[id], n.cfg.ID) && !r.group.HasState() {
-				out = append(out, id)
-			}
-			r.release()
+	for _, r := range n.all() {
+		if slices.Contains(view.Replicas[r.id], n.cfg.ID) && !r.group.HasState() {
+			out = append(out, r.id)
 		}
 	}
 	return out
@@ -128,11 +108,10 @@ func (n *Node) unformed(view View) []partition.ID {
 
 // form makes the group of a partition. All its replicas make the same, so it does not matter which of them is first.
 func (n *Node) form(id partition.ID, nodes []string) error {
-	r, err := n.use(id)
+	r, err := n.replica(id)
 	if err != nil {
 		return err
 	}
-	defer r.release()
 	servers := make([]consensus.Server, len(nodes))
 	for i, node := range nodes {
 		addr, ok := n.peers.RaftAddr(node)
@@ -167,6 +146,7 @@ func (n *Node) deleteReplica(id partition.ID) error {
 	n.mu.Lock()
 	r := n.replicas[id]
 	delete(n.replicas, id)
+	delete(n.refused, id)
 	n.mu.Unlock()
 	if r != nil {
 		if err := r.close(); err != nil {
@@ -185,11 +165,10 @@ func (n *Node) deleteReplica(id partition.ID) error {
 
 // ChangeReplica implements kithv1.PartitionServiceServer.
 func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaRequest) (*kithv1.ChangeReplicaResponse, error) {
-	r, err := n.use(partition.ID(req.Partition))
+	r, err := n.replica(partition.ID(req.Partition))
 	if err != nil {
 		return nil, err
 	}
-	defer r.release()
 	index, err := r.group.ReadIndex(ctx) // which also makes sure that the members are those of the leader
 	if err != nil {
 		return nil, r.convert(err)
@@ -235,11 +214,9 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 func (n *Node) AwaitReplica(ctx context.Context, req *kithv1.AwaitReplicaRequest) (*kithv1.AwaitReplicaResponse, error) {
 	for {
 		passed := n.passed.next()
-		r, err := n.use(partition.ID(req.Partition))
+		r, err := n.replica(partition.ID(req.Partition))
 		if err == nil {
-			err = r.group.WaitApplied(ctx, req.Index)
-			r.release()
-			if err != nil {
+			if err := r.group.WaitApplied(ctx, req.Index); err != nil {
 				return nil, r.convert(err)
 			}
 			if n.hasActive(req.Partition) {

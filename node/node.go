@@ -80,17 +80,25 @@ type Control interface {
 	Confirm(ctx context.Context) error
 }
 
-// Config of a Node. Logger and the directories are required.
+// Config of a Node. Logger, Disk and the directories are required.
 type Config struct {
 	ID  string
 	Dir string
 	// Threads of a build on this node; 0 means one for each processor. Changes speed only.
 	Threads int
+	// Background makes builds yield the processors to queries and events. Changes speed only.
+	Background bool
 	// CacheBytes is the size of the block cache that all stores share.
 	CacheBytes int64
+	// InflightBytes bounds the events that wait to be stored by the partitions that this node leads.
+	InflightBytes int64
 	// Consensus is the pattern for the raft groups: timings and snapshots.
 	Consensus consensus.Config
 	Logger    *slog.Logger
+	// Disk is that of Dir.
+	Disk *Disk
+	// ScrubInterval is how often all files are read and compared with their checksums; 0 means a day.
+	ScrubInterval time.Duration
 }
 
 // syncInterval is how often a node looks for files that it should have, besides at every decision: a copy may have failed
@@ -109,10 +117,18 @@ type Node struct {
 	cache    *pebble.Cache
 	worker   *worker.Worker
 	versions *Versions
+	inflight *Inflight
+	disk     *Disk
+	// trouble says that a replica may have to be mended, or a file fetched again.
+	trouble hint
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
-	stopped  bool
+	// refused tells why a replica that should be open is not.
+	refused map[partition.ID]error
+	// mended tells when an event store was set aside last.
+	mended  map[partition.ID]time.Time
+	stopped bool
 
 	// passed wakes who waits for Run to have followed the decisions once more.
 	passed signal
@@ -124,12 +140,16 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, replicas: map[partition.ID]*replica{}}
-	n.versions = newVersions(artifacts, control, cfg.Logger)
-	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
+	n := &Node{
+		cfg: cfg, control: control, peers: peers, mux: mux, disk: cfg.Disk, replicas: map[partition.ID]*replica{}, refused: map[partition.ID]error{},
+		mended: map[partition.ID]time.Time{}, trouble: newHint(),
+	}
+	n.versions = newVersions(artifacts, control, cfg.Logger, n.trouble)
+	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err
 	}
+	n.inflight = NewInflight(cfg.ID, cfg.InflightBytes)
 	n.cache = pebble.NewCache(cfg.CacheBytes)
 	return n, nil
 }
@@ -144,19 +164,20 @@ func (n *Node) Register(r grpc.ServiceRegistrar) {
 // Versions gives access to the model versions of this node.
 func (n *Node) Versions() *Versions { return n.versions }
 
+// Inflight is what waits to be stored by the partitions that this node leads.
+func (n *Node) Inflight() *Inflight { return n.inflight }
+
 // Run makes what the node holds follow the decisions until ctx is done, and closes everything. The gRPC server must
 // have stopped taking calls before ctx ends, or they fail.
 func (n *Node) Run(ctx context.Context) error {
 	timer := time.NewTicker(syncInterval)
 	defer timer.Stop()
-	var err error
-	for ctx.Err() == nil && err == nil {
+	stop := n.attend(ctx)
+	for ctx.Err() == nil {
 		changed := n.control.Changed()
 		view := n.control.View()
-		var waiting bool
-		if waiting, err = n.followShardMap(ctx, view); err != nil {
-			break
-		}
+		n.mend()
+		waiting := n.followShardMap(ctx, view)
 		n.worker.Retain(view.Job, view.Applied)
 		n.syncVersions(ctx, view)
 		n.passed.wake()
@@ -167,11 +188,13 @@ func (n *Node) Run(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-again:
+		case <-n.trouble:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
 	}
-	return errors.Join(err, n.close())
+	stop()
+	return n.close()
 }
 
 func (n *Node) close() error {

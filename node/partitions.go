@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/node/store"
 	"github.com/kith-io/kith/node/wire"
@@ -24,7 +25,6 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if err != nil {
 		return nil, err
 	}
-	defer r.release()
 	events := wire.EventsFromProto(req.Events)
 	partitions := len(n.control.View().Replicas)
 	for i := range events {
@@ -42,9 +42,16 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if len(events) == 0 {
 		return &kithv1.AppendBatchResponse{}, nil
 	}
-	_, result, err := r.group.Propose(ctx, store.EncodeBatch(nil, events))
+	if err := n.disk.Room(); err != nil {
+		return nil, fmt.Errorf("partition %d: %w", r.id, err)
+	}
+	free, err := n.inflight.Take(int64(proto.Size(req)))
 	if err != nil {
-		return nil, r.convert(err)
+		return nil, fmt.Errorf("partition %d: %w", r.id, err)
+	}
+	_, result, err := r.group.ProposeHeld(ctx, store.EncodeBatch(nil, events), free)
+	if err != nil {
+		return nil, n.troubled(r, err)
 	}
 	done, ok := result.(store.Result)
 	if !ok {
@@ -53,15 +60,13 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	return &kithv1.AppendBatchResponse{Appended: done.Appended, Duplicates: done.Duplicates}, nil
 }
 
-// fresh returns the replica for a read: of acknowledged state at the leader, or as it is on any replica. The caller must
-// release it.
+// fresh returns the replica for a read: of acknowledged state at the leader, or as it is on any replica.
 func (n *Node) fresh(ctx context.Context, p uint32, epoch uint64, stale bool) (*replica, error) {
 	r, err := n.held(p, epoch)
 	if err != nil || stale {
 		return r, err
 	}
 	if _, err := r.group.ReadIndex(ctx); err != nil {
-		r.release()
 		return nil, r.convert(err)
 	}
 	return r, nil
@@ -73,10 +78,9 @@ func (n *Node) History(req *kithv1.HistoryRequest, stream grpc.ServerStreamingSe
 	if err != nil {
 		return err
 	}
-	defer r.release()
 	events, err := r.store.History(stream.Context(), req.User)
 	if err != nil {
-		return fmt.Errorf("partition %d: %w", r.id, err)
+		return n.troubled(r, err)
 	}
 	for chunk := range slices.Chunk(events, historyChunk) {
 		if err := stream.Send(&kithv1.HistoryResponse{Events: wire.EventsToProto(chunk)}); err != nil {
@@ -93,7 +97,6 @@ func (n *Node) Cut(ctx context.Context, req *kithv1.CutRequest) (*kithv1.CutResp
 	if err != nil {
 		return nil, err
 	}
-	defer r.release()
 	return &kithv1.CutResponse{Index: r.store.Applied()}, nil
 }
 
@@ -103,10 +106,9 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 	if err != nil {
 		return nil, err
 	}
-	defer r.release()
 	top, err := r.store.Popular(int(req.N))
 	if err != nil {
-		return nil, fmt.Errorf("partition %d: %w", r.id, err)
+		return nil, n.troubled(r, err)
 	}
 	resp := &kithv1.PopularResponse{}
 	for _, c := range top {
@@ -115,7 +117,7 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 	for _, item := range req.Items {
 		count, err := r.store.Count(item)
 		if err != nil {
-			return nil, fmt.Errorf("partition %d: %w", r.id, err)
+			return nil, n.troubled(r, err)
 		}
 		resp.Counts = append(resp.Counts, count)
 	}
@@ -124,19 +126,28 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 
 // Info implements kithv1.PartitionServiceServer.
 func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse, error) {
-	resp := &kithv1.InfoResponse{ControlIndex: n.control.View().Applied}
-	for _, id := range n.open() {
-		r, err := n.use(id)
-		if err != nil {
-			continue // closed meanwhile
-		}
+	resp := &kithv1.InfoResponse{
+		ControlIndex: n.control.View().Applied, DiskFull: n.disk.Room() != nil, DiskFreeBytes: n.disk.Free(),
+	}
+	for _, r := range n.all() {
 		leader, _ := r.group.Leader()
 		events, users := r.store.Stats()
 		resp.Replicas = append(resp.Replicas, &kithv1.ReplicaInfo{
 			Partition: uint32(r.id), Leader: r.group.IsLeader(), LeaderId: leader,
 			AppliedIndex: r.store.Applied(), Events: events, Users: users,
 		})
-		r.release()
 	}
 	return resp, nil
+}
+
+// all returns the replicas that are open, by partition.
+func (n *Node) all() []*replica {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	replicas := make([]*replica, 0, len(n.replicas))
+	for _, r := range n.replicas {
+		replicas = append(replicas, r)
+	}
+	slices.SortFunc(replicas, func(a, b *replica) int { return int(a.id) - int(b.id) })
+	return replicas
 }

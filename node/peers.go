@@ -194,6 +194,10 @@ func DialOptions() []grpc.DialOption {
 // their contributions may be larger.
 const maxMessageBytes = 16 << 20
 
+// maxStreams is the number of calls that one connection may have under way; a client waits with more. A message that is not
+// asked for yet waits in the window of its call, so it also bounds what a client can make a server keep for it.
+const maxStreams = 1000
+
 // ServerOptions are those of every kith server.
 func ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
@@ -203,6 +207,7 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		grpc.InitialWindowSize(4 << 20),
 		grpc.InitialConnWindowSize(8 << 20),
+		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/kith-io/kith/fusion"
@@ -18,15 +17,15 @@ import (
 	"github.com/kith-io/kith/partition"
 )
 
+// openBytes must be free to open a replica: a segment of its log, and files of its event store.
+const openBytes = 8 << 20
+
 // replica is this node's copy of one partition.
 type replica struct {
-	id    partition.ID
-	store *store.Store
-	group *consensus.Group
-
-	// mu is held for reading while the replica is used, and for writing when it is closed.
-	mu     sync.RWMutex
-	closed bool
+	id        partition.ID
+	eventsDir string
+	store     *store.Store
+	group     *consensus.Group
 }
 
 // dir returns the folder of a partition's replica.
@@ -35,70 +34,101 @@ func (n *Node) dir(id partition.ID) string {
 }
 
 func (n *Node) openReplica(id partition.ID) (*replica, error) {
+	if free := n.disk.Free(); free < openBytes {
+		return nil, fmt.Errorf("node %s: %w: %d KiB are free, and opening needs %d MiB; make room and it goes on by itself",
+			n.cfg.ID, wire.ErrDiskFull, free>>10, openBytes>>20)
+	}
 	// Store and group make their folders, and this one, durably.
 	dir := n.dir(id)
-	st, err := store.Open(store.Options{Dir: filepath.Join(dir, "events"), Cache: n.cache, Log: n.cfg.Logger})
+	st, err := n.openStore(id, filepath.Join(dir, "events"))
 	if err != nil {
 		return nil, err
 	}
 	cfg := n.cfg.Consensus
 	cfg.Group, cfg.NodeID, cfg.Dir = fmt.Sprintf("partition-%d", id), n.cfg.ID, filepath.Join(dir, "raft")
 	cfg.NoRestoreOnStart, cfg.Log, cfg.Resolve = true, n.cfg.Logger, n.peers.RaftAddr
+	cfg.Room = n.disk.LogRoom
 	group, err := consensus.Open(cfg, n.mux, store.FSM{Store: st})
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	return &replica{id: id, store: st, group: group}, nil
+	return &replica{id: id, eventsDir: filepath.Join(dir, "events"), store: st, group: group}, nil
 }
 
-// close waits until nobody uses the replica.
 func (r *replica) close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed = true
+	r.store.Interrupt() // or the group waits for a command that waits for room
 	return errors.Join(r.group.Shutdown(), r.store.Close())
 }
 
-// use returns the replica of a partition, which stays open until the caller calls release.
-func (n *Node) use(p partition.ID) (*replica, error) {
+// replica returns the replica of a partition. It may be closed at any time; its calls then fail with errors that convert knows.
+func (n *Node) replica(id partition.ID) (*replica, error) {
 	n.mu.RLock()
-	r := n.replicas[p]
+	r := n.replicas[id]
 	n.mu.RUnlock()
-	if r != nil {
-		r.mu.RLock()
-		if !r.closed {
-			return r, nil
-		}
-		r.mu.RUnlock()
+	if r == nil {
+		return nil, n.absent(id)
 	}
-	return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+	return r, nil
 }
 
 // Leaderless returns how long the replica of a partition on this node has known no leader: 0 if it knows one, or if there is no
 // replica here.
 func (n *Node) Leaderless(p partition.ID) time.Duration {
-	r, err := n.use(p)
+	r, err := n.replica(p)
 	if err != nil {
 		return 0
 	}
-	defer r.release()
 	return r.group.Leaderless()
 }
 
-func (r *replica) release() { r.mu.RUnlock() }
-
-// held is use for callers from outside. A caller that goes by another shard map may have come to the wrong node, and is told so; if
+// held is replica for callers from outside. A caller that goes by another shard map may have come to the wrong node, and is told so; if
 // the replica is here it does not matter.
 func (n *Node) held(p uint32, epoch uint64) (*replica, error) {
 	view := n.control.View()
 	if view.Epoch > 0 && int64(p) >= int64(len(view.Replicas)) {
 		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, p, len(view.Replicas))
 	}
-	r, err := n.use(partition.ID(p))
+	r, err := n.replica(partition.ID(p))
 	if err != nil && epoch != view.Epoch {
 		return nil, fmt.Errorf("partition %d: %w: have %d, got %d", p, wire.ErrStaleEpoch, view.Epoch, epoch)
 	}
 	return r, err
+}
+
+// absent is the error of a replica that is not open, with the reason if there is one.
+func (n *Node) absent(id partition.ID) error {
+	n.mu.RLock()
+	why := n.refused[id]
+	n.mu.RUnlock()
+	if why == nil {
+		return fmt.Errorf("partition %d on node %s: %w", id, n.cfg.ID, wire.ErrNoReplica)
+	}
+	return fmt.Errorf("partition %d on node %s: %w: %w", id, n.cfg.ID, wire.ErrNoReplica, why)
+}
+
+// opened takes over the outcome of opening a replica. What failed is tried again at the next look, unless it is damaged: that
+// needs a person. The other replicas of this node, and those of the partition elsewhere, go on.
+func (n *Node) opened(id partition.ID, r *replica, err error) {
+	n.mu.Lock()
+	was := n.refused[id]
+	if err == nil {
+		n.replicas[id] = r
+		delete(n.refused, id)
+	} else {
+		n.refused[id] = err
+	}
+	n.mu.Unlock()
+	if err != nil && (was == nil || was.Error() != err.Error()) {
+		n.cfg.Logger.Error("replica does not start", "partition", id, "err", err)
+	}
+}
+
+// beyondRepair reports whether opening a replica again is in vain.
+func (n *Node) beyondRepair(id partition.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	err := n.refused[id]
+	return errors.Is(err, consensus.ErrCorrupt) || errors.Is(err, store.ErrCorrupt)
 }
 
 // convert turns errors of the raft group into those of the wire.
@@ -111,6 +141,11 @@ func (r *replica) convert(err error) error {
 		return fmt.Errorf("partition %d: %w", r.id, &wire.NotLeaderError{Leader: leader})
 	case errors.Is(err, consensus.ErrUnknownOutcome):
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrUnknownOutcome, err)
+	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrClosed):
+		// Another replica has the events, and this one is mended.
+		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNoReplica, err)
+	case errors.Is(err, wire.ErrDiskFull):
+		return fmt.Errorf("partition %d: %w", r.id, err)
 	case errors.Is(err, consensus.ErrClosed):
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNotReady, err)
 	}
@@ -119,11 +154,10 @@ func (r *replica) convert(err error) error {
 
 // Shard implements worker.Source: it fuses the events of a partition up to the cut.
 func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.Weights, nowMs int64) (*worker.Shard, error) {
-	r, err := n.use(p)
+	r, err := n.replica(p)
 	if err != nil {
 		return nil, err
 	}
-	defer r.release()
 	if err := r.group.WaitApplied(ctx, cut); err != nil {
 		return nil, r.convert(err)
 	}
@@ -150,7 +184,7 @@ func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.W
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("partition %d: %w", p, err)
+		return nil, n.troubled(r, err)
 	}
 	sortItems(shard)
 	return shard, nil

@@ -24,10 +24,12 @@ type Versions struct {
 	open map[uint64]*Version
 	// stopped refuses new users.
 	stopped bool
+	// trouble is told of files that must be fetched again.
+	trouble hint
 }
 
-func newVersions(files *artifact.Store, control Control, log *slog.Logger) *Versions {
-	return &Versions{files: files, control: control, log: log, open: map[uint64]*Version{}}
+func newVersions(files *artifact.Store, control Control, log *slog.Logger, trouble hint) *Versions {
+	return &Versions{files: files, control: control, log: log, trouble: trouble, open: map[uint64]*Version{}}
 }
 
 // Version is a model version in use. Its files stay open until it is released.
@@ -84,6 +86,17 @@ func (v *Versions) Acquire(number uint64) (*Version, error) {
 	return open, nil
 }
 
+// reopen makes the next user of a version open its files again.
+func (v *Versions) reopen(number uint64) {
+	v.mu.Lock()
+	open := v.open[number]
+	delete(v.open, number)
+	v.mu.Unlock()
+	if open != nil {
+		open.Release()
+	}
+}
+
 // Release ends the use of a version.
 func (m *Version) Release() {
 	m.owner.mu.Lock()
@@ -122,6 +135,7 @@ func (m *Version) unreadable(name string, err error) error {
 		if err := m.owner.files.SetAside(m.Version, name); err != nil {
 			m.owner.log.Error("damaged file", "err", err)
 		}
+		m.owner.trouble.give()
 		return fmt.Errorf("version %d: %w: %w", m.Version, wire.ErrNoReplica, err)
 	}
 	return fmt.Errorf("version %d: %w", m.Version, err)

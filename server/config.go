@@ -51,6 +51,17 @@ type Config struct {
 	Local bool
 	// Logger is required.
 	Logger *slog.Logger
+	// MaxInflightBytes bounds the events that the process has under way, counted as they are on the wire: half for callers
+	// that wait for an answer, half for the partitions led here. More is refused. Default 64 MiB: some
+	// seconds of work for a disk.
+	MaxInflightBytes int64
+	// DiskReserveBytes is what stays free on the disk of DataDir: below it the process takes no new data. Default: 1% of the
+	// disk, or 256 MiB if that is less.
+	DiskReserveBytes int64
+	// ScrubInterval is how often all files are read and compared with their checksums. Default: a day.
+	ScrubInterval time.Duration
+	// DiskSpace returns the free bytes and the size of the disk of a folder. Default: what the system says.
+	DiskSpace func(dir string) (free, total uint64, err error)
 }
 
 // Default addresses.
@@ -65,6 +76,7 @@ func DefaultConfig() Config {
 	return Config{
 		DataDir: "kith-data", GRPCAddr: DefaultGRPCAddr, RaftAddr: DefaultRaftAddr, GossipAddr: DefaultGossipAddr,
 		DeadAfter: 10 * time.Minute, MoveRate: 32 << 20, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
+		MaxInflightBytes: 64 << 20,
 	}
 }
 
@@ -153,6 +165,18 @@ func (c *Config) complete() error {
 	}
 	if c.CacheBytes < 1<<20 {
 		return fmt.Errorf("server: CacheBytes is %d; want 1 MiB or more", c.CacheBytes)
+	}
+	if c.DiskReserveBytes < 0 {
+		return fmt.Errorf("server: DiskReserveBytes is %d; want 0 or more", c.DiskReserveBytes)
+	}
+	if c.ScrubInterval < 0 {
+		return fmt.Errorf("server: ScrubInterval is %v; want 0 or more", c.ScrubInterval)
+	}
+	if c.MaxInflightBytes == 0 {
+		c.MaxInflightBytes = d.MaxInflightBytes
+	}
+	if c.MaxInflightBytes < 1<<20 {
+		return fmt.Errorf("server: MaxInflightBytes is %d; want 1 MiB or more", c.MaxInflightBytes)
 	}
 	return nil
 }

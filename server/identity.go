@@ -43,17 +43,29 @@ func nodeID(dir, want string) (string, error) {
 	if want == "" {
 		want = "n-" + newID()
 	}
+	return want, writeFile(path, []byte(want+"\n"))
+}
+
+// writeFile replaces a file at once and durably.
+func writeFile(path string, b []byte) error {
 	tmp := path + ".tmp"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
 	if err != nil {
-		return "", err
+		return err
 	}
-	_, err = f.WriteString(want + "\n")
+	_, err = f.Write(b)
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(tmp, path)
 	}
-	return want, err
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // lock makes sure that one process uses a data folder. Close the file to unlock; the system does it when the process

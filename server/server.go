@@ -40,6 +40,7 @@ type Server struct {
 	cfg         Config
 	id          string
 	lock        *os.File
+	folder      *folder
 	grpcLn      net.Listener
 	grpcAddr    string
 	raftAddr    string
@@ -50,7 +51,10 @@ type Server struct {
 	node        *node.Node
 	coordinator *coordinator.Coordinator
 	api         *api.API
+	inflight    *node.Inflight // of the callers of api
 	grpc        *grpc.Server
+	health      *health.Server
+	disk        *node.Disk
 	log         *slog.Logger
 
 	// aborted is closed by Abort.
@@ -76,6 +80,9 @@ func New(cfg Config) (_ *Server, err error) {
 	if s.lock, err = lock(cfg.DataDir); err != nil {
 		return nil, err
 	}
+	if s.folder, err = openFolder(cfg.DataDir); err != nil {
+		return nil, err
+	}
 	if s.id, err = nodeID(cfg.DataDir, cfg.NodeID); err != nil {
 		return nil, err
 	}
@@ -93,21 +100,32 @@ func New(cfg Config) (_ *Server, err error) {
 	if s.raftAddr, err = advertised(raftLn.Addr(), cfg.AdvertiseHost); err != nil {
 		return nil, errors.Join(err, raftLn.Close())
 	}
+	if s.disk, err = node.NewDisk(node.DiskConfig{
+		Node: s.id, Dir: cfg.DataDir, ReserveBytes: cfg.DiskReserveBytes, Space: cfg.DiskSpace, Logger: s.log,
+	}); err != nil {
+		return nil, errors.Join(err, raftLn.Close())
+	}
 	s.mux = consensus.NewMux(raftLn, s.raftAddr, s.log)
+	s.mux.SetCluster(s.folder.cluster())
 	s.peers = node.NewPeers(s.id)
 	pattern := consensus.Config{
 		HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat(), SnapshotLimit: consensus.NewSnapshotLimit(max(0, cfg.MoveRate)),
 	}
 	member := pattern
 	member.Group, member.NodeID, member.Dir = "control", s.id, filepath.Join(cfg.DataDir, "control")
-	member.Log, member.Resolve = s.log, s.peers.RaftAddr
+	member.Log, member.Resolve, member.Room = s.log, s.peers.RaftAddr, s.disk.LogRoom
 	machine := coordinator.NewMachine()
 	if s.group, err = consensus.Open(member, s.mux, machine); err != nil {
 		return nil, fmt.Errorf("control group: %w", err)
 	}
+	if id := s.folder.cluster(); id != "" && !s.group.HasState() {
+		return nil, fmt.Errorf("data folder %s belongs to cluster %s, and its folder %s is gone: restore it, or start with an empty data folder",
+			cfg.DataDir, id, member.Dir)
+	}
 	control := coordinator.NewControl(machine, s.group, s.peers)
 	s.node, err = node.New(node.Config{
-		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, Consensus: pattern, Logger: s.log,
+		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
+		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval, Background: true,
 	}, control, s.peers, s.mux)
 	if err != nil {
 		return nil, err
@@ -116,12 +134,14 @@ func New(cfg Config) (_ *Server, err error) {
 		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect), DeadAfter: cfg.DeadAfter, SteadyAfter: cfg.steadyAfter(),
 		NewID: newID, Now: time.Now, Logger: s.log,
 	}, control, s.node)
-	s.api = api.New(s.coordinator, s.peers)
+	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)
+	s.api = api.New(s.coordinator, s.peers, s.inflight)
 	s.grpc = grpc.NewServer(node.ServerOptions()...)
 	s.api.Register(s.grpc)
 	s.node.Register(s.grpc)
 	s.coordinator.Register(s.grpc, s.approve)
-	healthv1.RegisterHealthServer(s.grpc, health.NewServer())
+	s.health = health.NewServer()
+	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, s.openGossip()
 }
@@ -147,7 +167,7 @@ func (s *Server) openGossip() error {
 func (s *Server) meta() gossip.Meta {
 	return gossip.Meta{
 		ID: s.id, Zone: s.cfg.Zone, GRPCAddr: s.grpcAddr, RaftAddr: s.raftAddr, Version: s.cfg.Version,
-		ClusterID: s.coordinator.State().Cluster.GetClusterId(), Weight: s.cfg.Weight,
+		ClusterID: s.folder.cluster(), Weight: s.cfg.Weight,
 		BootstrapExpect: s.cfg.BootstrapExpect, HasState: s.group.HasState(),
 	}
 }
@@ -209,7 +229,11 @@ func (s *Server) Run(ctx context.Context) error {
 		defer gossiping.Done()
 		return s.gossip.Run(gossipCtx)
 	})
-	coordinating.Add(3)
+	coordinating.Add(4)
+	parts.Go(func() error {
+		defer coordinating.Done()
+		return s.reportHealth(work)
+	})
 	parts.Go(func() error {
 		defer coordinating.Done()
 		return s.follow(work)
@@ -321,6 +345,12 @@ func (s *Server) follow(ctx context.Context) error {
 		changed := s.coordinator.Changed()
 		if slices.Contains(s.coordinator.State().Left, s.id) {
 			return fmt.Errorf("node %s: %w", s.id, ErrLeft)
+		}
+		if id := s.coordinator.State().Cluster.GetClusterId(); id != "" {
+			if err := s.folder.claim(id); err != nil {
+				return err
+			}
+			s.mux.SetCluster(id)
 		}
 		s.updatePeers()
 		if meta := s.meta(); meta != said {

@@ -132,7 +132,7 @@ func (c *client) call(ctx context.Context, f func(ctx context.Context, conn *grp
 				strings.Join(c.addrs, ", "), reason(last))
 		}
 		select {
-		case <-time.After(retryPause):
+		case <-time.After(max(retryPause, wire.RetryIn(last))):
 		case <-ctx.Done():
 			return last
 		}
@@ -172,7 +172,7 @@ func (c *client) events(ctx context.Context, user string) (events []*kithv1.Even
 
 // heard reports whether there is a server behind a connection, going by the error of a call.
 func heard(conn *grpc.ClientConn, err error) bool {
-	for _, s := range []error{wire.ErrNotLeader, wire.ErrStaleEpoch, wire.ErrNoReplica, wire.ErrUnknownOutcome, wire.ErrNotReady, wire.ErrNoMajority, wire.ErrNoLeader} {
+	for _, s := range []error{wire.ErrNotLeader, wire.ErrStaleEpoch, wire.ErrNoReplica, wire.ErrUnknownOutcome, wire.ErrNotReady, wire.ErrNoMajority, wire.ErrNoLeader, wire.ErrOverloaded, wire.ErrDiskFull} {
 		if errors.Is(err, s) {
 			return true
 		}
@@ -206,6 +206,8 @@ var remedies = []struct {
 	{wire.ErrUnknownJob, "see 'kith status'"},
 	{wire.ErrJobRunning, "wait for it; see 'kith status'"},
 	{wire.ErrNotReady, "see 'kith status'; a majority of the servers must run"},
+	{wire.ErrOverloaded, "send less at once, or give the servers more to take with --max-inflight-mib"},
+	{wire.ErrDiskFull, "nothing was lost; what was read and not stored can be sent again"},
 	{wire.ErrUnknownOutcome, "repeat the command; nothing is stored twice"},
 	{fusion.ErrNoValidRow, "check the file, --columns, --sep and --format, or the mapping"},
 	{fs.ErrNotExist, "check the path"},

@@ -122,6 +122,75 @@ func TestSendToMoodyServer(t *testing.T) {
 	}
 }
 
+// busyServer refuses each message twice, and asks for a pause.
+type busyServer struct {
+	kithv1.UnimplementedEventsServiceServer
+	pause time.Duration
+
+	mu      sync.Mutex
+	refused map[string]time.Time // by the first event of the message: the last time
+	tries   map[string]int
+	stored  int
+	early   []time.Duration // pauses that were too short
+}
+
+func (b *busyServer) Append(stream grpc.ClientStreamingServer[kithv1.AppendRequest, kithv1.AppendResponse]) error {
+	req, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first := req.Events[0].Id
+	if last, ok := b.refused[first]; ok && time.Since(last) < b.pause {
+		b.early = append(b.early, time.Since(last))
+	}
+	b.tries[first]++
+	if b.tries[first] <= 2 {
+		b.refused[first] = time.Now()
+		return &wire.OverloadedError{RetryIn: b.pause}
+	}
+	b.stored += len(req.Events)
+	return stream.SendAndClose(&kithv1.AppendResponse{Appended: uint64(len(req.Events))})
+}
+
+// TestSendWaitsAsTold checks that a server that is overloaded gets the pause that it asks for, and that nothing is lost.
+func TestSendWaitsAsTold(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := &busyServer{pause: 3 * retryPause, refused: map[string]time.Time{}, tries: map[string]int{}}
+	s := grpc.NewServer(node.ServerOptions()...)
+	kithv1.RegisterEventsServiceServer(s, busy)
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(ln) }) // ends by Stop
+	defer serving.Wait()
+	defer s.Stop()
+	c, err := (&remote{addrs: []string{ln.Addr().String()}, timeout: patience}).open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	const events = 3 * messageEvents
+	sending := &sender{client: c, stored: func(int64) {}}
+	total, err := sending.send(t.Context(), 2, func(yield func([]fusion.Event) error) error {
+		for n := range events {
+			e := fusion.Event{ID: fmt.Sprint(n), User: fmt.Sprint("u", n%2), Item: "i", Behavior: fusion.View, Value: 1}
+			if err := yield([]fusion.Event{e}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || total.Appended != events || busy.stored != events {
+		t.Errorf("sent %+v and stored %d, want %d events: %v", total, busy.stored, events, err)
+	}
+	if len(busy.early) > 0 {
+		t.Errorf("came back after %v, asked to wait for %v", busy.early, busy.pause)
+	}
+}
+
 // TestSendCutsByBytes checks that large events make small messages.
 func TestSendCutsByBytes(t *testing.T) {
 	lanes := []chan []*kithv1.Event{make(chan []*kithv1.Event, 1000)}

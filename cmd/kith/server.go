@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -16,7 +17,7 @@ import (
 func (a *app) serverCommand() *cobra.Command {
 	cfg := server.DefaultConfig()
 	var config, key string
-	var cacheMiB int64
+	var cacheMiB, inflightMiB, reserveMiB int64
 	var moveMiB int
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
 	format := choice{"text", []string{"text", "json"}}
@@ -42,14 +43,22 @@ its data. A file given with --config has the names of the flags as keys.`,
 			if cacheMiB < 1 || cacheMiB > 1<<20 {
 				return usagef("--cache-mib is %d; want 1 to %d", cacheMiB, 1<<20)
 			}
+			if inflightMiB < 1 || inflightMiB > 1<<20 {
+				return usagef("--max-inflight-mib is %d; want 1 to %d", inflightMiB, 1<<20)
+			}
+			if reserveMiB < 0 || reserveMiB > 1<<30 {
+				return usagef("--disk-reserve-mib is %d; want 0 to %d", reserveMiB, 1<<30)
+			}
 			if moveMiB < 1 || moveMiB > 1<<20 {
 				return usagef("--move-mib is %d; want 1 to %d", moveMiB, 1<<20)
 			}
 			cfg.CacheBytes, cfg.MoveRate = cacheMiB<<20, moveMiB<<20
+			cfg.MaxInflightBytes, cfg.DiskReserveBytes = inflightMiB<<20, reserveMiB<<20
 			cfg.Version, cfg.Logger = thisBuild().Version, a.logger(level.value, format.value)
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
 			}
+			roomForQueries(&cfg)
 			return runServer(cmd.Context(), cfg)
 		},
 	}
@@ -71,11 +80,27 @@ its data. A file given with --config has the names of the flags as keys.`,
 	f.StringVar(&cfg.NodeID, "node-id", "", "name of this server for all time (default: made up and kept)")
 	f.IntVar(&moveMiB, "move-mib", cfg.MoveRate>>20, "most MiB a second that this server sends as copies of partitions")
 	f.Int64Var(&cacheMiB, "cache-mib", cfg.CacheBytes>>20, "block cache of the event stores, in MiB")
+	f.Int64Var(&inflightMiB, "max-inflight-mib", cfg.MaxInflightBytes>>20, "events under way at once, in MiB; more are refused for the moment")
+	f.Int64Var(&reserveMiB, "disk-reserve-mib", 0, "free space on the disk, in MiB, below which no new data is taken (default 1% of the disk, 256 at most)")
+	f.DurationVar(&cfg.ScrubInterval, "scrub-interval", 0, "how often all files are read and compared with their checksums (default 24h)")
 	f.StringVar(&key, "gossip-key", "", "base64 of 16, 24 or 32 bytes that encrypt membership; better set by environment or file")
 	f.BoolVar(&cfg.Local, "local", false, "short timings, for servers on one machine")
 	f.Var(&level, "log-level", "least level of the log")
 	f.Var(&format, "log-format", "form of the log on standard error")
 	return cmd
+}
+
+// roomForQueries gives the runtime more processors than builds use, where the threads of builds have the least priority: a query
+// then needs not wait until one of them is at a place where the runtime can take its processor away, and the system runs the query
+// first. The number of threads stays what it was.
+func roomForQueries(cfg *server.Config) {
+	procs := runtime.GOMAXPROCS(0)
+	if cfg.Threads == 0 {
+		cfg.Threads = procs
+	}
+	if runtime.GOOS == "linux" {
+		runtime.GOMAXPROCS(procs + min(cfg.Threads, procs))
+	}
 }
 
 // gossipKey decodes the key. The error does not repeat it.

@@ -22,8 +22,8 @@ var (
 	ErrHasState = errors.New("group has state already")
 	// ErrClosed means that the Group or the Mux was shut down.
 	ErrClosed = errors.New("group is shut down")
-	// ErrCorrupt is matched by errors about damaged snapshots.
-	ErrCorrupt = errors.New("snapshot is corrupt")
+	// ErrCorrupt is matched by errors about damaged files and streams.
+	ErrCorrupt = errors.New("data of the group is damaged")
 )
 
 const (
@@ -76,6 +76,9 @@ type Config struct {
 	// or does not know the id, the address of the group's configuration is used. It is called
 	// often, from many goroutines, and must not block.
 	Resolve func(nodeID string) (addr string, ok bool)
+	// Room returns an error while the disk of Dir is so full that nothing should be written there: entries are refused with
+	// that error then, and snapshots not taken. It is called for each write, and must not block. Nil means that there is room.
+	Room func() error
 	// Log may be nil.
 	Log *slog.Logger
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 )
 
 // Server is a member to be: its id, and the raft address that it has now.
@@ -34,7 +33,8 @@ type Group struct {
 	machine *machine
 	layer   *layer
 	trans   *raft.NetworkTransport
-	wal     *wal.WAL
+	wal     *logStore
+	snaps   snapshotStore
 	raft    *raft.Raft
 	opened  time.Time
 
@@ -72,6 +72,9 @@ func Open(cfg Config, mux *Mux, fsm FSM) (_ *Group, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("open group %s: %w", cfg.Group, err)
+			if errors.Is(err, ErrCorrupt) {
+				err = fmt.Errorf("%w; %s", err, remedy)
+			}
 			_ = g.Shutdown()
 		}
 	}()
@@ -86,37 +89,29 @@ func (g *Group) start(mux *Mux) error {
 	conf := g.cfg.raftConfig()
 	conf.Logger = newHCLogger(g.log)
 
-	walDir := filepath.Join(g.cfg.Dir, "wal")
-	if err := makeDir(walDir); err != nil {
+	if err := makeDir(filepath.Join(g.cfg.Dir, "wal")); err != nil {
 		return err
 	}
 	var err error
-	if g.wal, err = wal.Open(walDir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(conf.Logger)); err != nil {
-		return fmt.Errorf("log in %s: %w", walDir, err)
+	if g.wal, err = openLog(g.cfg.Dir, g.cfg.Room, g.log, g.done); err != nil {
+		return err
 	}
 	retain := 2 // one to fall back on
 	if g.cfg.NoRestoreOnStart {
 		retain = 1 // the FSM has its own copy; the snapshot is for others
 	}
-	files, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
+	onDisk, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
 	if err != nil {
 		return err
 	}
+	files := raft.SnapshotStore(onDisk)
 	var started atomic.Bool // g.raft is set
-	snaps := raft.SnapshotStore(files)
 	if g.cfg.SnapshotLimit != nil {
-		snaps = &limitedSnapshots{files, g.machine.ctx, g.cfg.SnapshotLimit, func() bool { return started.Load() && g.IsLeader() }}
+		files = &limitedSnapshots{files, g.machine.ctx, g.cfg.SnapshotLimit, func() bool { return started.Load() && g.IsLeader() }}
 	}
-	if conf.NoSnapshotRestoreOnStart {
-		// The log behind a snapshot is gone: an FSM that has lost its files needs the snapshot.
-		list, err := snaps.List()
-		if err != nil {
-			return fmt.Errorf("list snapshots: %w", err)
-		}
-		if len(list) > 0 && g.machine.applied.Load() < list[0].Index {
-			g.log.Warn("state is behind the last snapshot: restore it", "applied", g.machine.applied.Load(), "snapshot", list[0].Index)
-			conf.NoSnapshotRestoreOnStart = false
-		}
+	g.snaps = snapshotStore{SnapshotStore: files, dir: filepath.Join(g.cfg.Dir, "snapshots"), room: g.wal.room, log: g.log}
+	if conf.NoSnapshotRestoreOnStart, err = g.inspect(); err != nil {
+		return err
 	}
 
 	if g.layer, err = mux.layer(g.cfg.Group); err != nil {
@@ -133,7 +128,8 @@ func (g *Group) start(mux *Mux) error {
 		transConf.ServerAddressProvider = resolver(g.cfg.Resolve)
 	}
 	g.trans = raft.NewNetworkTransportWithConfig(transConf)
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, snaps, g.trans); err != nil {
+	g.wal.started = true
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, g.trans); err != nil {
 		return err
 	}
 	started.Store(true)
@@ -288,12 +284,20 @@ func translate(err error) error {
 // the command gives its error alone. Cost: one write and sync of the log on a majority,
 // shared by concurrent proposals.
 func (g *Group) Propose(ctx context.Context, data []byte) (index uint64, result any, err error) {
+	return g.ProposeHeld(ctx, data, func() {})
+}
+
+// ProposeHeld is Propose for a caller that counts the memory of its proposals: it calls free once, when the group no longer
+// holds data. That may be after the return, as the group goes on with a proposal whose context has ended.
+func (g *Group) ProposeHeld(ctx context.Context, data []byte, free func()) (index uint64, result any, err error) {
+	free = sync.OnceFunc(free)
 	type answer struct {
 		index uint64
 		out   outcome
 	}
 	answers := make(chan answer, 1)
 	abandoned, err := g.await(ctx, func() error {
+		defer free()
 		f := g.raft.Apply(data, enqueueTimeout(ctx))
 		if err := f.Error(); err != nil {
 			return translate(err)
@@ -308,6 +312,7 @@ func (g *Group) Propose(ctx context.Context, data []byte) (index uint64, result 
 	if abandoned {
 		return 0, nil, fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
+	free() // where raft was never asked
 	if err != nil {
 		return 0, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,12 +16,15 @@ import (
 
 // A connection starts with a header:
 //
-//	"kith" | version u8 | length of the name u8 | name of the group
+//	"kith" | version u8 | length of the name u8 | name of the group | length of the cluster u8 | id of the cluster
+//
+// Groups of different clusters have the same names, and an address may come to belong to a process of another cluster; raft would
+// take such a process for a member. A process that is in no cluster yet leaves the id empty, which fits all.
 //
 // Nothing is answered: from there on the connection belongs to raft.
 const (
 	muxMagic   = "kith"
-	muxVersion = 1
+	muxVersion = 2
 	// maxGroupName is what one byte of length can say.
 	maxGroupName = 255
 	// headerTimeout is how long a new connection may take to name its group. A header is one
@@ -40,6 +44,8 @@ type Mux struct {
 	ln   net.Listener
 	addr net.Addr
 	log  *slog.Logger
+	// cluster is the id of the cluster that this process is part of; empty as long as it is not known.
+	cluster atomic.Pointer[string]
 
 	mu     sync.Mutex        // guards what follows; nothing blocks under it
 	layers map[string]*layer // the open layers by group
@@ -58,6 +64,16 @@ func NewMux(ln net.Listener, advertise string, log *slog.Logger) *Mux {
 		m.log = slog.New(slog.DiscardHandler)
 	}
 	return m
+}
+
+// SetCluster tells of which cluster this process is part, at most 255 bytes: connections from others are refused from then on.
+func (m *Mux) SetCluster(id string) { m.cluster.Store(&id) }
+
+func (m *Mux) clusterID() string {
+	if id := m.cluster.Load(); id != nil {
+		return *id
+	}
+	return ""
 }
 
 // muxAddr is an advertised host:port.
@@ -143,9 +159,13 @@ func (m *Mux) handshake(ctx context.Context, conn net.Conn) error {
 	if ctx.Err() != nil { // the stop may have come before the deadline was set
 		return ctx.Err()
 	}
-	name, err := readHeader(conn)
+	name, cluster, err := readHeader(conn)
 	if err != nil {
 		return err
+	}
+	if own := m.clusterID(); own != "" && cluster != "" && own != cluster {
+		m.log.Warn("refuse a raft connection of another cluster", "remote", conn.RemoteAddr().String(), "cluster", cluster, "own", own)
+		return fmt.Errorf("connection of cluster %s, this is %s", cluster, own)
 	}
 	if !stop() {
 		return ctx.Err()
@@ -163,31 +183,49 @@ func (m *Mux) handshake(ctx context.Context, conn net.Conn) error {
 }
 
 // readHeader reads the header and not a byte more, as what follows belongs to raft.
-func readHeader(r io.Reader) (group string, err error) {
-	var fixed [len(muxMagic) + 2]byte
+func readHeader(r io.Reader) (group, cluster string, err error) {
+	var fixed [len(muxMagic) + 1]byte
 	if _, err := io.ReadFull(r, fixed[:]); err != nil {
-		return "", fmt.Errorf("read header: %w", err)
+		return "", "", fmt.Errorf("read header: %w", err)
 	}
 	if string(fixed[:len(muxMagic)]) != muxMagic {
-		return "", fmt.Errorf("not a raft connection of kith: it starts with %q", fixed[:len(muxMagic)])
+		return "", "", fmt.Errorf("not a raft connection of kith: it starts with %q", fixed[:len(muxMagic)])
 	}
 	if v := fixed[len(muxMagic)]; v != muxVersion {
-		return "", fmt.Errorf("header version %d, want %d", v, muxVersion)
+		return "", "", fmt.Errorf("header version %d, want %d", v, muxVersion)
 	}
-	name := make([]byte, fixed[len(muxMagic)+1])
-	if len(name) == 0 {
-		return "", errors.New("header without a group")
+	if group, err = readText(r); err != nil {
+		return "", "", fmt.Errorf("read name of group: %w", err)
 	}
-	if _, err := io.ReadFull(r, name); err != nil {
-		return "", fmt.Errorf("read name of group: %w", err)
+	if group == "" {
+		return "", "", errors.New("header without a group")
 	}
-	return string(name), nil
+	if cluster, err = readText(r); err != nil {
+		return "", "", fmt.Errorf("read id of cluster: %w", err)
+	}
+	return group, cluster, nil
+}
+
+// readText reads a byte of length and as many bytes.
+func readText(r io.Reader) (string, error) {
+	var length [1]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return "", err
+	}
+	text := make([]byte, length[0])
+	if _, err := io.ReadFull(r, text); err != nil {
+		return "", err
+	}
+	return string(text), nil
 }
 
 // header returns what a connection to a group begins with.
-func header(group string) []byte {
-	b := append([]byte(muxMagic), muxVersion, byte(len(group)))
-	return append(b, group...)
+func header(group, cluster string) []byte {
+	b := append([]byte(muxMagic), muxVersion)
+	for _, text := range []string{group, cluster} {
+		b = append(append(b, byte(len(text))), text...)
+	}
+	return b
 }
 
 // Layer returns the stream layer of a group, which takes the connections that
@@ -287,7 +325,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 			return nil, err
 		}
 	}
-	if _, err = conn.Write(header(l.group)); err == nil {
+	if _, err = conn.Write(header(l.group, l.mux.clusterID())); err == nil {
 		err = conn.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {

@@ -52,6 +52,7 @@ func echo(l raft.StreamLayer) <-chan error {
 // a good one works; and Run ends with all of them open.
 func TestMuxHostile(t *testing.T) {
 	m := runMux(t)
+	m.SetCluster("ours")
 	l, err := m.Layer("good")
 	if err != nil {
 		t.Fatal(err)
@@ -60,10 +61,11 @@ func TestMuxHostile(t *testing.T) {
 		nil,
 		[]byte("ki"),
 		[]byte("GET / HTTP/1.1\r\n\r\n"),
-		header("good")[:7],
-		header("unknown"),
+		header("good", "")[:7],
+		header("unknown", ""),
 		{'k', 'i', 't', 'h', 99, 4, 'g', 'o', 'o', 'd'},
-		{'k', 'i', 't', 'h', muxVersion, 0},
+		{'k', 'i', 't', 'h', muxVersion, 0, 0},
+		header("good", "another"),
 		bytes.Repeat([]byte{0xff}, 1<<16),
 	} {
 		c, err := net.Dial("tcp", m.Addr().String())
@@ -100,6 +102,44 @@ func TestMuxHostile(t *testing.T) {
 }
 
 // TestLayerClose ends accepting, dialing and open connections.
+// TestMuxClusters checks that a connection reaches a group only within its cluster, or where one side is in none yet.
+func TestMuxClusters(t *testing.T) {
+	for _, tt := range []struct {
+		from, to string
+		want     bool
+	}{{"a", "a", true}, {"", "a", true}, {"a", "", true}, {"", "", true}, {"a", "b", false}} {
+		from, to := runMux(t), runMux(t)
+		from.SetCluster(tt.from)
+		to.SetCluster(tt.to)
+		dialer, err := from.Layer("g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := to.Layer("g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := echo(l)
+		c, err := dialer.Dial(raft.ServerAddress(to.Addr().String()), 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = c.Write([]byte("x")) // the other side may have closed it
+		var b [1]byte
+		if _, err := io.ReadFull(c, b[:]); (err == nil) != tt.want {
+			t.Errorf("cluster %q calls %q: %v, want an answer: %v", tt.from, tt.to, err, tt.want)
+		}
+		_ = c.Close()
+		if !tt.want {
+			_ = l.Close() // nobody comes
+		}
+		if err := <-served; (err == nil) != tt.want {
+			t.Errorf("cluster %q calls %q: served: %v", tt.from, tt.to, err)
+		}
+		_ = l.Close()
+	}
+}
+
 func TestLayerClose(t *testing.T) {
 	m := runMux(t)
 	l, err := m.layer("g")
@@ -224,14 +264,15 @@ func FuzzFrames(f *testing.F) {
 }
 
 func FuzzHeader(f *testing.F) {
-	f.Add(header("partition/3"))
+	f.Add(header("partition/3", "c1"))
+	f.Add(header("partition/3", ""))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
-		name, err := readHeader(r)
+		name, cluster, err := readHeader(r)
 		if err != nil {
 			return
 		}
-		if used := len(b) - r.Len(); !bytes.Equal(header(name), b[:used]) {
+		if used := len(b) - r.Len(); !bytes.Equal(header(name, cluster), b[:used]) {
 			t.Fatalf("header of %q took %d bytes of %x", name, used, b)
 		}
 	})

@@ -12,7 +12,6 @@ package gossip
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -126,6 +125,8 @@ type Gossip struct {
 	self    Meta
 	encoded []byte // of self
 	members map[string]Member
+	// strangers are nodes of other clusters that were told of, with their cluster.
+	strangers map[string]string
 }
 
 // New starts to listen, as a cluster of one node, until Run joins others. The
@@ -151,7 +152,7 @@ func New(cfg Config, meta Meta) (*Gossip, error) {
 		closed:  make(chan struct{}),
 		self:    meta,
 		encoded: encoded,
-		members: make(map[string]Member),
+		members: make(map[string]Member), strangers: make(map[string]string),
 	}
 	if cfg.PeersFile != "" {
 		if g.peers, err = loadPeers(cfg.PeersFile); err != nil {
@@ -533,14 +534,24 @@ func (e events) NotifyAlive(n *memberlist.Node) error {
 	}
 	e.g.mu.Lock()
 	own := e.g.self.ClusterID
-	e.g.mu.Unlock()
-	if own != "" && meta.ClusterID != "" && own != meta.ClusterID {
-		return errOtherCluster
+	other := own != "" && meta.ClusterID != "" && own != meta.ClusterID
+	said := e.g.strangers[n.Name] == meta.ClusterID
+	if other && !said && len(e.g.strangers) < maxStrangers {
+		e.g.strangers[n.Name] = meta.ClusterID
 	}
-	return nil
+	e.g.mu.Unlock()
+	if !other {
+		return nil
+	}
+	err = fmt.Errorf("node %s at %s is of cluster %s, this one of %s", n.Name, n.Address(), meta.ClusterID, own)
+	if !said {
+		e.g.log.Warn("refuse a node of another cluster; check the addresses to join", "err", err)
+	}
+	return err
 }
 
-var errOtherCluster = errors.New("node is of another cluster")
+// maxStrangers bounds the nodes of other clusters that are remembered, to be told of once.
+const maxStrangers = 1000
 
 // NotifyConflict implements memberlist.ConflictDelegate.
 func (e events) NotifyConflict(existing, other *memberlist.Node) {

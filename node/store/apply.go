@@ -23,7 +23,7 @@ type Result struct {
 // is new, and counts the others. The effect and the result depend on the commands so far and nothing else. A
 // command at or below Applied is skipped, with a zero Result. A command that
 // DecodeBatch refuses changes nothing but the applied index; the error matches ErrCorrupt.
-// An error of writing is for good: the store must be reopened. command is not kept. Cost: a
+// On a full disk it may wait for room: see Options.Room. An error of writing is for good: the store must be reopened. command is not kept. Cost: a
 // lookup for each distinct user, event of a known user, and item off the top.
 func (s *Store) Apply(index uint64, command []byte) (Result, error) {
 	d, err := s.acquire()
@@ -41,7 +41,9 @@ func (s *Store) Apply(index uint64, command []byte) (Result, error) {
 	events, refused := DecodeBatch(command)
 	p := pending{d: d, meta: m, index: index, batch: d.db.NewBatch()}
 	defer func() { _ = p.batch.Close() }()
-	err = p.add(events) // none if refused
+	if err = d.ready(s.wait); err == nil {
+		err = p.add(events) // none if refused
+	}
 	if err == nil {
 		err = p.commit()
 	}

@@ -59,7 +59,7 @@ func (p *Snapshot) writeTo(ctx context.Context, w io.Writer) error {
 	if p.dir != "" {
 		return errors.New("written already")
 	}
-	if err := p.d.db.Flush(); err != nil {
+	if err := p.d.flush(p.store.wait); err != nil {
 		return err
 	}
 	s := p.store
@@ -75,6 +75,10 @@ func (p *Snapshot) writeTo(ctx context.Context, w io.Writer) error {
 	tw := tar.NewWriter(w)
 	var sums strings.Builder
 	for _, name := range names {
+		// raft forgets the log up to a snapshot: a damaged one would be the end of the events.
+		if err := s.verifyTable(ctx, p.d, s.fs.PathJoin(p.dir, name)); err != nil {
+			return p.d.corrupt(fmt.Errorf("%s: %w", name, err))
+		}
 		sum, err := p.writeFile(ctx, tw, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -258,7 +262,7 @@ func (s *Store) unpackFile(r io.Reader, path string) (hash.Hash, error) {
 		return nil, err
 	}
 	sum := sha256.New()
-	src := &sourceReader{r: r}
+	src := &sourceReader{r: r, room: s.wait.room}
 	_, err = io.Copy(io.MultiWriter(sum, file), src) // the file last: vfs.File.Write may change what it is given
 	if src.err != nil {
 		err = damaged(src.err)
@@ -269,13 +273,17 @@ func (s *Store) unpackFile(r io.Reader, path string) (hash.Hash, error) {
 	return sum, errors.Join(err, file.Close())
 }
 
-// sourceReader remembers the error of reading, to tell it from one of writing.
+// sourceReader remembers the error of reading, to tell it from one of writing. It ends with an error when the disk fills.
 type sourceReader struct {
-	r   io.Reader
-	err error
+	r    io.Reader
+	room func() error
+	err  error
 }
 
 func (s *sourceReader) Read(p []byte) (int, error) {
+	if err := s.room(); err != nil {
+		return 0, err
+	}
 	n, err := s.r.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err

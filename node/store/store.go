@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/kith-io/kith/fusion"
@@ -53,6 +54,9 @@ type Options struct {
 	// Cache holds blocks of all stores of a process. If it is nil the store has a
 	// cache of its own of 8 MiB.
 	Cache *pebble.Cache
+	// Room returns an error while the disk is so full that nothing should be written. What must be written all the same, as memory
+	// runs out, waits for room when the disk refuses it, and so does Apply then. It must not block. Nil means that there is room.
+	Room func() error
 	// Log may be nil.
 	Log *slog.Logger
 
@@ -67,6 +71,7 @@ type Store struct {
 	cache *pebble.Cache
 	log   *slog.Logger
 	fs    vfs.FS
+	wait  *roomWait
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 
@@ -89,6 +94,9 @@ type database struct {
 	meta   meta
 	top    *top
 	failed error // set for good when a write failed: the state is then unknown
+	damage error // set for good when a file was found to be damaged
+
+	tables sstable.ReaderOptions // to read a table by itself
 }
 
 // meta is the value of the key 'm'.
@@ -119,7 +127,7 @@ func decodeMeta(b []byte) (m meta, err error) {
 // Open opens the store in o.Dir, or makes an empty one. The caller must Close
 // it. Cost: a pass over the counts of all items.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs}
+	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -155,6 +163,7 @@ func (s *Store) open() error {
 		return err
 	}
 	s.sweep(name)
+	s.wait.opened.Store(true)
 	return nil
 }
 
@@ -167,8 +176,11 @@ func (s *Store) readCurrent() (string, error) {
 		return "", err
 	}
 	name := strings.TrimSuffix(string(b), "\n")
-	if !strings.HasPrefix(name, dataPrefix) || strings.ContainsAny(name, "/\\\n") {
+	if _, err := nextDir(name); err != nil || !strings.HasPrefix(name, dataPrefix) {
 		return "", fmt.Errorf("%w: %s holds %q", ErrCorrupt, currentFile, b)
+	}
+	if _, err := s.fs.Stat(s.path(name)); errors.Is(err, fs.ErrNotExist) { // Pebble would make it, and sweep delete the right one
+		return "", fmt.Errorf("%w: %s holds %q, which is not there", ErrCorrupt, currentFile, b)
 	}
 	return name, nil
 }
@@ -204,8 +216,9 @@ func (s *Store) sweep(current string) {
 
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (*database, error) {
+	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop()}
 	opts := &pebble.Options{
-		FS:                          s.fs,
+		FS:                          vfs.OnDiskFull(s.fs, s.waitForRoom),
 		Cache:                       s.cache,
 		DisableWAL:                  true, // the raft log is ours: see doc.go
 		FormatMajorVersion:          pebbleFormat,
@@ -216,13 +229,15 @@ func (s *Store) openDatabase(name string) (*database, error) {
 			// By default Pebble ends the process. Reads return the error, too.
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
 				s.log.Error("event store is damaged", "dir", s.dir, "err", i.Details)
+				_ = d.corrupt(fmt.Errorf("%w: %s: %w", ErrCorrupt, i.Path, i.Details))
 			},
 		},
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBits)
 	}
-	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop()}
+	opts.EnsureDefaults()
+	d.tables = opts.MakeReaderOptions()
 	d.refs.Store(1)
 	var err error
 	if d.db, err = pebble.Open(d.dir, opts); err != nil {
@@ -328,7 +343,10 @@ func (s *Store) release(d *database) {
 		return
 	}
 	if !d.drop {
-		d.err = d.db.Flush() // there is no log to find it in
+		// There is no log to find it in. Without room raft has it.
+		if err := d.flush(s.wait); !errors.Is(err, errNoRoom) {
+			d.err = err
+		}
 	}
 	if err := d.db.Close(); err != nil {
 		d.err = errors.Join(d.err, err)
@@ -350,6 +368,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.Interrupt()
 	d := s.cur
 	s.mu.Unlock()
 	s.release(d)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
 )
 
 // Conditions that cross the wire.
@@ -80,6 +82,8 @@ var table = []struct {
 	{ErrLastMember, codes.FailedPrecondition, "LAST_MEMBER"},
 	{ErrInvalid, codes.InvalidArgument, "INVALID"},
 	{ErrCorrupt, codes.DataLoss, "CORRUPT"},
+	{ErrOverloaded, codes.ResourceExhausted, "OVERLOADED"},
+	{ErrDiskFull, codes.ResourceExhausted, "DISK_FULL"},
 }
 
 // NotLeaderError is an ErrNotLeader that names the leader, if the node knows it.
@@ -113,6 +117,9 @@ func ToStatus(err error) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: %w", ErrDiskFull, err)
+	}
 	for _, row := range table {
 		if !errors.Is(err, row.err) {
 			continue
@@ -121,7 +128,11 @@ func ToStatus(err error) error {
 		if hint := (*NotLeaderError)(nil); errors.As(err, &hint) && hint.Leader != "" {
 			info.Metadata = map[string]string{"leader": hint.Leader}
 		}
-		st, detailErr := status.New(row.code, err.Error()).WithDetails(info)
+		details := []protoadapt.MessageV1{info}
+		if hint := (*OverloadedError)(nil); errors.As(err, &hint) {
+			details = append(details, protoadapt.MessageV1Of(hint.retryInfo()))
+		}
+		st, detailErr := status.New(row.code, err.Error()).WithDetails(details...)
 		if detailErr != nil {
 			return status.Error(row.code, err.Error())
 		}
@@ -160,7 +171,11 @@ func FromStatus(err error) error {
 			if errors.Is(row.err, ErrNotLeader) {
 				return &NotLeaderError{Leader: info.Metadata["leader"]}
 			}
-			return &remote{sentinel: row.err, text: st.Message(), status: st}
+			sentinel := row.err
+			if errors.Is(row.err, ErrOverloaded) {
+				sentinel = overloaded(st.Details())
+			}
+			return &remote{sentinel: sentinel, text: st.Message(), status: st}
 		}
 	}
 	switch st.Code() {
@@ -172,9 +187,9 @@ func FromStatus(err error) error {
 	return err
 }
 
-// Retryable reports whether asking again, perhaps another node, may succeed.
+// Retryable reports whether asking again, perhaps another node, may succeed. Wait for RetryIn before.
 func Retryable(err error) bool {
-	for _, s := range []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader} {
+	for _, s := range []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader, ErrOverloaded, ErrDiskFull} {
 		if errors.Is(err, s) {
 			return true
 		}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -34,6 +37,8 @@ func TestSentinelsCrossTheWire(t *testing.T) {
 		{wire.ErrBuildLost, codes.Aborted},
 		{wire.ErrInvalid, codes.InvalidArgument},
 		{wire.ErrCorrupt, codes.DataLoss},
+		{wire.ErrOverloaded, codes.ResourceExhausted},
+		{wire.ErrDiskFull, codes.ResourceExhausted},
 		{context.Canceled, codes.Canceled},
 		{context.DeadlineExceeded, codes.DeadlineExceeded},
 	} {
@@ -65,6 +70,26 @@ func TestLeaderHintCrossesTheWire(t *testing.T) {
 	hint := (*wire.NotLeaderError)(nil)
 	if !errors.As(err, &hint) || hint.Leader != "n2" {
 		t.Fatalf("got %v, want a hint to n2", err)
+	}
+}
+
+func TestRetryHintCrossesTheWire(t *testing.T) {
+	err := fmt.Errorf("append: %w", &wire.OverloadedError{RetryIn: 250 * time.Millisecond})
+	for hop := range 3 {
+		if got := wire.RetryIn(err); got != 250*time.Millisecond || !errors.Is(err, wire.ErrOverloaded) || !wire.Retryable(err) {
+			t.Fatalf("after %d hops: got %v with a hint of %v, want ErrOverloaded with one of 250ms", hop, err, got)
+		}
+		sent := status.Convert(wire.ToStatus(err))
+		if !slices.ContainsFunc(sent.Details(), func(d any) bool {
+			info, ok := d.(*errdetails.RetryInfo)
+			return ok && info.RetryDelay.AsDuration() == 250*time.Millisecond
+		}) {
+			t.Fatalf("after %d hops: details are %v, want google.rpc.RetryInfo with 250ms", hop, sent.Details())
+		}
+		err = wire.FromStatus(status.FromProto(sent.Proto()).Err())
+	}
+	if got := wire.RetryIn(wire.ErrNotReady); got != 0 {
+		t.Errorf("hint of another error: got %v, want 0", got)
 	}
 }
 

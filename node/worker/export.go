@@ -150,7 +150,7 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 		return err
 	}
 	if s.counts == nil {
-		j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { err = s.count(ctx, w.source, req) })})
+		j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() { err = s.count(ctx, w.source, req) })})
 	}
 	counts := s.counts
 	if j.spool != nil {
@@ -182,6 +182,9 @@ type plan struct {
 // PutDictionary implements kithv1.ComputeServiceServer. The same dictionary twice changes nothing; another one, which no
 // coordinator should send for the same job, is refused.
 func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDictionaryRequest, kithv1.PutDictionaryResponse]) error {
+	if err := w.cfg.Room(); err != nil {
+		return err
+	}
 	first, err := stream.Recv()
 	if err != nil {
 		return err
@@ -339,6 +342,9 @@ func (p *plan) open(artifacts *artifact.Store, keys []string, counts []uint64) e
 
 // Export implements kithv1.ComputeServiceServer.
 func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1.ExportResponse, error) {
+	if err := w.cfg.Room(); err != nil {
+		return nil, err
+	}
 	shard := req.GetShard()
 	if shard == nil {
 		return nil, fmt.Errorf("%w: no shard", wire.ErrInvalid)
@@ -368,7 +374,7 @@ func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1
 	if s.exported != nil && (s.exported.Rows != nil || !req.WriteRows) {
 		return s.exported, nil
 	}
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() {
+	j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() {
 		if err = s.load(ctx, w.source, shard); err == nil {
 			err = w.export(ctx, p, s, req)
 		}

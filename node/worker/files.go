@@ -64,6 +64,9 @@ func (w *Worker) copyFile(ctx context.Context, req *kithv1.CopyArtifactRequest, 
 		if err != nil {
 			return err
 		}
+		if err := w.cfg.Room(); err != nil {
+			return err
+		}
 		if _, err := file.Write(m.Data); err != nil {
 			return err
 		}

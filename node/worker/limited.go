@@ -64,7 +64,7 @@ func (w *Worker) runLimited(ctx context.Context, j *job, p *plan, at partition.T
 		return 0, err
 	}
 	var st similarity.Stats
-	cpu := cpuSeconds(func() {
+	cpu := w.compute(func() {
 		r := p.blocks[at.Block]
 		var lead *similarity.Block
 		if lead, err = similarity.NewBlock(r.Lo, r.Hi, p.head.Users, parts[0]); err != nil {
@@ -91,7 +91,7 @@ func (w *Worker) readSide(ctx context.Context, j *job, p *plan, n int, sources [
 	for _, r := range p.blocks[lo:hi] {
 		ends = append(ends, r.Hi)
 	}
-	cpu := cpuSeconds(func() {
+	cpu := w.compute(func() {
 		s, err = similarity.ReadSide(p.blocks[lo].Lo, ends, p.head.Users, func(b int) ([][]byte, error) {
 			parts, err := w.fetchParts(ctx, j, []uint32{lo + uint32(b)}, sources)
 			if err != nil {

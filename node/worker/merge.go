@@ -49,7 +49,7 @@ func (w *Worker) collect(j *job, p *plan) error {
 	for n := range p.blocks {
 		g.Go(func() error {
 			var err error
-			j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { _, err = p.partials(n) })})
+			j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() { _, err = p.partials(n) })})
 			return err
 		})
 	}
@@ -88,7 +88,7 @@ func (w *Worker) FetchPartials(req *kithv1.FetchPartialsRequest, stream grpc.Ser
 	}
 	for n := range p.blocks {
 		var data []byte
-		cpu := cpuSeconds(func() {
+		cpu := w.compute(func() {
 			var lists *similarity.Lists
 			if lists, err = p.partialsOf(j, n, req.Partition); lists != nil {
 				data = similarity.AppendLists(nil, lists)
@@ -109,6 +109,9 @@ func (w *Worker) FetchPartials(req *kithv1.FetchPartialsRequest, stream grpc.Ser
 
 // MergeLists implements kithv1.ComputeServiceServer. It merges one block after the other, as their lists come from the nodes.
 func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) (*kithv1.MergeListsResponse, error) {
+	if err := w.cfg.Room(); err != nil {
+		return nil, err
+	}
 	ctx, j, leave, err := w.enter(ctx, req.Job, false)
 	if err != nil {
 		return nil, err
@@ -145,7 +148,7 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 			}
 			parts = append(parts, lists)
 		}
-		j.spend(&kithv1.NodeUsage{CpuSeconds: cpuSeconds(func() { err = p.merge(out, req.Partition, n, parts) })})
+		j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() { err = p.merge(out, req.Partition, n, parts) })})
 		if err != nil {
 			return nil, err
 		}
@@ -223,7 +226,7 @@ func (w *Worker) openPartials(ctx context.Context, j *job, p *plan, id uint32, s
 		if data == nil {
 			return nil, nil
 		}
-		cpu := cpuSeconds(func() { lists, err = similarity.DecodeLists(data) })
+		cpu := w.compute(func() { lists, err = similarity.DecodeLists(data) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, BytesIn: uint64(len(data))})
 		return lists, err
 	}, nil

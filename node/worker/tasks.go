@@ -271,7 +271,7 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	}
 	var st similarity.Stats
 	// The task goes on when the call breaks off: the next coordinator wants it. It ends with the job.
-	cpu := cpuSeconds(func() { st, err = similarity.Run(j.ctx, lead, side, c, p.options, scratch) })
+	cpu := w.compute(func() { st, err = similarity.Run(j.ctx, lead, side, c, p.options, scratch) })
 	if err != nil {
 		t.fail(err)
 		return 0, err
@@ -321,7 +321,7 @@ func (w *Worker) lead(ctx context.Context, j *job, p *plan, n int, sources []*ki
 		if err != nil {
 			return nil, err
 		}
-		cpu := cpuSeconds(func() { b, err = similarity.NewBlock(p.blocks[n].Lo, p.blocks[n].Hi, p.head.Users, parts) })
+		cpu := w.compute(func() { b, err = similarity.NewBlock(p.blocks[n].Lo, p.blocks[n].Hi, p.head.Users, parts) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 		if err == nil {
 			p.tasks.blocks[n].used()
@@ -354,7 +354,7 @@ func (w *Worker) side(ctx context.Context, j *job, p *plan, n int, sources []*ki
 				return nil, err
 			}
 		}
-		cpu := cpuSeconds(func() { s, err = similarity.NewSide(blocks[0].Lo, ends, p.head.Users, parts, p.options) })
+		cpu := w.compute(func() { s, err = similarity.NewSide(blocks[0].Lo, ends, p.head.Users, parts, p.options) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 		if err == nil {
 			for b := range states {

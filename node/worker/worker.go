@@ -39,7 +39,11 @@ type Config struct {
 	MemoryLimit int64
 	// SpillDir is the folder for files of jobs; it is made when the first needs it. Required with a MemoryLimit.
 	SpillDir string
-	Log      *slog.Logger
+	// Background makes builds yield the processors to all else that the process does. Changes speed only.
+	Background bool
+	// Room returns an error while the disk is so full that a build should write no files; nil means that there is room.
+	Room func() error
+	Log  *slog.Logger
 }
 
 // Worker implements kithv1.ComputeServiceServer for one node. It is safe for concurrent use.
@@ -75,6 +79,9 @@ func New(cfg Config, source Source, peers Peers, artifacts *artifact.Store) (*Wo
 	}
 	if cfg.MemoryLimit < 0 || cfg.MemoryLimit > 0 && cfg.SpillDir == "" {
 		return nil, fmt.Errorf("worker: MemoryLimit is %d, SpillDir %q; want 0 or more, and a folder with a limit", cfg.MemoryLimit, cfg.SpillDir)
+	}
+	if cfg.Room == nil {
+		cfg.Room = func() error { return nil }
 	}
 	if cfg.Threads == 0 {
 		cfg.Threads = runtime.GOMAXPROCS(0)

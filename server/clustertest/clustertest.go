@@ -33,6 +33,8 @@ type Options struct {
 	Threads int
 	// DeadAfter is how long a member may be away; 0 means the default of a server.
 	DeadAfter time.Duration
+	// Configure may change the settings of a member each time that it starts; nil leaves them.
+	Configure func(member int, cfg *server.Config)
 }
 
 // Cluster is a number of servers that form a cluster. Its methods fail the test.
@@ -108,6 +110,9 @@ func (c *Cluster) Run(i int) {
 		if other.gossip != "" && other != m {
 			cfg.Join = append(cfg.Join, other.gossip)
 		}
+	}
+	if c.opts.Configure != nil {
+		c.opts.Configure(i, &cfg)
 	}
 	s, err := server.New(cfg)
 	if err != nil {

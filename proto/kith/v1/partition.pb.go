@@ -864,7 +864,11 @@ type InfoResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Replicas []*ReplicaInfo         `protobuf:"bytes,1,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// Index of the control log up to which the node knows the decisions.
-	ControlIndex  uint64 `protobuf:"varint,15,opt,name=control_index,json=controlIndex,proto3" json:"control_index,omitempty"`
+	ControlIndex uint64 `protobuf:"varint,15,opt,name=control_index,json=controlIndex,proto3" json:"control_index,omitempty"`
+	// Set while the disk of the node has no room beyond its reserve: it takes no events.
+	DiskFull bool `protobuf:"varint,2,opt,name=disk_full,json=diskFull,proto3" json:"disk_full,omitempty"`
+	// Bytes that the node may still write to its disk.
+	DiskFreeBytes uint64 `protobuf:"varint,3,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -909,6 +913,20 @@ func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
 func (x *InfoResponse) GetControlIndex() uint64 {
 	if x != nil {
 		return x.ControlIndex
+	}
+	return 0
+}
+
+func (x *InfoResponse) GetDiskFull() bool {
+	if x != nil {
+		return x.DiskFull
+	}
+	return false
+}
+
+func (x *InfoResponse) GetDiskFreeBytes() uint64 {
+	if x != nil {
+		return x.DiskFreeBytes
 	}
 	return 0
 }
@@ -1054,10 +1072,12 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
 	"weight_low\x18\x04 \x01(\x04R\tweightLow\x12\x18\n" +
 	"\aupdates\x18\b \x01(\x04R\aupdates\"\r\n" +
-	"\vInfoRequest\"e\n" +
+	"\vInfoRequest\"\xaa\x01\n" +
 	"\fInfoResponse\x120\n" +
 	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\x12#\n" +
-	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xb3\x01\n" +
+	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\x12\x1b\n" +
+	"\tdisk_full\x18\x02 \x01(\bR\bdiskFull\x12&\n" +
+	"\x0fdisk_free_bytes\x18\x03 \x01(\x04R\rdiskFreeBytes\"\xb3\x01\n" +
 	"\vReplicaInfo\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12\x1b\n" +
