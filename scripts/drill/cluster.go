@@ -145,16 +145,6 @@ func (c *cluster) index(p *process) int {
 	return -1
 }
 
-// byID returns a server by its node id, or nil.
-func (c *cluster) byID(id string) *process {
-	for _, p := range c.servers {
-		if p.id == id {
-			return p
-		}
-	}
-	return nil
-}
-
 // status asks one server.
 func (c *cluster) status(ctx context.Context, i int) (*kithv1.StatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)

@@ -130,7 +130,8 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 		err = r.write(out)
 	}
 	if err != nil || len(r.Broken) > 0 || keep {
-		fmt.Fprintf(out, "Data and logs are in %s. Again: --seed %d --servers %d --hold %v\n", cfg.dir, cfg.seed, cfg.servers, cfg.holdMost)
+		_, saying := fmt.Fprintf(out, "Data and logs are in %s. Again: --seed %d --servers %d --hold %v\n", cfg.dir, cfg.seed, cfg.servers, cfg.holdMost)
+		err = errors.Join(err, saying)
 	} else {
 		err = os.RemoveAll(cfg.dir)
 	}
@@ -165,7 +166,7 @@ func drill(ctx context.Context, cfg config, out io.Writer) (_ *report, err error
 	if err := prepare(ctx, c, w, r); err != nil {
 		return nil, err
 	}
-	n := &nemesis{c: c, w: w, out: out, most: map[string]resources{}}
+	n := &nemesis{c: c, w: w, out: &printer{out: out}, most: map[string]resources{}}
 	work, stop := context.WithCancel(ctx)
 	var clients sync.WaitGroup
 	w.start = time.Now()

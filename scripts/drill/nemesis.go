@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -134,7 +133,7 @@ const longSettling = 3 * time.Second
 type nemesis struct {
 	c   *cluster
 	w   *workload
-	out io.Writer
+	out *printer
 	// records and broken promises so far.
 	records []record
 	broken  []string
@@ -154,7 +153,7 @@ func (n *nemesis) run(ctx context.Context, p *planner) error {
 		if err != nil {
 			n.broken = append(n.broken, fmt.Sprintf("fault %d (%s, at %.1f s): %v", len(n.records), r.Kind, r.Injected, err))
 		}
-		fmt.Fprintln(n.out, r.line(len(n.records)))
+		n.out.printf("%s\n", r.line(len(n.records)))
 		if err := n.settleAgain(ctx, err); err != nil {
 			return fmt.Errorf("after fault %d (%s): %w", len(n.records), r.Kind, err)
 		}

@@ -34,9 +34,8 @@ type process struct {
 // running is one life of a process.
 type running struct {
 	cmd *exec.Cmd
-	// ended is closed when it is over; err says how.
+	// ended is closed when it is over; then cmd.ProcessState says how.
 	ended chan struct{}
-	err   error
 }
 
 // ports of every server: each has an address of its own.
@@ -70,7 +69,7 @@ func (p *process) start() error {
 	}
 	r := &running{cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		r.err = cmd.Wait()
+		_ = cmd.Wait() // its state says the same
 		close(r.ended)
 	}()
 	p.running = r
@@ -93,7 +92,7 @@ func (p *process) died() error {
 	}
 	select {
 	case <-r.ended:
-		return fmt.Errorf("%s ended by itself (%v); its last error: %s", p.id, r.err, p.lastError())
+		return fmt.Errorf("%s ended by itself (%s): %w", p.id, r.cmd.ProcessState, p.lastError())
 	default:
 		return nil
 	}
@@ -131,19 +130,19 @@ func (p *process) end(ctx context.Context, s syscall.Signal) error {
 	return nil
 }
 
-// lastError returns the last line of the log that tells of an error.
-func (p *process) lastError() string {
+// lastError returns the last line of the log that tells of an error, as an error.
+func (p *process) lastError() error {
 	b, err := os.ReadFile(p.log)
 	if err != nil {
-		return err.Error()
+		return err
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
 		if strings.HasPrefix(lines[i], "kith: ") || strings.Contains(lines[i], "level=ERROR") || strings.HasPrefix(lines[i], "panic:") {
-			return lines[i]
+			return errors.New(lines[i])
 		}
 	}
-	return lines[len(lines)-1]
+	return errors.New(lines[len(lines)-1])
 }
 
 // resources are what a process holds of the system.

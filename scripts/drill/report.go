@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -147,42 +148,59 @@ func summarize(records []record) []summary {
 	return out
 }
 
+// brokenShown is how many broken promises people are shown.
+const brokenShown = 50
+
+// printer prints until an error, and keeps it.
+type printer struct {
+	out io.Writer
+	err error
+}
+
+func (p *printer) printf(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.out, format, args...)
+	}
+}
+
 // write writes the report for people.
 func (r *report) write(out io.Writer) error {
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\nseed %d, %d servers, %d partitions, network %s, %.0f s, %d faults\n\n", r.Seed, r.Servers, r.Partitions, r.Network, r.Seconds, len(r.Faults))
-	fmt.Fprintln(t, "fault\ttimes\tqueries failed\tnew coordinator, s\tqueries back, s\tslowest append, s\tsettled, s")
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	t := &printer{out: table}
+	t.printf("\nseed %d, %d servers, %d partitions, network %s, %.0f s, %d faults\n\n", r.Seed, r.Servers, r.Partitions, r.Network, r.Seconds, len(r.Faults))
+	t.printf("fault\ttimes\tqueries failed\tnew coordinator, s\tqueries back, s\tslowest append, s\tsettled, s\n")
 	for _, s := range r.ByKind {
-		fmt.Fprintf(t, "%s\t%d\t%d of %d\t%v\t%v\t%v\t%v\n", s.Kind, s.Faults, s.FailedQueries, s.Queries, s.NewCoordinator, s.QueriesBack, s.SlowestAppend, s.Settled)
+		t.printf("%s\t%d\t%d of %d\t%v\t%v\t%v\t%v\n", s.Kind, s.Faults, s.FailedQueries, s.Queries, s.NewCoordinator, s.QueriesBack, s.SlowestAppend, s.Settled)
 	}
-	fmt.Fprint(t, "Times are median / worst. Where a fault takes the majority away they count from its end, else from its begin; settled always from its end.\n\n")
+	t.printf("Times are median / worst. Where a fault takes the majority away they count from its end, else from its begin; settled always from its end.\n\n")
 	f := r.Figures
-	fmt.Fprintf(t, "events\t%d sent, %d acknowledged, %d of the others stored\n", f.Sent, f.Acknowledged, f.Unacknowledged)
-	fmt.Fprintf(t, "\t%d lost, %d doubled, %d foreign, in %d histories of users on replicas\n", f.Lost, f.Doubled, f.Foreign, f.Copies)
-	fmt.Fprintf(t, "linearizable\t%s: %d operations on %d users\n", f.Linearizable, f.WatchedOps, f.WatchedUsers)
-	fmt.Fprintf(t, "models\t%d of %d neighbor lists and %d of %d recommendations differ from those of a server without faults\n", f.ListsWrong, f.Lists, f.AnswersWrong, f.Answers)
-	fmt.Fprintf(t, "queries\t%d of %d failed\n", r.Failed, r.Queries)
-	fmt.Fprintf(t, "builds\t%v\n", r.Builds)
+	t.printf("events\t%d sent, %d acknowledged, %d of the others stored\n", f.Sent, f.Acknowledged, f.Unacknowledged)
+	t.printf("\t%d lost, %d doubled, %d foreign, in %d histories of users on replicas\n", f.Lost, f.Doubled, f.Foreign, f.Copies)
+	t.printf("linearizable\t%s: %d operations on %d users\n", f.Linearizable, f.WatchedOps, f.WatchedUsers)
+	t.printf("models\t%d of %d neighbor lists and %d of %d recommendations differ from those of a server without faults\n", f.ListsWrong, f.Lists, f.AnswersWrong, f.Answers)
+	t.printf("queries\t%d of %d failed\n", r.Failed, r.Queries)
+	t.printf("builds\t%v\n", r.Builds)
 	for _, h := range r.Held {
-		fmt.Fprintf(t, "%s\tfiles %d, %d at most, %d after; threads %d, %d, %d; goroutines %d, %d after; memory %d, %d, %d MB\n", h.Server,
+		t.printf("%s\tfiles %d, %d at most, %d after; threads %d, %d, %d; goroutines %d, %d after; memory %d, %d, %d MB\n", h.Server,
 			h.Before.Files, h.Most.Files, h.After.Files, h.Before.Threads, h.Most.Threads, h.After.Threads,
 			h.GoroutinesBefore, h.GoroutinesAfter, h.Before.MemoryMB, h.Most.MemoryMB, h.After.MemoryMB)
 	}
-	if err := t.Flush(); err != nil {
+	if err := errors.Join(t.err, table.Flush()); err != nil {
 		return err
 	}
+	verdict := &printer{out: out}
 	if len(r.Broken) == 0 {
-		_, err := fmt.Fprintln(out, "\nAll promises were kept.")
-		return err
+		verdict.printf("\nAll promises were kept.\n")
+		return verdict.err
 	}
-	fmt.Fprintf(out, "\n%d promises were broken:\n", len(r.Broken))
-	for _, b := range r.Broken[:min(len(r.Broken), 50)] {
-		fmt.Fprintln(out, "- "+b)
+	verdict.printf("\nPromises broken: %d\n", len(r.Broken))
+	for _, b := range r.Broken[:min(len(r.Broken), brokenShown)] {
+		verdict.printf("- %s\n", b)
 	}
-	if more := len(r.Broken) - 50; more > 0 {
-		fmt.Fprintf(out, "- and %d more; see --json\n", more)
+	if more := len(r.Broken) - brokenShown; more > 0 {
+		verdict.printf("- and %d more; see --json\n", more)
 	}
-	return nil
+	return verdict.err
 }
 
 // save writes the report as JSON.

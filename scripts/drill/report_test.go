@@ -108,7 +108,7 @@ func TestReport(t *testing.T) {
 	if err := r.write(&b); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(b.String(), "1 promises were broken:\n- water is wet") {
+	if !strings.Contains(b.String(), "Promises broken: 1\n- water is wet") {
 		t.Errorf("no broken promise in\n%s", b.String())
 	}
 	path := filepath.Join(t.TempDir(), "report.json")
