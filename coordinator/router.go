@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// tryTimeout bounds one try on one node, so that a paused one does not use up the caller's deadline.
+	// tryTimeout bounds one try on one node, so that a paused one does not use up the caller's deadline; see also try.
 	tryTimeout = 3 * time.Second
 	// firstPause is the pause after all replicas were tried in vain: an election takes about a second.
 	firstPause = 20 * time.Millisecond
@@ -69,6 +69,15 @@ func (r *Router) setLeader(p partition.ID, node string) {
 	r.leaders[p] = node
 }
 
+// forgetLeader forgets a leader that did not answer, unless another is known by now.
+func (r *Router) forgetLeader(p partition.ID, node string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.leaders[p] == node {
+		delete(r.leaders, p)
+	}
+}
+
 // partitions returns the number of partitions, or an error matching wire.ErrNotReady.
 func (r *Router) partitions() (int, error) {
 	s := r.log.State()
@@ -79,27 +88,26 @@ func (r *Router) partitions() (int, error) {
 }
 
 // onPartition calls replicas of a partition until one answers or ctx is done: the leader first, or with stale this node
-// first. Between rounds it waits a little.
+// first. Between rounds it waits a little. A node that hangs comes last from then on, and is not taken for the leader any
+// more, whatever the others still believe.
 func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error) error {
 	pause := firstPause
 	var last error
+	var hung []string
 	for {
 		state := r.log.State()
 		if int(p) >= len(state.Replicas) {
 			return fmt.Errorf("partition %d: %w", p, wire.ErrNotReady)
 		}
-		order := slices.Clone(state.Replicas[p])
 		first := r.leader(p)
 		if stale {
 			first = r.peers.Self()
 		}
-		if at := slices.Index(order, first); at > 0 {
-			order[0], order[at] = order[at], order[0]
-		}
+		order := r.order(state.Replicas[p], first, hung)
 		for tries := 0; len(order) > 0 && tries < 2*len(state.Replicas[p]); tries++ {
 			node := order[0]
 			order = order[1:]
-			err := r.try(ctx, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			err := r.try(ctx, node, len(state.Replicas[p]) > 1, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 				return f(ctx, kithv1.NewPartitionServiceClient(conn), state.Epoch)
 			})
 			if err == nil {
@@ -108,6 +116,10 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 				}
 				return nil
 			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				hung = append(hung, node)
+				r.forgetLeader(p, node)
+			}
 			if ctx.Err() != nil {
 				return fmt.Errorf("partition %d: %w", p, errors.Join(ctx.Err(), last))
 			}
@@ -115,7 +127,7 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 				return err
 			}
 			last = err
-			if hint := (*wire.NotLeaderError)(nil); !stale && errors.As(err, &hint) && hint.Leader != "" {
+			if hint := (*wire.NotLeaderError)(nil); !stale && errors.As(err, &hint) && hint.Leader != "" && !slices.Contains(hung, hint.Leader) {
 				order = slices.DeleteFunc(order, func(n string) bool { return n == hint.Leader })
 				order = slices.Insert(order, 0, hint.Leader)
 			}
@@ -131,12 +143,38 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 	}
 }
 
-// try calls one node with a deadline of its own.
-func (r *Router) try(ctx context.Context, node string, f func(context.Context, grpc.ClientConnInterface) error) error {
+// order returns the replicas of a partition in the order in which to ask them: the one that should be first, the others that
+// live, those that seem dead, and those that hung.
+func (r *Router) order(replicas []string, first string, hung []string) []string {
+	alive := r.peers.Alive()
+	rank := func(node string) int {
+		_, lives := slices.BinarySearch(alive, node)
+		switch {
+		case slices.Contains(hung, node):
+			return 3
+		case !lives:
+			return 2
+		case node != first:
+			return 1
+		}
+		return 0
+	}
+	out := slices.Clone(replicas)
+	slices.SortStableFunc(out, func(a, b string) int { return rank(a) - rank(b) })
+	return out
+}
+
+// try calls one node with a deadline of its own: tryTimeout, and where others could be asked at most half of the time that
+// is left, so that a paused node, which breaks no connection, leaves time for another. This node is not the paused one.
+func (r *Router) try(ctx context.Context, node string, others bool, f func(context.Context, grpc.ClientConnInterface) error) error {
 	conn, err := r.peers.Conn(ctx, node)
 	if err == nil {
+		timeout := tryTimeout
+		if deadline, ok := ctx.Deadline(); ok && others && node != r.peers.Self() {
+			timeout = min(timeout, time.Until(deadline)/2)
+		}
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, tryTimeout)
+		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 		err = f(ctx, conn)
 	}
