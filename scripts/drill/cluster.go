@@ -52,7 +52,7 @@ func startCluster(ctx context.Context, cfg config) (_ *cluster, err error) {
 	c := &cluster{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.seed, 1))}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.stop())
+			err = errors.Join(err, c.stop(ctx))
 		}
 	}()
 	// One host more, for the server that checks compare with.
@@ -64,7 +64,8 @@ func startCluster(ctx context.Context, cfg config) (_ *cluster, err error) {
 		join = append(join, h.at(gossipPort))
 	}
 	for _, h := range c.net.hosts[:cfg.servers] {
-		p, err := c.newProcess(h, "--join", strings.Join(join, ","), "--bootstrap-expect", fmt.Sprint(cfg.servers))
+		p, err := c.newProcess(h, "--join", strings.Join(join, ","), "--bootstrap-expect", fmt.Sprint(cfg.servers),
+			"--replication", fmt.Sprint(cfg.replication))
 		if err != nil {
 			return nil, err
 		}
@@ -118,9 +119,9 @@ func (c *cluster) connect(h *host) (*grpc.ClientConn, error) {
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return clients.dial(ctx, addr) }))
 }
 
-// stop kills what runs and takes everything down but the folder.
-func (c *cluster) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+// stop kills what runs and takes everything down but the folder, also when ctx is done.
+func (c *cluster) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	var errs []error
 	for _, conn := range c.conns {

@@ -108,7 +108,8 @@ func files(dir, what string) ([]string, error) {
 	return out, err
 }
 
-// heal reads all that the server has, so that it meets the damage if it has not before, and sees what became of it.
+// heal reads all that the server has, so that it meets the damage if it has not before, and sees what became of it. What
+// nobody has met by then is put back, so that it is not met in the middle of another fault.
 func (f *corrupted) heal(ctx context.Context, c *cluster) (string, error) {
 	if f.path == "" {
 		return "there was no file to damage", nil
@@ -116,18 +117,34 @@ func (f *corrupted) heal(ctx context.Context, c *cluster) (string, error) {
 	name := filepath.Base(f.path)
 	var found error
 	if f.who.died() == nil {
-		if found = c.readAll(ctx, c.index(f.who)); found == nil {
-			return "read without an error", nil
-		}
+		found = c.readAll(ctx, c.index(f.who))
 	}
-	note := fmt.Sprintf("%s had to be put back: %v", name, found)
-	if err := f.who.died(); err != nil {
-		note = fmt.Sprintf("the server ended because of %s, which had to be put back", name)
-		if !f.named(err.Error()) {
-			return "", fmt.Errorf("%w; want an error that names %s", err, f.path)
-		}
-	} else if !errors.Is(found, wire.ErrCorrupt) {
+	var note string
+	switch died := f.who.died(); {
+	case died != nil && !f.named(died.Error()):
+		return "", fmt.Errorf("%w; want an error that names %s", died, f.path)
+	case died != nil:
+		note = fmt.Sprintf("the server ended and named %s, which was put back: %v", name, died)
+	case errors.Is(found, wire.ErrCorrupt):
+		note = fmt.Sprintf("a read failed, and %s was put back: %v", name, found)
+	case found != nil:
 		return "", fmt.Errorf("read all of %s with %s damaged: %w", f.who.id, f.path, found)
+	default:
+		var now []byte
+		err := f.who.host.do(func() (err error) { now, err = os.ReadFile(f.path); return err })
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return name + " is gone, and nothing is missing", nil
+		case err != nil:
+			return "", err
+		case bytes.Equal(now, f.good):
+			return "the server repaired " + name, nil
+		case !bytes.Equal(now, f.bad):
+			return "the server replaced " + name, nil
+		case f.what == modelFile:
+			return name + " is not in use", nil // and is looked at when it is
+		}
+		note = "nothing that was read is in the damaged part of " + name + ", which was put back"
 	}
 	if err := f.who.end(ctx, syscall.SIGKILL); err != nil {
 		return "", err

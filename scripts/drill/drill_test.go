@@ -25,7 +25,7 @@ func TestDrill(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config{
-		seed: 1, servers: 3, faults: 10, local: true, namespaces: canIsolate(), partitions: 4, events: 5000,
+		seed: 1, servers: 3, faults: 10, local: true, namespaces: canIsolate(), partitions: 4, replication: 3, events: 5000,
 		holdLeast: time.Second, holdMost: 3 * time.Second, calm: 300 * time.Millisecond, buildEvery: 3 * time.Second,
 		patience: time.Minute, dir: dir, kith: kith,
 	}

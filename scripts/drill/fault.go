@@ -18,11 +18,11 @@ type role string
 const (
 	anyServer   role = "a server"
 	coordinator role = "the coordinator"
-	leader      role = "a leader"       // of a partition
-	minority    role = "a minority"     // as many as may be away: one of three, two of five
-	majority    role = "a majority"     // one more: nothing can be decided until they return
-	everyServer role = "all servers"    //
-	follower    role = "a follower"     // of the control group
+	follower    role = "a follower" // of the control group
+	leader      role = "a leader"   // of a partition
+	minority    role = "a minority" // as many as may be away: one of three, two of five
+	majority    role = "a majority" // one more: nothing can be decided until they return
+	everyServer role = "all servers"
 	smallDisk   role = "the small disk" // the server on it
 )
 

@@ -35,6 +35,8 @@ type config struct {
 	// namespaces says that each server has a network namespace.
 	namespaces bool
 	partitions int
+	// replication is the number of replicas of a partition, 3 or 5.
+	replication int
 	// events are there before the first fault.
 	events int
 	// A fault lasts from holdLeast to holdMost. Before the next one there is a pause of up to calm.
@@ -70,6 +72,7 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 	f.SetOutput(out)
 	f.Uint64Var(&cfg.seed, "seed", uint64(time.Now().Unix()), "what decides the order of the faults")
 	f.IntVar(&cfg.servers, "servers", 3, "3 or 5")
+	f.IntVar(&cfg.replication, "replication", 3, "replicas of each partition, 3 or, with 5 servers, 5")
 	f.Float64Var(&minutes, "minutes", 5, "how long faults come")
 	f.IntVar(&cfg.faults, "faults", 0, "number of faults, instead of minutes")
 	f.StringVar(&cfg.only, "only", "", "pattern of the kinds of faults, such as '^kill'")
@@ -91,6 +94,9 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 	cfg.length, cfg.holdLeast = time.Duration(minutes*float64(time.Minute)), cfg.holdMost/5
 	if cfg.servers != 3 && cfg.servers != 5 {
 		return false, fmt.Errorf("--servers is %d; want 3 or 5", cfg.servers)
+	}
+	if cfg.replication != 3 && cfg.replication != cfg.servers {
+		return false, fmt.Errorf("--replication is %d; want 3, or 5 with 5 servers", cfg.replication)
 	}
 	if cfg.holdMost < time.Millisecond || cfg.patience <= 0 {
 		return false, fmt.Errorf("--hold is %v and --patience %v; want more than 0", cfg.holdMost, cfg.patience)
@@ -157,8 +163,8 @@ func drill(ctx context.Context, cfg config, out io.Writer) (_ *report, err error
 	if err != nil {
 		return nil, fmt.Errorf("start the cluster: %w", err)
 	}
-	defer func() { err = errors.Join(err, c.stop()) }()
-	r := &report{Seed: cfg.seed, Servers: cfg.servers, Partitions: cfg.partitions, Local: cfg.local, Network: "none"}
+	defer func() { err = errors.Join(err, c.stop(ctx)) }()
+	r := &report{Seed: cfg.seed, Servers: cfg.servers, Partitions: cfg.partitions, Replication: cfg.replication, Local: cfg.local, Network: "none"}
 	if cfg.namespaces {
 		r.Network = "namespaces"
 	}

@@ -32,6 +32,14 @@ func (s step) kind() string {
 	return s.fault.kind() + ", with " + s.with.kind()
 }
 
+// survivable reports whether the cluster must work on during the step: every partition keeps a majority of its replicas, so
+// two servers may be away only where there are five copies.
+func (s step) survivable(cfg config) bool {
+	_, pauses := s.with.(*paused)
+	two := pauses || cfg.servers == 5 && roleOf(s.fault) == minority
+	return s.fault.survivable() && (!two || cfg.replication == 5)
+}
+
 // planner draws steps: all sorts of faults in some order, then all again in another.
 type planner struct {
 	cfg  config
@@ -90,25 +98,31 @@ func (p *planner) company(f fault) fault {
 
 // strikesOne reports whether a fault takes a single server away, so that of five another may be.
 func strikesOne(f fault) bool {
-	r := everyServer
+	r := roleOf(f)
+	return r != "" && r.survivable() && r != minority
+}
+
+// roleOf returns whom a fault takes away, or "" for other faults.
+func roleOf(f fault) role {
 	switch f := f.(type) {
 	case *killed:
-		r = f.role
+		return f.role
 	case *paused:
-		r = f.role
+		return f.role
 	case *cutOff:
-		r = f.role
+		return f.role
 	}
-	return r.survivable() && r != minority
+	return ""
 }
 
 // record is what a step did. Times are in seconds, since the start of the run where nothing else is said.
 type record struct {
-	Kind       string   `json:"kind"`
-	Struck     []string `json:"struck,omitempty"`
-	Survivable bool     `json:"survivable"`
-	Injected   float64  `json:"injected"`
-	Healed     float64  `json:"healed"`
+	Kind   string   `json:"kind"`
+	Struck []string `json:"struck,omitempty"`
+	// Survivable faults leave a majority of each partition's replicas.
+	Survivable bool    `json:"survivable"`
+	Injected   float64 `json:"injected"`
+	Healed     float64 `json:"healed"`
 	// Settled is when all servers were ready and every replica had caught up.
 	Settled float64 `json:"settled"`
 	// NewCoordinator is the time from the fault to another coordinator, where it struck the one before; else nil.
@@ -167,7 +181,7 @@ func (n *nemesis) run(ctx context.Context, p *planner) error {
 
 // step carries out one step and waits until all is well again.
 func (n *nemesis) step(ctx context.Context, s step) (record, error) {
-	r := record{Kind: s.kind(), Survivable: s.fault.survivable(), kind: s.fault.kind()}
+	r := record{Kind: s.kind(), Survivable: s.survivable(n.c.cfg), kind: s.fault.kind()}
 	before := n.c.coordinator(ctx)
 	if s.with != nil {
 		if _, err := s.with.inject(ctx, n.c); err != nil {

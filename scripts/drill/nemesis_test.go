@@ -74,6 +74,30 @@ func TestPlanKeepsMajority(t *testing.T) {
 	}
 }
 
+func TestSurvivable(t *testing.T) {
+	one, two := &killed{role: coordinator}, &killed{role: minority}
+	for _, c := range []struct {
+		servers, replication int
+		step                 step
+		want                 bool
+	}{
+		{3, 3, step{fault: one}, true},
+		{3, 3, step{fault: two}, true},
+		{3, 3, step{fault: one, with: &spoiled{loss: 0.1}}, true},
+		{3, 3, step{fault: &killed{role: majority}}, false},
+		{5, 3, step{fault: one}, true},
+		{5, 3, step{fault: two}, false},
+		{5, 3, step{fault: one, with: &paused{role: follower}}, false},
+		{5, 5, step{fault: two}, true},
+		{5, 5, step{fault: one, with: &paused{role: follower}}, true},
+		{5, 5, step{fault: &shattered{}}, false},
+	} {
+		if got := c.step.survivable(config{servers: c.servers, replication: c.replication}); got != c.want {
+			t.Errorf("%s on %d servers with %d replicas: survivable is %t, want %t", c.step.kind(), c.servers, c.replication, got, c.want)
+		}
+	}
+}
+
 func TestPlanOnly(t *testing.T) {
 	cfg := config{servers: 3, only: "^kill (all|the coord)", holdLeast: 1, holdMost: 2, calm: 1}
 	kinds, _ := planned(t, cfg, 4)

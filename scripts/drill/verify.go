@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
@@ -110,7 +111,7 @@ func (c *cluster) converged(ctx context.Context) error {
 						c.servers[i].id, r.Events, r.Users, r.AppliedIndex, first.Events, first.Users, first.AppliedIndex)
 				}
 			}
-			if copies != min(3, len(c.servers)) {
+			if copies != c.cfg.replication {
 				return fmt.Errorf("partition %d has %d replicas", p, copies)
 			}
 		}
@@ -253,6 +254,11 @@ func (c *cluster) compareModels(ctx context.Context, events []*kithv1.Event, out
 		if !succeeded(job) {
 			return []string{"the build after all faults failed: " + job.Error}, nil
 		}
+		for _, conn := range conns {
+			if err := awaitVersion(bounded, conn, job.ModelVersion, events[0].Item); err != nil {
+				return []string{"the build after all faults is not used: " + err.Error()}, nil
+			}
+		}
 	}
 	items := map[string]bool{}
 	for _, e := range events {
@@ -294,6 +300,17 @@ func (c *cluster) compareModels(ctx context.Context, events []*kithv1.Event, out
 		}
 	}
 	return broken, nil
+}
+
+// awaitVersion waits until a server answers with a model version: it hears of it a moment after the coordinator.
+func awaitVersion(ctx context.Context, conn *grpc.ClientConn, version uint64, item string) error {
+	return (&client{conns: []*grpc.ClientConn{conn}}).call(ctx, callTry, func(ctx context.Context, conn *grpc.ClientConn) error {
+		resp, err := kithv1.NewRecommenderServiceClient(conn).Similar(ctx, &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: item}})
+		if err == nil && resp.ModelVersion != version {
+			err = fmt.Errorf("%w: it answers with version %d, want %d", wire.ErrNotReady, resp.ModelVersion, version)
+		}
+		return err
+	})
 }
 
 // twin starts a server of its own and gives it the events.
