@@ -155,9 +155,13 @@ func (f *corrupted) heal(ctx context.Context, c *cluster) (string, error) {
 	return note, f.who.start()
 }
 
-// named reports whether an error names the file or, as a store is replaced as a whole, its folder.
+// named reports whether an error names the file or, as a store is replaced as a whole, the folder of its store.
 func (f *corrupted) named(text string) bool {
-	return strings.Contains(text, filepath.Base(f.path)) || strings.Contains(text, filepath.Dir(f.path))
+	const store = "/events"
+	if at := strings.Index(f.path, store+"/"); at >= 0 && strings.Contains(text, f.path[:at+len(store)]) {
+		return true
+	}
+	return strings.Contains(text, filepath.Base(f.path))
 }
 
 // restore puts the good bytes back, unless the server has put something else in the place of the bad ones. It runs on
