@@ -43,7 +43,7 @@ func (f *corrupted) survivable() bool { return true }
 func (f *corrupted) inject(ctx context.Context, c *cluster) ([]*process, error) {
 	f.who = c.pick(ctx, anyServer)[0]
 	// A server that is asked to stop writes to files what its event stores have in memory.
-	if err := f.who.end(ctx, syscall.SIGTERM); err != nil {
+	if err := f.who.quit(ctx); err != nil {
 		return nil, err
 	}
 	if err := f.who.host.do(func() error { return f.damage(c.rng) }); err != nil {

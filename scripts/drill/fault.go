@@ -98,11 +98,12 @@ func (f *killed) survivable() bool { return f.role.survivable() }
 
 func (f *killed) inject(ctx context.Context, c *cluster) ([]*process, error) {
 	f.who = c.pick(ctx, f.role)
-	how := syscall.SIGKILL
-	if f.asked {
-		how = syscall.SIGTERM
-	}
-	return f.who, each(f.who, func(p *process) error { return p.end(ctx, how) })
+	return f.who, each(f.who, func(p *process) error {
+		if f.asked {
+			return p.quit(ctx)
+		}
+		return p.end(ctx, syscall.SIGKILL)
+	})
 }
 
 func (f *killed) heal(context.Context, *cluster) (string, error) {

@@ -130,6 +130,18 @@ func (p *process) end(ctx context.Context, s syscall.Signal) error {
 	return nil
 }
 
+// quit asks the process to stop, and waits until it has. It fails if the process says that something went wrong.
+func (p *process) quit(ctx context.Context) error {
+	r := p.current()
+	if err := p.end(ctx, syscall.SIGTERM); err != nil || r == nil {
+		return err
+	}
+	if !r.cmd.ProcessState.Success() {
+		return fmt.Errorf("%s was asked to stop and ended with %v: %w", p.id, r.cmd.ProcessState, p.lastError())
+	}
+	return nil
+}
+
 // lastError returns the last line of the log that tells of an error, as an error.
 func (p *process) lastError() error {
 	b, err := os.ReadFile(p.log)
