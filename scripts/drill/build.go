@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -27,9 +28,12 @@ func (c *client) build(ctx context.Context, spec *kithv1.BuildSpec) (*kithv1.Job
 	return c.watch(ctx, id, ended)
 }
 
+// buildWait is how long a build may wait for another to end.
+const buildWait = 30 * time.Second
+
 // startBuild starts a build, after one with another spec that may run.
 func (c *client) startBuild(ctx context.Context, spec *kithv1.BuildSpec) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	ctx, cancel := context.WithTimeout(ctx, buildWait)
 	defer cancel()
 	for {
 		var id uint64

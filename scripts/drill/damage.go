@@ -108,60 +108,65 @@ func files(dir, what string) ([]string, error) {
 	return out, err
 }
 
-// heal reads all that the server has, so that it meets the damage if it has not before, and sees what became of it. What
-// nobody has met by then is put back, so that it is not met in the middle of another fault.
+// heal reads all that the server has, so that it meets the damage if it has not before, and sees what became of it. What is
+// still damaged then is put back, so that it is not met in the middle of another fault.
 func (f *corrupted) heal(ctx context.Context, c *cluster) (string, error) {
 	if f.path == "" {
 		return "there was no file to damage", nil
 	}
-	name := filepath.Base(f.path)
-	var found error
-	if f.who.died() == nil {
-		found = c.readAll(ctx, c.index(f.who))
+	found := f.who.died()
+	if found == nil {
+		found = c.readAll(ctx, c.index(f.who), f.named)
 	}
-	var note string
-	switch died := f.who.died(); {
-	case died != nil && !f.named(died.Error()):
-		return "", fmt.Errorf("%w; want an error that names %s", died, f.path)
-	case died != nil:
-		note = fmt.Sprintf("the server ended and named %s, which was put back: %v", name, died)
-	case errors.Is(found, wire.ErrCorrupt):
-		note = fmt.Sprintf("a read failed, and %s was put back: %v", name, found)
-	case found != nil:
-		return "", fmt.Errorf("read all of %s with %s damaged: %w", f.who.id, f.path, found)
-	default:
-		var now []byte
-		err := f.who.host.do(func() (err error) { now, err = os.ReadFile(f.path); return err })
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return name + " is gone, and nothing is missing", nil
-		case err != nil:
-			return "", err
-		case bytes.Equal(now, f.good):
-			return "the server repaired " + name, nil
-		case !bytes.Equal(now, f.bad):
-			return "the server replaced " + name, nil
-		case f.what == modelFile:
-			return name + " is not in use", nil // and is looked at when it is
-		}
-		note = "nothing that was read is in the damaged part of " + name + ", which was put back"
+	died := f.who.died()
+	if died != nil {
+		found = died
 	}
-	if err := f.who.end(ctx, syscall.SIGKILL); err != nil {
-		return "", err
+	note, damaged, err := f.became(found)
+	if died == nil && !damaged {
+		return note, err
 	}
-	if err := f.who.host.do(f.restore); err != nil {
-		return "", err
-	}
-	return note, f.who.start()
+	return note, errors.Join(err, f.who.end(ctx, syscall.SIGKILL), f.who.host.do(f.restore), f.who.start())
 }
 
-// named reports whether an error names the file or, as a store is replaced as a whole, the folder of its store.
-func (f *corrupted) named(text string) bool {
-	const store = "/events"
-	if at := strings.Index(f.path, store+"/"); at >= 0 && strings.Contains(text, f.path[:at+len(store)]) {
+// became says what became of the damaged file, going by the error that the server gave, if any, and whether it is as
+// damaged as it was and may yet be met.
+func (f *corrupted) became(found error) (note string, damaged bool, err error) {
+	var now []byte
+	err = f.who.host.do(func() (err error) { now, err = os.ReadFile(f.path); return err })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", true, err
+	}
+	name := filepath.Base(f.path)
+	damaged = bytes.Equal(now, f.bad)
+	switch {
+	case found != nil && f.named(found):
+		return fmt.Sprintf("the damage was found and %s put back: %v", name, found), damaged, nil
+	case found != nil:
+		return "", damaged, fmt.Errorf("with %s damaged, want an error that names it or its store: %w", f.path, found)
+	case err != nil:
+		return name + " is gone, and nothing is missing", false, nil
+	case bytes.Equal(now, f.good):
+		return "the server repaired " + name, false, nil
+	case !damaged:
+		return "the server replaced " + name, false, nil
+	case f.what == modelFile:
+		return name + " is not in use", false, nil // and is looked at when it is
+	}
+	return "nothing that was read is in the damaged part of " + name, true, nil
+}
+
+// named reports whether an error tells of damage and names the file or, as a store is replaced as a whole, the folder of
+// its store.
+func (f *corrupted) named(err error) bool {
+	if errors.Is(err, wire.ErrCorrupt) {
 		return true
 	}
-	return strings.Contains(text, filepath.Base(f.path))
+	const store = "/events"
+	if at := strings.Index(f.path, store+"/"); at >= 0 && strings.Contains(err.Error(), f.path[:at+len(store)]) {
+		return true
+	}
+	return strings.Contains(err.Error(), filepath.Base(f.path))
 }
 
 // restore puts the good bytes back, unless the server has put something else in the place of the bad ones. It runs on
@@ -177,18 +182,21 @@ func (f *corrupted) restore() error {
 	return replace(f.path, f.good)
 }
 
-// readAll reads, at one server, the histories of all users of its replicas from the replica itself, as it is.
-func (c *cluster) readAll(ctx context.Context, i int) error {
+// readAll reads, at one server, the histories of all users of its replicas from the replica itself, as it is. An error
+// that is enough is returned at once; others may pass.
+func (c *cluster) readAll(ctx context.Context, i int, enough func(error) bool) error {
 	return c.eventually(ctx, func(ctx context.Context) error {
 		status, err := c.status(ctx, i)
 		if err != nil || status.Epoch == 0 {
 			return errors.Join(err, fmt.Errorf("%s: %w", c.servers[i].id, wire.ErrNotReady))
 		}
 		for n := range bulkUsers {
-			if _, err := c.history(ctx, i, status.Epoch, fmt.Sprintf("b%d", n)); err != nil && !errors.Is(err, wire.ErrNoReplica) {
-				if errors.Is(err, wire.ErrCorrupt) {
-					return final{err}
-				}
+			_, err := c.history(ctx, i, status.Epoch, fmt.Sprintf("b%d", n))
+			switch {
+			case err == nil || errors.Is(err, wire.ErrNoReplica):
+			case enough(err):
+				return final{err}
+			default:
 				return err
 			}
 		}
@@ -223,8 +231,9 @@ func (f *diskFull) inject(ctx context.Context, c *cluster) ([]*process, error) {
 	if f.restart {
 		return struck, errors.Join(f.who.end(ctx, syscall.SIGKILL), f.who.start())
 	}
+	// The same as those of the clients, so that it may be one of theirs.
 	var err error
-	f.job, err = (&client{conns: slices.Clone(c.conns)}).startBuild(ctx, buildSpec(40))
+	f.job, err = (&client{conns: slices.Clone(c.conns)}).startBuild(ctx, buildSpec(clientsK))
 	return struck, err
 }
 
@@ -257,7 +266,7 @@ func (f *diskFull) heal(ctx context.Context, c *cluster) (string, error) {
 			return "", err
 		}
 	}
-	if f.restart {
+	if f.restart || f.job == 0 {
 		return note, nil
 	}
 	job, err := (&client{conns: slices.Clone(c.conns)}).watch(ctx, f.job, ended)

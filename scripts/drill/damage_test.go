@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -107,7 +108,7 @@ func TestNamed(t *testing.T) {
 		"kith: event store /data/partitions/00004/events is damaged":             false,
 		"kith: something is damaged":                                             false,
 	} {
-		if got := f.named(text); got != want {
+		if got := f.named(errors.New(text)); got != want {
 			t.Errorf("named(%q) = %t, want %t", text, got, want)
 		}
 	}

@@ -37,6 +37,8 @@ const (
 	// queriers ask, each with queryPause between two questions.
 	queriers   = 2
 	queryPause = 25 * time.Millisecond
+	// clientsK is the length of the lists that they build.
+	clientsK = 20
 	// catalog is the number of items.
 	catalog = 300
 	// firstBatch is the size of the batches of the events that are there before the first fault.
@@ -255,7 +257,7 @@ func (w *workload) query(ctx context.Context, q int) {
 func (w *workload) build(ctx context.Context, every time.Duration) {
 	c := w.client(0)
 	for pause(ctx, every) == nil {
-		job, err := c.build(ctx, buildSpec(20))
+		job, err := c.build(ctx, buildSpec(clientsK))
 		if ctx.Err() != nil {
 			return
 		}
