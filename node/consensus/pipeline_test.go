@@ -102,7 +102,8 @@ func TestPipelineEndsWithLayer(t *testing.T) {
 		t.Error(err)
 	}
 	select {
-	case <-failed:
+	case err := <-failed:
+		t.Logf("ended with: %v", err)
 	case <-time.After(10 * time.Second):
 		t.Fatal("still sending 10s after the layer was closed")
 	}
