@@ -182,44 +182,52 @@ func (n *nemesis) run(ctx context.Context, p *planner) error {
 // step carries out one step and waits until all is well again.
 func (n *nemesis) step(ctx context.Context, s step) (record, error) {
 	r := record{Kind: s.kind(), Survivable: s.survivable(n.c.cfg), kind: s.fault.kind()}
-	before := n.c.coordinator(ctx)
+	// Nothing may hang: neither a server that is asked to stop, nor a build.
+	bounded, cancel := context.WithTimeout(ctx, s.hold+2*n.c.cfg.patience)
+	defer cancel()
 	if s.with != nil {
-		if _, err := s.with.inject(ctx, n.c); err != nil {
+		if _, err := s.with.inject(bounded, n.c); err != nil {
 			return r, fmt.Errorf("inject %s: %w", s.with.kind(), err)
 		}
 	}
-	injected := n.w.now()
-	struck, err := s.fault.inject(ctx, n.c)
-	for _, p := range struck {
-		r.Struck = append(r.Struck, p.id)
-	}
-	var watching sync.WaitGroup
-	watched, stop := context.WithCancel(ctx)
-	defer stop()
-	if err == nil && r.Survivable && slices.Contains(struck, before) {
-		watching.Go(func() { r.NewCoordinator = n.awaitCoordinator(watched, struck) })
-	}
-	if err == nil {
-		err = pause(ctx, s.hold)
-	}
-	stop()
-	watching.Wait()
-	bounded, cancel := context.WithTimeout(ctx, n.c.cfg.patience)
-	defer cancel()
-	note, healing := s.fault.heal(bounded, n.c)
-	err = errors.Join(err, healing)
+	injected, err := n.strike(bounded, s, &r)
 	if s.with != nil {
 		_, healing := s.with.heal(bounded, n.c)
 		err = errors.Join(err, healing)
 	}
 	healed := n.w.now()
 	err = errors.Join(err, n.settle(ctx))
-	if took := n.w.now() - healed; err == nil && took > longSettling {
-		note = strings.TrimPrefix(fmt.Sprintf("%s; last to come: %v", note, n.c.waited), "; ")
+	settled := n.w.now()
+	if err == nil && settled-healed > longSettling {
+		r.Note = strings.TrimPrefix(fmt.Sprintf("%s; last to come: %v", r.Note, n.c.waited), "; ")
 	}
-	r.Note, r.Injected, r.Healed, r.Settled = note, injected.Seconds(), healed.Seconds(), n.w.now().Seconds()
+	r.Injected, r.Healed, r.Settled = injected.Seconds(), healed.Seconds(), settled.Seconds()
 	n.measure(&r, injected, healed)
 	return r, err
+}
+
+// strike injects the fault of a step, holds it and heals it, and returns when it was injected. It adds to the record what
+// it sees meanwhile.
+func (n *nemesis) strike(ctx context.Context, s step, r *record) (injected time.Duration, err error) {
+	before := n.c.coordinator(ctx)
+	injected = n.w.now()
+	struck, err := s.fault.inject(ctx, n.c)
+	for _, p := range struck {
+		r.Struck = append(r.Struck, p.id)
+	}
+	if err == nil {
+		watched, stop := context.WithCancel(ctx)
+		var watching sync.WaitGroup
+		if r.Survivable && slices.Contains(struck, before) {
+			watching.Go(func() { r.NewCoordinator = n.awaitCoordinator(watched, struck) })
+		}
+		err = pause(ctx, s.hold)
+		stop()
+		watching.Wait()
+	}
+	note, healing := s.fault.heal(ctx, n.c)
+	r.Note = note
+	return injected, errors.Join(err, healing)
 }
 
 // awaitCoordinator returns the seconds until a server that was not struck is the coordinator, or nil if ctx ends first.
