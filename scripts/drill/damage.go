@@ -166,7 +166,8 @@ func (f *corrupted) named(err error) bool {
 	if at := strings.Index(f.path, store+"/"); at >= 0 && strings.Contains(err.Error(), f.path[:at+len(store)]) {
 		return true
 	}
-	return strings.Contains(err.Error(), filepath.Base(f.path))
+	name := filepath.Base(f.path)
+	return strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "file "+strings.TrimSuffix(name, ".sst")+":") // as Pebble says it
 }
 
 // restore puts the good bytes back, unless the server has put something else in the place of the bad ones. It runs on

@@ -106,6 +106,7 @@ func TestNamed(t *testing.T) {
 		"kith: event store /data/partitions/00003/events/data-000001 is damaged": true,
 		"kith: event store /data/partitions/00003/events is damaged":             true,
 		"kith: event store /data/partitions/00004/events is damaged":             false,
+		"partition 3: data is corrupt: pebble: file 000007: checksum":            true,
 		"kith: something is damaged":                                             false,
 	} {
 		if got := f.named(errors.New(text)); got != want {
