@@ -85,7 +85,8 @@ func flip(b []byte, rng *rand.Rand) []byte {
 	return out
 }
 
-// files returns the files of a sort in a data folder, in order, those that are empty left out.
+// files returns the files of a sort in a data folder, in order, those that are empty left out, and of models only those of the
+// newest.
 func files(dir, what string) ([]string, error) {
 	var out []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -105,6 +106,10 @@ func files(dir, what string) ([]string, error) {
 		return err
 	})
 	slices.Sort(out)
+	if what == modelFile && len(out) > 0 {
+		newest := filepath.Dir(out[len(out)-1])
+		out = slices.DeleteFunc(out, func(path string) bool { return filepath.Dir(path) != newest })
+	}
 	return out, err
 }
 

@@ -33,6 +33,7 @@ func dataFolder(t *testing.T) (dir, table, model string) {
 	write("a raft log", "partitions", "00000", "raft", "wal", "1.sst")
 	table = write("a table of an event store", "partitions", "00000", "events", "data-000001", "000007.sst")
 	write("", "models", "7", "empty")
+	write("an older version", "models", "6", "lists-00000")
 	model = write("the lists of a model version", "models", "7", "lists-00000")
 	return dir, table, model
 }
