@@ -183,7 +183,8 @@ func drill(ctx context.Context, cfg config, out io.Writer) (_ *report, err error
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	r.Seconds, r.Faults, r.ByKind, r.Broken = w.now().Seconds(), n.records, summarize(n.records), n.broken
+	r.Seconds, r.Faults, r.ByKind = w.now().Seconds(), n.records, summarize(n.records)
+	r.Broken = append([]string{}, n.broken...) // none is none in JSON too
 	if stuck != nil {
 		r.Broken = append(r.Broken, stuck.Error())
 		return r, nil // there is no cluster to check
