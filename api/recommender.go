@@ -68,12 +68,16 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
+	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
+		return nil, err
+	}
 	answer, err := a.router.Recommend(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	resp := &kithv1.RecommendResponse{
 		Model: model(method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
+		Stale: answer.Stale,
 	}
 	for _, x := range answer.Items {
 		item := &kithv1.RecommendedItem{Item: x.Item, Score: x.Score, Source: model(x.Source)}
@@ -93,6 +97,9 @@ func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (*kithv1.
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
+	if err := a.coordinator.CatchUp(ctx); err != nil {
+		return nil, err
+	}
 	resp := &kithv1.SimilarResponse{}
 	var entries []coordinator.SimilarEntry
 	switch {

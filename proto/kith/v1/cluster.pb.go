@@ -75,6 +75,131 @@ func (MemberState) EnumDescriptor() ([]byte, []int) {
 	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{0}
 }
 
+// MemberIntent is what was decided about a member.
+type MemberIntent int32
+
+const (
+	// It stays.
+	MemberIntent_MEMBER_INTENT_UNSPECIFIED MemberIntent = 0
+	// Its replicas and its vote go elsewhere; it remains a member.
+	MemberIntent_MEMBER_INTENT_DRAIN MemberIntent = 1
+	// As drain, and then it is forgotten and its process stops.
+	MemberIntent_MEMBER_INTENT_LEAVE MemberIntent = 2
+)
+
+// Enum value maps for MemberIntent.
+var (
+	MemberIntent_name = map[int32]string{
+		0: "MEMBER_INTENT_UNSPECIFIED",
+		1: "MEMBER_INTENT_DRAIN",
+		2: "MEMBER_INTENT_LEAVE",
+	}
+	MemberIntent_value = map[string]int32{
+		"MEMBER_INTENT_UNSPECIFIED": 0,
+		"MEMBER_INTENT_DRAIN":       1,
+		"MEMBER_INTENT_LEAVE":       2,
+	}
+)
+
+func (x MemberIntent) Enum() *MemberIntent {
+	p := new(MemberIntent)
+	*p = x
+	return p
+}
+
+func (x MemberIntent) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MemberIntent) Descriptor() protoreflect.EnumDescriptor {
+	return file_kith_v1_cluster_proto_enumTypes[1].Descriptor()
+}
+
+func (MemberIntent) Type() protoreflect.EnumType {
+	return &file_kith_v1_cluster_proto_enumTypes[1]
+}
+
+func (x MemberIntent) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MemberIntent.Descriptor instead.
+func (MemberIntent) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{1}
+}
+
+// Move is a change of the replicas of one partition that is under way.
+type Move struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Member that gets a replica; empty if none does.
+	Add string `protobuf:"bytes,2,opt,name=add,proto3" json:"add,omitempty"`
+	// Member that loses its replica; empty if none does.
+	Remove string `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
+	// The shard map is as it shall be: what remains is to take the removed one out of the group.
+	Switched      bool `protobuf:"varint,4,opt,name=switched,proto3" json:"switched,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move) Reset() {
+	*x = Move{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move) ProtoMessage() {}
+
+func (x *Move) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move.ProtoReflect.Descriptor instead.
+func (*Move) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Move) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Move) GetAdd() string {
+	if x != nil {
+		return x.Add
+	}
+	return ""
+}
+
+func (x *Move) GetRemove() string {
+	if x != nil {
+		return x.Remove
+	}
+	return ""
+}
+
+func (x *Move) GetSwitched() bool {
+	if x != nil {
+		return x.Switched
+	}
+	return false
+}
+
 // Member is a process of the cluster.
 type Member struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -90,14 +215,15 @@ type Member struct {
 	// Partition replicas placed on it.
 	Replicas uint32 `protobuf:"varint,9,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	// Relative share of the work; zero means 1.
-	Weight        float64 `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight        float64      `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
+	Intent        MemberIntent `protobuf:"varint,11,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[0]
+	mi := &file_kith_v1_cluster_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -109,7 +235,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[0]
+	mi := &file_kith_v1_cluster_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -122,7 +248,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Member) GetId() string {
@@ -195,6 +321,13 @@ func (x *Member) GetWeight() float64 {
 	return 0
 }
 
+func (x *Member) GetIntent() MemberIntent {
+	if x != nil {
+		return x.Intent
+	}
+	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
+}
+
 // PartitionStatus is the state of one partition.
 type PartitionStatus struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -212,7 +345,7 @@ type PartitionStatus struct {
 
 func (x *PartitionStatus) Reset() {
 	*x = PartitionStatus{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[1]
+	mi := &file_kith_v1_cluster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +357,7 @@ func (x *PartitionStatus) String() string {
 func (*PartitionStatus) ProtoMessage() {}
 
 func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[1]
+	mi := &file_kith_v1_cluster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +370,7 @@ func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionStatus.ProtoReflect.Descriptor instead.
 func (*PartitionStatus) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PartitionStatus) GetPartition() uint32 {
@@ -282,6 +415,96 @@ func (x *PartitionStatus) GetUsers() uint64 {
 	return 0
 }
 
+// SetIntentRequest names a member.
+type SetIntentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Intent        MemberIntent           `protobuf:"varint,2,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetIntentRequest) Reset() {
+	*x = SetIntentRequest{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetIntentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetIntentRequest) ProtoMessage() {}
+
+func (x *SetIntentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetIntentRequest.ProtoReflect.Descriptor instead.
+func (*SetIntentRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SetIntentRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *SetIntentRequest) GetIntent() MemberIntent {
+	if x != nil {
+		return x.Intent
+	}
+	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
+}
+
+// SetIntentResponse means that it is recorded.
+type SetIntentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetIntentResponse) Reset() {
+	*x = SetIntentResponse{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetIntentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetIntentResponse) ProtoMessage() {}
+
+func (x *SetIntentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetIntentResponse.ProtoReflect.Descriptor instead.
+func (*SetIntentResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
 // StatusRequest has no parameters.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -291,7 +514,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +526,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +539,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{5}
 }
 
 // StatusResponse is the cluster as the answering node sees it.
@@ -336,13 +559,15 @@ type StatusResponse struct {
 	// True when the control group and every partition have a leader.
 	Ready             bool   `protobuf:"varint,9,opt,name=ready,proto3" json:"ready,omitempty"`
 	ReplicationFactor uint32 `protobuf:"varint,10,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Replicas that are being moved.
+	Moves         []*Move `protobuf:"bytes,11,rep,name=moves,proto3" json:"moves,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +579,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +592,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StatusResponse) GetClusterId() string {
@@ -440,11 +665,23 @@ func (x *StatusResponse) GetReplicationFactor() uint32 {
 	return 0
 }
 
+func (x *StatusResponse) GetMoves() []*Move {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
 var File_kith_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/model.proto\"\x98\x02\n" +
+	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/model.proto\"j\n" +
+	"\x04Move\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
+	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
+	"\x06remove\x18\x03 \x01(\tR\x06remove\x12\x1a\n" +
+	"\bswitched\x18\x04 \x01(\bR\bswitched\"\xc7\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tgrpc_addr\x18\x02 \x01(\tR\bgrpcAddr\x12\x1b\n" +
@@ -456,15 +693,20 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\vcoordinator\x18\b \x01(\bR\vcoordinator\x12\x1a\n" +
 	"\breplicas\x18\t \x01(\rR\breplicas\x12\x16\n" +
 	"\x06weight\x18\n" +
-	" \x01(\x01R\x06weight\"\xb6\x01\n" +
+	" \x01(\x01R\x06weight\x12-\n" +
+	"\x06intent\x18\v \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"\xb6\x01\n" +
 	"\x0fPartitionStatus\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
 	"\breplicas\x18\x02 \x03(\tR\breplicas\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\tR\x06leader\x12#\n" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x14\n" +
-	"\x05users\x18\x06 \x01(\x04R\x05users\"\x0f\n" +
-	"\rStatusRequest\"\xee\x02\n" +
+	"\x05users\x18\x06 \x01(\x04R\x05users\"Y\n" +
+	"\x10SetIntentRequest\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12-\n" +
+	"\x06intent\x18\x02 \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"\x13\n" +
+	"\x11SetIntentResponse\"\x0f\n" +
+	"\rStatusRequest\"\x93\x03\n" +
 	"\x0eStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -479,14 +721,20 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x04jobs\x18\b \x03(\v2\f.kith.v1.JobR\x04jobs\x12\x14\n" +
 	"\x05ready\x18\t \x01(\bR\x05ready\x12-\n" +
 	"\x12replication_factor\x18\n" +
-	" \x01(\rR\x11replicationFactor*q\n" +
+	" \x01(\rR\x11replicationFactor\x12#\n" +
+	"\x05moves\x18\v \x03(\v2\r.kith.v1.MoveR\x05moves*q\n" +
 	"\vMemberState\x12\x1c\n" +
 	"\x18MEMBER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12MEMBER_STATE_ALIVE\x10\x01\x12\x15\n" +
 	"\x11MEMBER_STATE_DEAD\x10\x02\x12\x15\n" +
-	"\x11MEMBER_STATE_LEFT\x10\x032K\n" +
+	"\x11MEMBER_STATE_LEFT\x10\x03*_\n" +
+	"\fMemberIntent\x12\x1d\n" +
+	"\x19MEMBER_INTENT_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13MEMBER_INTENT_DRAIN\x10\x01\x12\x17\n" +
+	"\x13MEMBER_INTENT_LEAVE\x10\x022\x8f\x01\n" +
 	"\x0eClusterService\x129\n" +
-	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponse\x12B\n" +
+	"\tSetIntent\x12\x19.kith.v1.SetIntentRequest\x1a\x1a.kith.v1.SetIntentResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_cluster_proto_rawDescOnce sync.Once
@@ -500,28 +748,37 @@ func file_kith_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_kith_v1_cluster_proto_rawDescData
 }
 
-var file_kith_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_kith_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_kith_v1_cluster_proto_goTypes = []any{
-	(MemberState)(0),        // 0: kith.v1.MemberState
-	(*Member)(nil),          // 1: kith.v1.Member
-	(*PartitionStatus)(nil), // 2: kith.v1.PartitionStatus
-	(*StatusRequest)(nil),   // 3: kith.v1.StatusRequest
-	(*StatusResponse)(nil),  // 4: kith.v1.StatusResponse
-	(*Job)(nil),             // 5: kith.v1.Job
+	(MemberState)(0),          // 0: kith.v1.MemberState
+	(MemberIntent)(0),         // 1: kith.v1.MemberIntent
+	(*Move)(nil),              // 2: kith.v1.Move
+	(*Member)(nil),            // 3: kith.v1.Member
+	(*PartitionStatus)(nil),   // 4: kith.v1.PartitionStatus
+	(*SetIntentRequest)(nil),  // 5: kith.v1.SetIntentRequest
+	(*SetIntentResponse)(nil), // 6: kith.v1.SetIntentResponse
+	(*StatusRequest)(nil),     // 7: kith.v1.StatusRequest
+	(*StatusResponse)(nil),    // 8: kith.v1.StatusResponse
+	(*Job)(nil),               // 9: kith.v1.Job
 }
 var file_kith_v1_cluster_proto_depIdxs = []int32{
 	0, // 0: kith.v1.Member.state:type_name -> kith.v1.MemberState
-	1, // 1: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
-	2, // 2: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
-	5, // 3: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
-	3, // 4: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
-	4, // 5: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	1, // 1: kith.v1.Member.intent:type_name -> kith.v1.MemberIntent
+	1, // 2: kith.v1.SetIntentRequest.intent:type_name -> kith.v1.MemberIntent
+	3, // 3: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
+	4, // 4: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
+	9, // 5: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
+	2, // 6: kith.v1.StatusResponse.moves:type_name -> kith.v1.Move
+	7, // 7: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
+	5, // 8: kith.v1.ClusterService.SetIntent:input_type -> kith.v1.SetIntentRequest
+	8, // 9: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
+	6, // 10: kith.v1.ClusterService.SetIntent:output_type -> kith.v1.SetIntentResponse
+	9, // [9:11] is the sub-list for method output_type
+	7, // [7:9] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_cluster_proto_init() }
@@ -535,8 +792,8 @@ func file_kith_v1_cluster_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_cluster_proto_rawDesc), len(file_kith_v1_cluster_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   4,
+			NumEnums:      2,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

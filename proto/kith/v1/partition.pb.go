@@ -21,6 +21,265 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ReplicaChange is a change of a group's members.
+type ReplicaChange int32
+
+const (
+	ReplicaChange_REPLICA_CHANGE_UNSPECIFIED ReplicaChange = 0
+	// Add without a vote, or leave a member as it is.
+	ReplicaChange_REPLICA_CHANGE_ADD ReplicaChange = 1
+	// Give a vote.
+	ReplicaChange_REPLICA_CHANGE_PROMOTE ReplicaChange = 2
+	ReplicaChange_REPLICA_CHANGE_REMOVE  ReplicaChange = 3
+)
+
+// Enum value maps for ReplicaChange.
+var (
+	ReplicaChange_name = map[int32]string{
+		0: "REPLICA_CHANGE_UNSPECIFIED",
+		1: "REPLICA_CHANGE_ADD",
+		2: "REPLICA_CHANGE_PROMOTE",
+		3: "REPLICA_CHANGE_REMOVE",
+	}
+	ReplicaChange_value = map[string]int32{
+		"REPLICA_CHANGE_UNSPECIFIED": 0,
+		"REPLICA_CHANGE_ADD":         1,
+		"REPLICA_CHANGE_PROMOTE":     2,
+		"REPLICA_CHANGE_REMOVE":      3,
+	}
+)
+
+func (x ReplicaChange) Enum() *ReplicaChange {
+	p := new(ReplicaChange)
+	*p = x
+	return p
+}
+
+func (x ReplicaChange) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReplicaChange) Descriptor() protoreflect.EnumDescriptor {
+	return file_kith_v1_partition_proto_enumTypes[0].Descriptor()
+}
+
+func (ReplicaChange) Type() protoreflect.EnumType {
+	return &file_kith_v1_partition_proto_enumTypes[0]
+}
+
+func (x ReplicaChange) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReplicaChange.Descriptor instead.
+func (ReplicaChange) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
+// ChangeReplicaRequest names a member of the group.
+type ChangeReplicaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Change        ReplicaChange          `protobuf:"varint,2,opt,name=change,proto3,enum=kith.v1.ReplicaChange" json:"change,omitempty"`
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	RaftAddr      string                 `protobuf:"bytes,4,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeReplicaRequest) Reset() {
+	*x = ChangeReplicaRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeReplicaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeReplicaRequest) ProtoMessage() {}
+
+func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
+func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ChangeReplicaRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ChangeReplicaRequest) GetChange() ReplicaChange {
+	if x != nil {
+		return x.Change
+	}
+	return ReplicaChange_REPLICA_CHANGE_UNSPECIFIED
+}
+
+func (x *ChangeReplicaRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ChangeReplicaRequest) GetRaftAddr() string {
+	if x != nil {
+		return x.RaftAddr
+	}
+	return ""
+}
+
+// ChangeReplicaResponse tells an index that covers what the leader had applied.
+type ChangeReplicaResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeReplicaResponse) Reset() {
+	*x = ChangeReplicaResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeReplicaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeReplicaResponse) ProtoMessage() {}
+
+func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
+func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ChangeReplicaResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// AwaitReplicaRequest names a point of the partition's log.
+type AwaitReplicaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitReplicaRequest) Reset() {
+	*x = AwaitReplicaRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitReplicaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitReplicaRequest) ProtoMessage() {}
+
+func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
+func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AwaitReplicaRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *AwaitReplicaRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// AwaitReplicaResponse means that it is there.
+type AwaitReplicaResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitReplicaResponse) Reset() {
+	*x = AwaitReplicaResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitReplicaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitReplicaResponse) ProtoMessage() {}
+
+func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
+func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+}
+
 // AppendBatchRequest is a batch whose users all belong to the partition.
 type AppendBatchRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -34,7 +293,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -46,7 +305,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,7 +318,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -94,7 +353,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -106,7 +365,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -119,7 +378,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -149,7 +408,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -161,7 +420,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -174,7 +433,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -215,7 +474,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -227,7 +486,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -240,7 +499,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -261,7 +520,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -273,7 +532,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -286,7 +545,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -313,7 +572,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -325,7 +584,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -338,7 +597,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -365,7 +624,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -377,7 +636,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -390,7 +649,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -441,7 +700,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +712,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +725,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -500,7 +759,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +771,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +784,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -572,7 +831,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +843,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,20 +856,22 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 // InfoResponse lists the replicas of a node.
 type InfoResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Replicas      []*ReplicaInfo         `protobuf:"bytes,1,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Replicas []*ReplicaInfo         `protobuf:"bytes,1,rep,name=replicas,proto3" json:"replicas,omitempty"`
+	// Index of the control log up to which the node knows the decisions.
+	ControlIndex  uint64 `protobuf:"varint,15,opt,name=control_index,json=controlIndex,proto3" json:"control_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +883,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +896,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -643,6 +904,13 @@ func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
 		return x.Replicas
 	}
 	return nil
+}
+
+func (x *InfoResponse) GetControlIndex() uint64 {
+	if x != nil {
+		return x.ControlIndex
+	}
+	return 0
 }
 
 // ReplicaInfo is the state of one replica.
@@ -661,7 +929,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +941,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +954,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -735,7 +1003,18 @@ var File_kith_v1_partition_proto protoreflect.FileDescriptor
 
 const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"p\n" +
+	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"\x95\x01\n" +
+	"\x14ChangeReplicaRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12.\n" +
+	"\x06change\x18\x02 \x01(\x0e2\x16.kith.v1.ReplicaChangeR\x06change\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1b\n" +
+	"\traft_addr\x18\x04 \x01(\tR\braftAddr\"-\n" +
+	"\x15ChangeReplicaResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"I\n" +
+	"\x13AwaitReplicaRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x16\n" +
+	"\x14AwaitReplicaResponse\"p\n" +
 	"\x12AppendBatchRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12&\n" +
@@ -775,22 +1054,30 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
 	"weight_low\x18\x04 \x01(\x04R\tweightLow\x12\x18\n" +
 	"\aupdates\x18\b \x01(\x04R\aupdates\"\r\n" +
-	"\vInfoRequest\"@\n" +
+	"\vInfoRequest\"e\n" +
 	"\fInfoResponse\x120\n" +
-	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\"\xb3\x01\n" +
+	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\x12#\n" +
+	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xb3\x01\n" +
 	"\vReplicaInfo\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12\x1b\n" +
 	"\tleader_id\x18\x03 \x01(\tR\bleaderId\x12#\n" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x14\n" +
-	"\x05users\x18\x06 \x01(\x04R\x05users2\xc1\x02\n" +
+	"\x05users\x18\x06 \x01(\x04R\x05users*~\n" +
+	"\rReplicaChange\x12\x1e\n" +
+	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
+	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xde\x03\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
 	"\x03Cut\x12\x13.kith.v1.CutRequest\x1a\x14.kith.v1.CutResponse\x12<\n" +
 	"\aPopular\x12\x17.kith.v1.PopularRequest\x1a\x18.kith.v1.PopularResponse\x123\n" +
-	"\x04Info\x12\x14.kith.v1.InfoRequest\x1a\x15.kith.v1.InfoResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x04Info\x12\x14.kith.v1.InfoRequest\x1a\x15.kith.v1.InfoResponse\x12N\n" +
+	"\rChangeReplica\x12\x1d.kith.v1.ChangeReplicaRequest\x1a\x1e.kith.v1.ChangeReplicaResponse\x12K\n" +
+	"\fAwaitReplica\x12\x1c.kith.v1.AwaitReplicaRequest\x1a\x1d.kith.v1.AwaitReplicaResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_partition_proto_rawDescOnce sync.Once
@@ -804,42 +1091,53 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 	return file_kith_v1_partition_proto_rawDescData
 }
 
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_kith_v1_partition_proto_goTypes = []any{
-	(*AppendBatchRequest)(nil),  // 0: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil), // 1: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),      // 2: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),     // 3: kith.v1.HistoryResponse
-	(*CutRequest)(nil),          // 4: kith.v1.CutRequest
-	(*CutResponse)(nil),         // 5: kith.v1.CutResponse
-	(*PopularRequest)(nil),      // 6: kith.v1.PopularRequest
-	(*PopularResponse)(nil),     // 7: kith.v1.PopularResponse
-	(*ItemCount)(nil),           // 8: kith.v1.ItemCount
-	(*InfoRequest)(nil),         // 9: kith.v1.InfoRequest
-	(*InfoResponse)(nil),        // 10: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),         // 11: kith.v1.ReplicaInfo
-	(*Event)(nil),               // 12: kith.v1.Event
+	(ReplicaChange)(0),            // 0: kith.v1.ReplicaChange
+	(*ChangeReplicaRequest)(nil),  // 1: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil), // 2: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),   // 3: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),  // 4: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),    // 5: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),   // 6: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),        // 7: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 8: kith.v1.HistoryResponse
+	(*CutRequest)(nil),            // 9: kith.v1.CutRequest
+	(*CutResponse)(nil),           // 10: kith.v1.CutResponse
+	(*PopularRequest)(nil),        // 11: kith.v1.PopularRequest
+	(*PopularResponse)(nil),       // 12: kith.v1.PopularResponse
+	(*ItemCount)(nil),             // 13: kith.v1.ItemCount
+	(*InfoRequest)(nil),           // 14: kith.v1.InfoRequest
+	(*InfoResponse)(nil),          // 15: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),           // 16: kith.v1.ReplicaInfo
+	(*Event)(nil),                 // 17: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	12, // 0: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	12, // 1: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	8,  // 2: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	11, // 3: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	0,  // 4: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	2,  // 5: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	4,  // 6: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	6,  // 7: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	9,  // 8: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	1,  // 9: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	3,  // 10: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	5,  // 11: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	7,  // 12: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	10, // 13: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	9,  // [9:14] is the sub-list for method output_type
-	4,  // [4:9] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	0,  // 0: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
+	17, // 1: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	17, // 2: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	13, // 3: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	16, // 4: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	5,  // 5: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	7,  // 6: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	9,  // 7: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	11, // 8: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	14, // 9: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	1,  // 10: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	3,  // 11: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	6,  // 12: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	8,  // 13: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	10, // 14: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	12, // 15: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	15, // 16: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	2,  // 17: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	4,  // 18: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	12, // [12:19] is the sub-list for method output_type
+	5,  // [5:12] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -853,13 +1151,14 @@ func file_kith_v1_partition_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   12,
+			NumEnums:      1,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_kith_v1_partition_proto_goTypes,
 		DependencyIndexes: file_kith_v1_partition_proto_depIdxs,
+		EnumInfos:         file_kith_v1_partition_proto_enumTypes,
 		MessageInfos:      file_kith_v1_partition_proto_msgTypes,
 	}.Build()
 	File_kith_v1_partition_proto = out.File
