@@ -117,7 +117,7 @@ func (r record) line(n int) string {
 	}
 	text += fmt.Sprintf(", slowest append %.2f s", r.SlowestAppend)
 	if r.Note != "" {
-		text += "; " + r.Note
+		text += "; " + strings.ReplaceAll(r.Note, "\n", " ")
 	}
 	return text
 }
