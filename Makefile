@@ -41,6 +41,10 @@ test: ## Run all tests, then all but the long ones with the race detector.
 	$(RACE) -short -timeout=15m $(PKGS)
 	$(GO) test -race -tags=purego -short ./similarity
 
+.PHONY: drill
+drill: ## Break a cluster of real processes for five minutes, and check what it promised.
+	$(GO) run ./scripts/drill
+
 .PHONY: race
 race: ## Run all tests with the race detector, the long ones too.
 	$(RACE) -timeout=30m $(PKGS)

@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"similarity":         {},
 	"partition":          {},
 	"proto/kith/v1":      {},
+	"scripts/drill":      {"node/wire", "partition", "proto"},
 }
 
 // helpers are for tests: any test may import them, nothing else may.

@@ -33,7 +33,7 @@ func (r *Router) fanOut(ctx context.Context, partitions []uint32, f func(ctx con
 		var calls sync.WaitGroup
 		for node, parts := range byNode {
 			calls.Go(func() {
-				err := r.try(ctx, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+				err := r.try(ctx, node, round+1 < len(state.Replicas[parts[0]]), func(ctx context.Context, conn grpc.ClientConnInterface) error {
 					return f(ctx, kithv1.NewQueryServiceClient(conn), parts)
 				})
 				mu.Lock()

@@ -174,7 +174,7 @@ func (r *Router) oneRound(ctx context.Context, state *State, p partition.ID, sta
 	for tries := 0; len(order) > 0 && tries < 2*len(state.Replicas[p]); tries++ {
 		node := order[0]
 		order = order[1:]
-		err := r.try(ctx, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		err := r.try(ctx, node, len(state.Replicas[p]) > 1, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 			return f(ctx, kithv1.NewPartitionServiceClient(conn), state.Epoch)
 		})
 		if err == nil {
@@ -236,12 +236,12 @@ func (r *Router) setSilent(node string, silent bool) {
 	}
 }
 
-// try calls one node with a deadline of its own, which leaves time for others.
-func (r *Router) try(ctx context.Context, node string, f func(context.Context, grpc.ClientConnInterface) error) error {
+// try calls one node with a deadline of its own, which leaves time for others if there are any.
+func (r *Router) try(ctx context.Context, node string, others bool, f func(context.Context, grpc.ClientConnInterface) error) error {
 	conn, err := r.peers.Conn(ctx, node)
 	if err == nil {
 		patience := tryTimeout
-		if deadline, ok := ctx.Deadline(); ok {
+		if deadline, ok := ctx.Deadline(); ok && others {
 			patience = min(patience, time.Until(deadline)/3)
 		}
 		try, cancel := context.WithTimeout(ctx, patience)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
@@ -182,12 +183,21 @@ func DialOptions() []grpc.DialOption {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithChainUnaryInterceptor(wire.UnaryClient),
 		grpc.WithChainStreamInterceptor(wire.StreamClient),
+		grpc.WithConnectParams(connectParams()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		// Windows that keep a fast link full for streams of data.
 		grpc.WithInitialWindowSize(4 << 20),
 		grpc.WithInitialConnWindowSize(8 << 20),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
 	}
+}
+
+// connectParams says how often a connection that is lost is tried again. The pauses grow to a second, not to two minutes as
+// gRPC has it: a node that comes back is to be reached at once, and a cluster has few nodes.
+func connectParams() grpc.ConnectParams {
+	again := backoff.DefaultConfig
+	again.MaxDelay = time.Second
+	return grpc.ConnectParams{Backoff: again, MinConnectTimeout: 5 * time.Second}
 }
 
 // maxMessageBytes is the largest message: bulk data comes in chunks under 1 MiB, but an answer of 1,000 items with

@@ -314,8 +314,7 @@ func (l *layer) Addr() net.Addr { return l.mux.addr }
 // Dial connects to the same group at address. The header goes out with the dial, so an
 // error of a dead connection may show only at the first read.
 func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(l.ctx, "tcp", string(address))
+	conn, err := dialPatiently(l.ctx, string(address), timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,174 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// fakePeers are nodes a, b and c, of which this one is none. Each answers by its function.
+type fakePeers map[string]func(ctx context.Context, reply any) error
+
+func (f fakePeers) Self() string             { return "self" }
+func (f fakePeers) Alive() []string          { return []string{"a", "b", "c"} }
+func (f fakePeers) Addr(node string) string  { return node }
+func (f fakePeers) Changed() <-chan struct{} { return nil }
+func (f fakePeers) Conn(_ context.Context, node string) (grpc.ClientConnInterface, error) {
+	return fakeConn{answer: f[node]}, nil
+}
+
+// fakeLocal is a node without replicas and models.
+type fakeLocal struct{}
+
+func (fakeLocal) Leaderless(partition.ID) time.Duration { return 0 }
+func (fakeLocal) Versions() *node.Versions              { return nil }
+
+type fakeConn struct {
+	grpc.ClientConnInterface
+	answer func(ctx context.Context, reply any) error
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (c fakeConn) Invoke(ctx context.Context, _ string, _, reply any, _ ...grpc.CallOption) error {
+	return c.answer(ctx, reply)
+}
+
+// hang is what a paused process does.
+func hang(ctx context.Context, _ any) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// cut answers as a leader.
+func cut(_ context.Context, reply any) error {
+	resp, ok := reply.(*kithv1.CutResponse)
+	if !ok {
+		return fmt.Errorf("%w: unexpected call", wire.ErrInvalid)
+	}
+	resp.Index = 7
+	return nil
+}
+
+// refer answers as a follower.
+func refer(leader string) func(context.Context, any) error {
+	return func(context.Context, any) error { return &wire.NotLeaderError{Leader: leader} }
+}
+
+// routerOver returns a Router of one partition on the nodes.
+func routerOver(t *testing.T, peers fakePeers, replicas ...string) *Router {
+	t.Helper()
+	log := NewMemoryLog()
+	for _, c := range []*kithv1.ControlCommand{
+		{Command: &kithv1.ControlCommand_InitCluster{InitCluster: &kithv1.InitCluster{ClusterId: "c", Partitions: 1, ReplicationFactor: 3}}},
+		{Command: &kithv1.ControlCommand_SetShardMap{SetShardMap: &kithv1.SetShardMap{Epoch: 1, Partitions: []*kithv1.Replicas{{Nodes: replicas}}}}},
+	} {
+		if _, err := log.Propose(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return NewRouter(log, peers, fakeLocal{}, time.Now)
+}
+
+// TestRouterPassesPausedLeader has a leader that breaks no connection and answers nothing: a call with a short deadline
+// must reach the next leader, though the others learn only later that there is another.
+func TestRouterPassesPausedLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		elected := began.Add(650 * time.Millisecond)
+		b := func(ctx context.Context, reply any) error {
+			if time.Now().Before(elected) {
+				return refer("a")(ctx, reply)
+			}
+			return refer("c")(ctx, reply)
+		}
+		c := func(ctx context.Context, reply any) error {
+			if time.Now().Before(elected) {
+				return refer("a")(ctx, reply)
+			}
+			return cut(ctx, reply)
+		}
+		r := routerOver(t, fakePeers{"a": hang, "b": b, "c": c}, "a", "b", "c")
+		r.setLeader(0, "a")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if index, err := r.Cut(ctx, 0); err != nil || index != 7 {
+			t.Fatalf("index %d, error %v after %v; want 7 from the next leader", index, err, time.Since(began))
+		}
+		if took := time.Since(began); took < 650*time.Millisecond || took >= time.Second {
+			t.Errorf("took %v, want a little more than until the election at 650ms", took)
+		}
+		began = time.Now()
+		if _, err := r.Cut(ctx, 0); err != nil || time.Since(began) > 0 {
+			t.Errorf("the call after that took %v and returned %v; want no more of the paused node", time.Since(began), err)
+		}
+	})
+}
+
+// TestRouterRemembersPausedLeader has nobody who answers in time; then another leads, and the next call must reach it
+// although a follower still takes the paused node for the leader.
+func TestRouterRemembersPausedLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peers := fakePeers{"a": hang, "b": refer("c"), "c": hang}
+		r := routerOver(t, peers, "a", "b", "c")
+		r.setLeader(0, "c")
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := r.Cut(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("error %v, want that the time is over", err)
+		}
+		peers["a"] = cut
+		ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if index, err := r.Cut(ctx, 0); err != nil || index != 7 {
+			t.Errorf("index %d, error %v; want 7 from the next leader", index, err)
+		}
+	})
+}
+
+// TestRouterWaitsForOnlyReplica has no other replica to keep time for.
+func TestRouterWaitsForOnlyReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(ctx context.Context, reply any) error {
+			select {
+			case <-time.After(900 * time.Millisecond):
+				return cut(ctx, reply)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		r := routerOver(t, fakePeers{"a": slow}, "a")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if index, err := r.Cut(ctx, 0); err != nil || index != 7 {
+			t.Errorf("index %d, error %v; want 7", index, err)
+		}
+	})
+}
+
+// TestFanOutPassesPausedNode has a replica that answers nothing, before gossip has found out.
+func TestFanOutPassesPausedNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fine := func(context.Context, any) error { return nil }
+		r := routerOver(t, fakePeers{"a": hang, "b": fine, "c": fine}, "a", "b", "c")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		lost, err := r.fanOut(ctx, []uint32{0}, func(ctx context.Context, c kithv1.QueryServiceClient, _ []uint32) error {
+			_, err := c.NearestUsers(ctx, &kithv1.NearestUsersRequest{})
+			return err
+		})
+		if err != nil || len(lost) > 0 || time.Since(began) > 500*time.Millisecond {
+			t.Errorf("lost %v, error %v after %v; want an answer of the next replica before half of the time is over", lost, err, time.Since(began))
+		}
+	})
+}

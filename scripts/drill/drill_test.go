@@ -1,0 +1,69 @@
+//go:build linux
+
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestDrill runs a short drill with a fixed seed: real processes, ten faults, all checks. Where namespaces may not be
+// made, the faults of the network are left out.
+func TestDrill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	dir := t.TempDir()
+	kith, err := buildKith(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config{
+		seed: 1, servers: 3, faults: 10, local: true, namespaces: canIsolate(), partitions: 4, replication: 3, events: 5000,
+		holdLeast: time.Second, holdMost: 3 * time.Second, calm: 300 * time.Millisecond, buildEvery: 3 * time.Second,
+		patience: time.Minute, dir: dir, kith: kith,
+	}
+	var out strings.Builder
+	r, err := drill(t.Context(), cfg, &out)
+	if r != nil {
+		if err := r.write(&out); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Log(out.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Broken) > 0 {
+		t.Errorf("%d promises were broken", len(r.Broken))
+	}
+	// A drill that did nothing would break nothing.
+	f := r.Figures
+	if len(r.Faults) != 10 || f.Acknowledged <= 5000 || f.WatchedUsers == 0 || f.WatchedOps < 10*f.WatchedUsers || f.Lists == 0 || f.Answers == 0 ||
+		f.Copies < 4*f.WatchedUsers || r.Queries == 0 {
+		t.Errorf("too little was done: %d faults, %d queries, %+v", len(r.Faults), r.Queries, f)
+	}
+	if t.Failed() {
+		for _, h := range r.Held {
+			tail(t, dir+"/"+h.Server+".log")
+		}
+	}
+}
+
+// tail shows the end of a log.
+func tail(t *testing.T, path string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	const most = 8 << 10
+	t.Logf("end of %s:\n%s", path, b[max(0, len(b)-most):])
+}
