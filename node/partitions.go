@@ -89,7 +89,8 @@ func (n *Node) Cut(ctx context.Context, req *kithv1.CutRequest) (*kithv1.CutResp
 	if err != nil {
 		return nil, err
 	}
-	return &kithv1.CutResponse{Index: r.store.Applied()}, nil
+	m := r.store.Mark()
+	return &kithv1.CutResponse{Index: m.Index, Events: m.Events, Users: m.Users}, nil
 }
 
 // Popular implements kithv1.PartitionServiceServer.

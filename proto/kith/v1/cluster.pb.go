@@ -440,11 +440,424 @@ func (x *StatusResponse) GetReplicationFactor() uint32 {
 	return 0
 }
 
+// BackupRequest asks for all events.
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where an earlier call broke off. Absent begins a new backup.
+	Resume        *BackupPosition `protobuf:"bytes,1,opt,name=resume,proto3" json:"resume,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BackupRequest) GetResume() *BackupPosition {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+// BackupPosition is how far a backup has come.
+type BackupPosition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the first call sent.
+	Manifest *BackupManifest `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// The partition of the last event that came, and the event. No user means that the partition has not begun.
+	Partition     uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	AfterUser     string `protobuf:"bytes,3,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	AfterId       string `protobuf:"bytes,4,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupPosition) Reset() {
+	*x = BackupPosition{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupPosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupPosition) ProtoMessage() {}
+
+func (x *BackupPosition) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupPosition.ProtoReflect.Descriptor instead.
+func (*BackupPosition) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BackupPosition) GetManifest() *BackupManifest {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *BackupPosition) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *BackupPosition) GetAfterUser() string {
+	if x != nil {
+		return x.AfterUser
+	}
+	return ""
+}
+
+func (x *BackupPosition) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
+// BackupResponse is the manifest, which comes first and once, or a chunk of events.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What comes.
+	//
+	// Types that are valid to be assigned to Part:
+	//
+	//	*BackupResponse_Manifest
+	//	*BackupResponse_Events
+	Part          isBackupResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BackupResponse) GetPart() isBackupResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetManifest() *BackupManifest {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Manifest); ok {
+			return x.Manifest
+		}
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetEvents() *BackupEvents {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Events); ok {
+			return x.Events
+		}
+	}
+	return nil
+}
+
+type isBackupResponse_Part interface {
+	isBackupResponse_Part()
+}
+
+type BackupResponse_Manifest struct {
+	Manifest *BackupManifest `protobuf:"bytes,1,opt,name=manifest,proto3,oneof"`
+}
+
+type BackupResponse_Events struct {
+	Events *BackupEvents `protobuf:"bytes,2,opt,name=events,proto3,oneof"`
+}
+
+func (*BackupResponse_Manifest) isBackupResponse_Part() {}
+
+func (*BackupResponse_Events) isBackupResponse_Part() {}
+
+// BackupEvents are events of one partition, none of them empty.
+type BackupEvents struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Events        []*Event               `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupEvents) Reset() {
+	*x = BackupEvents{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupEvents) ProtoMessage() {}
+
+func (x *BackupEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupEvents.ProtoReflect.Descriptor instead.
+func (*BackupEvents) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *BackupEvents) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *BackupEvents) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// PartitionCut is a point of a partition's log, and what there was up to it.
+type PartitionCut struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Events        uint64                 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Users         uint64                 `protobuf:"varint,3,opt,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartitionCut) Reset() {
+	*x = PartitionCut{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartitionCut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartitionCut) ProtoMessage() {}
+
+func (x *PartitionCut) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartitionCut.ProtoReflect.Descriptor instead.
+func (*PartitionCut) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PartitionCut) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *PartitionCut) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *PartitionCut) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+// BackupManifest says of what a backup is. Files of backups hold it: fields are only added.
+type BackupManifest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	CreatedUnixMs int64                  `protobuf:"varint,2,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	// Version of the program that made it.
+	Program string `protobuf:"bytes,3,opt,name=program,proto3" json:"program,omitempty"`
+	// All partitions of the cluster, in order.
+	Partitions        []*PartitionCut `protobuf:"bytes,4,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	ReplicationFactor uint32          `protobuf:"varint,5,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
+	// The model versions that were kept: what they were built with, not their lists.
+	Versions []*ModelVersion `protobuf:"bytes,6,rep,name=versions,proto3" json:"versions,omitempty"`
+	// Zero means none.
+	ActiveVersion uint64 `protobuf:"varint,7,opt,name=active_version,json=activeVersion,proto3" json:"active_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupManifest) Reset() {
+	*x = BackupManifest{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupManifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupManifest) ProtoMessage() {}
+
+func (x *BackupManifest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupManifest.ProtoReflect.Descriptor instead.
+func (*BackupManifest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BackupManifest) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *BackupManifest) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *BackupManifest) GetProgram() string {
+	if x != nil {
+		return x.Program
+	}
+	return ""
+}
+
+func (x *BackupManifest) GetPartitions() []*PartitionCut {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *BackupManifest) GetReplicationFactor() uint32 {
+	if x != nil {
+		return x.ReplicationFactor
+	}
+	return 0
+}
+
+func (x *BackupManifest) GetVersions() []*ModelVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *BackupManifest) GetActiveVersion() uint64 {
+	if x != nil {
+		return x.ActiveVersion
+	}
+	return 0
+}
+
 var File_kith_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/model.proto\"\x98\x02\n" +
+	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"\x98\x02\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tgrpc_addr\x18\x02 \x01(\tR\bgrpcAddr\x12\x1b\n" +
@@ -479,14 +892,45 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x04jobs\x18\b \x03(\v2\f.kith.v1.JobR\x04jobs\x12\x14\n" +
 	"\x05ready\x18\t \x01(\bR\x05ready\x12-\n" +
 	"\x12replication_factor\x18\n" +
-	" \x01(\rR\x11replicationFactor*q\n" +
+	" \x01(\rR\x11replicationFactor\"@\n" +
+	"\rBackupRequest\x12/\n" +
+	"\x06resume\x18\x01 \x01(\v2\x17.kith.v1.BackupPositionR\x06resume\"\x9d\x01\n" +
+	"\x0eBackupPosition\x123\n" +
+	"\bmanifest\x18\x01 \x01(\v2\x17.kith.v1.BackupManifestR\bmanifest\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1d\n" +
+	"\n" +
+	"after_user\x18\x03 \x01(\tR\tafterUser\x12\x19\n" +
+	"\bafter_id\x18\x04 \x01(\tR\aafterId\"\x80\x01\n" +
+	"\x0eBackupResponse\x125\n" +
+	"\bmanifest\x18\x01 \x01(\v2\x17.kith.v1.BackupManifestH\x00R\bmanifest\x12/\n" +
+	"\x06events\x18\x02 \x01(\v2\x15.kith.v1.BackupEventsH\x00R\x06eventsB\x06\n" +
+	"\x04part\"T\n" +
+	"\fBackupEvents\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12&\n" +
+	"\x06events\x18\x02 \x03(\v2\x0e.kith.v1.EventR\x06events\"R\n" +
+	"\fPartitionCut\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05users\x18\x03 \x01(\x04R\x05users\"\xb1\x02\n" +
+	"\x0eBackupManifest\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12&\n" +
+	"\x0fcreated_unix_ms\x18\x02 \x01(\x03R\rcreatedUnixMs\x12\x18\n" +
+	"\aprogram\x18\x03 \x01(\tR\aprogram\x125\n" +
+	"\n" +
+	"partitions\x18\x04 \x03(\v2\x15.kith.v1.PartitionCutR\n" +
+	"partitions\x12-\n" +
+	"\x12replication_factor\x18\x05 \x01(\rR\x11replicationFactor\x121\n" +
+	"\bversions\x18\x06 \x03(\v2\x15.kith.v1.ModelVersionR\bversions\x12%\n" +
+	"\x0eactive_version\x18\a \x01(\x04R\ractiveVersion*q\n" +
 	"\vMemberState\x12\x1c\n" +
 	"\x18MEMBER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12MEMBER_STATE_ALIVE\x10\x01\x12\x15\n" +
 	"\x11MEMBER_STATE_DEAD\x10\x02\x12\x15\n" +
-	"\x11MEMBER_STATE_LEFT\x10\x032K\n" +
+	"\x11MEMBER_STATE_LEFT\x10\x032\x88\x01\n" +
 	"\x0eClusterService\x129\n" +
-	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponse\x12;\n" +
+	"\x06Backup\x12\x16.kith.v1.BackupRequest\x1a\x17.kith.v1.BackupResponse0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_cluster_proto_rawDescOnce sync.Once
@@ -501,27 +945,44 @@ func file_kith_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_kith_v1_cluster_proto_goTypes = []any{
 	(MemberState)(0),        // 0: kith.v1.MemberState
 	(*Member)(nil),          // 1: kith.v1.Member
 	(*PartitionStatus)(nil), // 2: kith.v1.PartitionStatus
 	(*StatusRequest)(nil),   // 3: kith.v1.StatusRequest
 	(*StatusResponse)(nil),  // 4: kith.v1.StatusResponse
-	(*Job)(nil),             // 5: kith.v1.Job
+	(*BackupRequest)(nil),   // 5: kith.v1.BackupRequest
+	(*BackupPosition)(nil),  // 6: kith.v1.BackupPosition
+	(*BackupResponse)(nil),  // 7: kith.v1.BackupResponse
+	(*BackupEvents)(nil),    // 8: kith.v1.BackupEvents
+	(*PartitionCut)(nil),    // 9: kith.v1.PartitionCut
+	(*BackupManifest)(nil),  // 10: kith.v1.BackupManifest
+	(*Job)(nil),             // 11: kith.v1.Job
+	(*Event)(nil),           // 12: kith.v1.Event
+	(*ModelVersion)(nil),    // 13: kith.v1.ModelVersion
 }
 var file_kith_v1_cluster_proto_depIdxs = []int32{
-	0, // 0: kith.v1.Member.state:type_name -> kith.v1.MemberState
-	1, // 1: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
-	2, // 2: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
-	5, // 3: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
-	3, // 4: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
-	4, // 5: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0,  // 0: kith.v1.Member.state:type_name -> kith.v1.MemberState
+	1,  // 1: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
+	2,  // 2: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
+	11, // 3: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
+	6,  // 4: kith.v1.BackupRequest.resume:type_name -> kith.v1.BackupPosition
+	10, // 5: kith.v1.BackupPosition.manifest:type_name -> kith.v1.BackupManifest
+	10, // 6: kith.v1.BackupResponse.manifest:type_name -> kith.v1.BackupManifest
+	8,  // 7: kith.v1.BackupResponse.events:type_name -> kith.v1.BackupEvents
+	12, // 8: kith.v1.BackupEvents.events:type_name -> kith.v1.Event
+	9,  // 9: kith.v1.BackupManifest.partitions:type_name -> kith.v1.PartitionCut
+	13, // 10: kith.v1.BackupManifest.versions:type_name -> kith.v1.ModelVersion
+	3,  // 11: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
+	5,  // 12: kith.v1.ClusterService.Backup:input_type -> kith.v1.BackupRequest
+	4,  // 13: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
+	7,  // 14: kith.v1.ClusterService.Backup:output_type -> kith.v1.BackupResponse
+	13, // [13:15] is the sub-list for method output_type
+	11, // [11:13] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_cluster_proto_init() }
@@ -529,14 +990,19 @@ func file_kith_v1_cluster_proto_init() {
 	if File_kith_v1_cluster_proto != nil {
 		return
 	}
+	file_kith_v1_event_proto_init()
 	file_kith_v1_model_proto_init()
+	file_kith_v1_cluster_proto_msgTypes[6].OneofWrappers = []any{
+		(*BackupResponse_Manifest)(nil),
+		(*BackupResponse_Events)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_cluster_proto_rawDesc), len(file_kith_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   4,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -305,8 +305,11 @@ func (x *CutRequest) GetEpoch() uint64 {
 
 // CutResponse is a point of the partition's log.
 type CutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Events up to the index, and users that have any.
+	Events        uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Users         uint64 `protobuf:"varint,3,opt,name=users,proto3" json:"users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,6 +351,144 @@ func (x *CutResponse) GetIndex() uint64 {
 	return 0
 }
 
+func (x *CutResponse) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *CutResponse) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+// DumpRequest names a partition, a cut, and where to go on.
+type DumpRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Index of the log; later events are left out.
+	Cut uint64 `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
+	// The last event that the caller has. None means to begin.
+	AfterUser     string `protobuf:"bytes,4,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	AfterId       string `protobuf:"bytes,5,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DumpRequest) Reset() {
+	*x = DumpRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DumpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DumpRequest) ProtoMessage() {}
+
+func (x *DumpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
+func (*DumpRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DumpRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *DumpRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *DumpRequest) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *DumpRequest) GetAfterUser() string {
+	if x != nil {
+		return x.AfterUser
+	}
+	return ""
+}
+
+func (x *DumpRequest) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
+// DumpResponse is a chunk of the events.
+type DumpResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DumpResponse) Reset() {
+	*x = DumpResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DumpResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DumpResponse) ProtoMessage() {}
+
+func (x *DumpResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
+func (*DumpResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DumpResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
 // PopularRequest asks for the most popular items.
 type PopularRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -365,7 +506,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -377,7 +518,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -390,7 +531,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -441,7 +582,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -453,7 +594,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -466,7 +607,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -500,7 +641,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +653,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +666,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -572,7 +713,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +725,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +738,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 // InfoResponse lists the replicas of a node.
@@ -610,7 +751,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +763,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +776,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -661,7 +802,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -673,7 +814,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -686,7 +827,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -755,9 +896,20 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
 	"CutRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"#\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"Q\n" +
 	"\vCutResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"~\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05users\x18\x03 \x01(\x04R\x05users\"\x8d\x01\n" +
+	"\vDumpRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03cut\x18\x03 \x01(\x04R\x03cut\x12\x1d\n" +
+	"\n" +
+	"after_user\x18\x04 \x01(\tR\tafterUser\x12\x19\n" +
+	"\bafter_id\x18\x05 \x01(\tR\aafterId\"6\n" +
+	"\fDumpResponse\x12&\n" +
+	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events\"~\n" +
 	"\x0ePopularRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\f\n" +
@@ -784,12 +936,13 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\tleader_id\x18\x03 \x01(\tR\bleaderId\x12#\n" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x14\n" +
-	"\x05users\x18\x06 \x01(\x04R\x05users2\xc1\x02\n" +
+	"\x05users\x18\x06 \x01(\x04R\x05users2\xf8\x02\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
 	"\x03Cut\x12\x13.kith.v1.CutRequest\x1a\x14.kith.v1.CutResponse\x12<\n" +
-	"\aPopular\x12\x17.kith.v1.PopularRequest\x1a\x18.kith.v1.PopularResponse\x123\n" +
+	"\aPopular\x12\x17.kith.v1.PopularRequest\x1a\x18.kith.v1.PopularResponse\x125\n" +
+	"\x04Dump\x12\x14.kith.v1.DumpRequest\x1a\x15.kith.v1.DumpResponse0\x01\x123\n" +
 	"\x04Info\x12\x14.kith.v1.InfoRequest\x1a\x15.kith.v1.InfoResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
@@ -804,7 +957,7 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 	return file_kith_v1_partition_proto_rawDescData
 }
 
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(*AppendBatchRequest)(nil),  // 0: kith.v1.AppendBatchRequest
 	(*AppendBatchResponse)(nil), // 1: kith.v1.AppendBatchResponse
@@ -812,34 +965,39 @@ var file_kith_v1_partition_proto_goTypes = []any{
 	(*HistoryResponse)(nil),     // 3: kith.v1.HistoryResponse
 	(*CutRequest)(nil),          // 4: kith.v1.CutRequest
 	(*CutResponse)(nil),         // 5: kith.v1.CutResponse
-	(*PopularRequest)(nil),      // 6: kith.v1.PopularRequest
-	(*PopularResponse)(nil),     // 7: kith.v1.PopularResponse
-	(*ItemCount)(nil),           // 8: kith.v1.ItemCount
-	(*InfoRequest)(nil),         // 9: kith.v1.InfoRequest
-	(*InfoResponse)(nil),        // 10: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),         // 11: kith.v1.ReplicaInfo
-	(*Event)(nil),               // 12: kith.v1.Event
+	(*DumpRequest)(nil),         // 6: kith.v1.DumpRequest
+	(*DumpResponse)(nil),        // 7: kith.v1.DumpResponse
+	(*PopularRequest)(nil),      // 8: kith.v1.PopularRequest
+	(*PopularResponse)(nil),     // 9: kith.v1.PopularResponse
+	(*ItemCount)(nil),           // 10: kith.v1.ItemCount
+	(*InfoRequest)(nil),         // 11: kith.v1.InfoRequest
+	(*InfoResponse)(nil),        // 12: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),         // 13: kith.v1.ReplicaInfo
+	(*Event)(nil),               // 14: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	12, // 0: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	12, // 1: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	8,  // 2: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	11, // 3: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	0,  // 4: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	2,  // 5: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	4,  // 6: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	6,  // 7: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	9,  // 8: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	1,  // 9: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	3,  // 10: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	5,  // 11: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	7,  // 12: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	10, // 13: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	9,  // [9:14] is the sub-list for method output_type
-	4,  // [4:9] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	14, // 0: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	14, // 1: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	14, // 2: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	10, // 3: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	13, // 4: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	0,  // 5: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	2,  // 6: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	4,  // 7: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	8,  // 8: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	6,  // 9: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	11, // 10: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	1,  // 11: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	3,  // 12: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	5,  // 13: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	9,  // 14: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	7,  // 15: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	12, // 16: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	11, // [11:17] is the sub-list for method output_type
+	5,  // [5:11] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -854,7 +1012,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
