@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/kith-io/kith/backup"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
@@ -207,6 +208,7 @@ var remedies = []struct {
 	{wire.ErrJobRunning, "wait for it; see 'kith status'"},
 	{wire.ErrNotReady, "see 'kith status'; a majority of the servers must run"},
 	{wire.ErrUnknownOutcome, "repeat the command; nothing is stored twice"},
+	{backup.ErrCorrupt, "use another copy of it, or an earlier backup"},
 	{fusion.ErrNoValidRow, "check the file, --columns, --sep and --format, or the mapping"},
 	{fs.ErrNotExist, "check the path"},
 	{syscall.EADDRINUSE, "stop the process that has it, or choose another port"},

@@ -14,9 +14,10 @@ import (
 
 func (a *app) clusterCommand() *cobra.Command {
 	cmd := a.statusCommand("cluster")
-	cmd.Short = "Show the cluster: status, members"
-	cmd.Example = "  kith cluster status\n  kith cluster members"
+	cmd.Short = "Show the cluster: status, members; back it up and restore it"
+	cmd.Example = "  kith cluster status\n  kith cluster members\n  kith cluster backup shop.kith"
 	cmd.AddCommand(a.statusCommand("status"), a.membersCommand())
+	cmd.AddCommand(a.backupCommand(), a.verifyCommand(), a.restoreCommand())
 	return cmd
 }
 
