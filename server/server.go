@@ -47,6 +47,7 @@ type Server struct {
 	coordinator *coordinator.Coordinator
 	api         *api.API
 	grpc        *grpc.Server
+	health      *health.Server
 	log         *slog.Logger
 
 	// aborted is closed by Abort.
@@ -114,7 +115,9 @@ func New(cfg Config) (_ *Server, err error) {
 	s.api.Register(s.grpc)
 	s.node.Register(s.grpc)
 	s.coordinator.Register(s.grpc, s.approve)
-	healthv1.RegisterHealthServer(s.grpc, health.NewServer())
+	s.health = health.NewServer()
+	s.health.SetServingStatus(ReadyService, healthv1.HealthCheckResponse_NOT_SERVING)
+	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, s.openGossip()
 }
@@ -201,7 +204,7 @@ func (s *Server) Run(ctx context.Context) error {
 		defer gossiping.Done()
 		return s.gossip.Run(gossipCtx)
 	})
-	coordinating.Add(3)
+	coordinating.Add(4)
 	parts.Go(func() error {
 		defer coordinating.Done()
 		return s.follow(work)
@@ -213,6 +216,10 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.Go(func() error {
 		defer coordinating.Done()
 		return s.coordinator.Run(work)
+	})
+	parts.Go(func() error {
+		defer coordinating.Done()
+		return s.tellHealth(work)
 	})
 	holding.Add(1)
 	parts.Go(func() error {
@@ -235,6 +242,9 @@ func (s *Server) Run(ctx context.Context) error {
 			s.gossip.Close()
 			s.grpc.Stop()
 		} else {
+			// Balancers are told first, and others lead before calls to this process end.
+			coordinating.Wait()
+			s.handOver(ctx)
 			stopGossip()
 			gossiping.Wait()
 			s.drain()

@@ -65,8 +65,8 @@ func (r *remote) open() (*client, error) {
 	}
 	for _, addr := range r.addrs {
 		addr = strings.TrimSpace(addr)
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return nil, usagef("--addr %q: want host:port, such as %s", addr, server.DefaultGRPCAddr)
+		if err := checkAddr(addr); err != nil {
+			return nil, err
 		}
 		conn, err := grpc.NewClient("passthrough:///"+addr, node.DialOptions()...)
 		if err != nil {
@@ -78,6 +78,13 @@ func (r *remote) open() (*client, error) {
 		return nil, usagef("--addr is empty; want host:port, such as %s", server.DefaultGRPCAddr)
 	}
 	return c, nil
+}
+
+func checkAddr(addr string) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return usagef("--addr %q: want host:port, such as %s", addr, server.DefaultGRPCAddr)
+	}
+	return nil
 }
 
 // remotely makes the body of a command that asks a cluster.

@@ -1,0 +1,89 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+)
+
+// handOverPause is the pause between two tries to give leadership away.
+const handOverPause = 50 * time.Millisecond
+
+// Ready returns nil when every replica that the shard map gives this node is open and knows a leader of its partition. Otherwise
+// the error says which does not, and matches wire.ErrNotReady.
+func (n *Node) Ready() error {
+	for p, nodes := range n.control.View().Replicas {
+		if !slices.Contains(nodes, n.cfg.ID) {
+			continue
+		}
+		r := n.replica(partition.ID(p))
+		if r == nil {
+			return fmt.Errorf("%w: the replica of partition %d is not open", wire.ErrNotReady, p)
+		}
+		if _, ok := r.group.Leader(); !ok {
+			return fmt.Errorf("%w: partition %d has no leader that is known here", wire.ErrNotReady, p)
+		}
+	}
+	return nil
+}
+
+// HandOver gives the leadership of all partitions that this node leads to other replicas, and returns when it leads none, or
+// with an error for each that it could not give away until ctx ended. It goes on serving as a follower. Partitions without
+// another replica stay.
+func (n *Node) HandOver(ctx context.Context) error {
+	n.mu.RLock()
+	var led []*replica
+	for _, r := range n.replicas {
+		if r.group.IsLeader() {
+			led = append(led, r)
+		}
+	}
+	n.mu.RUnlock()
+	errs := make([]error, len(led))
+	var wg sync.WaitGroup
+	for i, r := range led {
+		wg.Go(func() { errs[i] = HandOver(ctx, r.group) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// HandOver makes a group be led by another of its voters, if there is one and this process leads. It tries again until ctx ends.
+func HandOver(ctx context.Context, g *consensus.Group) error {
+	for g.IsLeader() {
+		members, err := g.Members()
+		if err != nil {
+			return err
+		}
+		voters := 0
+		for _, m := range members {
+			if m.Voter {
+				voters++
+			}
+		}
+		if voters < 2 {
+			return nil
+		}
+		// Each try takes until the other has won, or an election timeout.
+		switch err := g.TransferLeadership(ctx); {
+		case err == nil, errors.Is(err, consensus.ErrNotLeader):
+			return nil
+		case errors.Is(err, consensus.ErrClosed):
+			return err
+		default:
+			select {
+			case <-time.After(handOverPause):
+			case <-ctx.Done():
+				return err
+			}
+		}
+	}
+	return nil
+}
