@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"api":                {"coordinator", "node/...", "fusion", "partition", "proto"},
 	"coordinator":        {"node/...", "model/...", "similarity", "fusion", "partition", "proto"},
 	"backup":             {"node/store", "fusion", "proto"},
+	"doctor":             {"proto"},
 	"node":               {"node/...", "model/...", "similarity", "fusion", "partition", "proto"},
 	"node/consensus":     {},
 	"node/gossip":        {},

@@ -91,6 +91,8 @@ type Node struct {
 	cache    *pebble.Cache
 	worker   *worker.Worker
 	versions *Versions
+	usage    usage
+	started  time.Time
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
@@ -104,6 +106,7 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 		return nil, err
 	}
 	n := &Node{cfg: cfg, control: control, peers: peers, mux: mux, replicas: map[partition.ID]*replica{}}
+	n.usage.dir, n.started = cfg.Dir, time.Now()
 	n.versions = newVersions(artifacts, control, cfg.Logger)
 	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -126,7 +127,7 @@ func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse,
 	}
 	n.mu.RUnlock()
 	slices.SortFunc(replicas, func(a, b *replica) int { return int(a.id) - int(b.id) })
-	resp := &kithv1.InfoResponse{}
+	resp := n.describe(time.Now())
 	for _, r := range replicas {
 		leader, _ := r.group.Leader()
 		events, users := r.store.Stats()

@@ -77,7 +77,7 @@ func TestRollingRestart(t *testing.T) {
 	mustKith(t, "build", "--wait", "--addr", processes[0].addr)
 
 	for _, p := range processes { // a server may hear of the model a moment later
-		eventually(t, patience, func() error {
+		eventually(t, 10*time.Second, func() error {
 			if s := mustJSON[jsonStatus](t, "status", "--addr", p.addr); s.ActiveVersion == 0 {
 				return fmt.Errorf("%s knows of no model", p.addr)
 			}

@@ -90,7 +90,17 @@ type Member struct {
 	// Partition replicas placed on it.
 	Replicas uint32 `protobuf:"varint,9,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	// Relative share of the work; zero means 1.
-	Weight        float64 `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight float64 `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
+	// It answered the node that gathered the status. The fields below are known only then.
+	Answered      bool  `protobuf:"varint,20,opt,name=answered,proto3" json:"answered,omitempty"`
+	StartedUnixMs int64 `protobuf:"varint,21,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
+	// The file system of its data folder; zero where the platform does not tell.
+	DiskTotalBytes uint64 `protobuf:"varint,22,opt,name=disk_total_bytes,json=diskTotalBytes,proto3" json:"disk_total_bytes,omitempty"`
+	DiskFreeBytes  uint64 `protobuf:"varint,23,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
+	// Size of the files in its data folder, as of some seconds ago.
+	DataBytes uint64 `protobuf:"varint,24,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`
+	// Its clock less that of the node that gathered the status, to within half the time that the answer took.
+	ClockOffsetMs int64 `protobuf:"varint,25,opt,name=clock_offset_ms,json=clockOffsetMs,proto3" json:"clock_offset_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,6 +205,119 @@ func (x *Member) GetWeight() float64 {
 	return 0
 }
 
+func (x *Member) GetAnswered() bool {
+	if x != nil {
+		return x.Answered
+	}
+	return false
+}
+
+func (x *Member) GetStartedUnixMs() int64 {
+	if x != nil {
+		return x.StartedUnixMs
+	}
+	return 0
+}
+
+func (x *Member) GetDiskTotalBytes() uint64 {
+	if x != nil {
+		return x.DiskTotalBytes
+	}
+	return 0
+}
+
+func (x *Member) GetDiskFreeBytes() uint64 {
+	if x != nil {
+		return x.DiskFreeBytes
+	}
+	return 0
+}
+
+func (x *Member) GetDataBytes() uint64 {
+	if x != nil {
+		return x.DataBytes
+	}
+	return 0
+}
+
+func (x *Member) GetClockOffsetMs() int64 {
+	if x != nil {
+		return x.ClockOffsetMs
+	}
+	return 0
+}
+
+// ReplicaStatus is the state of one replica.
+type ReplicaStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Its node answered, and has it open. The fields below are known only then.
+	Answered     bool   `protobuf:"varint,2,opt,name=answered,proto3" json:"answered,omitempty"`
+	AppliedIndex uint64 `protobuf:"varint,3,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	// Entries of the log that the leader has applied and this one has not. Zero while there is no leader.
+	Lag           uint64 `protobuf:"varint,4,opt,name=lag,proto3" json:"lag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicaStatus) Reset() {
+	*x = ReplicaStatus{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicaStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicaStatus) ProtoMessage() {}
+
+func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicaStatus.ProtoReflect.Descriptor instead.
+func (*ReplicaStatus) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ReplicaStatus) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetAnswered() bool {
+	if x != nil {
+		return x.Answered
+	}
+	return false
+}
+
+func (x *ReplicaStatus) GetAppliedIndex() uint64 {
+	if x != nil {
+		return x.AppliedIndex
+	}
+	return 0
+}
+
+func (x *ReplicaStatus) GetLag() uint64 {
+	if x != nil {
+		return x.Lag
+	}
+	return 0
+}
+
 // PartitionStatus is the state of one partition.
 type PartitionStatus struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -202,17 +325,21 @@ type PartitionStatus struct {
 	// Node ids, in placement order.
 	Replicas []string `protobuf:"bytes,2,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// Empty while there is none.
-	Leader        string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
-	AppliedIndex  uint64 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	Events        uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
-	Users         uint64 `protobuf:"varint,6,opt,name=users,proto3" json:"users,omitempty"`
+	Leader       string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
+	AppliedIndex uint64 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	Events       uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
+	Users        uint64 `protobuf:"varint,6,opt,name=users,proto3" json:"users,omitempty"`
+	// In the order of replicas.
+	ReplicaStatus []*ReplicaStatus `protobuf:"bytes,7,rep,name=replica_status,json=replicaStatus,proto3" json:"replica_status,omitempty"`
+	// Index of the log up to which the active model version has seen events; zero if that is not known any more.
+	ModelIndex    uint64 `protobuf:"varint,8,opt,name=model_index,json=modelIndex,proto3" json:"model_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartitionStatus) Reset() {
 	*x = PartitionStatus{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[1]
+	mi := &file_kith_v1_cluster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -224,7 +351,7 @@ func (x *PartitionStatus) String() string {
 func (*PartitionStatus) ProtoMessage() {}
 
 func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[1]
+	mi := &file_kith_v1_cluster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -237,7 +364,7 @@ func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionStatus.ProtoReflect.Descriptor instead.
 func (*PartitionStatus) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PartitionStatus) GetPartition() uint32 {
@@ -282,6 +409,20 @@ func (x *PartitionStatus) GetUsers() uint64 {
 	return 0
 }
 
+func (x *PartitionStatus) GetReplicaStatus() []*ReplicaStatus {
+	if x != nil {
+		return x.ReplicaStatus
+	}
+	return nil
+}
+
+func (x *PartitionStatus) GetModelIndex() uint64 {
+	if x != nil {
+		return x.ModelIndex
+	}
+	return 0
+}
+
 // StatusRequest has no parameters.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -291,7 +432,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	mi := &file_kith_v1_cluster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +444,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	mi := &file_kith_v1_cluster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +457,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{3}
 }
 
 // StatusResponse is the cluster as the answering node sees it.
@@ -336,13 +477,15 @@ type StatusResponse struct {
 	// True when the control group and every partition have a leader.
 	Ready             bool   `protobuf:"varint,9,opt,name=ready,proto3" json:"ready,omitempty"`
 	ReplicationFactor uint32 `protobuf:"varint,10,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// When the active model version was built; zero for none.
+	ActiveCreatedUnixMs int64 `protobuf:"varint,20,opt,name=active_created_unix_ms,json=activeCreatedUnixMs,proto3" json:"active_created_unix_ms,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +497,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +510,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StatusResponse) GetClusterId() string {
@@ -440,6 +583,13 @@ func (x *StatusResponse) GetReplicationFactor() uint32 {
 	return 0
 }
 
+func (x *StatusResponse) GetActiveCreatedUnixMs() int64 {
+	if x != nil {
+		return x.ActiveCreatedUnixMs
+	}
+	return 0
+}
+
 // BackupRequest asks for all events.
 type BackupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -451,7 +601,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -463,7 +613,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -476,7 +626,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BackupRequest) GetResume() *BackupPosition {
@@ -501,7 +651,7 @@ type BackupPosition struct {
 
 func (x *BackupPosition) Reset() {
 	*x = BackupPosition{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +663,7 @@ func (x *BackupPosition) String() string {
 func (*BackupPosition) ProtoMessage() {}
 
 func (x *BackupPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +676,7 @@ func (x *BackupPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupPosition.ProtoReflect.Descriptor instead.
 func (*BackupPosition) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BackupPosition) GetManifest() *BackupManifest {
@@ -573,7 +723,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[6]
+	mi := &file_kith_v1_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +735,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[6]
+	mi := &file_kith_v1_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +748,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BackupResponse) GetPart() isBackupResponse_Part {
@@ -653,7 +803,7 @@ type BackupEvents struct {
 
 func (x *BackupEvents) Reset() {
 	*x = BackupEvents{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[7]
+	mi := &file_kith_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +815,7 @@ func (x *BackupEvents) String() string {
 func (*BackupEvents) ProtoMessage() {}
 
 func (x *BackupEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[7]
+	mi := &file_kith_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +828,7 @@ func (x *BackupEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupEvents.ProtoReflect.Descriptor instead.
 func (*BackupEvents) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BackupEvents) GetPartition() uint32 {
@@ -707,7 +857,7 @@ type PartitionCut struct {
 
 func (x *PartitionCut) Reset() {
 	*x = PartitionCut{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[8]
+	mi := &file_kith_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -719,7 +869,7 @@ func (x *PartitionCut) String() string {
 func (*PartitionCut) ProtoMessage() {}
 
 func (x *PartitionCut) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[8]
+	mi := &file_kith_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -732,7 +882,7 @@ func (x *PartitionCut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionCut.ProtoReflect.Descriptor instead.
 func (*PartitionCut) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PartitionCut) GetIndex() uint64 {
@@ -776,7 +926,7 @@ type BackupManifest struct {
 
 func (x *BackupManifest) Reset() {
 	*x = BackupManifest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[9]
+	mi := &file_kith_v1_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +938,7 @@ func (x *BackupManifest) String() string {
 func (*BackupManifest) ProtoMessage() {}
 
 func (x *BackupManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[9]
+	mi := &file_kith_v1_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +951,7 @@ func (x *BackupManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupManifest.ProtoReflect.Descriptor instead.
 func (*BackupManifest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BackupManifest) GetClusterId() string {
@@ -857,7 +1007,7 @@ var File_kith_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"\x98\x02\n" +
+	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"\xf5\x03\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tgrpc_addr\x18\x02 \x01(\tR\bgrpcAddr\x12\x1b\n" +
@@ -869,15 +1019,30 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\vcoordinator\x18\b \x01(\bR\vcoordinator\x12\x1a\n" +
 	"\breplicas\x18\t \x01(\rR\breplicas\x12\x16\n" +
 	"\x06weight\x18\n" +
-	" \x01(\x01R\x06weight\"\xb6\x01\n" +
+	" \x01(\x01R\x06weight\x12\x1a\n" +
+	"\banswered\x18\x14 \x01(\bR\banswered\x12&\n" +
+	"\x0fstarted_unix_ms\x18\x15 \x01(\x03R\rstartedUnixMs\x12(\n" +
+	"\x10disk_total_bytes\x18\x16 \x01(\x04R\x0ediskTotalBytes\x12&\n" +
+	"\x0fdisk_free_bytes\x18\x17 \x01(\x04R\rdiskFreeBytes\x12\x1d\n" +
+	"\n" +
+	"data_bytes\x18\x18 \x01(\x04R\tdataBytes\x12&\n" +
+	"\x0fclock_offset_ms\x18\x19 \x01(\x03R\rclockOffsetMs\"v\n" +
+	"\rReplicaStatus\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
+	"\banswered\x18\x02 \x01(\bR\banswered\x12#\n" +
+	"\rapplied_index\x18\x03 \x01(\x04R\fappliedIndex\x12\x10\n" +
+	"\x03lag\x18\x04 \x01(\x04R\x03lag\"\x96\x02\n" +
 	"\x0fPartitionStatus\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
 	"\breplicas\x18\x02 \x03(\tR\breplicas\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\tR\x06leader\x12#\n" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x14\n" +
-	"\x05users\x18\x06 \x01(\x04R\x05users\"\x0f\n" +
-	"\rStatusRequest\"\xee\x02\n" +
+	"\x05users\x18\x06 \x01(\x04R\x05users\x12=\n" +
+	"\x0ereplica_status\x18\a \x03(\v2\x16.kith.v1.ReplicaStatusR\rreplicaStatus\x12\x1f\n" +
+	"\vmodel_index\x18\b \x01(\x04R\n" +
+	"modelIndex\"\x0f\n" +
+	"\rStatusRequest\"\xa3\x03\n" +
 	"\x0eStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -892,7 +1057,8 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x04jobs\x18\b \x03(\v2\f.kith.v1.JobR\x04jobs\x12\x14\n" +
 	"\x05ready\x18\t \x01(\bR\x05ready\x12-\n" +
 	"\x12replication_factor\x18\n" +
-	" \x01(\rR\x11replicationFactor\"@\n" +
+	" \x01(\rR\x11replicationFactor\x123\n" +
+	"\x16active_created_unix_ms\x18\x14 \x01(\x03R\x13activeCreatedUnixMs\"@\n" +
 	"\rBackupRequest\x12/\n" +
 	"\x06resume\x18\x01 \x01(\v2\x17.kith.v1.BackupPositionR\x06resume\"\x9d\x01\n" +
 	"\x0eBackupPosition\x123\n" +
@@ -945,44 +1111,46 @@ func file_kith_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_kith_v1_cluster_proto_goTypes = []any{
 	(MemberState)(0),        // 0: kith.v1.MemberState
 	(*Member)(nil),          // 1: kith.v1.Member
-	(*PartitionStatus)(nil), // 2: kith.v1.PartitionStatus
-	(*StatusRequest)(nil),   // 3: kith.v1.StatusRequest
-	(*StatusResponse)(nil),  // 4: kith.v1.StatusResponse
-	(*BackupRequest)(nil),   // 5: kith.v1.BackupRequest
-	(*BackupPosition)(nil),  // 6: kith.v1.BackupPosition
-	(*BackupResponse)(nil),  // 7: kith.v1.BackupResponse
-	(*BackupEvents)(nil),    // 8: kith.v1.BackupEvents
-	(*PartitionCut)(nil),    // 9: kith.v1.PartitionCut
-	(*BackupManifest)(nil),  // 10: kith.v1.BackupManifest
-	(*Job)(nil),             // 11: kith.v1.Job
-	(*Event)(nil),           // 12: kith.v1.Event
-	(*ModelVersion)(nil),    // 13: kith.v1.ModelVersion
+	(*ReplicaStatus)(nil),   // 2: kith.v1.ReplicaStatus
+	(*PartitionStatus)(nil), // 3: kith.v1.PartitionStatus
+	(*StatusRequest)(nil),   // 4: kith.v1.StatusRequest
+	(*StatusResponse)(nil),  // 5: kith.v1.StatusResponse
+	(*BackupRequest)(nil),   // 6: kith.v1.BackupRequest
+	(*BackupPosition)(nil),  // 7: kith.v1.BackupPosition
+	(*BackupResponse)(nil),  // 8: kith.v1.BackupResponse
+	(*BackupEvents)(nil),    // 9: kith.v1.BackupEvents
+	(*PartitionCut)(nil),    // 10: kith.v1.PartitionCut
+	(*BackupManifest)(nil),  // 11: kith.v1.BackupManifest
+	(*Job)(nil),             // 12: kith.v1.Job
+	(*Event)(nil),           // 13: kith.v1.Event
+	(*ModelVersion)(nil),    // 14: kith.v1.ModelVersion
 }
 var file_kith_v1_cluster_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.Member.state:type_name -> kith.v1.MemberState
-	1,  // 1: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
-	2,  // 2: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
-	11, // 3: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
-	6,  // 4: kith.v1.BackupRequest.resume:type_name -> kith.v1.BackupPosition
-	10, // 5: kith.v1.BackupPosition.manifest:type_name -> kith.v1.BackupManifest
-	10, // 6: kith.v1.BackupResponse.manifest:type_name -> kith.v1.BackupManifest
-	8,  // 7: kith.v1.BackupResponse.events:type_name -> kith.v1.BackupEvents
-	12, // 8: kith.v1.BackupEvents.events:type_name -> kith.v1.Event
-	9,  // 9: kith.v1.BackupManifest.partitions:type_name -> kith.v1.PartitionCut
-	13, // 10: kith.v1.BackupManifest.versions:type_name -> kith.v1.ModelVersion
-	3,  // 11: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
-	5,  // 12: kith.v1.ClusterService.Backup:input_type -> kith.v1.BackupRequest
-	4,  // 13: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
-	7,  // 14: kith.v1.ClusterService.Backup:output_type -> kith.v1.BackupResponse
-	13, // [13:15] is the sub-list for method output_type
-	11, // [11:13] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	2,  // 1: kith.v1.PartitionStatus.replica_status:type_name -> kith.v1.ReplicaStatus
+	1,  // 2: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
+	3,  // 3: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
+	12, // 4: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
+	7,  // 5: kith.v1.BackupRequest.resume:type_name -> kith.v1.BackupPosition
+	11, // 6: kith.v1.BackupPosition.manifest:type_name -> kith.v1.BackupManifest
+	11, // 7: kith.v1.BackupResponse.manifest:type_name -> kith.v1.BackupManifest
+	9,  // 8: kith.v1.BackupResponse.events:type_name -> kith.v1.BackupEvents
+	13, // 9: kith.v1.BackupEvents.events:type_name -> kith.v1.Event
+	10, // 10: kith.v1.BackupManifest.partitions:type_name -> kith.v1.PartitionCut
+	14, // 11: kith.v1.BackupManifest.versions:type_name -> kith.v1.ModelVersion
+	4,  // 12: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
+	6,  // 13: kith.v1.ClusterService.Backup:input_type -> kith.v1.BackupRequest
+	5,  // 14: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
+	8,  // 15: kith.v1.ClusterService.Backup:output_type -> kith.v1.BackupResponse
+	14, // [14:16] is the sub-list for method output_type
+	12, // [12:14] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_cluster_proto_init() }
@@ -992,7 +1160,7 @@ func file_kith_v1_cluster_proto_init() {
 	}
 	file_kith_v1_event_proto_init()
 	file_kith_v1_model_proto_init()
-	file_kith_v1_cluster_proto_msgTypes[6].OneofWrappers = []any{
+	file_kith_v1_cluster_proto_msgTypes[7].OneofWrappers = []any{
 		(*BackupResponse_Manifest)(nil),
 		(*BackupResponse_Events)(nil),
 	}
@@ -1002,7 +1170,7 @@ func file_kith_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_cluster_proto_rawDesc), len(file_kith_v1_cluster_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
