@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/kith-io/kith/coordinator"
+	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -20,6 +22,7 @@ func (a *API) Status(ctx context.Context, _ *kithv1.StatusRequest) (*kithv1.Stat
 	resp := &kithv1.StatusResponse{
 		ClusterId: s.Cluster.GetClusterId(), Node: a.peers.Self(), Coordinator: leader, Epoch: s.Epoch,
 		ActiveVersion: s.Active, ReplicationFactor: s.Cluster.GetReplicationFactor(),
+		Moves: s.Moves,
 	}
 	for _, j := range slices.Backward(s.Jobs) {
 		resp.Jobs = append(resp.Jobs, j.Job)
@@ -33,6 +36,7 @@ func (a *API) Status(ctx context.Context, _ *kithv1.StatusRequest) (*kithv1.Stat
 		member := &kithv1.Member{
 			Id: m.Id, GrpcAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight,
 			State: kithv1.MemberState_MEMBER_STATE_DEAD, Voter: voters[m.Id], Coordinator: m.Id == leader,
+			Intent: m.Intent,
 		}
 		if slices.Contains(alive, m.Id) {
 			member.State = kithv1.MemberState_MEMBER_STATE_ALIVE
@@ -57,6 +61,19 @@ func (a *API) Status(ctx context.Context, _ *kithv1.StatusRequest) (*kithv1.Stat
 		resp.Ready = resp.Ready && p.Leader != ""
 	}
 	return resp, nil
+}
+
+// SetIntent implements kithv1.ClusterServiceServer.
+func (a *API) SetIntent(ctx context.Context, req *kithv1.SetIntentRequest) (*kithv1.SetIntentResponse, error) {
+	if _, known := kithv1.MemberIntent_name[int32(req.Intent)]; !known {
+		return nil, fmt.Errorf("%w: intent %d", wire.ErrInvalid, req.Intent)
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	_, err := a.coordinator.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_SetIntent{SetIntent: &kithv1.SetIntent{
+		Id: req.Member, Intent: req.Intent,
+	}}})
+	return &kithv1.SetIntentResponse{}, err
 }
 
 // answer is what a member said of itself, and when it did.

@@ -74,6 +74,7 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 	}
 	resp := &kithv1.RecommendResponse{
 		Model: model(method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
+		Stale: answer.Stale,
 	}
 	for _, x := range answer.Items {
 		item := &kithv1.RecommendedItem{Item: x.Item, Score: x.Score, Source: model(x.Source)}

@@ -19,6 +19,7 @@ import (
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -63,6 +64,12 @@ func (r *replica) Dump(req *kithv1.DumpRequest, stream grpc.ServerStreamingServe
 	return nil
 }
 
+// outside is a node without replicas and models.
+type outside struct{}
+
+func (outside) Leaderless(partition.ID) time.Duration { return 0 }
+func (outside) Versions() *node.Versions              { return nil }
+
 // backupCluster returns a coordinator of two partitions that are on all of some replicas.
 func backupCluster(t *testing.T, replicas ...*replica) *coordinator.Coordinator {
 	t.Helper()
@@ -96,7 +103,7 @@ func backupCluster(t *testing.T, replicas ...*replica) *coordinator.Coordinator 
 	apply(t, machine, 2, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_SetShardMap{SetShardMap: &kithv1.SetShardMap{
 		Epoch: 1, Partitions: []*kithv1.Replicas{{Nodes: ids}, {Nodes: ids}},
 	}}})
-	return coordinator.New(coordinator.Config{Now: time.Now, Logger: slog.New(slog.DiscardHandler)}, machine, nil, peers, nil)
+	return coordinator.New(coordinator.Config{Now: time.Now, Logger: slog.New(slog.DiscardHandler)}, coordinator.NewControl(machine, nil, peers), outside{})
 }
 
 // apply puts a command into a machine.

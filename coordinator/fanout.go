@@ -60,16 +60,16 @@ func (r *Router) fanOut(ctx context.Context, partitions []uint32, f func(ctx con
 }
 
 // choices returns the replicas of a partition in the order in which to ask them: this node, which costs no hop, then the
-// living ones, beginning at another one for each partition, then those that seem dead.
+// living ones, beginning at another one for each partition, then those that left a call unanswered, then those that seem dead.
 func (r *Router) choices(replicas, alive []string, p uint32) []string {
 	rank := func(node string) int {
 		if node == r.peers.Self() {
 			return 0
 		}
 		if _, ok := slices.BinarySearch(alive, node); ok {
-			return 1
+			return 1 + r.silence(node)
 		}
-		return 2
+		return 3
 	}
 	turn := int(p) % len(replicas)
 	out := append(slices.Clone(replicas[turn:]), replicas[:turn]...)

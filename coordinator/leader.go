@@ -11,7 +11,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/consensus"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -27,6 +26,9 @@ type Config struct {
 	// Partitions, Replication and Expect are used once, when the cluster is made: the number of partitions, the replicas of
 	// each, and the number of members that must be there before partitions are placed.
 	Partitions, Replication, Expect int
+	// DeadAfter is how long a member may not answer before its replicas go elsewhere and it is forgotten; SteadyAfter how long a new one
+	// must have answered before it gets replicas and votes.
+	DeadAfter, SteadyAfter time.Duration
 	// NewID returns an id that is unique: for the cluster and for requests.
 	NewID  func() string
 	Now    func() time.Time
@@ -36,17 +38,15 @@ type Config struct {
 // Coordinator is this process's part in the control group: it knows the state, brings proposals to the leader, and does
 // the coordinator's work while this process leads.
 type Coordinator struct {
-	*Machine
+	*Control
 	cfg    Config
-	group  *consensus.Group
-	peers  *node.Peers
 	router *Router
 }
 
-// New returns a Coordinator over an open control group whose state machine is machine.
-func New(cfg Config, machine *Machine, group *consensus.Group, peers *node.Peers, versions *node.Versions) *Coordinator {
-	c := &Coordinator{Machine: machine, cfg: cfg, group: group, peers: peers}
-	c.router = NewRouter(c, peers, versions, cfg.Now)
+// New returns a Coordinator for a process whose node is local.
+func New(cfg Config, control *Control, local Local) *Coordinator {
+	c := &Coordinator{Control: control, cfg: cfg}
+	c.router = NewRouter(c, control.peers, local, cfg.Now)
 	return c
 }
 
@@ -113,16 +113,8 @@ func (c *Coordinator) propose(ctx context.Context, cmd *kithv1.ControlCommand) (
 		return 0, 0, err
 	}
 	index, result, err := c.group.Propose(ctx, data)
-	switch {
-	case errors.Is(err, consensus.ErrNotLeader):
-		leader, _ := c.group.Leader()
-		return 0, 0, &wire.NotLeaderError{Leader: leader}
-	case errors.Is(err, consensus.ErrUnknownOutcome):
-		return 0, 0, fmt.Errorf("%w: %w", wire.ErrUnknownOutcome, err)
-	case errors.Is(err, consensus.ErrClosed):
-		return 0, 0, fmt.Errorf("%w: %w", wire.ErrNotReady, err)
-	case err != nil:
-		return 0, 0, err
+	if err != nil {
+		return 0, 0, c.convert(err)
 	}
 	id, _ = result.(uint64)
 	return index, id, nil
@@ -171,7 +163,9 @@ func (c *Coordinator) lead(ctx context.Context) error {
 	}
 	c.cfg.Logger.Info("coordinating", "node", c.peers.Self())
 	ctx, cancel := context.WithCancel(ctx)
+	place := newPlacement(c)
 	var builds sync.WaitGroup
+	defer place.wait()
 	defer builds.Wait()
 	defer cancel()
 	building := uint64(0)
@@ -183,10 +177,16 @@ func (c *Coordinator) lead(ctx context.Context) error {
 			return wire.ErrNotLeader
 		}
 		stateChanged, peersChanged := c.Changed(), c.peers.Changed()
-		if err := c.reconcile(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		err := c.reconcile(ctx)
+		if err == nil {
+			err = place.pass(ctx)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, wire.ErrNotLeader) || errors.Is(err, consensus.ErrNotLeader):
+			return wire.ErrNotLeader
+		case err != nil:
 			c.cfg.Logger.Warn("reconcile members", "err", err)
 		}
 		if j := c.State().Running(); j != nil && building == 0 {
@@ -235,10 +235,13 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 		}
 	}
 	for _, p := range c.peers.All() {
-		if !p.Alive {
+		if !p.Alive || slices.Contains(c.State().Left, p.ID) {
 			continue
 		}
-		m := &kithv1.MemberRecord{Id: p.ID, Zone: p.Zone, Weight: p.Weight, GrpcAddr: p.GRPCAddr, RaftAddr: p.RaftAddr, Version: p.Version}
+		m := &kithv1.MemberRecord{
+			Id: p.ID, Zone: p.Zone, Weight: p.Weight, GrpcAddr: p.GRPCAddr, RaftAddr: p.RaftAddr, Version: p.Version,
+			Intent: c.State().Member(p.ID).GetIntent(),
+		}
 		if proto.Equal(m, c.State().Member(p.ID)) {
 			continue
 		}
@@ -259,7 +262,7 @@ func (c *Coordinator) addFollowers(ctx context.Context) error {
 		return err
 	}
 	for _, p := range c.peers.All() {
-		if !p.Alive || slices.ContainsFunc(members, func(m consensus.Member) bool { return m.ID == p.ID }) {
+		if !p.Alive || c.State().Member(p.ID) == nil || slices.ContainsFunc(members, func(m consensus.Member) bool { return m.ID == p.ID }) {
 			continue
 		}
 		c.cfg.Logger.Info("member joins the control group", "node", p.ID, "addr", p.RaftAddr)

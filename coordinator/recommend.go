@@ -71,6 +71,8 @@ type Answer struct {
 	Fallback string
 	// Partial says that some partition could not be asked.
 	Partial bool
+	// Stale says that the history or the popularity is what some replica had, asked for or because a leader was missing.
+	Stale bool
 }
 
 // Ranked is one place of an answer.
@@ -101,17 +103,17 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	if (q.User == "") == (len(q.Basket) == 0) {
 		return nil, fmt.Errorf("%w: want a user or a basket of items, and not both", wire.ErrInvalid)
 	}
+	a := &Answer{}
 	var events []fusion.Event
 	if q.User != "" {
 		var err error
-		if events, err = r.History(ctx, q.User, q.Stale); err != nil {
+		if events, a.Stale, err = r.historySoon(ctx, q.User, q.Stale); err != nil {
 			return nil, err
 		}
 		if len(events) == 0 && q.NoFallback {
 			return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, q.User)
 		}
 	}
-	a := &Answer{}
 	seen := map[string]bool{}
 	for i := range events {
 		seen[events[i].Item] = true
@@ -132,6 +134,15 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 		}
 	}
 	return a, r.fill(ctx, q, seen, a)
+}
+
+// historySoon returns the history of a user, fresh if that can be had soon.
+func (r *Router) historySoon(ctx context.Context, user string, stale bool) (events []fusion.Event, wasStale bool, err error) {
+	wasStale, err = r.soon(ctx, stale, func(ctx context.Context, stale bool) (err error) {
+		events, err = r.History(ctx, user, stale)
+		return err
+	})
+	return events, wasStale, err
 }
 
 // personal fills the answer with what the model says, and the reason why it may say little.
@@ -462,7 +473,12 @@ func (r *Router) fill(ctx context.Context, q Query, seen map[string]bool, a *Ans
 	for _, x := range a.Items {
 		have[x.Item] = true
 	}
-	popular, err := r.Popular(ctx, q.N+len(seen)+len(have), q.Stale)
+	var popular []PopularItem
+	stale, err := r.soon(ctx, q.Stale || a.Stale, func(ctx context.Context, stale bool) (err error) {
+		popular, err = r.Popular(ctx, q.N+len(seen)+len(have), stale)
+		return err
+	})
+	a.Stale = stale
 	if err != nil {
 		return err
 	}
@@ -520,7 +536,7 @@ func (r *Router) SimilarUsers(ctx context.Context, user string, n int, stale boo
 		return nil, 0, false, err
 	}
 	defer m.Release()
-	events, err := r.History(ctx, user, stale)
+	events, _, err := r.historySoon(ctx, user, stale)
 	if err != nil {
 		return nil, 0, false, err
 	}

@@ -26,6 +26,12 @@ const (
 	// firstPause is the pause after all replicas were tried in vain: an election takes about a second.
 	firstPause = 20 * time.Millisecond
 	maxPause   = 500 * time.Millisecond
+	// electionTime is how long a partition may be without a leader before callers are told; an election takes about a second. It
+	// is looked at every ledPause.
+	electionTime = 1250 * time.Millisecond
+	ledPause     = 250 * time.Millisecond
+	// silentTime is how long a node that left a call unanswered is asked after others.
+	silentTime = 2 * time.Second
 	// batchBytes and batchEvents bound one entry of a partition's log.
 	batchBytes  = 1 << 20
 	batchEvents = 10_000
@@ -45,6 +51,7 @@ type Peers interface {
 type Router struct {
 	log      control
 	peers    Peers
+	local    Local
 	versions *node.Versions
 	now      func() time.Time
 
@@ -54,11 +61,21 @@ type Router struct {
 	mu sync.Mutex
 	// leaders is where each partition's leader was last; a wrong one costs one more call.
 	leaders map[partition.ID]string
+	// silent is when a node last left a call without an answer.
+	silent map[string]time.Time
 }
 
-// NewRouter returns a Router for a node with the given model versions.
-func NewRouter(log control, peers Peers, versions *node.Versions, now func() time.Time) *Router {
-	return &Router{log: log, peers: peers, versions: versions, now: now, leaders: map[partition.ID]string{}}
+// Local is what a Router asks of its own node.
+type Local interface {
+	// Leaderless returns how long the replica of a partition here has known no leader; 0 if there is none.
+	Leaderless(p partition.ID) time.Duration
+	// Versions gives the model versions.
+	Versions() *node.Versions
+}
+
+// NewRouter returns a Router for a node.
+func NewRouter(log control, peers Peers, local Local, now func() time.Time) *Router {
+	return &Router{log: log, peers: peers, local: local, versions: local.Versions(), now: now, leaders: map[partition.ID]string{}, silent: map[string]time.Time{}}
 }
 
 func (r *Router) leader(p partition.ID) string {
@@ -86,71 +103,171 @@ func (r *Router) partitions() (int, error) {
 }
 
 // onPartition calls replicas of a partition until one answers or ctx is done: the leader first, or with stale this node
-// first. Between rounds it waits a little.
+// first. Between rounds it waits a little. It gives up early, and it breaks off a call that is under way, when the caller is not
+// content with stale data and there is no leader to be had: with wire.ErrNoMajority if membership shows it, and with
+// wire.ErrNoLeader if the replica of this node has not heard of one for longer than an election takes.
 func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error) error {
+	if !stale {
+		var stop func()
+		ctx, stop = r.whileLed(ctx, p)
+		defer stop()
+	}
 	pause := firstPause
-	var last error
 	for {
 		state := r.log.State()
 		if int(p) >= len(state.Replicas) {
 			return fmt.Errorf("partition %d: %w", p, wire.ErrNotReady)
 		}
-		order := slices.Clone(state.Replicas[p])
-		first := r.leader(p)
-		if stale {
-			first = r.peers.Self()
+		err := r.oneRound(ctx, state, p, stale, f)
+		if err == nil || !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
+			return err
 		}
-		if at := slices.Index(order, first); at > 0 {
-			order[0], order[at] = order[at], order[0]
-		}
-		for tries := 0; len(order) > 0 && tries < 2*len(state.Replicas[p]); tries++ {
-			node := order[0]
-			order = order[1:]
-			err := r.try(ctx, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-				return f(ctx, kithv1.NewPartitionServiceClient(conn), state.Epoch)
-			})
-			if err == nil {
-				if !stale {
-					r.setLeader(p, node)
-				}
-				return nil
-			}
-			if ctx.Err() != nil {
-				return fmt.Errorf("partition %d: %w", p, errors.Join(ctx.Err(), last))
-			}
-			if !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
-				return err
-			}
-			last = err
-			if hint := (*wire.NotLeaderError)(nil); !stale && errors.As(err, &hint) && hint.Leader != "" {
-				order = slices.DeleteFunc(order, func(n string) bool { return n == hint.Leader })
-				order = slices.Insert(order, 0, hint.Leader)
-			}
+		if lost := r.noMajority(state, p); lost != nil && !stale {
+			return errors.Join(lost, err)
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("partition %d: no replica answers: %w", p, errors.Join(ctx.Err(), last))
+			return fmt.Errorf("partition %d: no replica answers: %w", p, errors.Join(context.Cause(ctx), err))
 		}
 		pause = min(2*pause, maxPause)
 	}
 }
 
-// try calls one node with a deadline of its own.
+// whileLed returns a context that ends with wire.ErrNoLeader when the replica of this node has known no leader for too long.
+func (r *Router) whileLed(ctx context.Context, p partition.ID) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Hour, func() {
+		if d := r.local.Leaderless(p); d > electionTime {
+			cancel(fmt.Errorf("%w since %v ago by what node %s knows: most replicas are lost or cut off", wire.ErrNoLeader, d.Round(100*time.Millisecond), r.peers.Self()))
+			return
+		}
+		if ctx.Err() == nil {
+			timer.Reset(ledPause)
+		}
+	})
+	timer.Reset(ledPause) // timer is set by now
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
+// oneRound calls the replicas of a partition, following hints to the leader, until one answers.
+func (r *Router) oneRound(ctx context.Context, state *State, p partition.ID, stale bool, f func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error) error {
+	order := slices.Clone(state.Replicas[p])
+	first := r.leader(p)
+	if stale {
+		first = r.peers.Self()
+	}
+	if at := slices.Index(order, first); at > 0 {
+		order[0], order[at] = order[at], order[0]
+	}
+	slices.SortStableFunc(order, func(a, b string) int { return r.silence(a) - r.silence(b) })
+	last := wire.ErrNotReady
+	for tries := 0; len(order) > 0 && tries < 2*len(state.Replicas[p]); tries++ {
+		node := order[0]
+		order = order[1:]
+		err := r.try(ctx, node, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			return f(ctx, kithv1.NewPartitionServiceClient(conn), state.Epoch)
+		})
+		if err == nil {
+			if !stale {
+				r.setLeader(p, node)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("partition %d: %w", p, errors.Join(context.Cause(ctx), last))
+		}
+		if !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+		last = err
+		if hint := (*wire.NotLeaderError)(nil); !stale && errors.As(err, &hint) && hint.Leader != "" && r.silence(hint.Leader) == 0 {
+			order = slices.DeleteFunc(order, func(n string) bool { return n == hint.Leader })
+			order = slices.Insert(order, 0, hint.Leader)
+		}
+	}
+	return last
+}
+
+// noMajority returns an error if membership shows that a partition cannot have a leader.
+func (r *Router) noMajority(state *State, p partition.ID) error {
+	alive, living := r.peers.Alive(), 0
+	replicas := state.Replicas[p]
+	for _, n := range replicas {
+		if _, ok := slices.BinarySearch(alive, n); ok {
+			living++
+		}
+	}
+	if most := len(replicas)/2 + 1; living < most {
+		return fmt.Errorf("partition %d: %w: %d of its %d replicas, on %v; it needs %d", p, wire.ErrNoMajority, living, len(replicas), replicas, most)
+	}
+	return nil
+}
+
+// silence is 1 for a node that left a call unanswered a moment ago, and 0 for others.
+func (r *Router) silence(node string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, ok := r.silent[node]; ok && r.now().Sub(at) < silentTime {
+		return 1
+	}
+	return 0
+}
+
+func (r *Router) setSilent(node string, silent bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if silent {
+		r.silent[node] = r.now()
+	} else {
+		delete(r.silent, node)
+	}
+}
+
+// try calls one node with a deadline of its own, which leaves time for others.
 func (r *Router) try(ctx context.Context, node string, f func(context.Context, grpc.ClientConnInterface) error) error {
 	conn, err := r.peers.Conn(ctx, node)
 	if err == nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, tryTimeout)
+		patience := tryTimeout
+		if deadline, ok := ctx.Deadline(); ok {
+			patience = min(patience, time.Until(deadline)/3)
+		}
+		try, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		err = f(ctx, conn)
+		if err = f(try, conn); err == nil || try.Err() != nil {
+			r.setSilent(node, err != nil && ctx.Err() == nil)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("node %s: %w", node, err)
 	}
 	return nil
+}
+
+// soon reads what was acknowledged before the call, or, when the leader does not answer in half of the time that there is, what
+// some replica has, and says so: a partition that elects a leader should not keep a shop from showing recommendations. Where
+// there can be no leader it fails, unless the caller asked for a stale read.
+func (r *Router) soon(ctx context.Context, stale bool, read func(ctx context.Context, stale bool) error) (wasStale bool, err error) {
+	if stale {
+		return true, read(ctx, true)
+	}
+	half := tryTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		half = min(half, time.Until(deadline)/2)
+	}
+	try, cancel := context.WithTimeout(ctx, half)
+	defer cancel()
+	err = read(try, false)
+	if err == nil || ctx.Err() != nil || errors.Is(err, wire.ErrNoMajority) || !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
+		return false, err
+	}
+	return true, read(ctx, true)
 }
 
 // Append stores events that have been validated and have ids. It returns when all are durable on a majority of

@@ -36,6 +36,15 @@ func (s *service) Propose(ctx context.Context, req *kithv1.ProposeRequest) (*kit
 	return &kithv1.ProposeResponse{Index: index, Id: id}, nil
 }
 
+// ReadIndex implements kithv1.ControlServiceServer: only the leader answers.
+func (s *service) ReadIndex(ctx context.Context, _ *kithv1.ReadIndexRequest) (*kithv1.ReadIndexResponse, error) {
+	index, err := s.c.group.ReadIndex(ctx)
+	if err != nil {
+		return nil, s.c.convert(err)
+	}
+	return &kithv1.ReadIndexResponse{Index: index}, nil
+}
+
 // Approve implements kithv1.ControlServiceServer.
 func (s *service) Approve(ctx context.Context, req *kithv1.ApproveRequest) (*kithv1.ApproveResponse, error) {
 	return &kithv1.ApproveResponse{}, s.approve(ctx, req.Proposer, req.Voters)

@@ -31,6 +31,12 @@ type State struct {
 	Epoch uint64
 	// Replicas of each partition, the preferred leader first.
 	Replicas [][]string
+	// Formed is set when every partition has had a leader: no replica makes a new group after that.
+	Formed bool
+	// Moves are the changes of replicas that are under way, at most one of each partition.
+	Moves []*kithv1.Move
+	// Left are the ids of members that have left; they never come back.
+	Left []string
 	// Jobs ascend by id.
 	Jobs []*kithv1.JobRecord
 	// Versions ascend by number.
@@ -69,6 +75,16 @@ func (s *State) Apply(index uint64, c *kithv1.ControlCommand) (next *State, id u
 		id, err = n.activate(c.ActivateVersion.GetVersion())
 	case *kithv1.ControlCommand_DropVersion:
 		err = n.dropVersion(c.DropVersion.GetVersion())
+	case *kithv1.ControlCommand_StartMove:
+		err = n.startMove(c.StartMove.GetMove())
+	case *kithv1.ControlCommand_StepMove:
+		err = n.stepMove(c.StepMove)
+	case *kithv1.ControlCommand_SetFormed:
+		err = n.setFormed()
+	case *kithv1.ControlCommand_SetIntent:
+		err = n.setIntent(c.SetIntent)
+	case *kithv1.ControlCommand_ForgetMember:
+		err = n.forgetMember(c.ForgetMember)
 	default:
 		err = fmt.Errorf("%w: unknown kind %T; a newer member wrote it, upgrade this one", errCommand, c)
 	}
@@ -95,6 +111,17 @@ func (s *State) upsertMember(m *kithv1.MemberRecord) error {
 	if m.GetId() == "" {
 		return fmt.Errorf("%w: member without id", errCommand)
 	}
+	if slices.Contains(s.Left, m.Id) {
+		return fmt.Errorf("%w: member %s has left", errCommand, m.Id)
+	}
+	if known := s.Member(m.Id); known != nil && known.Intent != m.Intent {
+		m = proto.Clone(m).(*kithv1.MemberRecord)
+		m.Intent = known.Intent
+	}
+	return s.putMember(m)
+}
+
+func (s *State) putMember(m *kithv1.MemberRecord) error {
 	at, found := slices.BinarySearchFunc(s.Members, m.Id, func(r *kithv1.MemberRecord, id string) int { return cmp.Compare(r.Id, id) })
 	if found {
 		s.Members = slices.Clone(s.Members)
@@ -109,6 +136,8 @@ func (s *State) setShardMap(c *kithv1.SetShardMap) error {
 	switch {
 	case s.Cluster == nil:
 		return fmt.Errorf("%w: shard map before the cluster", errCommand)
+	case s.Formed:
+		return fmt.Errorf("%w: replicas of a cluster that has data change by moves", errCommand)
 	case c.Epoch != s.Epoch+1:
 		return fmt.Errorf("%w: have %d, got %d", wire.ErrStaleEpoch, s.Epoch, c.Epoch)
 	case len(c.Partitions) != int(s.Cluster.Partitions):
@@ -341,7 +370,7 @@ func (s *State) Member(id string) *kithv1.MemberRecord {
 func (s *State) Encode() ([]byte, error) {
 	m := &kithv1.ControlState{
 		Cluster: s.Cluster, Members: s.Members, Epoch: s.Epoch, Jobs: s.Jobs, Versions: s.Versions,
-		ActiveVersion: s.Active, AppliedIndex: s.Applied,
+		ActiveVersion: s.Active, AppliedIndex: s.Applied, Moves: s.Moves, Formed: s.Formed, Left: s.Left,
 	}
 	for _, nodes := range s.Replicas {
 		m.Partitions = append(m.Partitions, &kithv1.Replicas{Nodes: nodes})
@@ -357,7 +386,7 @@ func DecodeState(b []byte) (*State, error) {
 	}
 	s := &State{
 		Cluster: m.Cluster, Members: m.Members, Epoch: m.Epoch, Jobs: m.Jobs, Versions: m.Versions,
-		Active: m.ActiveVersion, Applied: m.AppliedIndex,
+		Active: m.ActiveVersion, Applied: m.AppliedIndex, Moves: m.Moves, Formed: m.Formed, Left: m.Left,
 	}
 	for _, r := range m.Partitions {
 		s.Replicas = append(s.Replicas, r.Nodes)

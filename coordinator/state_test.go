@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -224,9 +225,21 @@ func TestUnknownCommandsAreRefusedAlike(t *testing.T) {
 func TestReplicasAgree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		node := rapid.SampledFrom([]string{"a", "b", "c"})
+		orNone := rapid.SampledFrom([]string{"", "a", "b", "c"})
 		job := rapid.Uint64Range(0, 12)
 		command := rapid.Custom(func(t *rapid.T) *kithv1.ControlCommand {
-			switch rapid.IntRange(0, 9).Draw(t, "kind") {
+			switch rapid.IntRange(0, 16).Draw(t, "kind") {
+			case 10, 11:
+				return startMove(rapid.Uint32Range(0, 2).Draw(t, "p"), orNone.Draw(t, "add"), orNone.Draw(t, "remove"))
+			case 12, 13:
+				step := kithv1.MoveStep(rapid.IntRange(0, 3).Draw(t, "step"))
+				return stepMove(rapid.Uint32Range(0, 2).Draw(t, "p"), orNone.Draw(t, "add"), orNone.Draw(t, "remove"), step)
+			case 14:
+				return setFormed()
+			case 15:
+				return setIntent(node.Draw(t, "n"), kithv1.MemberIntent(rapid.IntRange(0, 2).Draw(t, "intent")))
+			case 16:
+				return forget(node.Draw(t, "n"), rapid.Bool().Draw(t, "left"))
 			case 0:
 				return initCluster(rapid.Uint32Range(0, 2).Draw(t, "partitions"))
 			case 1:
@@ -286,6 +299,21 @@ func TestReplicasAgree(t *testing.T) {
 
 // checkState holds what must be true of every state.
 func checkState(t *rapid.T, s *coordinator.State) {
+	for p, nodes := range s.Replicas {
+		if len(nodes) == 0 || len(nodes) != len(slices.Compact(slices.Sorted(slices.Values(nodes)))) {
+			t.Fatalf("partition %d on %v", p, nodes)
+		}
+	}
+	of := map[uint32]bool{}
+	for _, m := range s.Moves {
+		if of[m.Partition] {
+			t.Fatalf("two moves of partition %d", m.Partition)
+		}
+		of[m.Partition] = true
+		if m.Switched && slices.Contains(s.Replicas[m.Partition], m.Remove) {
+			t.Fatalf("partition %d on %v has moved off %s", m.Partition, s.Replicas[m.Partition], m.Remove)
+		}
+	}
 	running := 0
 	for _, j := range s.Jobs {
 		if !coordinator.Ended(j.Job) {

@@ -17,7 +17,10 @@ const defaultK = 50
 
 // View returns what a node has to know of the state.
 func (s *State) View() node.View {
-	v := node.View{Epoch: s.Epoch, Replicas: s.Replicas, Active: s.Active, Applied: s.Applied}
+	v := node.View{Epoch: s.Epoch, Replicas: s.Replicas, Formed: s.Formed, Active: s.Active, Applied: s.Applied}
+	for _, m := range s.Moves {
+		v.Moves = append(v.Moves, node.MoveView{Partition: m.Partition, Add: m.Add, Remove: m.Remove})
+	}
 	if j := s.Running(); j != nil {
 		v.Job = j.Job.Id
 	}

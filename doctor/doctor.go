@@ -287,7 +287,7 @@ func (c *cluster) dead() []Finding {
 		}
 		out = append(out, Finding{
 			Code: "member-dead", Level: AtRisk, What: fmt.Sprintf("Member %s is dead%s.", c.name(m.Id), c.because(m)), Why: holds + ".",
-			Remedy: c.startAgain([]string{m.Id}) + " If it is gone for good, take it out of the cluster: see 'kith cluster --help'.",
+			Remedy: c.startAgain([]string{m.Id}) + " If it is gone for good, take it out: 'kith cluster leave " + m.Id + "'.",
 		})
 	}
 	return out
@@ -393,7 +393,7 @@ func (c *cluster) disks() []Finding {
 			What: fmt.Sprintf("The disk of %s is nearly full: %s of %s are free, and its data takes %s.", c.name(m.Id), bytesText(free), bytesText(total), bytesText(m.DataBytes)),
 			Why:  "When nothing is free its replicas stop, and a snapshot or a build needs room at once.",
 			Remedy: "Make room on the disk of its --data-dir, or stop the server, move the folder to a larger disk and start it with the new --data-dir. " +
-				"More servers take over a part of the data.",
+				"More servers take over a part of the data; 'kith cluster drain' moves all of it.",
 		}
 		if free < min(total/50, almostNothing) {
 			f.Level = Broken
@@ -429,7 +429,7 @@ func (c *cluster) voters() []Finding {
 			Code: "voters", Level: AtRisk,
 			What:   fmt.Sprintf("The control group has %d voters, an even number.", voters),
 			Why:    fmt.Sprintf("%d survive the loss of no more than %d would.", voters, voters-1),
-			Remedy: "Start another server, or take one out for good.",
+			Remedy: "Start another server, or take one out for good ('kith cluster leave').",
 		}}
 	}
 	return nil

@@ -29,16 +29,9 @@ var errFull = errors.New("chunk is full")
 // Dump implements kithv1.PartitionServiceServer. The store is read a chunk at a time and left alone while a chunk is on
 // its way: a slow caller keeps no old files of it from being deleted.
 func (n *Node) Dump(req *kithv1.DumpRequest, stream grpc.ServerStreamingServer[kithv1.DumpResponse]) error {
-	r, err := n.held(req.Partition, req.Epoch)
-	if err != nil {
-		return err
-	}
-	if err := r.comeTo(stream.Context(), req.Cut); err != nil {
-		return err
-	}
 	at := store.Position{User: req.AfterUser, ID: req.AfterId}
 	for {
-		chunk, more, err := r.chunk(stream.Context(), req.Cut, at)
+		chunk, more, err := n.dumpChunk(stream.Context(), req, at)
 		if err != nil {
 			return err
 		}
@@ -53,6 +46,20 @@ func (n *Node) Dump(req *kithv1.DumpRequest, stream grpc.ServerStreamingServer[k
 			return nil
 		}
 	}
+}
+
+// dumpChunk returns the next events of a dump, and whether there are more. The replica is in use no longer than that, so it can be
+// closed.
+func (n *Node) dumpChunk(ctx context.Context, req *kithv1.DumpRequest, after store.Position) (events []*kithv1.Event, more bool, err error) {
+	r, err := n.held(req.Partition, req.Epoch)
+	if err != nil {
+		return nil, false, err
+	}
+	defer r.release()
+	if err := r.comeTo(ctx, req.Cut); err != nil {
+		return nil, false, err
+	}
+	return r.chunk(ctx, req.Cut, after)
 }
 
 // comeTo waits a while until the replica has applied its log up to an index. Later it matches wire.ErrNotReady.

@@ -23,11 +23,13 @@ func (n *Node) Ready() error {
 		if !slices.Contains(nodes, n.cfg.ID) {
 			continue
 		}
-		r := n.replica(partition.ID(p))
-		if r == nil {
+		r, err := n.use(partition.ID(p))
+		if err != nil {
 			return fmt.Errorf("%w: the replica of partition %d is not open", wire.ErrNotReady, p)
 		}
-		if _, ok := r.group.Leader(); !ok {
+		_, led := r.group.Leader()
+		r.release()
+		if !led {
 			return fmt.Errorf("%w: partition %d has no leader that is known here", wire.ErrNotReady, p)
 		}
 	}
@@ -38,18 +40,18 @@ func (n *Node) Ready() error {
 // with an error for each that it could not give away until ctx ended. It goes on serving as a follower. Partitions without
 // another replica stay.
 func (n *Node) HandOver(ctx context.Context) error {
-	n.mu.RLock()
-	var led []*replica
-	for _, r := range n.replicas {
-		if r.group.IsLeader() {
-			led = append(led, r)
-		}
-	}
-	n.mu.RUnlock()
-	errs := make([]error, len(led))
+	ids := n.open()
+	errs := make([]error, len(ids))
 	var wg sync.WaitGroup
-	for i, r := range led {
-		wg.Go(func() { errs[i] = HandOver(ctx, r.group) })
+	for i, id := range ids {
+		wg.Go(func() {
+			r, err := n.use(id)
+			if err != nil {
+				return // closed meanwhile
+			}
+			defer r.release()
+			errs[i] = HandOver(ctx, r.group)
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)

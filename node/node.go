@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -29,6 +28,10 @@ type View struct {
 	Epoch uint64
 	// Replicas of each partition.
 	Replicas [][]string
+	// Formed means that every partition has had a leader: a replica without state waits to be called by one.
+	Formed bool
+	// Moves are the changes of replicas that are under way.
+	Moves []MoveView
 	// Active is the version that answers queries; 0 for none.
 	Active uint64
 	// Versions are those that are kept.
@@ -37,6 +40,19 @@ type View struct {
 	Job uint64
 	// Applied is the index of the control log that the view stands for.
 	Applied uint64
+}
+
+// MoveView is a replica that comes (Add) and one that goes (Remove); either may be empty.
+type MoveView struct {
+	Partition   uint32
+	Add, Remove string
+}
+
+// Holds reports whether a node should have a replica of a partition.
+func (v *View) Holds(p partition.ID, node string) bool {
+	return slices.Contains(v.Replicas[p], node) || slices.ContainsFunc(v.Moves, func(m MoveView) bool {
+		return m.Partition == uint32(p) && (m.Add == node || m.Remove == node)
+	})
 }
 
 // VersionView is a published model version.
@@ -60,6 +76,8 @@ type Control interface {
 	View() View
 	// Changed returns a channel that is closed when View changes next.
 	Changed() <-chan struct{}
+	// Confirm returns when View shows every decision that was made before the call. It asks the coordinator.
+	Confirm(ctx context.Context) error
 }
 
 // Config of a Node. Logger and the directories are required.
@@ -97,6 +115,9 @@ type Node struct {
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
 	stopped  bool
+
+	// passed wakes who waits for Run to have followed the decisions once more.
+	passed signal
 }
 
 // New returns a Node that holds nothing yet.
@@ -135,51 +156,25 @@ func (n *Node) Run(ctx context.Context) error {
 	for ctx.Err() == nil && err == nil {
 		changed := n.control.Changed()
 		view := n.control.View()
-		if err = n.openReplicas(view); err != nil {
+		var waiting bool
+		if waiting, err = n.followShardMap(ctx, view); err != nil {
 			break
 		}
 		n.worker.Retain(view.Job, view.Applied)
 		n.syncVersions(ctx, view)
+		n.passed.wake()
+		var again <-chan time.Time
+		if waiting {
+			again = time.After(confirmPause)
+		}
 		select {
 		case <-changed:
+		case <-again:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
 	}
 	return errors.Join(err, n.close())
-}
-
-// openReplicas opens the partitions that the shard map gives to this node. All replicas of a new partition start with the
-// same configuration, so it does not matter which of them starts first.
-func (n *Node) openReplicas(view View) error {
-	for p, nodes := range view.Replicas {
-		id := partition.ID(p)
-		if !slices.Contains(nodes, n.cfg.ID) || n.replica(id) != nil {
-			continue
-		}
-		servers := make([]consensus.Server, len(nodes))
-		for i, node := range nodes {
-			addr, ok := n.peers.RaftAddr(node)
-			if !ok {
-				addr = node // never dialed: addresses are looked up by id
-			}
-			servers[i] = consensus.Server{ID: node, Addr: addr}
-		}
-		r, err := n.openReplica(id, servers)
-		if err != nil {
-			return fmt.Errorf("partition %d: %w", p, err)
-		}
-		n.mu.Lock()
-		n.replicas[id] = r
-		n.mu.Unlock()
-	}
-	return nil
-}
-
-func (n *Node) replica(id partition.ID) *replica {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return n.replicas[id]
 }
 
 func (n *Node) close() error {
@@ -242,8 +237,8 @@ func (n *Node) syncVersions(ctx context.Context, view View) {
 // wanted returns the files of a version that this node should have and does not.
 func (n *Node) wanted(view View, v VersionView) []artifact.Info {
 	want := map[string]bool{artifact.DictionaryName: true}
-	for p, nodes := range view.Replicas {
-		if slices.Contains(nodes, n.cfg.ID) {
+	for p := range view.Replicas {
+		if view.Holds(partition.ID(p), n.cfg.ID) {
 			want[artifact.ListsName(uint32(p))] = true
 			want[artifact.RowsName(uint32(p))] = true
 		}
@@ -257,11 +252,16 @@ func (n *Node) wanted(view View, v VersionView) []artifact.Info {
 	return out
 }
 
+// ofPartition reports whether a file of a version belongs to a partition.
+func ofPartition(name string, p uint32) bool {
+	return name == artifact.ListsName(p) || name == artifact.RowsName(p)
+}
+
 // fetch copies a file from the first node that has it.
 func (n *Node) fetch(ctx context.Context, view View, version uint64, file artifact.Info) error {
 	from := n.peers.Alive() // everybody has the dictionary
 	for p, nodes := range view.Replicas {
-		if file.Name == artifact.ListsName(uint32(p)) || file.Name == artifact.RowsName(uint32(p)) {
+		if ofPartition(file.Name, uint32(p)) {
 			from = nodes
 		}
 	}

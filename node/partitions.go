@@ -25,6 +25,7 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if err != nil {
 		return nil, err
 	}
+	defer r.release()
 	events := wire.EventsFromProto(req.Events)
 	partitions := len(n.control.View().Replicas)
 	for i := range events {
@@ -53,13 +54,15 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	return &kithv1.AppendBatchResponse{Appended: done.Appended, Duplicates: done.Duplicates}, nil
 }
 
-// fresh returns the replica for a read: of acknowledged state at the leader, or as it is on any replica.
+// fresh returns the replica for a read: of acknowledged state at the leader, or as it is on any replica. The caller must
+// release it.
 func (n *Node) fresh(ctx context.Context, p uint32, epoch uint64, stale bool) (*replica, error) {
 	r, err := n.held(p, epoch)
 	if err != nil || stale {
 		return r, err
 	}
 	if _, err := r.group.ReadIndex(ctx); err != nil {
+		r.release()
 		return nil, r.convert(err)
 	}
 	return r, nil
@@ -71,6 +74,7 @@ func (n *Node) History(req *kithv1.HistoryRequest, stream grpc.ServerStreamingSe
 	if err != nil {
 		return err
 	}
+	defer r.release()
 	events, err := r.store.History(stream.Context(), req.User)
 	if err != nil {
 		return fmt.Errorf("partition %d: %w", r.id, err)
@@ -90,6 +94,7 @@ func (n *Node) Cut(ctx context.Context, req *kithv1.CutRequest) (*kithv1.CutResp
 	if err != nil {
 		return nil, err
 	}
+	defer r.release()
 	m := r.store.Mark()
 	return &kithv1.CutResponse{Index: m.Index, Events: m.Events, Users: m.Users}, nil
 }
@@ -100,6 +105,7 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 	if err != nil {
 		return nil, err
 	}
+	defer r.release()
 	top, err := r.store.Popular(int(req.N))
 	if err != nil {
 		return nil, fmt.Errorf("partition %d: %w", r.id, err)
@@ -120,21 +126,20 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 
 // Info implements kithv1.PartitionServiceServer.
 func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse, error) {
-	n.mu.RLock()
-	replicas := make([]*replica, 0, len(n.replicas))
-	for _, r := range n.replicas {
-		replicas = append(replicas, r)
-	}
-	n.mu.RUnlock()
-	slices.SortFunc(replicas, func(a, b *replica) int { return int(a.id) - int(b.id) })
 	resp := n.describe(time.Now())
-	for _, r := range replicas {
+	resp.ControlIndex = n.control.View().Applied
+	for _, id := range n.open() {
+		r, err := n.use(id)
+		if err != nil {
+			continue // closed meanwhile
+		}
 		leader, _ := r.group.Leader()
 		events, users := r.store.Stats()
 		resp.Replicas = append(resp.Replicas, &kithv1.ReplicaInfo{
 			Partition: uint32(r.id), Leader: r.group.IsLeader(), LeaderId: leader,
 			AppliedIndex: r.store.Applied(), Events: events, Users: users,
 		})
+		r.release()
 	}
 	return resp, nil
 }

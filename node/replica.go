@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/consensus"
@@ -21,11 +23,20 @@ type replica struct {
 	id    partition.ID
 	store *store.Store
 	group *consensus.Group
+
+	// mu is held for reading while the replica is used, and for writing when it is closed.
+	mu     sync.RWMutex
+	closed bool
 }
 
-func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replica, error) {
+// dir returns the folder of a partition's replica.
+func (n *Node) dir(id partition.ID) string {
+	return filepath.Join(n.cfg.Dir, "partitions", fmt.Sprintf("%05d", id))
+}
+
+func (n *Node) openReplica(id partition.ID) (*replica, error) {
 	// Store and group make their folders, and this one, durably.
-	dir := filepath.Join(n.cfg.Dir, "partitions", fmt.Sprintf("%05d", id))
+	dir := n.dir(id)
 	st, err := store.Open(store.Options{Dir: filepath.Join(dir, "events"), Cache: n.cache, Log: n.cfg.Logger})
 	if err != nil {
 		return nil, err
@@ -37,33 +48,57 @@ func (n *Node) openReplica(id partition.ID, servers []consensus.Server) (*replic
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	r := &replica{id: id, store: st, group: group}
-	if !group.HasState() {
-		if err := group.Bootstrap(servers); err != nil && !errors.Is(err, consensus.ErrHasState) {
-			return nil, errors.Join(fmt.Errorf("bootstrap: %w", err), r.close())
-		}
-	}
-	return r, nil
+	return &replica{id: id, store: st, group: group}, nil
 }
 
+// close waits until nobody uses the replica.
 func (r *replica) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
 	return errors.Join(r.group.Shutdown(), r.store.Close())
 }
 
-// held returns the replica of a partition, after a check that the caller goes by the same shard map.
+// use returns the replica of a partition, which stays open until the caller calls release.
+func (n *Node) use(p partition.ID) (*replica, error) {
+	n.mu.RLock()
+	r := n.replicas[p]
+	n.mu.RUnlock()
+	if r != nil {
+		r.mu.RLock()
+		if !r.closed {
+			return r, nil
+		}
+		r.mu.RUnlock()
+	}
+	return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+}
+
+// Leaderless returns how long the replica of a partition on this node has known no leader: 0 if it knows one, or if there is no
+// replica here.
+func (n *Node) Leaderless(p partition.ID) time.Duration {
+	r, err := n.use(p)
+	if err != nil {
+		return 0
+	}
+	defer r.release()
+	return r.group.Leaderless()
+}
+
+func (r *replica) release() { r.mu.RUnlock() }
+
+// held is use for callers from outside. A caller that goes by another shard map may have come to the wrong node, and is told so; if
+// the replica is here it does not matter.
 func (n *Node) held(p uint32, epoch uint64) (*replica, error) {
 	view := n.control.View()
-	if epoch != view.Epoch {
-		return nil, fmt.Errorf("partition %d: %w: have %d, got %d", p, wire.ErrStaleEpoch, view.Epoch, epoch)
-	}
-	if int64(p) >= int64(len(view.Replicas)) {
+	if view.Epoch > 0 && int64(p) >= int64(len(view.Replicas)) {
 		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, p, len(view.Replicas))
 	}
-	r := n.replica(partition.ID(p))
-	if r == nil {
-		return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+	r, err := n.use(partition.ID(p))
+	if err != nil && epoch != view.Epoch {
+		return nil, fmt.Errorf("partition %d: %w: have %d, got %d", p, wire.ErrStaleEpoch, view.Epoch, epoch)
 	}
-	return r, nil
+	return r, err
 }
 
 // convert turns errors of the raft group into those of the wire.
@@ -84,16 +119,17 @@ func (r *replica) convert(err error) error {
 
 // Shard implements worker.Source: it fuses the events of a partition up to the cut.
 func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.Weights, nowMs int64) (*worker.Shard, error) {
-	r := n.replica(p)
-	if r == nil {
-		return nil, fmt.Errorf("partition %d on node %s: %w", p, n.cfg.ID, wire.ErrNoReplica)
+	r, err := n.use(p)
+	if err != nil {
+		return nil, err
 	}
+	defer r.release()
 	if err := r.group.WaitApplied(ctx, cut); err != nil {
 		return nil, r.convert(err)
 	}
 	shard := &worker.Shard{Start: []int64{0}}
 	ids := map[string]uint32{}
-	err := r.store.Scan(ctx, cut, func(user string, events []fusion.Event) error {
+	err = r.store.Scan(ctx, cut, func(user string, events []fusion.Event) error {
 		fused := fusion.Fuse(events, w, nowMs)
 		if len(fused) == 0 {
 			return nil

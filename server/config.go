@@ -23,10 +23,15 @@ type Config struct {
 	// BootstrapExpect is the number of servers that make a new cluster together: 1, 3 or 5. Default: 1 without Join,
 	// otherwise 0, which waits to be taken in.
 	BootstrapExpect int
+	// DeadAfter is how long a server may not answer before its replicas go to others. Default 10 minutes: longer than a restart takes,
+	// since each move copies a partition.
+	DeadAfter time.Duration
+	// MoveRate bounds the bytes a second of the copies of partitions that this server sends. Default 32 MiB; negative for no bound.
+	MoveRate int
 	// Partitions of a new cluster; fixed afterwards. Default 16: up to that many nodes share the data evenly.
 	Partitions int
-	// Replication is the number of replicas of each partition of a new cluster. Default 3, which survives one failure, or
-	// BootstrapExpect if that is less.
+	// Replication is the number of replicas of each partition of a new cluster, or as many as there are servers if those are fewer.
+	// Default 3, which survives one failure.
 	Replication int
 	// Zone is what fails together; replicas spread over zones.
 	Zone string
@@ -59,8 +64,19 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		DataDir: "kith-data", GRPCAddr: DefaultGRPCAddr, RaftAddr: DefaultRaftAddr, GossipAddr: DefaultGossipAddr,
-		Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
+		DeadAfter: 10 * time.Minute, MoveRate: 32 << 20, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
 	}
+}
+
+// minDeadAfter is above what membership needs to tell a dead server from a slow one.
+const minDeadAfter = time.Second
+
+// steadyAfter is how long a new server must have answered before it gets replicas and votes.
+func (c *Config) steadyAfter() time.Duration {
+	if c.Local {
+		return 500 * time.Millisecond
+	}
+	return 5 * time.Second
 }
 
 // heartbeat is how long a raft follower waits for its leader.
@@ -109,10 +125,19 @@ func (c *Config) complete() error {
 		return fmt.Errorf("server: Partitions is %d; want 1 to 1024", c.Partitions)
 	}
 	if c.Replication == 0 {
-		c.Replication = max(1, min(3, c.BootstrapExpect))
+		c.Replication = 3
 	}
 	if c.Replication < 1 || c.Replication > 7 {
 		return fmt.Errorf("server: Replication is %d; want 1 to 7", c.Replication)
+	}
+	if c.MoveRate == 0 {
+		c.MoveRate = d.MoveRate
+	}
+	if c.DeadAfter == 0 {
+		c.DeadAfter = d.DeadAfter
+	}
+	if c.DeadAfter < minDeadAfter {
+		return fmt.Errorf("server: DeadAfter is %v; want %v or more", c.DeadAfter, minDeadAfter)
 	}
 	if c.Weight == 0 {
 		c.Weight = d.Weight

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ const drainTime = 3 * time.Second
 
 // readyPause is the pause between two looks at the state of the cluster while waiting for it.
 const readyPause = 100 * time.Millisecond
+
+// ErrLeft ends a server that was told to leave its cluster, then and at every later start.
+var ErrLeft = errors.New("has left the cluster for good; to join again as a new one, start with an empty data folder")
 
 // Server is one kith process.
 type Server struct {
@@ -92,24 +96,27 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.mux = consensus.NewMux(raftLn, s.raftAddr, s.log)
 	s.peers = node.NewPeers(s.id)
-	pattern := consensus.Config{HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat()}
-	control := pattern
-	control.Group, control.NodeID, control.Dir = "control", s.id, filepath.Join(cfg.DataDir, "control")
-	control.Log, control.Resolve = s.log, s.peers.RaftAddr
+	pattern := consensus.Config{
+		HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat(), SnapshotLimit: consensus.NewSnapshotLimit(max(0, cfg.MoveRate)),
+	}
+	member := pattern
+	member.Group, member.NodeID, member.Dir = "control", s.id, filepath.Join(cfg.DataDir, "control")
+	member.Log, member.Resolve = s.log, s.peers.RaftAddr
 	machine := coordinator.NewMachine()
-	if s.group, err = consensus.Open(control, s.mux, machine); err != nil {
+	if s.group, err = consensus.Open(member, s.mux, machine); err != nil {
 		return nil, fmt.Errorf("control group: %w", err)
 	}
+	control := coordinator.NewControl(machine, s.group, s.peers)
 	s.node, err = node.New(node.Config{
 		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, Consensus: pattern, Logger: s.log,
-	}, machine, s.peers, s.mux)
+	}, control, s.peers, s.mux)
 	if err != nil {
 		return nil, err
 	}
 	s.coordinator = coordinator.New(coordinator.Config{
-		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect),
+		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect), DeadAfter: cfg.DeadAfter, SteadyAfter: cfg.steadyAfter(),
 		NewID: newID, Now: time.Now, Logger: s.log,
-	}, machine, s.group, s.peers, s.node.Versions())
+	}, control, s.node)
 	s.api = api.New(s.coordinator, s.peers)
 	s.grpc = grpc.NewServer(node.ServerOptions()...)
 	s.api.Register(s.grpc)
@@ -184,7 +191,8 @@ func (s *Server) Ready(ctx context.Context) error {
 	}
 }
 
-// Run serves until ctx is done, then stops in order. It returns nil if the stop was asked for.
+// Run serves until ctx is done, then stops in order. It returns nil if the stop was asked for, and an error matching ErrLeft if the
+// node has left the cluster.
 func (s *Server) Run(ctx context.Context) error {
 	// Each part ends by a context of its own, so that they can end in order.
 	muxCtx, stopMux := context.WithCancel(context.WithoutCancel(ctx))
@@ -321,6 +329,9 @@ func (s *Server) follow(ctx context.Context) error {
 	said := s.meta()
 	for {
 		changed := s.coordinator.Changed()
+		if slices.Contains(s.coordinator.State().Left, s.id) {
+			return fmt.Errorf("node %s: %w", s.id, ErrLeft)
+		}
 		s.updatePeers()
 		if meta := s.meta(); meta != said {
 			if err := s.gossip.UpdateMeta(meta); err != nil {

@@ -14,9 +14,9 @@ import (
 
 func (a *app) clusterCommand() *cobra.Command {
 	cmd := a.statusCommand("cluster")
-	cmd.Short = "Show the cluster: status, members, partitions; back it up and restore it"
-	cmd.Example = "  kith cluster status\n  kith cluster members\n  kith cluster backup shop.kith"
-	cmd.AddCommand(a.statusCommand("status"), a.membersCommand(), a.partitionsCommand())
+	cmd.Short = "Show, change, back up and restore the cluster"
+	cmd.Example = "  kith cluster status\n  kith cluster members\n  kith cluster leave 3f9a2c71d05b88e4 --wait\n  kith cluster backup shop.kith"
+	cmd.AddCommand(a.statusCommand("status"), a.membersCommand(), a.partitionsCommand(), a.leaveCommand(), a.drainCommand())
 	cmd.AddCommand(a.backupCommand(), a.verifyCommand(), a.restoreCommand())
 	return cmd
 }
@@ -121,6 +121,13 @@ type (
 		Members       []jsonMember    `json:"members"`
 		Partitions    []jsonPartition `json:"partitions"`
 		Jobs          []jsonJob       `json:"jobs"`
+		Moves         []jsonMove      `json:"moves"`
+	}
+	jsonMove struct {
+		Partition uint32 `json:"partition"`
+		Add       string `json:"add,omitempty"`
+		Remove    string `json:"remove,omitempty"`
+		Switched  bool   `json:"switched"`
 	}
 )
 
@@ -128,11 +135,11 @@ func statusView(s *kithv1.StatusResponse) jsonStatus {
 	out := jsonStatus{
 		ClusterID: s.ClusterId, Node: s.Node, Coordinator: s.Coordinator, Ready: s.Ready, Epoch: s.Epoch,
 		ActiveVersion: s.ActiveVersion, Replication: s.ReplicationFactor,
-		Members: []jsonMember{}, Partitions: []jsonPartition{}, Jobs: []jsonJob{},
+		Members: []jsonMember{}, Partitions: []jsonPartition{}, Jobs: []jsonJob{}, Moves: []jsonMove{},
 	}
 	for _, m := range s.Members {
 		out.Members = append(out.Members, jsonMember{
-			ID: m.Id, State: stateName(m.State), Coordinator: m.Coordinator, Voter: m.Voter, Replicas: m.Replicas,
+			ID: m.Id, State: memberState(m), Coordinator: m.Coordinator, Voter: m.Voter, Replicas: m.Replicas,
 			GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Weight: m.Weight, Version: m.Version,
 			Answered: m.Answered, Started: timeOf(m.StartedUnixMs), UptimeSeconds: uptime(m).Seconds(),
 			DataBytes: m.DataBytes, DiskFree: m.DiskFreeBytes, DiskTotal: m.DiskTotalBytes, ClockOffsetMs: m.ClockOffsetMs,
@@ -152,6 +159,9 @@ func statusView(s *kithv1.StatusResponse) jsonStatus {
 	}
 	for _, j := range s.Jobs {
 		out.Jobs = append(out.Jobs, jobView(j))
+	}
+	for _, m := range s.Moves {
+		out.Moves = append(out.Moves, jsonMove{m.Partition, m.Add, m.Remove, m.Switched})
 	}
 	return out
 }
@@ -191,6 +201,9 @@ func (a *app) printStatus(s *kithv1.StatusResponse) error {
 			facts = append(facts, [2]string{"build", fmt.Sprintf("%d: %s, %d of %d tasks", j.Id, phaseName(j.Phase), j.TasksDone, j.TasksTotal)})
 		}
 	}
+	if len(s.Moves) > 0 {
+		facts = append(facts, [2]string{"moves", movesText(s)})
+	}
 	if err := a.printFacts(facts); err != nil {
 		return err
 	}
@@ -208,9 +221,28 @@ func partitionsText(s *kithv1.StatusResponse) string {
 			headless = append(headless, fmt.Sprint(p.Partition))
 		}
 	}
-	text := fmt.Sprintf("%d, each on %s", len(s.Partitions), plural(s.ReplicationFactor, "node", "nodes"))
+	text := fmt.Sprintf("%d, each on %s", len(s.Partitions), replicasText(s))
 	if len(headless) > 0 {
 		text += "; without a leader: " + strings.Join(headless, ", ")
+	}
+	return text
+}
+
+// replicasText says on how many nodes partitions are, and on how many they should be.
+func replicasText(s *kithv1.StatusResponse) string {
+	if len(s.Partitions) == 0 {
+		return plural(s.ReplicationFactor, "node", "nodes")
+	}
+	least, most := len(s.Partitions[0].Replicas), 0
+	for _, p := range s.Partitions {
+		least, most = min(least, len(p.Replicas)), max(most, len(p.Replicas))
+	}
+	text := plural(most, "node", "nodes")
+	if least < most {
+		text = fmt.Sprintf("%d to %s", least, text)
+	}
+	if least < int(s.ReplicationFactor) {
+		text += fmt.Sprintf(" (%d with more members)", s.ReplicationFactor)
 	}
 	return text
 }
@@ -228,8 +260,8 @@ func (a *app) printMembers(s *kithv1.StatusResponse) error {
 		case m.Voter:
 			role = "voter"
 		}
-		rows = append(rows, []any{m.Id, stateName(m.State), role, m.Replicas, m.GrpcAddr, m.Zone, m.Version})
-		rows[len(rows)-1] = append(rows[len(rows)-1], memberFigures(m)...)
+		row := []any{m.Id, memberState(m), role, m.Replicas, m.GrpcAddr, m.Zone, m.Version}
+		rows = append(rows, append(row, memberFigures(m)...))
 	}
 	return a.printTable("", columns{"member", "state", "role", ">replicas", "address", "zone", "version", ">uptime", ">data", ">disk free"}, rows)
 }

@@ -119,13 +119,14 @@ type jsonRecommendation struct {
 	Items          []jsonRecommended `json:"items"`
 	FallbackReason string            `json:"fallback_reason,omitempty"`
 	Partial        bool              `json:"partial"`
+	Stale          bool              `json:"stale"`
 }
 
 // recommendation returns an answer in the form in which it is printed as JSON.
 func recommendation(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse) jsonRecommendation {
 	out := jsonRecommendation{
 		User: req.GetUser(), Model: modelNames[resp.Model], ModelVersion: resp.ModelVersion, Items: []jsonRecommended{},
-		FallbackReason: resp.FallbackReason, Partial: resp.Partial,
+		FallbackReason: resp.FallbackReason, Partial: resp.Partial, Stale: resp.Stale,
 	}
 	for _, b := range req.GetBasket().GetItems() {
 		out.Basket = append(out.Basket, b.Item)
@@ -211,6 +212,11 @@ func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
 			text = "All places are filled from popularity"
 		}
 		if err := a.printf("\n%s: %s.\n", text, resp.FallbackReason); err != nil {
+			return err
+		}
+	}
+	if resp.Stale {
+		if err := a.printf("\nThe newest events may be missing: a copy of the history was read.\n"); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ func (a *app) serverCommand() *cobra.Command {
 	cfg := server.DefaultConfig()
 	var config, key string
 	var cacheMiB int64
+	var moveMiB int
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
 	format := choice{"text", []string{"text", "json"}}
 	cmd := &cobra.Command{
@@ -41,7 +42,10 @@ its data. A file given with --config has the names of the flags as keys.`,
 			if cacheMiB < 1 || cacheMiB > 1<<20 {
 				return usagef("--cache-mib is %d; want 1 to %d", cacheMiB, 1<<20)
 			}
-			cfg.CacheBytes = cacheMiB << 20
+			if moveMiB < 1 || moveMiB > 1<<20 {
+				return usagef("--move-mib is %d; want 1 to %d", moveMiB, 1<<20)
+			}
+			cfg.CacheBytes, cfg.MoveRate = cacheMiB<<20, moveMiB<<20
 			cfg.Version, cfg.Logger = thisBuild().Version, a.logger(level.value, format.value)
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
@@ -59,11 +63,13 @@ its data. A file given with --config has the names of the flags as keys.`,
 	f.StringSliceVar(&cfg.Join, "join", nil, "gossip `addresses` of servers of the cluster")
 	f.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", 0, "number of servers that make a new cluster together: 1, 3 or 5 (default 1, or none with --join)")
 	f.IntVar(&cfg.Partitions, "partitions", cfg.Partitions, "partitions of a new cluster; fixed afterwards")
-	f.IntVar(&cfg.Replication, "replication", 0, "replicas of each partition of a new cluster (default 3, or --bootstrap-expect if less)")
+	f.IntVar(&cfg.Replication, "replication", 0, "replicas of each partition of a new cluster, as far as there are servers (default 3)")
+	f.DurationVar(&cfg.DeadAfter, "dead-after", cfg.DeadAfter, "how long a server may not answer before its replicas go to others")
 	f.StringVar(&cfg.Zone, "zone", "", "what fails together with this server; replicas spread over zones")
 	f.Float64Var(&cfg.Weight, "weight", cfg.Weight, "relative share of data and work of this server")
 	f.IntVar(&cfg.Threads, "threads", 0, "threads of builds (default: one for each processor)")
 	f.StringVar(&cfg.NodeID, "node-id", "", "name of this server for all time (default: made up and kept)")
+	f.IntVar(&moveMiB, "move-mib", cfg.MoveRate>>20, "most MiB a second that this server sends as copies of partitions")
 	f.Int64Var(&cacheMiB, "cache-mib", cfg.CacheBytes>>20, "block cache of the event stores, in MiB")
 	f.StringVar(&key, "gossip-key", "", "base64 of 16, 24 or 32 bytes that encrypt membership; better set by environment or file")
 	f.BoolVar(&cfg.Local, "local", false, "short timings, for servers on one machine")
@@ -111,7 +117,11 @@ func runServer(ctx context.Context, cfg server.Config) error {
 	err = s.Run(ctx)
 	stop()
 	watching.Wait()
-	if err == nil || errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, server.ErrLeft):
+		cfg.Logger.Warn("stopped", "reason", err)
+		return nil
+	case err == nil || errors.Is(err, context.Canceled):
 		cfg.Logger.Info("stopped", "node", s.ID())
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"golang.org/x/time/rate"
 )
 
 // Errors of a Group, to be tested with errors.Is.
@@ -65,6 +66,8 @@ type Config struct {
 	TrailingLogs uint64
 	// SnapshotInterval is how often the threshold is checked, at least. Default 30s.
 	SnapshotInterval time.Duration
+	// SnapshotLimit slows down the sending of snapshots, of all groups that share it. Nil means as fast as can be.
+	SnapshotLimit *rate.Limiter
 	// NoRestoreOnStart is for an FSM that keeps its state on disk: Open does
 	// not restore the last snapshot into it, unless Applied says that it is behind.
 	NoRestoreOnStart bool

@@ -36,6 +36,7 @@ type Group struct {
 	trans   *raft.NetworkTransport
 	wal     *wal.WAL
 	raft    *raft.Raft
+	opened  time.Time
 
 	cancel context.CancelFunc // ends snapshots being written
 	done   chan struct{}      // closed when Shutdown begins
@@ -63,6 +64,7 @@ func Open(cfg Config, mux *Mux, fsm FSM) (_ *Group, err error) {
 		cfg:     cfg,
 		log:     cfg.Log.With("group", cfg.Group),
 		machine: newMachine(ctx, fsm),
+		opened:  time.Now(),
 		cancel:  cancel,
 		done:    make(chan struct{}),
 	}
@@ -96,9 +98,14 @@ func (g *Group) start(mux *Mux) error {
 	if g.cfg.NoRestoreOnStart {
 		retain = 1 // the FSM has its own copy; the snapshot is for others
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
+	files, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
 	if err != nil {
 		return err
+	}
+	var started atomic.Bool // g.raft is set
+	snaps := raft.SnapshotStore(files)
+	if g.cfg.SnapshotLimit != nil {
+		snaps = &limitedSnapshots{files, g.machine.ctx, g.cfg.SnapshotLimit, func() bool { return started.Load() && g.IsLeader() }}
 	}
 	if conf.NoSnapshotRestoreOnStart {
 		// The log behind a snapshot is gone: an FSM that has lost its files needs the snapshot.
@@ -129,6 +136,7 @@ func (g *Group) start(mux *Mux) error {
 	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, snaps, g.trans); err != nil {
 		return err
 	}
+	started.Store(true)
 	return nil
 }
 
@@ -368,6 +376,18 @@ func (g *Group) Leader() (id string, ok bool) {
 	return string(leader), leader != ""
 }
 
+// Leaderless returns how long this member has known no leader of the group, and 0 while it knows one.
+func (g *Group) Leaderless() time.Duration {
+	if _, ok := g.Leader(); ok {
+		return 0
+	}
+	since := g.raft.LastContact() // also set when this member ceases to lead
+	if since.Before(g.opened) {
+		since = g.opened
+	}
+	return time.Since(since)
+}
+
 // LeadershipChanges returns a channel that says when this member gains (true) or loses leadership. It
 // holds only the latest change and is meant for one receiver: a hint to look at IsLeader. It is
 // never closed.
@@ -436,6 +456,14 @@ func (g *Group) AddVoter(ctx context.Context, id, addr string) error {
 func (g *Group) AddNonvoter(ctx context.Context, id, addr string) error {
 	return g.change(ctx, "add non-voter", id, func(d time.Duration) raft.Future {
 		return g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
+	})
+}
+
+// DemoteVoter takes the vote of a member, which goes on to follow the log. A leader must not demote itself: let it transfer its
+// leadership first.
+func (g *Group) DemoteVoter(ctx context.Context, id string) error {
+	return g.change(ctx, "demote", id, func(d time.Duration) raft.Future {
+		return g.raft.DemoteVoter(raft.ServerID(id), 0, d)
 	})
 }
 

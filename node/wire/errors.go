@@ -24,6 +24,10 @@ var (
 	ErrUnknownOutcome = errors.New("outcome unknown")
 	// ErrNotReady means that the cluster is still forming, or has lost a majority.
 	ErrNotReady = errors.New("cluster is not ready")
+	// ErrNoMajority means that so few replicas of a partition live that it cannot take writes or fresh reads.
+	ErrNoMajority = errors.New("too few replicas answer")
+	// ErrNoLeader means that a partition has had no leader for longer than an election takes.
+	ErrNoLeader = errors.New("no leader")
 	// ErrUnknownUser means that no event of the user is stored.
 	ErrUnknownUser = errors.New("unknown user")
 	// ErrUnknownItem means that the item is not in the model.
@@ -38,6 +42,10 @@ var (
 	ErrJobRunning = errors.New("another build is running")
 	// ErrBuildLost means that the node does not have, or no longer has, its part of a build: it must be made again.
 	ErrBuildLost = errors.New("part of the build is not here")
+	// ErrUnknownMember means that no member has the id.
+	ErrUnknownMember = errors.New("unknown member")
+	// ErrLastMember means that no other member would keep the data.
+	ErrLastMember = errors.New("no other member stays to take over the data of the last one")
 	// ErrInvalid means that an argument is out of its bounds.
 	ErrInvalid = errors.New("invalid argument")
 	// ErrCorrupt means that stored data is damaged.
@@ -47,12 +55,15 @@ var (
 // domain of the ErrorInfo details that carry the reason.
 const domain = "kith"
 
-// table holds every sentinel with its code and its reason, which is stable.
+// table holds every sentinel with its code and its reason, which is stable. The first that an error matches counts: those that
+// sum up others come first.
 var table = []struct {
 	err    error
 	code   codes.Code
 	reason string
 }{
+	{ErrNoMajority, codes.Unavailable, "NO_MAJORITY"},
+	{ErrNoLeader, codes.Unavailable, "NO_LEADER"},
 	{ErrNotLeader, codes.Unavailable, "NOT_LEADER"},
 	{ErrStaleEpoch, codes.Unavailable, "STALE_EPOCH"},
 	{ErrNoReplica, codes.Unavailable, "NO_REPLICA"},
@@ -65,6 +76,8 @@ var table = []struct {
 	{ErrUnknownJob, codes.NotFound, "UNKNOWN_JOB"},
 	{ErrJobRunning, codes.FailedPrecondition, "JOB_RUNNING"},
 	{ErrBuildLost, codes.Aborted, "BUILD_LOST"},
+	{ErrUnknownMember, codes.NotFound, "UNKNOWN_MEMBER"},
+	{ErrLastMember, codes.FailedPrecondition, "LAST_MEMBER"},
 	{ErrInvalid, codes.InvalidArgument, "INVALID"},
 	{ErrCorrupt, codes.DataLoss, "CORRUPT"},
 }
@@ -161,7 +174,7 @@ func FromStatus(err error) error {
 
 // Retryable reports whether asking again, perhaps another node, may succeed.
 func Retryable(err error) bool {
-	for _, s := range []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady} {
+	for _, s := range []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader} {
 		if errors.Is(err, s) {
 			return true
 		}

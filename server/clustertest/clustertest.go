@@ -4,6 +4,7 @@ package clustertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -30,6 +31,8 @@ type Options struct {
 	Partitions int
 	// Threads of a build on each node; 0 means 1.
 	Threads int
+	// DeadAfter is how long a member may be away; 0 means the default of a server.
+	DeadAfter time.Duration
 }
 
 // Cluster is a number of servers that form a cluster. Its methods fail the test.
@@ -45,6 +48,7 @@ type Cluster struct {
 type Member struct {
 	Index  int
 	Server *server.Server // nil while it does not run
+	late   bool           // came after the cluster was made
 	grpc   string
 	gossip string
 	conn   *grpc.ClientConn
@@ -91,10 +95,14 @@ func (c *Cluster) Run(i int) {
 	cfg := server.DefaultConfig()
 	cfg.DataDir = c.Dir(i)
 	cfg.GRPCAddr, cfg.RaftAddr, cfg.GossipAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	cfg.BootstrapExpect, cfg.Partitions, cfg.Threads = len(c.Members), c.opts.Partitions, c.opts.Threads
-	if cfg.BootstrapExpect == 2 {
+	cfg.BootstrapExpect, cfg.Partitions, cfg.Threads = c.opts.Servers, c.opts.Partitions, c.opts.Threads
+	switch {
+	case m.late:
+		cfg.BootstrapExpect = 0
+	case cfg.BootstrapExpect == 2:
 		cfg.BootstrapExpect = 1
 	}
+	cfg.DeadAfter = c.opts.DeadAfter
 	cfg.Local, cfg.CacheBytes, cfg.Logger = true, 8<<20, c.log.With("member", i)
 	for _, other := range c.Members {
 		if other.gossip != "" && other != m {
@@ -111,6 +119,36 @@ func (c *Cluster) Run(i int) {
 	if m.conn, err = grpc.NewClient("passthrough:///"+m.grpc, node.DialOptions()...); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// Add starts one more member, which joins the others, and returns its index.
+func (c *Cluster) Add() int {
+	c.t.Helper()
+	i := len(c.Members)
+	c.Members = append(c.Members, &Member{Index: i, late: true})
+	c.Run(i)
+	return i
+}
+
+// Left waits until member i, which was told to leave, has stopped by itself.
+func (c *Cluster) Left(i int) {
+	c.t.Helper()
+	m := c.Members[i]
+	select {
+	case err := <-m.done:
+		if !errors.Is(err, server.ErrLeft) {
+			c.t.Errorf("member %d left with %v, want %v", i, err, server.ErrLeft)
+		}
+		m.done <- nil
+	case <-time.After(Patience):
+		c.t.Fatalf("member %d still runs %v after it was told to leave", i, Patience)
+	}
+	c.end(m)
+}
+
+// Cluster returns a client of member i.
+func (c *Cluster) Cluster(i int) kithv1.ClusterServiceClient {
+	return kithv1.NewClusterServiceClient(c.Conn(i))
 }
 
 // end waits for a member that was told to stop.

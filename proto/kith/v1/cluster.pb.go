@@ -75,6 +75,131 @@ func (MemberState) EnumDescriptor() ([]byte, []int) {
 	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{0}
 }
 
+// MemberIntent is what was decided about a member.
+type MemberIntent int32
+
+const (
+	// It stays.
+	MemberIntent_MEMBER_INTENT_UNSPECIFIED MemberIntent = 0
+	// Its replicas and its vote go elsewhere; it remains a member.
+	MemberIntent_MEMBER_INTENT_DRAIN MemberIntent = 1
+	// As drain, and then it is forgotten and its process stops.
+	MemberIntent_MEMBER_INTENT_LEAVE MemberIntent = 2
+)
+
+// Enum value maps for MemberIntent.
+var (
+	MemberIntent_name = map[int32]string{
+		0: "MEMBER_INTENT_UNSPECIFIED",
+		1: "MEMBER_INTENT_DRAIN",
+		2: "MEMBER_INTENT_LEAVE",
+	}
+	MemberIntent_value = map[string]int32{
+		"MEMBER_INTENT_UNSPECIFIED": 0,
+		"MEMBER_INTENT_DRAIN":       1,
+		"MEMBER_INTENT_LEAVE":       2,
+	}
+)
+
+func (x MemberIntent) Enum() *MemberIntent {
+	p := new(MemberIntent)
+	*p = x
+	return p
+}
+
+func (x MemberIntent) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MemberIntent) Descriptor() protoreflect.EnumDescriptor {
+	return file_kith_v1_cluster_proto_enumTypes[1].Descriptor()
+}
+
+func (MemberIntent) Type() protoreflect.EnumType {
+	return &file_kith_v1_cluster_proto_enumTypes[1]
+}
+
+func (x MemberIntent) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MemberIntent.Descriptor instead.
+func (MemberIntent) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{1}
+}
+
+// Move is a change of the replicas of one partition that is under way.
+type Move struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Member that gets a replica; empty if none does.
+	Add string `protobuf:"bytes,2,opt,name=add,proto3" json:"add,omitempty"`
+	// Member that loses its replica; empty if none does.
+	Remove string `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
+	// The shard map is as it shall be: what remains is to take the removed one out of the group.
+	Switched      bool `protobuf:"varint,4,opt,name=switched,proto3" json:"switched,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move) Reset() {
+	*x = Move{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move) ProtoMessage() {}
+
+func (x *Move) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move.ProtoReflect.Descriptor instead.
+func (*Move) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Move) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Move) GetAdd() string {
+	if x != nil {
+		return x.Add
+	}
+	return ""
+}
+
+func (x *Move) GetRemove() string {
+	if x != nil {
+		return x.Remove
+	}
+	return ""
+}
+
+func (x *Move) GetSwitched() bool {
+	if x != nil {
+		return x.Switched
+	}
+	return false
+}
+
 // Member is a process of the cluster.
 type Member struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -90,7 +215,8 @@ type Member struct {
 	// Partition replicas placed on it.
 	Replicas uint32 `protobuf:"varint,9,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	// Relative share of the work; zero means 1.
-	Weight float64 `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
+	Weight float64      `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
+	Intent MemberIntent `protobuf:"varint,11,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
 	// It answered the node that gathered the status. The fields below are known only then.
 	Answered      bool  `protobuf:"varint,20,opt,name=answered,proto3" json:"answered,omitempty"`
 	StartedUnixMs int64 `protobuf:"varint,21,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
@@ -107,7 +233,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[0]
+	mi := &file_kith_v1_cluster_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -119,7 +245,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[0]
+	mi := &file_kith_v1_cluster_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -132,7 +258,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Member) GetId() string {
@@ -205,6 +331,13 @@ func (x *Member) GetWeight() float64 {
 	return 0
 }
 
+func (x *Member) GetIntent() MemberIntent {
+	if x != nil {
+		return x.Intent
+	}
+	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
+}
+
 func (x *Member) GetAnswered() bool {
 	if x != nil {
 		return x.Answered
@@ -262,7 +395,7 @@ type ReplicaStatus struct {
 
 func (x *ReplicaStatus) Reset() {
 	*x = ReplicaStatus{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[1]
+	mi := &file_kith_v1_cluster_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +407,7 @@ func (x *ReplicaStatus) String() string {
 func (*ReplicaStatus) ProtoMessage() {}
 
 func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[1]
+	mi := &file_kith_v1_cluster_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +420,7 @@ func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaStatus.ProtoReflect.Descriptor instead.
 func (*ReplicaStatus) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ReplicaStatus) GetNode() string {
@@ -339,7 +472,7 @@ type PartitionStatus struct {
 
 func (x *PartitionStatus) Reset() {
 	*x = PartitionStatus{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	mi := &file_kith_v1_cluster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +484,7 @@ func (x *PartitionStatus) String() string {
 func (*PartitionStatus) ProtoMessage() {}
 
 func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	mi := &file_kith_v1_cluster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +497,7 @@ func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionStatus.ProtoReflect.Descriptor instead.
 func (*PartitionStatus) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PartitionStatus) GetPartition() uint32 {
@@ -423,6 +556,96 @@ func (x *PartitionStatus) GetModelIndex() uint64 {
 	return 0
 }
 
+// SetIntentRequest names a member.
+type SetIntentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        string                 `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	Intent        MemberIntent           `protobuf:"varint,2,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetIntentRequest) Reset() {
+	*x = SetIntentRequest{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetIntentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetIntentRequest) ProtoMessage() {}
+
+func (x *SetIntentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetIntentRequest.ProtoReflect.Descriptor instead.
+func (*SetIntentRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SetIntentRequest) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *SetIntentRequest) GetIntent() MemberIntent {
+	if x != nil {
+		return x.Intent
+	}
+	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
+}
+
+// SetIntentResponse means that it is recorded.
+type SetIntentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetIntentResponse) Reset() {
+	*x = SetIntentResponse{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetIntentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetIntentResponse) ProtoMessage() {}
+
+func (x *SetIntentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetIntentResponse.ProtoReflect.Descriptor instead.
+func (*SetIntentResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{5}
+}
+
 // StatusRequest has no parameters.
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -432,7 +655,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +667,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +680,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 // StatusResponse is the cluster as the answering node sees it.
@@ -477,6 +700,8 @@ type StatusResponse struct {
 	// True when the control group and every partition have a leader.
 	Ready             bool   `protobuf:"varint,9,opt,name=ready,proto3" json:"ready,omitempty"`
 	ReplicationFactor uint32 `protobuf:"varint,10,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
+	// Replicas that are being moved.
+	Moves []*Move `protobuf:"bytes,11,rep,name=moves,proto3" json:"moves,omitempty"`
 	// When the active model version was built; zero for none.
 	ActiveCreatedUnixMs int64 `protobuf:"varint,20,opt,name=active_created_unix_ms,json=activeCreatedUnixMs,proto3" json:"active_created_unix_ms,omitempty"`
 	unknownFields       protoimpl.UnknownFields
@@ -485,7 +710,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	mi := &file_kith_v1_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +722,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	mi := &file_kith_v1_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +735,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StatusResponse) GetClusterId() string {
@@ -583,6 +808,13 @@ func (x *StatusResponse) GetReplicationFactor() uint32 {
 	return 0
 }
 
+func (x *StatusResponse) GetMoves() []*Move {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
 func (x *StatusResponse) GetActiveCreatedUnixMs() int64 {
 	if x != nil {
 		return x.ActiveCreatedUnixMs
@@ -601,7 +833,7 @@ type BackupRequest struct {
 
 func (x *BackupRequest) Reset() {
 	*x = BackupRequest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	mi := &file_kith_v1_cluster_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +845,7 @@ func (x *BackupRequest) String() string {
 func (*BackupRequest) ProtoMessage() {}
 
 func (x *BackupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	mi := &file_kith_v1_cluster_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +858,7 @@ func (x *BackupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
 func (*BackupRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BackupRequest) GetResume() *BackupPosition {
@@ -651,7 +883,7 @@ type BackupPosition struct {
 
 func (x *BackupPosition) Reset() {
 	*x = BackupPosition{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[6]
+	mi := &file_kith_v1_cluster_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +895,7 @@ func (x *BackupPosition) String() string {
 func (*BackupPosition) ProtoMessage() {}
 
 func (x *BackupPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[6]
+	mi := &file_kith_v1_cluster_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +908,7 @@ func (x *BackupPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupPosition.ProtoReflect.Descriptor instead.
 func (*BackupPosition) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BackupPosition) GetManifest() *BackupManifest {
@@ -723,7 +955,7 @@ type BackupResponse struct {
 
 func (x *BackupResponse) Reset() {
 	*x = BackupResponse{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[7]
+	mi := &file_kith_v1_cluster_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +967,7 @@ func (x *BackupResponse) String() string {
 func (*BackupResponse) ProtoMessage() {}
 
 func (x *BackupResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[7]
+	mi := &file_kith_v1_cluster_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +980,7 @@ func (x *BackupResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
 func (*BackupResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *BackupResponse) GetPart() isBackupResponse_Part {
@@ -803,7 +1035,7 @@ type BackupEvents struct {
 
 func (x *BackupEvents) Reset() {
 	*x = BackupEvents{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[8]
+	mi := &file_kith_v1_cluster_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +1047,7 @@ func (x *BackupEvents) String() string {
 func (*BackupEvents) ProtoMessage() {}
 
 func (x *BackupEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[8]
+	mi := &file_kith_v1_cluster_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +1060,7 @@ func (x *BackupEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupEvents.ProtoReflect.Descriptor instead.
 func (*BackupEvents) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BackupEvents) GetPartition() uint32 {
@@ -857,7 +1089,7 @@ type PartitionCut struct {
 
 func (x *PartitionCut) Reset() {
 	*x = PartitionCut{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[9]
+	mi := &file_kith_v1_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -869,7 +1101,7 @@ func (x *PartitionCut) String() string {
 func (*PartitionCut) ProtoMessage() {}
 
 func (x *PartitionCut) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[9]
+	mi := &file_kith_v1_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -882,7 +1114,7 @@ func (x *PartitionCut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionCut.ProtoReflect.Descriptor instead.
 func (*PartitionCut) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PartitionCut) GetIndex() uint64 {
@@ -926,7 +1158,7 @@ type BackupManifest struct {
 
 func (x *BackupManifest) Reset() {
 	*x = BackupManifest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[10]
+	mi := &file_kith_v1_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +1170,7 @@ func (x *BackupManifest) String() string {
 func (*BackupManifest) ProtoMessage() {}
 
 func (x *BackupManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[10]
+	mi := &file_kith_v1_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1183,7 @@ func (x *BackupManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupManifest.ProtoReflect.Descriptor instead.
 func (*BackupManifest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BackupManifest) GetClusterId() string {
@@ -1007,7 +1239,12 @@ var File_kith_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"\xf5\x03\n" +
+	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"j\n" +
+	"\x04Move\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
+	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
+	"\x06remove\x18\x03 \x01(\tR\x06remove\x12\x1a\n" +
+	"\bswitched\x18\x04 \x01(\bR\bswitched\"\xa4\x04\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tgrpc_addr\x18\x02 \x01(\tR\bgrpcAddr\x12\x1b\n" +
@@ -1019,7 +1256,8 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\vcoordinator\x18\b \x01(\bR\vcoordinator\x12\x1a\n" +
 	"\breplicas\x18\t \x01(\rR\breplicas\x12\x16\n" +
 	"\x06weight\x18\n" +
-	" \x01(\x01R\x06weight\x12\x1a\n" +
+	" \x01(\x01R\x06weight\x12-\n" +
+	"\x06intent\x18\v \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\x12\x1a\n" +
 	"\banswered\x18\x14 \x01(\bR\banswered\x12&\n" +
 	"\x0fstarted_unix_ms\x18\x15 \x01(\x03R\rstartedUnixMs\x12(\n" +
 	"\x10disk_total_bytes\x18\x16 \x01(\x04R\x0ediskTotalBytes\x12&\n" +
@@ -1041,8 +1279,12 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x05users\x18\x06 \x01(\x04R\x05users\x12=\n" +
 	"\x0ereplica_status\x18\a \x03(\v2\x16.kith.v1.ReplicaStatusR\rreplicaStatus\x12\x1f\n" +
 	"\vmodel_index\x18\b \x01(\x04R\n" +
-	"modelIndex\"\x0f\n" +
-	"\rStatusRequest\"\xa3\x03\n" +
+	"modelIndex\"Y\n" +
+	"\x10SetIntentRequest\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12-\n" +
+	"\x06intent\x18\x02 \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"\x13\n" +
+	"\x11SetIntentResponse\"\x0f\n" +
+	"\rStatusRequest\"\xc8\x03\n" +
 	"\x0eStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -1057,7 +1299,8 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x04jobs\x18\b \x03(\v2\f.kith.v1.JobR\x04jobs\x12\x14\n" +
 	"\x05ready\x18\t \x01(\bR\x05ready\x12-\n" +
 	"\x12replication_factor\x18\n" +
-	" \x01(\rR\x11replicationFactor\x123\n" +
+	" \x01(\rR\x11replicationFactor\x12#\n" +
+	"\x05moves\x18\v \x03(\v2\r.kith.v1.MoveR\x05moves\x123\n" +
 	"\x16active_created_unix_ms\x18\x14 \x01(\x03R\x13activeCreatedUnixMs\"@\n" +
 	"\rBackupRequest\x12/\n" +
 	"\x06resume\x18\x01 \x01(\v2\x17.kith.v1.BackupPositionR\x06resume\"\x9d\x01\n" +
@@ -1093,10 +1336,15 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x18MEMBER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12MEMBER_STATE_ALIVE\x10\x01\x12\x15\n" +
 	"\x11MEMBER_STATE_DEAD\x10\x02\x12\x15\n" +
-	"\x11MEMBER_STATE_LEFT\x10\x032\x88\x01\n" +
+	"\x11MEMBER_STATE_LEFT\x10\x03*_\n" +
+	"\fMemberIntent\x12\x1d\n" +
+	"\x19MEMBER_INTENT_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13MEMBER_INTENT_DRAIN\x10\x01\x12\x17\n" +
+	"\x13MEMBER_INTENT_LEAVE\x10\x022\xcc\x01\n" +
 	"\x0eClusterService\x129\n" +
 	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponse\x12;\n" +
-	"\x06Backup\x12\x16.kith.v1.BackupRequest\x1a\x17.kith.v1.BackupResponse0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x06Backup\x12\x16.kith.v1.BackupRequest\x1a\x17.kith.v1.BackupResponse0\x01\x12B\n" +
+	"\tSetIntent\x12\x19.kith.v1.SetIntentRequest\x1a\x1a.kith.v1.SetIntentResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_cluster_proto_rawDescOnce sync.Once
@@ -1110,47 +1358,56 @@ func file_kith_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_kith_v1_cluster_proto_rawDescData
 }
 
-var file_kith_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_kith_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_kith_v1_cluster_proto_goTypes = []any{
-	(MemberState)(0),        // 0: kith.v1.MemberState
-	(*Member)(nil),          // 1: kith.v1.Member
-	(*ReplicaStatus)(nil),   // 2: kith.v1.ReplicaStatus
-	(*PartitionStatus)(nil), // 3: kith.v1.PartitionStatus
-	(*StatusRequest)(nil),   // 4: kith.v1.StatusRequest
-	(*StatusResponse)(nil),  // 5: kith.v1.StatusResponse
-	(*BackupRequest)(nil),   // 6: kith.v1.BackupRequest
-	(*BackupPosition)(nil),  // 7: kith.v1.BackupPosition
-	(*BackupResponse)(nil),  // 8: kith.v1.BackupResponse
-	(*BackupEvents)(nil),    // 9: kith.v1.BackupEvents
-	(*PartitionCut)(nil),    // 10: kith.v1.PartitionCut
-	(*BackupManifest)(nil),  // 11: kith.v1.BackupManifest
-	(*Job)(nil),             // 12: kith.v1.Job
-	(*Event)(nil),           // 13: kith.v1.Event
-	(*ModelVersion)(nil),    // 14: kith.v1.ModelVersion
+	(MemberState)(0),          // 0: kith.v1.MemberState
+	(MemberIntent)(0),         // 1: kith.v1.MemberIntent
+	(*Move)(nil),              // 2: kith.v1.Move
+	(*Member)(nil),            // 3: kith.v1.Member
+	(*ReplicaStatus)(nil),     // 4: kith.v1.ReplicaStatus
+	(*PartitionStatus)(nil),   // 5: kith.v1.PartitionStatus
+	(*SetIntentRequest)(nil),  // 6: kith.v1.SetIntentRequest
+	(*SetIntentResponse)(nil), // 7: kith.v1.SetIntentResponse
+	(*StatusRequest)(nil),     // 8: kith.v1.StatusRequest
+	(*StatusResponse)(nil),    // 9: kith.v1.StatusResponse
+	(*BackupRequest)(nil),     // 10: kith.v1.BackupRequest
+	(*BackupPosition)(nil),    // 11: kith.v1.BackupPosition
+	(*BackupResponse)(nil),    // 12: kith.v1.BackupResponse
+	(*BackupEvents)(nil),      // 13: kith.v1.BackupEvents
+	(*PartitionCut)(nil),      // 14: kith.v1.PartitionCut
+	(*BackupManifest)(nil),    // 15: kith.v1.BackupManifest
+	(*Job)(nil),               // 16: kith.v1.Job
+	(*Event)(nil),             // 17: kith.v1.Event
+	(*ModelVersion)(nil),      // 18: kith.v1.ModelVersion
 }
 var file_kith_v1_cluster_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.Member.state:type_name -> kith.v1.MemberState
-	2,  // 1: kith.v1.PartitionStatus.replica_status:type_name -> kith.v1.ReplicaStatus
-	1,  // 2: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
-	3,  // 3: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
-	12, // 4: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
-	7,  // 5: kith.v1.BackupRequest.resume:type_name -> kith.v1.BackupPosition
-	11, // 6: kith.v1.BackupPosition.manifest:type_name -> kith.v1.BackupManifest
-	11, // 7: kith.v1.BackupResponse.manifest:type_name -> kith.v1.BackupManifest
-	9,  // 8: kith.v1.BackupResponse.events:type_name -> kith.v1.BackupEvents
-	13, // 9: kith.v1.BackupEvents.events:type_name -> kith.v1.Event
-	10, // 10: kith.v1.BackupManifest.partitions:type_name -> kith.v1.PartitionCut
-	14, // 11: kith.v1.BackupManifest.versions:type_name -> kith.v1.ModelVersion
-	4,  // 12: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
-	6,  // 13: kith.v1.ClusterService.Backup:input_type -> kith.v1.BackupRequest
-	5,  // 14: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
-	8,  // 15: kith.v1.ClusterService.Backup:output_type -> kith.v1.BackupResponse
-	14, // [14:16] is the sub-list for method output_type
-	12, // [12:14] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	1,  // 1: kith.v1.Member.intent:type_name -> kith.v1.MemberIntent
+	4,  // 2: kith.v1.PartitionStatus.replica_status:type_name -> kith.v1.ReplicaStatus
+	1,  // 3: kith.v1.SetIntentRequest.intent:type_name -> kith.v1.MemberIntent
+	3,  // 4: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
+	5,  // 5: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
+	16, // 6: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
+	2,  // 7: kith.v1.StatusResponse.moves:type_name -> kith.v1.Move
+	11, // 8: kith.v1.BackupRequest.resume:type_name -> kith.v1.BackupPosition
+	15, // 9: kith.v1.BackupPosition.manifest:type_name -> kith.v1.BackupManifest
+	15, // 10: kith.v1.BackupResponse.manifest:type_name -> kith.v1.BackupManifest
+	13, // 11: kith.v1.BackupResponse.events:type_name -> kith.v1.BackupEvents
+	17, // 12: kith.v1.BackupEvents.events:type_name -> kith.v1.Event
+	14, // 13: kith.v1.BackupManifest.partitions:type_name -> kith.v1.PartitionCut
+	18, // 14: kith.v1.BackupManifest.versions:type_name -> kith.v1.ModelVersion
+	8,  // 15: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
+	10, // 16: kith.v1.ClusterService.Backup:input_type -> kith.v1.BackupRequest
+	6,  // 17: kith.v1.ClusterService.SetIntent:input_type -> kith.v1.SetIntentRequest
+	9,  // 18: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
+	12, // 19: kith.v1.ClusterService.Backup:output_type -> kith.v1.BackupResponse
+	7,  // 20: kith.v1.ClusterService.SetIntent:output_type -> kith.v1.SetIntentResponse
+	18, // [18:21] is the sub-list for method output_type
+	15, // [15:18] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_cluster_proto_init() }
@@ -1160,7 +1417,7 @@ func file_kith_v1_cluster_proto_init() {
 	}
 	file_kith_v1_event_proto_init()
 	file_kith_v1_model_proto_init()
-	file_kith_v1_cluster_proto_msgTypes[7].OneofWrappers = []any{
+	file_kith_v1_cluster_proto_msgTypes[10].OneofWrappers = []any{
 		(*BackupResponse_Manifest)(nil),
 		(*BackupResponse_Events)(nil),
 	}
@@ -1169,8 +1426,8 @@ func file_kith_v1_cluster_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_cluster_proto_rawDesc), len(file_kith_v1_cluster_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   11,
+			NumEnums:      2,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

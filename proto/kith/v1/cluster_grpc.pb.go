@@ -19,8 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ClusterService_Status_FullMethodName = "/kith.v1.ClusterService/Status"
-	ClusterService_Backup_FullMethodName = "/kith.v1.ClusterService/Backup"
+	ClusterService_Status_FullMethodName    = "/kith.v1.ClusterService/Status"
+	ClusterService_Backup_FullMethodName    = "/kith.v1.ClusterService/Backup"
+	ClusterService_SetIntent_FullMethodName = "/kith.v1.ClusterService/SetIntent"
 )
 
 // ClusterServiceClient is the client API for ClusterService service.
@@ -36,6 +37,9 @@ type ClusterServiceClient interface {
 	// broke off is gone on with at any server. The stream is complete when it ends without an error and has as many events
 	// as the manifest says.
 	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error)
+	// SetIntent decides what becomes of a member. It returns when that is recorded; Status shows how it goes on. The last member
+	// cannot leave (FAILED_PRECONDITION).
+	SetIntent(ctx context.Context, in *SetIntentRequest, opts ...grpc.CallOption) (*SetIntentResponse, error)
 }
 
 type clusterServiceClient struct {
@@ -75,6 +79,16 @@ func (c *clusterServiceClient) Backup(ctx context.Context, in *BackupRequest, op
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ClusterService_BackupClient = grpc.ServerStreamingClient[BackupResponse]
 
+func (c *clusterServiceClient) SetIntent(ctx context.Context, in *SetIntentRequest, opts ...grpc.CallOption) (*SetIntentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetIntentResponse)
+	err := c.cc.Invoke(ctx, ClusterService_SetIntent_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClusterServiceServer is the server API for ClusterService service.
 // All implementations must embed UnimplementedClusterServiceServer
 // for forward compatibility.
@@ -88,6 +102,9 @@ type ClusterServiceServer interface {
 	// broke off is gone on with at any server. The stream is complete when it ends without an error and has as many events
 	// as the manifest says.
 	Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error
+	// SetIntent decides what becomes of a member. It returns when that is recorded; Status shows how it goes on. The last member
+	// cannot leave (FAILED_PRECONDITION).
+	SetIntent(context.Context, *SetIntentRequest) (*SetIntentResponse, error)
 	mustEmbedUnimplementedClusterServiceServer()
 }
 
@@ -103,6 +120,9 @@ func (UnimplementedClusterServiceServer) Status(context.Context, *StatusRequest)
 }
 func (UnimplementedClusterServiceServer) Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error {
 	return status.Error(codes.Unimplemented, "method Backup not implemented")
+}
+func (UnimplementedClusterServiceServer) SetIntent(context.Context, *SetIntentRequest) (*SetIntentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetIntent not implemented")
 }
 func (UnimplementedClusterServiceServer) mustEmbedUnimplementedClusterServiceServer() {}
 func (UnimplementedClusterServiceServer) testEmbeddedByValue()                        {}
@@ -154,6 +174,24 @@ func _ClusterService_Backup_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ClusterService_BackupServer = grpc.ServerStreamingServer[BackupResponse]
 
+func _ClusterService_SetIntent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetIntentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServiceServer).SetIntent(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ClusterService_SetIntent_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServiceServer).SetIntent(ctx, req.(*SetIntentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ClusterService_ServiceDesc is the grpc.ServiceDesc for ClusterService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -164,6 +202,10 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Status",
 			Handler:    _ClusterService_Status_Handler,
+		},
+		{
+			MethodName: "SetIntent",
+			Handler:    _ClusterService_SetIntent_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -21,6 +21,144 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// MoveStep is what became of a move.
+type MoveStep int32
+
+const (
+	MoveStep_MOVE_STEP_UNSPECIFIED MoveStep = 0
+	// What is added has a vote and all files: the shard map names it in the place of what is removed.
+	MoveStep_MOVE_STEP_SWITCHED MoveStep = 1
+	// The new replica cannot be had: take it out again.
+	MoveStep_MOVE_STEP_ABANDONED MoveStep = 2
+	// What was to be removed is out of the group. The move is over.
+	MoveStep_MOVE_STEP_ENDED MoveStep = 3
+)
+
+// Enum value maps for MoveStep.
+var (
+	MoveStep_name = map[int32]string{
+		0: "MOVE_STEP_UNSPECIFIED",
+		1: "MOVE_STEP_SWITCHED",
+		2: "MOVE_STEP_ABANDONED",
+		3: "MOVE_STEP_ENDED",
+	}
+	MoveStep_value = map[string]int32{
+		"MOVE_STEP_UNSPECIFIED": 0,
+		"MOVE_STEP_SWITCHED":    1,
+		"MOVE_STEP_ABANDONED":   2,
+		"MOVE_STEP_ENDED":       3,
+	}
+)
+
+func (x MoveStep) Enum() *MoveStep {
+	p := new(MoveStep)
+	*p = x
+	return p
+}
+
+func (x MoveStep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MoveStep) Descriptor() protoreflect.EnumDescriptor {
+	return file_kith_v1_control_proto_enumTypes[0].Descriptor()
+}
+
+func (MoveStep) Type() protoreflect.EnumType {
+	return &file_kith_v1_control_proto_enumTypes[0]
+}
+
+func (x MoveStep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MoveStep.Descriptor instead.
+func (MoveStep) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{0}
+}
+
+// ReadIndexRequest has no parameters.
+type ReadIndexRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIndexRequest) Reset() {
+	*x = ReadIndexRequest{}
+	mi := &file_kith_v1_control_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIndexRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIndexRequest) ProtoMessage() {}
+
+func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
+func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{0}
+}
+
+// ReadIndexResponse is a point of the control log.
+type ReadIndexResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadIndexResponse) Reset() {
+	*x = ReadIndexResponse{}
+	mi := &file_kith_v1_control_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadIndexResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadIndexResponse) ProtoMessage() {}
+
+func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadIndexResponse.ProtoReflect.Descriptor instead.
+func (*ReadIndexResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ReadIndexResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 // ApproveRequest names the server that wants to bootstrap and the voters that it chose.
 type ApproveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -32,7 +170,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_kith_v1_control_proto_msgTypes[0]
+	mi := &file_kith_v1_control_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +182,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[0]
+	mi := &file_kith_v1_control_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,7 +195,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ApproveRequest) GetProposer() string {
@@ -83,7 +221,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_kith_v1_control_proto_msgTypes[1]
+	mi := &file_kith_v1_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -95,7 +233,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[1]
+	mi := &file_kith_v1_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -108,7 +246,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{3}
 }
 
 // ProposeRequest carries a command.
@@ -121,7 +259,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_kith_v1_control_proto_msgTypes[2]
+	mi := &file_kith_v1_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -133,7 +271,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[2]
+	mi := &file_kith_v1_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -146,7 +284,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ProposeRequest) GetCommand() *ControlCommand {
@@ -167,7 +305,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_kith_v1_control_proto_msgTypes[3]
+	mi := &file_kith_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -179,7 +317,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[3]
+	mi := &file_kith_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -192,7 +330,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ProposeResponse) GetIndex() uint64 {
@@ -227,6 +365,11 @@ type ControlCommand struct {
 	//	*ControlCommand_Publish
 	//	*ControlCommand_ActivateVersion
 	//	*ControlCommand_DropVersion
+	//	*ControlCommand_StartMove
+	//	*ControlCommand_StepMove
+	//	*ControlCommand_SetFormed
+	//	*ControlCommand_SetIntent
+	//	*ControlCommand_ForgetMember
 	Command       isControlCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -234,7 +377,7 @@ type ControlCommand struct {
 
 func (x *ControlCommand) Reset() {
 	*x = ControlCommand{}
-	mi := &file_kith_v1_control_proto_msgTypes[4]
+	mi := &file_kith_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -246,7 +389,7 @@ func (x *ControlCommand) String() string {
 func (*ControlCommand) ProtoMessage() {}
 
 func (x *ControlCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[4]
+	mi := &file_kith_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -259,7 +402,7 @@ func (x *ControlCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlCommand.ProtoReflect.Descriptor instead.
 func (*ControlCommand) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ControlCommand) GetCommand() isControlCommand_Command {
@@ -368,6 +511,51 @@ func (x *ControlCommand) GetDropVersion() *DropVersion {
 	return nil
 }
 
+func (x *ControlCommand) GetStartMove() *StartMove {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_StartMove); ok {
+			return x.StartMove
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetStepMove() *StepMove {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_StepMove); ok {
+			return x.StepMove
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetSetFormed() *SetFormed {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_SetFormed); ok {
+			return x.SetFormed
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetSetIntent() *SetIntent {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_SetIntent); ok {
+			return x.SetIntent
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetForgetMember() *ForgetMember {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_ForgetMember); ok {
+			return x.ForgetMember
+		}
+	}
+	return nil
+}
+
 type isControlCommand_Command interface {
 	isControlCommand_Command()
 }
@@ -416,6 +604,26 @@ type ControlCommand_DropVersion struct {
 	DropVersion *DropVersion `protobuf:"bytes,11,opt,name=drop_version,json=dropVersion,proto3,oneof"`
 }
 
+type ControlCommand_StartMove struct {
+	StartMove *StartMove `protobuf:"bytes,12,opt,name=start_move,json=startMove,proto3,oneof"`
+}
+
+type ControlCommand_StepMove struct {
+	StepMove *StepMove `protobuf:"bytes,13,opt,name=step_move,json=stepMove,proto3,oneof"`
+}
+
+type ControlCommand_SetFormed struct {
+	SetFormed *SetFormed `protobuf:"bytes,14,opt,name=set_formed,json=setFormed,proto3,oneof"`
+}
+
+type ControlCommand_SetIntent struct {
+	SetIntent *SetIntent `protobuf:"bytes,15,opt,name=set_intent,json=setIntent,proto3,oneof"`
+}
+
+type ControlCommand_ForgetMember struct {
+	ForgetMember *ForgetMember `protobuf:"bytes,16,opt,name=forget_member,json=forgetMember,proto3,oneof"`
+}
+
 func (*ControlCommand_InitCluster) isControlCommand_Command() {}
 
 func (*ControlCommand_UpsertMember) isControlCommand_Command() {}
@@ -438,6 +646,16 @@ func (*ControlCommand_ActivateVersion) isControlCommand_Command() {}
 
 func (*ControlCommand_DropVersion) isControlCommand_Command() {}
 
+func (*ControlCommand_StartMove) isControlCommand_Command() {}
+
+func (*ControlCommand_StepMove) isControlCommand_Command() {}
+
+func (*ControlCommand_SetFormed) isControlCommand_Command() {}
+
+func (*ControlCommand_SetIntent) isControlCommand_Command() {}
+
+func (*ControlCommand_ForgetMember) isControlCommand_Command() {}
+
 // InitCluster sets what never changes afterwards.
 type InitCluster struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -450,7 +668,7 @@ type InitCluster struct {
 
 func (x *InitCluster) Reset() {
 	*x = InitCluster{}
-	mi := &file_kith_v1_control_proto_msgTypes[5]
+	mi := &file_kith_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -462,7 +680,7 @@ func (x *InitCluster) String() string {
 func (*InitCluster) ProtoMessage() {}
 
 func (x *InitCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[5]
+	mi := &file_kith_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -475,7 +693,7 @@ func (x *InitCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitCluster.ProtoReflect.Descriptor instead.
 func (*InitCluster) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InitCluster) GetClusterId() string {
@@ -501,20 +719,22 @@ func (x *InitCluster) GetReplicationFactor() uint32 {
 
 // MemberRecord is a member as the control group knows it.
 type MemberRecord struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Zone          string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
-	Weight        float64                `protobuf:"fixed64,3,opt,name=weight,proto3" json:"weight,omitempty"`
-	GrpcAddr      string                 `protobuf:"bytes,4,opt,name=grpc_addr,json=grpcAddr,proto3" json:"grpc_addr,omitempty"`
-	RaftAddr      string                 `protobuf:"bytes,5,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
-	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Id       string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Zone     string                 `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	Weight   float64                `protobuf:"fixed64,3,opt,name=weight,proto3" json:"weight,omitempty"`
+	GrpcAddr string                 `protobuf:"bytes,4,opt,name=grpc_addr,json=grpcAddr,proto3" json:"grpc_addr,omitempty"`
+	RaftAddr string                 `protobuf:"bytes,5,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
+	Version  string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	// What was decided about it; UpsertMember does not change it.
+	Intent        MemberIntent `protobuf:"varint,7,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MemberRecord) Reset() {
 	*x = MemberRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[6]
+	mi := &file_kith_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +746,7 @@ func (x *MemberRecord) String() string {
 func (*MemberRecord) ProtoMessage() {}
 
 func (x *MemberRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[6]
+	mi := &file_kith_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +759,7 @@ func (x *MemberRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberRecord.ProtoReflect.Descriptor instead.
 func (*MemberRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MemberRecord) GetId() string {
@@ -584,6 +804,13 @@ func (x *MemberRecord) GetVersion() string {
 	return ""
 }
 
+func (x *MemberRecord) GetIntent() MemberIntent {
+	if x != nil {
+		return x.Intent
+	}
+	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
+}
+
 // UpsertMember adds or updates a member.
 type UpsertMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -594,7 +821,7 @@ type UpsertMember struct {
 
 func (x *UpsertMember) Reset() {
 	*x = UpsertMember{}
-	mi := &file_kith_v1_control_proto_msgTypes[7]
+	mi := &file_kith_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +833,7 @@ func (x *UpsertMember) String() string {
 func (*UpsertMember) ProtoMessage() {}
 
 func (x *UpsertMember) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[7]
+	mi := &file_kith_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +846,7 @@ func (x *UpsertMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertMember.ProtoReflect.Descriptor instead.
 func (*UpsertMember) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpsertMember) GetMember() *MemberRecord {
@@ -639,7 +866,7 @@ type Replicas struct {
 
 func (x *Replicas) Reset() {
 	*x = Replicas{}
-	mi := &file_kith_v1_control_proto_msgTypes[8]
+	mi := &file_kith_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +878,7 @@ func (x *Replicas) String() string {
 func (*Replicas) ProtoMessage() {}
 
 func (x *Replicas) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[8]
+	mi := &file_kith_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +891,7 @@ func (x *Replicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replicas.ProtoReflect.Descriptor instead.
 func (*Replicas) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Replicas) GetNodes() []string {
@@ -685,7 +912,7 @@ type SetShardMap struct {
 
 func (x *SetShardMap) Reset() {
 	*x = SetShardMap{}
-	mi := &file_kith_v1_control_proto_msgTypes[9]
+	mi := &file_kith_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +924,7 @@ func (x *SetShardMap) String() string {
 func (*SetShardMap) ProtoMessage() {}
 
 func (x *SetShardMap) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[9]
+	mi := &file_kith_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +937,7 @@ func (x *SetShardMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetShardMap.ProtoReflect.Descriptor instead.
 func (*SetShardMap) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetShardMap) GetEpoch() uint64 {
@@ -727,6 +954,264 @@ func (x *SetShardMap) GetPartitions() []*Replicas {
 	return nil
 }
 
+// StartMove records a move of a partition that no other move concerns.
+type StartMove struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Move          *Move                  `protobuf:"bytes,1,opt,name=move,proto3" json:"move,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartMove) Reset() {
+	*x = StartMove{}
+	mi := &file_kith_v1_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartMove) ProtoMessage() {}
+
+func (x *StartMove) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartMove.ProtoReflect.Descriptor instead.
+func (*StartMove) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StartMove) GetMove() *Move {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
+// StepMove moves a move on. The names guard against a later move of the same partition.
+type StepMove struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Add           string                 `protobuf:"bytes,2,opt,name=add,proto3" json:"add,omitempty"`
+	Remove        string                 `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
+	Step          MoveStep               `protobuf:"varint,4,opt,name=step,proto3,enum=kith.v1.MoveStep" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepMove) Reset() {
+	*x = StepMove{}
+	mi := &file_kith_v1_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepMove) ProtoMessage() {}
+
+func (x *StepMove) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepMove.ProtoReflect.Descriptor instead.
+func (*StepMove) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *StepMove) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *StepMove) GetAdd() string {
+	if x != nil {
+		return x.Add
+	}
+	return ""
+}
+
+func (x *StepMove) GetRemove() string {
+	if x != nil {
+		return x.Remove
+	}
+	return ""
+}
+
+func (x *StepMove) GetStep() MoveStep {
+	if x != nil {
+		return x.Step
+	}
+	return MoveStep_MOVE_STEP_UNSPECIFIED
+}
+
+// SetFormed says that all partitions have had a leader: no replica may make a new group from now on.
+type SetFormed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetFormed) Reset() {
+	*x = SetFormed{}
+	mi := &file_kith_v1_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetFormed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetFormed) ProtoMessage() {}
+
+func (x *SetFormed) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetFormed.ProtoReflect.Descriptor instead.
+func (*SetFormed) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
+}
+
+// SetIntent records what is to become of a member.
+type SetIntent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Intent        MemberIntent           `protobuf:"varint,2,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetIntent) Reset() {
+	*x = SetIntent{}
+	mi := &file_kith_v1_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetIntent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetIntent) ProtoMessage() {}
+
+func (x *SetIntent) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetIntent.ProtoReflect.Descriptor instead.
+func (*SetIntent) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SetIntent) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SetIntent) GetIntent() MemberIntent {
+	if x != nil {
+		return x.Intent
+	}
+	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
+}
+
+// ForgetMember removes a member that holds nothing.
+type ForgetMember struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// It has left: its id never comes back.
+	Left          bool `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetMember) Reset() {
+	*x = ForgetMember{}
+	mi := &file_kith_v1_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetMember) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetMember) ProtoMessage() {}
+
+func (x *ForgetMember) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetMember.ProtoReflect.Descriptor instead.
+func (*ForgetMember) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ForgetMember) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ForgetMember) GetLeft() bool {
+	if x != nil {
+		return x.Left
+	}
+	return false
+}
+
 // CreateJob records a build. Its id is the index of the log entry.
 type CreateJob struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -740,7 +1225,7 @@ type CreateJob struct {
 
 func (x *CreateJob) Reset() {
 	*x = CreateJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[10]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +1237,7 @@ func (x *CreateJob) String() string {
 func (*CreateJob) ProtoMessage() {}
 
 func (x *CreateJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[10]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +1250,7 @@ func (x *CreateJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJob.ProtoReflect.Descriptor instead.
 func (*CreateJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateJob) GetSpec() *BuildSpec {
@@ -808,7 +1293,7 @@ type PlanJob struct {
 
 func (x *PlanJob) Reset() {
 	*x = PlanJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[11]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +1305,7 @@ func (x *PlanJob) String() string {
 func (*PlanJob) ProtoMessage() {}
 
 func (x *PlanJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[11]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +1318,7 @@ func (x *PlanJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanJob.ProtoReflect.Descriptor instead.
 func (*PlanJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PlanJob) GetJob() uint64 {
@@ -893,7 +1378,7 @@ type PlanBounds struct {
 
 func (x *PlanBounds) Reset() {
 	*x = PlanBounds{}
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +1390,7 @@ func (x *PlanBounds) String() string {
 func (*PlanBounds) ProtoMessage() {}
 
 func (x *PlanBounds) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +1403,7 @@ func (x *PlanBounds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanBounds.ProtoReflect.Descriptor instead.
 func (*PlanBounds) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlanBounds) GetSideEntries() uint64 {
@@ -954,7 +1439,7 @@ type FinishTasks struct {
 
 func (x *FinishTasks) Reset() {
 	*x = FinishTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1451,7 @@ func (x *FinishTasks) String() string {
 func (*FinishTasks) ProtoMessage() {}
 
 func (x *FinishTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1464,7 @@ func (x *FinishTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTasks.ProtoReflect.Descriptor instead.
 func (*FinishTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *FinishTasks) GetJob() uint64 {
@@ -1014,7 +1499,7 @@ type ReopenTasks struct {
 
 func (x *ReopenTasks) Reset() {
 	*x = ReopenTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1511,7 @@ func (x *ReopenTasks) String() string {
 func (*ReopenTasks) ProtoMessage() {}
 
 func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1524,7 @@ func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenTasks.ProtoReflect.Descriptor instead.
 func (*ReopenTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReopenTasks) GetJob() uint64 {
@@ -1070,7 +1555,7 @@ type SetJobPhase struct {
 
 func (x *SetJobPhase) Reset() {
 	*x = SetJobPhase{}
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1082,7 +1567,7 @@ func (x *SetJobPhase) String() string {
 func (*SetJobPhase) ProtoMessage() {}
 
 func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1095,7 +1580,7 @@ func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobPhase.ProtoReflect.Descriptor instead.
 func (*SetJobPhase) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SetJobPhase) GetJob() uint64 {
@@ -1145,7 +1630,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1642,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1655,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -1199,7 +1684,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1696,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1709,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -1258,7 +1743,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1755,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1768,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -1303,7 +1788,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1800,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1813,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -1356,7 +1841,7 @@ type JobRecord struct {
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1853,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1866,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -1451,13 +1936,17 @@ type ControlState struct {
 	Versions      []*VersionRecord       `protobuf:"bytes,6,rep,name=versions,proto3" json:"versions,omitempty"`
 	ActiveVersion uint64                 `protobuf:"varint,7,opt,name=active_version,json=activeVersion,proto3" json:"active_version,omitempty"`
 	AppliedIndex  uint64                 `protobuf:"varint,8,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	Moves         []*Move                `protobuf:"bytes,9,rep,name=moves,proto3" json:"moves,omitempty"`
+	Formed        bool                   `protobuf:"varint,10,opt,name=formed,proto3" json:"formed,omitempty"`
+	// Ids of members that have left.
+	Left          []string `protobuf:"bytes,11,rep,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1958,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1971,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -1541,11 +2030,35 @@ func (x *ControlState) GetAppliedIndex() uint64 {
 	return 0
 }
 
+func (x *ControlState) GetMoves() []*Move {
+	if x != nil {
+		return x.Moves
+	}
+	return nil
+}
+
+func (x *ControlState) GetFormed() bool {
+	if x != nil {
+		return x.Formed
+	}
+	return false
+}
+
+func (x *ControlState) GetLeft() []string {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
 var File_kith_v1_control_proto protoreflect.FileDescriptor
 
 const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\"D\n" +
+	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/cluster.proto\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\"\x12\n" +
+	"\x10ReadIndexRequest\")\n" +
+	"\x11ReadIndexResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"D\n" +
 	"\x0eApproveRequest\x12\x1a\n" +
 	"\bproposer\x18\x01 \x01(\tR\bproposer\x12\x16\n" +
 	"\x06voters\x18\x02 \x03(\tR\x06voters\"\x11\n" +
@@ -1554,7 +2067,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\acommand\x18\x01 \x01(\v2\x17.kith.v1.ControlCommandR\acommand\"7\n" +
 	"\x0fProposeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\x04R\x02id\"\x96\x05\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"\xa5\a\n" +
 	"\x0eControlCommand\x129\n" +
 	"\finit_cluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterH\x00R\vinitCluster\x12<\n" +
 	"\rupsert_member\x18\x02 \x01(\v2\x15.kith.v1.UpsertMemberH\x00R\fupsertMember\x12:\n" +
@@ -1568,7 +2081,15 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\apublish\x18\t \x01(\v2\x10.kith.v1.PublishH\x00R\apublish\x12E\n" +
 	"\x10activate_version\x18\n" +
 	" \x01(\v2\x18.kith.v1.ActivateVersionH\x00R\x0factivateVersion\x129\n" +
-	"\fdrop_version\x18\v \x01(\v2\x14.kith.v1.DropVersionH\x00R\vdropVersionB\t\n" +
+	"\fdrop_version\x18\v \x01(\v2\x14.kith.v1.DropVersionH\x00R\vdropVersion\x123\n" +
+	"\n" +
+	"start_move\x18\f \x01(\v2\x12.kith.v1.StartMoveH\x00R\tstartMove\x120\n" +
+	"\tstep_move\x18\r \x01(\v2\x11.kith.v1.StepMoveH\x00R\bstepMove\x123\n" +
+	"\n" +
+	"set_formed\x18\x0e \x01(\v2\x12.kith.v1.SetFormedH\x00R\tsetFormed\x123\n" +
+	"\n" +
+	"set_intent\x18\x0f \x01(\v2\x12.kith.v1.SetIntentH\x00R\tsetIntent\x12<\n" +
+	"\rforget_member\x18\x10 \x01(\v2\x15.kith.v1.ForgetMemberH\x00R\fforgetMemberB\t\n" +
 	"\acommand\"{\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
@@ -1576,14 +2097,15 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x02 \x01(\rR\n" +
 	"partitions\x12-\n" +
-	"\x12replication_factor\x18\x03 \x01(\rR\x11replicationFactor\"\x9e\x01\n" +
+	"\x12replication_factor\x18\x03 \x01(\rR\x11replicationFactor\"\xcd\x01\n" +
 	"\fMemberRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x16\n" +
 	"\x06weight\x18\x03 \x01(\x01R\x06weight\x12\x1b\n" +
 	"\tgrpc_addr\x18\x04 \x01(\tR\bgrpcAddr\x12\x1b\n" +
 	"\traft_addr\x18\x05 \x01(\tR\braftAddr\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\tR\aversion\"=\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12-\n" +
+	"\x06intent\x18\a \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"=\n" +
 	"\fUpsertMember\x12-\n" +
 	"\x06member\x18\x01 \x01(\v2\x15.kith.v1.MemberRecordR\x06member\" \n" +
 	"\bReplicas\x12\x14\n" +
@@ -1592,7 +2114,21 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x121\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\v2\x11.kith.v1.ReplicasR\n" +
-	"partitions\"z\n" +
+	"partitions\".\n" +
+	"\tStartMove\x12!\n" +
+	"\x04move\x18\x01 \x01(\v2\r.kith.v1.MoveR\x04move\"y\n" +
+	"\bStepMove\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
+	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
+	"\x06remove\x18\x03 \x01(\tR\x06remove\x12%\n" +
+	"\x04step\x18\x04 \x01(\x0e2\x11.kith.v1.MoveStepR\x04step\"\v\n" +
+	"\tSetFormed\"J\n" +
+	"\tSetIntent\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
+	"\x06intent\x18\x02 \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"2\n" +
+	"\fForgetMember\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04left\x18\x02 \x01(\bR\x04left\"z\n" +
 	"\tCreateJob\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1d\n" +
 	"\n" +
@@ -1645,7 +2181,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\bfinished\x18\x05 \x03(\v2\x14.kith.v1.FinishTasksR\bfinished\x12\x14\n" +
 	"\x05sides\x18\x06 \x01(\rR\x05sides\x12\x14\n" +
 	"\x05nodes\x18\a \x01(\rR\x05nodes\x12+\n" +
-	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"\xe0\x02\n" +
+	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"\xb1\x03\n" +
 	"\fControlState\x12.\n" +
 	"\acluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterR\acluster\x12/\n" +
 	"\amembers\x18\x02 \x03(\v2\x15.kith.v1.MemberRecordR\amembers\x12\x14\n" +
@@ -1656,10 +2192,20 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x04jobs\x18\x05 \x03(\v2\x12.kith.v1.JobRecordR\x04jobs\x122\n" +
 	"\bversions\x18\x06 \x03(\v2\x16.kith.v1.VersionRecordR\bversions\x12%\n" +
 	"\x0eactive_version\x18\a \x01(\x04R\ractiveVersion\x12#\n" +
-	"\rapplied_index\x18\b \x01(\x04R\fappliedIndex2\x8c\x01\n" +
+	"\rapplied_index\x18\b \x01(\x04R\fappliedIndex\x12#\n" +
+	"\x05moves\x18\t \x03(\v2\r.kith.v1.MoveR\x05moves\x12\x16\n" +
+	"\x06formed\x18\n" +
+	" \x01(\bR\x06formed\x12\x12\n" +
+	"\x04left\x18\v \x03(\tR\x04left*k\n" +
+	"\bMoveStep\x12\x19\n" +
+	"\x15MOVE_STEP_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12MOVE_STEP_SWITCHED\x10\x01\x12\x17\n" +
+	"\x13MOVE_STEP_ABANDONED\x10\x02\x12\x13\n" +
+	"\x0fMOVE_STEP_ENDED\x10\x032\xd0\x01\n" +
 	"\x0eControlService\x12<\n" +
 	"\aPropose\x12\x17.kith.v1.ProposeRequest\x1a\x18.kith.v1.ProposeResponse\x12<\n" +
-	"\aApprove\x12\x17.kith.v1.ApproveRequest\x1a\x18.kith.v1.ApproveResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\aApprove\x12\x17.kith.v1.ApproveRequest\x1a\x18.kith.v1.ApproveResponse\x12B\n" +
+	"\tReadIndex\x12\x19.kith.v1.ReadIndexRequest\x1a\x1a.kith.v1.ReadIndexResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_control_proto_rawDescOnce sync.Once
@@ -1673,74 +2219,97 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 	return file_kith_v1_control_proto_rawDescData
 }
 
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_kith_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_kith_v1_control_proto_goTypes = []any{
-	(*ApproveRequest)(nil),  // 0: kith.v1.ApproveRequest
-	(*ApproveResponse)(nil), // 1: kith.v1.ApproveResponse
-	(*ProposeRequest)(nil),  // 2: kith.v1.ProposeRequest
-	(*ProposeResponse)(nil), // 3: kith.v1.ProposeResponse
-	(*ControlCommand)(nil),  // 4: kith.v1.ControlCommand
-	(*InitCluster)(nil),     // 5: kith.v1.InitCluster
-	(*MemberRecord)(nil),    // 6: kith.v1.MemberRecord
-	(*UpsertMember)(nil),    // 7: kith.v1.UpsertMember
-	(*Replicas)(nil),        // 8: kith.v1.Replicas
-	(*SetShardMap)(nil),     // 9: kith.v1.SetShardMap
-	(*CreateJob)(nil),       // 10: kith.v1.CreateJob
-	(*PlanJob)(nil),         // 11: kith.v1.PlanJob
-	(*PlanBounds)(nil),      // 12: kith.v1.PlanBounds
-	(*FinishTasks)(nil),     // 13: kith.v1.FinishTasks
-	(*ReopenTasks)(nil),     // 14: kith.v1.ReopenTasks
-	(*SetJobPhase)(nil),     // 15: kith.v1.SetJobPhase
-	(*VersionRecord)(nil),   // 16: kith.v1.VersionRecord
-	(*Publish)(nil),         // 17: kith.v1.Publish
-	(*ActivateVersion)(nil), // 18: kith.v1.ActivateVersion
-	(*DropVersion)(nil),     // 19: kith.v1.DropVersion
-	(*JobRecord)(nil),       // 20: kith.v1.JobRecord
-	(*ControlState)(nil),    // 21: kith.v1.ControlState
-	(*BuildSpec)(nil),       // 22: kith.v1.BuildSpec
-	(JobPhase)(0),           // 23: kith.v1.JobPhase
-	(*ModelVersion)(nil),    // 24: kith.v1.ModelVersion
-	(*Artifact)(nil),        // 25: kith.v1.Artifact
-	(*Job)(nil),             // 26: kith.v1.Job
+	(MoveStep)(0),             // 0: kith.v1.MoveStep
+	(*ReadIndexRequest)(nil),  // 1: kith.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil), // 2: kith.v1.ReadIndexResponse
+	(*ApproveRequest)(nil),    // 3: kith.v1.ApproveRequest
+	(*ApproveResponse)(nil),   // 4: kith.v1.ApproveResponse
+	(*ProposeRequest)(nil),    // 5: kith.v1.ProposeRequest
+	(*ProposeResponse)(nil),   // 6: kith.v1.ProposeResponse
+	(*ControlCommand)(nil),    // 7: kith.v1.ControlCommand
+	(*InitCluster)(nil),       // 8: kith.v1.InitCluster
+	(*MemberRecord)(nil),      // 9: kith.v1.MemberRecord
+	(*UpsertMember)(nil),      // 10: kith.v1.UpsertMember
+	(*Replicas)(nil),          // 11: kith.v1.Replicas
+	(*SetShardMap)(nil),       // 12: kith.v1.SetShardMap
+	(*StartMove)(nil),         // 13: kith.v1.StartMove
+	(*StepMove)(nil),          // 14: kith.v1.StepMove
+	(*SetFormed)(nil),         // 15: kith.v1.SetFormed
+	(*SetIntent)(nil),         // 16: kith.v1.SetIntent
+	(*ForgetMember)(nil),      // 17: kith.v1.ForgetMember
+	(*CreateJob)(nil),         // 18: kith.v1.CreateJob
+	(*PlanJob)(nil),           // 19: kith.v1.PlanJob
+	(*PlanBounds)(nil),        // 20: kith.v1.PlanBounds
+	(*FinishTasks)(nil),       // 21: kith.v1.FinishTasks
+	(*ReopenTasks)(nil),       // 22: kith.v1.ReopenTasks
+	(*SetJobPhase)(nil),       // 23: kith.v1.SetJobPhase
+	(*VersionRecord)(nil),     // 24: kith.v1.VersionRecord
+	(*Publish)(nil),           // 25: kith.v1.Publish
+	(*ActivateVersion)(nil),   // 26: kith.v1.ActivateVersion
+	(*DropVersion)(nil),       // 27: kith.v1.DropVersion
+	(*JobRecord)(nil),         // 28: kith.v1.JobRecord
+	(*ControlState)(nil),      // 29: kith.v1.ControlState
+	(MemberIntent)(0),         // 30: kith.v1.MemberIntent
+	(*Move)(nil),              // 31: kith.v1.Move
+	(*BuildSpec)(nil),         // 32: kith.v1.BuildSpec
+	(JobPhase)(0),             // 33: kith.v1.JobPhase
+	(*ModelVersion)(nil),      // 34: kith.v1.ModelVersion
+	(*Artifact)(nil),          // 35: kith.v1.Artifact
+	(*Job)(nil),               // 36: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
-	4,  // 0: kith.v1.ProposeRequest.command:type_name -> kith.v1.ControlCommand
-	5,  // 1: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
-	7,  // 2: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
-	9,  // 3: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
-	10, // 4: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
-	11, // 5: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
-	13, // 6: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
-	14, // 7: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
-	15, // 8: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	17, // 9: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	18, // 10: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	19, // 11: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
-	6,  // 12: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
-	8,  // 13: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	22, // 14: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	12, // 15: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
-	23, // 16: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	24, // 17: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	25, // 18: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	16, // 19: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	26, // 20: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	13, // 21: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	12, // 22: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
-	5,  // 23: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	6,  // 24: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	8,  // 25: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	20, // 26: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	16, // 27: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	2,  // 28: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	0,  // 29: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
-	3,  // 30: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	1,  // 31: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
-	30, // [30:32] is the sub-list for method output_type
-	28, // [28:30] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	7,  // 0: kith.v1.ProposeRequest.command:type_name -> kith.v1.ControlCommand
+	8,  // 1: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
+	10, // 2: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
+	12, // 3: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
+	18, // 4: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
+	19, // 5: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
+	21, // 6: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
+	22, // 7: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
+	23, // 8: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
+	25, // 9: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	26, // 10: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	27, // 11: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	13, // 12: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
+	14, // 13: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
+	15, // 14: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
+	16, // 15: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
+	17, // 16: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
+	30, // 17: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
+	9,  // 18: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
+	11, // 19: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
+	31, // 20: kith.v1.StartMove.move:type_name -> kith.v1.Move
+	0,  // 21: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
+	30, // 22: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
+	32, // 23: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	20, // 24: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
+	33, // 25: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	34, // 26: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	35, // 27: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	24, // 28: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	36, // 29: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	21, // 30: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	20, // 31: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
+	8,  // 32: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	9,  // 33: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	11, // 34: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	28, // 35: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	24, // 36: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	31, // 37: kith.v1.ControlState.moves:type_name -> kith.v1.Move
+	5,  // 38: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	3,  // 39: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	1,  // 40: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
+	6,  // 41: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	4,  // 42: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	2,  // 43: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
+	41, // [41:44] is the sub-list for method output_type
+	38, // [38:41] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_control_proto_init() }
@@ -1748,9 +2317,10 @@ func file_kith_v1_control_proto_init() {
 	if File_kith_v1_control_proto != nil {
 		return
 	}
+	file_kith_v1_cluster_proto_init()
 	file_kith_v1_compute_proto_init()
 	file_kith_v1_model_proto_init()
-	file_kith_v1_control_proto_msgTypes[4].OneofWrappers = []any{
+	file_kith_v1_control_proto_msgTypes[6].OneofWrappers = []any{
 		(*ControlCommand_InitCluster)(nil),
 		(*ControlCommand_UpsertMember)(nil),
 		(*ControlCommand_SetShardMap)(nil),
@@ -1762,19 +2332,25 @@ func file_kith_v1_control_proto_init() {
 		(*ControlCommand_Publish)(nil),
 		(*ControlCommand_ActivateVersion)(nil),
 		(*ControlCommand_DropVersion)(nil),
+		(*ControlCommand_StartMove)(nil),
+		(*ControlCommand_StepMove)(nil),
+		(*ControlCommand_SetFormed)(nil),
+		(*ControlCommand_SetIntent)(nil),
+		(*ControlCommand_ForgetMember)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   22,
+			NumEnums:      1,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_kith_v1_control_proto_goTypes,
 		DependencyIndexes: file_kith_v1_control_proto_depIdxs,
+		EnumInfos:         file_kith_v1_control_proto_enumTypes,
 		MessageInfos:      file_kith_v1_control_proto_msgTypes,
 	}.Build()
 	File_kith_v1_control_proto = out.File

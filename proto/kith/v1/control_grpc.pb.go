@@ -19,8 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ControlService_Propose_FullMethodName = "/kith.v1.ControlService/Propose"
-	ControlService_Approve_FullMethodName = "/kith.v1.ControlService/Approve"
+	ControlService_Propose_FullMethodName   = "/kith.v1.ControlService/Propose"
+	ControlService_Approve_FullMethodName   = "/kith.v1.ControlService/Approve"
+	ControlService_ReadIndex_FullMethodName = "/kith.v1.ControlService/ReadIndex"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -34,6 +35,9 @@ type ControlServiceClient interface {
 	// Approve asks a server that is not part of a cluster yet whether the caller may bootstrap one with these voters.
 	// It refuses with FAILED_PRECONDITION.
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
+	// ReadIndex returns an index of the control log that covers every decision made before the call. Only the coordinator
+	// answers.
+	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
 }
 
 type controlServiceClient struct {
@@ -64,6 +68,16 @@ func (c *controlServiceClient) Approve(ctx context.Context, in *ApproveRequest, 
 	return out, nil
 }
 
+func (c *controlServiceClient) ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReadIndexResponse)
+	err := c.cc.Invoke(ctx, ControlService_ReadIndex_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -75,6 +89,9 @@ type ControlServiceServer interface {
 	// Approve asks a server that is not part of a cluster yet whether the caller may bootstrap one with these voters.
 	// It refuses with FAILED_PRECONDITION.
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
+	// ReadIndex returns an index of the control log that covers every decision made before the call. Only the coordinator
+	// answers.
+	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -90,6 +107,9 @@ func (UnimplementedControlServiceServer) Propose(context.Context, *ProposeReques
 }
 func (UnimplementedControlServiceServer) Approve(context.Context, *ApproveRequest) (*ApproveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Approve not implemented")
+}
+func (UnimplementedControlServiceServer) ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -148,6 +168,24 @@ func _ControlService_Approve_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_ReadIndex_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReadIndexRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ReadIndex(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ReadIndex_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ReadIndex(ctx, req.(*ReadIndexRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,6 +200,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Approve",
 			Handler:    _ControlService_Approve_Handler,
+		},
+		{
+			MethodName: "ReadIndex",
+			Handler:    _ControlService_ReadIndex_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -21,6 +21,265 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ReplicaChange is a change of a group's members.
+type ReplicaChange int32
+
+const (
+	ReplicaChange_REPLICA_CHANGE_UNSPECIFIED ReplicaChange = 0
+	// Add without a vote, or leave a member as it is.
+	ReplicaChange_REPLICA_CHANGE_ADD ReplicaChange = 1
+	// Give a vote.
+	ReplicaChange_REPLICA_CHANGE_PROMOTE ReplicaChange = 2
+	ReplicaChange_REPLICA_CHANGE_REMOVE  ReplicaChange = 3
+)
+
+// Enum value maps for ReplicaChange.
+var (
+	ReplicaChange_name = map[int32]string{
+		0: "REPLICA_CHANGE_UNSPECIFIED",
+		1: "REPLICA_CHANGE_ADD",
+		2: "REPLICA_CHANGE_PROMOTE",
+		3: "REPLICA_CHANGE_REMOVE",
+	}
+	ReplicaChange_value = map[string]int32{
+		"REPLICA_CHANGE_UNSPECIFIED": 0,
+		"REPLICA_CHANGE_ADD":         1,
+		"REPLICA_CHANGE_PROMOTE":     2,
+		"REPLICA_CHANGE_REMOVE":      3,
+	}
+)
+
+func (x ReplicaChange) Enum() *ReplicaChange {
+	p := new(ReplicaChange)
+	*p = x
+	return p
+}
+
+func (x ReplicaChange) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReplicaChange) Descriptor() protoreflect.EnumDescriptor {
+	return file_kith_v1_partition_proto_enumTypes[0].Descriptor()
+}
+
+func (ReplicaChange) Type() protoreflect.EnumType {
+	return &file_kith_v1_partition_proto_enumTypes[0]
+}
+
+func (x ReplicaChange) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReplicaChange.Descriptor instead.
+func (ReplicaChange) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
+// ChangeReplicaRequest names a member of the group.
+type ChangeReplicaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Change        ReplicaChange          `protobuf:"varint,2,opt,name=change,proto3,enum=kith.v1.ReplicaChange" json:"change,omitempty"`
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	RaftAddr      string                 `protobuf:"bytes,4,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeReplicaRequest) Reset() {
+	*x = ChangeReplicaRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeReplicaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeReplicaRequest) ProtoMessage() {}
+
+func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
+func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ChangeReplicaRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ChangeReplicaRequest) GetChange() ReplicaChange {
+	if x != nil {
+		return x.Change
+	}
+	return ReplicaChange_REPLICA_CHANGE_UNSPECIFIED
+}
+
+func (x *ChangeReplicaRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ChangeReplicaRequest) GetRaftAddr() string {
+	if x != nil {
+		return x.RaftAddr
+	}
+	return ""
+}
+
+// ChangeReplicaResponse tells an index that covers what the leader had applied.
+type ChangeReplicaResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeReplicaResponse) Reset() {
+	*x = ChangeReplicaResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeReplicaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeReplicaResponse) ProtoMessage() {}
+
+func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
+func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ChangeReplicaResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// AwaitReplicaRequest names a point of the partition's log.
+type AwaitReplicaRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitReplicaRequest) Reset() {
+	*x = AwaitReplicaRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitReplicaRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitReplicaRequest) ProtoMessage() {}
+
+func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
+func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AwaitReplicaRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *AwaitReplicaRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// AwaitReplicaResponse means that it is there.
+type AwaitReplicaResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitReplicaResponse) Reset() {
+	*x = AwaitReplicaResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitReplicaResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitReplicaResponse) ProtoMessage() {}
+
+func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
+func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+}
+
 // AppendBatchRequest is a batch whose users all belong to the partition.
 type AppendBatchRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -34,7 +293,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -46,7 +305,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,7 +318,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -94,7 +353,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -106,7 +365,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -119,7 +378,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -149,7 +408,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -161,7 +420,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -174,7 +433,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -215,7 +474,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -227,7 +486,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -240,7 +499,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -261,7 +520,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -273,7 +532,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -286,7 +545,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -316,7 +575,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +587,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +600,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -381,7 +640,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -393,7 +652,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -406,7 +665,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -454,7 +713,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +725,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +738,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -506,7 +765,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +777,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +790,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -582,7 +841,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +853,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +866,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -641,7 +900,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +912,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +925,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -713,7 +972,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +984,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +997,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -752,14 +1011,16 @@ type InfoResponse struct {
 	DiskTotalBytes uint64 `protobuf:"varint,4,opt,name=disk_total_bytes,json=diskTotalBytes,proto3" json:"disk_total_bytes,omitempty"`
 	DiskFreeBytes  uint64 `protobuf:"varint,5,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
 	// Size of the files in its data folder, as of some seconds ago.
-	DataBytes     uint64 `protobuf:"varint,6,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`
+	DataBytes uint64 `protobuf:"varint,6,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`
+	// Index of the control log up to which the node knows the decisions.
+	ControlIndex  uint64 `protobuf:"varint,15,opt,name=control_index,json=controlIndex,proto3" json:"control_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +1032,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +1045,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -829,6 +1090,13 @@ func (x *InfoResponse) GetDataBytes() uint64 {
 	return 0
 }
 
+func (x *InfoResponse) GetControlIndex() uint64 {
+	if x != nil {
+		return x.ControlIndex
+	}
+	return 0
+}
+
 // ReplicaInfo is the state of one replica.
 type ReplicaInfo struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -845,7 +1113,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1125,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1138,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -919,7 +1187,18 @@ var File_kith_v1_partition_proto protoreflect.FileDescriptor
 
 const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"p\n" +
+	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"\x95\x01\n" +
+	"\x14ChangeReplicaRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12.\n" +
+	"\x06change\x18\x02 \x01(\x0e2\x16.kith.v1.ReplicaChangeR\x06change\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1b\n" +
+	"\traft_addr\x18\x04 \x01(\tR\braftAddr\"-\n" +
+	"\x15ChangeReplicaResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"I\n" +
+	"\x13AwaitReplicaRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"\x16\n" +
+	"\x14AwaitReplicaResponse\"p\n" +
 	"\x12AppendBatchRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12&\n" +
@@ -970,7 +1249,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
 	"weight_low\x18\x04 \x01(\x04R\tweightLow\x12\x18\n" +
 	"\aupdates\x18\b \x01(\x04R\aupdates\"\r\n" +
-	"\vInfoRequest\"\xf9\x01\n" +
+	"\vInfoRequest\"\x9e\x02\n" +
 	"\fInfoResponse\x120\n" +
 	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\x12\x1e\n" +
 	"\vnow_unix_ms\x18\x02 \x01(\x03R\tnowUnixMs\x12&\n" +
@@ -978,21 +1257,29 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x10disk_total_bytes\x18\x04 \x01(\x04R\x0ediskTotalBytes\x12&\n" +
 	"\x0fdisk_free_bytes\x18\x05 \x01(\x04R\rdiskFreeBytes\x12\x1d\n" +
 	"\n" +
-	"data_bytes\x18\x06 \x01(\x04R\tdataBytes\"\xb3\x01\n" +
+	"data_bytes\x18\x06 \x01(\x04R\tdataBytes\x12#\n" +
+	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xb3\x01\n" +
 	"\vReplicaInfo\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12\x1b\n" +
 	"\tleader_id\x18\x03 \x01(\tR\bleaderId\x12#\n" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x14\n" +
-	"\x05users\x18\x06 \x01(\x04R\x05users2\xf8\x02\n" +
+	"\x05users\x18\x06 \x01(\x04R\x05users*~\n" +
+	"\rReplicaChange\x12\x1e\n" +
+	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
+	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\x95\x04\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
 	"\x03Cut\x12\x13.kith.v1.CutRequest\x1a\x14.kith.v1.CutResponse\x12<\n" +
 	"\aPopular\x12\x17.kith.v1.PopularRequest\x1a\x18.kith.v1.PopularResponse\x125\n" +
 	"\x04Dump\x12\x14.kith.v1.DumpRequest\x1a\x15.kith.v1.DumpResponse0\x01\x123\n" +
-	"\x04Info\x12\x14.kith.v1.InfoRequest\x1a\x15.kith.v1.InfoResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x04Info\x12\x14.kith.v1.InfoRequest\x1a\x15.kith.v1.InfoResponse\x12N\n" +
+	"\rChangeReplica\x12\x1d.kith.v1.ChangeReplicaRequest\x1a\x1e.kith.v1.ChangeReplicaResponse\x12K\n" +
+	"\fAwaitReplica\x12\x1c.kith.v1.AwaitReplicaRequest\x1a\x1d.kith.v1.AwaitReplicaResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_partition_proto_rawDescOnce sync.Once
@@ -1006,47 +1293,58 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 	return file_kith_v1_partition_proto_rawDescData
 }
 
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_kith_v1_partition_proto_goTypes = []any{
-	(*AppendBatchRequest)(nil),  // 0: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil), // 1: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),      // 2: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),     // 3: kith.v1.HistoryResponse
-	(*CutRequest)(nil),          // 4: kith.v1.CutRequest
-	(*CutResponse)(nil),         // 5: kith.v1.CutResponse
-	(*DumpRequest)(nil),         // 6: kith.v1.DumpRequest
-	(*DumpResponse)(nil),        // 7: kith.v1.DumpResponse
-	(*PopularRequest)(nil),      // 8: kith.v1.PopularRequest
-	(*PopularResponse)(nil),     // 9: kith.v1.PopularResponse
-	(*ItemCount)(nil),           // 10: kith.v1.ItemCount
-	(*InfoRequest)(nil),         // 11: kith.v1.InfoRequest
-	(*InfoResponse)(nil),        // 12: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),         // 13: kith.v1.ReplicaInfo
-	(*Event)(nil),               // 14: kith.v1.Event
+	(ReplicaChange)(0),            // 0: kith.v1.ReplicaChange
+	(*ChangeReplicaRequest)(nil),  // 1: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil), // 2: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),   // 3: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),  // 4: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),    // 5: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),   // 6: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),        // 7: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 8: kith.v1.HistoryResponse
+	(*CutRequest)(nil),            // 9: kith.v1.CutRequest
+	(*CutResponse)(nil),           // 10: kith.v1.CutResponse
+	(*DumpRequest)(nil),           // 11: kith.v1.DumpRequest
+	(*DumpResponse)(nil),          // 12: kith.v1.DumpResponse
+	(*PopularRequest)(nil),        // 13: kith.v1.PopularRequest
+	(*PopularResponse)(nil),       // 14: kith.v1.PopularResponse
+	(*ItemCount)(nil),             // 15: kith.v1.ItemCount
+	(*InfoRequest)(nil),           // 16: kith.v1.InfoRequest
+	(*InfoResponse)(nil),          // 17: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),           // 18: kith.v1.ReplicaInfo
+	(*Event)(nil),                 // 19: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	14, // 0: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	14, // 1: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	14, // 2: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	10, // 3: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	13, // 4: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	0,  // 5: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	2,  // 6: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	4,  // 7: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	8,  // 8: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	6,  // 9: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	11, // 10: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	1,  // 11: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	3,  // 12: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	5,  // 13: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	9,  // 14: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	7,  // 15: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	12, // 16: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	11, // [11:17] is the sub-list for method output_type
-	5,  // [5:11] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	0,  // 0: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
+	19, // 1: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	19, // 2: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	19, // 3: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	15, // 4: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	18, // 5: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	5,  // 6: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	7,  // 7: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	9,  // 8: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	13, // 9: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	11, // 10: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	16, // 11: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	1,  // 12: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	3,  // 13: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	6,  // 14: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	8,  // 15: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	10, // 16: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	14, // 17: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	12, // 18: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	17, // 19: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	2,  // 20: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	4,  // 21: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	14, // [14:22] is the sub-list for method output_type
+	6,  // [6:14] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -1060,13 +1358,14 @@ func file_kith_v1_partition_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   14,
+			NumEnums:      1,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_kith_v1_partition_proto_goTypes,
 		DependencyIndexes: file_kith_v1_partition_proto_depIdxs,
+		EnumInfos:         file_kith_v1_partition_proto_enumTypes,
 		MessageInfos:      file_kith_v1_partition_proto_msgTypes,
 	}.Build()
 	File_kith_v1_partition_proto = out.File

@@ -19,12 +19,14 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PartitionService_AppendBatch_FullMethodName = "/kith.v1.PartitionService/AppendBatch"
-	PartitionService_History_FullMethodName     = "/kith.v1.PartitionService/History"
-	PartitionService_Cut_FullMethodName         = "/kith.v1.PartitionService/Cut"
-	PartitionService_Popular_FullMethodName     = "/kith.v1.PartitionService/Popular"
-	PartitionService_Dump_FullMethodName        = "/kith.v1.PartitionService/Dump"
-	PartitionService_Info_FullMethodName        = "/kith.v1.PartitionService/Info"
+	PartitionService_AppendBatch_FullMethodName   = "/kith.v1.PartitionService/AppendBatch"
+	PartitionService_History_FullMethodName       = "/kith.v1.PartitionService/History"
+	PartitionService_Cut_FullMethodName           = "/kith.v1.PartitionService/Cut"
+	PartitionService_Popular_FullMethodName       = "/kith.v1.PartitionService/Popular"
+	PartitionService_Dump_FullMethodName          = "/kith.v1.PartitionService/Dump"
+	PartitionService_Info_FullMethodName          = "/kith.v1.PartitionService/Info"
+	PartitionService_ChangeReplica_FullMethodName = "/kith.v1.PartitionService/ChangeReplica"
+	PartitionService_AwaitReplica_FullMethodName  = "/kith.v1.PartitionService/AwaitReplica"
 )
 
 // PartitionServiceClient is the client API for PartitionService service.
@@ -46,6 +48,11 @@ type PartitionServiceClient interface {
 	Dump(ctx context.Context, in *DumpRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DumpResponse], error)
 	// Info describes the replicas that this node holds.
 	Info(ctx context.Context, in *InfoRequest, opts ...grpc.CallOption) (*InfoResponse, error)
+	// ChangeReplica changes the members of the partition's group. Only the leader accepts; to repeat a change does nothing. A
+	// leader that is to remove itself hands on leadership and refuses.
+	ChangeReplica(ctx context.Context, in *ChangeReplicaRequest, opts ...grpc.CallOption) (*ChangeReplicaResponse, error)
+	// AwaitReplica returns when the replica of this node has come up to an index and has the files of the active version.
+	AwaitReplica(ctx context.Context, in *AwaitReplicaRequest, opts ...grpc.CallOption) (*AwaitReplicaResponse, error)
 }
 
 type partitionServiceClient struct {
@@ -134,6 +141,26 @@ func (c *partitionServiceClient) Info(ctx context.Context, in *InfoRequest, opts
 	return out, nil
 }
 
+func (c *partitionServiceClient) ChangeReplica(ctx context.Context, in *ChangeReplicaRequest, opts ...grpc.CallOption) (*ChangeReplicaResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangeReplicaResponse)
+	err := c.cc.Invoke(ctx, PartitionService_ChangeReplica_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *partitionServiceClient) AwaitReplica(ctx context.Context, in *AwaitReplicaRequest, opts ...grpc.CallOption) (*AwaitReplicaResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AwaitReplicaResponse)
+	err := c.cc.Invoke(ctx, PartitionService_AwaitReplica_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PartitionServiceServer is the server API for PartitionService service.
 // All implementations must embed UnimplementedPartitionServiceServer
 // for forward compatibility.
@@ -153,6 +180,11 @@ type PartitionServiceServer interface {
 	Dump(*DumpRequest, grpc.ServerStreamingServer[DumpResponse]) error
 	// Info describes the replicas that this node holds.
 	Info(context.Context, *InfoRequest) (*InfoResponse, error)
+	// ChangeReplica changes the members of the partition's group. Only the leader accepts; to repeat a change does nothing. A
+	// leader that is to remove itself hands on leadership and refuses.
+	ChangeReplica(context.Context, *ChangeReplicaRequest) (*ChangeReplicaResponse, error)
+	// AwaitReplica returns when the replica of this node has come up to an index and has the files of the active version.
+	AwaitReplica(context.Context, *AwaitReplicaRequest) (*AwaitReplicaResponse, error)
 	mustEmbedUnimplementedPartitionServiceServer()
 }
 
@@ -180,6 +212,12 @@ func (UnimplementedPartitionServiceServer) Dump(*DumpRequest, grpc.ServerStreami
 }
 func (UnimplementedPartitionServiceServer) Info(context.Context, *InfoRequest) (*InfoResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Info not implemented")
+}
+func (UnimplementedPartitionServiceServer) ChangeReplica(context.Context, *ChangeReplicaRequest) (*ChangeReplicaResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeReplica not implemented")
+}
+func (UnimplementedPartitionServiceServer) AwaitReplica(context.Context, *AwaitReplicaRequest) (*AwaitReplicaResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AwaitReplica not implemented")
 }
 func (UnimplementedPartitionServiceServer) mustEmbedUnimplementedPartitionServiceServer() {}
 func (UnimplementedPartitionServiceServer) testEmbeddedByValue()                          {}
@@ -296,6 +334,42 @@ func _PartitionService_Info_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_ChangeReplica_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeReplicaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).ChangeReplica(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_ChangeReplica_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).ChangeReplica(ctx, req.(*ChangeReplicaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PartitionService_AwaitReplica_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AwaitReplicaRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).AwaitReplica(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_AwaitReplica_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).AwaitReplica(ctx, req.(*AwaitReplicaRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PartitionService_ServiceDesc is the grpc.ServiceDesc for PartitionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -318,6 +392,14 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Info",
 			Handler:    _PartitionService_Info_Handler,
+		},
+		{
+			MethodName: "ChangeReplica",
+			Handler:    _PartitionService_ChangeReplica_Handler,
+		},
+		{
+			MethodName: "AwaitReplica",
+			Handler:    _PartitionService_AwaitReplica_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -332,7 +332,10 @@ type RecommendResponse struct {
 	// Why popularity filled some or all of the answer; empty when it did not.
 	FallbackReason string `protobuf:"bytes,4,opt,name=fallback_reason,json=fallbackReason,proto3" json:"fallback_reason,omitempty"`
 	// Some partition could not be asked: the answer may miss candidates.
-	Partial       bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
+	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The history was read from some replica, because it was asked for so or because the leader did not answer in half of
+	// the time: it may miss the newest events.
+	Stale         bool `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -398,6 +401,13 @@ func (x *RecommendResponse) GetFallbackReason() string {
 func (x *RecommendResponse) GetPartial() bool {
 	if x != nil {
 		return x.Partial
+	}
+	return false
+}
+
+func (x *RecommendResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
 	}
 	return false
 }
@@ -759,13 +769,14 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\n" +
 	"BasketItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\x02R\x06weight\"\xd1\x01\n" +
+	"\x06weight\x18\x02 \x01(\x02R\x06weight\"\xe7\x01\n" +
 	"\x11RecommendResponse\x12.\n" +
 	"\x05items\x18\x01 \x03(\v2\x18.kith.v1.RecommendedItemR\x05items\x12$\n" +
 	"\x05model\x18\x02 \x01(\x0e2\x0e.kith.v1.ModelR\x05model\x12#\n" +
 	"\rmodel_version\x18\x03 \x01(\x04R\fmodelVersion\x12'\n" +
 	"\x0ffallback_reason\x18\x04 \x01(\tR\x0efallbackReason\x12\x18\n" +
-	"\apartial\x18\x05 \x01(\bR\apartial\"\xa0\x01\n" +
+	"\apartial\x18\x05 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"\xa0\x01\n" +
 	"\x0fRecommendedItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x01R\x05score\x12&\n" +

@@ -1,0 +1,74 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+// Control is what a process knows of the decisions of its control group, and how it makes sure that it knows the newest.
+type Control struct {
+	*Machine
+	group *consensus.Group
+	peers *node.Peers
+}
+
+var _ node.Control = (*Control)(nil)
+
+// NewControl returns a Control over an open control group whose state machine is machine.
+func NewControl(machine *Machine, group *consensus.Group, peers *node.Peers) *Control {
+	return &Control{Machine: machine, group: group, peers: peers}
+}
+
+// Confirm implements node.Control: it asks the coordinator for an index that covers all decisions, and waits for it.
+func (c *Control) Confirm(ctx context.Context) error {
+	index, err := c.readIndex(ctx)
+	if err == nil {
+		err = c.group.WaitApplied(ctx, index)
+	}
+	if err != nil {
+		return fmt.Errorf("confirm the decisions of the control group: %w", err)
+	}
+	return nil
+}
+
+func (c *Control) readIndex(ctx context.Context) (uint64, error) {
+	leader, ok := c.group.Leader()
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("%w: the control group has no leader", wire.ErrNotReady)
+	case leader == c.peers.Self():
+		index, err := c.group.ReadIndex(ctx)
+		return index, c.convert(err)
+	}
+	conn, err := c.peers.Conn(ctx, leader)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	resp, err := kithv1.NewControlServiceClient(conn).ReadIndex(ctx, &kithv1.ReadIndexRequest{})
+	if err != nil {
+		return 0, fmt.Errorf("coordinator %s: %w", leader, err)
+	}
+	return resp.Index, nil
+}
+
+// convert turns errors of the raft group into those of the wire.
+func (c *Control) convert(err error) error {
+	switch {
+	case errors.Is(err, consensus.ErrNotLeader):
+		leader, _ := c.group.Leader()
+		return &wire.NotLeaderError{Leader: leader}
+	case errors.Is(err, consensus.ErrUnknownOutcome):
+		return fmt.Errorf("%w: %w", wire.ErrUnknownOutcome, err)
+	case errors.Is(err, consensus.ErrClosed):
+		return fmt.Errorf("%w: %w", wire.ErrNotReady, err)
+	}
+	return err
+}

@@ -1,0 +1,368 @@
+package coordinator
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+const (
+	// askTimeout bounds a question to one node.
+	askTimeout = 2 * time.Second
+	// stepTimeout bounds one try at one step of a move; copying a partition may take several.
+	stepTimeout = 30 * time.Second
+	// abandonAfter is how long the member that is to get a replica may not answer before the move is turned round.
+	abandonAfter = time.Minute
+	// goodbye is how long a member that has left may take to notice before it is cut off from the control group.
+	goodbye = 10 * time.Second
+)
+
+// placement keeps members, votes and replicas as they should be while this process coordinates (docs/adr/0011).
+type placement struct {
+	*Coordinator
+	watch *watch
+	// forgotten tells since when a member of the control group is none of the cluster.
+	forgotten map[string]time.Time
+
+	moves  sync.WaitGroup
+	mu     sync.Mutex
+	moving map[uint32]bool
+}
+
+func newPlacement(c *Coordinator) *placement {
+	return &placement{Coordinator: c, watch: newWatch(c.cfg.Now), forgotten: map[string]time.Time{}, moving: map[uint32]bool{}}
+}
+
+// pass compares what is with what should be, once, and begins what is missing. It returns wire.ErrNotLeader when it has
+// handed on leadership.
+func (p *placement) pass(ctx context.Context) error {
+	p.watch.see(p.State().Members, p.peers.All())
+	if err := p.form(ctx); err != nil {
+		return err
+	}
+	if err := p.vote(ctx); err != nil {
+		return err
+	}
+	if err := p.forget(ctx); err != nil {
+		return err
+	}
+	if err := p.startMoves(ctx); err != nil {
+		return err
+	}
+	p.runMoves(ctx)
+	return nil
+}
+
+// wait returns when no move runs any more. The context of the passes must have ended.
+func (p *placement) wait() { p.moves.Wait() }
+
+// form records that all partitions have had a leader.
+func (p *placement) form(ctx context.Context) error {
+	s := p.State()
+	if s.Epoch == 0 || s.Formed {
+		return nil
+	}
+	led := make([]bool, len(s.Replicas))
+	for _, id := range p.peers.Alive() {
+		info, err := p.info(ctx, id)
+		if err != nil {
+			continue // asked again at the next pass
+		}
+		for _, r := range info.Replicas {
+			if int(r.Partition) < len(led) && r.LeaderId != "" {
+				led[r.Partition] = true
+			}
+		}
+	}
+	if slices.Contains(led, false) {
+		return nil
+	}
+	_, err := p.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_SetFormed{SetFormed: &kithv1.SetFormed{}}})
+	return err
+}
+
+func (p *placement) info(ctx context.Context, id string) (*kithv1.InfoResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	conn, err := p.peers.Conn(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return kithv1.NewPartitionServiceClient(conn).Info(ctx, &kithv1.InfoRequest{})
+}
+
+// vote gives and takes votes in the control group, one in a pass.
+func (p *placement) vote(ctx context.Context) error {
+	s := p.State()
+	members, err := p.group.Members()
+	if err != nil {
+		return err
+	}
+	voter := map[string]bool{}
+	for _, m := range members {
+		voter[m.ID] = m.Voter
+	}
+	var candidates []candidate
+	for _, m := range p.watch.placeable(s, p.cfg.DeadAfter) {
+		if _, in := voter[m.Id]; in {
+			candidates = append(candidates, candidate{
+				id: m.Id, zone: m.Zone, voter: voter[m.Id], leads: m.Id == p.peers.Self(), ready: p.watch.steady(m.Id, p.cfg.SteadyAfter),
+			})
+		}
+	}
+	chosen := chooseVoters(candidates)
+	if len(chosen) == 0 {
+		return nil
+	}
+	for _, id := range chosen {
+		if !voter[id] {
+			return p.giveVote(ctx, id)
+		}
+	}
+	for _, m := range members {
+		switch {
+		case !m.Voter || slices.Contains(chosen, m.ID):
+			continue
+		case m.ID == p.peers.Self():
+			p.cfg.Logger.Info("hands on the coordination", "node", m.ID)
+			return errors.Join(p.group.TransferLeadership(ctx), wire.ErrNotLeader)
+		}
+		p.cfg.Logger.Info("takes a vote in the control group", "node", m.ID)
+		return p.group.DemoteVoter(ctx, m.ID)
+	}
+	return nil
+}
+
+// giveVote gives a member a vote, if it knows all decisions.
+func (p *placement) giveVote(ctx context.Context, id string) error {
+	info, err := p.info(ctx, id)
+	if err != nil || info.ControlIndex < p.group.AppliedIndex() {
+		return nil //nolint:nilerr // not ready for a vote; the next pass asks again
+	}
+	peer, ok := p.peers.Lookup(id)
+	if !ok {
+		return nil
+	}
+	p.cfg.Logger.Info("gives a vote in the control group", "node", id)
+	return p.group.AddVoter(ctx, id, peer.RaftAddr)
+}
+
+// forget removes members that hold nothing any more: those that leave, and those that are lost.
+func (p *placement) forget(ctx context.Context) error {
+	s := p.State()
+	members, err := p.group.Members()
+	if err != nil {
+		return err
+	}
+	for _, m := range s.Members {
+		leaves := m.Intent == kithv1.MemberIntent_MEMBER_INTENT_LEAVE
+		lost := p.watch.lost(m.Id, p.cfg.DeadAfter) && (!Stays(m) || !p.watch.isPlaceable(s, m.Id, p.cfg.DeadAfter))
+		votes := slices.ContainsFunc(members, func(c consensus.Member) bool { return c.ID == m.Id && c.Voter })
+		if !leaves && !lost || votes || s.HoldsAny(m.Id) {
+			continue
+		}
+		p.cfg.Logger.Info("forgets a member", "node", m.Id, "left", leaves)
+		_, err := p.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_ForgetMember{ForgetMember: &kithv1.ForgetMember{Id: m.Id, Left: leaves}}})
+		if err != nil {
+			return err
+		}
+	}
+	return p.cutOff(ctx, members)
+}
+
+// cutOff removes from the control group who is no member any more, after it could learn so.
+func (p *placement) cutOff(ctx context.Context, members []consensus.Member) error {
+	s, alive := p.State(), p.peers.Alive()
+	for _, m := range members {
+		if s.Member(m.ID) != nil || m.Voter {
+			delete(p.forgotten, m.ID)
+			continue
+		}
+		since, known := p.forgotten[m.ID]
+		if !known {
+			since = p.cfg.Now()
+			p.forgotten[m.ID] = since
+		}
+		if slices.Contains(alive, m.ID) && p.cfg.Now().Sub(since) < goodbye {
+			continue
+		}
+		if err := p.group.Remove(ctx, m.ID); err != nil {
+			return err
+		}
+		delete(p.forgotten, m.ID)
+	}
+	return nil
+}
+
+// pending returns the moves that the present members call for and that have not begun, those first whose partitions have the
+// fewest replicas that answer. It is nil while the cluster is forming.
+func (p *placement) pending(s *State) []*kithv1.Move {
+	if !s.Formed {
+		return nil
+	}
+	var members []partition.Member
+	for _, m := range p.watch.placeable(s, p.cfg.DeadAfter) {
+		if s.HoldsAny(m.Id) || p.watch.steady(m.Id, p.cfg.SteadyAfter) {
+			members = append(members, partition.Member{ID: m.Id, Zone: m.Zone, Weight: m.Weight})
+		}
+	}
+	if len(members) == 0 {
+		return nil
+	}
+	now := s.Planned()
+	target := partition.Rebalance(now, members, int(s.Cluster.ReplicationFactor))
+	alive := p.peers.Alive()
+	answering := func(nodes []string) int {
+		return len(slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return !slices.Contains(alive, n) }))
+	}
+	var out []*kithv1.Move
+	for i := range now {
+		comes := slices.DeleteFunc(slices.Clone(target[i]), func(n string) bool { return slices.Contains(now[i], n) })
+		goes := slices.DeleteFunc(slices.Clone(now[i]), func(n string) bool { return slices.Contains(target[i], n) })
+		for k := range max(len(comes), len(goes)) {
+			m := &kithv1.Move{Partition: uint32(i)}
+			if k < len(comes) {
+				m.Add = comes[k]
+			}
+			if k < len(goes) {
+				m.Remove = goes[k]
+			}
+			out = append(out, m)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *kithv1.Move) int {
+		return cmp.Compare(answering(now[a.Partition]), answering(now[b.Partition]))
+	})
+	return out
+}
+
+// startMoves records the next moves, as many as may run.
+func (p *placement) startMoves(ctx context.Context) error {
+	s := p.State()
+	if s.Running() != nil {
+		return nil // the build relies on where shards are
+	}
+	alive := p.peers.Alive()
+	for _, m := range p.pending(s) {
+		s = p.State()
+		if len(s.Moves) >= maxMoves || s.Running() != nil {
+			return nil
+		}
+		if s.Move(m.Partition) != nil || m.Add != "" && !slices.Contains(alive, m.Add) || p.router.noMajority(s, partition.ID(m.Partition)) != nil {
+			continue // not now
+		}
+		_, err := p.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StartMove{StartMove: &kithv1.StartMove{Move: m}}})
+		if err != nil && !errors.Is(err, wire.ErrInvalid) { // refused: a build or another change was quicker
+			return err
+		}
+	}
+	return nil
+}
+
+// runMoves works on every move that is recorded, each in a goroutine of its own that ends with the move or with ctx.
+func (p *placement) runMoves(ctx context.Context) {
+	for _, m := range p.State().Moves {
+		p.mu.Lock()
+		runs := p.moving[m.Partition]
+		p.moving[m.Partition] = true
+		p.mu.Unlock()
+		if runs {
+			continue
+		}
+		p.moves.Go(func() {
+			p.move(ctx, m.Partition)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			delete(p.moving, m.Partition)
+		})
+	}
+}
+
+// move brings the move of a partition to its end.
+func (p *placement) move(ctx context.Context, of uint32) {
+	pause := firstPause
+	for {
+		m := p.State().Move(of)
+		if m == nil || ctx.Err() != nil {
+			return
+		}
+		err := p.step(ctx, m)
+		if err == nil {
+			pause = firstPause
+			continue
+		}
+		if ctx.Err() != nil || errors.Is(err, wire.ErrNotLeader) {
+			return // another coordinator goes on
+		}
+		p.cfg.Logger.Warn("move of a replica waits", "partition", of, "add", m.Add, "remove", m.Remove, "err", err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		pause = min(2*pause, leaderPause)
+	}
+}
+
+// step does what is next of a move.
+func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	if m.Switched {
+		if err := p.change(ctx, m.Partition, kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE, m.Remove, nil); err != nil {
+			return err
+		}
+		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_ENDED)
+	}
+	if m.Add == "" {
+		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_SWITCHED)
+	}
+	if !p.watch.isPlaceable(p.State(), m.Add, p.cfg.DeadAfter) || p.watch.lost(m.Add, min(p.cfg.DeadAfter, abandonAfter)) {
+		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_ABANDONED)
+	}
+	var index uint64
+	if err := p.change(ctx, m.Partition, kithv1.ReplicaChange_REPLICA_CHANGE_ADD, m.Add, &index); err != nil {
+		return err
+	}
+	conn, err := p.peers.Conn(ctx, m.Add)
+	if err != nil {
+		return err
+	}
+	if _, err := kithv1.NewPartitionServiceClient(conn).AwaitReplica(ctx, &kithv1.AwaitReplicaRequest{Partition: m.Partition, Index: index}); err != nil {
+		return fmt.Errorf("node %s: %w", m.Add, err)
+	}
+	if err := p.change(ctx, m.Partition, kithv1.ReplicaChange_REPLICA_CHANGE_PROMOTE, m.Add, nil); err != nil {
+		return err
+	}
+	return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_SWITCHED)
+}
+
+// change asks the leader of a partition for a change of its group.
+func (p *placement) change(ctx context.Context, of uint32, what kithv1.ReplicaChange, member string, index *uint64) error {
+	addr, _ := p.peers.RaftAddr(member)
+	return p.router.onPartition(ctx, partition.ID(of), false, func(ctx context.Context, c kithv1.PartitionServiceClient, _ uint64) error {
+		resp, err := c.ChangeReplica(ctx, &kithv1.ChangeReplicaRequest{Partition: of, Change: what, Node: member, RaftAddr: addr})
+		if err == nil && index != nil {
+			*index = resp.Index
+		}
+		return err
+	})
+}
+
+func (p *placement) record(ctx context.Context, m *kithv1.Move, step kithv1.MoveStep) error {
+	_, err := p.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StepMove{StepMove: &kithv1.StepMove{
+		Partition: m.Partition, Add: m.Add, Remove: m.Remove, Step: step,
+	}}})
+	return err
+}

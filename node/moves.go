@@ -1,0 +1,270 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+const (
+	// confirmTimeout bounds one question whether a decision still stands.
+	confirmTimeout = 3 * time.Second
+	// confirmPause is the pause before the next one when nobody answered.
+	confirmPause = 250 * time.Millisecond
+	// gone is the ending of the folder of a replica that is being deleted.
+	gone = ".gone"
+)
+
+// signal wakes all that wait for something that happens again and again. Its zero value is ready.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+// next returns a channel that is closed by the next wake.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}
+
+// open returns the partitions whose replicas are open, ascending.
+func (n *Node) open() []partition.ID {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return slices.Sorted(maps.Keys(n.replicas))
+}
+
+// followShardMap opens the replicas that this node should have and deletes those that it should not. A node that starts goes
+// through old decisions: what cannot be taken back, it does only after the coordinator has confirmed that they stand. It returns
+// true when something waits for that.
+func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool, err error) {
+	if view.Epoch == 0 {
+		return false, nil
+	}
+	for p := range view.Replicas {
+		if id := partition.ID(p); view.Holds(id, n.cfg.ID) && !slices.Contains(n.open(), id) {
+			if err := n.startReplica(id); err != nil {
+				return false, fmt.Errorf("partition %d: %w", p, err)
+			}
+		}
+	}
+	form, drop := n.unformed(view), n.unwanted(view)
+	if len(form) == 0 && len(drop) == 0 {
+		return false, nil
+	}
+	confirm, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	if err := n.control.Confirm(confirm); err != nil {
+		n.cfg.Logger.Debug("replicas wait for the coordinator", "new", form, "old", drop, "err", err)
+		return true, nil
+	}
+	view = n.control.View()
+	for _, id := range n.unformed(view) {
+		if err := n.form(id, view.Replicas[id]); err != nil {
+			return false, fmt.Errorf("partition %d: make its group: %w", id, err)
+		}
+	}
+	for _, id := range n.unwanted(view) {
+		if err := n.deleteReplica(id); err != nil {
+			n.cfg.Logger.Error("delete a replica that went elsewhere", "partition", id, "err", err)
+		}
+	}
+	return false, nil
+}
+
+func (n *Node) startReplica(id partition.ID) error {
+	if err := os.RemoveAll(n.dir(id) + gone); err != nil {
+		return err
+	}
+	r, err := n.openReplica(id)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.replicas[id] = r
+	return nil
+}
+
+// unformed returns the partitions of the first shard map whose groups this node may have to make.
+func (n *Node) unformed(view View) []partition.ID {
+	if view.Formed || view.Epoch != 1 {
+		return nil
+	}
+	var out []partition.ID
+	for _, id := range n.open() {
+		if r, err := n.use(id); err == nil {
+			if slices.Contains(view.Replicas[id], n.cfg.ID) && !r.group.HasState() {
+				out = append(out, id)
+			}
+			r.release()
+		}
+	}
+	return out
+}
+
+// form makes the group of a partition. All its replicas make the same, so it does not matter which of them is first.
+func (n *Node) form(id partition.ID, nodes []string) error {
+	r, err := n.use(id)
+	if err != nil {
+		return err
+	}
+	defer r.release()
+	servers := make([]consensus.Server, len(nodes))
+	for i, node := range nodes {
+		addr, ok := n.peers.RaftAddr(node)
+		if !ok {
+			addr = node // never dialed: addresses are looked up by id
+		}
+		servers[i] = consensus.Server{ID: node, Addr: addr}
+	}
+	if err := r.group.Bootstrap(servers); err != nil && !errors.Is(err, consensus.ErrHasState) {
+		return err
+	}
+	return nil
+}
+
+// unwanted returns the partitions that are open, or have a folder, and should not.
+func (n *Node) unwanted(view View) []partition.ID {
+	var out []partition.ID
+	for p := range view.Replicas {
+		id := partition.ID(p)
+		if view.Holds(id, n.cfg.ID) {
+			continue
+		}
+		if _, err := os.Stat(n.dir(id)); err == nil {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// deleteReplica closes a replica and removes its folder. A folder that was renamed is removed later if not now.
+func (n *Node) deleteReplica(id partition.ID) error {
+	n.mu.Lock()
+	r := n.replicas[id]
+	delete(n.replicas, id)
+	n.mu.Unlock()
+	if r != nil {
+		if err := r.close(); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(n.dir(id) + gone); err != nil {
+		return err
+	}
+	if err := os.Rename(n.dir(id), n.dir(id)+gone); err != nil {
+		return err
+	}
+	n.cfg.Logger.Info("replica went elsewhere", "partition", id)
+	return os.RemoveAll(n.dir(id) + gone)
+}
+
+// ChangeReplica implements kithv1.PartitionServiceServer.
+func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaRequest) (*kithv1.ChangeReplicaResponse, error) {
+	r, err := n.use(partition.ID(req.Partition))
+	if err != nil {
+		return nil, err
+	}
+	defer r.release()
+	index, err := r.group.ReadIndex(ctx) // which also makes sure that the members are those of the leader
+	if err != nil {
+		return nil, r.convert(err)
+	}
+	members, err := r.group.Members()
+	if err != nil {
+		return nil, r.convert(err)
+	}
+	at := slices.IndexFunc(members, func(m consensus.Member) bool { return m.ID == req.Node })
+	switch req.Change {
+	case kithv1.ReplicaChange_REPLICA_CHANGE_ADD:
+		if at < 0 {
+			err = r.group.AddNonvoter(ctx, req.Node, req.RaftAddr)
+		}
+	case kithv1.ReplicaChange_REPLICA_CHANGE_PROMOTE:
+		if at < 0 {
+			return nil, fmt.Errorf("partition %d: %w: %s is not in its group and cannot get a vote", req.Partition, wire.ErrNotReady, req.Node)
+		}
+		if !members[at].Voter {
+			err = r.group.AddVoter(ctx, req.Node, req.RaftAddr)
+		}
+	case kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE:
+		switch {
+		case at < 0:
+		case req.Node == n.cfg.ID:
+			// A leader that removes itself leaves the group without one for a while.
+			if err = r.group.TransferLeadership(ctx); err == nil {
+				err = consensus.ErrNotLeader // the new one removes this node
+			}
+		default:
+			err = r.group.Remove(ctx, req.Node)
+		}
+	default:
+		return nil, fmt.Errorf("%w: change %v of a replica", wire.ErrInvalid, req.Change)
+	}
+	if err != nil {
+		return nil, r.convert(err)
+	}
+	return &kithv1.ChangeReplicaResponse{Index: index}, nil
+}
+
+// AwaitReplica implements kithv1.PartitionServiceServer.
+func (n *Node) AwaitReplica(ctx context.Context, req *kithv1.AwaitReplicaRequest) (*kithv1.AwaitReplicaResponse, error) {
+	for {
+		passed := n.passed.next()
+		r, err := n.use(partition.ID(req.Partition))
+		if err == nil {
+			err = r.group.WaitApplied(ctx, req.Index)
+			r.release()
+			if err != nil {
+				return nil, r.convert(err)
+			}
+			if n.hasActive(req.Partition) {
+				return &kithv1.AwaitReplicaResponse{}, nil
+			}
+		}
+		select {
+		case <-passed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("partition %d on node %s: replica is not complete: %w", req.Partition, n.cfg.ID, errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+// hasActive reports whether this node has the files of a partition of the version that answers queries.
+func (n *Node) hasActive(p uint32) bool {
+	view := n.control.View()
+	at := slices.IndexFunc(view.Versions, func(v VersionView) bool { return v.Version == view.Active })
+	if at < 0 {
+		return true
+	}
+	for _, file := range n.wanted(view, view.Versions[at]) {
+		if ofPartition(file.Name, p) {
+			return false
+		}
+	}
+	return true
+}
