@@ -133,7 +133,7 @@ func (g *Group) start(mux *Mux) error {
 		transConf.ServerAddressProvider = resolver(g.cfg.Resolve)
 	}
 	g.trans = raft.NewNetworkTransportWithConfig(transConf)
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, snaps, g.trans); err != nil {
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, snaps, transport{g.trans}); err != nil {
 		return err
 	}
 	started.Store(true)
