@@ -13,8 +13,12 @@ import (
 	"github.com/kith-io/kith/partition"
 )
 
-// handOverPause is the pause between two tries to give leadership away.
-const handOverPause = 50 * time.Millisecond
+const (
+	// handOverTries bounds the tries to give a leadership away: raft takes the same member again when it is gone, as when all stop.
+	handOverTries = 5
+	// handOverPause is the pause between two tries.
+	handOverPause = 50 * time.Millisecond
+)
 
 // Ready returns nil when every replica that the shard map gives this node is open and knows a leader of its partition. Otherwise
 // the error says which does not, and matches wire.ErrNotReady.
@@ -37,7 +41,7 @@ func (n *Node) Ready() error {
 }
 
 // HandOver gives the leadership of all partitions that this node leads to other replicas, and returns when it leads none, or
-// with an error for each that it could not give away until ctx ended. It goes on serving as a follower. Partitions without
+// with an error for each that it could not give away. It goes on serving as a follower. Partitions without
 // another replica stay.
 func (n *Node) HandOver(ctx context.Context) error {
 	ids := n.open()
@@ -57,9 +61,10 @@ func (n *Node) HandOver(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// HandOver makes a group be led by another of its voters, if there is one and this process leads. It tries again until ctx ends.
+// HandOver makes a group be led by another of its voters, if there is one and this process leads. It tries a few times, and
+// until ctx ends.
 func HandOver(ctx context.Context, g *consensus.Group) error {
-	for g.IsLeader() {
+	for try := 1; g.IsLeader(); try++ {
 		members, err := g.Members()
 		if err != nil {
 			return err
@@ -77,7 +82,7 @@ func HandOver(ctx context.Context, g *consensus.Group) error {
 		switch err := g.TransferLeadership(ctx); {
 		case err == nil, errors.Is(err, consensus.ErrNotLeader):
 			return nil
-		case errors.Is(err, consensus.ErrClosed):
+		case errors.Is(err, consensus.ErrClosed), try == handOverTries:
 			return err
 		default:
 			select {
