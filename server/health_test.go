@@ -112,8 +112,11 @@ func led(t *testing.T, c *clustertest.Cluster, stopped int) error {
 		}
 	}
 	s, err := kithv1.NewClusterServiceClient(c.Conn((stopped+1)%3)).Status(t.Context(), &kithv1.StatusRequest{})
-	if coordinators != 1 || err != nil || !s.Ready {
-		return fmt.Errorf("%d coordinators, status %v (%v); want one, and a leader of each partition", coordinators, s, err)
+	if err != nil {
+		return err
+	}
+	if coordinators != 1 || !s.Ready {
+		return fmt.Errorf("%d coordinators, status %v; want one, and a leader of each partition", coordinators, s)
 	}
 	return nil
 }
