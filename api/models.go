@@ -30,6 +30,9 @@ func (a *API) Build(ctx context.Context, req *kithv1.BuildRequest) (*kithv1.Buil
 
 // WatchJob implements kithv1.ModelServiceServer. A watcher that is slow misses states between, never the last one.
 func (a *API) WatchJob(req *kithv1.WatchJobRequest, stream grpc.ServerStreamingServer[kithv1.WatchJobResponse]) error {
+	if err := a.coordinator.CatchUp(stream.Context()); err != nil {
+		return err
+	}
 	var last *kithv1.Job
 	for {
 		changed := a.coordinator.Changed()
@@ -55,7 +58,10 @@ func (a *API) WatchJob(req *kithv1.WatchJobRequest, stream grpc.ServerStreamingS
 }
 
 // ListModels implements kithv1.ModelServiceServer.
-func (a *API) ListModels(context.Context, *kithv1.ListModelsRequest) (*kithv1.ListModelsResponse, error) {
+func (a *API) ListModels(ctx context.Context, _ *kithv1.ListModelsRequest) (*kithv1.ListModelsResponse, error) {
+	if err := a.coordinator.CatchUp(ctx); err != nil {
+		return nil, err
+	}
 	s := a.coordinator.State()
 	resp := &kithv1.ListModelsResponse{}
 	for _, v := range slices.Backward(s.Versions) {

@@ -68,6 +68,9 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
+	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
+		return nil, err
+	}
 	answer, err := a.router.Recommend(ctx, q)
 	if err != nil {
 		return nil, err
@@ -94,6 +97,9 @@ func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (*kithv1.
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
+	if err := a.coordinator.CatchUp(ctx); err != nil {
+		return nil, err
+	}
 	resp := &kithv1.SimilarResponse{}
 	var entries []coordinator.SimilarEntry
 	switch {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/consensus"
@@ -16,6 +18,8 @@ type Control struct {
 	*Machine
 	group *consensus.Group
 	peers *node.Peers
+	// caughtUp is set when this process has known all decisions once since it started.
+	caughtUp atomic.Bool
 }
 
 var _ node.Control = (*Control)(nil)
@@ -35,6 +39,34 @@ func (c *Control) Confirm(ctx context.Context) error {
 		return fmt.Errorf("confirm the decisions of the control group: %w", err)
 	}
 	return nil
+}
+
+// CatchUp returns nil if this process has known all decisions at some time since it started, and otherwise does its best that it
+// does. A process that starts knows old decisions only, or none: its answers could be those of last week.
+func (c *Control) CatchUp(ctx context.Context) error {
+	if c.caughtUp.Load() {
+		return nil
+	}
+	patience := tryTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/3) // the caller may ask another server then
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := c.Confirm(ctx)
+		if err == nil {
+			c.caughtUp.Store(true)
+			return nil
+		}
+		timer := time.NewTimer(firstPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: node %s has not heard of all decisions since it started: %w", wire.ErrNotReady, c.peers.Self(), err)
+		}
+	}
 }
 
 func (c *Control) readIndex(ctx context.Context) (uint64, error) {
