@@ -149,7 +149,7 @@ func (r *Router) historySoon(ctx context.Context, user string, stale bool) (even
 func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	m, dictionary, err := r.active()
 	switch {
-	case err != nil && q.NoFallback, errors.Is(err, wire.ErrNotReady):
+	case err != nil && q.NoFallback:
 		return err
 	case errors.Is(err, wire.ErrNoModel):
 		a.Fallback = "there is no model version yet"
@@ -221,9 +221,6 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 
 // active returns the version that answers queries and its dictionary. The caller must release the version.
 func (r *Router) active() (*node.Version, *artifact.Dictionary, error) {
-	if err := r.settled(); err != nil {
-		return nil, nil, err
-	}
 	number := r.log.State().Active
 	if number == 0 {
 		return nil, nil, fmt.Errorf("%w: build one first", wire.ErrNoModel)

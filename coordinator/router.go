@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,14 +48,11 @@ type Peers interface {
 // Router brings events to their partitions and queries to the nodes that can answer them. Every node has one. It is safe
 // for concurrent use.
 type Router struct {
-	log      control
+	log      Log
 	peers    Peers
 	local    Local
 	versions *node.Versions
 	now      func() time.Time
-
-	// current is set once this process has caught up with the control group.
-	current atomic.Bool
 
 	mu sync.Mutex
 	// leaders is where each partition's leader was last; a wrong one costs one more call.
@@ -74,7 +70,7 @@ type Local interface {
 }
 
 // NewRouter returns a Router for a node.
-func NewRouter(log control, peers Peers, local Local, now func() time.Time) *Router {
+func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router {
 	return &Router{log: log, peers: peers, local: local, versions: local.Versions(), now: now, leaders: map[partition.ID]string{}, silent: map[string]time.Time{}}
 }
 
@@ -92,9 +88,6 @@ func (r *Router) setLeader(p partition.ID, node string) {
 
 // partitions returns the number of partitions, or an error matching wire.ErrNotReady.
 func (r *Router) partitions() (int, error) {
-	if err := r.settled(); err != nil {
-		return 0, err
-	}
 	s := r.log.State()
 	if s.Epoch == 0 {
 		return 0, fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)

@@ -27,13 +27,13 @@ const (
 	handOverTime = 3 * time.Second
 )
 
-// ready returns nil when this server can do its part.
-func (s *Server) ready() error {
+// ready returns nil when this server can do its part. It waits some seconds for the decisions of the control group, once.
+func (s *Server) ready(ctx context.Context) error {
 	if _, ok := s.coordinator.Leader(); !ok {
 		return fmt.Errorf("%w: no leader of the control group is known here", wire.ErrNotReady)
 	}
-	if !s.coordinator.CaughtUp() {
-		return fmt.Errorf("%w: decisions of the control group are still to be caught up with", wire.ErrNotReady)
+	if err := s.coordinator.CatchUp(ctx); err != nil {
+		return err
 	}
 	if s.coordinator.State().Epoch == 0 {
 		return fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
@@ -49,7 +49,7 @@ func (s *Server) tellHealth(ctx context.Context) error {
 	serving := false
 	var lastReady time.Time
 	for {
-		err := s.ready()
+		err := s.ready(ctx)
 		now := time.Now()
 		switch {
 		case err == nil && !serving:
