@@ -2,5 +2,5 @@
 
 package node
 
-// diskSpace is not known here.
-func diskSpace(string) (total, free uint64) { return 0, 0 }
+// diskSizes is not known here.
+func diskSizes(string) (total, free uint64) { return 0, 0 }

@@ -4,9 +4,9 @@ package node
 
 import "golang.org/x/sys/unix"
 
-// diskSpace returns the size of the file system of a folder and what of it is free for this process, in bytes; zeros if that
+// diskSizes returns the size of the file system of a folder and what of it is free for this process, in bytes; zeros if that
 // cannot be told.
-func diskSpace(dir string) (total, free uint64) {
+func diskSizes(dir string) (total, free uint64) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, 0 // only shown

@@ -53,7 +53,7 @@ func (u *usage) size(now time.Time) uint64 {
 
 // describe says how this node is, without its replicas.
 func (n *Node) describe(now time.Time) *kithv1.InfoResponse {
-	total, free := diskSpace(n.cfg.Dir)
+	total, free := diskSizes(n.cfg.Dir)
 	return &kithv1.InfoResponse{
 		NowUnixMs: now.UnixMilli(), StartedUnixMs: n.started.UnixMilli(),
 		DiskTotalBytes: total, DiskFreeBytes: free, DataBytes: n.usage.size(now),

@@ -1005,13 +1005,13 @@ type InfoResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Replicas []*ReplicaInfo         `protobuf:"bytes,1,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// The node's clock, and when its process started.
-	NowUnixMs     int64 `protobuf:"varint,2,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
-	StartedUnixMs int64 `protobuf:"varint,3,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
+	NowUnixMs     int64 `protobuf:"varint,20,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	StartedUnixMs int64 `protobuf:"varint,21,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
 	// The file system of its data folder, as far as it is for the process; zero where the platform does not tell.
-	DiskTotalBytes uint64 `protobuf:"varint,4,opt,name=disk_total_bytes,json=diskTotalBytes,proto3" json:"disk_total_bytes,omitempty"`
-	DiskFreeBytes  uint64 `protobuf:"varint,5,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
+	DiskTotalBytes uint64 `protobuf:"varint,22,opt,name=disk_total_bytes,json=diskTotalBytes,proto3" json:"disk_total_bytes,omitempty"`
+	DiskFreeBytes  uint64 `protobuf:"varint,3,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
 	// Size of the files in its data folder, as of some seconds ago.
-	DataBytes uint64 `protobuf:"varint,6,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`
+	DataBytes uint64 `protobuf:"varint,23,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`
 	// Index of the control log up to which the node knows the decisions.
 	ControlIndex  uint64 `protobuf:"varint,15,opt,name=control_index,json=controlIndex,proto3" json:"control_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1252,12 +1252,12 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\vInfoRequest\"\x9e\x02\n" +
 	"\fInfoResponse\x120\n" +
 	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\x12\x1e\n" +
-	"\vnow_unix_ms\x18\x02 \x01(\x03R\tnowUnixMs\x12&\n" +
-	"\x0fstarted_unix_ms\x18\x03 \x01(\x03R\rstartedUnixMs\x12(\n" +
-	"\x10disk_total_bytes\x18\x04 \x01(\x04R\x0ediskTotalBytes\x12&\n" +
-	"\x0fdisk_free_bytes\x18\x05 \x01(\x04R\rdiskFreeBytes\x12\x1d\n" +
+	"\vnow_unix_ms\x18\x14 \x01(\x03R\tnowUnixMs\x12&\n" +
+	"\x0fstarted_unix_ms\x18\x15 \x01(\x03R\rstartedUnixMs\x12(\n" +
+	"\x10disk_total_bytes\x18\x16 \x01(\x04R\x0ediskTotalBytes\x12&\n" +
+	"\x0fdisk_free_bytes\x18\x03 \x01(\x04R\rdiskFreeBytes\x12\x1d\n" +
 	"\n" +
-	"data_bytes\x18\x06 \x01(\x04R\tdataBytes\x12#\n" +
+	"data_bytes\x18\x17 \x01(\x04R\tdataBytes\x12#\n" +
 	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xb3\x01\n" +
 	"\vReplicaInfo\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +

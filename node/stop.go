@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// handOverTries bounds the tries to give a leadership away: raft takes the same member again when it is gone, as when all stop.
-	handOverTries = 5
-	// handOverPause is the pause between two tries.
-	handOverPause = 50 * time.Millisecond
+	// transferTries bounds the tries to give a leadership away: raft takes the same member again when it is gone, as when all stop.
+	transferTries = 5
+	// transferPause is the pause between two tries.
+	transferPause = 50 * time.Millisecond
 )
 
 // Ready returns nil when every replica that the shard map gives this node is open and knows a leader of its partition. Otherwise
@@ -82,11 +82,11 @@ func HandOver(ctx context.Context, g *consensus.Group) error {
 		switch err := g.TransferLeadership(ctx); {
 		case err == nil, errors.Is(err, consensus.ErrNotLeader):
 			return nil
-		case errors.Is(err, consensus.ErrClosed), try == handOverTries:
+		case errors.Is(err, consensus.ErrClosed), try == transferTries:
 			return err
 		default:
 			select {
-			case <-time.After(handOverPause):
+			case <-time.After(transferPause):
 			case <-ctx.Done():
 				return err
 			}
