@@ -26,6 +26,8 @@ var allowed = map[string][]string{
 	"capacity":           {"coordinator", "similarity", "partition", "source/synthetic"},
 	"api":                {"coordinator", "node/...", "fusion", "partition", "proto"},
 	"coordinator":        {"node/...", "model/...", "similarity", "fusion", "partition", "proto"},
+	"backup":             {"node/store", "fusion", "proto"},
+	"doctor":             {"proto"},
 	"node":               {"node/...", "model/...", "similarity", "fusion", "partition", "proto"},
 	"node/consensus":     {},
 	"node/gossip":        {},

@@ -44,6 +44,7 @@ type Disk struct {
 	mu        sync.Mutex // guards what follows; held while the system is asked, which answers from memory
 	looked    time.Time
 	free      uint64
+	total     uint64
 	reserve   uint64
 	full, low bool
 	changed   chan struct{}
@@ -58,7 +59,7 @@ func NewDisk(cfg DiskConfig) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Disk{cfg: cfg, free: free, reserve: uint64(cfg.ReserveBytes), changed: make(chan struct{})}
+	d := &Disk{cfg: cfg, free: free, total: total, reserve: uint64(cfg.ReserveBytes), changed: make(chan struct{})}
 	if cfg.ReserveBytes <= 0 {
 		d.reserve = min(total/reserveShare, mostReserve)
 	}
@@ -132,6 +133,14 @@ func (d *Disk) Free() uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.free
+}
+
+// Sizes returns the bytes that are free and the size of the disk.
+func (d *Disk) Sizes() (free, total uint64) {
+	d.look()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.free, d.total
 }
 
 // Changed returns a channel that is closed when Room changes next.

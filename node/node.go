@@ -121,6 +121,8 @@ type Node struct {
 	disk     *Disk
 	// trouble says that a replica may have to be mended, or a file fetched again.
 	trouble hint
+	usage   usage
+	started time.Time
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
@@ -144,6 +146,7 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 		cfg: cfg, control: control, peers: peers, mux: mux, disk: cfg.Disk, replicas: map[partition.ID]*replica{}, refused: map[partition.ID]error{},
 		mended: map[partition.ID]time.Time{}, trouble: newHint(),
 	}
+	n.usage.dir, n.started = cfg.Dir, time.Now()
 	n.versions = newVersions(artifacts, control, cfg.Logger, n.trouble)
 	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {

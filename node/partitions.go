@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -97,7 +98,8 @@ func (n *Node) Cut(ctx context.Context, req *kithv1.CutRequest) (*kithv1.CutResp
 	if err != nil {
 		return nil, err
 	}
-	return &kithv1.CutResponse{Index: r.store.Applied()}, nil
+	m := r.store.Mark()
+	return &kithv1.CutResponse{Index: m.Index, Events: m.Events, Users: m.Users}, nil
 }
 
 // Popular implements kithv1.PartitionServiceServer.
@@ -126,9 +128,7 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 
 // Info implements kithv1.PartitionServiceServer.
 func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse, error) {
-	resp := &kithv1.InfoResponse{
-		ControlIndex: n.control.View().Applied, DiskFull: n.disk.Room() != nil, DiskFreeBytes: n.disk.Free(),
-	}
+	resp := n.describe(time.Now())
 	for _, r := range n.all() {
 		leader, _ := r.group.Leader()
 		events, users := r.store.Stats()

@@ -141,6 +141,7 @@ func New(cfg Config) (_ *Server, err error) {
 	s.node.Register(s.grpc)
 	s.coordinator.Register(s.grpc, s.approve)
 	s.health = health.NewServer()
+	s.health.SetServingStatus(ReadyService, healthv1.HealthCheckResponse_NOT_SERVING)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, s.openGossip()
@@ -229,7 +230,7 @@ func (s *Server) Run(ctx context.Context) error {
 		defer gossiping.Done()
 		return s.gossip.Run(gossipCtx)
 	})
-	coordinating.Add(4)
+	coordinating.Add(5)
 	parts.Go(func() error {
 		defer coordinating.Done()
 		return s.reportHealth(work)
@@ -245,6 +246,10 @@ func (s *Server) Run(ctx context.Context) error {
 	parts.Go(func() error {
 		defer coordinating.Done()
 		return s.coordinator.Run(work)
+	})
+	parts.Go(func() error {
+		defer coordinating.Done()
+		return s.tellHealth(work)
 	})
 	holding.Add(1)
 	parts.Go(func() error {
@@ -267,6 +272,9 @@ func (s *Server) Run(ctx context.Context) error {
 			s.gossip.Close()
 			s.grpc.Stop()
 		} else {
+			// Balancers are told first, and others lead before calls to this process end.
+			coordinating.Wait()
+			s.handOver(ctx)
 			stopGossip()
 			gossiping.Wait()
 			s.drain()

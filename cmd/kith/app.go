@@ -104,7 +104,7 @@ Every flag can also be set in the environment: --data-dir is KITH_DATA_DIR.`,
 		{"data", []*cobra.Command{a.generateCommand(), a.ingestCommand()}},
 		{"model", []*cobra.Command{a.buildCommand(), a.modelsCommand(), a.neighborsCommand(), a.evaluateCommand()}},
 		{"answer", []*cobra.Command{a.recommendCommand(), a.similarCommand()}},
-		{"cluster", []*cobra.Command{a.clusterCommand(), a.statusCommand("status")}},
+		{"cluster", []*cobra.Command{a.clusterCommand(), a.statusCommand("status"), a.healthCommand(), a.doctorCommand()}},
 		{"other", []*cobra.Command{a.planCommand(), a.benchCommand(), a.versionCommand(), a.completionCommand()}},
 	} {
 		for _, c := range group.commands {

@@ -97,6 +97,17 @@ func TestErrors(t *testing.T) {
 		{"value of key", nil, []string{"server", "--config", config2}, exitUsage, []string{"kith.yaml", "partitions"}},
 		{"missing configuration", nil, []string{"server", "--config", filepath.Join(dir, "nope.yaml")}, exitUsage, []string{"nope.yaml", "--config"}},
 		{"bootstrap-expect", nil, []string{"server", "--data-dir", filepath.Join(dir, "d"), "--bootstrap-expect", "2"}, exitUsage, []string{"BootstrapExpect is 2", "1, 3 or 5"}},
+		{"no file to back up to", nil, []string{"cluster", "backup"}, exitUsage, []string{"want one", "- for standard output"}},
+		{"no folder to back up to", nil, []string{"cluster", "backup", filepath.Join(dir, "a", "x.kith")}, exitUsage, []string{"make it first"}},
+		{"backup to a folder", nil, []string{"cluster", "backup", dir}, exitUsage, []string{"is not a file"}},
+		{"backup as JSON", nil, []string{"cluster", "backup", "-", "-o", "json"}, exitUsage, []string{"leave out -o json"}},
+		{"backup of nobody", nil, []string{"cluster", "backup", filepath.Join(dir, "x.kith"), "--addr", "127.0.0.1:1"}, exitError, []string{"x.kith", "connection refused"}},
+		{"verify what is no backup", nil, []string{"cluster", "verify", good}, exitError, []string{"good.csv", "damaged backup", "it begins with", "an earlier backup"}},
+		{"verify nothing", nil, []string{"cluster", "verify", filepath.Join(dir, "nope.kith")}, exitError, []string{"nope.kith", "check the path"}},
+		{"restore what is no backup", nil, []string{"cluster", "restore", good, "--addr", "127.0.0.1:1"}, exitError, []string{"good.csv", "damaged backup"}},
+		{"restore with no streams", nil, []string{"cluster", "restore", good, "--streams", "0"}, exitUsage, []string{"--streams is 0", "1 to 64"}},
+		{"health of nobody", nil, []string{"health", "--addr", "127.0.0.1:1"}, exitError, []string{"127.0.0.1:1 does not answer: connection refused"}},
+		{"health of no address", nil, []string{"health", "--addr", "localhost"}, exitUsage, []string{"host:port"}},
 		{"gossip key", nil, []string{"server", "--gossip-key", "c2VjcmV0"}, exitUsage, []string{"--gossip-key", "16, 24 or 32 bytes"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

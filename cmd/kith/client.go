@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/kith-io/kith/backup"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
@@ -64,8 +65,8 @@ func (r *remote) open() (*client, error) {
 	}
 	for _, addr := range r.addrs {
 		addr = strings.TrimSpace(addr)
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return nil, usagef("--addr %q: want host:port, such as %s", addr, server.DefaultGRPCAddr)
+		if err := checkAddr(addr); err != nil {
+			return nil, err
 		}
 		conn, err := grpc.NewClient("passthrough:///"+addr, node.DialOptions()...)
 		if err != nil {
@@ -77,6 +78,13 @@ func (r *remote) open() (*client, error) {
 		return nil, usagef("--addr is empty; want host:port, such as %s", server.DefaultGRPCAddr)
 	}
 	return c, nil
+}
+
+func checkAddr(addr string) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return usagef("--addr %q: want host:port, such as %s", addr, server.DefaultGRPCAddr)
+	}
+	return nil
 }
 
 // remotely makes the body of a command that asks a cluster.
@@ -209,6 +217,7 @@ var remedies = []struct {
 	{wire.ErrOverloaded, "send less at once, or give the servers more to take with --max-inflight-mib"},
 	{wire.ErrDiskFull, "nothing was lost; what was read and not stored can be sent again"},
 	{wire.ErrUnknownOutcome, "repeat the command; nothing is stored twice"},
+	{backup.ErrCorrupt, "use another copy of it, or an earlier backup"},
 	{fusion.ErrNoValidRow, "check the file, --columns, --sep and --format, or the mapping"},
 	{fs.ErrNotExist, "check the path"},
 	{syscall.EADDRINUSE, "stop the process that has it, or choose another port"},

@@ -14,9 +14,10 @@ import (
 
 func (a *app) clusterCommand() *cobra.Command {
 	cmd := a.statusCommand("cluster")
-	cmd.Short = "Show and change the cluster: status, members"
-	cmd.Example = "  kith cluster status\n  kith cluster members\n  kith cluster leave 3f9a2c71d05b88e4 --wait"
-	cmd.AddCommand(a.statusCommand("status"), a.membersCommand(), a.leaveCommand(), a.drainCommand())
+	cmd.Short = "Show, change, back up and restore the cluster"
+	cmd.Example = "  kith cluster status\n  kith cluster members\n  kith cluster leave 3f9a2c71d05b88e4 --wait\n  kith cluster backup shop.kith"
+	cmd.AddCommand(a.statusCommand("status"), a.membersCommand(), a.partitionsCommand(), a.leaveCommand(), a.drainCommand())
+	cmd.AddCommand(a.backupCommand(), a.verifyCommand(), a.restoreCommand())
 	return cmd
 }
 
@@ -82,6 +83,20 @@ type (
 		Zone        string  `json:"zone"`
 		Weight      float64 `json:"weight"`
 		Version     string  `json:"version"`
+		// What follows is known of members that answer.
+		Answered      bool    `json:"answered"`
+		Started       string  `json:"started,omitempty"`
+		UptimeSeconds float64 `json:"uptime_seconds,omitempty"`
+		DataBytes     uint64  `json:"data_bytes,omitempty"`
+		DiskFree      uint64  `json:"disk_free_bytes,omitempty"`
+		DiskTotal     uint64  `json:"disk_total_bytes,omitempty"`
+		ClockOffsetMs int64   `json:"clock_offset_ms,omitempty"`
+	}
+	jsonReplica struct {
+		Node     string `json:"node"`
+		Answered bool   `json:"answered"`
+		Index    uint64 `json:"applied_index"`
+		Lag      uint64 `json:"lag"`
 	}
 	jsonPartition struct {
 		Partition uint32   `json:"partition"`
@@ -90,6 +105,8 @@ type (
 		Index     uint64   `json:"applied_index"`
 		Events    uint64   `json:"events"`
 		Users     uint64   `json:"users"`
+		// ReplicaStatus has the replicas in the same order.
+		ReplicaStatus []jsonReplica `json:"replica_status"`
 	}
 	jsonStatus struct {
 		ClusterID     string          `json:"cluster_id"`
@@ -124,12 +141,19 @@ func statusView(s *kithv1.StatusResponse) jsonStatus {
 		out.Members = append(out.Members, jsonMember{
 			ID: m.Id, State: memberState(m), Coordinator: m.Coordinator, Voter: m.Voter, Replicas: m.Replicas,
 			GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Weight: m.Weight, Version: m.Version,
+			Answered: m.Answered, Started: timeOf(m.StartedUnixMs), UptimeSeconds: uptime(m).Seconds(),
+			DataBytes: m.DataBytes, DiskFree: m.DiskFreeBytes, DiskTotal: m.DiskTotalBytes, ClockOffsetMs: m.ClockOffsetMs,
 		})
 	}
 	for _, p := range s.Partitions {
-		out.Partitions = append(out.Partitions, jsonPartition{
+		view := jsonPartition{
 			Partition: p.Partition, Replicas: p.Replicas, Leader: p.Leader, Index: p.AppliedIndex, Events: p.Events, Users: p.Users,
-		})
+			ReplicaStatus: []jsonReplica{},
+		}
+		for _, r := range p.ReplicaStatus {
+			view.ReplicaStatus = append(view.ReplicaStatus, jsonReplica{r.Node, r.Answered, r.AppliedIndex, r.Lag})
+		}
+		out.Partitions = append(out.Partitions, view)
 		out.Events += p.Events
 		out.Users += p.Users
 	}
@@ -236,7 +260,8 @@ func (a *app) printMembers(s *kithv1.StatusResponse) error {
 		case m.Voter:
 			role = "voter"
 		}
-		rows = append(rows, []any{m.Id, memberState(m), role, m.Replicas, m.GrpcAddr, m.Zone, m.Version})
+		row := []any{m.Id, memberState(m), role, m.Replicas, m.GrpcAddr, m.Zone, m.Version}
+		rows = append(rows, append(row, memberFigures(m)...))
 	}
-	return a.printTable("", columns{"member", "state", "role", ">replicas", "address", "zone", "version"}, rows)
+	return a.printTable("", columns{"member", "state", "role", ">replicas", "address", "zone", "version", ">uptime", ">data", ">disk free"}, rows)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,15 +59,23 @@ func writeLists(path, what string, lists namedLists) error {
 }
 
 // writeWhole writes a file that appears complete or not at all.
-func writeWhole(path string, write func(w io.Writer) error) (err error) {
+func writeWhole(path string, write func(w io.Writer) error) error {
+	return writeMode(path, 0o666, write)
+}
+
+// writeMode is writeWhole for a file with the permissions of mode, less those that the process may not give. When it
+// returns nil the file and its name are on the disk.
+func writeMode(path string, mode fs.FileMode, write func(w io.Writer) error) (err error) {
 	tmp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o666)
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close(), os.Remove(tmp))
+			// Neither adds to what went wrong; the file may be closed, or have its name already.
+			_, _ = f.Close(), os.Remove(tmp)
+			err = fmt.Errorf("write %s: %w", path, err)
 		}
 	}()
 	w := bufio.NewWriterSize(f, 1<<20)
@@ -76,13 +85,22 @@ func writeWhole(path string, write func(w io.Writer) error) (err error) {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	return f.Close()
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // encodeKeys returns the keys as a text format writes them, so that each is encoded once.

@@ -129,7 +129,7 @@ func (g *Group) start(mux *Mux) error {
 	}
 	g.trans = raft.NewNetworkTransportWithConfig(transConf)
 	g.wal.started = true
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, g.trans); err != nil {
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans}); err != nil {
 		return err
 	}
 	started.Store(true)

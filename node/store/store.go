@@ -474,65 +474,29 @@ func compareEvents(a, b fusion.Event) int {
 // key, with those events by time, then id. It sees one moment of the store. fn
 // must not keep events, and an error of it ends the scan and is returned. Scan returns an error
 // that matches ErrBehind if cut is not applied yet. Cost: a pass over all events.
-func (s *Store) Scan(ctx context.Context, cut uint64, fn func(user string, events []fusion.Event) error) (err error) {
-	d, err := s.acquire()
-	if err != nil {
-		return err
-	}
-	defer s.release(d)
-	m, err := d.state()
-	if err != nil {
-		return err
-	}
-	if m.applied < cut {
-		return fmt.Errorf("%w: applied %d, asked for %d", ErrBehind, m.applied, cut)
-	}
-	// An iterator sees the moment of its making, which is not before the state read above.
-	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{'e'}, UpperBound: []byte{'e' + 1}})
-	if err != nil {
-		return translate(err)
-	}
-	defer func() { err = cmp.Or(err, translate(it.Close())) }()
-
-	var user string
-	var events []fusion.Event
+func (s *Store) Scan(ctx context.Context, cut uint64, fn func(user string, events []fusion.Event) error) error {
+	var events []fusion.Event // of one user
 	flush := func() error {
 		if len(events) == 0 {
 			return nil
 		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		slices.SortFunc(events, compareEvents)
-		err := fn(user, events)
+		err := fn(events[0].User, events)
 		clear(events)
 		events = events[:0]
 		return err
 	}
-	for ok := it.First(); ok; ok = it.Next() {
-		u, id, err := splitEventKey(it.Key())
-		if err != nil {
-			return err
-		}
-		if string(u) != user {
+	err := s.Dump(ctx, cut, Position{}, func(e fusion.Event) error {
+		if len(events) > 0 && events[0].User != e.User {
 			if err := flush(); err != nil {
 				return err
 			}
-			user = string(u)
 		}
-		var e fusion.Event
-		index, err := decodeEventValue(it.Value(), &e)
-		if err != nil {
-			return err
-		}
-		if index > cut {
-			continue
-		}
-		e.User, e.ID = user, string(id)
 		events = append(events, e)
-	}
-	if err := it.Error(); err != nil {
-		return translate(err)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return flush()
 }

@@ -215,8 +215,18 @@ type Member struct {
 	// Partition replicas placed on it.
 	Replicas uint32 `protobuf:"varint,9,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	// Relative share of the work; zero means 1.
-	Weight        float64      `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
-	Intent        MemberIntent `protobuf:"varint,11,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
+	Weight float64      `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
+	Intent MemberIntent `protobuf:"varint,11,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
+	// It answered the node that gathered the status. The fields below are known only then.
+	Answered      bool  `protobuf:"varint,20,opt,name=answered,proto3" json:"answered,omitempty"`
+	StartedUnixMs int64 `protobuf:"varint,21,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
+	// The file system of its data folder; zero where the platform does not tell.
+	DiskTotalBytes uint64 `protobuf:"varint,22,opt,name=disk_total_bytes,json=diskTotalBytes,proto3" json:"disk_total_bytes,omitempty"`
+	DiskFreeBytes  uint64 `protobuf:"varint,23,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
+	// Size of the files in its data folder, as of some seconds ago.
+	DataBytes uint64 `protobuf:"varint,24,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`
+	// Its clock less that of the node that gathered the status, to within half the time that the answer took.
+	ClockOffsetMs int64 `protobuf:"varint,25,opt,name=clock_offset_ms,json=clockOffsetMs,proto3" json:"clock_offset_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +338,119 @@ func (x *Member) GetIntent() MemberIntent {
 	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
 }
 
+func (x *Member) GetAnswered() bool {
+	if x != nil {
+		return x.Answered
+	}
+	return false
+}
+
+func (x *Member) GetStartedUnixMs() int64 {
+	if x != nil {
+		return x.StartedUnixMs
+	}
+	return 0
+}
+
+func (x *Member) GetDiskTotalBytes() uint64 {
+	if x != nil {
+		return x.DiskTotalBytes
+	}
+	return 0
+}
+
+func (x *Member) GetDiskFreeBytes() uint64 {
+	if x != nil {
+		return x.DiskFreeBytes
+	}
+	return 0
+}
+
+func (x *Member) GetDataBytes() uint64 {
+	if x != nil {
+		return x.DataBytes
+	}
+	return 0
+}
+
+func (x *Member) GetClockOffsetMs() int64 {
+	if x != nil {
+		return x.ClockOffsetMs
+	}
+	return 0
+}
+
+// ReplicaStatus is the state of one replica.
+type ReplicaStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Node  string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	// Its node answered, and has it open. The fields below are known only then.
+	Answered     bool   `protobuf:"varint,2,opt,name=answered,proto3" json:"answered,omitempty"`
+	AppliedIndex uint64 `protobuf:"varint,3,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	// Entries of the log that the leader has applied and this one has not. Zero while there is no leader.
+	Lag           uint64 `protobuf:"varint,4,opt,name=lag,proto3" json:"lag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplicaStatus) Reset() {
+	*x = ReplicaStatus{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplicaStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplicaStatus) ProtoMessage() {}
+
+func (x *ReplicaStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplicaStatus.ProtoReflect.Descriptor instead.
+func (*ReplicaStatus) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ReplicaStatus) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ReplicaStatus) GetAnswered() bool {
+	if x != nil {
+		return x.Answered
+	}
+	return false
+}
+
+func (x *ReplicaStatus) GetAppliedIndex() uint64 {
+	if x != nil {
+		return x.AppliedIndex
+	}
+	return 0
+}
+
+func (x *ReplicaStatus) GetLag() uint64 {
+	if x != nil {
+		return x.Lag
+	}
+	return 0
+}
+
 // PartitionStatus is the state of one partition.
 type PartitionStatus struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -335,17 +458,21 @@ type PartitionStatus struct {
 	// Node ids, in placement order.
 	Replicas []string `protobuf:"bytes,2,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	// Empty while there is none.
-	Leader        string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
-	AppliedIndex  uint64 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	Events        uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
-	Users         uint64 `protobuf:"varint,6,opt,name=users,proto3" json:"users,omitempty"`
+	Leader       string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
+	AppliedIndex uint64 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	Events       uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
+	Users        uint64 `protobuf:"varint,6,opt,name=users,proto3" json:"users,omitempty"`
+	// In the order of replicas.
+	ReplicaStatus []*ReplicaStatus `protobuf:"bytes,7,rep,name=replica_status,json=replicaStatus,proto3" json:"replica_status,omitempty"`
+	// Index of the log up to which the active model version has seen events; zero if that is not known any more.
+	ModelIndex    uint64 `protobuf:"varint,8,opt,name=model_index,json=modelIndex,proto3" json:"model_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartitionStatus) Reset() {
 	*x = PartitionStatus{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	mi := &file_kith_v1_cluster_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +484,7 @@ func (x *PartitionStatus) String() string {
 func (*PartitionStatus) ProtoMessage() {}
 
 func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[2]
+	mi := &file_kith_v1_cluster_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +497,7 @@ func (x *PartitionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionStatus.ProtoReflect.Descriptor instead.
 func (*PartitionStatus) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PartitionStatus) GetPartition() uint32 {
@@ -415,6 +542,20 @@ func (x *PartitionStatus) GetUsers() uint64 {
 	return 0
 }
 
+func (x *PartitionStatus) GetReplicaStatus() []*ReplicaStatus {
+	if x != nil {
+		return x.ReplicaStatus
+	}
+	return nil
+}
+
+func (x *PartitionStatus) GetModelIndex() uint64 {
+	if x != nil {
+		return x.ModelIndex
+	}
+	return 0
+}
+
 // SetIntentRequest names a member.
 type SetIntentRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -426,7 +567,7 @@ type SetIntentRequest struct {
 
 func (x *SetIntentRequest) Reset() {
 	*x = SetIntentRequest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +579,7 @@ func (x *SetIntentRequest) String() string {
 func (*SetIntentRequest) ProtoMessage() {}
 
 func (x *SetIntentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[3]
+	mi := &file_kith_v1_cluster_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +592,7 @@ func (x *SetIntentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetIntentRequest.ProtoReflect.Descriptor instead.
 func (*SetIntentRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SetIntentRequest) GetMember() string {
@@ -477,7 +618,7 @@ type SetIntentResponse struct {
 
 func (x *SetIntentResponse) Reset() {
 	*x = SetIntentResponse{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +630,7 @@ func (x *SetIntentResponse) String() string {
 func (*SetIntentResponse) ProtoMessage() {}
 
 func (x *SetIntentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[4]
+	mi := &file_kith_v1_cluster_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +643,7 @@ func (x *SetIntentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetIntentResponse.ProtoReflect.Descriptor instead.
 func (*SetIntentResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{5}
 }
 
 // StatusRequest has no parameters.
@@ -514,7 +655,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +667,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[5]
+	mi := &file_kith_v1_cluster_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +680,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{6}
 }
 
 // StatusResponse is the cluster as the answering node sees it.
@@ -560,14 +701,16 @@ type StatusResponse struct {
 	Ready             bool   `protobuf:"varint,9,opt,name=ready,proto3" json:"ready,omitempty"`
 	ReplicationFactor uint32 `protobuf:"varint,10,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
 	// Replicas that are being moved.
-	Moves         []*Move `protobuf:"bytes,11,rep,name=moves,proto3" json:"moves,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Moves []*Move `protobuf:"bytes,11,rep,name=moves,proto3" json:"moves,omitempty"`
+	// When the active model version was built; zero for none.
+	ActiveCreatedUnixMs int64 `protobuf:"varint,20,opt,name=active_created_unix_ms,json=activeCreatedUnixMs,proto3" json:"active_created_unix_ms,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[6]
+	mi := &file_kith_v1_cluster_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +722,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[6]
+	mi := &file_kith_v1_cluster_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +735,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StatusResponse) GetClusterId() string {
@@ -672,16 +815,436 @@ func (x *StatusResponse) GetMoves() []*Move {
 	return nil
 }
 
+func (x *StatusResponse) GetActiveCreatedUnixMs() int64 {
+	if x != nil {
+		return x.ActiveCreatedUnixMs
+	}
+	return 0
+}
+
+// BackupRequest asks for all events.
+type BackupRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where an earlier call broke off. Absent begins a new backup.
+	Resume        *BackupPosition `protobuf:"bytes,1,opt,name=resume,proto3" json:"resume,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRequest) Reset() {
+	*x = BackupRequest{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRequest) ProtoMessage() {}
+
+func (x *BackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRequest.ProtoReflect.Descriptor instead.
+func (*BackupRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *BackupRequest) GetResume() *BackupPosition {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
+// BackupPosition is how far a backup has come.
+type BackupPosition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the first call sent.
+	Manifest *BackupManifest `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
+	// The partition of the last event that came, and the event. No user means that the partition has not begun.
+	Partition     uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	AfterUser     string `protobuf:"bytes,3,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	AfterId       string `protobuf:"bytes,4,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupPosition) Reset() {
+	*x = BackupPosition{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupPosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupPosition) ProtoMessage() {}
+
+func (x *BackupPosition) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupPosition.ProtoReflect.Descriptor instead.
+func (*BackupPosition) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BackupPosition) GetManifest() *BackupManifest {
+	if x != nil {
+		return x.Manifest
+	}
+	return nil
+}
+
+func (x *BackupPosition) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *BackupPosition) GetAfterUser() string {
+	if x != nil {
+		return x.AfterUser
+	}
+	return ""
+}
+
+func (x *BackupPosition) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
+// BackupResponse is the manifest, which comes first and once, or a chunk of events.
+type BackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What comes.
+	//
+	// Types that are valid to be assigned to Part:
+	//
+	//	*BackupResponse_Manifest
+	//	*BackupResponse_Events
+	Part          isBackupResponse_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupResponse) Reset() {
+	*x = BackupResponse{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupResponse) ProtoMessage() {}
+
+func (x *BackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupResponse.ProtoReflect.Descriptor instead.
+func (*BackupResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BackupResponse) GetPart() isBackupResponse_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetManifest() *BackupManifest {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Manifest); ok {
+			return x.Manifest
+		}
+	}
+	return nil
+}
+
+func (x *BackupResponse) GetEvents() *BackupEvents {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Events); ok {
+			return x.Events
+		}
+	}
+	return nil
+}
+
+type isBackupResponse_Part interface {
+	isBackupResponse_Part()
+}
+
+type BackupResponse_Manifest struct {
+	Manifest *BackupManifest `protobuf:"bytes,1,opt,name=manifest,proto3,oneof"`
+}
+
+type BackupResponse_Events struct {
+	Events *BackupEvents `protobuf:"bytes,2,opt,name=events,proto3,oneof"`
+}
+
+func (*BackupResponse_Manifest) isBackupResponse_Part() {}
+
+func (*BackupResponse_Events) isBackupResponse_Part() {}
+
+// BackupEvents are events of one partition, none of them empty.
+type BackupEvents struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Events        []*Event               `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupEvents) Reset() {
+	*x = BackupEvents{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupEvents) ProtoMessage() {}
+
+func (x *BackupEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupEvents.ProtoReflect.Descriptor instead.
+func (*BackupEvents) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BackupEvents) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *BackupEvents) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// PartitionCut is a point of a partition's log, and what there was up to it.
+type PartitionCut struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Events        uint64                 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Users         uint64                 `protobuf:"varint,3,opt,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartitionCut) Reset() {
+	*x = PartitionCut{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartitionCut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartitionCut) ProtoMessage() {}
+
+func (x *PartitionCut) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartitionCut.ProtoReflect.Descriptor instead.
+func (*PartitionCut) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PartitionCut) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *PartitionCut) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *PartitionCut) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+// BackupManifest says of what a backup is. Files of backups hold it: fields are only added.
+type BackupManifest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	CreatedUnixMs int64                  `protobuf:"varint,2,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	// Version of the program that made it.
+	Program string `protobuf:"bytes,3,opt,name=program,proto3" json:"program,omitempty"`
+	// All partitions of the cluster, in order.
+	Partitions        []*PartitionCut `protobuf:"bytes,4,rep,name=partitions,proto3" json:"partitions,omitempty"`
+	ReplicationFactor uint32          `protobuf:"varint,5,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
+	// The model versions that were kept: what they were built with, not their lists.
+	Versions []*ModelVersion `protobuf:"bytes,6,rep,name=versions,proto3" json:"versions,omitempty"`
+	// Zero means none.
+	ActiveVersion uint64 `protobuf:"varint,7,opt,name=active_version,json=activeVersion,proto3" json:"active_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupManifest) Reset() {
+	*x = BackupManifest{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupManifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupManifest) ProtoMessage() {}
+
+func (x *BackupManifest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupManifest.ProtoReflect.Descriptor instead.
+func (*BackupManifest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BackupManifest) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *BackupManifest) GetCreatedUnixMs() int64 {
+	if x != nil {
+		return x.CreatedUnixMs
+	}
+	return 0
+}
+
+func (x *BackupManifest) GetProgram() string {
+	if x != nil {
+		return x.Program
+	}
+	return ""
+}
+
+func (x *BackupManifest) GetPartitions() []*PartitionCut {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *BackupManifest) GetReplicationFactor() uint32 {
+	if x != nil {
+		return x.ReplicationFactor
+	}
+	return 0
+}
+
+func (x *BackupManifest) GetVersions() []*ModelVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *BackupManifest) GetActiveVersion() uint64 {
+	if x != nil {
+		return x.ActiveVersion
+	}
+	return 0
+}
+
 var File_kith_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/model.proto\"j\n" +
+	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"j\n" +
 	"\x04Move\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
 	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
 	"\x06remove\x18\x03 \x01(\tR\x06remove\x12\x1a\n" +
-	"\bswitched\x18\x04 \x01(\bR\bswitched\"\xc7\x02\n" +
+	"\bswitched\x18\x04 \x01(\bR\bswitched\"\xa4\x04\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tgrpc_addr\x18\x02 \x01(\tR\bgrpcAddr\x12\x1b\n" +
@@ -694,19 +1257,34 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\breplicas\x18\t \x01(\rR\breplicas\x12\x16\n" +
 	"\x06weight\x18\n" +
 	" \x01(\x01R\x06weight\x12-\n" +
-	"\x06intent\x18\v \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"\xb6\x01\n" +
+	"\x06intent\x18\v \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\x12\x1a\n" +
+	"\banswered\x18\x14 \x01(\bR\banswered\x12&\n" +
+	"\x0fstarted_unix_ms\x18\x15 \x01(\x03R\rstartedUnixMs\x12(\n" +
+	"\x10disk_total_bytes\x18\x16 \x01(\x04R\x0ediskTotalBytes\x12&\n" +
+	"\x0fdisk_free_bytes\x18\x17 \x01(\x04R\rdiskFreeBytes\x12\x1d\n" +
+	"\n" +
+	"data_bytes\x18\x18 \x01(\x04R\tdataBytes\x12&\n" +
+	"\x0fclock_offset_ms\x18\x19 \x01(\x03R\rclockOffsetMs\"v\n" +
+	"\rReplicaStatus\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
+	"\banswered\x18\x02 \x01(\bR\banswered\x12#\n" +
+	"\rapplied_index\x18\x03 \x01(\x04R\fappliedIndex\x12\x10\n" +
+	"\x03lag\x18\x04 \x01(\x04R\x03lag\"\x96\x02\n" +
 	"\x0fPartitionStatus\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
 	"\breplicas\x18\x02 \x03(\tR\breplicas\x12\x16\n" +
 	"\x06leader\x18\x03 \x01(\tR\x06leader\x12#\n" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x14\n" +
-	"\x05users\x18\x06 \x01(\x04R\x05users\"Y\n" +
+	"\x05users\x18\x06 \x01(\x04R\x05users\x12=\n" +
+	"\x0ereplica_status\x18\a \x03(\v2\x16.kith.v1.ReplicaStatusR\rreplicaStatus\x12\x1f\n" +
+	"\vmodel_index\x18\b \x01(\x04R\n" +
+	"modelIndex\"Y\n" +
 	"\x10SetIntentRequest\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12-\n" +
 	"\x06intent\x18\x02 \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"\x13\n" +
 	"\x11SetIntentResponse\"\x0f\n" +
-	"\rStatusRequest\"\x93\x03\n" +
+	"\rStatusRequest\"\xc8\x03\n" +
 	"\x0eStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -722,7 +1300,38 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x05ready\x18\t \x01(\bR\x05ready\x12-\n" +
 	"\x12replication_factor\x18\n" +
 	" \x01(\rR\x11replicationFactor\x12#\n" +
-	"\x05moves\x18\v \x03(\v2\r.kith.v1.MoveR\x05moves*q\n" +
+	"\x05moves\x18\v \x03(\v2\r.kith.v1.MoveR\x05moves\x123\n" +
+	"\x16active_created_unix_ms\x18\x14 \x01(\x03R\x13activeCreatedUnixMs\"@\n" +
+	"\rBackupRequest\x12/\n" +
+	"\x06resume\x18\x01 \x01(\v2\x17.kith.v1.BackupPositionR\x06resume\"\x9d\x01\n" +
+	"\x0eBackupPosition\x123\n" +
+	"\bmanifest\x18\x01 \x01(\v2\x17.kith.v1.BackupManifestR\bmanifest\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1d\n" +
+	"\n" +
+	"after_user\x18\x03 \x01(\tR\tafterUser\x12\x19\n" +
+	"\bafter_id\x18\x04 \x01(\tR\aafterId\"\x80\x01\n" +
+	"\x0eBackupResponse\x125\n" +
+	"\bmanifest\x18\x01 \x01(\v2\x17.kith.v1.BackupManifestH\x00R\bmanifest\x12/\n" +
+	"\x06events\x18\x02 \x01(\v2\x15.kith.v1.BackupEventsH\x00R\x06eventsB\x06\n" +
+	"\x04part\"T\n" +
+	"\fBackupEvents\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12&\n" +
+	"\x06events\x18\x02 \x03(\v2\x0e.kith.v1.EventR\x06events\"R\n" +
+	"\fPartitionCut\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05users\x18\x03 \x01(\x04R\x05users\"\xb1\x02\n" +
+	"\x0eBackupManifest\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12&\n" +
+	"\x0fcreated_unix_ms\x18\x02 \x01(\x03R\rcreatedUnixMs\x12\x18\n" +
+	"\aprogram\x18\x03 \x01(\tR\aprogram\x125\n" +
+	"\n" +
+	"partitions\x18\x04 \x03(\v2\x15.kith.v1.PartitionCutR\n" +
+	"partitions\x12-\n" +
+	"\x12replication_factor\x18\x05 \x01(\rR\x11replicationFactor\x121\n" +
+	"\bversions\x18\x06 \x03(\v2\x15.kith.v1.ModelVersionR\bversions\x12%\n" +
+	"\x0eactive_version\x18\a \x01(\x04R\ractiveVersion*q\n" +
 	"\vMemberState\x12\x1c\n" +
 	"\x18MEMBER_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12MEMBER_STATE_ALIVE\x10\x01\x12\x15\n" +
@@ -731,9 +1340,10 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\fMemberIntent\x12\x1d\n" +
 	"\x19MEMBER_INTENT_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13MEMBER_INTENT_DRAIN\x10\x01\x12\x17\n" +
-	"\x13MEMBER_INTENT_LEAVE\x10\x022\x8f\x01\n" +
+	"\x13MEMBER_INTENT_LEAVE\x10\x022\xcc\x01\n" +
 	"\x0eClusterService\x129\n" +
-	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponse\x12B\n" +
+	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponse\x12;\n" +
+	"\x06Backup\x12\x16.kith.v1.BackupRequest\x1a\x17.kith.v1.BackupResponse0\x01\x12B\n" +
 	"\tSetIntent\x12\x19.kith.v1.SetIntentRequest\x1a\x1a.kith.v1.SetIntentResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
@@ -749,36 +1359,55 @@ func file_kith_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_kith_v1_cluster_proto_goTypes = []any{
 	(MemberState)(0),          // 0: kith.v1.MemberState
 	(MemberIntent)(0),         // 1: kith.v1.MemberIntent
 	(*Move)(nil),              // 2: kith.v1.Move
 	(*Member)(nil),            // 3: kith.v1.Member
-	(*PartitionStatus)(nil),   // 4: kith.v1.PartitionStatus
-	(*SetIntentRequest)(nil),  // 5: kith.v1.SetIntentRequest
-	(*SetIntentResponse)(nil), // 6: kith.v1.SetIntentResponse
-	(*StatusRequest)(nil),     // 7: kith.v1.StatusRequest
-	(*StatusResponse)(nil),    // 8: kith.v1.StatusResponse
-	(*Job)(nil),               // 9: kith.v1.Job
+	(*ReplicaStatus)(nil),     // 4: kith.v1.ReplicaStatus
+	(*PartitionStatus)(nil),   // 5: kith.v1.PartitionStatus
+	(*SetIntentRequest)(nil),  // 6: kith.v1.SetIntentRequest
+	(*SetIntentResponse)(nil), // 7: kith.v1.SetIntentResponse
+	(*StatusRequest)(nil),     // 8: kith.v1.StatusRequest
+	(*StatusResponse)(nil),    // 9: kith.v1.StatusResponse
+	(*BackupRequest)(nil),     // 10: kith.v1.BackupRequest
+	(*BackupPosition)(nil),    // 11: kith.v1.BackupPosition
+	(*BackupResponse)(nil),    // 12: kith.v1.BackupResponse
+	(*BackupEvents)(nil),      // 13: kith.v1.BackupEvents
+	(*PartitionCut)(nil),      // 14: kith.v1.PartitionCut
+	(*BackupManifest)(nil),    // 15: kith.v1.BackupManifest
+	(*Job)(nil),               // 16: kith.v1.Job
+	(*Event)(nil),             // 17: kith.v1.Event
+	(*ModelVersion)(nil),      // 18: kith.v1.ModelVersion
 }
 var file_kith_v1_cluster_proto_depIdxs = []int32{
-	0, // 0: kith.v1.Member.state:type_name -> kith.v1.MemberState
-	1, // 1: kith.v1.Member.intent:type_name -> kith.v1.MemberIntent
-	1, // 2: kith.v1.SetIntentRequest.intent:type_name -> kith.v1.MemberIntent
-	3, // 3: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
-	4, // 4: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
-	9, // 5: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
-	2, // 6: kith.v1.StatusResponse.moves:type_name -> kith.v1.Move
-	7, // 7: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
-	5, // 8: kith.v1.ClusterService.SetIntent:input_type -> kith.v1.SetIntentRequest
-	8, // 9: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
-	6, // 10: kith.v1.ClusterService.SetIntent:output_type -> kith.v1.SetIntentResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	0,  // 0: kith.v1.Member.state:type_name -> kith.v1.MemberState
+	1,  // 1: kith.v1.Member.intent:type_name -> kith.v1.MemberIntent
+	4,  // 2: kith.v1.PartitionStatus.replica_status:type_name -> kith.v1.ReplicaStatus
+	1,  // 3: kith.v1.SetIntentRequest.intent:type_name -> kith.v1.MemberIntent
+	3,  // 4: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
+	5,  // 5: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
+	16, // 6: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
+	2,  // 7: kith.v1.StatusResponse.moves:type_name -> kith.v1.Move
+	11, // 8: kith.v1.BackupRequest.resume:type_name -> kith.v1.BackupPosition
+	15, // 9: kith.v1.BackupPosition.manifest:type_name -> kith.v1.BackupManifest
+	15, // 10: kith.v1.BackupResponse.manifest:type_name -> kith.v1.BackupManifest
+	13, // 11: kith.v1.BackupResponse.events:type_name -> kith.v1.BackupEvents
+	17, // 12: kith.v1.BackupEvents.events:type_name -> kith.v1.Event
+	14, // 13: kith.v1.BackupManifest.partitions:type_name -> kith.v1.PartitionCut
+	18, // 14: kith.v1.BackupManifest.versions:type_name -> kith.v1.ModelVersion
+	8,  // 15: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
+	10, // 16: kith.v1.ClusterService.Backup:input_type -> kith.v1.BackupRequest
+	6,  // 17: kith.v1.ClusterService.SetIntent:input_type -> kith.v1.SetIntentRequest
+	9,  // 18: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
+	12, // 19: kith.v1.ClusterService.Backup:output_type -> kith.v1.BackupResponse
+	7,  // 20: kith.v1.ClusterService.SetIntent:output_type -> kith.v1.SetIntentResponse
+	18, // [18:21] is the sub-list for method output_type
+	15, // [15:18] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_cluster_proto_init() }
@@ -786,14 +1415,19 @@ func file_kith_v1_cluster_proto_init() {
 	if File_kith_v1_cluster_proto != nil {
 		return
 	}
+	file_kith_v1_event_proto_init()
 	file_kith_v1_model_proto_init()
+	file_kith_v1_cluster_proto_msgTypes[10].OneofWrappers = []any{
+		(*BackupResponse_Manifest)(nil),
+		(*BackupResponse_Events)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_cluster_proto_rawDesc), len(file_kith_v1_cluster_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   7,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

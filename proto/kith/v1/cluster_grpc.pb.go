@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	ClusterService_Status_FullMethodName    = "/kith.v1.ClusterService/Status"
+	ClusterService_Backup_FullMethodName    = "/kith.v1.ClusterService/Backup"
 	ClusterService_SetIntent_FullMethodName = "/kith.v1.ClusterService/SetIntent"
 )
 
@@ -31,6 +32,11 @@ const (
 type ClusterServiceClient interface {
 	// Status gathers the state of members, partitions, jobs and versions.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
+	// Backup streams a manifest, and then all events up to the cut that it names: partitions in order, users ascending by
+	// key, the events of each ascending by id. Every event that was acknowledged before the call is among them. A call that
+	// broke off is gone on with at any server. The stream is complete when it ends without an error and has as many events
+	// as the manifest says.
+	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error)
 	// SetIntent decides what becomes of a member. It returns when that is recorded; Status shows how it goes on. The last member
 	// cannot leave (FAILED_PRECONDITION).
 	SetIntent(ctx context.Context, in *SetIntentRequest, opts ...grpc.CallOption) (*SetIntentResponse, error)
@@ -54,6 +60,25 @@ func (c *clusterServiceClient) Status(ctx context.Context, in *StatusRequest, op
 	return out, nil
 }
 
+func (c *clusterServiceClient) Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ClusterService_ServiceDesc.Streams[0], ClusterService_Backup_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BackupRequest, BackupResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_BackupClient = grpc.ServerStreamingClient[BackupResponse]
+
 func (c *clusterServiceClient) SetIntent(ctx context.Context, in *SetIntentRequest, opts ...grpc.CallOption) (*SetIntentResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SetIntentResponse)
@@ -72,6 +97,11 @@ func (c *clusterServiceClient) SetIntent(ctx context.Context, in *SetIntentReque
 type ClusterServiceServer interface {
 	// Status gathers the state of members, partitions, jobs and versions.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
+	// Backup streams a manifest, and then all events up to the cut that it names: partitions in order, users ascending by
+	// key, the events of each ascending by id. Every event that was acknowledged before the call is among them. A call that
+	// broke off is gone on with at any server. The stream is complete when it ends without an error and has as many events
+	// as the manifest says.
+	Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error
 	// SetIntent decides what becomes of a member. It returns when that is recorded; Status shows how it goes on. The last member
 	// cannot leave (FAILED_PRECONDITION).
 	SetIntent(context.Context, *SetIntentRequest) (*SetIntentResponse, error)
@@ -87,6 +117,9 @@ type UnimplementedClusterServiceServer struct{}
 
 func (UnimplementedClusterServiceServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
+}
+func (UnimplementedClusterServiceServer) Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error {
+	return status.Error(codes.Unimplemented, "method Backup not implemented")
 }
 func (UnimplementedClusterServiceServer) SetIntent(context.Context, *SetIntentRequest) (*SetIntentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetIntent not implemented")
@@ -130,6 +163,17 @@ func _ClusterService_Status_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ClusterService_Backup_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BackupRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ClusterServiceServer).Backup(m, &grpc.GenericServerStream[BackupRequest, BackupResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ClusterService_BackupServer = grpc.ServerStreamingServer[BackupResponse]
+
 func _ClusterService_SetIntent_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SetIntentRequest)
 	if err := dec(in); err != nil {
@@ -164,6 +208,12 @@ var ClusterService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ClusterService_SetIntent_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Backup",
+			Handler:       _ClusterService_Backup_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "kith/v1/cluster.proto",
 }

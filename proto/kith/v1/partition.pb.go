@@ -564,8 +564,11 @@ func (x *CutRequest) GetEpoch() uint64 {
 
 // CutResponse is a point of the partition's log.
 type CutResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Events up to the index, and users that have any.
+	Events        uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Users         uint64 `protobuf:"varint,3,opt,name=users,proto3" json:"users,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -607,6 +610,144 @@ func (x *CutResponse) GetIndex() uint64 {
 	return 0
 }
 
+func (x *CutResponse) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *CutResponse) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+// DumpRequest names a partition, a cut, and where to go on.
+type DumpRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Index of the log; later events are left out.
+	Cut uint64 `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
+	// The last event that the caller has. None means to begin.
+	AfterUser     string `protobuf:"bytes,4,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	AfterId       string `protobuf:"bytes,5,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DumpRequest) Reset() {
+	*x = DumpRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DumpRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DumpRequest) ProtoMessage() {}
+
+func (x *DumpRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
+func (*DumpRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DumpRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *DumpRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *DumpRequest) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *DumpRequest) GetAfterUser() string {
+	if x != nil {
+		return x.AfterUser
+	}
+	return ""
+}
+
+func (x *DumpRequest) GetAfterId() string {
+	if x != nil {
+		return x.AfterId
+	}
+	return ""
+}
+
+// DumpResponse is a chunk of the events.
+type DumpResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DumpResponse) Reset() {
+	*x = DumpResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DumpResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DumpResponse) ProtoMessage() {}
+
+func (x *DumpResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
+func (*DumpResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DumpResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
 // PopularRequest asks for the most popular items.
 type PopularRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -624,7 +765,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +777,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +790,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -700,7 +841,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -712,7 +853,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -725,7 +866,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -759,7 +900,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -771,7 +912,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -784,7 +925,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -831,7 +972,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +984,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,26 +997,32 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
-// InfoResponse lists the replicas of a node.
+// InfoResponse lists the replicas of a node, and says how the node is.
 type InfoResponse struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Replicas []*ReplicaInfo         `protobuf:"bytes,1,rep,name=replicas,proto3" json:"replicas,omitempty"`
-	// Index of the control log up to which the node knows the decisions.
-	ControlIndex uint64 `protobuf:"varint,15,opt,name=control_index,json=controlIndex,proto3" json:"control_index,omitempty"`
 	// Set while the disk of the node has no room beyond its reserve: it takes no events.
 	DiskFull bool `protobuf:"varint,2,opt,name=disk_full,json=diskFull,proto3" json:"disk_full,omitempty"`
-	// Bytes that the node may still write to its disk.
-	DiskFreeBytes uint64 `protobuf:"varint,3,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
+	// The file system of its data folder: what is free for the process, and all of it.
+	DiskFreeBytes  uint64 `protobuf:"varint,3,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
+	DiskTotalBytes uint64 `protobuf:"varint,4,opt,name=disk_total_bytes,json=diskTotalBytes,proto3" json:"disk_total_bytes,omitempty"`
+	// Size of the files in its data folder, as of some seconds ago.
+	DataBytes uint64 `protobuf:"varint,5,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`
+	// The node's clock, and when its process started.
+	NowUnixMs     int64 `protobuf:"varint,6,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	StartedUnixMs int64 `protobuf:"varint,7,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
+	// Index of the control log up to which the node knows the decisions.
+	ControlIndex  uint64 `protobuf:"varint,15,opt,name=control_index,json=controlIndex,proto3" json:"control_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +1034,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +1047,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -908,13 +1055,6 @@ func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
 		return x.Replicas
 	}
 	return nil
-}
-
-func (x *InfoResponse) GetControlIndex() uint64 {
-	if x != nil {
-		return x.ControlIndex
-	}
-	return 0
 }
 
 func (x *InfoResponse) GetDiskFull() bool {
@@ -927,6 +1067,41 @@ func (x *InfoResponse) GetDiskFull() bool {
 func (x *InfoResponse) GetDiskFreeBytes() uint64 {
 	if x != nil {
 		return x.DiskFreeBytes
+	}
+	return 0
+}
+
+func (x *InfoResponse) GetDiskTotalBytes() uint64 {
+	if x != nil {
+		return x.DiskTotalBytes
+	}
+	return 0
+}
+
+func (x *InfoResponse) GetDataBytes() uint64 {
+	if x != nil {
+		return x.DataBytes
+	}
+	return 0
+}
+
+func (x *InfoResponse) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *InfoResponse) GetStartedUnixMs() int64 {
+	if x != nil {
+		return x.StartedUnixMs
+	}
+	return 0
+}
+
+func (x *InfoResponse) GetControlIndex() uint64 {
+	if x != nil {
+		return x.ControlIndex
 	}
 	return 0
 }
@@ -947,7 +1122,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -959,7 +1134,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -972,7 +1147,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -1052,9 +1227,20 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
 	"CutRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"#\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"Q\n" +
 	"\vCutResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"~\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05users\x18\x03 \x01(\x04R\x05users\"\x8d\x01\n" +
+	"\vDumpRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03cut\x18\x03 \x01(\x04R\x03cut\x12\x1d\n" +
+	"\n" +
+	"after_user\x18\x04 \x01(\tR\tafterUser\x12\x19\n" +
+	"\bafter_id\x18\x05 \x01(\tR\aafterId\"6\n" +
+	"\fDumpResponse\x12&\n" +
+	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events\"~\n" +
 	"\x0ePopularRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\f\n" +
@@ -1072,12 +1258,17 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
 	"weight_low\x18\x04 \x01(\x04R\tweightLow\x12\x18\n" +
 	"\aupdates\x18\b \x01(\x04R\aupdates\"\r\n" +
-	"\vInfoRequest\"\xaa\x01\n" +
+	"\vInfoRequest\"\xbb\x02\n" +
 	"\fInfoResponse\x120\n" +
-	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\x12#\n" +
-	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\x12\x1b\n" +
+	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\x12\x1b\n" +
 	"\tdisk_full\x18\x02 \x01(\bR\bdiskFull\x12&\n" +
-	"\x0fdisk_free_bytes\x18\x03 \x01(\x04R\rdiskFreeBytes\"\xb3\x01\n" +
+	"\x0fdisk_free_bytes\x18\x03 \x01(\x04R\rdiskFreeBytes\x12(\n" +
+	"\x10disk_total_bytes\x18\x04 \x01(\x04R\x0ediskTotalBytes\x12\x1d\n" +
+	"\n" +
+	"data_bytes\x18\x05 \x01(\x04R\tdataBytes\x12\x1e\n" +
+	"\vnow_unix_ms\x18\x06 \x01(\x03R\tnowUnixMs\x12&\n" +
+	"\x0fstarted_unix_ms\x18\a \x01(\x03R\rstartedUnixMs\x12#\n" +
+	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xb3\x01\n" +
 	"\vReplicaInfo\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12\x1b\n" +
@@ -1089,12 +1280,13 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xde\x03\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\x95\x04\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
 	"\x03Cut\x12\x13.kith.v1.CutRequest\x1a\x14.kith.v1.CutResponse\x12<\n" +
-	"\aPopular\x12\x17.kith.v1.PopularRequest\x1a\x18.kith.v1.PopularResponse\x123\n" +
+	"\aPopular\x12\x17.kith.v1.PopularRequest\x1a\x18.kith.v1.PopularResponse\x125\n" +
+	"\x04Dump\x12\x14.kith.v1.DumpRequest\x1a\x15.kith.v1.DumpResponse0\x01\x123\n" +
 	"\x04Info\x12\x14.kith.v1.InfoRequest\x1a\x15.kith.v1.InfoResponse\x12N\n" +
 	"\rChangeReplica\x12\x1d.kith.v1.ChangeReplicaRequest\x1a\x1e.kith.v1.ChangeReplicaResponse\x12K\n" +
 	"\fAwaitReplica\x12\x1c.kith.v1.AwaitReplicaRequest\x1a\x1d.kith.v1.AwaitReplicaResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
@@ -1112,7 +1304,7 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(ReplicaChange)(0),            // 0: kith.v1.ReplicaChange
 	(*ChangeReplicaRequest)(nil),  // 1: kith.v1.ChangeReplicaRequest
@@ -1125,39 +1317,44 @@ var file_kith_v1_partition_proto_goTypes = []any{
 	(*HistoryResponse)(nil),       // 8: kith.v1.HistoryResponse
 	(*CutRequest)(nil),            // 9: kith.v1.CutRequest
 	(*CutResponse)(nil),           // 10: kith.v1.CutResponse
-	(*PopularRequest)(nil),        // 11: kith.v1.PopularRequest
-	(*PopularResponse)(nil),       // 12: kith.v1.PopularResponse
-	(*ItemCount)(nil),             // 13: kith.v1.ItemCount
-	(*InfoRequest)(nil),           // 14: kith.v1.InfoRequest
-	(*InfoResponse)(nil),          // 15: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),           // 16: kith.v1.ReplicaInfo
-	(*Event)(nil),                 // 17: kith.v1.Event
+	(*DumpRequest)(nil),           // 11: kith.v1.DumpRequest
+	(*DumpResponse)(nil),          // 12: kith.v1.DumpResponse
+	(*PopularRequest)(nil),        // 13: kith.v1.PopularRequest
+	(*PopularResponse)(nil),       // 14: kith.v1.PopularResponse
+	(*ItemCount)(nil),             // 15: kith.v1.ItemCount
+	(*InfoRequest)(nil),           // 16: kith.v1.InfoRequest
+	(*InfoResponse)(nil),          // 17: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),           // 18: kith.v1.ReplicaInfo
+	(*Event)(nil),                 // 19: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	17, // 1: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	17, // 2: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	13, // 3: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	16, // 4: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	5,  // 5: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	7,  // 6: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	9,  // 7: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	11, // 8: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	14, // 9: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	1,  // 10: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	3,  // 11: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	6,  // 12: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	8,  // 13: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	10, // 14: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	12, // 15: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	15, // 16: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	2,  // 17: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	4,  // 18: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	12, // [12:19] is the sub-list for method output_type
-	5,  // [5:12] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	19, // 1: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	19, // 2: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	19, // 3: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	15, // 4: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	18, // 5: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	5,  // 6: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	7,  // 7: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	9,  // 8: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	13, // 9: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	11, // 10: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	16, // 11: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	1,  // 12: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	3,  // 13: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	6,  // 14: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	8,  // 15: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	10, // 16: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	14, // 17: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	12, // 18: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	17, // 19: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	2,  // 20: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	4,  // 21: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	14, // [14:22] is the sub-list for method output_type
+	6,  // [6:14] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -1172,7 +1369,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

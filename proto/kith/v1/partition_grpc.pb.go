@@ -23,6 +23,7 @@ const (
 	PartitionService_History_FullMethodName       = "/kith.v1.PartitionService/History"
 	PartitionService_Cut_FullMethodName           = "/kith.v1.PartitionService/Cut"
 	PartitionService_Popular_FullMethodName       = "/kith.v1.PartitionService/Popular"
+	PartitionService_Dump_FullMethodName          = "/kith.v1.PartitionService/Dump"
 	PartitionService_Info_FullMethodName          = "/kith.v1.PartitionService/Info"
 	PartitionService_ChangeReplica_FullMethodName = "/kith.v1.PartitionService/ChangeReplica"
 	PartitionService_AwaitReplica_FullMethodName  = "/kith.v1.PartitionService/AwaitReplica"
@@ -42,6 +43,9 @@ type PartitionServiceClient interface {
 	Cut(ctx context.Context, in *CutRequest, opts ...grpc.CallOption) (*CutResponse, error)
 	// Popular returns the items of a partition with the most events.
 	Popular(ctx context.Context, in *PopularRequest, opts ...grpc.CallOption) (*PopularResponse, error)
+	// Dump streams the events of a partition up to a cut, users ascending by key, the events of each ascending by id. Any
+	// replica answers, once it has come to the cut.
+	Dump(ctx context.Context, in *DumpRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DumpResponse], error)
 	// Info describes the replicas that this node holds.
 	Info(ctx context.Context, in *InfoRequest, opts ...grpc.CallOption) (*InfoResponse, error)
 	// ChangeReplica changes the members of the partition's group. Only the leader accepts; to repeat a change does nothing. A
@@ -108,6 +112,25 @@ func (c *partitionServiceClient) Popular(ctx context.Context, in *PopularRequest
 	return out, nil
 }
 
+func (c *partitionServiceClient) Dump(ctx context.Context, in *DumpRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DumpResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[1], PartitionService_Dump_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[DumpRequest, DumpResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_DumpClient = grpc.ServerStreamingClient[DumpResponse]
+
 func (c *partitionServiceClient) Info(ctx context.Context, in *InfoRequest, opts ...grpc.CallOption) (*InfoResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(InfoResponse)
@@ -152,6 +175,9 @@ type PartitionServiceServer interface {
 	Cut(context.Context, *CutRequest) (*CutResponse, error)
 	// Popular returns the items of a partition with the most events.
 	Popular(context.Context, *PopularRequest) (*PopularResponse, error)
+	// Dump streams the events of a partition up to a cut, users ascending by key, the events of each ascending by id. Any
+	// replica answers, once it has come to the cut.
+	Dump(*DumpRequest, grpc.ServerStreamingServer[DumpResponse]) error
 	// Info describes the replicas that this node holds.
 	Info(context.Context, *InfoRequest) (*InfoResponse, error)
 	// ChangeReplica changes the members of the partition's group. Only the leader accepts; to repeat a change does nothing. A
@@ -180,6 +206,9 @@ func (UnimplementedPartitionServiceServer) Cut(context.Context, *CutRequest) (*C
 }
 func (UnimplementedPartitionServiceServer) Popular(context.Context, *PopularRequest) (*PopularResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Popular not implemented")
+}
+func (UnimplementedPartitionServiceServer) Dump(*DumpRequest, grpc.ServerStreamingServer[DumpResponse]) error {
+	return status.Error(codes.Unimplemented, "method Dump not implemented")
 }
 func (UnimplementedPartitionServiceServer) Info(context.Context, *InfoRequest) (*InfoResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Info not implemented")
@@ -276,6 +305,17 @@ func _PartitionService_Popular_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_Dump_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(DumpRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).Dump(m, &grpc.GenericServerStream[DumpRequest, DumpResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_DumpServer = grpc.ServerStreamingServer[DumpResponse]
+
 func _PartitionService_Info_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(InfoRequest)
 	if err := dec(in); err != nil {
@@ -366,6 +406,11 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "History",
 			Handler:       _PartitionService_History_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Dump",
+			Handler:       _PartitionService_Dump_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -1,0 +1,70 @@
+package backup
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/zstd"
+)
+
+// ErrCorrupt is matched by every error about a file that is damaged, cut short, or not a backup.
+var ErrCorrupt = errors.New("damaged backup")
+
+const (
+	magic         = "kithbkup"
+	formatVersion = 1
+
+	prefixBytes  = 16 // magic number and format version
+	headerBytes  = 16 // of a section, without its checksum
+	sumBytes     = 8
+	countsBytes  = 16 // of a partition, in the end section
+	maxPayload   = 16 << 20
+	maxBlock     = 16 << 20 // a block of events, unpacked
+	maxPartition = 1 << 20  // far more than a cluster can have
+)
+
+// Kinds of sections.
+const (
+	kindManifest = 1 + iota
+	kindEvents
+	kindEnd
+)
+
+// kindNames are for people.
+var kindNames = map[uint32]string{kindManifest: "manifest", kindEvents: "events", kindEnd: "end"}
+
+// header is what a section begins with.
+type header struct{ kind, partition, events, length uint32 }
+
+func (h header) append(dst []byte) []byte {
+	at := len(dst)
+	for _, x := range []uint32{h.kind, h.partition, h.events, h.length} {
+		dst = binary.LittleEndian.AppendUint32(dst, x)
+	}
+	return binary.LittleEndian.AppendUint64(dst, xxhash.Sum64(dst[at:]))
+}
+
+// decodeHeader reads what append wrote.
+func decodeHeader(b []byte) (h header, err error) {
+	if got, want := xxhash.Sum64(b[:headerBytes]), binary.LittleEndian.Uint64(b[headerBytes:]); got != want {
+		return h, fmt.Errorf("checksum of its header is %016x, want %016x", got, want)
+	}
+	for i, x := range []*uint32{&h.kind, &h.partition, &h.events, &h.length} {
+		*x = binary.LittleEndian.Uint32(b[4*i:])
+	}
+	return h, nil
+}
+
+// Counts of a file or of one partition of it.
+type Counts struct{ Events, Users uint64 }
+
+// newEncoder and newDecoder work on whole blocks, on the goroutine of their caller.
+func newEncoder() (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+}
+
+func newDecoder() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBlock))
+}

@@ -1,0 +1,211 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+)
+
+const (
+	// cutPatience is how long the leader of a partition is waited for: some elections.
+	cutPatience = 10 * tryTimeout
+	// dumpSilence is how long a replica may send nothing before another is asked.
+	dumpSilence = 20 * time.Second
+	// dumpPatience is how long a backup goes on while no replica of a partition sends anything.
+	dumpPatience = 90 * time.Second
+)
+
+// Backup sends a manifest and then all events of the cluster up to the cut in it, as ClusterService.Backup describes, or
+// what is missing after an earlier call. Events come from the replicas of each partition, one after the other; when one is lost the
+// next goes on behind the last event. An error of send ends the backup and is returned. What does not agree with the
+// manifest matches wire.ErrCorrupt. Memory: a message or two.
+func (c *Coordinator) Backup(ctx context.Context, from *kithv1.BackupPosition, send func(*kithv1.BackupResponse) error) error {
+	if from == nil {
+		m, err := c.manifest(ctx)
+		if err != nil {
+			return err
+		}
+		if err := send(&kithv1.BackupResponse{Part: &kithv1.BackupResponse_Manifest{Manifest: m}}); err != nil {
+			return err
+		}
+		from = &kithv1.BackupPosition{Manifest: m}
+	}
+	if err := c.checkPosition(from); err != nil {
+		return err
+	}
+	for p := from.Partition; int(p) < len(from.Manifest.Partitions); p++ {
+		d := dump{c: c, partition: partition.ID(p), cut: from.Manifest.Partitions[p].Index, send: send}
+		resumed := p == from.Partition && from.AfterUser != ""
+		if resumed {
+			d.user, d.id = from.AfterUser, from.AfterId
+		}
+		if err := d.run(ctx); err != nil {
+			return fmt.Errorf("backup: partition %d: %w", p, err)
+		}
+		if want := from.Manifest.Partitions[p].Events; !resumed && d.events != want {
+			return fmt.Errorf("backup: partition %d: %w: its replicas sent %d events, its leader counted %d at the cut", p, wire.ErrCorrupt, d.events, want)
+		}
+	}
+	return nil
+}
+
+// checkPosition refuses to go on with a backup of another cluster.
+func (c *Coordinator) checkPosition(from *kithv1.BackupPosition) error {
+	s := c.State()
+	switch m := from.GetManifest(); {
+	case s.Epoch == 0:
+		return fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
+	case m.GetClusterId() != s.Cluster.ClusterId:
+		return fmt.Errorf("%w: the backup is of cluster %q, this is %q", wire.ErrInvalid, m.GetClusterId(), s.Cluster.ClusterId)
+	case len(m.Partitions) != len(s.Replicas):
+		return fmt.Errorf("%w: the backup has %d partitions, the cluster %d", wire.ErrInvalid, len(m.Partitions), len(s.Replicas))
+	}
+	return nil
+}
+
+// manifest takes a cut of all partitions: each covers what was acknowledged before the call.
+func (c *Coordinator) manifest(ctx context.Context) (*kithv1.BackupManifest, error) {
+	s := c.State()
+	if s.Epoch == 0 {
+		return nil, fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
+	}
+	m := &kithv1.BackupManifest{
+		ClusterId: s.Cluster.ClusterId, CreatedUnixMs: c.cfg.Now().UnixMilli(), Program: s.Member(c.peers.Self()).GetVersion(),
+		Partitions: make([]*kithv1.PartitionCut, len(s.Replicas)), ReplicationFactor: s.Cluster.ReplicationFactor,
+		ActiveVersion: s.Active,
+	}
+	for _, r := range s.Versions {
+		v := proto.Clone(r.Version).(*kithv1.ModelVersion)
+		v.Active, v.Usage = v.Version == s.Active, nil
+		m.Versions = append(m.Versions, v)
+	}
+	ctx, cancel := context.WithTimeout(ctx, cutPatience)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	for p := range m.Partitions {
+		g.Go(func() (err error) {
+			m.Partitions[p], err = c.router.mark(ctx, partition.ID(p))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("backup: take the cut: %w", err)
+	}
+	return m, nil
+}
+
+// mark returns a cut of a partition, with what there is up to it.
+func (r *Router) mark(ctx context.Context, p partition.ID) (*kithv1.PartitionCut, error) {
+	var cut *kithv1.PartitionCut
+	err := r.onPartition(ctx, p, false, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
+		resp, err := c.Cut(ctx, &kithv1.CutRequest{Partition: uint32(p), Epoch: epoch})
+		cut = &kithv1.PartitionCut{Index: resp.GetIndex(), Events: resp.GetEvents(), Users: resp.GetUsers()}
+		return err
+	})
+	return cut, err
+}
+
+// dump brings the events of one partition up to a cut.
+type dump struct {
+	c         *Coordinator
+	partition partition.ID
+	cut       uint64
+	send      func(*kithv1.BackupResponse) error
+
+	user, id string // the last event that was sent
+	events   uint64 // sent so far
+}
+
+// sinkError is an error of the receiver of a backup, which no other replica cures.
+type sinkError struct{ err error }
+
+func (e *sinkError) Error() string { return e.err.Error() }
+func (e *sinkError) Unwrap() error { return e.err }
+
+// run asks one replica after the other, until all events are sent or none has sent any for a while.
+func (d *dump) run(ctx context.Context) error {
+	pause, progress := firstPause, d.c.cfg.Now()
+	for {
+		state := d.c.State()
+		last := wire.ErrNotReady
+		for _, node := range d.c.router.choices(state.Replicas[d.partition], d.c.peers.Alive(), uint32(d.partition)) {
+			before := d.events
+			err := d.from(ctx, node, state.Epoch)
+			var sink *sinkError
+			switch {
+			case err == nil:
+				return nil
+			case errors.As(err, &sink):
+				return sink.err
+			case ctx.Err() != nil:
+				return ctx.Err()
+			}
+			last = fmt.Errorf("node %s: %w", node, err)
+			d.c.cfg.Logger.Warn("backup goes on at another replica", "partition", d.partition, "node", node, "err", err)
+			if d.events > before {
+				pause, progress = firstPause, d.c.cfg.Now()
+			}
+		}
+		if d.c.cfg.Now().Sub(progress) > dumpPatience {
+			return fmt.Errorf("no replica sends its events: %w", last)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(ctx.Err(), last)
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// from sends what one replica has, behind the last event that was sent.
+func (d *dump) from(ctx context.Context, node string, epoch uint64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(dumpSilence, cancel)
+	defer silence.Stop()
+	conn, err := d.c.peers.Bulk().Conn(ctx, node, "")
+	if err != nil {
+		return err
+	}
+	stream, err := kithv1.NewPartitionServiceClient(conn).Dump(ctx, &kithv1.DumpRequest{
+		Partition: uint32(d.partition), Epoch: epoch, Cut: d.cut, AfterUser: d.user, AfterId: d.id,
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		silence.Stop() // a slow receiver is not the fault of the replica
+		if len(m.Events) == 0 {
+			continue
+		}
+		part := &kithv1.BackupResponse{Part: &kithv1.BackupResponse_Events{
+			Events: &kithv1.BackupEvents{Partition: uint32(d.partition), Events: m.Events},
+		}}
+		if err := d.send(part); err != nil {
+			return &sinkError{err}
+		}
+		last := m.Events[len(m.Events)-1]
+		d.user, d.id = last.User, last.Id
+		d.events += uint64(len(m.Events))
+		silence.Reset(dumpSilence)
+	}
+}
