@@ -88,7 +88,7 @@ func (s *State) stepMove(c *kithv1.StepMove) error {
 	}
 	s.Moves = slices.Clone(s.Moves)
 	if s.Moves[at] = m; m.Switched && m.Remove == "" {
-		s.Moves = slices.Delete(s.Moves, at, at+1)
+		s.Moves = orNil(slices.Delete(s.Moves, at, at+1))
 	}
 	return nil
 }
@@ -169,9 +169,17 @@ func (s *State) forgetMember(c *kithv1.ForgetMember) error {
 	if s.HoldsAny(c.Id) {
 		return fmt.Errorf("%w: member %s still holds replicas", errCommand, c.Id)
 	}
-	s.Members = slices.DeleteFunc(slices.Clone(s.Members), func(m *kithv1.MemberRecord) bool { return m.Id == c.Id })
+	s.Members = orNil(slices.DeleteFunc(slices.Clone(s.Members), func(m *kithv1.MemberRecord) bool { return m.Id == c.Id }))
 	if c.Left && !slices.Contains(s.Left, c.Id) {
 		s.Left = append(slices.Clone(s.Left), c.Id)
 	}
 	return nil
+}
+
+// orNil returns nil for an empty slice, as a state that comes from a snapshot has it.
+func orNil[T any](s []T) []T {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
 }

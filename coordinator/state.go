@@ -318,7 +318,7 @@ func (s *State) dropVersion(version uint64) error {
 	if version == s.Active {
 		return fmt.Errorf("%w: version %d is active", errCommand, version)
 	}
-	s.Versions = slices.DeleteFunc(slices.Clone(s.Versions), func(r *kithv1.VersionRecord) bool { return r.Version.Version == version })
+	s.Versions = orNil(slices.DeleteFunc(slices.Clone(s.Versions), func(r *kithv1.VersionRecord) bool { return r.Version.Version == version }))
 	return nil
 }
 
