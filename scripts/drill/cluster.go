@@ -207,7 +207,7 @@ func (c *cluster) eventually(ctx context.Context, f func(ctx context.Context) er
 	}
 }
 
-// awaitReady waits until every server sees a cluster that is ready, with all members alive.
+// awaitReady waits until every server sees a cluster that is ready, with all members alive and all replicas where they should be.
 func (c *cluster) awaitReady(ctx context.Context) error {
 	return c.eventually(ctx, func(ctx context.Context) error {
 		for i, p := range c.servers {
@@ -223,6 +223,14 @@ func (c *cluster) awaitReady(ctx context.Context) error {
 			}
 			if !s.Ready || alive != len(c.servers) {
 				return fmt.Errorf("%s: ready %t, %d of %d members alive, coordinator %q", p.id, s.Ready, alive, len(c.servers), s.Coordinator)
+			}
+			if len(s.Moves) > 0 {
+				return fmt.Errorf("%s: %d replicas move", p.id, len(s.Moves))
+			}
+			for _, x := range s.Partitions {
+				if len(x.Replicas) != c.cfg.replication {
+					return fmt.Errorf("%s: partition %d is on %v", p.id, x.Partition, x.Replicas)
+				}
 			}
 		}
 		return nil

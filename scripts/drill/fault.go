@@ -318,6 +318,9 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	for _, r := range []role{coordinator, follower} {
 		add(func(*rand.Rand) fault { return &killedInBuild{killed: killed{role: r}} })
 	}
+	for _, r := range []role{"", coordinator, leader} {
+		add(func(*rand.Rand) fault { return &drained{kill: r} })
+	}
 	for _, what := range []string{storeFile, modelFile} {
 		add(func(*rand.Rand) fault { return &corrupted{what: what} })
 	}
