@@ -22,7 +22,7 @@ func (a *API) Status(ctx context.Context, _ *kithv1.StatusRequest) (*kithv1.Stat
 	resp := &kithv1.StatusResponse{
 		ClusterId: s.Cluster.GetClusterId(), Node: a.peers.Self(), Coordinator: leader, Epoch: s.Epoch,
 		ActiveVersion: s.Active, ReplicationFactor: s.Cluster.GetReplicationFactor(),
-		Moves: s.Moves,
+		Moves: s.Moves, MovesLeft: uint32(s.MovesLeft()),
 	}
 	for _, j := range slices.Backward(s.Jobs) {
 		resp.Jobs = append(resp.Jobs, j.Job)

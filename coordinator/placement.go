@@ -219,12 +219,19 @@ func (p *placement) pending(s *State) []*kithv1.Move {
 		return nil
 	}
 	now := s.Planned()
-	target := partition.Rebalance(now, members, int(s.Cluster.ReplicationFactor))
+	out := movesTo(now, partition.Rebalance(now, members, int(s.Cluster.ReplicationFactor)))
 	alive := p.peers.Alive()
 	answering := func(nodes []string) int {
 		return len(slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return !slices.Contains(alive, n) }))
 	}
-	var out []*kithv1.Move
+	slices.SortStableFunc(out, func(a, b *kithv1.Move) int {
+		return cmp.Compare(answering(now[a.Partition]), answering(now[b.Partition]))
+	})
+	return out
+}
+
+// movesTo returns the moves that bring replicas from where they are to where they should be.
+func movesTo(now, target [][]string) (out []*kithv1.Move) {
 	for i := range now {
 		comes := slices.DeleteFunc(slices.Clone(target[i]), func(n string) bool { return slices.Contains(now[i], n) })
 		goes := slices.DeleteFunc(slices.Clone(now[i]), func(n string) bool { return slices.Contains(target[i], n) })
@@ -239,10 +246,26 @@ func (p *placement) pending(s *State) []*kithv1.Move {
 			out = append(out, m)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *kithv1.Move) int {
-		return cmp.Compare(answering(now[a.Partition]), answering(now[b.Partition]))
-	})
 	return out
+}
+
+// MovesLeft returns how many replicas are still to be moved, apart from those under way, until they are where the members that stay
+// want them. Members that are lost are not taken into account.
+func (s *State) MovesLeft() int {
+	if !s.Formed {
+		return 0
+	}
+	var members []partition.Member
+	for _, m := range s.Members {
+		if Stays(m) {
+			members = append(members, partition.Member{ID: m.Id, Zone: m.Zone, Weight: m.Weight})
+		}
+	}
+	if len(members) == 0 {
+		return 0
+	}
+	now := s.Planned()
+	return len(movesTo(now, partition.Rebalance(now, members, int(s.Cluster.ReplicationFactor))))
 }
 
 // startMoves records the next moves, as many as may run.

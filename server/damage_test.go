@@ -184,6 +184,18 @@ func TestDamagedLogRefusesItsPartition(t *testing.T) {
 	if err := appendOnce(t.Context(), c, 1, shopEvents(shopUsers, 50, 2, 7)); err != nil {
 		t.Errorf("append: %v", err)
 	}
+	// What the guide says helps: to empty the member, and to take it into use again.
+	intend(t, c, 0, 1, kithv1.MemberIntent_MEMBER_INTENT_DRAIN)
+	c.Eventually(func() error {
+		left, err := os.ReadDir(filepath.Join(c.Dir(1), "partitions"))
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("the drained member still has %v", left)
+		}
+		return err
+	})
+	intend(t, c, 0, 1, kithv1.MemberIntent_MEMBER_INTENT_UNSPECIFIED)
+	settled(t, c, 3)
+	sameEverywhere(t, c)
 }
 
 // TestDamagedControlGroup spoils the log of the control group of a stopped member: it refuses to start, and names the folder.

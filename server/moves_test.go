@@ -194,8 +194,8 @@ func settled(t *testing.T, c *clustertest.Cluster, voters int) {
 				vote++
 			}
 		}
-		if vote != voters || !status.Ready {
-			return fmt.Errorf("%d voters, want %d; ready %v", vote, voters, status.Ready)
+		if vote != voters || !status.Ready || status.MovesLeft != 0 {
+			return fmt.Errorf("%d voters, want %d; ready %v, %d replicas to be moved", vote, voters, status.Ready, status.MovesLeft)
 		}
 		return nil
 	})

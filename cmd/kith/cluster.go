@@ -16,7 +16,7 @@ func (a *app) clusterCommand() *cobra.Command {
 	cmd := a.statusCommand("cluster")
 	cmd.Short = "Show, change, back up and restore the cluster"
 	cmd.Example = "  kith cluster status\n  kith cluster members\n  kith cluster leave 3f9a2c71d05b88e4 --wait\n  kith cluster backup shop.kith"
-	cmd.AddCommand(a.statusCommand("status"), a.membersCommand(), a.partitionsCommand(), a.leaveCommand(), a.drainCommand())
+	cmd.AddCommand(a.statusCommand("status"), a.membersCommand(), a.partitionsCommand(), a.leaveCommand(), a.drainCommand(), a.rebalanceCommand())
 	cmd.AddCommand(a.backupCommand(), a.verifyCommand(), a.restoreCommand())
 	return cmd
 }
@@ -122,6 +122,7 @@ type (
 		Partitions    []jsonPartition `json:"partitions"`
 		Jobs          []jsonJob       `json:"jobs"`
 		Moves         []jsonMove      `json:"moves"`
+		MovesLeft     uint32          `json:"moves_left"`
 	}
 	jsonMove struct {
 		Partition uint32 `json:"partition"`
@@ -135,7 +136,7 @@ func statusView(s *kithv1.StatusResponse) jsonStatus {
 	out := jsonStatus{
 		ClusterID: s.ClusterId, Node: s.Node, Coordinator: s.Coordinator, Ready: s.Ready, Epoch: s.Epoch,
 		ActiveVersion: s.ActiveVersion, Replication: s.ReplicationFactor,
-		Members: []jsonMember{}, Partitions: []jsonPartition{}, Jobs: []jsonJob{}, Moves: []jsonMove{},
+		Members: []jsonMember{}, Partitions: []jsonPartition{}, Jobs: []jsonJob{}, Moves: []jsonMove{}, MovesLeft: s.MovesLeft,
 	}
 	for _, m := range s.Members {
 		out.Members = append(out.Members, jsonMember{
@@ -201,7 +202,7 @@ func (a *app) printStatus(s *kithv1.StatusResponse) error {
 			facts = append(facts, [2]string{"build", fmt.Sprintf("%d: %s, %d of %d tasks", j.Id, phaseName(j.Phase), j.TasksDone, j.TasksTotal)})
 		}
 	}
-	if len(s.Moves) > 0 {
+	if len(s.Moves) > 0 || s.MovesLeft > 0 {
 		facts = append(facts, [2]string{"moves", movesText(s)})
 	}
 	if err := a.printFacts(facts); err != nil {

@@ -76,6 +76,17 @@ func TestCluster(t *testing.T) {
 		if out := mustKith(t, on("cluster", "members")...); !strings.Contains(out, addr) {
 			t.Errorf("members: %s", out)
 		}
+		if out := mustKith(t, on("cluster", "rebalance")...); !strings.Contains(out, "where they should be") || !strings.Contains(out, addr) {
+			t.Errorf("rebalance: %s", out)
+		}
+		for _, use := range []string{"leave", "drain"} {
+			if o := kith(t, nil, on("cluster", use, "nobody")...); o.code != exitError || !strings.Contains(o.err, "unknown member: nobody") {
+				t.Errorf("%s of nobody: %+v", use, o)
+			}
+			if o := kith(t, nil, on("cluster", use, got.Coordinator)...); o.code != exitError || !strings.Contains(o.err, "no other member stays") {
+				t.Errorf("%s of the last member: %+v", use, o)
+			}
+		}
 	})
 	versions := buildTwice(t, on)
 	user, item := "", ""

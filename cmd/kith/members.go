@@ -165,5 +165,11 @@ func movesText(s *kithv1.StatusResponse) string {
 			text += fmt.Sprintf("%d from %s to %s", m.Partition, m.Remove, m.Add)
 		}
 	}
-	return text
+	switch {
+	case s.MovesLeft == 0:
+		return text
+	case text == "":
+		return fmt.Sprintf("%d wait", s.MovesLeft)
+	}
+	return fmt.Sprintf("%s; %d more", text, s.MovesLeft)
 }

@@ -702,6 +702,8 @@ type StatusResponse struct {
 	ReplicationFactor uint32 `protobuf:"varint,10,opt,name=replication_factor,json=replicationFactor,proto3" json:"replication_factor,omitempty"`
 	// Replicas that are being moved.
 	Moves []*Move `protobuf:"bytes,11,rep,name=moves,proto3" json:"moves,omitempty"`
+	// Replicas that are still to be moved, apart from those.
+	MovesLeft uint32 `protobuf:"varint,14,opt,name=moves_left,json=movesLeft,proto3" json:"moves_left,omitempty"`
 	// When the active model version was built; zero for none.
 	ActiveCreatedUnixMs int64 `protobuf:"varint,20,opt,name=active_created_unix_ms,json=activeCreatedUnixMs,proto3" json:"active_created_unix_ms,omitempty"`
 	unknownFields       protoimpl.UnknownFields
@@ -813,6 +815,13 @@ func (x *StatusResponse) GetMoves() []*Move {
 		return x.Moves
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetMovesLeft() uint32 {
+	if x != nil {
+		return x.MovesLeft
+	}
+	return 0
 }
 
 func (x *StatusResponse) GetActiveCreatedUnixMs() int64 {
@@ -1284,7 +1293,7 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12-\n" +
 	"\x06intent\x18\x02 \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"\x13\n" +
 	"\x11SetIntentResponse\"\x0f\n" +
-	"\rStatusRequest\"\xc8\x03\n" +
+	"\rStatusRequest\"\xe7\x03\n" +
 	"\x0eStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -1300,7 +1309,9 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x05ready\x18\t \x01(\bR\x05ready\x12-\n" +
 	"\x12replication_factor\x18\n" +
 	" \x01(\rR\x11replicationFactor\x12#\n" +
-	"\x05moves\x18\v \x03(\v2\r.kith.v1.MoveR\x05moves\x123\n" +
+	"\x05moves\x18\v \x03(\v2\r.kith.v1.MoveR\x05moves\x12\x1d\n" +
+	"\n" +
+	"moves_left\x18\x0e \x01(\rR\tmovesLeft\x123\n" +
 	"\x16active_created_unix_ms\x18\x14 \x01(\x03R\x13activeCreatedUnixMs\"@\n" +
 	"\rBackupRequest\x12/\n" +
 	"\x06resume\x18\x01 \x01(\v2\x17.kith.v1.BackupPositionR\x06resume\"\x9d\x01\n" +
