@@ -99,7 +99,7 @@ func TestSurvivable(t *testing.T) {
 }
 
 func TestPlanOnly(t *testing.T) {
-	cfg := config{servers: 3, only: "^kill (all|the coord)", holdLeast: 1, holdMost: 2, calm: 1}
+	cfg := config{servers: 3, only: "^kill (all servers|the coordinator)$", holdLeast: 1, holdMost: 2, calm: 1}
 	kinds, _ := planned(t, cfg, 4)
 	slices.Sort(kinds)
 	if want := []string{"kill all servers", "kill all servers", "kill the coordinator", "kill the coordinator"}; !slices.Equal(kinds, want) {
