@@ -21,6 +21,9 @@ import (
 // of.
 const leaderPause = time.Second
 
+// passTimeout bounds one such look: a decision that cannot be made must not hold up the notice that another leads.
+const passTimeout = 15 * time.Second
+
 // Config of a Coordinator. All fields are required.
 type Config struct {
 	// Partitions, Replication and Expect are used once, when the cluster is made: the number of partitions, the replicas of
@@ -177,10 +180,9 @@ func (c *Coordinator) lead(ctx context.Context) error {
 			return wire.ErrNotLeader
 		}
 		stateChanged, peersChanged := c.Changed(), c.peers.Changed()
-		err := c.reconcile(ctx)
-		if err == nil {
-			err = place.pass(ctx)
-		}
+		work, done := context.WithTimeout(ctx, passTimeout)
+		err := errors.Join(c.reconcile(work), place.pass(work, ctx))
+		done()
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -261,16 +263,17 @@ func (c *Coordinator) addFollowers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, p := range c.peers.All() {
 		if !p.Alive || c.State().Member(p.ID) == nil || slices.ContainsFunc(members, func(m consensus.Member) bool { return m.ID == p.ID }) {
 			continue
 		}
 		c.cfg.Logger.Info("member joins the control group", "node", p.ID, "addr", p.RaftAddr)
 		if err := c.group.AddNonvoter(ctx, p.ID, p.RaftAddr); err != nil {
-			return fmt.Errorf("add %s to the control group: %w", p.ID, err)
+			errs = append(errs, fmt.Errorf("add %s to the control group: %w", p.ID, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // placePartitions makes the first shard map.

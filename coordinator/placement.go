@@ -43,8 +43,8 @@ func newPlacement(c *Coordinator) *placement {
 }
 
 // pass compares what is with what should be, once, and begins what is missing. It returns wire.ErrNotLeader when it has
-// handed on leadership.
-func (p *placement) pass(ctx context.Context) error {
+// handed on leadership. What it begins goes on until life ends.
+func (p *placement) pass(ctx, life context.Context) error {
 	p.watch.see(p.State().Members, p.peers.All())
 	if err := p.form(ctx); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (p *placement) pass(ctx context.Context) error {
 	if err := p.startMoves(ctx); err != nil {
 		return err
 	}
-	p.runMoves(ctx)
+	p.runMoves(life)
 	return nil
 }
 
@@ -128,24 +128,49 @@ func (p *placement) vote(ctx context.Context) error {
 			return p.giveVote(ctx, id)
 		}
 	}
+	return p.takeVote(ctx, members, chosen)
+}
+
+// takeVote takes the vote of a member that is not chosen: of one that does not answer before others, and of none if most of
+// the voters that are left do not answer.
+func (p *placement) takeVote(ctx context.Context, members []consensus.Member, chosen []string) error {
+	var voters []string
 	for _, m := range members {
+		if m.Voter {
+			voters = append(voters, m.ID)
+		}
+	}
+	alive := p.peers.Alive()
+	order := slices.Clone(voters)
+	slices.SortStableFunc(order, func(a, b string) int { return answering(alive, []string{a}) - answering(alive, []string{b}) })
+	for _, id := range order {
+		left := slices.DeleteFunc(slices.Clone(voters), func(v string) bool { return v == id })
 		switch {
-		case !m.Voter || slices.Contains(chosen, m.ID):
+		case slices.Contains(chosen, id) || !mostAnswer(alive, left):
 			continue
-		case m.ID == p.peers.Self():
-			p.cfg.Logger.Info("hands on the coordination", "node", m.ID)
+		case id == p.peers.Self():
+			p.cfg.Logger.Info("hands on the coordination", "node", id)
 			return errors.Join(p.group.TransferLeadership(ctx), wire.ErrNotLeader)
 		}
-		p.cfg.Logger.Info("takes a vote in the control group", "node", m.ID)
-		return p.group.DemoteVoter(ctx, m.ID)
+		p.cfg.Logger.Info("takes a vote in the control group", "node", id)
+		return p.group.DemoteVoter(ctx, id)
 	}
 	return nil
 }
 
+// answering counts the nodes that are alive.
+func answering(alive, nodes []string) int {
+	return len(slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return !slices.Contains(alive, n) }))
+}
+
+// mostAnswer reports whether a majority of the nodes is alive.
+func mostAnswer(alive, nodes []string) bool { return 2*answering(alive, nodes) > len(nodes) }
+
 // giveVote gives a member a vote, if it knows all decisions.
 func (p *placement) giveVote(ctx context.Context, id string) error {
+	known := p.group.AppliedIndex()
 	info, err := p.info(ctx, id)
-	if err != nil || info.ControlIndex < p.group.AppliedIndex() {
+	if err != nil || info.ControlIndex < known {
 		return nil //nolint:nilerr // not ready for a vote; the next pass asks again
 	}
 	peer, ok := p.peers.Lookup(id)
@@ -165,7 +190,7 @@ func (p *placement) forget(ctx context.Context) error {
 	}
 	for _, m := range s.Members {
 		leaves := m.Intent == kithv1.MemberIntent_MEMBER_INTENT_LEAVE
-		lost := p.watch.lost(m.Id, p.cfg.DeadAfter) && (!Stays(m) || !p.watch.isPlaceable(s, m.Id, p.cfg.DeadAfter))
+		lost := p.watch.lost(m.Id, p.cfg.DeadAfter) && Stays(m) && !p.watch.isPlaceable(s, m.Id, p.cfg.DeadAfter)
 		votes := slices.ContainsFunc(members, func(c consensus.Member) bool { return c.ID == m.Id && c.Voter })
 		if !leaves && !lost || votes || s.HoldsAny(m.Id) {
 			continue
@@ -221,11 +246,8 @@ func (p *placement) pending(s *State) []*kithv1.Move {
 	now := s.Planned()
 	out := movesTo(now, partition.Rebalance(now, members, int(s.Cluster.ReplicationFactor)))
 	alive := p.peers.Alive()
-	answering := func(nodes []string) int {
-		return len(slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return !slices.Contains(alive, n) }))
-	}
 	slices.SortStableFunc(out, func(a, b *kithv1.Move) int {
-		return cmp.Compare(answering(now[a.Partition]), answering(now[b.Partition]))
+		return cmp.Compare(answering(alive, now[a.Partition]), answering(alive, now[b.Partition]))
 	})
 	return out
 }
@@ -280,7 +302,8 @@ func (p *placement) startMoves(ctx context.Context) error {
 		if len(s.Moves) >= maxMoves || s.Running() != nil {
 			return nil
 		}
-		if s.Move(m.Partition) != nil || m.Add != "" && !slices.Contains(alive, m.Add) || p.router.noMajority(s, partition.ID(m.Partition)) != nil {
+		hold := s.Replicas[m.Partition]
+		if s.Move(m.Partition) != nil || m.Add != "" && !slices.Contains(alive, m.Add) || !mostAnswer(alive, hold) || !mostAnswer(alive, replaced(hold, m)) {
 			continue // not now
 		}
 		_, err := p.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StartMove{StartMove: &kithv1.StartMove{Move: m}}})
@@ -342,6 +365,13 @@ func (p *placement) move(ctx context.Context, of uint32) {
 func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
+	after := p.State().Replicas[m.Partition]
+	if !m.Switched {
+		after = replaced(after, m)
+	}
+	if !mostAnswer(p.peers.Alive(), after) {
+		return fmt.Errorf("partition %d: %w: most of %v, which will have it", m.Partition, wire.ErrNoMajority, after)
+	}
 	if m.Switched {
 		if err := p.change(ctx, m.Partition, kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE, m.Remove, nil); err != nil {
 			return err

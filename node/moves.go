@@ -78,8 +78,9 @@ func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool) {
 		}
 	}
 	for _, id := range n.unwanted(view) {
-		if err := n.deleteReplica(id); err != nil {
+		if err := n.deleteReplica(ctx, id); err != nil {
 			n.cfg.Logger.Error("delete a replica that went elsewhere", "partition", id, "err", err)
+			waiting = true
 		}
 	}
 	return waiting
@@ -141,17 +142,26 @@ func (n *Node) unwanted(view View) []partition.ID {
 	return out
 }
 
-// deleteReplica closes a replica and removes its folder. A folder that was renamed is removed later if not now.
-func (n *Node) deleteReplica(id partition.ID) error {
+// deleteReplica closes a replica and removes its folder, if the decision still stands when it is closed: the partition may be given
+// back to this node at any time, and a replica that is closed cannot have become a part of its group again. A folder that was
+// renamed is removed later if not now.
+func (n *Node) deleteReplica(ctx context.Context, id partition.ID) error {
 	n.mu.Lock()
 	r := n.replicas[id]
 	delete(n.replicas, id)
-	delete(n.refused, id)
 	n.mu.Unlock()
 	if r != nil {
 		if err := r.close(); err != nil {
 			return err
 		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	if err := n.control.Confirm(ctx); err != nil {
+		return err
+	}
+	if view := n.control.View(); view.Holds(id, n.cfg.ID) {
+		return nil // it is opened again
 	}
 	if err := os.RemoveAll(n.dir(id) + gone); err != nil {
 		return err
@@ -159,6 +169,9 @@ func (n *Node) deleteReplica(id partition.ID) error {
 	if err := os.Rename(n.dir(id), n.dir(id)+gone); err != nil {
 		return err
 	}
+	n.mu.Lock()
+	delete(n.refused, id)
+	n.mu.Unlock()
 	n.cfg.Logger.Info("replica went elsewhere", "partition", id)
 	return os.RemoveAll(n.dir(id) + gone)
 }
@@ -169,7 +182,11 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 	if err != nil {
 		return nil, err
 	}
-	index, err := r.group.ReadIndex(ctx) // which also makes sure that the members are those of the leader
+	// What an earlier try has changed must be committed before it counts as done.
+	if err := r.group.Barrier(ctx); err != nil {
+		return nil, r.convert(err)
+	}
+	index, err := r.group.ReadIndex(ctx)
 	if err != nil {
 		return nil, r.convert(err)
 	}

@@ -72,10 +72,11 @@ func (n *Node) replica(id partition.ID) (*replica, error) {
 }
 
 // Leaderless returns how long the replica of a partition on this node has known no leader: 0 if it knows one, or if there is no
-// replica here.
+// replica here. One that comes or goes does not count: nobody calls it.
 func (n *Node) Leaderless(p partition.ID) time.Duration {
+	view := n.control.View()
 	r, err := n.replica(p)
-	if err != nil {
+	if err != nil || int(p) >= len(view.Replicas) || !slices.Contains(view.Replicas[p], n.cfg.ID) {
 		return 0
 	}
 	return r.group.Leaderless()

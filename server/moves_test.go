@@ -333,3 +333,38 @@ func TestDrainedMemberHoldsNothing(t *testing.T) {
 	intend(t, c, drained, drained, kithv1.MemberIntent_MEMBER_INTENT_UNSPECIFIED)
 	settled(t, c, 3)
 }
+
+// TestLeaveWaitsForAMajority kills one of three and tells another to leave. What would be left could decide nothing, so the cluster
+// waits, and works on, until the dead one is back.
+func TestLeaveWaitsForAMajority(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Partitions: 4})
+	settled(t, c, 3)
+	c.Append(0, shopEvents(30, 50, 20, 15))
+	coordinator := c.Coordinator()
+	leaver, dead := (coordinator+1)%3, (coordinator+2)%3
+	id := c.Members[dead].Server.ID()
+	c.Kill(dead)
+	c.Eventually(func() error { // until membership knows
+		status, err := c.Cluster(coordinator).Status(t.Context(), &kithv1.StatusRequest{})
+		if err != nil {
+			return err
+		}
+		for _, m := range status.Members {
+			if m.Id == id && m.State != kithv1.MemberState_MEMBER_STATE_DEAD {
+				return fmt.Errorf("%s is %v", id, m.State)
+			}
+		}
+		return nil
+	})
+	intend(t, c, coordinator, leaver, kithv1.MemberIntent_MEMBER_INTENT_LEAVE)
+	c.Append(coordinator, shopEvents(30, 50, 5, 16)) // needs both
+	if s := c.Members[coordinator].Server.State(); s.Epoch != 1 || s.Member(c.Members[leaver].Server.ID()) == nil {
+		t.Errorf("replicas have moved to epoch %d, members are %v", s.Epoch, s.Members)
+	}
+	c.Run(dead)
+	c.Left(leaver)
+	settled(t, c, 1)
+	if events, err := list(t, c, dead, "u007"); err != nil || len(events) != 20 {
+		t.Errorf("%d events, %v; want 20: the second lot has the ids of the first", len(events), err)
+	}
+}

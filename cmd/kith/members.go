@@ -93,8 +93,11 @@ func (a *app) emptied(ctx context.Context, c *client, m *kithv1.Member) (*kithv1
 				now = x
 			}
 		}
+		if s.Epoch == 0 || s.Coordinator == "" {
+			now.State, now.Replicas = kithv1.MemberState_MEMBER_STATE_UNSPECIFIED, most // a server that starts knows nobody yet
+		}
 		leaves := m.Intent == kithv1.MemberIntent_MEMBER_INTENT_LEAVE
-		if now.State == kithv1.MemberState_MEMBER_STATE_LEFT || !leaves && now.Replicas == 0 && !now.Voter && !losing(s, m.Id) {
+		if now.State == kithv1.MemberState_MEMBER_STATE_LEFT || !leaves && now.State != kithv1.MemberState_MEMBER_STATE_UNSPECIFIED && now.Replicas == 0 && !now.Voter && !losing(s, m.Id) {
 			return now, nil
 		}
 		most = max(most, now.Replicas)

@@ -39,7 +39,7 @@ func (a *app) rebalanced(ctx context.Context, c *client) error {
 			return err
 		}
 		left := len(s.Moves) + int(s.MovesLeft)
-		if left == 0 && s.Epoch > 0 {
+		if left == 0 && s.Epoch > 0 && s.Coordinator != "" {
 			return a.printBalance(s, most)
 		}
 		most = max(most, left)

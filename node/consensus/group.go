@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -452,6 +453,13 @@ func (g *Group) Members() ([]Member, error) {
 // waits until the change is committed. A new member should be added without a vote first
 // and catch up (WaitApplied on it), lest the group waits for it.
 func (g *Group) AddVoter(ctx context.Context, id, addr string) error {
+	members, err := g.Members()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(members, func(m Member) bool { return m.Addr == addr && m.ID != id }) {
+		addr = id // as in AddNonvoter
+	}
 	return g.change(ctx, "add voter", id, func(d time.Duration) raft.Future {
 		return g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
 	})
@@ -459,6 +467,13 @@ func (g *Group) AddVoter(ctx context.Context, id, addr string) error {
 
 // AddNonvoter adds a member that follows the log but has no vote, or changes its address.
 func (g *Group) AddNonvoter(ctx context.Context, id, addr string) error {
+	members, err := g.Members()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(members, func(m Member) bool { return m.Addr == addr && m.ID != id }) {
+		addr = id // who had the address is gone, and raft wants each once; members are looked up by id
+	}
 	return g.change(ctx, "add non-voter", id, func(d time.Duration) raft.Future {
 		return g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
 	})
