@@ -365,6 +365,9 @@ func (p *placement) move(ctx context.Context, of uint32) {
 func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
+	if m.Add != "" && !m.Switched && (!p.watch.isPlaceable(p.State(), m.Add, p.cfg.DeadAfter) || p.watch.lost(m.Add, min(p.cfg.DeadAfter, abandonAfter))) {
+		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_ABANDONED)
+	}
 	after := p.State().Replicas[m.Partition]
 	if !m.Switched {
 		after = replaced(after, m)
@@ -380,9 +383,6 @@ func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
 	}
 	if m.Add == "" {
 		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_SWITCHED)
-	}
-	if !p.watch.isPlaceable(p.State(), m.Add, p.cfg.DeadAfter) || p.watch.lost(m.Add, min(p.cfg.DeadAfter, abandonAfter)) {
-		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_ABANDONED)
 	}
 	var index uint64
 	if err := p.change(ctx, m.Partition, kithv1.ReplicaChange_REPLICA_CHANGE_ADD, m.Add, &index); err != nil {

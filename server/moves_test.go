@@ -16,6 +16,7 @@ import (
 
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/server/clustertest"
 )
 
@@ -366,5 +367,36 @@ func TestLeaveWaitsForAMajority(t *testing.T) {
 	settled(t, c, 1)
 	if events, err := list(t, c, dead, "u007"); err != nil || len(events) != 20 {
 		t.Errorf("%d events, %v; want 20: the second lot has the ids of the first", len(events), err)
+	}
+}
+
+// TestMoveToALostMemberIsTurnedRound gives a cluster of one a member that cannot open its replicas, for want of room, and then loses
+// it. The moves must not wait for it for ever, though it would be half of the replicas.
+func TestMoveToALostMemberIsTurnedRound(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 2, DeadAfter: time.Second, Configure: func(member int, cfg *server.Config) {
+		if member == 1 {
+			cfg.DiskSpace = func(string) (free, total uint64, err error) { return 1 << 20, 1 << 40, nil }
+		}
+	}})
+	settled(t, c, 1)
+	c.Append(0, shopEvents(30, 50, 20, 17))
+	late := c.Add()
+	moves := func() int { return len(c.Members[0].Server.State().Moves) }
+	c.Eventually(func() error {
+		if n := moves(); n != 2 {
+			return fmt.Errorf("%d moves, want one of each partition", n)
+		}
+		return nil
+	})
+	c.Kill(late)
+	c.Eventually(func() error {
+		if n := moves(); n != 0 {
+			return fmt.Errorf("%d moves wait for a member that is lost", n)
+		}
+		return nil
+	})
+	c.Append(0, shopEvents(30, 50, 25, 17))
+	if events, err := list(t, c, 0, "u007"); err != nil || len(events) != 25 {
+		t.Errorf("%d events, %v; want 25", len(events), err)
 	}
 }
