@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// cutPatience is how long the leader of a partition is waited for: some elections.
-	cutPatience = 10 * tryTimeout
 	// dumpSilence is how long a replica may send nothing before another is asked.
 	dumpSilence = 20 * time.Second
 	// dumpPatience is how long a backup goes on while no replica of a partition sends anything.
@@ -93,7 +91,7 @@ func (c *Coordinator) manifest(ctx context.Context) (*kithv1.BackupManifest, err
 	g, ctx := errgroup.WithContext(ctx)
 	for p := range m.Partitions {
 		g.Go(func() (err error) {
-			m.Partitions[p], err = c.router.mark(ctx, partition.ID(p))
+			m.Partitions[p], err = c.router.Cut(ctx, partition.ID(p))
 			return err
 		})
 	}
@@ -101,17 +99,6 @@ func (c *Coordinator) manifest(ctx context.Context) (*kithv1.BackupManifest, err
 		return nil, fmt.Errorf("backup: take the cut: %w", err)
 	}
 	return m, nil
-}
-
-// mark returns a cut of a partition, with what there is up to it.
-func (r *Router) mark(ctx context.Context, p partition.ID) (*kithv1.PartitionCut, error) {
-	var cut *kithv1.PartitionCut
-	err := r.onPartition(ctx, p, false, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
-		resp, err := c.Cut(ctx, &kithv1.CutRequest{Partition: uint32(p), Epoch: epoch})
-		cut = &kithv1.PartitionCut{Index: resp.GetIndex(), Events: resp.GetEvents(), Users: resp.GetUsers()}
-		return err
-	})
-	return cut, err
 }
 
 // dump brings the events of one partition up to a cut.
@@ -158,11 +145,7 @@ func (d *dump) run(ctx context.Context) error {
 		if d.c.cfg.Now().Sub(progress) > dumpPatience {
 			return fmt.Errorf("no replica sends its events: %w", last)
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, pause) {
 			return errors.Join(ctx.Err(), last)
 		}
 		pause = min(2*pause, maxPause)

@@ -136,7 +136,7 @@ func (b *Builder) Run(ctx context.Context, job uint64) error {
 
 // curable reports whether waiting for nodes may cure an error.
 func curable(err error) bool {
-	return wire.Retryable(err) || errors.Is(err, wire.ErrBuildLost) || errors.Is(err, context.DeadlineExceeded)
+	return passing(err) || errors.Is(err, wire.ErrBuildLost)
 }
 
 // final reports whether repeating cannot help.

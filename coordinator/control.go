@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/consensus"
@@ -47,11 +46,7 @@ func (c *Control) CatchUp(ctx context.Context) error {
 	if c.caughtUp.Load() {
 		return nil
 	}
-	patience := tryTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		patience = min(patience, time.Until(deadline)/3) // the caller may ask another server then
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, share(ctx, 3)) // the caller may ask another server then
 	defer cancel()
 	for {
 		err := c.Confirm(ctx)
@@ -59,11 +54,7 @@ func (c *Control) CatchUp(ctx context.Context) error {
 			c.caughtUp.Store(true)
 			return nil
 		}
-		timer := time.NewTimer(firstPause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, firstPause) {
 			return fmt.Errorf("%w: node %s has not heard of all decisions since it started: %w", wire.ErrNotReady, c.peers.Self(), err)
 		}
 	}

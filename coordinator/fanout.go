@@ -40,7 +40,7 @@ func (r *Router) fanOut(ctx context.Context, partitions []uint32, f func(ctx con
 				defer mu.Unlock()
 				switch {
 				case err == nil:
-				case wire.Retryable(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, wire.ErrUnknownVersion):
+				case passing(err) || errors.Is(err, wire.ErrUnknownVersion):
 					pending = append(pending, parts...)
 				default:
 					final = err

@@ -70,11 +70,7 @@ func (c *Coordinator) Propose(ctx context.Context, cmd *kithv1.ControlCommand) (
 		if err == nil || !wire.Retryable(err) {
 			return id, err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, pause) {
 			return 0, fmt.Errorf("propose to the control group: %w", errors.Join(ctx.Err(), err))
 		}
 		pause = min(2*pause, maxPause)

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -117,6 +118,39 @@ func (s *State) Planned() [][]string {
 		}
 	}
 	return out
+}
+
+// movesTo returns the moves, besides those under way, that bring the replicas to where they should be on some members.
+func (s *State) movesTo(members []*kithv1.MemberRecord) (out []*kithv1.Move) {
+	if !s.Formed || len(members) == 0 {
+		return nil
+	}
+	place := make([]partition.Member, len(members))
+	for i, m := range members {
+		place[i] = partition.Member{ID: m.Id, Zone: m.Zone, Weight: m.Weight}
+	}
+	now := s.Planned()
+	for p, target := range partition.Rebalance(now, place, int(s.Cluster.ReplicationFactor)) {
+		comes := slices.DeleteFunc(slices.Clone(target), func(n string) bool { return slices.Contains(now[p], n) })
+		goes := slices.DeleteFunc(slices.Clone(now[p]), func(n string) bool { return slices.Contains(target, n) })
+		for k := range max(len(comes), len(goes)) {
+			m := &kithv1.Move{Partition: uint32(p)}
+			if k < len(comes) {
+				m.Add = comes[k]
+			}
+			if k < len(goes) {
+				m.Remove = goes[k]
+			}
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// MovesLeft returns how many replicas are still to be moved, apart from those under way, until they are where the members that stay
+// want them. Members that are lost are not taken into account.
+func (s *State) MovesLeft() int {
+	return len(s.movesTo(slices.DeleteFunc(slices.Clone(s.Members), func(m *kithv1.MemberRecord) bool { return !Stays(m) })))
 }
 
 // Holds reports whether a member has a replica of a partition, gets one, or is losing one.

@@ -158,14 +158,6 @@ func (p *placement) takeVote(ctx context.Context, members []consensus.Member, ch
 	return nil
 }
 
-// answering counts the nodes that are alive.
-func answering(alive, nodes []string) int {
-	return len(slices.DeleteFunc(slices.Clone(nodes), func(n string) bool { return !slices.Contains(alive, n) }))
-}
-
-// mostAnswer reports whether a majority of the nodes is alive.
-func mostAnswer(alive, nodes []string) bool { return 2*answering(alive, nodes) > len(nodes) }
-
 // giveVote gives a member a vote, if it knows all decisions.
 func (p *placement) giveVote(ctx context.Context, id string) error {
 	known := p.group.AppliedIndex()
@@ -231,63 +223,15 @@ func (p *placement) cutOff(ctx context.Context, members []consensus.Member) erro
 // pending returns the moves that the present members call for and that have not begun, those first whose partitions have the
 // fewest replicas that answer. It is nil while the cluster is forming.
 func (p *placement) pending(s *State) []*kithv1.Move {
-	if !s.Formed {
-		return nil
-	}
-	var members []partition.Member
-	for _, m := range p.watch.placeable(s, p.cfg.DeadAfter) {
-		if s.HoldsAny(m.Id) || p.watch.steady(m.Id, p.cfg.SteadyAfter) {
-			members = append(members, partition.Member{ID: m.Id, Zone: m.Zone, Weight: m.Weight})
-		}
-	}
-	if len(members) == 0 {
-		return nil
-	}
-	now := s.Planned()
-	out := movesTo(now, partition.Rebalance(now, members, int(s.Cluster.ReplicationFactor)))
+	present := slices.DeleteFunc(p.watch.placeable(s, p.cfg.DeadAfter), func(m *kithv1.MemberRecord) bool {
+		return !s.HoldsAny(m.Id) && !p.watch.steady(m.Id, p.cfg.SteadyAfter)
+	})
+	now, out := s.Planned(), s.movesTo(present)
 	alive := p.peers.Alive()
 	slices.SortStableFunc(out, func(a, b *kithv1.Move) int {
 		return cmp.Compare(answering(alive, now[a.Partition]), answering(alive, now[b.Partition]))
 	})
 	return out
-}
-
-// movesTo returns the moves that bring replicas from where they are to where they should be.
-func movesTo(now, target [][]string) (out []*kithv1.Move) {
-	for i := range now {
-		comes := slices.DeleteFunc(slices.Clone(target[i]), func(n string) bool { return slices.Contains(now[i], n) })
-		goes := slices.DeleteFunc(slices.Clone(now[i]), func(n string) bool { return slices.Contains(target[i], n) })
-		for k := range max(len(comes), len(goes)) {
-			m := &kithv1.Move{Partition: uint32(i)}
-			if k < len(comes) {
-				m.Add = comes[k]
-			}
-			if k < len(goes) {
-				m.Remove = goes[k]
-			}
-			out = append(out, m)
-		}
-	}
-	return out
-}
-
-// MovesLeft returns how many replicas are still to be moved, apart from those under way, until they are where the members that stay
-// want them. Members that are lost are not taken into account.
-func (s *State) MovesLeft() int {
-	if !s.Formed {
-		return 0
-	}
-	var members []partition.Member
-	for _, m := range s.Members {
-		if Stays(m) {
-			members = append(members, partition.Member{ID: m.Id, Zone: m.Zone, Weight: m.Weight})
-		}
-	}
-	if len(members) == 0 {
-		return 0
-	}
-	now := s.Planned()
-	return len(movesTo(now, partition.Rebalance(now, members, int(s.Cluster.ReplicationFactor))))
 }
 
 // startMoves records the next moves, as many as may run.
@@ -350,11 +294,7 @@ func (p *placement) move(ctx context.Context, of uint32) {
 			return // another coordinator goes on
 		}
 		p.cfg.Logger.Warn("move of a replica waits", "partition", of, "add", m.Add, "remove", m.Remove, "err", err)
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, pause) {
 			return
 		}
 		pause = min(2*pause, leaderPause)

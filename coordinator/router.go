@@ -22,6 +22,8 @@ import (
 const (
 	// tryTimeout bounds one try on one node, so that a paused one does not use up the caller's deadline.
 	tryTimeout = 3 * time.Second
+	// cutPatience is how long the leader of a partition is waited for where a cut is taken: some elections.
+	cutPatience = 10 * tryTimeout
 	// firstPause is the pause after all replicas were tried in vain: an election takes about a second.
 	firstPause = 20 * time.Millisecond
 	maxPause   = 500 * time.Millisecond
@@ -116,7 +118,7 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 			return fmt.Errorf("partition %d: %w", p, wire.ErrNotReady)
 		}
 		err := r.oneRound(ctx, state, p, stale, f)
-		if err == nil || !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
+		if err == nil || !passing(err) {
 			return err
 		}
 		if lost := r.noMajority(state, p); lost != nil && !stale {
@@ -128,11 +130,7 @@ func (r *Router) onPartition(ctx context.Context, p partition.ID, stale bool, f 
 		case errors.Is(err, wire.ErrDiskFull) && time.Since(began) > fullPatience:
 			return err
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !sleep(ctx, pause) {
 			return fmt.Errorf("partition %d: no replica answers: %w", p, errors.Join(context.Cause(ctx), err))
 		}
 		pause = min(2*pause, maxPause)
@@ -186,11 +184,8 @@ func (r *Router) oneRound(ctx context.Context, state *State, p partition.ID, sta
 		if ctx.Err() != nil {
 			return fmt.Errorf("partition %d: %w", p, errors.Join(context.Cause(ctx), last))
 		}
-		if !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
+		if !passing(err) || errors.Is(err, wire.ErrOverloaded) { // the others would only send us back
 			return err
-		}
-		if errors.Is(err, wire.ErrOverloaded) {
-			return err // the others would only send us back
 		}
 		last = err
 		if hint := (*wire.NotLeaderError)(nil); !stale && errors.As(err, &hint) && hint.Leader != "" && r.silence(hint.Leader) == 0 {
@@ -203,18 +198,26 @@ func (r *Router) oneRound(ctx context.Context, state *State, p partition.ID, sta
 
 // noMajority returns an error if membership shows that a partition cannot have a leader.
 func (r *Router) noMajority(state *State, p partition.ID) error {
-	alive, living := r.peers.Alive(), 0
-	replicas := state.Replicas[p]
-	for _, n := range replicas {
-		if _, ok := slices.BinarySearch(alive, n); ok {
-			living++
+	replicas, alive := state.Replicas[p], r.peers.Alive()
+	if mostAnswer(alive, replicas) {
+		return nil
+	}
+	return fmt.Errorf("partition %d: %w: %d of its %d replicas, on %v; it needs %d",
+		p, wire.ErrNoMajority, answering(alive, replicas), len(replicas), replicas, len(replicas)/2+1)
+}
+
+// answering counts the nodes that are among the living.
+func answering(alive, nodes []string) (n int) {
+	for _, id := range nodes {
+		if slices.Contains(alive, id) {
+			n++
 		}
 	}
-	if most := len(replicas)/2 + 1; living < most {
-		return fmt.Errorf("partition %d: %w: %d of its %d replicas, on %v; it needs %d", p, wire.ErrNoMajority, living, len(replicas), replicas, most)
-	}
-	return nil
+	return n
 }
+
+// mostAnswer reports whether a majority of the nodes is among the living.
+func mostAnswer(alive, nodes []string) bool { return 2*answering(alive, nodes) > len(nodes) }
 
 // silence is 1 for a node that left a call unanswered a moment ago, and 0 for others.
 func (r *Router) silence(node string) int {
@@ -241,8 +244,8 @@ func (r *Router) try(ctx context.Context, node string, others bool, f func(conte
 	conn, err := r.peers.Conn(ctx, node)
 	if err == nil {
 		patience := tryTimeout
-		if deadline, ok := ctx.Deadline(); ok && others {
-			patience = min(patience, time.Until(deadline)/3)
+		if others {
+			patience = share(ctx, 3)
 		}
 		try, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
@@ -263,14 +266,10 @@ func (r *Router) soon(ctx context.Context, stale bool, read func(ctx context.Con
 	if stale {
 		return true, read(ctx, true)
 	}
-	half := tryTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		half = min(half, time.Until(deadline)/2)
-	}
-	try, cancel := context.WithTimeout(ctx, half)
+	try, cancel := context.WithTimeout(ctx, share(ctx, 2))
 	defer cancel()
 	err = read(try, false)
-	if err == nil || ctx.Err() != nil || errors.Is(err, wire.ErrNoMajority) || !wire.Retryable(err) && !errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || ctx.Err() != nil || errors.Is(err, wire.ErrNoMajority) || !passing(err) {
 		return false, err
 	}
 	return true, read(ctx, true)
@@ -369,15 +368,15 @@ func (r *Router) History(ctx context.Context, user string, stale bool) ([]fusion
 	return events, nil
 }
 
-// Cut returns an index of a partition's log that covers every event acknowledged before the call.
-func (r *Router) Cut(ctx context.Context, p partition.ID) (uint64, error) {
-	var index uint64
+// Cut returns an index of a partition's log that covers every event acknowledged before the call, with what there is up to it.
+func (r *Router) Cut(ctx context.Context, p partition.ID) (*kithv1.PartitionCut, error) {
+	var cut *kithv1.PartitionCut
 	err := r.onPartition(ctx, p, false, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
 		resp, err := c.Cut(ctx, &kithv1.CutRequest{Partition: uint32(p), Epoch: epoch})
-		index = resp.GetIndex()
+		cut = &kithv1.PartitionCut{Index: resp.GetIndex(), Events: resp.GetEvents(), Users: resp.GetUsers()}
 		return err
 	})
-	return index, err
+	return cut, err
 }
 
 // buildNodes is what a Builder needs of a cluster.
@@ -394,7 +393,8 @@ func (b buildNodes) Conn(ctx context.Context, node string) (grpc.ClientConnInter
 
 // Cut implements Nodes. It waits for elections.
 func (b buildNodes) Cut(ctx context.Context, p partition.ID) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*tryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cutPatience)
 	defer cancel()
-	return b.router.Cut(ctx, p)
+	cut, err := b.router.Cut(ctx, p)
+	return cut.GetIndex(), err
 }

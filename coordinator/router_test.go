@@ -101,8 +101,8 @@ func TestRouterPassesPausedLeader(t *testing.T) {
 		r.setLeader(0, "a")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if index, err := r.Cut(ctx, 0); err != nil || index != 7 {
-			t.Fatalf("index %d, error %v after %v; want 7 from the next leader", index, err, time.Since(began))
+		if cut, err := r.Cut(ctx, 0); err != nil || cut.GetIndex() != 7 {
+			t.Fatalf("index %d, error %v after %v; want 7 from the next leader", cut.GetIndex(), err, time.Since(began))
 		}
 		if took := time.Since(began); took < 650*time.Millisecond || took >= time.Second {
 			t.Errorf("took %v, want a little more than until the election at 650ms", took)
@@ -129,8 +129,8 @@ func TestRouterRemembersPausedLeader(t *testing.T) {
 		peers["a"] = cut
 		ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if index, err := r.Cut(ctx, 0); err != nil || index != 7 {
-			t.Errorf("index %d, error %v; want 7 from the next leader", index, err)
+		if cut, err := r.Cut(ctx, 0); err != nil || cut.GetIndex() != 7 {
+			t.Errorf("index %d, error %v; want 7 from the next leader", cut.GetIndex(), err)
 		}
 	})
 }
@@ -149,8 +149,8 @@ func TestRouterWaitsForOnlyReplica(t *testing.T) {
 		r := routerOver(t, fakePeers{"a": slow}, "a")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if index, err := r.Cut(ctx, 0); err != nil || index != 7 {
-			t.Errorf("index %d, error %v; want 7", index, err)
+		if cut, err := r.Cut(ctx, 0); err != nil || cut.GetIndex() != 7 {
+			t.Errorf("index %d, error %v; want 7", cut.GetIndex(), err)
 		}
 	})
 }

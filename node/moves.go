@@ -182,14 +182,11 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 	if err != nil {
 		return nil, err
 	}
-	// What an earlier try has changed must be committed before it counts as done.
+	// What an earlier try has changed must be committed before it counts as done. A barrier also shows that this node leads.
 	if err := r.group.Barrier(ctx); err != nil {
 		return nil, r.convert(err)
 	}
-	index, err := r.group.ReadIndex(ctx)
-	if err != nil {
-		return nil, r.convert(err)
-	}
+	index := r.group.AppliedIndex()
 	members, err := r.group.Members()
 	if err != nil {
 		return nil, r.convert(err)
