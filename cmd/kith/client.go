@@ -180,12 +180,7 @@ func (c *client) events(ctx context.Context, user string) (events []*kithv1.Even
 
 // heard reports whether there is a server behind a connection, going by the error of a call.
 func heard(conn *grpc.ClientConn, err error) bool {
-	for _, s := range []error{wire.ErrNotLeader, wire.ErrStaleEpoch, wire.ErrNoReplica, wire.ErrUnknownOutcome, wire.ErrNotReady, wire.ErrNoMajority, wire.ErrNoLeader, wire.ErrOverloaded, wire.ErrDiskFull} {
-		if errors.Is(err, s) {
-			return true
-		}
-	}
-	return conn.GetState() == connectivity.Ready
+	return wire.Answered(err) || conn.GetState() == connectivity.Ready
 }
 
 // reason returns the cause of a connection error.

@@ -22,42 +22,37 @@ func (a *app) clusterCommand() *cobra.Command {
 }
 
 func (a *app) statusCommand(use string) *cobra.Command {
-	var r remote
-	cmd := &cobra.Command{
+	return a.lookCommand(&cobra.Command{
 		Use:     use,
 		Short:   "Show how the cluster is: members, partitions, builds",
 		Example: "  kith status\n  kith status -o json",
-		Args:    noArgs,
-		RunE: a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
-			s, err := c.status(ctx)
-			if err != nil {
-				return err
-			}
-			return a.printStatus(s)
-		}),
-	}
-	r.register(cmd, queryTimeout)
-	return cmd
+	}, a.printStatus)
 }
 
 func (a *app) membersCommand() *cobra.Command {
-	var r remote
-	cmd := &cobra.Command{
+	return a.lookCommand(&cobra.Command{
 		Use:     "members",
 		Short:   "List the members of the cluster",
 		Example: "  kith cluster members",
-		Args:    noArgs,
-		RunE: a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
-			s, err := c.status(ctx)
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				return a.printJSON(map[string]any{"members": statusView(s).Members})
-			}
-			return a.printMembers(s)
-		}),
-	}
+	}, func(s *kithv1.StatusResponse) error {
+		if a.json() {
+			return a.printJSON(map[string]any{"members": statusView(s).Members})
+		}
+		return a.printMembers(s)
+	})
+}
+
+// lookCommand makes a command that asks for the status of the cluster and shows something of it.
+func (a *app) lookCommand(cmd *cobra.Command, show func(*kithv1.StatusResponse) error) *cobra.Command {
+	var r remote
+	cmd.Args = noArgs
+	cmd.RunE = a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
+		s, err := c.status(ctx)
+		if err != nil {
+			return err
+		}
+		return show(s)
+	})
 	r.register(cmd, queryTimeout)
 	return cmd
 }

@@ -39,12 +39,7 @@ func (a *app) intentCommand(use string, intent kithv1.MemberIntent, short, long 
 		Short:   short,
 		Long:    long,
 		Example: "  kith cluster members\n  kith cluster " + use + " 3f9a2c71d05b88e4 --wait",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 || args[0] == "" {
-				return usagef("want the id of one member; 'kith cluster members' lists them")
-			}
-			return nil
-		},
+		Args:    oneArg("the id of a member; 'kith cluster members' lists them"),
 		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
 			req := &kithv1.SetIntentRequest{Member: args[0], Intent: intent}
 			if off {
@@ -76,36 +71,45 @@ func (a *app) intentCommand(use string, intent kithv1.MemberIntent, short, long 
 
 // emptied waits until a member holds nothing, or has left. It returns what the member is then.
 func (a *app) emptied(ctx context.Context, c *client, m *kithv1.Member) (*kithv1.Member, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	c.patient() // the server that is asked may be the one that leaves
-	p := a.progress(m.Id)
-	defer p.end()
-	most := uint32(0)
-	for {
-		s, err := c.status(ctx)
-		if err != nil {
-			return nil, err
-		}
-		now := &kithv1.Member{Id: m.Id, Intent: m.Intent, State: kithv1.MemberState_MEMBER_STATE_LEFT}
+	now := m
+	_, err := a.untilMoved(ctx, c, "member "+m.Id, func(s *kithv1.StatusResponse) (left int, done bool) {
+		now = &kithv1.Member{Id: m.Id, Intent: m.Intent, State: kithv1.MemberState_MEMBER_STATE_LEFT}
 		for _, x := range s.Members {
 			if x.Id == m.Id {
 				now = x
 			}
 		}
-		if s.Epoch == 0 || s.Coordinator == "" {
-			now.State, now.Replicas = kithv1.MemberState_MEMBER_STATE_UNSPECIFIED, most // a server that starts knows nobody yet
+		drained := m.Intent == kithv1.MemberIntent_MEMBER_INTENT_DRAIN && now.Replicas == 0 && !now.Voter && !losing(s, m.Id)
+		return int(now.Replicas), now.State == kithv1.MemberState_MEMBER_STATE_LEFT || drained
+	})
+	return now, err
+}
+
+// untilMoved looks at the cluster until done, and shows how many replicas are left to move. It returns how many moved meanwhile.
+func (a *app) untilMoved(ctx context.Context, c *client, what string, look func(*kithv1.StatusResponse) (left int, done bool)) (moved int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	c.patient() // the server that is asked may be the one that leaves
+	p := a.progress(what)
+	defer p.end()
+	left, most := 0, 0
+	for {
+		s, err := c.status(ctx)
+		if err != nil {
+			return 0, err
 		}
-		leaves := m.Intent == kithv1.MemberIntent_MEMBER_INTENT_LEAVE
-		if now.State == kithv1.MemberState_MEMBER_STATE_LEFT || !leaves && now.State != kithv1.MemberState_MEMBER_STATE_UNSPECIFIED && now.Replicas == 0 && !now.Voter && !losing(s, m.Id) {
-			return now, nil
+		if s.Epoch > 0 && s.Coordinator != "" { // a server that starts knows nobody yet
+			var done bool
+			if left, done = look(s); done {
+				return most, nil
+			}
+			most = max(most, left)
+			p.set("moves replicas", int64(most-left), int64(most))
 		}
-		most = max(most, now.Replicas)
-		p.set("moves replicas", int64(most-now.Replicas), int64(most))
 		select {
 		case <-time.After(statusPause):
 		case <-ctx.Done():
-			return nil, fmt.Errorf("member %s still holds %s after %v; the cluster goes on, see 'kith status'", m.Id, plural(now.Replicas, "replica", "replicas"), c.timeout)
+			return 0, fmt.Errorf("%s: %s still to be moved after %v; the cluster goes on, see 'kith status'", what, plural(left, "replica is", "replicas are"), c.timeout)
 		}
 	}
 }

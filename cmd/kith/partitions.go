@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -12,28 +11,19 @@ import (
 )
 
 func (a *app) partitionsCommand() *cobra.Command {
-	var r remote
-	cmd := &cobra.Command{
+	return a.lookCommand(&cobra.Command{
 		Use:   "partitions",
 		Short: "List the partitions: leaders, events, replicas and how far they lag",
 		Long: `List the partitions with their leaders, what they hold, and their replicas. A replica that has
 not applied all that its leader has is so many entries of the log behind; a few are usual
 while events come in.`,
 		Example: "  kith cluster partitions",
-		Args:    noArgs,
-		RunE: a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
-			s, err := c.status(ctx)
-			if err != nil {
-				return err
-			}
-			if a.json() {
-				return a.printJSON(map[string]any{"partitions": statusView(s).Partitions})
-			}
-			return a.printPartitions(s)
-		}),
-	}
-	r.register(cmd, queryTimeout)
-	return cmd
+	}, func(s *kithv1.StatusResponse) error {
+		if a.json() {
+			return a.printJSON(map[string]any{"partitions": statusView(s).Partitions})
+		}
+		return a.printPartitions(s)
+	})
 }
 
 func (a *app) printPartitions(s *kithv1.StatusResponse) error {

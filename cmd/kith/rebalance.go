@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,29 +25,15 @@ build: this command starts nothing. It shows how many are left and ends with 0 w
 }
 
 func (a *app) rebalanced(ctx context.Context, c *client) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	c.patient()
-	p := a.progress("rebalance")
-	defer p.end()
-	most := 0
-	for {
-		s, err := c.status(ctx)
-		if err != nil {
-			return err
-		}
-		left := len(s.Moves) + int(s.MovesLeft)
-		if left == 0 && s.Epoch > 0 && s.Coordinator != "" {
-			return a.printBalance(s, most)
-		}
-		most = max(most, left)
-		p.set("moves replicas", int64(most-left), int64(most))
-		select {
-		case <-time.After(statusPause):
-		case <-ctx.Done():
-			return fmt.Errorf("%s still to be moved after %v; the cluster goes on, see 'kith status'", plural(left, "replica is", "replicas are"), c.timeout)
-		}
+	var last *kithv1.StatusResponse
+	moved, err := a.untilMoved(ctx, c, "rebalance", func(s *kithv1.StatusResponse) (left int, done bool) {
+		last, left = s, len(s.Moves)+int(s.MovesLeft)
+		return left, left == 0
+	})
+	if err != nil {
+		return err
 	}
+	return a.printBalance(last, moved)
 }
 
 func (a *app) printBalance(s *kithv1.StatusResponse, moved int) error {

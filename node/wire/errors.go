@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -187,14 +188,15 @@ func FromStatus(err error) error {
 	return err
 }
 
+// passing are the conditions under which asking again may succeed.
+var passing = []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader, ErrOverloaded, ErrDiskFull}
+
 // Retryable reports whether asking again, perhaps another node, may succeed. Wait for RetryIn before.
-func Retryable(err error) bool {
-	for _, s := range []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader, ErrOverloaded, ErrDiskFull} {
-		if errors.Is(err, s) {
-			return true
-		}
-	}
-	return status.Code(err) == codes.Unavailable
+func Retryable(err error) bool { return Answered(err) || status.Code(err) == codes.Unavailable }
+
+// Answered reports whether a node said itself that asking again may succeed, so that there is one.
+func Answered(err error) bool {
+	return slices.ContainsFunc(passing, func(s error) bool { return errors.Is(err, s) })
 }
 
 // UnaryServer converts the errors of handlers.
