@@ -47,7 +47,7 @@ type Disk struct {
 	total     uint64
 	reserve   uint64
 	full, low bool
-	changed   chan struct{}
+	changed   signal
 }
 
 // NewDisk returns a Disk that has looked once.
@@ -59,7 +59,7 @@ func NewDisk(cfg DiskConfig) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Disk{cfg: cfg, free: free, total: total, reserve: uint64(cfg.ReserveBytes), changed: make(chan struct{})}
+	d := &Disk{cfg: cfg, free: free, total: total, reserve: uint64(cfg.ReserveBytes)}
 	if cfg.ReserveBytes <= 0 {
 		d.reserve = min(total/reserveShare, mostReserve)
 	}
@@ -84,8 +84,7 @@ func (d *Disk) look() {
 	if d.full == was {
 		return
 	}
-	close(d.changed)
-	d.changed = make(chan struct{})
+	d.changed.wake()
 	if d.full {
 		d.cfg.Logger.Error("disk is full: no new events until there is room", "dir", d.cfg.Dir, "free_mib", d.free>>20, "reserve_mib", d.reserve>>20)
 	} else {
@@ -144,11 +143,7 @@ func (d *Disk) Sizes() (free, total uint64) {
 }
 
 // Changed returns a channel that is closed when Room changes next.
-func (d *Disk) Changed() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.changed
-}
+func (d *Disk) Changed() <-chan struct{} { return d.changed.next() }
 
 // Run looks at the disk until ctx is done, so that a change is noticed when nobody asks.
 func (d *Disk) Run(ctx context.Context) {

@@ -10,19 +10,6 @@ import (
 	"github.com/kith-io/kith/partition"
 )
 
-// hint is a channel that holds one hint for one receiver.
-type hint chan struct{}
-
-func newHint() hint { return make(hint, 1) }
-
-// give leaves a hint, unless one waits already. It never blocks.
-func (h hint) give() {
-	select {
-	case h <- struct{}{}:
-	default:
-	}
-}
-
 // mendPause is how long an event store must have been good before a copy of it is set aside again: a disk that spoils all that is
 // written to it needs a person, and would fill up with copies.
 const mendPause = time.Hour

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/kith-io/kith/node/consensus"
@@ -23,31 +22,6 @@ const (
 	// gone is the ending of the folder of a replica that is being deleted.
 	gone = ".gone"
 )
-
-// signal wakes all that wait for something that happens again and again. Its zero value is ready.
-type signal struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-// next returns a channel that is closed by the next wake.
-func (s *signal) next() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch == nil {
-		s.ch = make(chan struct{})
-	}
-	return s.ch
-}
-
-func (s *signal) wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch != nil {
-		close(s.ch)
-		s.ch = nil
-	}
-}
 
 // followShardMap opens the replicas that this node should have and deletes those that it should not. A node that starts goes
 // through old decisions: what cannot be taken back, it does only after the coordinator has confirmed that they stand. It returns

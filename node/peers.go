@@ -31,7 +31,7 @@ type Peers struct {
 	mu      sync.Mutex
 	known   map[string]Peer
 	conns   map[connKey]*grpc.ClientConn
-	changed chan struct{}
+	changed signal
 	closed  bool
 }
 
@@ -42,7 +42,7 @@ type connKey struct {
 
 // NewPeers returns a Peers that knows nobody. The caller must Close it.
 func NewPeers(self string) *Peers {
-	return &Peers{self: self, known: map[string]Peer{}, conns: map[connKey]*grpc.ClientConn{}, changed: make(chan struct{})}
+	return &Peers{self: self, known: map[string]Peer{}, conns: map[connKey]*grpc.ClientConn{}}
 }
 
 // Self returns the id of this node.
@@ -77,16 +77,11 @@ func (p *Peers) Update(peers []Peer) {
 			delete(p.conns, key)
 		}
 	}
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.changed.wake()
 }
 
 // Changed returns a channel that is closed at the next change.
-func (p *Peers) Changed() <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.changed
-}
+func (p *Peers) Changed() <-chan struct{} { return p.changed.next() }
 
 // All returns all peers ever seen, by id.
 func (p *Peers) All() []Peer {

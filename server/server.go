@@ -233,7 +233,7 @@ func (s *Server) Run(ctx context.Context) error {
 	coordinating.Add(5)
 	parts.Go(func() error {
 		defer coordinating.Done()
-		return s.reportHealth(work)
+		return s.tellEvents(work)
 	})
 	parts.Go(func() error {
 		defer coordinating.Done()
@@ -249,7 +249,7 @@ func (s *Server) Run(ctx context.Context) error {
 	})
 	parts.Go(func() error {
 		defer coordinating.Done()
-		return s.tellHealth(work)
+		return s.tellReady(work)
 	})
 	holding.Add(1)
 	parts.Go(func() error {

@@ -177,6 +177,23 @@ func startStream(ctx context.Context, stop <-chan struct{}, c *client) *stream {
 	return s
 }
 
+// goOn waits until more events are acknowledged.
+func (s *stream) goOn(t *testing.T, more int, when string) {
+	t.Helper()
+	from := s.acked()
+	eventually(t, patience, func() error {
+		select {
+		case err := <-s.done:
+			t.Fatalf("%s: the stream ended: %v", when, err)
+		default:
+		}
+		if n := s.acked(); n < from+more {
+			return fmt.Errorf("%s: %d events acknowledged, want %d", when, n, from+more)
+		}
+		return nil
+	})
+}
+
 func (s *stream) run(ctx context.Context, stop <-chan struct{}, c *client) error {
 	sending := &sender{client: c, stored: func(int64) {}}
 	for round := 0; ; round++ {
@@ -241,29 +258,14 @@ func TestKill(t *testing.T) {
 	allReady(t, processes)
 	stop := make(chan struct{})
 	s := startStream(t.Context(), stop, clientOf(t, processes...))
-	more := func(what string) {
-		t.Helper()
-		from := s.acked()
-		eventually(t, patience, func() error {
-			select {
-			case err := <-s.done:
-				t.Fatalf("%s: the stream ended: %v", what, err)
-			default:
-			}
-			if n := s.acked(); n < from+2000 {
-				return fmt.Errorf("%s: %d events acknowledged, want %d", what, n, from+2000)
-			}
-			return nil
-		})
-	}
-	more("all run")
+	s.goOn(t, 2000, "all run")
 	for i, p := range processes {
 		p.kill()
-		more(fmt.Sprintf("process %d is dead", i))
+		s.goOn(t, 2000, fmt.Sprintf("process %d is dead", i))
 		p.start()
 		allReady(t, processes)
 	}
-	more("all run again")
+	s.goOn(t, 2000, "all run again")
 	close(stop)
 	if err := <-s.done; err != nil {
 		t.Fatal(err)

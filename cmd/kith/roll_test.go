@@ -93,27 +93,12 @@ func TestRollingRestart(t *testing.T) {
 		c := clientOf(t, order...)
 		q.wg.Go(func() { q.run(t.Context(), stop, c) })
 	}
-	more := func(what string) {
-		t.Helper()
-		from := s.acked()
-		eventually(t, patience, func() error {
-			select {
-			case err := <-s.done:
-				t.Fatalf("%s: the stream ended: %v", what, err)
-			default:
-			}
-			if n := s.acked(); n < from+500 {
-				return fmt.Errorf("%s: %d events acknowledged, want %d", what, n, from+500)
-			}
-			return nil
-		})
-	}
-	more("all run")
+	s.goOn(t, 500, "all run")
 	for i, p := range processes {
 		began := time.Now()
 		p.stop()
 		stopped := time.Since(began)
-		more(fmt.Sprintf("server %d is stopped", i))
+		s.goOn(t, 500, fmt.Sprintf("server %d is stopped", i))
 		p.start()
 		eventually(t, patience, func() error {
 			if got := kith(t, nil, "health", "--ready", "--addr", p.addr); got.code != exitOK {
@@ -122,7 +107,7 @@ func TestRollingRestart(t *testing.T) {
 			return nil
 		})
 		t.Logf("server %d: stopped after %v", i, stopped)
-		more(fmt.Sprintf("server %d is ready again", i))
+		s.goOn(t, 500, fmt.Sprintf("server %d is ready again", i))
 	}
 	close(stop)
 	q.wg.Wait()

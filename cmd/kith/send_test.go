@@ -66,24 +66,31 @@ func (m *moodyServer) Append(stream grpc.ClientStreamingServer[kithv1.AppendRequ
 	return stream.SendAndClose(resp)
 }
 
-// TestSendToMoodyServer checks that every event is stored, those of a user in their order.
-func TestSendToMoodyServer(t *testing.T) {
+// serveEvents serves events until the test ends, and returns a client.
+func serveEvents(t *testing.T, events kithv1.EventsServiceServer) *client {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	moody := &moodyServer{most: 1000, seen: map[string]bool{}, events: map[string][]string{}}
 	s := grpc.NewServer(node.ServerOptions()...)
-	kithv1.RegisterEventsServiceServer(s, moody)
+	kithv1.RegisterEventsServiceServer(s, events)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = s.Serve(ln) }) // ends by Stop
-	defer serving.Wait()
-	defer s.Stop()
+	t.Cleanup(serving.Wait)
+	t.Cleanup(s.Stop)
 	c, err := (&remote{addrs: []string{ln.Addr().String()}, timeout: patience}).open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.close()
+	t.Cleanup(c.close)
+	return c
+}
+
+// TestSendToMoodyServer checks that every event is stored, those of a user in their order.
+func TestSendToMoodyServer(t *testing.T) {
+	moody := &moodyServer{most: 1000, seen: map[string]bool{}, events: map[string][]string{}}
+	c := serveEvents(t, moody)
 
 	const events, users = 20_000, 50
 	sending := &sender{client: c, patience: 300 * time.Millisecond, stored: func(int64) {}}
@@ -156,22 +163,8 @@ func (b *busyServer) Append(stream grpc.ClientStreamingServer[kithv1.AppendReque
 
 // TestSendWaitsAsTold checks that a server that is overloaded gets the pause that it asks for, and that nothing is lost.
 func TestSendWaitsAsTold(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	busy := &busyServer{pause: 3 * retryPause, refused: map[string]time.Time{}, tries: map[string]int{}}
-	s := grpc.NewServer(node.ServerOptions()...)
-	kithv1.RegisterEventsServiceServer(s, busy)
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = s.Serve(ln) }) // ends by Stop
-	defer serving.Wait()
-	defer s.Stop()
-	c, err := (&remote{addrs: []string{ln.Addr().String()}, timeout: patience}).open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.close()
+	c := serveEvents(t, busy)
 	const events = 3 * messageEvents
 	sending := &sender{client: c, stored: func(int64) {}}
 	total, err := sending.send(t.Context(), 2, func(yield func([]fusion.Event) error) error {

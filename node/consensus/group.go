@@ -155,11 +155,7 @@ func makeDir(path string) error {
 		return err
 	}
 	for _, p := range missing {
-		dir, err := os.Open(filepath.Dir(p))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		if err := syncDir(filepath.Dir(p)); err != nil {
 			return fmt.Errorf("sync %s: %w", filepath.Dir(p), err)
 		}
 	}
