@@ -338,7 +338,9 @@ func (c *cluster) replicas() []Finding {
 			Remedy: "Bring the members back that are down. Replicas that return catch up by themselves: 'kith cluster partitions' shows how far they are.",
 		})
 	}
-	if len(placed) > 0 {
+	// One server by itself is meant to be so.
+	alone := len(c.Members) == 1 && c.ReplicationFactor > 1
+	if len(placed) > 0 && !alone {
 		out = append(out, Finding{
 			Code: "few-replicas", Level: AtRisk,
 			What:   fmt.Sprintf("%s were placed on fewer than %d members.", c.partitionsText(placed), c.ReplicationFactor),
@@ -346,12 +348,16 @@ func (c *cluster) replicas() []Finding {
 			Remedy: fmt.Sprintf("Let the cluster have at least %d members: start more servers with --join.", c.ReplicationFactor),
 		})
 	}
-	if c.ReplicationFactor == 1 {
+	if c.ReplicationFactor == 1 || alone {
+		remedy := "A cluster of three servers (--bootstrap-expect 3) keeps three replicas; 'kith cluster restore' brings the events there."
+		if alone {
+			remedy = "More servers, started with --join, get replicas by themselves."
+		}
 		out = append(out, Finding{
 			Code: "one-replica", Level: Advice,
 			What:   "Every partition has one replica.",
 			Why:    "With the disk of a member its events are lost.",
-			Remedy: "Take backups ('kith cluster backup'). A cluster of three servers (--bootstrap-expect 3) keeps three replicas; 'kith cluster restore' brings the events there.",
+			Remedy: "Take backups ('kith cluster backup'). " + remedy,
 		})
 	}
 	return out

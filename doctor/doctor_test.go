@@ -207,6 +207,16 @@ func TestFindings(t *testing.T) {
 			[]string{"advice", "kith cluster backup"},
 		},
 		{
+			"one server by itself", func(s *kithv1.StatusResponse) {
+				s.Members = s.Members[:1]
+				for _, p := range s.Partitions {
+					p.Leader, p.Replicas, p.ReplicaStatus = s.Members[0].Id, []string{s.Members[0].Id}, p.ReplicaStatus[:1]
+				}
+			}, nil,
+			"one-replica",
+			[]string{"advice", "kith cluster backup", "--join"},
+		},
+		{
 			"too few members for the replicas", func(s *kithv1.StatusResponse) { s.ReplicationFactor = 5 }, nil,
 			"few-replicas",
 			[]string{"All 2 partitions were placed on fewer than 5 members.", "--join"},
