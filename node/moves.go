@@ -34,20 +34,20 @@ func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool) {
 			n.opened(id, r, err)
 		}
 	}
-	form, drop := n.unformed(view), n.unwanted(view)
-	if len(form) == 0 && len(drop) == 0 {
+	fresh, drop := n.unsettled(view), n.unwanted(view)
+	if len(fresh) == 0 && len(drop) == 0 {
 		return false
 	}
 	confirm, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
 	if err := n.control.Confirm(confirm); err != nil {
-		n.cfg.Logger.Debug("replicas wait for the coordinator", "new", form, "old", drop, "err", err)
+		n.cfg.Logger.Debug("replicas wait for the coordinator", "new", fresh, "old", drop, "err", err)
 		return true
 	}
 	view = n.control.View()
-	for _, id := range n.unformed(view) {
-		if err := n.form(id, view.Replicas[id]); err != nil {
-			n.cfg.Logger.Error("make the group of a partition", "partition", id, "err", err)
+	for _, id := range n.unsettled(view) {
+		if err := n.settle(id, view); err != nil {
+			n.cfg.Logger.Error("settle a new replica", "partition", id, "err", err)
 			waiting = true
 		}
 	}
@@ -67,26 +67,29 @@ func (n *Node) startReplica(id partition.ID) (*replica, error) {
 	return n.openReplica(id)
 }
 
-// unformed returns the partitions of the first shard map whose groups this node may have to make.
-func (n *Node) unformed(view View) []partition.ID {
-	if view.Formed || view.Epoch != 1 {
-		return nil
-	}
+// unsettled returns the partitions whose replicas of this node are new, and not because of a move that is under way: see settle.
+func (n *Node) unsettled(view View) []partition.ID {
 	var out []partition.ID
 	for _, r := range n.all() {
-		if slices.Contains(view.Replicas[r.id], n.cfg.ID) && !r.group.HasState() {
+		if slices.Contains(view.Replicas[r.id], n.cfg.ID) && r.group.OnProbation() {
 			out = append(out, r.id)
 		}
 	}
 	return out
 }
 
-// form makes the group of a partition. All its replicas make the same, so it does not matter which of them is first.
-func (n *Node) form(id partition.ID, nodes []string) error {
+// settle makes a replica that is new a full member of its group. In the first shard map each replica makes the group, all of them the
+// same, so that it does not matter which of them is first. Otherwise it was one of those, and away when the group was made, or
+// it came by a move that has seen it complete.
+func (n *Node) settle(id partition.ID, view View) error {
 	r, err := n.replica(id)
 	if err != nil {
 		return err
 	}
+	if view.Formed || view.Epoch != 1 || r.group.HasState() {
+		return r.group.Admit()
+	}
+	nodes := view.Replicas[id]
 	servers := make([]consensus.Server, len(nodes))
 	for i, node := range nodes {
 		addr, ok := n.peers.RaftAddr(node)
@@ -95,10 +98,11 @@ func (n *Node) form(id partition.ID, nodes []string) error {
 		}
 		servers[i] = consensus.Server{ID: node, Addr: addr}
 	}
-	if err := r.group.Bootstrap(servers); err != nil && !errors.Is(err, consensus.ErrHasState) {
-		return err
+	err = r.group.Bootstrap(servers)
+	if errors.Is(err, consensus.ErrHasState) {
+		return r.group.Admit() // another one called on it meanwhile
 	}
-	return nil
+	return err
 }
 
 // unwanted returns the partitions that are open, or have a folder, and should not.
@@ -208,6 +212,9 @@ func (n *Node) AwaitReplica(ctx context.Context, req *kithv1.AwaitReplicaRequest
 				return nil, r.convert(err)
 			}
 			if n.hasActive(req.Partition) {
+				if err := r.group.Admit(); err != nil {
+					return nil, r.convert(err)
+				}
 				return &kithv1.AwaitReplicaResponse{}, nil
 			}
 		}

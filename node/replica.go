@@ -47,7 +47,7 @@ func (n *Node) openReplica(id partition.ID) (*replica, error) {
 	cfg := n.cfg.Consensus
 	cfg.Group, cfg.NodeID, cfg.Dir = fmt.Sprintf("partition-%d", id), n.cfg.ID, filepath.Join(dir, "raft")
 	cfg.NoRestoreOnStart, cfg.Log, cfg.Resolve = true, n.cfg.Logger, n.peers.RaftAddr
-	cfg.Room = n.disk.LogRoom
+	cfg.Room, cfg.Probation = n.disk.LogRoom, true
 	group, err := consensus.Open(cfg, n.mux, store.FSM{Store: st})
 	if err != nil {
 		return nil, errors.Join(err, st.Close())

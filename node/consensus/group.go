@@ -45,6 +45,9 @@ type Group struct {
 	// readyTerm is the last term in which a barrier showed that this leader has
 	// applied everything that was acknowledged before the term.
 	readyTerm atomic.Uint64
+	// probation says that votes are withheld, by the goroutine that withholding waits for.
+	probation   atomic.Bool
+	withholding sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	closing  bool
@@ -90,6 +93,13 @@ func (g *Group) start(mux *Mux) error {
 	conf := g.cfg.raftConfig()
 	conf.Logger = newHCLogger(g.log)
 
+	if g.cfg.Probation {
+		on, err := enterProbation(g.cfg.Dir)
+		if err != nil {
+			return err
+		}
+		g.probation.Store(on)
+	}
 	if err := makeDir(filepath.Join(g.cfg.Dir, "wal")); err != nil {
 		return err
 	}
@@ -115,7 +125,7 @@ func (g *Group) start(mux *Mux) error {
 		return err
 	}
 
-	if g.layer, err = mux.layer(g.cfg.Group); err != nil {
+	if g.layer, err = mux.layer(g.cfg.Group, g.cfg.NodeID); err != nil {
 		return err
 	}
 	transConf := &raft.NetworkTransportConfig{
@@ -125,12 +135,13 @@ func (g *Group) start(mux *Mux) error {
 		Logger:                  conf.Logger,
 		MsgpackUseNewTimeFormat: true,
 	}
-	if g.cfg.Resolve != nil {
-		transConf.ServerAddressProvider = resolver(g.cfg.Resolve)
-	}
 	g.trans = raft.NewNetworkTransportWithConfig(transConf)
+	calls := g.trans.Consumer()
+	if g.OnProbation() {
+		calls = g.withhold(calls)
+	}
 	g.wal.started = true
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans}); err != nil {
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls}); err != nil {
 		return err
 	}
 	started.Store(true)
@@ -196,6 +207,7 @@ func (g *Group) stop() error {
 	if g.layer != nil {
 		_ = g.layer.Close() // so that no goroutine of raft waits for a silent member
 	}
+	g.withholding.Wait()
 	if stopped != nil {
 		if err := stopped.Error(); err != nil {
 			errs = append(errs, err)
@@ -426,7 +438,7 @@ func (g *Group) Bootstrap(voters []Server) error {
 	if err := translate(g.raft.BootstrapCluster(conf).Error()); err != nil {
 		return fmt.Errorf("bootstrap group %s: %w", g.cfg.Group, err)
 	}
-	return nil
+	return g.Admit()
 }
 
 // Members returns the latest configuration of the group that this member has
