@@ -265,7 +265,7 @@ func (c *Coordinator) addFollowers(ctx context.Context) error {
 			continue
 		}
 		c.cfg.Logger.Info("member joins the control group", "node", p.ID, "addr", p.RaftAddr)
-		if err := c.group.AddNonvoter(ctx, p.ID, p.RaftAddr); err != nil {
+		if err := c.group.AddNonvoter(ctx, p.ID, p.RaftAddr, 0); err != nil {
 			errs = append(errs, fmt.Errorf("add %s to the control group: %w", p.ID, err))
 		}
 	}

@@ -165,22 +165,26 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 		return nil, r.convert(err)
 	}
 	index := r.group.AppliedIndex()
-	members, err := r.group.Members()
+	// First the configuration, then the decision: a coordinator of before, or a call that was late, cannot change what a later move made.
+	members, after, err := r.group.Configuration()
 	if err != nil {
 		return nil, r.convert(err)
+	}
+	if err := n.confirmMove(ctx, req); err != nil {
+		return nil, err
 	}
 	at := slices.IndexFunc(members, func(m consensus.Member) bool { return m.ID == req.Node })
 	switch req.Change {
 	case kithv1.ReplicaChange_REPLICA_CHANGE_ADD:
 		if at < 0 {
-			err = r.group.AddNonvoter(ctx, req.Node, req.RaftAddr)
+			err = r.group.AddNonvoter(ctx, req.Node, req.RaftAddr, after)
 		}
 	case kithv1.ReplicaChange_REPLICA_CHANGE_PROMOTE:
 		if at < 0 {
 			return nil, fmt.Errorf("partition %d: %w: %s is not in its group and cannot get a vote", req.Partition, wire.ErrNotReady, req.Node)
 		}
 		if !members[at].Voter {
-			err = r.group.AddVoter(ctx, req.Node, req.RaftAddr)
+			err = r.group.AddVoter(ctx, req.Node, req.RaftAddr, after)
 		}
 	case kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE:
 		switch {
@@ -191,7 +195,7 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 				err = consensus.ErrNotLeader // the new one removes this node
 			}
 		default:
-			err = r.group.Remove(ctx, req.Node)
+			err = r.group.Remove(ctx, req.Node, after)
 		}
 	default:
 		return nil, fmt.Errorf("%w: change %v of a replica", wire.ErrInvalid, req.Change)
@@ -200,6 +204,23 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 		return nil, r.convert(err)
 	}
 	return &kithv1.ChangeReplicaResponse{Index: index}, nil
+}
+
+// confirmMove returns an error unless a change is a part of a move that is under way now.
+func (n *Node) confirmMove(ctx context.Context, req *kithv1.ChangeReplicaRequest) error {
+	if err := n.control.Confirm(ctx); err != nil {
+		return err
+	}
+	for _, m := range n.control.View().Moves {
+		if m.ID != req.Move || m.Partition != req.Partition {
+			continue
+		}
+		comes := req.Change != kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE
+		if comes && !m.Switched && m.Add == req.Node || !comes && m.Switched && m.Remove == req.Node {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %v of node %s is not what move %d of partition %d waits for", wire.ErrInvalid, req.Change, req.Node, req.Move, req.Partition)
 }
 
 // AwaitReplica implements kithv1.PartitionServiceServer.
@@ -211,12 +232,16 @@ func (n *Node) AwaitReplica(ctx context.Context, req *kithv1.AwaitReplicaRequest
 			if err := r.group.WaitApplied(ctx, req.Index); err != nil {
 				return nil, r.convert(err)
 			}
-			if n.hasActive(req.Partition) {
+			if n.isAdded(req) && n.hasActive(req.Partition) {
 				if err := r.group.Admit(); err != nil {
 					return nil, r.convert(err)
 				}
 				return &kithv1.AwaitReplicaResponse{}, nil
 			}
+		} else if n.isRefused(partition.ID(req.Partition)) {
+			return nil, err
+		} else if err := n.disk.LogRoom(); err != nil {
+			return nil, err // it cannot even learn of the move
 		}
 		select {
 		case <-passed:
@@ -224,6 +249,13 @@ func (n *Node) AwaitReplica(ctx context.Context, req *kithv1.AwaitReplicaRequest
 			return nil, fmt.Errorf("partition %d on node %s: replica is not complete: %w", req.Partition, n.cfg.ID, errors.Join(ctx.Err(), err))
 		}
 	}
+}
+
+// isAdded reports whether a move brings a replica to this node, as far as it knows.
+func (n *Node) isAdded(req *kithv1.AwaitReplicaRequest) bool {
+	return slices.ContainsFunc(n.control.View().Moves, func(m MoveView) bool {
+		return m.ID == req.Move && m.Partition == req.Partition && m.Add == n.cfg.ID
+	})
 }
 
 // hasActive reports whether this node has the files of a partition of the version that answers queries.

@@ -44,8 +44,11 @@ type View struct {
 
 // MoveView is a replica that comes (Add) and one that goes (Remove); either may be empty.
 type MoveView struct {
+	ID          uint64
 	Partition   uint32
 	Add, Remove string
+	// Switched means that the shard map follows it already.
+	Switched bool
 }
 
 // Holds reports whether a node should have a replica of a partition.

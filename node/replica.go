@@ -107,6 +107,13 @@ func (n *Node) absent(id partition.ID) error {
 	return fmt.Errorf("partition %d on node %s: %w: %w", id, n.cfg.ID, wire.ErrNoReplica, why)
 }
 
+// isRefused reports whether a replica that should be open could not be opened at the last try.
+func (n *Node) isRefused(id partition.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.refused[id] != nil
+}
+
 // opened takes over the outcome of opening a replica. What failed is tried again at the next look, unless it is damaged: that
 // needs a person. The other replicas of this node, and those of the partition elsewhere, go on.
 func (n *Node) opened(id partition.ID, r *replica, err error) {

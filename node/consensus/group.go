@@ -444,23 +444,30 @@ func (g *Group) Bootstrap(voters []Server) error {
 // Members returns the latest configuration of the group that this member has
 // seen, in the order in which members were added. It may not be committed yet.
 func (g *Group) Members() ([]Member, error) {
+	members, _, err := g.Configuration()
+	return members, err
+}
+
+// Configuration is Members with the index of the log that the configuration has.
+func (g *Group) Configuration() (_ []Member, index uint64, _ error) {
 	f := g.raft.GetConfiguration()
 	if err := f.Error(); err != nil {
-		return nil, fmt.Errorf("members of group %s: %w", g.cfg.Group, translate(err))
+		return nil, 0, fmt.Errorf("members of group %s: %w", g.cfg.Group, translate(err))
 	}
 	servers := f.Configuration().Servers
 	members := make([]Member, len(servers))
 	for i, s := range servers {
 		members[i] = Member{ID: string(s.ID), Addr: string(s.Address), Voter: s.Suffrage == raft.Voter}
 	}
-	return members, nil
+	return members, f.Index(), nil
 }
 
 // AddVoter adds a member with a vote, gives a vote to one without, or changes
 // the address of one. Like the other changes of membership it is for the leader, and
 // waits until the change is committed. A new member should be added without a vote first
-// and catch up (WaitApplied on it), lest the group waits for it.
-func (g *Group) AddVoter(ctx context.Context, id, addr string) error {
+// and catch up (WaitApplied on it), lest the group waits for it. The change is refused if the configuration is not that of index
+// after any more; 0 fits all.
+func (g *Group) AddVoter(ctx context.Context, id, addr string, after uint64) error {
 	members, err := g.Members()
 	if err != nil {
 		return err
@@ -469,12 +476,12 @@ func (g *Group) AddVoter(ctx context.Context, id, addr string) error {
 		addr = id // as in AddNonvoter
 	}
 	return g.change(ctx, "add voter", id, func(d time.Duration) raft.Future {
-		return g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
+		return g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), after, d)
 	})
 }
 
-// AddNonvoter adds a member that follows the log but has no vote, or changes its address.
-func (g *Group) AddNonvoter(ctx context.Context, id, addr string) error {
+// AddNonvoter adds a member that follows the log but has no vote, or changes its address. For after see AddVoter.
+func (g *Group) AddNonvoter(ctx context.Context, id, addr string, after uint64) error {
 	members, err := g.Members()
 	if err != nil {
 		return err
@@ -483,7 +490,7 @@ func (g *Group) AddNonvoter(ctx context.Context, id, addr string) error {
 		addr = id // who had the address is gone, and raft wants each once; members are looked up by id
 	}
 	return g.change(ctx, "add non-voter", id, func(d time.Duration) raft.Future {
-		return g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
+		return g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), after, d)
 	})
 }
 
@@ -496,10 +503,10 @@ func (g *Group) DemoteVoter(ctx context.Context, id string) error {
 }
 
 // Remove takes a member out of the group. A leader that removes itself steps
-// down: let it transfer its leadership first.
-func (g *Group) Remove(ctx context.Context, id string) error {
+// down: let it transfer its leadership first. For after see AddVoter.
+func (g *Group) Remove(ctx context.Context, id string, after uint64) error {
 	return g.change(ctx, "remove", id, func(d time.Duration) raft.Future {
-		return g.raft.RemoveServer(raft.ServerID(id), 0, d)
+		return g.raft.RemoveServer(raft.ServerID(id), after, d)
 	})
 }
 

@@ -954,7 +954,7 @@ func (x *SetShardMap) GetPartitions() []*Replicas {
 	return nil
 }
 
-// StartMove records a move of a partition that no other move concerns.
+// StartMove records a move of a partition that no other move concerns. Its id is set by the log.
 type StartMove struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Move          *Move                  `protobuf:"bytes,1,opt,name=move,proto3" json:"move,omitempty"`
@@ -999,13 +999,16 @@ func (x *StartMove) GetMove() *Move {
 	return nil
 }
 
-// StepMove moves a move on. The names guard against a later move of the same partition.
+// StepMove moves a move on, if it is still under way.
 type StepMove struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Add           string                 `protobuf:"bytes,2,opt,name=add,proto3" json:"add,omitempty"`
-	Remove        string                 `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
-	Step          MoveStep               `protobuf:"varint,4,opt,name=step,proto3,enum=kith.v1.MoveStep" json:"step,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// As in the move, for who reads the log.
+	Add    string   `protobuf:"bytes,2,opt,name=add,proto3" json:"add,omitempty"`
+	Remove string   `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
+	Step   MoveStep `protobuf:"varint,4,opt,name=step,proto3,enum=kith.v1.MoveStep" json:"step,omitempty"`
+	// Id of the move.
+	Move          uint64 `protobuf:"varint,5,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1066,6 +1069,13 @@ func (x *StepMove) GetStep() MoveStep {
 		return x.Step
 	}
 	return MoveStep_MOVE_STEP_UNSPECIFIED
+}
+
+func (x *StepMove) GetMove() uint64 {
+	if x != nil {
+		return x.Move
+	}
+	return 0
 }
 
 // SetFormed says that all partitions have had a leader: no replica may make a new group from now on.
@@ -2116,12 +2126,13 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"partitions\x18\x02 \x03(\v2\x11.kith.v1.ReplicasR\n" +
 	"partitions\".\n" +
 	"\tStartMove\x12!\n" +
-	"\x04move\x18\x01 \x01(\v2\r.kith.v1.MoveR\x04move\"y\n" +
+	"\x04move\x18\x01 \x01(\v2\r.kith.v1.MoveR\x04move\"\x8d\x01\n" +
 	"\bStepMove\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
 	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
 	"\x06remove\x18\x03 \x01(\tR\x06remove\x12%\n" +
-	"\x04step\x18\x04 \x01(\x0e2\x11.kith.v1.MoveStepR\x04step\"\v\n" +
+	"\x04step\x18\x04 \x01(\x0e2\x11.kith.v1.MoveStepR\x04step\x12\x12\n" +
+	"\x04move\x18\x05 \x01(\x04R\x04move\"\v\n" +
 	"\tSetFormed\"J\n" +
 	"\tSetIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +

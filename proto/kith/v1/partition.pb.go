@@ -78,11 +78,13 @@ func (ReplicaChange) EnumDescriptor() ([]byte, []int) {
 
 // ChangeReplicaRequest names a member of the group.
 type ChangeReplicaRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Change        ReplicaChange          `protobuf:"varint,2,opt,name=change,proto3,enum=kith.v1.ReplicaChange" json:"change,omitempty"`
-	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
-	RaftAddr      string                 `protobuf:"bytes,4,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Change    ReplicaChange          `protobuf:"varint,2,opt,name=change,proto3,enum=kith.v1.ReplicaChange" json:"change,omitempty"`
+	Node      string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	RaftAddr  string                 `protobuf:"bytes,4,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
+	// Id of the move that the change is part of. The leader makes sure that it is under way.
+	Move          uint64 `protobuf:"varint,5,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -145,6 +147,13 @@ func (x *ChangeReplicaRequest) GetRaftAddr() string {
 	return ""
 }
 
+func (x *ChangeReplicaRequest) GetMove() uint64 {
+	if x != nil {
+		return x.Move
+	}
+	return 0
+}
+
 // ChangeReplicaResponse tells an index that covers what the leader had applied.
 type ChangeReplicaResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -192,9 +201,11 @@ func (x *ChangeReplicaResponse) GetIndex() uint64 {
 
 // AwaitReplicaRequest names a point of the partition's log.
 type AwaitReplicaRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Index     uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Id of the move that brings the replica.
+	Move          uint64 `protobuf:"varint,3,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -239,6 +250,13 @@ func (x *AwaitReplicaRequest) GetPartition() uint32 {
 func (x *AwaitReplicaRequest) GetIndex() uint64 {
 	if x != nil {
 		return x.Index
+	}
+	return 0
+}
+
+func (x *AwaitReplicaRequest) GetMove() uint64 {
+	if x != nil {
+		return x.Move
 	}
 	return 0
 }
@@ -1196,17 +1214,19 @@ var File_kith_v1_partition_proto protoreflect.FileDescriptor
 
 const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"\x95\x01\n" +
+	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"\xa9\x01\n" +
 	"\x14ChangeReplicaRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12.\n" +
 	"\x06change\x18\x02 \x01(\x0e2\x16.kith.v1.ReplicaChangeR\x06change\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1b\n" +
-	"\traft_addr\x18\x04 \x01(\tR\braftAddr\"-\n" +
+	"\traft_addr\x18\x04 \x01(\tR\braftAddr\x12\x12\n" +
+	"\x04move\x18\x05 \x01(\x04R\x04move\"-\n" +
 	"\x15ChangeReplicaResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"I\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"]\n" +
 	"\x13AwaitReplicaRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\x16\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04move\x18\x03 \x01(\x04R\x04move\"\x16\n" +
 	"\x14AwaitReplicaResponse\"p\n" +
 	"\x12AppendBatchRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
