@@ -37,6 +37,8 @@ type placement struct {
 	watch *watch
 	// forgotten tells since when a member of the control group is none of the cluster.
 	forgotten map[string]time.Time
+	// evened is when the leaders of partitions were looked at last.
+	evened time.Time
 
 	moves  sync.WaitGroup
 	mu     sync.Mutex // guards what follows
@@ -66,6 +68,7 @@ func (p *placement) pass(ctx, life context.Context) error {
 		return err
 	}
 	p.runMoves(life)
+	p.evenLeaders(ctx)
 	return nil
 }
 

@@ -350,6 +350,39 @@ func TestDrainedMemberHoldsNothing(t *testing.T) {
 	}
 }
 
+// TestLeadersEvenOut waits until each of three members leads four partitions of twelve, and again after a restart, while events and
+// queries go on: none fails.
+func TestLeadersEvenOut(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Partitions: 12})
+	settled(t, c, 3)
+	c.Append(0, shopEvents(30, 50, 20, 18))
+	c.Build(0, &kithv1.BuildSpec{K: 10})
+	even := func() error {
+		for i, m := range c.Members {
+			info, err := kithv1.NewPartitionServiceClient(c.Conn(i)).Info(t.Context(), &kithv1.InfoRequest{})
+			if err != nil {
+				return err
+			}
+			leads := 0
+			for _, r := range info.Replicas {
+				if r.Leader {
+					leads++
+				}
+			}
+			if leads != 4 {
+				return fmt.Errorf("member %d (%s) leads %d partitions, want 4", i, m.Server.ID(), leads)
+			}
+		}
+		return nil
+	}
+	c.Eventually(even)
+	l := startLoad(t, c, 0, 1)
+	c.Kill(2)
+	c.Run(2)
+	c.Eventually(even)
+	l.check(t, c, 0, true)
+}
+
 // TestLeaveWaitsForAMajority kills one of three and tells another to leave. What would be left could decide nothing, so the cluster
 // waits, and works on, until the dead one is back.
 func TestLeaveWaitsForAMajority(t *testing.T) {
