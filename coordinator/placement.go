@@ -38,7 +38,8 @@ type placement struct {
 	// forgotten tells since when a member of the control group is none of the cluster.
 	forgotten map[string]time.Time
 	// evened is when the leaders of partitions were looked at last.
-	evened time.Time
+	evened  time.Time
+	strides *strides
 
 	moves  sync.WaitGroup
 	mu     sync.Mutex // guards what follows
@@ -48,7 +49,7 @@ type placement struct {
 }
 
 func newPlacement(c *Coordinator) *placement {
-	return &placement{Coordinator: c, watch: newWatch(c.cfg.Now), forgotten: map[string]time.Time{}, moving: map[uint32]bool{}, spared: map[string]time.Time{}}
+	return &placement{Coordinator: c, watch: newWatch(c.cfg.Now), forgotten: map[string]time.Time{}, strides: &strides{now: c.cfg.Now}, moving: map[uint32]bool{}, spared: map[string]time.Time{}}
 }
 
 // pass compares what is with what should be, once, and begins what is missing. It returns wire.ErrNotLeader when it has
@@ -62,6 +63,9 @@ func (p *placement) pass(ctx, life context.Context) error {
 		return err
 	}
 	if err := p.forget(ctx); err != nil {
+		return err
+	}
+	if err := p.unblock(ctx); err != nil {
 		return err
 	}
 	if err := p.startMoves(ctx); err != nil {

@@ -170,6 +170,9 @@ func (n *Node) Register(r grpc.ServiceRegistrar) {
 // Versions gives access to the model versions of this node.
 func (n *Node) Versions() *Versions { return n.versions }
 
+// Jobs returns the number of builds that this node keeps something of.
+func (n *Node) Jobs() int { return n.worker.Jobs() }
+
 // Inflight is what waits to be stored by the partitions that this node leads.
 func (n *Node) Inflight() *Inflight { return n.inflight }
 
