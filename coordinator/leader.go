@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -240,11 +241,15 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 		if !p.Alive || slices.Contains(c.State().Left, p.ID) {
 			continue
 		}
+		known := c.State().Member(p.ID)
+		if !sameFolder(known, p.Folder) {
+			continue // it is told so when it asks, and ends
+		}
 		m := &kithv1.MemberRecord{
 			Id: p.ID, Zone: p.Zone, Weight: p.Weight, GrpcAddr: p.GRPCAddr, RaftAddr: p.RaftAddr, Version: p.Version,
-			Intent: c.State().Member(p.ID).GetIntent(),
+			Intent: known.GetIntent(), Folder: cmp.Or(p.Folder, known.GetFolder()),
 		}
-		if proto.Equal(m, c.State().Member(p.ID)) {
+		if proto.Equal(m, known) {
 			continue
 		}
 		if _, err := c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_UpsertMember{UpsertMember: &kithv1.UpsertMember{Member: m}}}); err != nil {

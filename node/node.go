@@ -123,8 +123,8 @@ type Node struct {
 	disk     *Disk
 	// trouble says that a replica may have to be mended or opened, and lost that a file must be fetched again.
 	trouble, lost hint
-	usage   usage
-	started time.Time
+	usage         usage
+	started       time.Time
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
