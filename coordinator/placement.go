@@ -145,8 +145,8 @@ func (p *placement) vote(ctx context.Context) error {
 	return p.takeVote(ctx, members, chosen)
 }
 
-// takeVote takes the vote of a member that is not chosen: of one that does not answer before others, and of none if most of
-// the voters that are left do not answer.
+// takeVote takes the vote of a member that is not chosen, in the order of giveUp, and of none if most of the voters that are left do not
+// answer at this moment.
 func (p *placement) takeVote(ctx context.Context, members []consensus.Member, chosen []string) error {
 	var voters []string
 	for _, m := range members {
@@ -154,13 +154,13 @@ func (p *placement) takeVote(ctx context.Context, members []consensus.Member, ch
 			voters = append(voters, m.ID)
 		}
 	}
-	alive := p.peers.Alive()
-	order := slices.Clone(voters)
-	slices.SortStableFunc(order, func(a, b string) int { return answering(alive, []string{a}) - answering(alive, []string{b}) })
-	for _, id := range order {
+	for _, id := range giveUp(p.State(), voters, p.peers.Alive()) {
+		if slices.Contains(chosen, id) {
+			continue
+		}
 		left := slices.DeleteFunc(slices.Clone(voters), func(v string) bool { return v == id })
 		switch {
-		case slices.Contains(chosen, id) || !mostAnswer(alive, left):
+		case !mostAnswer(p.responding(ctx, left), left):
 			continue
 		case id == p.peers.Self():
 			p.cfg.Logger.Info("hands on the coordination", "node", id)
@@ -376,6 +376,9 @@ func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
 		return fmt.Errorf("partition %d: %w: most of %v, which will have it", m.Partition, wire.ErrNoMajority, after)
 	}
 	if m.Switched {
+		if !mostAnswer(p.responding(ctx, after), after) {
+			return fmt.Errorf("partition %d: %w: most of %v do not answer at this moment", m.Partition, wire.ErrNoMajority, after)
+		}
 		if err := p.change(ctx, m, kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE, m.Remove, nil); err != nil {
 			return err
 		}
