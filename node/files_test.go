@@ -163,7 +163,8 @@ func TestCopiesHoldUpNoReplica(t *testing.T) {
 	content := []byte("neighbors")
 	l := &library{files: map[string][]byte{artifact.ListsName(0): content}, open: make(chan struct{}), asked: make(chan string, 100)}
 	view := View{
-		Epoch: 1, Applied: 10, Active: 7, Replicas: [][]string{{"n1"}, {"n2"}, {"n1"}},
+		Epoch: 2, Formed: true, Applied: 10, Active: 7, Replicas: [][]string{{"n2"}, {"n2"}, {"n1"}},
+		Moves:    []MoveView{{ID: 5, Partition: 0, Add: "n1", Remove: "n2"}},
 		Versions: []VersionView{{Version: 7, Partitions: 3, Files: []artifact.Info{info(artifact.ListsName(0), content)}}},
 	}
 	control := &decisions{}
@@ -172,7 +173,7 @@ func TestCopiesHoldUpNoReplica(t *testing.T) {
 	<-l.asked // and is not answered
 	until(t, n, "open the first replicas", func() bool { return n.isOpen(0) && n.isOpen(2) })
 
-	view.Epoch, view.Applied, view.Replicas = 2, 11, [][]string{{"n1"}, {"n1"}, {"n2"}}
+	view.Epoch, view.Applied, view.Replicas = 3, 11, [][]string{{"n2"}, {"n1"}, {"n2"}}
 	control.set(view)
 	until(t, n, "open a replica and delete one during a copy", func() bool { return n.isOpen(1) && len(n.unwanted(view)) == 0 && !n.isClosing(2) })
 
@@ -180,13 +181,11 @@ func TestCopiesHoldUpNoReplica(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	go func() {
-		_, err := n.AwaitReplica(ctx, &kithv1.AwaitReplicaRequest{Partition: 0})
+		_, err := n.AwaitReplica(ctx, &kithv1.AwaitReplicaRequest{Move: 5, Partition: 0})
 		arrived <- err
 	}()
-	until(t, n, "the replica leads", func() bool {
-		r, err := n.replica(0)
-		return err == nil && r.group.HasState()
-	})
+	n.trouble.give() // one more look
+	until(t, n, "look again", func() bool { return len(n.trouble) == 0 })
 	select {
 	case err := <-arrived:
 		t.Fatalf("the replica is complete without its file: %v", err)

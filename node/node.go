@@ -190,7 +190,6 @@ func (n *Node) Run(ctx context.Context) error {
 		view := n.control.View()
 		n.mend(ctx)
 		waiting := n.followShardMap(ctx, view)
-		n.worker.Retain(view.Job, view.Applied)
 		n.passed.wake()
 		var again <-chan time.Time
 		if waiting {
