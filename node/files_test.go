@@ -111,8 +111,8 @@ func runNode(t *testing.T, control Control, peers []Peer) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	muxCtx, stopMux := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	muxCtx, stopMux := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := n.Run(ctx); err != nil {
