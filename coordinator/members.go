@@ -171,6 +171,25 @@ func (s *State) HoldsAny(member string) bool {
 	return false
 }
 
+// standing says what a server with some id and data folder is to the cluster.
+func (s *State) standing(id, folder string) kithv1.Standing {
+	m := s.Member(id)
+	switch {
+	case slices.Contains(s.Left, id):
+		return kithv1.Standing_STANDING_LEFT
+	case m == nil:
+		return kithv1.Standing_STANDING_UNKNOWN
+	case !sameFolder(m, folder):
+		return kithv1.Standing_STANDING_OTHER_FOLDER
+	}
+	return kithv1.Standing_STANDING_MEMBER
+}
+
+// sameFolder reports whether a data folder may be that of a member: folders had no ids once.
+func sameFolder(m *kithv1.MemberRecord, folder string) bool {
+	return m.GetFolder() == "" || folder == "" || m.Folder == folder
+}
+
 // Stays reports whether a member is to keep its replicas and its vote.
 func Stays(m *kithv1.MemberRecord) bool {
 	return m.Intent == kithv1.MemberIntent_MEMBER_INTENT_UNSPECIFIED

@@ -38,7 +38,8 @@ type placement struct {
 	// forgotten tells since when a member of the control group is none of the cluster.
 	forgotten map[string]time.Time
 	// evened is when the leaders of partitions were looked at last.
-	evened time.Time
+	evened  time.Time
+	strides *strides
 
 	moves  sync.WaitGroup
 	mu     sync.Mutex // guards what follows
@@ -48,7 +49,7 @@ type placement struct {
 }
 
 func newPlacement(c *Coordinator) *placement {
-	return &placement{Coordinator: c, watch: newWatch(c.cfg.Now), forgotten: map[string]time.Time{}, moving: map[uint32]bool{}, spared: map[string]time.Time{}}
+	return &placement{Coordinator: c, watch: newWatch(c.cfg.Now), forgotten: map[string]time.Time{}, strides: &strides{now: c.cfg.Now}, moving: map[uint32]bool{}, spared: map[string]time.Time{}}
 }
 
 // pass compares what is with what should be, once, and begins what is missing. It returns wire.ErrNotLeader when it has
@@ -62,6 +63,9 @@ func (p *placement) pass(ctx, life context.Context) error {
 		return err
 	}
 	if err := p.forget(ctx); err != nil {
+		return err
+	}
+	if err := p.unblock(ctx); err != nil {
 		return err
 	}
 	if err := p.startMoves(ctx); err != nil {
@@ -141,8 +145,8 @@ func (p *placement) vote(ctx context.Context) error {
 	return p.takeVote(ctx, members, chosen)
 }
 
-// takeVote takes the vote of a member that is not chosen: of one that does not answer before others, and of none if most of
-// the voters that are left do not answer.
+// takeVote takes the vote of a member that is not chosen, in the order of giveUp, and of none if most of the voters that are left do not
+// answer at this moment.
 func (p *placement) takeVote(ctx context.Context, members []consensus.Member, chosen []string) error {
 	var voters []string
 	for _, m := range members {
@@ -150,13 +154,13 @@ func (p *placement) takeVote(ctx context.Context, members []consensus.Member, ch
 			voters = append(voters, m.ID)
 		}
 	}
-	alive := p.peers.Alive()
-	order := slices.Clone(voters)
-	slices.SortStableFunc(order, func(a, b string) int { return answering(alive, []string{a}) - answering(alive, []string{b}) })
-	for _, id := range order {
+	for _, id := range giveUp(p.State(), voters, p.peers.Alive()) {
+		if slices.Contains(chosen, id) {
+			continue
+		}
 		left := slices.DeleteFunc(slices.Clone(voters), func(v string) bool { return v == id })
 		switch {
-		case slices.Contains(chosen, id) || !mostAnswer(alive, left):
+		case !mostAnswer(p.responding(ctx, left), left):
 			continue
 		case id == p.peers.Self():
 			p.cfg.Logger.Info("hands on the coordination", "node", id)
@@ -372,6 +376,9 @@ func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
 		return fmt.Errorf("partition %d: %w: most of %v, which will have it", m.Partition, wire.ErrNoMajority, after)
 	}
 	if m.Switched {
+		if !mostAnswer(p.responding(ctx, after), after) {
+			return fmt.Errorf("partition %d: %w: most of %v do not answer at this moment", m.Partition, wire.ErrNoMajority, after)
+		}
 		if err := p.change(ctx, m, kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE, m.Remove, nil); err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ const (
 func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool) {
 	for p := range view.Replicas {
 		id := partition.ID(p)
-		if _, err := n.replica(id); err != nil && view.Holds(id, n.cfg.ID) && !n.beyondRepair(id) {
+		if _, err := n.replica(id); err != nil && view.Holds(id, n.cfg.ID) && !n.beyondRepair(id) && !n.isClosing(id) {
 			r, err := n.startReplica(id)
 			n.opened(id, r, err)
 		}
@@ -52,10 +52,7 @@ func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool) {
 		}
 	}
 	for _, id := range n.unwanted(view) {
-		if err := n.deleteReplica(ctx, id); err != nil {
-			n.cfg.Logger.Error("delete a replica that went elsewhere", "partition", id, "err", err)
-			waiting = true
-		}
+		n.apart(ctx, id, func() error { return n.deleteReplica(ctx, id) })
 	}
 	return waiting
 }
@@ -110,7 +107,7 @@ func (n *Node) unwanted(view View) []partition.ID {
 	var out []partition.ID
 	for p := range view.Replicas {
 		id := partition.ID(p)
-		if view.Holds(id, n.cfg.ID) {
+		if view.Holds(id, n.cfg.ID) || n.isClosing(id) {
 			continue
 		}
 		if _, err := os.Stat(n.dir(id)); err == nil {
@@ -118,6 +115,34 @@ func (n *Node) unwanted(view View) []partition.ID {
 		}
 	}
 	return out
+}
+
+// apart does what ends a replica, beside Run: to close one may take long, and the others come and go meanwhile. The replica is
+// not opened before f has returned. An error is logged, and what is to be done then is found at the next look, after a pause.
+func (n *Node) apart(ctx context.Context, id partition.ID, f func() error) {
+	n.mu.Lock()
+	n.closing[id] = true
+	n.mu.Unlock()
+	n.closers.Go(func() {
+		if err := f(); err != nil && ctx.Err() == nil {
+			n.cfg.Logger.Error("close a replica", "partition", id, "err", err)
+			select {
+			case <-time.After(confirmPause):
+			case <-ctx.Done():
+			}
+		}
+		n.mu.Lock()
+		delete(n.closing, id)
+		n.mu.Unlock()
+		n.trouble.give()
+	})
+}
+
+// isClosing reports whether apart has not ended for a replica.
+func (n *Node) isClosing(id partition.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.closing[id]
 }
 
 // deleteReplica closes a replica and removes its folder, if the decision still stands when it is closed: the partition may be given

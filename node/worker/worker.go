@@ -134,6 +134,13 @@ func (w *Worker) Retain(running, applied uint64) {
 	}
 }
 
+// Jobs returns the number of jobs that the node keeps something of.
+func (w *Worker) Jobs() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.jobs)
+}
+
 // DropJob implements kithv1.ComputeServiceServer.
 func (w *Worker) DropJob(_ context.Context, req *kithv1.DropJobRequest) (*kithv1.DropJobResponse, error) {
 	w.drop(req.Job)
