@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"source":             {},
 	"source/synthetic":   {},
 	"fusion":             {"source"},
+	"fusion/record":      {},
 	"model/...":          {"model/...", "similarity", "fusion"},
 	"evaluate":           {"model/...", "similarity", "fusion"},
 	"similarity":         {},
