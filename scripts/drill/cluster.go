@@ -56,7 +56,7 @@ func startCluster(ctx context.Context, cfg config) (_ *cluster, err error) {
 		}
 	}()
 	// One host more, for the server that checks compare with.
-	if c.net, err = newNetwork(cfg.namespaces, cfg.servers+1, rand.New(rand.NewPCG(cfg.seed, 2))); err != nil {
+	if c.net, err = newNetwork(cfg.namespaces, cfg.disks, cfg.servers+1, rand.New(rand.NewPCG(cfg.seed, 2))); err != nil {
 		return nil, err
 	}
 	var join []string

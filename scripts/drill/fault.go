@@ -81,6 +81,9 @@ type fault interface {
 	heal(ctx context.Context, c *cluster) (note string, err error)
 }
 
+// lasting is a fault that may last another time than the seed gives, if lasts is not 0.
+type lasting interface{ lasts() time.Duration }
+
 // killed is the fault of processes that die and are started again. With asked they are told to stop, as for an upgrade.
 type killed struct {
 	role  role
@@ -125,11 +128,21 @@ func each(who []*process, f func(*process) error) error {
 // connections stay open.
 type paused struct {
 	role role
+	// long is how long it lasts, or 0: as other faults.
+	long time.Duration
 	who  []*process
 }
 
-func (f *paused) kind() string     { return "pause " + string(f.role) }
+func (f *paused) kind() string {
+	if f.long > 0 {
+		return fmt.Sprintf("pause %s for %v", f.role, f.long)
+	}
+	return "pause " + string(f.role)
+}
 func (f *paused) survivable() bool { return f.role.survivable() }
+
+// lasts implements lasting.
+func (f *paused) lasts() time.Duration { return f.long }
 
 func (f *paused) inject(ctx context.Context, c *cluster) ([]*process, error) {
 	f.who = c.pick(ctx, f.role)
@@ -284,7 +297,10 @@ type spoiled struct {
 }
 
 func (f *spoiled) kind() string {
-	if f.loss > 0 {
+	switch {
+	case f.loss > 0 && f.delay > 0:
+		return fmt.Sprintf("packets %v late and %.0f%% lost", f.delay, 100*f.loss)
+	case f.loss > 0:
 		return fmt.Sprintf("%.0f%% of packets lost", 100*f.loss)
 	}
 	return fmt.Sprintf("packets %v late", f.delay)
@@ -312,6 +328,11 @@ func deck(cfg config) []func(*rand.Rand) fault {
 		add(func(*rand.Rand) fault { return &killed{role: r} })
 		add(func(*rand.Rand) fault { return &paused{role: r} })
 	}
+	for _, r := range []role{follower, leader, coordinator, minority} {
+		if cfg.longPause > 0 && (r != minority || cfg.servers > 3) {
+			add(func(*rand.Rand) fault { return &paused{role: r, long: cfg.longPause} })
+		}
+	}
 	for _, r := range []role{anyServer, coordinator} {
 		add(func(*rand.Rand) fault { return &killed{role: r, asked: true} })
 	}
@@ -323,6 +344,14 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	}
 	for _, what := range []string{storeFile, modelFile} {
 		add(func(*rand.Rand) fault { return &corrupted{what: what} })
+	}
+	if cfg.disks {
+		for _, r := range []role{coordinator, leader, everyServer} {
+			add(func(*rand.Rand) fault { return &slowDisk{role: r} })
+		}
+		for _, r := range []role{anyServer, coordinator, leader} {
+			add(func(*rand.Rand) fault { return &slowDisk{role: r, stall: true} })
+		}
 	}
 	if !cfg.namespaces {
 		return out
@@ -345,8 +374,11 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	add(func(rng *rand.Rand) fault {
 		return &flapping{role: coordinator, period: 200*time.Millisecond + upTo(rng, 800*time.Millisecond)}
 	})
-	add(func(*rand.Rand) fault { return &spoiled{delay: 100 * time.Millisecond} })
-	add(func(*rand.Rand) fault { return &spoiled{loss: 0.1} })
+	for _, bad := range []spoiled{
+		{delay: 100 * time.Millisecond}, {delay: 200 * time.Millisecond}, {loss: 0.1}, {loss: 0.2}, {delay: 200 * time.Millisecond, loss: 0.2},
+	} {
+		add(func(*rand.Rand) fault { return &spoiled{delay: bad.delay, loss: bad.loss} })
+	}
 	add(func(*rand.Rand) fault { return &diskFull{} })
 	add(func(*rand.Rand) fault { return &diskFull{restart: true} })
 	return out

@@ -35,6 +35,7 @@ const (
 // Without, each host is an address of the loopback network, and nothing can be spoiled.
 type network struct {
 	namespaces bool
+	disks      bool // can be made slow
 	hosts      []*host
 	readers    sync.WaitGroup
 
@@ -58,7 +59,8 @@ type pair struct{ from, to *host }
 type host struct {
 	name   string
 	addr   netip.Addr
-	client bool // its links are cut only with clients, and never slow
+	client bool  // its links are cut only with clients, and never slow
+	disk   *disk // of the processes there; nil for clients, and where disks cannot be made slow
 	tun    *os.File
 	netNS  int // file descriptor of the namespace; -1 without
 	calls  chan func()
@@ -73,9 +75,9 @@ type packet struct {
 	data []byte
 }
 
-// newNetwork makes n servers' hosts and one more, the last, for the clients. The caller must close it.
-func newNetwork(namespaces bool, n int, rng *rand.Rand) (*network, error) {
-	w := &network{namespaces: namespaces, byAddr: map[netip.Addr]*host{}, cuts: map[pair]int{}, rng: rng}
+// newNetwork makes n servers' hosts, with disks those whose disks can be made slow, and one more, the last, for the clients. The caller must close it.
+func newNetwork(namespaces, disks bool, n int, rng *rand.Rand) (*network, error) {
+	w := &network{namespaces: namespaces, disks: disks, byAddr: map[netip.Addr]*host{}, cuts: map[pair]int{}, rng: rng}
 	for i := range n + 1 {
 		h := &host{name: fmt.Sprintf("n%d", i+1), client: i == n, netNS: -1, calls: make(chan func()), done: make(chan struct{}), slow: make(chan packet, queuePackets)}
 		if h.client {
@@ -101,6 +103,9 @@ func (w *network) open(h *host) error {
 		var err error
 		if w.namespaces {
 			err = h.isolate()
+		}
+		if err == nil && !h.client && w.disks {
+			h.disk, err = newDisk(rand.New(rand.NewPCG(uint64(len(w.hosts)), 4)))
 		}
 		opened <- err
 		if err != nil {
@@ -319,6 +324,9 @@ func (w *network) close() error {
 		<-h.done
 		if h.netNS >= 0 {
 			errs = append(errs, unix.Close(h.netNS))
+		}
+		if h.disk != nil {
+			errs = append(errs, h.disk.close())
 		}
 	}
 	for _, h := range w.hosts {

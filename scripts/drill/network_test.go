@@ -53,7 +53,7 @@ func TestNetwork(t *testing.T) {
 	if !canIsolate() {
 		t.Skip("needs root and /dev/net/tun")
 	}
-	w, err := newNetwork(true, 3, rand.New(rand.NewPCG(1, 1)))
+	w, err := newNetwork(true, false, 3, rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}

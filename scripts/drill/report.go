@@ -19,10 +19,12 @@ type report struct {
 	Servers    int    `json:"servers"`
 	Partitions int    `json:"partitions"`
 	// Replication is the number of replicas of each partition.
-	Replication int     `json:"replication"`
-	Local       bool    `json:"local"`
-	Network     string  `json:"network"`
-	Seconds     float64 `json:"seconds"`
+	Replication int    `json:"replication"`
+	Local       bool   `json:"local"`
+	Network     string `json:"network"`
+	// LeftOut tells which faults cannot be had here, and why.
+	LeftOut []string `json:"left_out,omitempty"`
+	Seconds float64  `json:"seconds"`
 	// Broken are the promises that were not kept. Empty means that the drill is passed.
 	Broken  []string       `json:"broken"`
 	Figures figures        `json:"figures"`
@@ -170,6 +172,9 @@ func (r *report) write(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	t := &printer{out: table}
 	t.printf("\nseed %d, %d servers, %d partitions of %d replicas, network %s, %.0f s, %d faults\n\n", r.Seed, r.Servers, r.Partitions, r.Replication, r.Network, r.Seconds, len(r.Faults))
+	for _, what := range r.LeftOut {
+		t.printf("left out: %s\n", what)
+	}
 	t.printf("fault\ttimes\tqueries failed\tnew coordinator, s\tqueries back, s\tslowest append, s\tsettled, s\n")
 	for _, s := range r.ByKind {
 		t.printf("%s\t%d\t%d of %d\t%v\t%v\t%v\t%v\n", s.Kind, s.Faults, s.FailedQueries, s.Queries, s.NewCoordinator, s.QueriesBack, s.SlowestAppend, s.Settled)
