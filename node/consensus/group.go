@@ -101,6 +101,9 @@ func (g *Group) start(mux *Mux) error {
 	if g.cfg.NoRestoreOnStart {
 		retain = 1 // the FSM has its own copy; the snapshot is for others
 	}
+	if err := removeUnfinished(filepath.Join(g.cfg.Dir, "snapshots"), g.log); err != nil {
+		return err
+	}
 	onDisk, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
 	if err != nil {
 		return err
