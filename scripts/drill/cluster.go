@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -104,7 +103,11 @@ func (c *cluster) newProcess(h *host, more ...string) (*process, error) {
 	if c.cfg.local {
 		p.args = append(p.args, "--local")
 	}
-	return p, os.MkdirAll(p.dir, 0o700)
+	if err := os.MkdirAll(p.dir, 0o700); err != nil || !c.cfg.overlay {
+		return p, err
+	}
+	p.clock = filepath.Join(c.cfg.dir, h.name+".clock")
+	return p, p.setClock(0)
 }
 
 // connect returns a connection from the clients' host. It connects when it is first used, and looks again every second.
@@ -281,14 +284,4 @@ func (c *cluster) coordinator(ctx context.Context) *process {
 		}
 	}
 	return nil
-}
-
-// buildKith builds the program to drill and returns its path.
-func buildKith(ctx context.Context, dir string, flags ...string) (string, error) {
-	path := filepath.Join(dir, "kith")
-	args := append([]string{"build", "-o", path}, flags...)
-	if out, err := exec.CommandContext(ctx, "go", append(args, "github.com/kith-io/kith/cmd/kith")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build kith: %w\n%s", err, out)
-	}
-	return path, nil
 }

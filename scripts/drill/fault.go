@@ -353,6 +353,22 @@ func deck(cfg config) []func(*rand.Rand) fault {
 			add(func(*rand.Rand) fault { return &slowDisk{role: r, stall: true} })
 		}
 	}
+	if cfg.overlay {
+		for _, r := range []role{leader, follower} {
+			add(func(*rand.Rand) fault { return &killedInSnapshot{killed: killed{role: r}} })
+		}
+		for _, sender := range []bool{false, true} {
+			add(func(*rand.Rand) fault { return &killedInInstall{sender: sender} })
+		}
+		for _, r := range []role{coordinator, leader} {
+			for _, by := range []time.Duration{time.Hour, -time.Hour} {
+				add(func(*rand.Rand) fault { return &clockJump{role: r, by: by} })
+			}
+			add(func(rng *rand.Rand) fault {
+				return &clockJump{role: r, by: time.Minute, every: 50*time.Millisecond + upTo(rng, time.Second)}
+			})
+		}
+	}
 	if !cfg.namespaces {
 		return out
 	}

@@ -23,8 +23,10 @@ type process struct {
 	id   string
 	dir  string // data folder, as seen on the host
 	log  string // file
-	args []string
-	bin  string
+	// clock is the file that sets its clock off, or empty.
+	clock string
+	args  []string
+	bin   string
 
 	mu      sync.Mutex
 	running *running // nil while it does not run
@@ -62,6 +64,9 @@ func (p *process) start() error {
 	defer func() { _ = log.Close() }() // the process has its own
 	cmd := exec.Command(p.bin, p.args...)
 	cmd.Stderr = log
+	if p.clock != "" {
+		cmd.Env = append(os.Environ(), clockEnv+"="+p.clock)
+	}
 	// It must not outlive the drill, and a Ctrl-C is for the drill alone.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.host.do(cmd.Start); err != nil {
