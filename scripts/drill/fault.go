@@ -345,6 +345,10 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	for _, what := range []string{storeFile, modelFile} {
 		add(func(*rand.Rand) fault { return &corrupted{what: what} })
 	}
+	for _, r := range []role{coordinator, leader} {
+		add(func(*rand.Rand) fault { return &killedInBackup{killed: killed{role: r}} })
+	}
+	add(func(*rand.Rand) fault { return &restored{servers: 1} })
 	if cfg.disks {
 		for _, r := range []role{coordinator, leader, everyServer} {
 			add(func(*rand.Rand) fault { return &slowDisk{role: r} })

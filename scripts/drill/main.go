@@ -192,6 +192,7 @@ func drill(ctx context.Context, cfg config, out io.Writer) (_ *report, err error
 		r.Network = "namespaces"
 	}
 	w := newWorkload(c.conns, cfg.seed)
+	c.acknowledged = w.acknowledged
 	if err := prepare(ctx, c, w, r); err != nil {
 		return nil, err
 	}

@@ -44,6 +44,8 @@ type network struct {
 	byAddr map[netip.Addr]*host
 	// cuts counts, for an ordered pair, the faults that cut it.
 	cuts map[pair]int
+	// lags make packets from and to a host that late, whoever is at the other end.
+	lags map[*host]time.Duration
 	// delay and loss hold for links between servers.
 	delay time.Duration
 	loss  float64
@@ -77,7 +79,7 @@ type packet struct {
 
 // newNetwork makes n servers' hosts, with disks those whose disks can be made slow, and one more, the last, for the clients. The caller must close it.
 func newNetwork(namespaces, disks bool, n int, rng *rand.Rand) (*network, error) {
-	w := &network{namespaces: namespaces, disks: disks, byAddr: map[netip.Addr]*host{}, cuts: map[pair]int{}, rng: rng}
+	w := &network{namespaces: namespaces, disks: disks, byAddr: map[netip.Addr]*host{}, cuts: map[pair]int{}, lags: map[*host]time.Duration{}, rng: rng}
 	for i := range n + 1 {
 		h := &host{name: fmt.Sprintf("n%d", i+1), client: i == n, netNS: -1, calls: make(chan func()), done: make(chan struct{}), slow: make(chan packet, queuePackets)}
 		if h.client {
@@ -262,7 +264,8 @@ func (w *network) forward(from *host) {
 	}
 }
 
-// deliverLate carries the packets of slow links, in order, until the network closes. All of a host wait the same time.
+// deliverLate carries the packets of slow links, in order, until the network closes. All of a host wait about the same time: those to a
+// host that lags may hold up others.
 func (w *network) deliverLate(from *host) {
 	for p := range from.slow {
 		time.Sleep(time.Until(p.due))
@@ -275,17 +278,17 @@ func (w *network) route(from *host, addr netip.Addr) (*host, time.Duration) {
 	w.mu.RLock()
 	to := w.byAddr[addr]
 	cut := to == nil || w.cuts[pair{from, to}] > 0
-	delay, loss := w.delay, w.loss
+	delay, loss, lag := w.delay, w.loss, w.lags[from]+w.lags[to]
 	w.mu.RUnlock()
 	switch {
 	case cut:
 		return nil, 0
 	case from.client || to.client:
-		return to, 0
+		return to, lag
 	case loss > 0 && w.draw() < loss:
 		return nil, 0
 	}
-	return to, delay
+	return to, delay + lag
 }
 
 func (w *network) draw() float64 {
@@ -311,6 +314,13 @@ func (w *network) spoil(delay time.Duration, loss float64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.delay, w.loss = delay, loss
+}
+
+// lag makes all packets from and to a host late.
+func (w *network) lag(h *host, delay time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lags[h] = delay
 }
 
 // close ends what the network started. No process may be left on its hosts.

@@ -185,6 +185,7 @@ func (r *report) write(out io.Writer) error {
 	t.printf("\t%d lost, %d doubled, %d foreign, in %d histories of users on replicas\n", f.Lost, f.Doubled, f.Foreign, f.Copies)
 	t.printf("linearizable\t%s: %d operations on %d users\n", f.Linearizable, f.WatchedOps, f.WatchedUsers)
 	t.printf("models\t%d of %d neighbor lists and %d of %d recommendations differ from those of a server without faults\n", f.ListsWrong, f.Lists, f.AnswersWrong, f.Answers)
+	t.printf("backup\t%d events of the last one restored to another cluster, %d neighbor lists compared there\n", f.Restored, f.RestoredLists)
 	t.printf("queries\t%d of %d failed\n", r.Failed, r.Queries)
 	t.printf("builds\t%v\n", r.Builds)
 	for _, h := range r.Held {
