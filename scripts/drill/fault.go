@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -344,6 +346,9 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	}
 	for _, what := range []string{storeFile, modelFile} {
 		add(func(*rand.Rand) fault { return &corrupted{what: what} })
+	}
+	for _, what := range slices.Sorted(maps.Keys(raftFiles)) {
+		add(func(*rand.Rand) fault { return &corruptedRaft{what: what} })
 	}
 	for _, r := range []role{coordinator, leader} {
 		add(func(*rand.Rand) fault { return &killedInBackup{killed: killed{role: r}} })
