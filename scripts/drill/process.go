@@ -147,6 +147,9 @@ func (p *process) quit(ctx context.Context) error {
 	return nil
 }
 
+// lastWords matches what kith, or the Go runtime, says before it ends in an error, and an error in the log.
+var lastWords = regexp.MustCompile(`^kith( [a-z]+)*: |^panic: |^fatal error: |level=ERROR`)
+
 // lastError returns the last line of the log that tells of an error, as an error.
 func (p *process) lastError() error {
 	b, err := os.ReadFile(p.log)
@@ -155,7 +158,7 @@ func (p *process) lastError() error {
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
-		if strings.HasPrefix(lines[i], "kith: ") || strings.Contains(lines[i], "level=ERROR") || strings.HasPrefix(lines[i], "panic:") {
+		if lastWords.MatchString(lines[i]) {
 			return errors.New(lines[i])
 		}
 	}
