@@ -133,7 +133,8 @@ func (g *Group) start(mux *Mux) error {
 	}
 	g.trans = raft.NewNetworkTransportWithConfig(transConf)
 	g.wal.started = true
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans}); err != nil {
+	g.wal.disk.patience = patienceElections * g.cfg.ElectionTimeout
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, &g.wal.disk}); err != nil {
 		return err
 	}
 	started.Store(true)

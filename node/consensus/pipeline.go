@@ -6,13 +6,16 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is that of raft, with pipelines whose sender cannot be left waiting for ever.
+// transport is that of raft, with pipelines whose sender cannot be left waiting for ever, and silent while the disk stands still.
 //
 // In raft a leader's sender and the reader of answers share a pipeline without buffers. When an answer says that there is a newer term
 // the reader goes away, while the sender may be about to hand on the next request: it waits for the answer before, which waits
 // for the reader. Nothing ends that, and the shutdown of the group waits for it. It takes a change of leaders while entries
 // are on their way, as when a server hands over and stops.
-type transport struct{ *raft.NetworkTransport }
+type transport struct {
+	*raft.NetworkTransport
+	disk *standstill
+}
 
 var (
 	_ raft.Transport   = transport{}
@@ -26,7 +29,7 @@ func (t transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAdd
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(p), nil
+	return newPipeline(p, t.disk), nil
 }
 
 // pipelineRoom is how many answers wait for a reader. Once it has gone away raft's sender stops as well, after one or two more
@@ -36,13 +39,14 @@ const pipelineRoom = 64
 // pipeline takes the answers off a pipeline as they come.
 type pipeline struct {
 	raft.AppendPipeline
+	disk    *standstill
 	answers chan raft.AppendFuture
 	done    chan struct{} // closed by Close
 	close   func() error
 }
 
-func newPipeline(p raft.AppendPipeline) *pipeline {
-	out := &pipeline{AppendPipeline: p, answers: make(chan raft.AppendFuture, pipelineRoom), done: make(chan struct{})}
+func newPipeline(p raft.AppendPipeline, disk *standstill) *pipeline {
+	out := &pipeline{AppendPipeline: p, disk: disk, answers: make(chan raft.AppendFuture, pipelineRoom), done: make(chan struct{})}
 	var forwarding sync.WaitGroup
 	forwarding.Go(out.forward)
 	out.close = sync.OnceValue(func() error {
