@@ -33,6 +33,7 @@ func (p *process) setClock(off time.Duration) error {
 // time. The clock of the machine, and those of the other servers, are left alone.
 type clockJump struct {
 	role  role
+	how   string // it jumps, in words
 	by    time.Duration
 	every time.Duration
 	who   []*process
@@ -41,13 +42,7 @@ type clockJump struct {
 }
 
 func (f *clockJump) kind() string {
-	switch {
-	case f.every > 0:
-		return fmt.Sprintf("clock jumps %v to and fro: %s", f.by, f.role)
-	case f.by < 0:
-		return fmt.Sprintf("clock %v behind: %s", -f.by, f.role)
-	}
-	return fmt.Sprintf("clock %v ahead: %s", f.by, f.role)
+	return fmt.Sprintf("clock %s: %s", f.how, f.role)
 }
 func (f *clockJump) survivable() bool { return true }
 

@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shortDrill matches a fault of each sort that is over in some seconds.
 const shortDrill = `^(kill (the coordinator|in a build: a follower|in a snapshot: a leader|in a backup: a leader)|pause a leader|cut off.*: a server|` +
-	`disk stands still: a leader|slow disk: the coordinator|clock 1h0m0s behind: the coordinator|damage (an event store|a raft log)|10% of packets lost)$`
+	`disk stands still: a leader|slow disk: the coordinator|clock an hour behind: the coordinator|damage (an event store|a raft log)|10% of packets lost)$`
 
 // TestDrill runs a short drill with a fixed seed: real processes, twelve faults, all checks. Faults that this machine does not
 // allow are left out.

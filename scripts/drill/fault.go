@@ -370,11 +370,10 @@ func deck(cfg config) []func(*rand.Rand) fault {
 			add(func(*rand.Rand) fault { return &killedInInstall{sender: sender} })
 		}
 		for _, r := range []role{coordinator, leader} {
-			for _, by := range []time.Duration{time.Hour, -time.Hour} {
-				add(func(*rand.Rand) fault { return &clockJump{role: r, by: by} })
-			}
+			add(func(*rand.Rand) fault { return &clockJump{role: r, how: "an hour ahead", by: time.Hour} })
+			add(func(*rand.Rand) fault { return &clockJump{role: r, how: "an hour behind", by: -time.Hour} })
 			add(func(rng *rand.Rand) fault {
-				return &clockJump{role: r, by: time.Minute, every: 50*time.Millisecond + upTo(rng, time.Second)}
+				return &clockJump{role: r, how: "a minute to and fro", by: time.Minute, every: 50*time.Millisecond + upTo(rng, time.Second)}
 			})
 		}
 	}
