@@ -109,7 +109,9 @@ func (c *cluster) takeBackup(ctx context.Context, name string) (*saved, error) {
 // not sent. It takes over what had been sent since.
 func (s *saved) check(sent map[event]bool) error {
 	for e := range sent {
-		s.acked[e] = s.acked[e] // false if it is new
+		if _, known := s.acked[e]; !known {
+			s.acked[e] = false
+		}
 	}
 	file, err := os.Open(s.path)
 	if err != nil {
