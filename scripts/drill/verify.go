@@ -322,8 +322,11 @@ func (c *cluster) compareModels(ctx context.Context, events []*kithv1.Event, out
 func awaitVersion(ctx context.Context, conn *grpc.ClientConn, version uint64, item string) error {
 	return (&client{conns: []*grpc.ClientConn{conn}}).call(ctx, callTry, func(ctx context.Context, conn *grpc.ClientConn) error {
 		resp, err := kithv1.NewRecommenderServiceClient(conn).Similar(ctx, &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: item}})
-		if err == nil && resp.ModelVersion != version {
-			err = fmt.Errorf("%w: it answers with version %d, want %d", wire.ErrNotReady, resp.ModelVersion, version)
+		switch {
+		case errors.Is(err, wire.ErrNoModel): // if it is the first one
+			return fmt.Errorf("%w: %w", wire.ErrNotReady, err)
+		case err == nil && resp.ModelVersion != version:
+			return fmt.Errorf("%w: it answers with version %d, want %d", wire.ErrNotReady, resp.ModelVersion, version)
 		}
 		return err
 	})
