@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/coordinator"
@@ -26,6 +30,27 @@ func (a *API) Build(ctx context.Context, req *kithv1.BuildRequest) (*kithv1.Buil
 		return nil, fmt.Errorf("%w: %d", wire.ErrUnknownJob, id)
 	}
 	return &kithv1.BuildResponse{Job: rec.Job}, nil
+}
+
+// maxBy bounds the name of who asks: it is kept in the log.
+const maxBy = 100
+
+// Cancel implements kithv1.ModelServiceServer.
+func (a *API) Cancel(ctx context.Context, req *kithv1.CancelRequest) (*kithv1.CancelResponse, error) {
+	by := req.By
+	if len(by) > maxBy || !utf8.ValidString(by) || strings.ContainsFunc(by, unicode.IsControl) {
+		return nil, fmt.Errorf("%w: by is %q; want a name of up to %d bytes that can be printed", wire.ErrInvalid, by, maxBy)
+	}
+	if caller, ok := peer.FromContext(ctx); by == "" && ok {
+		by = caller.Addr.String()
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	job, canceled, err := a.coordinator.Cancel(ctx, req.Id, by)
+	if err != nil {
+		return nil, err
+	}
+	return &kithv1.CancelResponse{Job: job, Canceled: canceled}, nil
 }
 
 // WatchJob implements kithv1.ModelServiceServer. A watcher that is slow misses states between, never the last one.

@@ -83,9 +83,25 @@ func NewBuilder(cfg BuilderConfig) *Builder {
 }
 
 // Run brings a job to its end. It goes through all steps again whenever a node is lost on the way; what is done already
-// costs little then. It returns nil when the job is published, the reason when it failed for good, and ctx's error
-// when it was stopped: the job then stays open for the next coordinator.
+// costs little then. It returns nil when the job is published, the reason when it failed for good or was canceled, and ctx's
+// error when it was stopped: the job then stays open for the next coordinator.
 func (b *Builder) Run(ctx context.Context, job uint64) error {
+	err := b.whileOpen(ctx, job, func(ctx context.Context) error { return b.run(ctx, job) })
+	if ctx.Err() != nil {
+		return err
+	}
+	rec := b.cfg.Log.State().Job(job)
+	if rec != nil && Ended(rec.Job) {
+		b.dropJob(ctx, job)
+	}
+	if canceled := failure(rec); canceled != nil && errors.Is(err, context.Canceled) {
+		return canceled
+	}
+	return err
+}
+
+// run is Run until the job ends, by whatever.
+func (b *Builder) run(ctx context.Context, job uint64) error {
 	delay, failures := retryDelay, 0
 	for {
 		rec := b.cfg.Log.State().Job(job)
@@ -94,8 +110,8 @@ func (b *Builder) Run(ctx context.Context, job uint64) error {
 			return fmt.Errorf("build: %w: %d", wire.ErrUnknownJob, job)
 		case rec.Job.Phase == kithv1.JobPhase_JOB_PHASE_DONE:
 			return nil
-		case rec.Job.Phase == kithv1.JobPhase_JOB_PHASE_FAILED:
-			return fmt.Errorf("build %d: %s", job, rec.Job.Error)
+		case Ended(rec.Job):
+			return failure(rec)
 		}
 		changed := b.cfg.Nodes.Changed()
 		before := rec.Job.TasksDone
@@ -151,22 +167,7 @@ func (b *Builder) fail(ctx context.Context, job uint64, cause error) error {
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("record the failure of build %d: %w", job, err))
 	}
-	b.dropJob(ctx, job)
 	return fmt.Errorf("build %d: %w", job, cause)
-}
-
-// dropJob frees what the nodes keep for a job. A node that does not hear it drops the job when it sees its end in the log.
-func (b *Builder) dropJob(ctx context.Context, job uint64) {
-	for _, node := range b.cfg.Nodes.Alive() {
-		if err := b.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
-			ctx, cancel := context.WithTimeout(ctx, dropTimeout)
-			defer cancel()
-			_, err := c.DropJob(ctx, &kithv1.DropJobRequest{Job: job})
-			return err
-		}); err != nil {
-			b.cfg.Logger.Debug("drop job", "job", job, "node", node, "err", err)
-		}
-	}
 }
 
 // call calls a node; the error names it.
@@ -235,7 +236,6 @@ func (a *attempt) all(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", PhaseName(s.phase), err)
 		}
 	}
-	a.dropJob(ctx, a.job)
 	return nil
 }
 

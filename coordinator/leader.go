@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,9 @@ type Config struct {
 	// DeadAfter is how long a member may not answer before its replicas go elsewhere and it is forgotten; SteadyAfter how long a new one
 	// must have answered before it gets replicas and votes.
 	DeadAfter, SteadyAfter time.Duration
+	// StallAfter is how long a build may come no further before it is given up where moves of replicas wait for its end, or a partition
+	// has lost its majority.
+	StallAfter time.Duration
 	// NewID returns an id that is unique: for the cluster and for requests.
 	NewID  func() string
 	Now    func() time.Time
@@ -189,7 +193,7 @@ func (c *Coordinator) lead(ctx context.Context) error {
 		}
 		if j := c.State().Running(); j != nil && building == 0 {
 			building = j.Job.Id
-			builds.Go(func() { ended <- c.build(ctx, j.Job.Id) })
+			builds.Go(func() { ended <- c.build(ctx, j.Job.Id, place.strides) })
 		}
 		select {
 		case <-stateChanged:
@@ -206,12 +210,13 @@ func (c *Coordinator) lead(ctx context.Context) error {
 	}
 }
 
-func (c *Coordinator) build(ctx context.Context, job uint64) error {
+func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) error {
 	began := c.cfg.Now()
 	c.cfg.Logger.Info("build begins or goes on", "job", job)
 	b := NewBuilder(BuilderConfig{
 		Log: c, Rows: true, Now: c.cfg.Now, Logger: c.cfg.Logger,
-		Nodes: buildNodes{Peers: c.peers, router: c.router, bulk: c.peers.Bulk()},
+		Nodes:    buildNodes{Peers: c.peers, router: c.router, bulk: c.peers.Bulk()},
+		Progress: func(phase kithv1.JobPhase, done, _ int) { strides.note(job, phase, done) },
 	})
 	if err := b.Run(ctx, job); err != nil {
 		return err
@@ -236,11 +241,15 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 		if !p.Alive || slices.Contains(c.State().Left, p.ID) {
 			continue
 		}
+		known := c.State().Member(p.ID)
+		if !sameFolder(known, p.Folder) {
+			continue // it is told so when it asks, and ends
+		}
 		m := &kithv1.MemberRecord{
 			Id: p.ID, Zone: p.Zone, Weight: p.Weight, GrpcAddr: p.GRPCAddr, RaftAddr: p.RaftAddr, Version: p.Version,
-			Intent: c.State().Member(p.ID).GetIntent(),
+			Intent: known.GetIntent(), Folder: cmp.Or(p.Folder, known.GetFolder()),
 		}
-		if proto.Equal(m, c.State().Member(p.ID)) {
+		if proto.Equal(m, known) {
 			continue
 		}
 		if _, err := c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_UpsertMember{UpsertMember: &kithv1.UpsertMember{Member: m}}}); err != nil {
@@ -265,7 +274,7 @@ func (c *Coordinator) addFollowers(ctx context.Context) error {
 			continue
 		}
 		c.cfg.Logger.Info("member joins the control group", "node", p.ID, "addr", p.RaftAddr)
-		if err := c.group.AddNonvoter(ctx, p.ID, p.RaftAddr); err != nil {
+		if err := c.group.AddNonvoter(ctx, p.ID, p.RaftAddr, 0); err != nil {
 			errs = append(errs, fmt.Errorf("add %s to the control group: %w", p.ID, err))
 		}
 	}

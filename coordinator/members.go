@@ -28,7 +28,7 @@ func (s *State) moveAt(p uint32) int {
 	return slices.IndexFunc(s.Moves, func(m *kithv1.Move) bool { return m.Partition == p })
 }
 
-func (s *State) startMove(m *kithv1.Move) error {
+func (s *State) startMove(index uint64, m *kithv1.Move) error {
 	switch {
 	case int64(m.GetPartition()) >= int64(len(s.Replicas)):
 		return fmt.Errorf("%w: move of partition %d of %d", errCommand, m.GetPartition(), len(s.Replicas))
@@ -42,8 +42,8 @@ func (s *State) startMove(m *kithv1.Move) error {
 		return fmt.Errorf("%w: move of partition %d beside %d others", errCommand, m.Partition, len(s.Moves))
 	}
 	if now := s.Move(m.Partition); now != nil {
-		if proto.Equal(now, m) {
-			return nil
+		if now.Add == m.Add && now.Remove == m.Remove && !now.Switched {
+			return nil // a repeated command
 		}
 		return fmt.Errorf("%w: two moves of partition %d", errCommand, m.Partition)
 	}
@@ -56,14 +56,16 @@ func (s *State) startMove(m *kithv1.Move) error {
 	case m.Add == "" && len(hold) == 1:
 		return fmt.Errorf("%w: partition %d would lose its last replica, on %s", errCommand, m.Partition, m.Remove)
 	}
+	m = proto.Clone(m).(*kithv1.Move)
+	m.Id = index
 	s.Moves = append(slices.Clone(s.Moves), m)
 	return nil
 }
 
 func (s *State) stepMove(c *kithv1.StepMove) error {
 	at := s.moveAt(c.Partition)
-	if at < 0 || s.Moves[at].Add != c.Add || s.Moves[at].Remove != c.Remove {
-		return nil // a repeated step
+	if at < 0 || s.Moves[at].Id != c.Move {
+		return nil // a repeated step, or one that was late
 	}
 	m := proto.Clone(s.Moves[at]).(*kithv1.Move)
 	switch c.Step {
@@ -167,6 +169,25 @@ func (s *State) HoldsAny(member string) bool {
 		}
 	}
 	return false
+}
+
+// standing says what a server with some id and data folder is to the cluster.
+func (s *State) standing(id, folder string) kithv1.Standing {
+	m := s.Member(id)
+	switch {
+	case slices.Contains(s.Left, id):
+		return kithv1.Standing_STANDING_LEFT
+	case m == nil:
+		return kithv1.Standing_STANDING_UNKNOWN
+	case !sameFolder(m, folder):
+		return kithv1.Standing_STANDING_OTHER_FOLDER
+	}
+	return kithv1.Standing_STANDING_MEMBER
+}
+
+// sameFolder reports whether a data folder may be that of a member: folders had no ids once.
+func sameFolder(m *kithv1.MemberRecord, folder string) bool {
+	return m.GetFolder() == "" || folder == "" || m.Folder == folder
 }
 
 // Stays reports whether a member is to keep its replicas and its vote.

@@ -22,8 +22,14 @@ func startMove(p uint32, add, remove string) *kithv1.ControlCommand {
 	return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StartMove{StartMove: &kithv1.StartMove{Move: m}}}
 }
 
-func stepMove(p uint32, add, remove string, step kithv1.MoveStep) *kithv1.ControlCommand {
-	return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StepMove{StepMove: &kithv1.StepMove{Partition: p, Add: add, Remove: remove, Step: step}}}
+func stepMove(move uint64, p uint32, step kithv1.MoveStep) *kithv1.ControlCommand {
+	return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StepMove{StepMove: &kithv1.StepMove{Move: move, Partition: p, Step: step}}}
+}
+
+// step moves the move of the first partition on.
+func (s *script) step(step kithv1.MoveStep) {
+	s.t.Helper()
+	s.do(stepMove(s.state.Move(0).GetId(), 0, step))
 }
 
 func setIntent(id string, intent kithv1.MemberIntent) *kithv1.ControlCommand {
@@ -55,7 +61,12 @@ const (
 func TestAMoveGoesStepByStep(t *testing.T) {
 	s := formed(t)
 	s.do(startMove(0, "d", "a"))
+	began := s.index
+	id := s.state.Move(0).Id
 	s.do(startMove(0, "d", "a")) // again
+	if again := s.state.Move(0).Id; again != id || id != began {
+		t.Errorf("move %d, begun at %d, is %d when it is begun again", id, began, again)
+	}
 	if got := s.state.Planned()[0]; !slices.Equal(got, []string{"d", "b"}) || !slices.Equal(s.state.Replicas[0], []string{"a", "b"}) {
 		t.Errorf("before the switch: planned %v, are %v", got, s.state.Replicas[0])
 	}
@@ -64,22 +75,22 @@ func TestAMoveGoesStepByStep(t *testing.T) {
 			t.Errorf("%s should hold partition 0 during the move", id)
 		}
 	}
-	if _, err := s.try(stepMove(0, "d", "a", ended)); err == nil {
+	if _, err := s.try(stepMove(id, 0, ended)); err == nil {
 		t.Error("a move ended before its switch")
 	}
-	s.do(stepMove(0, "x", "a", switched)) // of another move
+	s.do(stepMove(id-1, 0, switched)) // of another move
 	if s.state.Epoch != 1 {
 		t.Error("the step of another move was taken")
 	}
 	for range 2 {
-		s.do(stepMove(0, "d", "a", switched))
+		s.do(stepMove(id, 0, switched))
 		if s.state.Epoch != 2 || !slices.Equal(s.state.Replicas[0], []string{"d", "b"}) || !s.state.Holds(0, "a") {
 			t.Fatalf("after the switch: epoch %d, replicas %v, a holds it: %v", s.state.Epoch, s.state.Replicas[0], s.state.Holds(0, "a"))
 		}
 	}
-	s.do(stepMove(0, "d", "a", abandoned)) // too late
+	s.do(stepMove(id, 0, abandoned)) // too late
 	for range 2 {
-		s.do(stepMove(0, "d", "a", ended))
+		s.do(stepMove(id, 0, ended))
 	}
 	if len(s.state.Moves) != 0 || s.state.HoldsAny("a") {
 		t.Errorf("after the end: moves %v, a holds something: %v", s.state.Moves, s.state.HoldsAny("a"))
@@ -89,11 +100,11 @@ func TestAMoveGoesStepByStep(t *testing.T) {
 func TestAMoveIsAbandoned(t *testing.T) {
 	s := formed(t)
 	s.do(startMove(0, "d", "a"))
-	s.do(stepMove(0, "d", "a", abandoned))
+	s.step(abandoned)
 	if m := s.state.Move(0); m == nil || m.Remove != "d" || m.Add != "" || !s.state.Holds(0, "d") {
 		t.Fatalf("what was added must be taken out: %v", m)
 	}
-	s.do(stepMove(0, "", "d", ended))
+	s.step(ended)
 	if s.state.Epoch != 1 || len(s.state.Moves) != 0 || !slices.Equal(s.state.Replicas[0], []string{"a", "b"}) {
 		t.Errorf("epoch %d, moves %v, replicas %v", s.state.Epoch, s.state.Moves, s.state.Replicas[0])
 	}
@@ -122,8 +133,8 @@ func TestMovesThatCannotBe(t *testing.T) {
 	if _, err := s.try(startMove(0, "d", "b")); err == nil {
 		t.Error("a second move of a partition was accepted")
 	}
-	s.do(stepMove(0, "", "a", switched))
-	s.do(stepMove(0, "", "a", ended))
+	s.step(switched)
+	s.step(ended)
 	if _, err := s.try(startMove(0, "", "b")); err == nil {
 		t.Error("the last replica may go")
 	}
@@ -155,8 +166,8 @@ func TestMembersDrainAndLeave(t *testing.T) {
 		t.Error("a member that holds replicas was forgotten")
 	}
 	s.do(startMove(0, "d", "a"))
-	s.do(stepMove(0, "d", "a", switched))
-	s.do(stepMove(0, "d", "a", ended))
+	s.step(switched)
+	s.step(ended)
 	s.do(setIntent("a", leave))
 	if _, err := s.try(setIntent("a", 0)); err == nil {
 		t.Error("a member that leaves and holds nothing came back")

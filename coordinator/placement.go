@@ -20,8 +20,13 @@ const (
 	askTimeout = 2 * time.Second
 	// stepTimeout bounds one try at one step of a move; copying a partition may take several.
 	stepTimeout = 30 * time.Second
-	// abandonAfter is how long the member that is to get a replica may not answer before the move is turned round.
+	// abandonAfter is how long the member that is to get a replica may not answer, or say that it cannot open it, before the move is
+	// turned round.
 	abandonAfter = time.Minute
+	// stuckAfter is the same for one that opens it and gets nowhere: a snapshot of a large partition shows no progress until it is there.
+	stuckAfter = 10 * time.Minute
+	// spareFor is how long no replica is moved to a member after that.
+	spareFor = 10 * time.Minute
 	// goodbye is how long a member that has left may take to notice before it is cut off from the control group.
 	goodbye = 10 * time.Second
 )
@@ -32,14 +37,19 @@ type placement struct {
 	watch *watch
 	// forgotten tells since when a member of the control group is none of the cluster.
 	forgotten map[string]time.Time
+	// evened is when the leaders of partitions were looked at last.
+	evened  time.Time
+	strides *strides
 
 	moves  sync.WaitGroup
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	moving map[uint32]bool
+	// spared tells until when no replica is moved to a member, as it could not take one.
+	spared map[string]time.Time
 }
 
 func newPlacement(c *Coordinator) *placement {
-	return &placement{Coordinator: c, watch: newWatch(c.cfg.Now), forgotten: map[string]time.Time{}, moving: map[uint32]bool{}}
+	return &placement{Coordinator: c, watch: newWatch(c.cfg.Now), forgotten: map[string]time.Time{}, strides: &strides{now: c.cfg.Now}, moving: map[uint32]bool{}, spared: map[string]time.Time{}}
 }
 
 // pass compares what is with what should be, once, and begins what is missing. It returns wire.ErrNotLeader when it has
@@ -55,10 +65,14 @@ func (p *placement) pass(ctx, life context.Context) error {
 	if err := p.forget(ctx); err != nil {
 		return err
 	}
+	if err := p.unblock(ctx); err != nil {
+		return err
+	}
 	if err := p.startMoves(ctx); err != nil {
 		return err
 	}
 	p.runMoves(life)
+	p.evenLeaders(ctx)
 	return nil
 }
 
@@ -131,8 +145,8 @@ func (p *placement) vote(ctx context.Context) error {
 	return p.takeVote(ctx, members, chosen)
 }
 
-// takeVote takes the vote of a member that is not chosen: of one that does not answer before others, and of none if most of
-// the voters that are left do not answer.
+// takeVote takes the vote of a member that is not chosen, in the order of giveUp, and of none if most of the voters that are left do not
+// answer at this moment.
 func (p *placement) takeVote(ctx context.Context, members []consensus.Member, chosen []string) error {
 	var voters []string
 	for _, m := range members {
@@ -140,13 +154,13 @@ func (p *placement) takeVote(ctx context.Context, members []consensus.Member, ch
 			voters = append(voters, m.ID)
 		}
 	}
-	alive := p.peers.Alive()
-	order := slices.Clone(voters)
-	slices.SortStableFunc(order, func(a, b string) int { return answering(alive, []string{a}) - answering(alive, []string{b}) })
-	for _, id := range order {
+	for _, id := range giveUp(p.State(), voters, p.peers.Alive()) {
+		if slices.Contains(chosen, id) {
+			continue
+		}
 		left := slices.DeleteFunc(slices.Clone(voters), func(v string) bool { return v == id })
 		switch {
-		case slices.Contains(chosen, id) || !mostAnswer(alive, left):
+		case !mostAnswer(p.responding(ctx, left), left):
 			continue
 		case id == p.peers.Self():
 			p.cfg.Logger.Info("hands on the coordination", "node", id)
@@ -170,7 +184,7 @@ func (p *placement) giveVote(ctx context.Context, id string) error {
 		return nil
 	}
 	p.cfg.Logger.Info("gives a vote in the control group", "node", id)
-	return p.group.AddVoter(ctx, id, peer.RaftAddr)
+	return p.group.AddVoter(ctx, id, peer.RaftAddr, 0)
 }
 
 // forget removes members that hold nothing any more: those that leave, and those that are lost.
@@ -212,7 +226,7 @@ func (p *placement) cutOff(ctx context.Context, members []consensus.Member) erro
 		if slices.Contains(alive, m.ID) && p.cfg.Now().Sub(since) < goodbye {
 			continue
 		}
-		if err := p.group.Remove(ctx, m.ID); err != nil {
+		if err := p.group.Remove(ctx, m.ID, 0); err != nil {
 			return err
 		}
 		delete(p.forgotten, m.ID)
@@ -247,7 +261,7 @@ func (p *placement) startMoves(ctx context.Context) error {
 			return nil
 		}
 		hold := s.Replicas[m.Partition]
-		if s.Move(m.Partition) != nil || m.Add != "" && !slices.Contains(alive, m.Add) || !mostAnswer(alive, hold) || !mostAnswer(alive, replaced(hold, m)) {
+		if s.Move(m.Partition) != nil || m.Add != "" && (!slices.Contains(alive, m.Add) || p.isSpared(m.Add)) || !mostAnswer(alive, hold) || !mostAnswer(alive, replaced(hold, m)) {
 			continue // not now
 		}
 		_, err := p.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StartMove{StartMove: &kithv1.StartMove{Move: m}}})
@@ -280,6 +294,7 @@ func (p *placement) runMoves(ctx context.Context) {
 // move brings the move of a partition to its end.
 func (p *placement) move(ctx context.Context, of uint32) {
 	pause := firstPause
+	var stuck stall
 	for {
 		m := p.State().Move(of)
 		if m == nil || ctx.Err() != nil {
@@ -287,18 +302,63 @@ func (p *placement) move(ctx context.Context, of uint32) {
 		}
 		err := p.step(ctx, m)
 		if err == nil {
-			pause = firstPause
+			pause, stuck = firstPause, stall{}
 			continue
 		}
 		if ctx.Err() != nil || errors.Is(err, wire.ErrNotLeader) {
 			return // another coordinator goes on
 		}
 		p.cfg.Logger.Warn("move of a replica waits", "partition", of, "add", m.Add, "remove", m.Remove, "err", err)
+		if m.Add != "" && !m.Switched && p.stalled(ctx, m, &stuck, err) {
+			p.spare(m.Add)
+			if err := p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_ABANDONED); err == nil {
+				continue
+			}
+		}
 		if !sleep(ctx, pause) {
 			return
 		}
 		pause = min(2*pause, leaderPause)
 	}
+}
+
+// stall is how far the new replica of a move has come, and since when no farther.
+type stall struct {
+	since   time.Time
+	applied uint64
+}
+
+// stalled reports whether the member that is to get a replica has failed to come on for so long that the move is to be given up.
+func (p *placement) stalled(ctx context.Context, m *kithv1.Move, s *stall, err error) bool {
+	limit, applied := stuckAfter, s.applied
+	if errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrNoReplica) {
+		limit = abandonAfter
+	}
+	if info, err := p.info(ctx, m.Add); err == nil {
+		for _, r := range info.Replicas {
+			if r.Partition == m.Partition {
+				applied = r.AppliedIndex
+			}
+		}
+	}
+	if s.since.IsZero() || applied != s.applied {
+		*s = stall{since: p.cfg.Now(), applied: applied}
+	}
+	return p.cfg.Now().Sub(s.since) > min(p.cfg.DeadAfter, limit)
+}
+
+// spare keeps replicas from being moved to a member for a while, so that others are.
+func (p *placement) spare(id string) {
+	p.cfg.Logger.Warn("gives up the move to a member that cannot take a replica", "node", id, "tries_again_in", spareFor)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spared[id] = p.cfg.Now().Add(spareFor)
+}
+
+func (p *placement) isSpared(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cfg.Now().Before(p.spared[id])
 }
 
 // step does what is next of a move.
@@ -316,7 +376,10 @@ func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
 		return fmt.Errorf("partition %d: %w: most of %v, which will have it", m.Partition, wire.ErrNoMajority, after)
 	}
 	if m.Switched {
-		if err := p.change(ctx, m.Partition, kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE, m.Remove, nil); err != nil {
+		if !mostAnswer(p.responding(ctx, after), after) {
+			return fmt.Errorf("partition %d: %w: most of %v do not answer at this moment", m.Partition, wire.ErrNoMajority, after)
+		}
+		if err := p.change(ctx, m, kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE, m.Remove, nil); err != nil {
 			return err
 		}
 		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_ENDED)
@@ -325,27 +388,31 @@ func (p *placement) step(ctx context.Context, m *kithv1.Move) error {
 		return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_SWITCHED)
 	}
 	var index uint64
-	if err := p.change(ctx, m.Partition, kithv1.ReplicaChange_REPLICA_CHANGE_ADD, m.Add, &index); err != nil {
+	if err := p.change(ctx, m, kithv1.ReplicaChange_REPLICA_CHANGE_ADD, m.Add, &index); err != nil {
 		return err
 	}
 	conn, err := p.peers.Conn(ctx, m.Add)
 	if err != nil {
 		return err
 	}
-	if _, err := kithv1.NewPartitionServiceClient(conn).AwaitReplica(ctx, &kithv1.AwaitReplicaRequest{Partition: m.Partition, Index: index}); err != nil {
+	if _, err := kithv1.NewPartitionServiceClient(conn).AwaitReplica(ctx, &kithv1.AwaitReplicaRequest{
+		Move: m.Id, Partition: m.Partition, Index: index,
+	}); err != nil {
 		return fmt.Errorf("node %s: %w", m.Add, err)
 	}
-	if err := p.change(ctx, m.Partition, kithv1.ReplicaChange_REPLICA_CHANGE_PROMOTE, m.Add, nil); err != nil {
+	if err := p.change(ctx, m, kithv1.ReplicaChange_REPLICA_CHANGE_PROMOTE, m.Add, nil); err != nil {
 		return err
 	}
 	return p.record(ctx, m, kithv1.MoveStep_MOVE_STEP_SWITCHED)
 }
 
 // change asks the leader of a partition for a change of its group.
-func (p *placement) change(ctx context.Context, of uint32, what kithv1.ReplicaChange, member string, index *uint64) error {
+func (p *placement) change(ctx context.Context, m *kithv1.Move, what kithv1.ReplicaChange, member string, index *uint64) error {
 	addr, _ := p.peers.RaftAddr(member)
-	return p.router.onPartition(ctx, partition.ID(of), false, func(ctx context.Context, c kithv1.PartitionServiceClient, _ uint64) error {
-		resp, err := c.ChangeReplica(ctx, &kithv1.ChangeReplicaRequest{Partition: of, Change: what, Node: member, RaftAddr: addr})
+	return p.router.onPartition(ctx, partition.ID(m.Partition), false, func(ctx context.Context, c kithv1.PartitionServiceClient, _ uint64) error {
+		resp, err := c.ChangeReplica(ctx, &kithv1.ChangeReplicaRequest{
+			Move: m.Id, Partition: m.Partition, Change: what, Node: member, RaftAddr: addr,
+		})
 		if err == nil && index != nil {
 			*index = resp.Index
 		}
@@ -355,7 +422,7 @@ func (p *placement) change(ctx context.Context, of uint32, what kithv1.ReplicaCh
 
 func (p *placement) record(ctx context.Context, m *kithv1.Move, step kithv1.MoveStep) error {
 	_, err := p.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StepMove{StepMove: &kithv1.StepMove{
-		Partition: m.Partition, Add: m.Add, Remove: m.Remove, Step: step,
+		Move: m.Id, Partition: m.Partition, Add: m.Add, Remove: m.Remove, Step: step,
 	}}})
 	return err
 }

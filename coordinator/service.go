@@ -45,6 +45,22 @@ func (s *service) ReadIndex(ctx context.Context, _ *kithv1.ReadIndexRequest) (*k
 	return &kithv1.ReadIndexResponse{Index: index}, nil
 }
 
+// Standing implements kithv1.ControlServiceServer.
+func (s *service) Standing(ctx context.Context, req *kithv1.StandingRequest) (*kithv1.StandingResponse, error) {
+	if err := s.c.Confirm(ctx); err != nil {
+		return nil, err
+	}
+	state := s.c.State()
+	own := state.Cluster.GetClusterId()
+	switch {
+	case own == "":
+		return nil, fmt.Errorf("%w: it has not been made yet", wire.ErrNotReady)
+	case req.ClusterId != "" && req.ClusterId != own:
+		return nil, fmt.Errorf("%w: server %s is of cluster %s, this one of %s", wire.ErrInvalid, req.Id, req.ClusterId, own)
+	}
+	return &kithv1.StandingResponse{Standing: state.standing(req.Id, req.Folder)}, nil
+}
+
 // Approve implements kithv1.ControlServiceServer.
 func (s *service) Approve(ctx context.Context, req *kithv1.ApproveRequest) (*kithv1.ApproveResponse, error) {
 	return &kithv1.ApproveResponse{}, s.approve(ctx, req.Proposer, req.Voters)

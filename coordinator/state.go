@@ -76,7 +76,7 @@ func (s *State) Apply(index uint64, c *kithv1.ControlCommand) (next *State, id u
 	case *kithv1.ControlCommand_DropVersion:
 		err = n.dropVersion(c.DropVersion.GetVersion())
 	case *kithv1.ControlCommand_StartMove:
-		err = n.startMove(c.StartMove.GetMove())
+		err = n.startMove(index, c.StartMove.GetMove())
 	case *kithv1.ControlCommand_StepMove:
 		err = n.stepMove(c.StepMove)
 	case *kithv1.ControlCommand_SetFormed:

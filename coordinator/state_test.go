@@ -233,7 +233,7 @@ func TestReplicasAgree(t *testing.T) {
 				return startMove(rapid.Uint32Range(0, 2).Draw(t, "p"), orNone.Draw(t, "add"), orNone.Draw(t, "remove"))
 			case 12, 13:
 				step := kithv1.MoveStep(rapid.IntRange(0, 3).Draw(t, "step"))
-				return stepMove(rapid.Uint32Range(0, 2).Draw(t, "p"), orNone.Draw(t, "add"), orNone.Draw(t, "remove"), step)
+				return stepMove(job.Draw(t, "move"), rapid.Uint32Range(0, 2).Draw(t, "p"), step) // indexes, as those of jobs
 			case 14:
 				return setFormed()
 			case 15:

@@ -19,7 +19,7 @@ const defaultK = 50
 func (s *State) View() node.View {
 	v := node.View{Epoch: s.Epoch, Replicas: s.Replicas, Formed: s.Formed, Active: s.Active, Applied: s.Applied}
 	for _, m := range s.Moves {
-		v.Moves = append(v.Moves, node.MoveView{Partition: m.Partition, Add: m.Add, Remove: m.Remove})
+		v.Moves = append(v.Moves, node.MoveView{ID: m.Id, Partition: m.Partition, Add: m.Add, Remove: m.Remove, Switched: m.Switched})
 	}
 	if j := s.Running(); j != nil {
 		v.Job = j.Job.Id

@@ -95,3 +95,18 @@ func TestWatchCounts(t *testing.T) {
 		t.Errorf("a drains: placeable %q", got)
 	}
 }
+
+func TestVotesAreGivenUpInOrder(t *testing.T) {
+	s := &State{Members: []*kithv1.MemberRecord{
+		{Id: "a"}, {Id: "b"}, {Id: "c", Intent: kithv1.MemberIntent_MEMBER_INTENT_LEAVE}, {Id: "d"}, {Id: "e", Intent: kithv1.MemberIntent_MEMBER_INTENT_DRAIN},
+	}}
+	for _, c := range []struct{ voters, alive, want string }{
+		{"a b c", "a b c", "c a b"}, // c may hang, and nobody has noticed
+		{"a b c", "a c", "b c a"},
+		{"a b e d f", "a b d e f", "e f a b d"}, // f is no member any more
+	} {
+		if got := strings.Join(giveUp(s, strings.Fields(c.voters), strings.Fields(c.alive)), " "); got != c.want {
+			t.Errorf("voters %s, of whom %s answer: %s, want %s", c.voters, c.alive, got, c.want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -71,6 +72,18 @@ func (n *Node) handOver(ctx context.Context, r *replica, to consensus.Member) er
 	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()
 	return r.group.HandOver(ctx, to.ID)
+}
+
+// TransferLeader implements kithv1.PartitionServiceServer.
+func (n *Node) TransferLeader(ctx context.Context, req *kithv1.TransferLeaderRequest) (*kithv1.TransferLeaderResponse, error) {
+	r, err := n.replica(partition.ID(req.Partition))
+	if err != nil {
+		return nil, err
+	}
+	if err := r.group.HandOver(ctx, req.To); err != nil {
+		return nil, r.convert(err)
+	}
+	return &kithv1.TransferLeaderResponse{}, nil
 }
 
 // hasRoom asks a node whether its disk has room; one that does not answer has none.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -59,7 +60,7 @@ func (n *Node) troubled(r *replica, err error) error {
 
 // mend closes the replicas whose event stores are damaged, or have failed to write; they are opened again after it. The other
 // replicas of a partition go on meanwhile.
-func (n *Node) mend() {
+func (n *Node) mend(ctx context.Context) {
 	for _, r := range n.all() {
 		why := r.store.Trouble()
 		if why == nil {
@@ -69,14 +70,17 @@ func (n *Node) mend() {
 		n.mu.Lock()
 		delete(n.replicas, r.id)
 		n.mu.Unlock()
-		if err := r.close(); err != nil {
-			n.cfg.Logger.Warn("close a replica to be mended", "partition", r.id, "err", err)
-		}
-		if !errors.Is(why, store.ErrCorrupt) {
-			continue
-		}
-		if err := n.setAside(r.id, r.eventsDir, why); err != nil {
-			n.opened(r.id, nil, err)
-		}
+		n.apart(ctx, r.id, func() error {
+			if err := r.close(); err != nil {
+				n.cfg.Logger.Warn("close a replica to be mended", "partition", r.id, "err", err)
+			}
+			if !errors.Is(why, store.ErrCorrupt) {
+				return nil
+			}
+			if err := n.setAside(r.id, r.eventsDir, why); err != nil {
+				n.opened(r.id, nil, err)
+			}
+			return nil
+		})
 	}
 }

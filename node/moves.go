@@ -29,33 +29,30 @@ const (
 func (n *Node) followShardMap(ctx context.Context, view View) (waiting bool) {
 	for p := range view.Replicas {
 		id := partition.ID(p)
-		if _, err := n.replica(id); err != nil && view.Holds(id, n.cfg.ID) && !n.beyondRepair(id) {
+		if _, err := n.replica(id); err != nil && view.Holds(id, n.cfg.ID) && !n.beyondRepair(id) && !n.isClosing(id) {
 			r, err := n.startReplica(id)
 			n.opened(id, r, err)
 		}
 	}
-	form, drop := n.unformed(view), n.unwanted(view)
-	if len(form) == 0 && len(drop) == 0 {
+	fresh, drop := n.unsettled(view), n.unwanted(view)
+	if len(fresh) == 0 && len(drop) == 0 {
 		return false
 	}
 	confirm, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
 	if err := n.control.Confirm(confirm); err != nil {
-		n.cfg.Logger.Debug("replicas wait for the coordinator", "new", form, "old", drop, "err", err)
+		n.cfg.Logger.Debug("replicas wait for the coordinator", "new", fresh, "old", drop, "err", err)
 		return true
 	}
 	view = n.control.View()
-	for _, id := range n.unformed(view) {
-		if err := n.form(id, view.Replicas[id]); err != nil {
-			n.cfg.Logger.Error("make the group of a partition", "partition", id, "err", err)
+	for _, id := range n.unsettled(view) {
+		if err := n.settle(id, view); err != nil {
+			n.cfg.Logger.Error("settle a new replica", "partition", id, "err", err)
 			waiting = true
 		}
 	}
 	for _, id := range n.unwanted(view) {
-		if err := n.deleteReplica(ctx, id); err != nil {
-			n.cfg.Logger.Error("delete a replica that went elsewhere", "partition", id, "err", err)
-			waiting = true
-		}
+		n.apart(ctx, id, func() error { return n.deleteReplica(ctx, id) })
 	}
 	return waiting
 }
@@ -67,26 +64,29 @@ func (n *Node) startReplica(id partition.ID) (*replica, error) {
 	return n.openReplica(id)
 }
 
-// unformed returns the partitions of the first shard map whose groups this node may have to make.
-func (n *Node) unformed(view View) []partition.ID {
-	if view.Formed || view.Epoch != 1 {
-		return nil
-	}
+// unsettled returns the partitions whose replicas of this node are new, and not because of a move that is under way: see settle.
+func (n *Node) unsettled(view View) []partition.ID {
 	var out []partition.ID
 	for _, r := range n.all() {
-		if slices.Contains(view.Replicas[r.id], n.cfg.ID) && !r.group.HasState() {
+		if slices.Contains(view.Replicas[r.id], n.cfg.ID) && r.group.OnProbation() {
 			out = append(out, r.id)
 		}
 	}
 	return out
 }
 
-// form makes the group of a partition. All its replicas make the same, so it does not matter which of them is first.
-func (n *Node) form(id partition.ID, nodes []string) error {
+// settle makes a replica that is new a full member of its group. In the first shard map each replica makes the group, all of them the
+// same, so that it does not matter which of them is first. Otherwise it was one of those, and away when the group was made, or
+// it came by a move that has seen it complete.
+func (n *Node) settle(id partition.ID, view View) error {
 	r, err := n.replica(id)
 	if err != nil {
 		return err
 	}
+	if view.Formed || view.Epoch != 1 || r.group.HasState() {
+		return r.group.Admit()
+	}
+	nodes := view.Replicas[id]
 	servers := make([]consensus.Server, len(nodes))
 	for i, node := range nodes {
 		addr, ok := n.peers.RaftAddr(node)
@@ -95,10 +95,11 @@ func (n *Node) form(id partition.ID, nodes []string) error {
 		}
 		servers[i] = consensus.Server{ID: node, Addr: addr}
 	}
-	if err := r.group.Bootstrap(servers); err != nil && !errors.Is(err, consensus.ErrHasState) {
-		return err
+	err = r.group.Bootstrap(servers)
+	if errors.Is(err, consensus.ErrHasState) {
+		return r.group.Admit() // another one called on it meanwhile
 	}
-	return nil
+	return err
 }
 
 // unwanted returns the partitions that are open, or have a folder, and should not.
@@ -106,7 +107,7 @@ func (n *Node) unwanted(view View) []partition.ID {
 	var out []partition.ID
 	for p := range view.Replicas {
 		id := partition.ID(p)
-		if view.Holds(id, n.cfg.ID) {
+		if view.Holds(id, n.cfg.ID) || n.isClosing(id) {
 			continue
 		}
 		if _, err := os.Stat(n.dir(id)); err == nil {
@@ -114,6 +115,34 @@ func (n *Node) unwanted(view View) []partition.ID {
 		}
 	}
 	return out
+}
+
+// apart does what ends a replica, beside Run: to close one may take long, and the others come and go meanwhile. The replica is
+// not opened before f has returned. An error is logged, and what is to be done then is found at the next look, after a pause.
+func (n *Node) apart(ctx context.Context, id partition.ID, f func() error) {
+	n.mu.Lock()
+	n.closing[id] = true
+	n.mu.Unlock()
+	n.closers.Go(func() {
+		if err := f(); err != nil && ctx.Err() == nil {
+			n.cfg.Logger.Error("close a replica", "partition", id, "err", err)
+			select {
+			case <-time.After(confirmPause):
+			case <-ctx.Done():
+			}
+		}
+		n.mu.Lock()
+		delete(n.closing, id)
+		n.mu.Unlock()
+		n.trouble.give()
+	})
+}
+
+// isClosing reports whether apart has not ended for a replica.
+func (n *Node) isClosing(id partition.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.closing[id]
 }
 
 // deleteReplica closes a replica and removes its folder, if the decision still stands when it is closed: the partition may be given
@@ -161,22 +190,26 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 		return nil, r.convert(err)
 	}
 	index := r.group.AppliedIndex()
-	members, err := r.group.Members()
+	// First the configuration, then the decision: a coordinator of before, or a call that was late, cannot change what a later move made.
+	members, after, err := r.group.Configuration()
 	if err != nil {
 		return nil, r.convert(err)
+	}
+	if err := n.confirmMove(ctx, req); err != nil {
+		return nil, err
 	}
 	at := slices.IndexFunc(members, func(m consensus.Member) bool { return m.ID == req.Node })
 	switch req.Change {
 	case kithv1.ReplicaChange_REPLICA_CHANGE_ADD:
 		if at < 0 {
-			err = r.group.AddNonvoter(ctx, req.Node, req.RaftAddr)
+			err = r.group.AddNonvoter(ctx, req.Node, req.RaftAddr, after)
 		}
 	case kithv1.ReplicaChange_REPLICA_CHANGE_PROMOTE:
 		if at < 0 {
 			return nil, fmt.Errorf("partition %d: %w: %s is not in its group and cannot get a vote", req.Partition, wire.ErrNotReady, req.Node)
 		}
 		if !members[at].Voter {
-			err = r.group.AddVoter(ctx, req.Node, req.RaftAddr)
+			err = r.group.AddVoter(ctx, req.Node, req.RaftAddr, after)
 		}
 	case kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE:
 		switch {
@@ -187,7 +220,7 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 				err = consensus.ErrNotLeader // the new one removes this node
 			}
 		default:
-			err = r.group.Remove(ctx, req.Node)
+			err = r.group.Remove(ctx, req.Node, after)
 		}
 	default:
 		return nil, fmt.Errorf("%w: change %v of a replica", wire.ErrInvalid, req.Change)
@@ -196,6 +229,23 @@ func (n *Node) ChangeReplica(ctx context.Context, req *kithv1.ChangeReplicaReque
 		return nil, r.convert(err)
 	}
 	return &kithv1.ChangeReplicaResponse{Index: index}, nil
+}
+
+// confirmMove returns an error unless a change is a part of a move that is under way now.
+func (n *Node) confirmMove(ctx context.Context, req *kithv1.ChangeReplicaRequest) error {
+	if err := n.control.Confirm(ctx); err != nil {
+		return err
+	}
+	for _, m := range n.control.View().Moves {
+		if m.ID != req.Move || m.Partition != req.Partition {
+			continue
+		}
+		comes := req.Change != kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE
+		if comes && !m.Switched && m.Add == req.Node || !comes && m.Switched && m.Remove == req.Node {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %v of node %s is not what move %d of partition %d waits for", wire.ErrInvalid, req.Change, req.Node, req.Move, req.Partition)
 }
 
 // AwaitReplica implements kithv1.PartitionServiceServer.
@@ -207,9 +257,16 @@ func (n *Node) AwaitReplica(ctx context.Context, req *kithv1.AwaitReplicaRequest
 			if err := r.group.WaitApplied(ctx, req.Index); err != nil {
 				return nil, r.convert(err)
 			}
-			if n.hasActive(req.Partition) {
+			if n.isAdded(req) && n.hasActive(req.Partition) {
+				if err := r.group.Admit(); err != nil {
+					return nil, r.convert(err)
+				}
 				return &kithv1.AwaitReplicaResponse{}, nil
 			}
+		} else if n.isRefused(partition.ID(req.Partition)) {
+			return nil, err
+		} else if err := n.disk.LogRoom(); err != nil {
+			return nil, err // it cannot even learn of the move
 		}
 		select {
 		case <-passed:
@@ -217,6 +274,13 @@ func (n *Node) AwaitReplica(ctx context.Context, req *kithv1.AwaitReplicaRequest
 			return nil, fmt.Errorf("partition %d on node %s: replica is not complete: %w", req.Partition, n.cfg.ID, errors.Join(ctx.Err(), err))
 		}
 	}
+}
+
+// isAdded reports whether a move brings a replica to this node, as far as it knows.
+func (n *Node) isAdded(req *kithv1.AwaitReplicaRequest) bool {
+	return slices.ContainsFunc(n.control.View().Moves, func(m MoveView) bool {
+		return m.ID == req.Move && m.Partition == req.Partition && m.Add == n.cfg.ID
+	})
 }
 
 // hasActive reports whether this node has the files of a partition of the version that answers queries.

@@ -15,7 +15,6 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/consensus"
-	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/node/worker"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -44,8 +43,11 @@ type View struct {
 
 // MoveView is a replica that comes (Add) and one that goes (Remove); either may be empty.
 type MoveView struct {
+	ID          uint64
 	Partition   uint32
 	Add, Remove string
+	// Switched means that the shard map follows it already.
+	Switched bool
 }
 
 // Holds reports whether a node should have a replica of a partition.
@@ -101,9 +103,9 @@ type Config struct {
 	ScrubInterval time.Duration
 }
 
-// syncInterval is how often a node looks for files that it should have, besides at every decision: a copy may have failed
-// because all that have the file were down.
-const syncInterval = 10 * time.Second
+// lookInterval is how often a node compares what it holds with what it should, besides at every decision: opening a replica, or
+// copying a file, may have failed for a reason that has passed.
+const lookInterval = 10 * time.Second
 
 // Node holds replicas and model versions. Make it with New, register its services, and Run it.
 type Node struct {
@@ -119,10 +121,10 @@ type Node struct {
 	versions *Versions
 	inflight *Inflight
 	disk     *Disk
-	// trouble says that a replica may have to be mended, or a file fetched again.
-	trouble hint
-	usage   usage
-	started time.Time
+	// trouble says that a replica may have to be mended or opened, and lost that a file must be fetched again.
+	trouble, lost hint
+	usage         usage
+	started       time.Time
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica
@@ -132,7 +134,11 @@ type Node struct {
 	mended  map[partition.ID]time.Time
 	stopped bool
 
-	// passed wakes who waits for Run to have followed the decisions once more.
+	// closing are the replicas that are on their way out; closers does that.
+	closing map[partition.ID]bool
+	closers sync.WaitGroup
+
+	// passed wakes who waits for Run to have followed the decisions once more, or for a file.
 	passed signal
 }
 
@@ -144,10 +150,10 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	}
 	n := &Node{
 		cfg: cfg, control: control, peers: peers, mux: mux, disk: cfg.Disk, replicas: map[partition.ID]*replica{}, refused: map[partition.ID]error{},
-		mended: map[partition.ID]time.Time{}, trouble: newHint(),
+		mended: map[partition.ID]time.Time{}, closing: map[partition.ID]bool{}, trouble: newHint(), lost: newHint(),
 	}
 	n.usage.dir, n.started = cfg.Dir, time.Now()
-	n.versions = newVersions(artifacts, control, cfg.Logger, n.trouble)
+	n.versions = newVersions(artifacts, control, cfg.Logger, n.lost)
 	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err
@@ -167,22 +173,23 @@ func (n *Node) Register(r grpc.ServiceRegistrar) {
 // Versions gives access to the model versions of this node.
 func (n *Node) Versions() *Versions { return n.versions }
 
+// Jobs returns the number of builds that this node keeps something of.
+func (n *Node) Jobs() int { return n.worker.Jobs() }
+
 // Inflight is what waits to be stored by the partitions that this node leads.
 func (n *Node) Inflight() *Inflight { return n.inflight }
 
 // Run makes what the node holds follow the decisions until ctx is done, and closes everything. The gRPC server must
 // have stopped taking calls before ctx ends, or they fail.
 func (n *Node) Run(ctx context.Context) error {
-	timer := time.NewTicker(syncInterval)
+	timer := time.NewTicker(lookInterval)
 	defer timer.Stop()
 	stop := n.attend(ctx)
 	for ctx.Err() == nil {
 		changed := n.control.Changed()
 		view := n.control.View()
-		n.mend()
+		n.mend(ctx)
 		waiting := n.followShardMap(ctx, view)
-		n.worker.Retain(view.Job, view.Applied)
-		n.syncVersions(ctx, view)
 		n.passed.wake()
 		var again <-chan time.Time
 		if waiting {
@@ -197,6 +204,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 	}
 	stop()
+	n.closers.Wait()
 	return n.close()
 }
 
@@ -222,84 +230,4 @@ func (n *Node) close() error {
 	n.versions.close()
 	n.cache.Unref()
 	return errors.Join(errs...)
-}
-
-// syncVersions fetches the files of the kept versions that this node should have and lacks, and drops versions that are
-// not kept. What fails is tried again later; queries go to other replicas until then.
-func (n *Node) syncVersions(ctx context.Context, view View) {
-	keep := map[uint64]bool{view.Job: true}
-	versions := slices.Clone(view.Versions)
-	slices.SortFunc(versions, func(a, b VersionView) int { // the active one first, then the newest
-		switch {
-		case a.Version == view.Active:
-			return -1
-		case b.Version == view.Active:
-			return 1
-		case a.Version > b.Version:
-			return -1
-		}
-		return 1
-	})
-	for _, v := range versions {
-		keep[v.Version] = true
-		for _, file := range n.wanted(view, v) {
-			if ctx.Err() != nil {
-				return
-			}
-			if err := n.fetch(ctx, view, v.Version, file); err != nil {
-				n.cfg.Logger.Warn("fetch file of a model version", "version", v.Version, "file", file.Name, "err", err)
-			}
-		}
-	}
-	n.versions.retain(keep)
-	if err := n.versions.dropOthers(keep, view.Applied); err != nil {
-		n.cfg.Logger.Warn("drop old model versions", "err", err)
-	}
-}
-
-// wanted returns the files of a version that this node should have and does not.
-func (n *Node) wanted(view View, v VersionView) []artifact.Info {
-	want := map[string]bool{artifact.DictionaryName: true}
-	for p := range view.Replicas {
-		if view.Holds(partition.ID(p), n.cfg.ID) {
-			want[artifact.ListsName(uint32(p))] = true
-			want[artifact.RowsName(uint32(p))] = true
-		}
-	}
-	var out []artifact.Info
-	for _, f := range v.Files {
-		if want[f.Name] && !n.versions.files.Has(v.Version, f) {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-// ofPartition reports whether a file of a version belongs to a partition.
-func ofPartition(name string, p uint32) bool {
-	return name == artifact.ListsName(p) || name == artifact.RowsName(p)
-}
-
-// fetch copies a file from the first node that has it.
-func (n *Node) fetch(ctx context.Context, view View, version uint64, file artifact.Info) error {
-	from := n.peers.Alive() // everybody has the dictionary
-	for p, nodes := range view.Replicas {
-		if ofPartition(file.Name, uint32(p)) {
-			from = nodes
-		}
-	}
-	err := wire.ErrNotReady
-	for _, node := range from {
-		if node == n.cfg.ID {
-			continue
-		}
-		_, err = n.worker.CopyArtifact(ctx, &kithv1.CopyArtifactRequest{
-			Version: version, Node: node, GrpcAddr: n.peers.Addr(node),
-			Artifacts: []*kithv1.Artifact{{Name: file.Name, SizeBytes: file.SizeBytes, Checksum: file.Checksum}},
-		})
-		if err == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	return err
 }

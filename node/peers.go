@@ -19,8 +19,10 @@ import (
 // Peer is a process of the cluster as membership knows it.
 type Peer struct {
 	ID, GRPCAddr, RaftAddr, Zone, Version string
-	Weight                                float64
-	Alive                                 bool
+	// Folder is the id of its data folder, as far as it tells.
+	Folder string
+	Weight float64
+	Alive  bool
 }
 
 // Peers knows where the other nodes are and keeps connections to them. Membership feeds it: addresses change, ids do

@@ -47,7 +47,7 @@ func (n *Node) openReplica(id partition.ID) (*replica, error) {
 	cfg := n.cfg.Consensus
 	cfg.Group, cfg.NodeID, cfg.Dir = fmt.Sprintf("partition-%d", id), n.cfg.ID, filepath.Join(dir, "raft")
 	cfg.NoRestoreOnStart, cfg.Log, cfg.Resolve = true, n.cfg.Logger, n.peers.RaftAddr
-	cfg.Room = n.disk.LogRoom
+	cfg.Room, cfg.Probation = n.disk.LogRoom, true
 	group, err := consensus.Open(cfg, n.mux, store.FSM{Store: st})
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
@@ -105,6 +105,13 @@ func (n *Node) absent(id partition.ID) error {
 		return fmt.Errorf("partition %d on node %s: %w", id, n.cfg.ID, wire.ErrNoReplica)
 	}
 	return fmt.Errorf("partition %d on node %s: %w: %w", id, n.cfg.ID, wire.ErrNoReplica, why)
+}
+
+// isRefused reports whether a replica that should be open could not be opened at the last try.
+func (n *Node) isRefused(id partition.ID) bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.refused[id] != nil
 }
 
 // opened takes over the outcome of opening a replica. What failed is tried again at the next look, unless it is damaged: that

@@ -65,7 +65,7 @@ func (n *Node) scrubVersions(ctx context.Context) (damaged int) {
 				n.cfg.Logger.Error("damaged file", "err", err)
 			}
 			n.versions.reopen(v.Version)
-			n.trouble.give()
+			n.lost.give()
 		}
 	}
 	return damaged

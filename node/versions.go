@@ -24,12 +24,12 @@ type Versions struct {
 	open map[uint64]*Version
 	// stopped refuses new users.
 	stopped bool
-	// trouble is told of files that must be fetched again.
-	trouble hint
+	// lost is told of files that must be fetched again.
+	lost hint
 }
 
-func newVersions(files *artifact.Store, control Control, log *slog.Logger, trouble hint) *Versions {
-	return &Versions{files: files, control: control, log: log, trouble: trouble, open: map[uint64]*Version{}}
+func newVersions(files *artifact.Store, control Control, log *slog.Logger, lost hint) *Versions {
+	return &Versions{files: files, control: control, log: log, lost: lost, open: map[uint64]*Version{}}
 }
 
 // Version is a model version in use. Its files stay open until it is released.
@@ -135,7 +135,7 @@ func (m *Version) unreadable(name string, err error) error {
 		if err := m.owner.files.SetAside(m.Version, name); err != nil {
 			m.owner.log.Error("damaged file", "err", err)
 		}
-		m.owner.trouble.give()
+		m.owner.lost.give()
 		return fmt.Errorf("version %d: %w: %w", m.Version, wire.ErrNoReplica, err)
 	}
 	return fmt.Errorf("version %d: %w", m.Version, err)

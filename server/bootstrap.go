@@ -134,5 +134,5 @@ func (s *Server) approve(_ context.Context, proposer string, voters []string) er
 		return fmt.Errorf("node %s has approved %s a moment ago: %w", s.id, s.approvals.proposer, wire.ErrNotReady)
 	}
 	s.approvals.proposer, s.approvals.until = proposer, now.Add(approvalTime)
-	return nil
+	return s.admit() // the cluster is new, and so is this server
 }

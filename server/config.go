@@ -26,6 +26,9 @@ type Config struct {
 	// DeadAfter is how long a server may not answer before its replicas go to others. Default 10 minutes: longer than a restart takes,
 	// since each move copies a partition.
 	DeadAfter time.Duration
+	// StallAfter is how long a build may come no further before it is given up where moves of replicas wait for its end, or a partition
+	// has lost its majority. Default 10 minutes: no step of a build that works is silent for so long.
+	StallAfter time.Duration
 	// MoveRate bounds the bytes a second of the copies of partitions that this server sends. Default 32 MiB; negative for no bound.
 	MoveRate int
 	// Partitions of a new cluster; fixed afterwards. Default 16: up to that many nodes share the data evenly.
@@ -75,7 +78,7 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		DataDir: "kith-data", GRPCAddr: DefaultGRPCAddr, RaftAddr: DefaultRaftAddr, GossipAddr: DefaultGossipAddr,
-		DeadAfter: 10 * time.Minute, MoveRate: 32 << 20, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
+		DeadAfter: 10 * time.Minute, StallAfter: 10 * time.Minute, MoveRate: 32 << 20, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
 		MaxInflightBytes: 64 << 20,
 	}
 }
@@ -150,6 +153,12 @@ func (c *Config) complete() error {
 	}
 	if c.DeadAfter < minDeadAfter {
 		return fmt.Errorf("server: DeadAfter is %v; want %v or more", c.DeadAfter, minDeadAfter)
+	}
+	if c.StallAfter == 0 {
+		c.StallAfter = d.StallAfter
+	}
+	if c.StallAfter < 0 {
+		return fmt.Errorf("server: StallAfter is %v; want 0 or more", c.StallAfter)
 	}
 	if c.Weight == 0 {
 		c.Weight = d.Weight

@@ -9,5 +9,8 @@ func (s *Server) InflightPeak() (calls, partitions int64) {
 	return calls, partitions
 }
 
+// Jobs returns the number of builds that this process keeps something of.
+func (s *Server) Jobs() int { return s.node.Jobs() }
+
 // Scrub reads all files of the process, has damage mended, and returns how much there was.
 func (s *Server) Scrub(ctx context.Context) int { return s.node.Scrub(ctx) }

@@ -32,6 +32,11 @@ type folderIs struct {
 	Format int `yaml:"format"`
 	// Cluster is the id of the cluster that the folder belongs to; empty until it has been part of one.
 	Cluster string `yaml:"cluster,omitempty"`
+	// ID names the folder, so that another one with the same node id is told from it. Folders of earlier programs get one when they
+	// are opened.
+	ID string `yaml:"id,omitempty"`
+	// Admitted means that the folder belongs to the member of its id, or to none before: see admission.
+	Admitted bool `yaml:"admitted,omitempty"`
 }
 
 // openFolder reads what the data folder dir says about itself; a new one says it from now on. It returns an error if this program
@@ -44,7 +49,7 @@ func openFolder(dir string) (*folder, error) {
 		if _, err := os.Stat(filepath.Join(dir, "node-id")); err == nil {
 			return nil, fmt.Errorf("data folder %s was written by a kith from before formats had numbers, which this one cannot read: start with an empty folder and store the events again", dir)
 		}
-		f.is.Format = folderFormat
+		f.is.Format, f.is.ID = folderFormat, newID()
 		return f, f.write(f.is)
 	}
 	if err != nil {
@@ -54,6 +59,10 @@ func openFolder(dir string) (*folder, error) {
 		return nil, fmt.Errorf("data folder %s was written by a newer kith: format %d, this one reads up to %d; use the newer program", dir, f.is.Format, folderFormat)
 	} else if err != nil || f.is.Format < 1 {
 		return nil, fmt.Errorf("%s is damaged: it holds %q; write 'format: %d' into it, and 'cluster: ' with the id that 'kith status' shows on another server", path, b, folderFormat)
+	}
+	if f.is.ID == "" {
+		f.is.ID = newID()
+		return f, f.write(f.is)
 	}
 	return f, nil
 }
@@ -72,6 +81,33 @@ func (f *folder) cluster() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.is.Cluster
+}
+
+// id returns the id of the folder.
+func (f *folder) id() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.is.ID
+}
+
+// admitted reports whether admit was called for the folder, or the folder has been part of a cluster.
+func (f *folder) admitted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.is.Admitted || f.is.Cluster != ""
+}
+
+// admit records that the folder may be that of a member.
+func (f *folder) admit() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	is := f.is
+	is.Admitted = true
+	if err := f.write(is); err != nil {
+		return err
+	}
+	f.is = is
+	return nil
 }
 
 // claim makes the folder one of a cluster for all time. It returns an error if it belongs to another.

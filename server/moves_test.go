@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -333,6 +334,53 @@ func TestDrainedMemberHoldsNothing(t *testing.T) {
 	}
 	intend(t, c, drained, drained, kithv1.MemberIntent_MEMBER_INTENT_UNSPECIFIED)
 	settled(t, c, 3)
+
+	// A step of a move that is over, or of none, changes nothing.
+	for member := range c.Members {
+		for _, change := range []kithv1.ReplicaChange{
+			kithv1.ReplicaChange_REPLICA_CHANGE_ADD, kithv1.ReplicaChange_REPLICA_CHANGE_PROMOTE, kithv1.ReplicaChange_REPLICA_CHANGE_REMOVE,
+		} {
+			_, err := kithv1.NewPartitionServiceClient(c.Conn(member)).ChangeReplica(t.Context(), &kithv1.ChangeReplicaRequest{
+				Move: 5, Partition: 0, Change: change, Node: id, RaftAddr: "127.0.0.1:1",
+			})
+			if !errors.Is(err, wire.ErrInvalid) && !errors.Is(err, wire.ErrNotLeader) {
+				t.Errorf("member %d: %v of a move of before: %v", member, change, err)
+			}
+		}
+	}
+}
+
+// TestLeadersEvenOut waits until each of three members leads four partitions of twelve, and again after a restart, while events and
+// queries go on: none fails.
+func TestLeadersEvenOut(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Partitions: 12})
+	settled(t, c, 3)
+	c.Append(0, shopEvents(30, 50, 20, 18))
+	c.Build(0, &kithv1.BuildSpec{K: 10})
+	even := func() error {
+		for i, m := range c.Members {
+			info, err := kithv1.NewPartitionServiceClient(c.Conn(i)).Info(t.Context(), &kithv1.InfoRequest{})
+			if err != nil {
+				return err
+			}
+			leads := 0
+			for _, r := range info.Replicas {
+				if r.Leader {
+					leads++
+				}
+			}
+			if leads != 4 {
+				return fmt.Errorf("member %d (%s) leads %d partitions, want 4", i, m.Server.ID(), leads)
+			}
+		}
+		return nil
+	}
+	c.Eventually(even)
+	l := startLoad(t, c, 0, 1)
+	c.Kill(2)
+	c.Run(2)
+	c.Eventually(even)
+	l.check(t, c, 0, true)
 }
 
 // TestLeaveWaitsForAMajority kills one of three and tells another to leave. What would be left could decide nothing, so the cluster
@@ -367,6 +415,38 @@ func TestLeaveWaitsForAMajority(t *testing.T) {
 	settled(t, c, 1)
 	if events, err := list(t, c, dead, "u007"); err != nil || len(events) != 20 {
 		t.Errorf("%d events, %v; want 20: the second lot has the ids of the first", len(events), err)
+	}
+}
+
+// TestMoveToAFullMemberIsTurnedRound adds a member that cannot open its replicas, for want of room: its moves are given up, and
+// another that comes gets the replicas.
+func TestMoveToAFullMemberIsTurnedRound(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 8, DeadAfter: time.Second, Configure: func(member int, cfg *server.Config) {
+		if member == 1 {
+			cfg.DiskSpace = func(string) (free, total uint64, err error) { return 1 << 20, 1 << 40, nil }
+		}
+	}})
+	settled(t, c, 1)
+	c.Append(0, shopEvents(30, 50, 20, 17))
+	full, roomy := c.Add(), c.Add()
+	c.Eventually(func() error {
+		s := c.Members[0].Server.State()
+		held := 0
+		for _, nodes := range s.Replicas {
+			if slices.Contains(nodes, c.Members[full].Server.ID()) {
+				t.Fatal("a member without room has a replica")
+			}
+			if slices.Contains(nodes, c.Members[roomy].Server.ID()) {
+				held++
+			}
+		}
+		if held < len(s.Replicas) || len(s.Moves) > 0 {
+			return fmt.Errorf("%d of %d partitions have a replica on the member with room, %d moves", held, len(s.Replicas), len(s.Moves))
+		}
+		return nil
+	})
+	if events, err := list(t, c, roomy, "u007"); err != nil || len(events) != 20 {
+		t.Errorf("%d events, %v; want 20", len(events), err)
 	}
 }
 

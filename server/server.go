@@ -33,7 +33,7 @@ const drainTime = 3 * time.Second
 const readyPause = 100 * time.Millisecond
 
 // ErrLeft ends a server that was told to leave its cluster, then and at every later start.
-var ErrLeft = errors.New("has left the cluster for good; to join again as a new one, start with an empty data folder")
+var ErrLeft = errors.New("has left the cluster for good; to join again as a new one, start with an empty data folder and without the old --node-id")
 
 // Server is one kith process.
 type Server struct {
@@ -61,6 +61,9 @@ type Server struct {
 	aborted   chan struct{}
 	abortOnce sync.Once
 	approvals approvals
+	// admitted is closed when this process may be called by raft groups; see admission.
+	admitted  chan struct{}
+	admitOnce sync.Once
 }
 
 // New opens the data folder and binds the addresses, so that they are known. It serves nothing: call Run, or Close.
@@ -71,7 +74,7 @@ func New(cfg Config) (_ *Server, err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	s := &Server{cfg: cfg, aborted: make(chan struct{})}
+	s := &Server{cfg: cfg, aborted: make(chan struct{}), admitted: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -119,7 +122,7 @@ func New(cfg Config) (_ *Server, err error) {
 		return nil, fmt.Errorf("control group: %w", err)
 	}
 	if id := s.folder.cluster(); id != "" && !s.group.HasState() {
-		return nil, fmt.Errorf("data folder %s belongs to cluster %s, and its folder %s is gone: restore it, or start with an empty data folder",
+		return nil, fmt.Errorf("data folder %s belongs to cluster %s, and its folder %s is gone: restore it, or start with an empty data folder and another --node-id",
 			cfg.DataDir, id, member.Dir)
 	}
 	control := coordinator.NewControl(machine, s.group, s.peers)
@@ -132,7 +135,8 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.coordinator = coordinator.New(coordinator.Config{
 		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect), DeadAfter: cfg.DeadAfter, SteadyAfter: cfg.steadyAfter(),
-		NewID: newID, Now: time.Now, Logger: s.log,
+		StallAfter: cfg.StallAfter,
+		NewID:      newID, Now: time.Now, Logger: s.log,
 	}, control, s.node)
 	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)
 	s.api = api.New(s.coordinator, s.peers, s.inflight)
@@ -169,7 +173,7 @@ func (s *Server) meta() gossip.Meta {
 	return gossip.Meta{
 		ID: s.id, Zone: s.cfg.Zone, GRPCAddr: s.grpcAddr, RaftAddr: s.raftAddr, Version: s.cfg.Version,
 		ClusterID: s.folder.cluster(), Weight: s.cfg.Weight,
-		BootstrapExpect: s.cfg.BootstrapExpect, HasState: s.group.HasState(),
+		BootstrapExpect: s.cfg.BootstrapExpect, HasState: s.group.HasState(), Folder: s.folder.id(),
 	}
 }
 
@@ -223,14 +227,24 @@ func (s *Server) Run(ctx context.Context) error {
 	parts, failed := errgroup.WithContext(ctx)
 	work, stopWork := context.WithCancel(failed)
 	defer stopWork()
-	parts.Go(func() error { return s.mux.Run(muxCtx) })
+	parts.Go(func() error {
+		select {
+		case <-s.admitted:
+		case <-muxCtx.Done():
+		}
+		return s.mux.Run(muxCtx)
+	})
 	var gossiping, coordinating, holding sync.WaitGroup
 	gossiping.Add(1)
 	parts.Go(func() error {
 		defer gossiping.Done()
 		return s.gossip.Run(gossipCtx)
 	})
-	coordinating.Add(5)
+	coordinating.Add(6)
+	parts.Go(func() error {
+		defer coordinating.Done()
+		return s.watchStanding(work)
+	})
 	parts.Go(func() error {
 		defer coordinating.Done()
 		return s.tellEvents(work)
@@ -352,6 +366,7 @@ func (s *Server) follow(ctx context.Context) error {
 	for {
 		changed := s.coordinator.Changed()
 		if slices.Contains(s.coordinator.State().Left, s.id) {
+			s.linger(ctx)
 			return fmt.Errorf("node %s: %w", s.id, ErrLeft)
 		}
 		if id := s.coordinator.State().Cluster.GetClusterId(); id != "" {
@@ -388,7 +403,7 @@ func (s *Server) updatePeers() {
 	for _, m := range s.gossip.Members() {
 		byID[m.ID] = node.Peer{
 			ID: m.ID, GRPCAddr: m.GRPCAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight,
-			Alive: m.State == gossip.Alive,
+			Folder: m.Folder, Alive: m.State == gossip.Alive,
 		}
 	}
 	peers := make([]node.Peer, 0, len(byID))

@@ -28,7 +28,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.benchNeighborsCommand())
+	cmd.AddCommand(a.benchNeighborsCommand(), a.benchQueryCommand())
 	return cmd
 }
 

@@ -106,6 +106,7 @@ func (a *app) buildCommand() *cobra.Command {
 when it is complete. The versions before it stay for a rollback. Without --wait the command
 returns when the build has begun; a second one with the same settings joins it.`,
 		Example: `  kith build --wait
+  kith build cancel
   kith build --wait --measure jaccard -k 100 --half-life 720h --weight purchase=10,view=0.5`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -125,6 +126,7 @@ returns when the build has begun; a second one with the same settings joins it.`
 	r.register(cmd, 30*time.Second)
 	s.register(cmd)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the version is published")
+	cmd.AddCommand(a.cancelCommand())
 	return cmd
 }
 

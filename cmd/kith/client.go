@@ -207,7 +207,7 @@ var remedies = []struct {
 	{wire.ErrUnknownItem, "check the key, or build again with 'kith build'"},
 	{wire.ErrUnknownVersion, "see 'kith models list'"},
 	{wire.ErrUnknownJob, "see 'kith status'"},
-	{wire.ErrJobRunning, "wait for it; see 'kith status'"},
+	{wire.ErrJobRunning, "see 'kith status', or end that one with 'kith build cancel'"},
 	{wire.ErrNotReady, "see 'kith status'; a majority of the servers must run"},
 	{wire.ErrOverloaded, "send less at once, or give the servers more to take with --max-inflight-mib"},
 	{wire.ErrDiskFull, "nothing was lost; what was read and not stored can be sent again"},

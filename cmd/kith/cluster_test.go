@@ -89,6 +89,24 @@ func TestCluster(t *testing.T) {
 		}
 	})
 	versions := buildTwice(t, on)
+	t.Run("cancel", func(t *testing.T) {
+		if out := mustKith(t, on("build", "cancel")...); out != "No build runs.\n" {
+			t.Errorf("cancel without a build: %s", out)
+		}
+		done := fmt.Sprint(versions[1])
+		if out := mustKith(t, on("build", "cancel", done)...); !strings.Contains(out, "had ended: it is done, and made version "+done) {
+			t.Errorf("cancel of an ended build: %s", out)
+		}
+		if got := mustJSON[struct{ Canceled bool }](t, on("build", "cancel", done)...); got.Canceled {
+			t.Error("an ended build was canceled")
+		}
+		if o := kith(t, nil, on("build", "cancel", "999999")...); o.code != exitError || !strings.Contains(o.err, "unknown job: 999999") {
+			t.Errorf("cancel of no build: %+v", o)
+		}
+		if o := kith(t, nil, on("build", "cancel", "x")...); o.code != exitUsage {
+			t.Errorf("cancel x: %+v", o)
+		}
+	})
 	user, item := "", ""
 	t.Run("recommend", func(t *testing.T) {
 		for _, model := range []string{"hybrid", "item-knn", "user-knn", "popularity"} {

@@ -58,7 +58,8 @@ its data. A file given with --config has the names of the flags as keys.`,
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
 			}
-			roomForQueries(&cfg)
+			ballast := roomForQueries(&cfg)
+			defer runtime.KeepAlive(ballast)
 			return runServer(cmd.Context(), cfg)
 		},
 	}
@@ -90,10 +91,11 @@ its data. A file given with --config has the names of the flags as keys.`,
 	return cmd
 }
 
-// roomForQueries gives the runtime more processors than builds use, where the threads of builds have the least priority: a query
+// roomForQueries gives the runtime more processors than builds use, where the threads of builds have a low priority: a query
 // then needs not wait until one of them is at a place where the runtime can take its processor away, and the system runs the query
-// first. The number of threads stays what it was.
-func roomForQueries(cfg *server.Config) {
+// first. The number of threads stays what it was. It also returns memory that is never touched, to be kept alive: the heap grows by as much at least before
+// it is collected, where a small one would be collected many times a second during a build, each time at the cost of queries.
+func roomForQueries(cfg *server.Config) (ballast []byte) {
 	procs := runtime.GOMAXPROCS(0)
 	if cfg.Threads == 0 {
 		cfg.Threads = procs
@@ -101,7 +103,11 @@ func roomForQueries(cfg *server.Config) {
 	if runtime.GOOS == "linux" {
 		runtime.GOMAXPROCS(procs + min(cfg.Threads, procs))
 	}
+	return make([]byte, ballastBytes)
 }
+
+// ballastBytes bounds the garbage that a small heap holds.
+const ballastBytes = 128 << 20
 
 // gossipKey decodes the key. The error does not repeat it.
 func gossipKey(s string) ([]byte, error) {

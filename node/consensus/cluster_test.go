@@ -556,7 +556,7 @@ func TestLateFollower(t *testing.T) {
 				t.Error("a new member has state")
 			}
 			c.asLeader(func(ctx context.Context, leader *consensus.Group) error {
-				return leader.AddNonvoter(ctx, "d", d.mux.Addr().String())
+				return leader.AddNonvoter(ctx, "d", d.mux.Addr().String(), 0)
 			})
 			c.asLeader(func(ctx context.Context, leader *consensus.Group) error {
 				index, err := leader.ReadIndex(ctx)
@@ -574,7 +574,7 @@ func TestLateFollower(t *testing.T) {
 				t.Fatalf("members %+v, %v", members, err)
 			}
 			c.asLeader(func(ctx context.Context, leader *consensus.Group) error {
-				return leader.AddVoter(ctx, "d", d.mux.Addr().String())
+				return leader.AddVoter(ctx, "d", d.mux.Addr().String(), 0)
 			})
 			if members, err = c.leader("g").groups["g"].Members(); err != nil || !members[3].Voter {
 				t.Fatalf("members %+v, %v", members, err)
@@ -602,7 +602,7 @@ func TestLateFollower(t *testing.T) {
 				}
 			}
 
-			c.asLeader(func(ctx context.Context, leader *consensus.Group) error { return leader.Remove(ctx, "d") })
+			c.asLeader(func(ctx context.Context, leader *consensus.Group) error { return leader.Remove(ctx, "d", 0) })
 			if members, err = c.leader("g").groups["g"].Members(); err != nil || len(members) != 3 {
 				t.Fatalf("members %+v, %v", members, err)
 			}

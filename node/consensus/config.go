@@ -72,6 +72,10 @@ type Config struct {
 	// not restore the last snapshot into it, unless Applied says that it is behind.
 	NoRestoreOnStart bool
 
+	// Probation is for a group whose members come and go: one that begins with an empty Dir gives no votes until it is
+	// bootstrapped or Admit is called. It would be wrong where one member bootstraps a group of several: that one needs the others' votes.
+	Probation bool
+
 	// Resolve returns the current raft address of a member by its id. If it is nil
 	// or does not know the id, the address of the group's configuration is used. It is called
 	// often, from many goroutines, and must not block.
@@ -130,17 +134,4 @@ func (c Config) raftConfig() *raft.Config {
 	r.NoLegacyTelemetry = true
 	r.Logger = newHCLogger(c.Log)
 	return r
-}
-
-// resolver fits Config.Resolve to raft.ServerAddressProvider.
-type resolver func(nodeID string) (string, bool)
-
-var errUnknownAddress = errors.New("no address known")
-
-// ServerAddr implements raft.ServerAddressProvider.
-func (r resolver) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if addr, ok := r(string(id)); ok {
-		return raft.ServerAddress(addr), nil
-	}
-	return "", errUnknownAddress
 }

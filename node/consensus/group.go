@@ -45,6 +45,9 @@ type Group struct {
 	// readyTerm is the last term in which a barrier showed that this leader has
 	// applied everything that was acknowledged before the term.
 	readyTerm atomic.Uint64
+	// probation says that votes are withheld, by the goroutine that withholding waits for.
+	probation   atomic.Bool
+	withholding sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
 	closing  bool
@@ -90,6 +93,13 @@ func (g *Group) start(mux *Mux) error {
 	conf := g.cfg.raftConfig()
 	conf.Logger = newHCLogger(g.log)
 
+	if g.cfg.Probation {
+		on, err := enterProbation(g.cfg.Dir)
+		if err != nil {
+			return err
+		}
+		g.probation.Store(on)
+	}
 	if err := makeDir(filepath.Join(g.cfg.Dir, "wal")); err != nil {
 		return err
 	}
@@ -118,7 +128,7 @@ func (g *Group) start(mux *Mux) error {
 		return err
 	}
 
-	if g.layer, err = mux.layer(g.cfg.Group); err != nil {
+	if g.layer, err = mux.layer(g.cfg.Group, g.cfg.NodeID); err != nil {
 		return err
 	}
 	transConf := &raft.NetworkTransportConfig{
@@ -128,13 +138,14 @@ func (g *Group) start(mux *Mux) error {
 		Logger:                  conf.Logger,
 		MsgpackUseNewTimeFormat: true,
 	}
-	if g.cfg.Resolve != nil {
-		transConf.ServerAddressProvider = resolver(g.cfg.Resolve)
-	}
 	g.trans = raft.NewNetworkTransportWithConfig(transConf)
+	calls := g.trans.Consumer()
+	if g.OnProbation() {
+		calls = g.withhold(calls)
+	}
 	g.wal.started = true
 	g.wal.disk.patience = patienceElections * g.cfg.ElectionTimeout
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, &g.wal.disk}); err != nil {
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls, &g.wal.disk}); err != nil {
 		return err
 	}
 	started.Store(true)
@@ -200,6 +211,7 @@ func (g *Group) stop() error {
 	if g.layer != nil {
 		_ = g.layer.Close() // so that no goroutine of raft waits for a silent member
 	}
+	g.withholding.Wait()
 	if stopped != nil {
 		if err := stopped.Error(); err != nil {
 			errs = append(errs, err)
@@ -430,29 +442,36 @@ func (g *Group) Bootstrap(voters []Server) error {
 	if err := translate(g.raft.BootstrapCluster(conf).Error()); err != nil {
 		return fmt.Errorf("bootstrap group %s: %w", g.cfg.Group, err)
 	}
-	return nil
+	return g.Admit()
 }
 
 // Members returns the latest configuration of the group that this member has
 // seen, in the order in which members were added. It may not be committed yet.
 func (g *Group) Members() ([]Member, error) {
+	members, _, err := g.Configuration()
+	return members, err
+}
+
+// Configuration is Members with the index of the log that the configuration has.
+func (g *Group) Configuration() (_ []Member, index uint64, _ error) {
 	f := g.raft.GetConfiguration()
 	if err := f.Error(); err != nil {
-		return nil, fmt.Errorf("members of group %s: %w", g.cfg.Group, translate(err))
+		return nil, 0, fmt.Errorf("members of group %s: %w", g.cfg.Group, translate(err))
 	}
 	servers := f.Configuration().Servers
 	members := make([]Member, len(servers))
 	for i, s := range servers {
 		members[i] = Member{ID: string(s.ID), Addr: string(s.Address), Voter: s.Suffrage == raft.Voter}
 	}
-	return members, nil
+	return members, f.Index(), nil
 }
 
 // AddVoter adds a member with a vote, gives a vote to one without, or changes
 // the address of one. Like the other changes of membership it is for the leader, and
 // waits until the change is committed. A new member should be added without a vote first
-// and catch up (WaitApplied on it), lest the group waits for it.
-func (g *Group) AddVoter(ctx context.Context, id, addr string) error {
+// and catch up (WaitApplied on it), lest the group waits for it. The change is refused if the configuration is not that of index
+// after any more; 0 fits all.
+func (g *Group) AddVoter(ctx context.Context, id, addr string, after uint64) error {
 	members, err := g.Members()
 	if err != nil {
 		return err
@@ -461,12 +480,12 @@ func (g *Group) AddVoter(ctx context.Context, id, addr string) error {
 		addr = id // as in AddNonvoter
 	}
 	return g.change(ctx, "add voter", id, func(d time.Duration) raft.Future {
-		return g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
+		return g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), after, d)
 	})
 }
 
-// AddNonvoter adds a member that follows the log but has no vote, or changes its address.
-func (g *Group) AddNonvoter(ctx context.Context, id, addr string) error {
+// AddNonvoter adds a member that follows the log but has no vote, or changes its address. For after see AddVoter.
+func (g *Group) AddNonvoter(ctx context.Context, id, addr string, after uint64) error {
 	members, err := g.Members()
 	if err != nil {
 		return err
@@ -475,7 +494,7 @@ func (g *Group) AddNonvoter(ctx context.Context, id, addr string) error {
 		addr = id // who had the address is gone, and raft wants each once; members are looked up by id
 	}
 	return g.change(ctx, "add non-voter", id, func(d time.Duration) raft.Future {
-		return g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), 0, d)
+		return g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), after, d)
 	})
 }
 
@@ -488,10 +507,10 @@ func (g *Group) DemoteVoter(ctx context.Context, id string) error {
 }
 
 // Remove takes a member out of the group. A leader that removes itself steps
-// down: let it transfer its leadership first.
-func (g *Group) Remove(ctx context.Context, id string) error {
+// down: let it transfer its leadership first. For after see AddVoter.
+func (g *Group) Remove(ctx context.Context, id string, after uint64) error {
 	return g.change(ctx, "remove", id, func(d time.Duration) raft.Future {
-		return g.raft.RemoveServer(raft.ServerID(id), 0, d)
+		return g.raft.RemoveServer(raft.ServerID(id), after, d)
 	})
 }
 

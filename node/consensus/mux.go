@@ -16,15 +16,16 @@ import (
 
 // A connection starts with a header:
 //
-//	"kith" | version u8 | length of the name u8 | name of the group | length of the cluster u8 | id of the cluster
+//	"kith" | version u8 | length u8, name of the group | length u8, id of the cluster | length u8, id of the member that is called
 //
-// Groups of different clusters have the same names, and an address may come to belong to a process of another cluster; raft would
-// take such a process for a member. A process that is in no cluster yet leaves the id empty, which fits all.
+// Groups have the same names everywhere, and an address may come to belong to a process of another cluster, or to a new member of
+// the same: raft would take such a process for the member that it calls, which then seems to have forgotten what it acknowledged. A
+// process that is in no cluster yet leaves that id empty, which fits all.
 //
 // Nothing is answered: from there on the connection belongs to raft.
 const (
 	muxMagic   = "kith"
-	muxVersion = 2
+	muxVersion = 3
 	// maxGroupName is what one byte of length can say.
 	maxGroupName = 255
 	// headerTimeout is how long a new connection may take to name its group. A header is one
@@ -159,13 +160,13 @@ func (m *Mux) handshake(ctx context.Context, conn net.Conn) error {
 	if ctx.Err() != nil { // the stop may have come before the deadline was set
 		return ctx.Err()
 	}
-	name, cluster, err := readHeader(conn)
+	h, err := readHeader(conn)
 	if err != nil {
 		return err
 	}
-	if own := m.clusterID(); own != "" && cluster != "" && own != cluster {
-		m.log.Warn("refuse a raft connection of another cluster", "remote", conn.RemoteAddr().String(), "cluster", cluster, "own", own)
-		return fmt.Errorf("connection of cluster %s, this is %s", cluster, own)
+	if own := m.clusterID(); own != "" && h.cluster != "" && own != h.cluster {
+		m.log.Warn("refuse a raft connection of another cluster", "remote", conn.RemoteAddr().String(), "cluster", h.cluster, "own", own)
+		return fmt.Errorf("connection of cluster %s, this is %s", h.cluster, own)
 	}
 	if !stop() {
 		return ctx.Err()
@@ -174,36 +175,41 @@ func (m *Mux) handshake(ctx context.Context, conn net.Conn) error {
 		return err
 	}
 	m.mu.Lock()
-	l := m.layers[name]
+	l := m.layers[h.group]
 	m.mu.Unlock()
-	if l == nil {
-		return fmt.Errorf("no group %q here", name)
+	switch {
+	case l == nil:
+		return fmt.Errorf("no group %q here", h.group)
+	case h.member != "" && h.member != l.member:
+		return fmt.Errorf("connection for member %s of group %s, this is %s", h.member, h.group, l.member)
 	}
 	return l.deliver(ctx, conn)
 }
 
+// header is what a connection begins with.
+type header struct{ group, cluster, member string }
+
 // readHeader reads the header and not a byte more, as what follows belongs to raft.
-func readHeader(r io.Reader) (group, cluster string, err error) {
+func readHeader(r io.Reader) (h header, err error) {
 	var fixed [len(muxMagic) + 1]byte
 	if _, err := io.ReadFull(r, fixed[:]); err != nil {
-		return "", "", fmt.Errorf("read header: %w", err)
+		return h, fmt.Errorf("read header: %w", err)
 	}
 	if string(fixed[:len(muxMagic)]) != muxMagic {
-		return "", "", fmt.Errorf("not a raft connection of kith: it starts with %q", fixed[:len(muxMagic)])
+		return h, fmt.Errorf("not a raft connection of kith: it starts with %q", fixed[:len(muxMagic)])
 	}
 	if v := fixed[len(muxMagic)]; v != muxVersion {
-		return "", "", fmt.Errorf("header version %d, want %d", v, muxVersion)
+		return h, fmt.Errorf("header version %d, want %d", v, muxVersion)
 	}
-	if group, err = readText(r); err != nil {
-		return "", "", fmt.Errorf("read name of group: %w", err)
+	for _, text := range []*string{&h.group, &h.cluster, &h.member} {
+		if *text, err = readText(r); err != nil {
+			return h, fmt.Errorf("read header: %w", err)
+		}
 	}
-	if group == "" {
-		return "", "", errors.New("header without a group")
+	if h.group == "" {
+		return h, errors.New("header without a group")
 	}
-	if cluster, err = readText(r); err != nil {
-		return "", "", fmt.Errorf("read id of cluster: %w", err)
-	}
-	return group, cluster, nil
+	return h, nil
 }
 
 // readText reads a byte of length and as many bytes.
@@ -219,21 +225,18 @@ func readText(r io.Reader) (string, error) {
 	return string(text), nil
 }
 
-// header returns what a connection to a group begins with.
-func header(group, cluster string) []byte {
+// bytes returns the header as it is sent.
+func (h header) bytes() []byte {
 	b := append([]byte(muxMagic), muxVersion)
-	for _, text := range []string{group, cluster} {
+	for _, text := range []string{h.group, h.cluster, h.member} {
 		b = append(append(b, byte(len(text))), text...)
 	}
 	return b
 }
 
-// Layer returns the stream layer of a group, which takes the connections that
-// name it until it is closed. It returns an error if the name is empty, longer than
-// 255 bytes or in use, or if the Mux has stopped.
-func (m *Mux) Layer(group string) (raft.StreamLayer, error) { return m.layer(group) }
-
-func (m *Mux) layer(group string) (*layer, error) {
+// layer returns the stream layer of a member of a group, which takes the connections that name both until it is closed. It
+// returns an error if the name of the group is empty, longer than 255 bytes or in use, or if the Mux has stopped.
+func (m *Mux) layer(group, member string) (*layer, error) {
 	if group == "" || len(group) > maxGroupName {
 		return nil, fmt.Errorf("group %q: name must have 1 to %d bytes", group, maxGroupName)
 	}
@@ -245,7 +248,7 @@ func (m *Mux) layer(group string) (*layer, error) {
 	if m.layers[group] != nil {
 		return nil, fmt.Errorf("group %s is open already", group)
 	}
-	l := &layer{mux: m, group: group, accept: make(chan net.Conn), conns: make(map[*layerConn]struct{})}
+	l := &layer{mux: m, group: group, member: member, accept: make(chan net.Conn), conns: make(map[*layerConn]struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	m.layers[group] = l
 	return l, nil
@@ -256,6 +259,7 @@ func (m *Mux) layer(group string) (*layer, error) {
 type layer struct {
 	mux    *Mux
 	group  string
+	member string
 	accept chan net.Conn // unbuffered: a connection is either raft's or the handshake's
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -311,10 +315,11 @@ func (l *layer) Accept() (net.Conn, error) {
 // Addr returns the address of the Mux.
 func (l *layer) Addr() net.Addr { return l.mux.addr }
 
-// Dial connects to the same group at address. The header goes out with the dial, so an
+// Dial connects to a member of the same group. The header goes out with the dial, so an
 // error of a dead connection may show only at the first read.
-func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	conn, err := dialPatiently(l.ctx, string(address), timeout)
+func (l *layer) Dial(target raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	member, address := splitTarget(target)
+	conn, err := dialPatiently(l.ctx, address, timeout)
 	if err != nil {
 		return nil, err
 	}
@@ -324,7 +329,7 @@ func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Con
 			return nil, err
 		}
 	}
-	if _, err = conn.Write(header(l.group, l.mux.clusterID())); err == nil {
+	if _, err = conn.Write(header{l.group, l.mux.clusterID(), member}.bytes()); err == nil {
 		err = conn.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {

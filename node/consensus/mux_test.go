@@ -53,7 +53,7 @@ func echo(l raft.StreamLayer) <-chan error {
 func TestMuxHostile(t *testing.T) {
 	m := runMux(t)
 	m.SetCluster("ours")
-	l, err := m.Layer("good")
+	l, err := m.layer("good", "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +61,12 @@ func TestMuxHostile(t *testing.T) {
 		nil,
 		[]byte("ki"),
 		[]byte("GET / HTTP/1.1\r\n\r\n"),
-		header("good", "")[:7],
-		header("unknown", ""),
+		header{"good", "", "a"}.bytes()[:7],
+		header{"unknown", "", "a"}.bytes(),
 		{'k', 'i', 't', 'h', 99, 4, 'g', 'o', 'o', 'd'},
 		{'k', 'i', 't', 'h', muxVersion, 0, 0},
-		header("good", "another"),
+		header{"good", "another", "a"}.bytes(),
+		header{"good", "ours", "b"}.bytes(),
 		bytes.Repeat([]byte{0xff}, 1<<16),
 	} {
 		c, err := net.Dial("tcp", m.Addr().String())
@@ -101,7 +102,6 @@ func TestMuxHostile(t *testing.T) {
 	}
 }
 
-// TestLayerClose ends accepting, dialing and open connections.
 // TestMuxClusters checks that a connection reaches a group only within its cluster, or where one side is in none yet.
 func TestMuxClusters(t *testing.T) {
 	for _, tt := range []struct {
@@ -111,11 +111,11 @@ func TestMuxClusters(t *testing.T) {
 		from, to := runMux(t), runMux(t)
 		from.SetCluster(tt.from)
 		to.SetCluster(tt.to)
-		dialer, err := from.Layer("g")
+		dialer, err := from.layer("g", "a")
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := to.Layer("g")
+		l, err := to.layer("g", "a")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,13 +140,47 @@ func TestMuxClusters(t *testing.T) {
 	}
 }
 
-func TestLayerClose(t *testing.T) {
-	m := runMux(t)
-	l, err := m.layer("g")
+// TestMuxMembers has one member called, and another at its address.
+func TestMuxMembers(t *testing.T) {
+	from, to := runMux(t), runMux(t)
+	dialer, err := from.layer("g", "a")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Layer("g"); err == nil {
+	l, err := to.layer("g", "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := func(member raft.ServerID) error {
+		c, err := dialer.Dial(transport{}.target(member, raft.ServerAddress(to.Addr().String())), 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		_, _ = c.Write([]byte("x")) // the other side may have closed it
+		_, err = io.ReadFull(c, make([]byte, 1))
+		return err
+	}
+	served := echo(l)
+	if err := call("c"); err == nil {
+		t.Error("b answers for c")
+	}
+	if err := call("b"); err != nil {
+		t.Errorf("b does not answer: %v", err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLayerClose ends accepting, dialing and open connections.
+func TestLayerClose(t *testing.T) {
+	m := runMux(t)
+	l, err := m.layer("g", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.layer("g", "a"); err == nil {
 		t.Error("two layers of one group")
 	}
 	served := echo(l)
@@ -175,7 +209,7 @@ func TestLayerClose(t *testing.T) {
 	if _, err := l.Dial(raft.ServerAddress(m.Addr().String()), time.Second); err == nil {
 		t.Error("Dial after Close")
 	}
-	if _, err := m.Layer("g"); err != nil {
+	if _, err := m.layer("g", "a"); err != nil {
 		t.Errorf("the name of a closed layer is not free: %v", err)
 	}
 }
@@ -194,7 +228,7 @@ func TestAdvertise(t *testing.T) {
 	if got := m.Addr().String(); got != "node-1.example:7000" {
 		t.Errorf("Addr %s", got)
 	}
-	if _, err := m.Layer("g"); !errors.Is(err, ErrClosed) {
+	if _, err := m.layer("g", "a"); !errors.Is(err, ErrClosed) {
 		t.Errorf("Layer after Run: %v, want ErrClosed", err)
 	}
 }
@@ -264,16 +298,30 @@ func FuzzFrames(f *testing.F) {
 }
 
 func FuzzHeader(f *testing.F) {
-	f.Add(header("partition/3", "c1"))
-	f.Add(header("partition/3", ""))
+	f.Add(header{"partition/3", "c1", "n-1"}.bytes())
+	f.Add(header{"partition/3", "", ""}.bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := bytes.NewReader(b)
-		name, cluster, err := readHeader(r)
+		h, err := readHeader(r)
 		if err != nil {
 			return
 		}
-		if used := len(b) - r.Len(); !bytes.Equal(header(name, cluster), b[:used]) {
-			t.Fatalf("header of %q took %d bytes of %x", name, used, b)
+		if used := len(b) - r.Len(); !bytes.Equal(h.bytes(), b[:used]) {
+			t.Fatalf("header %v took %d bytes of %x", h, used, b)
 		}
 	})
+}
+
+// TestTarget takes apart what transports dial.
+func TestTarget(t *testing.T) {
+	known := transport{resolve: func(id string) (string, bool) { return "[::1]:7", id == "a.b-c" }}
+	for _, tt := range []struct{ id, added, addr string }{{"a.b-c", "host:1", "[::1]:7"}, {"x@y", "host:1", "host:1"}, {"a", "a", "a"}} {
+		member, addr := splitTarget(known.target(raft.ServerID(tt.id), raft.ServerAddress(tt.added)))
+		if member != tt.id || addr != tt.addr {
+			t.Errorf("%s, added at %s: calls %q at %q, want %s", tt.id, tt.added, member, addr, tt.addr)
+		}
+	}
+	if member, addr := splitTarget("host:1"); member != "" || addr != "host:1" {
+		t.Errorf("an address alone: %q at %q", member, addr)
+	}
 }

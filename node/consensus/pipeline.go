@@ -6,37 +6,16 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is that of raft, with pipelines whose sender cannot be left waiting for ever, and silent while the disk stands still.
+// pipelineRoom is how many answers wait for a reader. Once it has gone away raft's sender stops as well, after one or two more
+// requests, as it is told so whenever it chooses what to do next.
+const pipelineRoom = 64
+
+// pipeline takes the answers off a pipeline as they come, so that no sender is left waiting for ever.
 //
 // In raft a leader's sender and the reader of answers share a pipeline without buffers. When an answer says that there is a newer term
 // the reader goes away, while the sender may be about to hand on the next request: it waits for the answer before, which waits
 // for the reader. Nothing ends that, and the shutdown of the group waits for it. It takes a change of leaders while entries
 // are on their way, as when a server hands over and stops.
-type transport struct {
-	*raft.NetworkTransport
-	disk *standstill
-}
-
-var (
-	_ raft.Transport   = transport{}
-	_ raft.WithPreVote = transport{}
-	_ raft.WithClose   = transport{}
-)
-
-// AppendEntriesPipeline implements raft.Transport.
-func (t transport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
-	p, err := t.NetworkTransport.AppendEntriesPipeline(id, target)
-	if err != nil {
-		return nil, err
-	}
-	return newPipeline(p, t.disk), nil
-}
-
-// pipelineRoom is how many answers wait for a reader. Once it has gone away raft's sender stops as well, after one or two more
-// requests, as it is told so whenever it chooses what to do next.
-const pipelineRoom = 64
-
-// pipeline takes the answers off a pipeline as they come.
 type pipeline struct {
 	raft.AppendPipeline
 	disk    *standstill

@@ -55,14 +55,6 @@ func (s *standstill) await() error {
 	}
 }
 
-// AppendEntries implements raft.Transport. Heartbeats are sent by it too.
-func (t transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if err := t.disk.await(); err != nil {
-		return err
-	}
-	return t.NetworkTransport.AppendEntries(id, target, args, resp)
-}
-
 // AppendEntries implements raft.AppendPipeline.
 func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	if err := p.disk.await(); err != nil {

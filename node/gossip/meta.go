@@ -29,13 +29,16 @@ type Meta struct {
 	BootstrapExpect int
 	// HasState says that the node is part of a control group already.
 	HasState bool
+	// Folder names the data folder of the node. Nodes of earlier versions do not tell.
+	Folder string
 }
 
 // metaVersion is the first byte of an encoded Meta. The layout:
 //
 //	version u8 | flags u8 (1: HasState, 2: about to leave) | weight float64 bits, little-endian |
-//	BootstrapExpect uvarint | ID, Zone, GRPCAddr, RaftAddr, Version, ClusterID, each with its length as uvarint
+//	BootstrapExpect uvarint | ID, Zone, GRPCAddr, RaftAddr, Version, ClusterID, Folder, each with its length as uvarint
 //
+// Folder came later and may be missing.
 // Later versions may add at the end: what is left over there is skipped.
 const metaVersion = 1
 
@@ -77,7 +80,7 @@ func (m *Meta) encode() ([]byte, error) {
 
 // texts returns the strings of m in the order of the wire.
 func (m *Meta) texts() []*string {
-	return []*string{&m.ID, &m.Zone, &m.GRPCAddr, &m.RaftAddr, &m.Version, &m.ClusterID}
+	return []*string{&m.ID, &m.Zone, &m.GRPCAddr, &m.RaftAddr, &m.Version, &m.ClusterID, &m.Folder}
 }
 
 // isLeaving reports whether the encoded metadata b announces a goodbye.
@@ -105,6 +108,9 @@ func decodeMeta(b []byte) (Meta, error) {
 	m.BootstrapExpect = int(expect)
 	b = b[n:]
 	for _, s := range m.texts() {
+		if s == &m.Folder && len(b) == 0 {
+			break
+		}
 		size, n := binary.Uvarint(b)
 		if n <= 0 || size > uint64(len(b)-n) {
 			return Meta{}, fmt.Errorf("%w: cut short", errBadMeta)

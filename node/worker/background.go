@@ -1,19 +1,34 @@
 package worker
 
-// compute runs f, which works for long, and returns the processor time that it took on its goroutine. With Background, f runs on a
-// thread of its own that has the least priority where the system knows such a thing: it gets the processor time that queries and
-// events leave, and all of it when they leave all. For queries to find a processor at once, the runtime must have more of them than
+import "context"
+
+// compute runs f, which works for long and waits for no other node, and returns the processor time that it took on its goroutine. As many
+// run at a time as the worker has threads; the others wait. With Background, f runs on a
+// thread of its own that has a low priority where the system knows such a thing: queries and events come first, and a build has all
+// that they leave. For queries to find a processor at once, the runtime must have more of them than
 // builds use; kith server sees to that.
-func (w *Worker) compute(f func()) (seconds float64) {
+func (w *Worker) compute(ctx context.Context, f func() error) (seconds float64, err error) {
+	select {
+	case w.turns <- struct{}{}:
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	defer func() { <-w.turns }()
+	return w.apart(f)
+}
+
+// apart is compute for an f that waits for other nodes, which may be computing for this one.
+func (w *Worker) apart(f func() error) (seconds float64, err error) {
 	if !w.cfg.Background {
-		return cpuSeconds(f)
+		seconds = cpuSeconds(func() { err = f() })
+		return seconds, err
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		becomeIdle()
-		seconds = cpuSeconds(f)
+		lowerPriority()
+		seconds = cpuSeconds(func() { err = f() })
 	}()
 	<-done
-	return seconds
+	return seconds, err
 }

@@ -150,7 +150,9 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 		return err
 	}
 	if s.counts == nil {
-		j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() { err = s.count(ctx, w.source, req) })})
+		var cpu float64
+		cpu, err = w.compute(ctx, func() error { return s.count(ctx, w.source, req) })
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 	}
 	counts := s.counts
 	if j.spool != nil {
@@ -374,11 +376,13 @@ func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1
 	if s.exported != nil && (s.exported.Rows != nil || !req.WriteRows) {
 		return s.exported, nil
 	}
-	j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() {
-		if err = s.load(ctx, w.source, shard); err == nil {
-			err = w.export(ctx, p, s, req)
+	cpu, err := w.compute(ctx, func() error {
+		if err := s.load(ctx, w.source, shard); err != nil {
+			return err
 		}
-	})})
+		return w.export(ctx, p, s, req)
+	})
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 	if err == nil && j.spool != nil {
 		if err = s.spillParts(j.spool); err != nil {
 			s.parts, s.partFile, s.exported = nil, nil, nil // some may be lost; the next call makes all anew

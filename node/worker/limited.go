@@ -64,14 +64,14 @@ func (w *Worker) runLimited(ctx context.Context, j *job, p *plan, at partition.T
 		return 0, err
 	}
 	var st similarity.Stats
-	cpu := w.compute(func() {
+	cpu, err := w.compute(ctx, func() error {
 		r := p.blocks[at.Block]
-		var lead *similarity.Block
-		if lead, err = similarity.NewBlock(r.Lo, r.Hi, p.head.Users, parts[0]); err != nil {
-			return
+		lead, err := similarity.NewBlock(r.Lo, r.Hi, p.head.Users, parts[0])
+		if err != nil {
+			return err
 		}
 		parts = nil
-		err = p.goOn(at.Block, j.spool, func(c *similarity.Collector) (err error) {
+		return p.goOn(at.Block, j.spool, func(c *similarity.Collector) (err error) {
 			// The task goes on when the call breaks off, as without a limit.
 			st, err = similarity.Run(j.ctx, lead, side, c, p.options, scratch)
 			return err
@@ -91,7 +91,7 @@ func (w *Worker) readSide(ctx context.Context, j *job, p *plan, n int, sources [
 	for _, r := range p.blocks[lo:hi] {
 		ends = append(ends, r.Hi)
 	}
-	cpu := w.compute(func() {
+	cpu, err := w.apart(func() error {
 		s, err = similarity.ReadSide(p.blocks[lo].Lo, ends, p.head.Users, func(b int) ([][]byte, error) {
 			parts, err := w.fetchParts(ctx, j, []uint32{lo + uint32(b)}, sources)
 			if err != nil {
@@ -99,6 +99,7 @@ func (w *Worker) readSide(ctx context.Context, j *job, p *plan, n int, sources [
 			}
 			return parts[0], nil
 		}, p.options)
+		return err
 	})
 	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 	return s, err

@@ -39,7 +39,7 @@ func (p *plan) partials(n int) (*similarity.Lists, error) {
 }
 
 // collect makes lists of all Collectors, several blocks at a time.
-func (w *Worker) collect(j *job, p *plan) error {
+func (w *Worker) collect(ctx context.Context, j *job, p *plan) error {
 	if j.spool != nil {
 		p.tasks.turn.drop() // the lists are in files; no task should follow
 		return nil
@@ -48,8 +48,11 @@ func (w *Worker) collect(j *job, p *plan) error {
 	g.SetLimit(w.cfg.Threads)
 	for n := range p.blocks {
 		g.Go(func() error {
-			var err error
-			j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() { _, err = p.partials(n) })})
+			cpu, err := w.compute(ctx, func() error {
+				_, err := p.partials(n)
+				return err
+			})
+			j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 			return err
 		})
 	}
@@ -71,7 +74,7 @@ func (p *plan) partialsOf(j *job, n int, id uint32) (*similarity.Lists, error) {
 
 // FetchPartials implements kithv1.ComputeServiceServer.
 func (w *Worker) FetchPartials(req *kithv1.FetchPartialsRequest, stream grpc.ServerStreamingServer[kithv1.FetchPartialsResponse]) error {
-	_, j, leave, err := w.enter(stream.Context(), req.Job, false)
+	ctx, j, leave, err := w.enter(stream.Context(), req.Job, false)
 	if err != nil {
 		return err
 	}
@@ -83,16 +86,17 @@ func (w *Worker) FetchPartials(req *kithv1.FetchPartialsRequest, stream grpc.Ser
 	if err := p.checkPartition(req.Partition); err != nil {
 		return err
 	}
-	if err := errors.Join(p.tasks.check(req.Tasks), w.collect(j, p)); err != nil {
+	if err := errors.Join(p.tasks.check(req.Tasks), w.collect(ctx, j, p)); err != nil {
 		return err
 	}
 	for n := range p.blocks {
 		var data []byte
-		cpu := w.compute(func() {
-			var lists *similarity.Lists
-			if lists, err = p.partialsOf(j, n, req.Partition); lists != nil {
+		cpu, err := w.compute(ctx, func() error {
+			lists, err := p.partialsOf(j, n, req.Partition)
+			if lists != nil {
 				data = similarity.AppendLists(nil, lists)
 			}
+			return err
 		})
 		if err != nil {
 			return err
@@ -148,7 +152,8 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 			}
 			parts = append(parts, lists)
 		}
-		j.spend(&kithv1.NodeUsage{CpuSeconds: w.compute(func() { err = p.merge(out, req.Partition, n, parts) })})
+		cpu, err := w.compute(ctx, func() error { return p.merge(out, req.Partition, n, parts) })
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +195,7 @@ type partialSource func(block int) (*similarity.Lists, error)
 // openPartials begins to read the partial lists of a node. They end with ctx.
 func (w *Worker) openPartials(ctx context.Context, j *job, p *plan, id uint32, source *kithv1.PartialSource) (partialSource, error) {
 	if source.Node == w.cfg.NodeID {
-		if err := errors.Join(p.tasks.check(source.Tasks), w.collect(j, p)); err != nil {
+		if err := errors.Join(p.tasks.check(source.Tasks), w.collect(ctx, j, p)); err != nil {
 			return nil, err
 		}
 		return func(n int) (*similarity.Lists, error) { return p.partialsOf(j, n, id) }, nil
@@ -226,7 +231,10 @@ func (w *Worker) openPartials(ctx context.Context, j *job, p *plan, id uint32, s
 		if data == nil {
 			return nil, nil
 		}
-		cpu := w.compute(func() { lists, err = similarity.DecodeLists(data) })
+		cpu, err := w.compute(ctx, func() (err error) {
+			lists, err = similarity.DecodeLists(data)
+			return err
+		})
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, BytesIn: uint64(len(data))})
 		return lists, err
 	}, nil

@@ -271,7 +271,10 @@ func (w *Worker) runTask(ctx context.Context, j *job, p *plan, task uint32, sour
 	}
 	var st similarity.Stats
 	// The task goes on when the call breaks off: the next coordinator wants it. It ends with the job.
-	cpu := w.compute(func() { st, err = similarity.Run(j.ctx, lead, side, c, p.options, scratch) })
+	cpu, err := w.compute(j.ctx, func() (err error) {
+		st, err = similarity.Run(j.ctx, lead, side, c, p.options, scratch)
+		return err
+	})
 	if err != nil {
 		t.fail(err)
 		return 0, err
@@ -321,7 +324,10 @@ func (w *Worker) lead(ctx context.Context, j *job, p *plan, n int, sources []*ki
 		if err != nil {
 			return nil, err
 		}
-		cpu := w.compute(func() { b, err = similarity.NewBlock(p.blocks[n].Lo, p.blocks[n].Hi, p.head.Users, parts) })
+		cpu, err := w.compute(ctx, func() (err error) {
+			b, err = similarity.NewBlock(p.blocks[n].Lo, p.blocks[n].Hi, p.head.Users, parts)
+			return err
+		})
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 		if err == nil {
 			p.tasks.blocks[n].used()
@@ -354,7 +360,10 @@ func (w *Worker) side(ctx context.Context, j *job, p *plan, n int, sources []*ki
 				return nil, err
 			}
 		}
-		cpu := w.compute(func() { s, err = similarity.NewSide(blocks[0].Lo, ends, p.head.Users, parts, p.options) })
+		cpu, err := w.compute(ctx, func() (err error) {
+			s, err = similarity.NewSide(blocks[0].Lo, ends, p.head.Users, parts, p.options)
+			return err
+		})
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 		if err == nil {
 			for b := range states {

@@ -58,6 +58,8 @@ type Worker struct {
 	slots chan *similarity.Scratch
 	// fetches has room for the calls for parts that may be at work at a time; who puts something in may make one.
 	fetches chan struct{}
+	// turns bounds what computes at a time.
+	turns chan struct{}
 	// shards is memory for shards, nil without a limit.
 	shards *semaphore.Weighted
 
@@ -90,6 +92,7 @@ func New(cfg Config, source Source, peers Peers, artifacts *artifact.Store) (*Wo
 	w.ctx, w.stop = context.WithCancel(context.Background()) // the life of the jobs, which outlive the calls that make them
 	w.slots = make(chan *similarity.Scratch, cfg.Threads)
 	w.fetches = make(chan struct{}, concurrentFetches)
+	w.turns = make(chan struct{}, cfg.Threads)
 	if cfg.MemoryLimit > 0 {
 		w.shards = semaphore.NewWeighted(max(1, cfg.MemoryLimit/shardShare))
 	}
@@ -129,6 +132,13 @@ func (w *Worker) Retain(running, applied uint64) {
 	for _, id := range ended {
 		w.drop(id)
 	}
+}
+
+// Jobs returns the number of jobs that the node keeps something of.
+func (w *Worker) Jobs() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.jobs)
 }
 
 // DropJob implements kithv1.ComputeServiceServer.

@@ -138,17 +138,24 @@ func (c *Cluster) Add() int {
 // Left waits until member i, which was told to leave, has stopped by itself.
 func (c *Cluster) Left(i int) {
 	c.t.Helper()
+	if err := c.Ended(i); !errors.Is(err, server.ErrLeft) {
+		c.t.Errorf("member %d left with %v, want %v", i, err, server.ErrLeft)
+	}
+}
+
+// Ended waits until member i has stopped by itself, and returns why.
+func (c *Cluster) Ended(i int) error {
+	c.t.Helper()
 	m := c.Members[i]
+	var why error
 	select {
-	case err := <-m.done:
-		if !errors.Is(err, server.ErrLeft) {
-			c.t.Errorf("member %d left with %v, want %v", i, err, server.ErrLeft)
-		}
+	case why = <-m.done:
 		m.done <- nil
 	case <-time.After(Patience):
-		c.t.Fatalf("member %d still runs %v after it was told to leave", i, Patience)
+		c.t.Fatalf("member %d still runs after %v", i, Patience)
 	}
 	c.end(m)
+	return why
 }
 
 // Cluster returns a client of member i.

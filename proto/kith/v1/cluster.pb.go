@@ -137,7 +137,9 @@ type Move struct {
 	// Member that loses its replica; empty if none does.
 	Remove string `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
 	// The shard map is as it shall be: what remains is to take the removed one out of the group.
-	Switched      bool `protobuf:"varint,4,opt,name=switched,proto3" json:"switched,omitempty"`
+	Switched bool `protobuf:"varint,4,opt,name=switched,proto3" json:"switched,omitempty"`
+	// Index of the control log at which it began: no two moves have the same.
+	Id            uint64 `protobuf:"varint,5,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -198,6 +200,13 @@ func (x *Move) GetSwitched() bool {
 		return x.Switched
 	}
 	return false
+}
+
+func (x *Move) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
 }
 
 // Member is a process of the cluster.
@@ -1248,12 +1257,13 @@ var File_kith_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"j\n" +
+	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"z\n" +
 	"\x04Move\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
 	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
 	"\x06remove\x18\x03 \x01(\tR\x06remove\x12\x1a\n" +
-	"\bswitched\x18\x04 \x01(\bR\bswitched\"\xa4\x04\n" +
+	"\bswitched\x18\x04 \x01(\bR\bswitched\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\x04R\x02id\"\xa4\x04\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tgrpc_addr\x18\x02 \x01(\tR\bgrpcAddr\x12\x1b\n" +

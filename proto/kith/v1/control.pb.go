@@ -21,6 +21,66 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Standing is what a server is to the cluster.
+type Standing int32
+
+const (
+	Standing_STANDING_UNSPECIFIED Standing = 0
+	// No member has its id: it may join.
+	Standing_STANDING_UNKNOWN Standing = 1
+	// It is a member.
+	Standing_STANDING_MEMBER Standing = 2
+	// It has left for good.
+	Standing_STANDING_LEFT Standing = 3
+	// A member has its id, and has its data in another folder.
+	Standing_STANDING_OTHER_FOLDER Standing = 4
+)
+
+// Enum value maps for Standing.
+var (
+	Standing_name = map[int32]string{
+		0: "STANDING_UNSPECIFIED",
+		1: "STANDING_UNKNOWN",
+		2: "STANDING_MEMBER",
+		3: "STANDING_LEFT",
+		4: "STANDING_OTHER_FOLDER",
+	}
+	Standing_value = map[string]int32{
+		"STANDING_UNSPECIFIED":  0,
+		"STANDING_UNKNOWN":      1,
+		"STANDING_MEMBER":       2,
+		"STANDING_LEFT":         3,
+		"STANDING_OTHER_FOLDER": 4,
+	}
+)
+
+func (x Standing) Enum() *Standing {
+	p := new(Standing)
+	*p = x
+	return p
+}
+
+func (x Standing) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Standing) Descriptor() protoreflect.EnumDescriptor {
+	return file_kith_v1_control_proto_enumTypes[0].Descriptor()
+}
+
+func (Standing) Type() protoreflect.EnumType {
+	return &file_kith_v1_control_proto_enumTypes[0]
+}
+
+func (x Standing) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Standing.Descriptor instead.
+func (Standing) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{0}
+}
+
 // MoveStep is what became of a move.
 type MoveStep int32
 
@@ -61,11 +121,11 @@ func (x MoveStep) String() string {
 }
 
 func (MoveStep) Descriptor() protoreflect.EnumDescriptor {
-	return file_kith_v1_control_proto_enumTypes[0].Descriptor()
+	return file_kith_v1_control_proto_enumTypes[1].Descriptor()
 }
 
 func (MoveStep) Type() protoreflect.EnumType {
-	return &file_kith_v1_control_proto_enumTypes[0]
+	return &file_kith_v1_control_proto_enumTypes[1]
 }
 
 func (x MoveStep) Number() protoreflect.EnumNumber {
@@ -74,7 +134,115 @@ func (x MoveStep) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use MoveStep.Descriptor instead.
 func (MoveStep) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
+// StandingRequest names a server.
+type StandingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Of its data folder, as in MemberRecord.
+	Folder string `protobuf:"bytes,2,opt,name=folder,proto3" json:"folder,omitempty"`
+	// Empty while it has no cluster.
+	ClusterId     string `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StandingRequest) Reset() {
+	*x = StandingRequest{}
+	mi := &file_kith_v1_control_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StandingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StandingRequest) ProtoMessage() {}
+
+func (x *StandingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StandingRequest.ProtoReflect.Descriptor instead.
+func (*StandingRequest) Descriptor() ([]byte, []int) {
 	return file_kith_v1_control_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *StandingRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *StandingRequest) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *StandingRequest) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+// StandingResponse says what it is.
+type StandingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Standing      Standing               `protobuf:"varint,1,opt,name=standing,proto3,enum=kith.v1.Standing" json:"standing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StandingResponse) Reset() {
+	*x = StandingResponse{}
+	mi := &file_kith_v1_control_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StandingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StandingResponse) ProtoMessage() {}
+
+func (x *StandingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StandingResponse.ProtoReflect.Descriptor instead.
+func (*StandingResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *StandingResponse) GetStanding() Standing {
+	if x != nil {
+		return x.Standing
+	}
+	return Standing_STANDING_UNSPECIFIED
 }
 
 // ReadIndexRequest has no parameters.
@@ -86,7 +254,7 @@ type ReadIndexRequest struct {
 
 func (x *ReadIndexRequest) Reset() {
 	*x = ReadIndexRequest{}
-	mi := &file_kith_v1_control_proto_msgTypes[0]
+	mi := &file_kith_v1_control_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -98,7 +266,7 @@ func (x *ReadIndexRequest) String() string {
 func (*ReadIndexRequest) ProtoMessage() {}
 
 func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[0]
+	mi := &file_kith_v1_control_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -111,7 +279,7 @@ func (x *ReadIndexRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexRequest.ProtoReflect.Descriptor instead.
 func (*ReadIndexRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{2}
 }
 
 // ReadIndexResponse is a point of the control log.
@@ -124,7 +292,7 @@ type ReadIndexResponse struct {
 
 func (x *ReadIndexResponse) Reset() {
 	*x = ReadIndexResponse{}
-	mi := &file_kith_v1_control_proto_msgTypes[1]
+	mi := &file_kith_v1_control_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -136,7 +304,7 @@ func (x *ReadIndexResponse) String() string {
 func (*ReadIndexResponse) ProtoMessage() {}
 
 func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[1]
+	mi := &file_kith_v1_control_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -149,7 +317,7 @@ func (x *ReadIndexResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadIndexResponse.ProtoReflect.Descriptor instead.
 func (*ReadIndexResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReadIndexResponse) GetIndex() uint64 {
@@ -170,7 +338,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_kith_v1_control_proto_msgTypes[2]
+	mi := &file_kith_v1_control_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -182,7 +350,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[2]
+	mi := &file_kith_v1_control_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -195,7 +363,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ApproveRequest) GetProposer() string {
@@ -221,7 +389,7 @@ type ApproveResponse struct {
 
 func (x *ApproveResponse) Reset() {
 	*x = ApproveResponse{}
-	mi := &file_kith_v1_control_proto_msgTypes[3]
+	mi := &file_kith_v1_control_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -233,7 +401,7 @@ func (x *ApproveResponse) String() string {
 func (*ApproveResponse) ProtoMessage() {}
 
 func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[3]
+	mi := &file_kith_v1_control_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -246,7 +414,7 @@ func (x *ApproveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveResponse.ProtoReflect.Descriptor instead.
 func (*ApproveResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{5}
 }
 
 // ProposeRequest carries a command.
@@ -259,7 +427,7 @@ type ProposeRequest struct {
 
 func (x *ProposeRequest) Reset() {
 	*x = ProposeRequest{}
-	mi := &file_kith_v1_control_proto_msgTypes[4]
+	mi := &file_kith_v1_control_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -271,7 +439,7 @@ func (x *ProposeRequest) String() string {
 func (*ProposeRequest) ProtoMessage() {}
 
 func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[4]
+	mi := &file_kith_v1_control_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -284,7 +452,7 @@ func (x *ProposeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeRequest.ProtoReflect.Descriptor instead.
 func (*ProposeRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ProposeRequest) GetCommand() *ControlCommand {
@@ -305,7 +473,7 @@ type ProposeResponse struct {
 
 func (x *ProposeResponse) Reset() {
 	*x = ProposeResponse{}
-	mi := &file_kith_v1_control_proto_msgTypes[5]
+	mi := &file_kith_v1_control_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -317,7 +485,7 @@ func (x *ProposeResponse) String() string {
 func (*ProposeResponse) ProtoMessage() {}
 
 func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[5]
+	mi := &file_kith_v1_control_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -330,7 +498,7 @@ func (x *ProposeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeResponse.ProtoReflect.Descriptor instead.
 func (*ProposeResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ProposeResponse) GetIndex() uint64 {
@@ -377,7 +545,7 @@ type ControlCommand struct {
 
 func (x *ControlCommand) Reset() {
 	*x = ControlCommand{}
-	mi := &file_kith_v1_control_proto_msgTypes[6]
+	mi := &file_kith_v1_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +557,7 @@ func (x *ControlCommand) String() string {
 func (*ControlCommand) ProtoMessage() {}
 
 func (x *ControlCommand) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[6]
+	mi := &file_kith_v1_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +570,7 @@ func (x *ControlCommand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlCommand.ProtoReflect.Descriptor instead.
 func (*ControlCommand) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ControlCommand) GetCommand() isControlCommand_Command {
@@ -668,7 +836,7 @@ type InitCluster struct {
 
 func (x *InitCluster) Reset() {
 	*x = InitCluster{}
-	mi := &file_kith_v1_control_proto_msgTypes[7]
+	mi := &file_kith_v1_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +848,7 @@ func (x *InitCluster) String() string {
 func (*InitCluster) ProtoMessage() {}
 
 func (x *InitCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[7]
+	mi := &file_kith_v1_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +861,7 @@ func (x *InitCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InitCluster.ProtoReflect.Descriptor instead.
 func (*InitCluster) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *InitCluster) GetClusterId() string {
@@ -727,14 +895,16 @@ type MemberRecord struct {
 	RaftAddr string                 `protobuf:"bytes,5,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
 	Version  string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	// What was decided about it; UpsertMember does not change it.
-	Intent        MemberIntent `protobuf:"varint,7,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
+	Intent MemberIntent `protobuf:"varint,7,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
+	// Made up with its data folder. Empty where it is not known yet.
+	Folder        string `protobuf:"bytes,8,opt,name=folder,proto3" json:"folder,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MemberRecord) Reset() {
 	*x = MemberRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[8]
+	mi := &file_kith_v1_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +916,7 @@ func (x *MemberRecord) String() string {
 func (*MemberRecord) ProtoMessage() {}
 
 func (x *MemberRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[8]
+	mi := &file_kith_v1_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +929,7 @@ func (x *MemberRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MemberRecord.ProtoReflect.Descriptor instead.
 func (*MemberRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MemberRecord) GetId() string {
@@ -811,6 +981,13 @@ func (x *MemberRecord) GetIntent() MemberIntent {
 	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
 }
 
+func (x *MemberRecord) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
 // UpsertMember adds or updates a member.
 type UpsertMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -821,7 +998,7 @@ type UpsertMember struct {
 
 func (x *UpsertMember) Reset() {
 	*x = UpsertMember{}
-	mi := &file_kith_v1_control_proto_msgTypes[9]
+	mi := &file_kith_v1_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +1010,7 @@ func (x *UpsertMember) String() string {
 func (*UpsertMember) ProtoMessage() {}
 
 func (x *UpsertMember) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[9]
+	mi := &file_kith_v1_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +1023,7 @@ func (x *UpsertMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertMember.ProtoReflect.Descriptor instead.
 func (*UpsertMember) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpsertMember) GetMember() *MemberRecord {
@@ -866,7 +1043,7 @@ type Replicas struct {
 
 func (x *Replicas) Reset() {
 	*x = Replicas{}
-	mi := &file_kith_v1_control_proto_msgTypes[10]
+	mi := &file_kith_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +1055,7 @@ func (x *Replicas) String() string {
 func (*Replicas) ProtoMessage() {}
 
 func (x *Replicas) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[10]
+	mi := &file_kith_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +1068,7 @@ func (x *Replicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replicas.ProtoReflect.Descriptor instead.
 func (*Replicas) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Replicas) GetNodes() []string {
@@ -912,7 +1089,7 @@ type SetShardMap struct {
 
 func (x *SetShardMap) Reset() {
 	*x = SetShardMap{}
-	mi := &file_kith_v1_control_proto_msgTypes[11]
+	mi := &file_kith_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +1101,7 @@ func (x *SetShardMap) String() string {
 func (*SetShardMap) ProtoMessage() {}
 
 func (x *SetShardMap) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[11]
+	mi := &file_kith_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1114,7 @@ func (x *SetShardMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetShardMap.ProtoReflect.Descriptor instead.
 func (*SetShardMap) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SetShardMap) GetEpoch() uint64 {
@@ -954,7 +1131,7 @@ func (x *SetShardMap) GetPartitions() []*Replicas {
 	return nil
 }
 
-// StartMove records a move of a partition that no other move concerns.
+// StartMove records a move of a partition that no other move concerns. Its id is set by the log.
 type StartMove struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Move          *Move                  `protobuf:"bytes,1,opt,name=move,proto3" json:"move,omitempty"`
@@ -964,7 +1141,7 @@ type StartMove struct {
 
 func (x *StartMove) Reset() {
 	*x = StartMove{}
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1153,7 @@ func (x *StartMove) String() string {
 func (*StartMove) ProtoMessage() {}
 
 func (x *StartMove) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1166,7 @@ func (x *StartMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMove.ProtoReflect.Descriptor instead.
 func (*StartMove) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StartMove) GetMove() *Move {
@@ -999,20 +1176,23 @@ func (x *StartMove) GetMove() *Move {
 	return nil
 }
 
-// StepMove moves a move on. The names guard against a later move of the same partition.
+// StepMove moves a move on, if it is still under way.
 type StepMove struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Add           string                 `protobuf:"bytes,2,opt,name=add,proto3" json:"add,omitempty"`
-	Remove        string                 `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
-	Step          MoveStep               `protobuf:"varint,4,opt,name=step,proto3,enum=kith.v1.MoveStep" json:"step,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// As in the move, for who reads the log.
+	Add    string   `protobuf:"bytes,2,opt,name=add,proto3" json:"add,omitempty"`
+	Remove string   `protobuf:"bytes,3,opt,name=remove,proto3" json:"remove,omitempty"`
+	Step   MoveStep `protobuf:"varint,4,opt,name=step,proto3,enum=kith.v1.MoveStep" json:"step,omitempty"`
+	// Id of the move.
+	Move          uint64 `protobuf:"varint,5,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StepMove) Reset() {
 	*x = StepMove{}
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1204,7 @@ func (x *StepMove) String() string {
 func (*StepMove) ProtoMessage() {}
 
 func (x *StepMove) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1217,7 @@ func (x *StepMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepMove.ProtoReflect.Descriptor instead.
 func (*StepMove) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StepMove) GetPartition() uint32 {
@@ -1068,6 +1248,13 @@ func (x *StepMove) GetStep() MoveStep {
 	return MoveStep_MOVE_STEP_UNSPECIFIED
 }
 
+func (x *StepMove) GetMove() uint64 {
+	if x != nil {
+		return x.Move
+	}
+	return 0
+}
+
 // SetFormed says that all partitions have had a leader: no replica may make a new group from now on.
 type SetFormed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1077,7 +1264,7 @@ type SetFormed struct {
 
 func (x *SetFormed) Reset() {
 	*x = SetFormed{}
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1089,7 +1276,7 @@ func (x *SetFormed) String() string {
 func (*SetFormed) ProtoMessage() {}
 
 func (x *SetFormed) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1102,7 +1289,7 @@ func (x *SetFormed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormed.ProtoReflect.Descriptor instead.
 func (*SetFormed) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 // SetIntent records what is to become of a member.
@@ -1116,7 +1303,7 @@ type SetIntent struct {
 
 func (x *SetIntent) Reset() {
 	*x = SetIntent{}
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1315,7 @@ func (x *SetIntent) String() string {
 func (*SetIntent) ProtoMessage() {}
 
 func (x *SetIntent) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1328,7 @@ func (x *SetIntent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetIntent.ProtoReflect.Descriptor instead.
 func (*SetIntent) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetIntent) GetId() string {
@@ -1170,7 +1357,7 @@ type ForgetMember struct {
 
 func (x *ForgetMember) Reset() {
 	*x = ForgetMember{}
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +1369,7 @@ func (x *ForgetMember) String() string {
 func (*ForgetMember) ProtoMessage() {}
 
 func (x *ForgetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +1382,7 @@ func (x *ForgetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetMember.ProtoReflect.Descriptor instead.
 func (*ForgetMember) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ForgetMember) GetId() string {
@@ -1225,7 +1412,7 @@ type CreateJob struct {
 
 func (x *CreateJob) Reset() {
 	*x = CreateJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1424,7 @@ func (x *CreateJob) String() string {
 func (*CreateJob) ProtoMessage() {}
 
 func (x *CreateJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1437,7 @@ func (x *CreateJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJob.ProtoReflect.Descriptor instead.
 func (*CreateJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CreateJob) GetSpec() *BuildSpec {
@@ -1293,7 +1480,7 @@ type PlanJob struct {
 
 func (x *PlanJob) Reset() {
 	*x = PlanJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1492,7 @@ func (x *PlanJob) String() string {
 func (*PlanJob) ProtoMessage() {}
 
 func (x *PlanJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1505,7 @@ func (x *PlanJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanJob.ProtoReflect.Descriptor instead.
 func (*PlanJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PlanJob) GetJob() uint64 {
@@ -1378,7 +1565,7 @@ type PlanBounds struct {
 
 func (x *PlanBounds) Reset() {
 	*x = PlanBounds{}
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1577,7 @@ func (x *PlanBounds) String() string {
 func (*PlanBounds) ProtoMessage() {}
 
 func (x *PlanBounds) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1590,7 @@ func (x *PlanBounds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanBounds.ProtoReflect.Descriptor instead.
 func (*PlanBounds) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PlanBounds) GetSideEntries() uint64 {
@@ -1439,7 +1626,7 @@ type FinishTasks struct {
 
 func (x *FinishTasks) Reset() {
 	*x = FinishTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1638,7 @@ func (x *FinishTasks) String() string {
 func (*FinishTasks) ProtoMessage() {}
 
 func (x *FinishTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1651,7 @@ func (x *FinishTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTasks.ProtoReflect.Descriptor instead.
 func (*FinishTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FinishTasks) GetJob() uint64 {
@@ -1499,7 +1686,7 @@ type ReopenTasks struct {
 
 func (x *ReopenTasks) Reset() {
 	*x = ReopenTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1698,7 @@ func (x *ReopenTasks) String() string {
 func (*ReopenTasks) ProtoMessage() {}
 
 func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1711,7 @@ func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenTasks.ProtoReflect.Descriptor instead.
 func (*ReopenTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReopenTasks) GetJob() uint64 {
@@ -1555,7 +1742,7 @@ type SetJobPhase struct {
 
 func (x *SetJobPhase) Reset() {
 	*x = SetJobPhase{}
-	mi := &file_kith_v1_control_proto_msgTypes[22]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1754,7 @@ func (x *SetJobPhase) String() string {
 func (*SetJobPhase) ProtoMessage() {}
 
 func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[22]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1767,7 @@ func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobPhase.ProtoReflect.Descriptor instead.
 func (*SetJobPhase) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetJobPhase) GetJob() uint64 {
@@ -1630,7 +1817,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[23]
+	mi := &file_kith_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1829,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[23]
+	mi := &file_kith_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1842,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -1684,7 +1871,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[24]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1696,7 +1883,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[24]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1709,7 +1896,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -1743,7 +1930,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1942,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1955,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -1788,7 +1975,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +1987,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +2000,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -1841,7 +2028,7 @@ type JobRecord struct {
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1853,7 +2040,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1866,7 +2053,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -1946,7 +2133,7 @@ type ControlState struct {
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2145,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2158,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -2055,7 +2242,14 @@ var File_kith_v1_control_proto protoreflect.FileDescriptor
 
 const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/cluster.proto\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\"\x12\n" +
+	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/cluster.proto\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\"X\n" +
+	"\x0fStandingRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06folder\x18\x02 \x01(\tR\x06folder\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x03 \x01(\tR\tclusterId\"A\n" +
+	"\x10StandingResponse\x12-\n" +
+	"\bstanding\x18\x01 \x01(\x0e2\x11.kith.v1.StandingR\bstanding\"\x12\n" +
 	"\x10ReadIndexRequest\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\"D\n" +
@@ -2097,7 +2291,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x02 \x01(\rR\n" +
 	"partitions\x12-\n" +
-	"\x12replication_factor\x18\x03 \x01(\rR\x11replicationFactor\"\xcd\x01\n" +
+	"\x12replication_factor\x18\x03 \x01(\rR\x11replicationFactor\"\xe5\x01\n" +
 	"\fMemberRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x16\n" +
@@ -2105,7 +2299,8 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\tgrpc_addr\x18\x04 \x01(\tR\bgrpcAddr\x12\x1b\n" +
 	"\traft_addr\x18\x05 \x01(\tR\braftAddr\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12-\n" +
-	"\x06intent\x18\a \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"=\n" +
+	"\x06intent\x18\a \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\x12\x16\n" +
+	"\x06folder\x18\b \x01(\tR\x06folder\"=\n" +
 	"\fUpsertMember\x12-\n" +
 	"\x06member\x18\x01 \x01(\v2\x15.kith.v1.MemberRecordR\x06member\" \n" +
 	"\bReplicas\x12\x14\n" +
@@ -2116,12 +2311,13 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"partitions\x18\x02 \x03(\v2\x11.kith.v1.ReplicasR\n" +
 	"partitions\".\n" +
 	"\tStartMove\x12!\n" +
-	"\x04move\x18\x01 \x01(\v2\r.kith.v1.MoveR\x04move\"y\n" +
+	"\x04move\x18\x01 \x01(\v2\r.kith.v1.MoveR\x04move\"\x8d\x01\n" +
 	"\bStepMove\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
 	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
 	"\x06remove\x18\x03 \x01(\tR\x06remove\x12%\n" +
-	"\x04step\x18\x04 \x01(\x0e2\x11.kith.v1.MoveStepR\x04step\"\v\n" +
+	"\x04step\x18\x04 \x01(\x0e2\x11.kith.v1.MoveStepR\x04step\x12\x12\n" +
+	"\x04move\x18\x05 \x01(\x04R\x04move\"\v\n" +
 	"\tSetFormed\"J\n" +
 	"\tSetIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
@@ -2196,16 +2392,23 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x05moves\x18\t \x03(\v2\r.kith.v1.MoveR\x05moves\x12\x16\n" +
 	"\x06formed\x18\n" +
 	" \x01(\bR\x06formed\x12\x12\n" +
-	"\x04left\x18\v \x03(\tR\x04left*k\n" +
+	"\x04left\x18\v \x03(\tR\x04left*}\n" +
+	"\bStanding\x12\x18\n" +
+	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10STANDING_UNKNOWN\x10\x01\x12\x13\n" +
+	"\x0fSTANDING_MEMBER\x10\x02\x12\x11\n" +
+	"\rSTANDING_LEFT\x10\x03\x12\x19\n" +
+	"\x15STANDING_OTHER_FOLDER\x10\x04*k\n" +
 	"\bMoveStep\x12\x19\n" +
 	"\x15MOVE_STEP_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12MOVE_STEP_SWITCHED\x10\x01\x12\x17\n" +
 	"\x13MOVE_STEP_ABANDONED\x10\x02\x12\x13\n" +
-	"\x0fMOVE_STEP_ENDED\x10\x032\xd0\x01\n" +
+	"\x0fMOVE_STEP_ENDED\x10\x032\x91\x02\n" +
 	"\x0eControlService\x12<\n" +
 	"\aPropose\x12\x17.kith.v1.ProposeRequest\x1a\x18.kith.v1.ProposeResponse\x12<\n" +
 	"\aApprove\x12\x17.kith.v1.ApproveRequest\x1a\x18.kith.v1.ApproveResponse\x12B\n" +
-	"\tReadIndex\x12\x19.kith.v1.ReadIndexRequest\x1a\x1a.kith.v1.ReadIndexResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\tReadIndex\x12\x19.kith.v1.ReadIndexRequest\x1a\x1a.kith.v1.ReadIndexResponse\x12?\n" +
+	"\bStanding\x12\x18.kith.v1.StandingRequest\x1a\x19.kith.v1.StandingResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_control_proto_rawDescOnce sync.Once
@@ -2219,97 +2422,103 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 	return file_kith_v1_control_proto_rawDescData
 }
 
-var file_kith_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_kith_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_kith_v1_control_proto_goTypes = []any{
-	(MoveStep)(0),             // 0: kith.v1.MoveStep
-	(*ReadIndexRequest)(nil),  // 1: kith.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil), // 2: kith.v1.ReadIndexResponse
-	(*ApproveRequest)(nil),    // 3: kith.v1.ApproveRequest
-	(*ApproveResponse)(nil),   // 4: kith.v1.ApproveResponse
-	(*ProposeRequest)(nil),    // 5: kith.v1.ProposeRequest
-	(*ProposeResponse)(nil),   // 6: kith.v1.ProposeResponse
-	(*ControlCommand)(nil),    // 7: kith.v1.ControlCommand
-	(*InitCluster)(nil),       // 8: kith.v1.InitCluster
-	(*MemberRecord)(nil),      // 9: kith.v1.MemberRecord
-	(*UpsertMember)(nil),      // 10: kith.v1.UpsertMember
-	(*Replicas)(nil),          // 11: kith.v1.Replicas
-	(*SetShardMap)(nil),       // 12: kith.v1.SetShardMap
-	(*StartMove)(nil),         // 13: kith.v1.StartMove
-	(*StepMove)(nil),          // 14: kith.v1.StepMove
-	(*SetFormed)(nil),         // 15: kith.v1.SetFormed
-	(*SetIntent)(nil),         // 16: kith.v1.SetIntent
-	(*ForgetMember)(nil),      // 17: kith.v1.ForgetMember
-	(*CreateJob)(nil),         // 18: kith.v1.CreateJob
-	(*PlanJob)(nil),           // 19: kith.v1.PlanJob
-	(*PlanBounds)(nil),        // 20: kith.v1.PlanBounds
-	(*FinishTasks)(nil),       // 21: kith.v1.FinishTasks
-	(*ReopenTasks)(nil),       // 22: kith.v1.ReopenTasks
-	(*SetJobPhase)(nil),       // 23: kith.v1.SetJobPhase
-	(*VersionRecord)(nil),     // 24: kith.v1.VersionRecord
-	(*Publish)(nil),           // 25: kith.v1.Publish
-	(*ActivateVersion)(nil),   // 26: kith.v1.ActivateVersion
-	(*DropVersion)(nil),       // 27: kith.v1.DropVersion
-	(*JobRecord)(nil),         // 28: kith.v1.JobRecord
-	(*ControlState)(nil),      // 29: kith.v1.ControlState
-	(MemberIntent)(0),         // 30: kith.v1.MemberIntent
-	(*Move)(nil),              // 31: kith.v1.Move
-	(*BuildSpec)(nil),         // 32: kith.v1.BuildSpec
-	(JobPhase)(0),             // 33: kith.v1.JobPhase
-	(*ModelVersion)(nil),      // 34: kith.v1.ModelVersion
-	(*Artifact)(nil),          // 35: kith.v1.Artifact
-	(*Job)(nil),               // 36: kith.v1.Job
+	(Standing)(0),             // 0: kith.v1.Standing
+	(MoveStep)(0),             // 1: kith.v1.MoveStep
+	(*StandingRequest)(nil),   // 2: kith.v1.StandingRequest
+	(*StandingResponse)(nil),  // 3: kith.v1.StandingResponse
+	(*ReadIndexRequest)(nil),  // 4: kith.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil), // 5: kith.v1.ReadIndexResponse
+	(*ApproveRequest)(nil),    // 6: kith.v1.ApproveRequest
+	(*ApproveResponse)(nil),   // 7: kith.v1.ApproveResponse
+	(*ProposeRequest)(nil),    // 8: kith.v1.ProposeRequest
+	(*ProposeResponse)(nil),   // 9: kith.v1.ProposeResponse
+	(*ControlCommand)(nil),    // 10: kith.v1.ControlCommand
+	(*InitCluster)(nil),       // 11: kith.v1.InitCluster
+	(*MemberRecord)(nil),      // 12: kith.v1.MemberRecord
+	(*UpsertMember)(nil),      // 13: kith.v1.UpsertMember
+	(*Replicas)(nil),          // 14: kith.v1.Replicas
+	(*SetShardMap)(nil),       // 15: kith.v1.SetShardMap
+	(*StartMove)(nil),         // 16: kith.v1.StartMove
+	(*StepMove)(nil),          // 17: kith.v1.StepMove
+	(*SetFormed)(nil),         // 18: kith.v1.SetFormed
+	(*SetIntent)(nil),         // 19: kith.v1.SetIntent
+	(*ForgetMember)(nil),      // 20: kith.v1.ForgetMember
+	(*CreateJob)(nil),         // 21: kith.v1.CreateJob
+	(*PlanJob)(nil),           // 22: kith.v1.PlanJob
+	(*PlanBounds)(nil),        // 23: kith.v1.PlanBounds
+	(*FinishTasks)(nil),       // 24: kith.v1.FinishTasks
+	(*ReopenTasks)(nil),       // 25: kith.v1.ReopenTasks
+	(*SetJobPhase)(nil),       // 26: kith.v1.SetJobPhase
+	(*VersionRecord)(nil),     // 27: kith.v1.VersionRecord
+	(*Publish)(nil),           // 28: kith.v1.Publish
+	(*ActivateVersion)(nil),   // 29: kith.v1.ActivateVersion
+	(*DropVersion)(nil),       // 30: kith.v1.DropVersion
+	(*JobRecord)(nil),         // 31: kith.v1.JobRecord
+	(*ControlState)(nil),      // 32: kith.v1.ControlState
+	(MemberIntent)(0),         // 33: kith.v1.MemberIntent
+	(*Move)(nil),              // 34: kith.v1.Move
+	(*BuildSpec)(nil),         // 35: kith.v1.BuildSpec
+	(JobPhase)(0),             // 36: kith.v1.JobPhase
+	(*ModelVersion)(nil),      // 37: kith.v1.ModelVersion
+	(*Artifact)(nil),          // 38: kith.v1.Artifact
+	(*Job)(nil),               // 39: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
-	7,  // 0: kith.v1.ProposeRequest.command:type_name -> kith.v1.ControlCommand
-	8,  // 1: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
-	10, // 2: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
-	12, // 3: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
-	18, // 4: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
-	19, // 5: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
-	21, // 6: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
-	22, // 7: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
-	23, // 8: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	25, // 9: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	26, // 10: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	27, // 11: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
-	13, // 12: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
-	14, // 13: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
-	15, // 14: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
-	16, // 15: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
-	17, // 16: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
-	30, // 17: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
-	9,  // 18: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
-	11, // 19: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	31, // 20: kith.v1.StartMove.move:type_name -> kith.v1.Move
-	0,  // 21: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
-	30, // 22: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
-	32, // 23: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	20, // 24: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
-	33, // 25: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	34, // 26: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	35, // 27: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	24, // 28: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	36, // 29: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	21, // 30: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	20, // 31: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
-	8,  // 32: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	9,  // 33: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	11, // 34: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	28, // 35: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	24, // 36: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	31, // 37: kith.v1.ControlState.moves:type_name -> kith.v1.Move
-	5,  // 38: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	3,  // 39: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
-	1,  // 40: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
-	6,  // 41: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	4,  // 42: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
-	2,  // 43: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
-	41, // [41:44] is the sub-list for method output_type
-	38, // [38:41] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	0,  // 0: kith.v1.StandingResponse.standing:type_name -> kith.v1.Standing
+	10, // 1: kith.v1.ProposeRequest.command:type_name -> kith.v1.ControlCommand
+	11, // 2: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
+	13, // 3: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
+	15, // 4: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
+	21, // 5: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
+	22, // 6: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
+	24, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
+	25, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
+	26, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
+	28, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	29, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	30, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	16, // 13: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
+	17, // 14: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
+	18, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
+	19, // 16: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
+	20, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
+	33, // 18: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
+	12, // 19: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
+	14, // 20: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
+	34, // 21: kith.v1.StartMove.move:type_name -> kith.v1.Move
+	1,  // 22: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
+	33, // 23: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
+	35, // 24: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	23, // 25: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
+	36, // 26: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	37, // 27: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	38, // 28: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	27, // 29: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	39, // 30: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	24, // 31: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	23, // 32: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
+	11, // 33: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	12, // 34: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	14, // 35: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	31, // 36: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	27, // 37: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	34, // 38: kith.v1.ControlState.moves:type_name -> kith.v1.Move
+	8,  // 39: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	6,  // 40: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	4,  // 41: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
+	2,  // 42: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
+	9,  // 43: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	7,  // 44: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	5,  // 45: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
+	3,  // 46: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
+	43, // [43:47] is the sub-list for method output_type
+	39, // [39:43] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_control_proto_init() }
@@ -2320,7 +2529,7 @@ func file_kith_v1_control_proto_init() {
 	file_kith_v1_cluster_proto_init()
 	file_kith_v1_compute_proto_init()
 	file_kith_v1_model_proto_init()
-	file_kith_v1_control_proto_msgTypes[6].OneofWrappers = []any{
+	file_kith_v1_control_proto_msgTypes[8].OneofWrappers = []any{
 		(*ControlCommand_InitCluster)(nil),
 		(*ControlCommand_UpsertMember)(nil),
 		(*ControlCommand_SetShardMap)(nil),
@@ -2343,8 +2552,8 @@ func file_kith_v1_control_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   29,
+			NumEnums:      2,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

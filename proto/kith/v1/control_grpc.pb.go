@@ -22,6 +22,7 @@ const (
 	ControlService_Propose_FullMethodName   = "/kith.v1.ControlService/Propose"
 	ControlService_Approve_FullMethodName   = "/kith.v1.ControlService/Approve"
 	ControlService_ReadIndex_FullMethodName = "/kith.v1.ControlService/ReadIndex"
+	ControlService_Standing_FullMethodName  = "/kith.v1.ControlService/Standing"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -38,6 +39,9 @@ type ControlServiceClient interface {
 	// ReadIndex returns an index of the control log that covers every decision made before the call. Only the coordinator
 	// answers.
 	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
+	// Standing tells what the cluster knows of a server, by its id and its data folder. Any member answers, from decisions that the
+	// coordinator has confirmed. A server of another cluster is refused with INVALID_ARGUMENT.
+	Standing(ctx context.Context, in *StandingRequest, opts ...grpc.CallOption) (*StandingResponse, error)
 }
 
 type controlServiceClient struct {
@@ -78,6 +82,16 @@ func (c *controlServiceClient) ReadIndex(ctx context.Context, in *ReadIndexReque
 	return out, nil
 }
 
+func (c *controlServiceClient) Standing(ctx context.Context, in *StandingRequest, opts ...grpc.CallOption) (*StandingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StandingResponse)
+	err := c.cc.Invoke(ctx, ControlService_Standing_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -92,6 +106,9 @@ type ControlServiceServer interface {
 	// ReadIndex returns an index of the control log that covers every decision made before the call. Only the coordinator
 	// answers.
 	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
+	// Standing tells what the cluster knows of a server, by its id and its data folder. Any member answers, from decisions that the
+	// coordinator has confirmed. A server of another cluster is refused with INVALID_ARGUMENT.
+	Standing(context.Context, *StandingRequest) (*StandingResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -110,6 +127,9 @@ func (UnimplementedControlServiceServer) Approve(context.Context, *ApproveReques
 }
 func (UnimplementedControlServiceServer) ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReadIndex not implemented")
+}
+func (UnimplementedControlServiceServer) Standing(context.Context, *StandingRequest) (*StandingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Standing not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -186,6 +206,24 @@ func _ControlService_ReadIndex_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_Standing_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StandingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).Standing(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_Standing_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).Standing(ctx, req.(*StandingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -204,6 +242,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReadIndex",
 			Handler:    _ControlService_ReadIndex_Handler,
+		},
+		{
+			MethodName: "Standing",
+			Handler:    _ControlService_Standing_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

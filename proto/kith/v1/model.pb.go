@@ -703,6 +703,116 @@ func (x *WatchJobResponse) GetJob() *Job {
 	return nil
 }
 
+// CancelRequest names a job.
+type CancelRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Zero means the one that runs.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Who asks, for the record: up to 100 bytes. Empty means the address of the caller.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRequest) Reset() {
+	*x = CancelRequest{}
+	mi := &file_kith_v1_model_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRequest) ProtoMessage() {}
+
+func (x *CancelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_model_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
+func (*CancelRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CancelRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *CancelRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// CancelResponse is what became of the job.
+type CancelResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is now; absent if none runs.
+	Job *Job `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	// This call ended it.
+	Canceled      bool `protobuf:"varint,2,opt,name=canceled,proto3" json:"canceled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelResponse) Reset() {
+	*x = CancelResponse{}
+	mi := &file_kith_v1_model_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelResponse) ProtoMessage() {}
+
+func (x *CancelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_model_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
+func (*CancelResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CancelResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *CancelResponse) GetCanceled() bool {
+	if x != nil {
+		return x.Canceled
+	}
+	return false
+}
+
 // ListModelsRequest has no parameters.
 type ListModelsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -712,7 +822,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_kith_v1_model_proto_msgTypes[8]
+	mi := &file_kith_v1_model_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +834,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[8]
+	mi := &file_kith_v1_model_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +847,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{10}
 }
 
 // ListModelsResponse lists versions and recent jobs.
@@ -751,7 +861,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_kith_v1_model_proto_msgTypes[9]
+	mi := &file_kith_v1_model_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +873,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[9]
+	mi := &file_kith_v1_model_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +886,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListModelsResponse) GetVersions() []*ModelVersion {
@@ -803,7 +913,7 @@ type ActivateRequest struct {
 
 func (x *ActivateRequest) Reset() {
 	*x = ActivateRequest{}
-	mi := &file_kith_v1_model_proto_msgTypes[10]
+	mi := &file_kith_v1_model_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +925,7 @@ func (x *ActivateRequest) String() string {
 func (*ActivateRequest) ProtoMessage() {}
 
 func (x *ActivateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[10]
+	mi := &file_kith_v1_model_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +938,7 @@ func (x *ActivateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateRequest.ProtoReflect.Descriptor instead.
 func (*ActivateRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ActivateRequest) GetVersion() uint64 {
@@ -848,7 +958,7 @@ type ActivateResponse struct {
 
 func (x *ActivateResponse) Reset() {
 	*x = ActivateResponse{}
-	mi := &file_kith_v1_model_proto_msgTypes[11]
+	mi := &file_kith_v1_model_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +970,7 @@ func (x *ActivateResponse) String() string {
 func (*ActivateResponse) ProtoMessage() {}
 
 func (x *ActivateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[11]
+	mi := &file_kith_v1_model_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +983,7 @@ func (x *ActivateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateResponse.ProtoReflect.Descriptor instead.
 func (*ActivateResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ActivateResponse) GetPrevious() uint64 {
@@ -944,7 +1054,13 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x0fWatchJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\"2\n" +
 	"\x10WatchJobResponse\x12\x1e\n" +
-	"\x03job\x18\x01 \x01(\v2\f.kith.v1.JobR\x03job\"\x13\n" +
+	"\x03job\x18\x01 \x01(\v2\f.kith.v1.JobR\x03job\"/\n" +
+	"\rCancelRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\"L\n" +
+	"\x0eCancelResponse\x12\x1e\n" +
+	"\x03job\x18\x01 \x01(\v2\f.kith.v1.JobR\x03job\x12\x1a\n" +
+	"\bcanceled\x18\x02 \x01(\bR\bcanceled\"\x13\n" +
 	"\x11ListModelsRequest\"i\n" +
 	"\x12ListModelsResponse\x121\n" +
 	"\bversions\x18\x01 \x03(\v2\x15.kith.v1.ModelVersionR\bversions\x12 \n" +
@@ -962,10 +1078,11 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x0fJOB_PHASE_MERGE\x10\x05\x12\x15\n" +
 	"\x11JOB_PHASE_PUBLISH\x10\x06\x12\x12\n" +
 	"\x0eJOB_PHASE_DONE\x10\a\x12\x14\n" +
-	"\x10JOB_PHASE_FAILED\x10\b2\x91\x02\n" +
+	"\x10JOB_PHASE_FAILED\x10\b2\xcc\x02\n" +
 	"\fModelService\x126\n" +
 	"\x05Build\x12\x15.kith.v1.BuildRequest\x1a\x16.kith.v1.BuildResponse\x12A\n" +
-	"\bWatchJob\x12\x18.kith.v1.WatchJobRequest\x1a\x19.kith.v1.WatchJobResponse0\x01\x12E\n" +
+	"\bWatchJob\x12\x18.kith.v1.WatchJobRequest\x1a\x19.kith.v1.WatchJobResponse0\x01\x129\n" +
+	"\x06Cancel\x12\x16.kith.v1.CancelRequest\x1a\x17.kith.v1.CancelResponse\x12E\n" +
 	"\n" +
 	"ListModels\x12\x1a.kith.v1.ListModelsRequest\x1a\x1b.kith.v1.ListModelsResponse\x12?\n" +
 	"\bActivate\x12\x18.kith.v1.ActivateRequest\x1a\x19.kith.v1.ActivateResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
@@ -983,7 +1100,7 @@ func file_kith_v1_model_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_model_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_kith_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_kith_v1_model_proto_goTypes = []any{
 	(JobPhase)(0),              // 0: kith.v1.JobPhase
 	(*BuildSpec)(nil),          // 1: kith.v1.BuildSpec
@@ -994,14 +1111,16 @@ var file_kith_v1_model_proto_goTypes = []any{
 	(*BuildResponse)(nil),      // 6: kith.v1.BuildResponse
 	(*WatchJobRequest)(nil),    // 7: kith.v1.WatchJobRequest
 	(*WatchJobResponse)(nil),   // 8: kith.v1.WatchJobResponse
-	(*ListModelsRequest)(nil),  // 9: kith.v1.ListModelsRequest
-	(*ListModelsResponse)(nil), // 10: kith.v1.ListModelsResponse
-	(*ActivateRequest)(nil),    // 11: kith.v1.ActivateRequest
-	(*ActivateResponse)(nil),   // 12: kith.v1.ActivateResponse
-	nil,                        // 13: kith.v1.BuildSpec.BehaviorWeightsEntry
+	(*CancelRequest)(nil),      // 9: kith.v1.CancelRequest
+	(*CancelResponse)(nil),     // 10: kith.v1.CancelResponse
+	(*ListModelsRequest)(nil),  // 11: kith.v1.ListModelsRequest
+	(*ListModelsResponse)(nil), // 12: kith.v1.ListModelsResponse
+	(*ActivateRequest)(nil),    // 13: kith.v1.ActivateRequest
+	(*ActivateResponse)(nil),   // 14: kith.v1.ActivateResponse
+	nil,                        // 15: kith.v1.BuildSpec.BehaviorWeightsEntry
 }
 var file_kith_v1_model_proto_depIdxs = []int32{
-	13, // 0: kith.v1.BuildSpec.behavior_weights:type_name -> kith.v1.BuildSpec.BehaviorWeightsEntry
+	15, // 0: kith.v1.BuildSpec.behavior_weights:type_name -> kith.v1.BuildSpec.BehaviorWeightsEntry
 	1,  // 1: kith.v1.Job.spec:type_name -> kith.v1.BuildSpec
 	0,  // 2: kith.v1.Job.phase:type_name -> kith.v1.JobPhase
 	1,  // 3: kith.v1.ModelVersion.spec:type_name -> kith.v1.BuildSpec
@@ -1009,21 +1128,24 @@ var file_kith_v1_model_proto_depIdxs = []int32{
 	1,  // 5: kith.v1.BuildRequest.spec:type_name -> kith.v1.BuildSpec
 	3,  // 6: kith.v1.BuildResponse.job:type_name -> kith.v1.Job
 	3,  // 7: kith.v1.WatchJobResponse.job:type_name -> kith.v1.Job
-	4,  // 8: kith.v1.ListModelsResponse.versions:type_name -> kith.v1.ModelVersion
-	3,  // 9: kith.v1.ListModelsResponse.jobs:type_name -> kith.v1.Job
-	5,  // 10: kith.v1.ModelService.Build:input_type -> kith.v1.BuildRequest
-	7,  // 11: kith.v1.ModelService.WatchJob:input_type -> kith.v1.WatchJobRequest
-	9,  // 12: kith.v1.ModelService.ListModels:input_type -> kith.v1.ListModelsRequest
-	11, // 13: kith.v1.ModelService.Activate:input_type -> kith.v1.ActivateRequest
-	6,  // 14: kith.v1.ModelService.Build:output_type -> kith.v1.BuildResponse
-	8,  // 15: kith.v1.ModelService.WatchJob:output_type -> kith.v1.WatchJobResponse
-	10, // 16: kith.v1.ModelService.ListModels:output_type -> kith.v1.ListModelsResponse
-	12, // 17: kith.v1.ModelService.Activate:output_type -> kith.v1.ActivateResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 8: kith.v1.CancelResponse.job:type_name -> kith.v1.Job
+	4,  // 9: kith.v1.ListModelsResponse.versions:type_name -> kith.v1.ModelVersion
+	3,  // 10: kith.v1.ListModelsResponse.jobs:type_name -> kith.v1.Job
+	5,  // 11: kith.v1.ModelService.Build:input_type -> kith.v1.BuildRequest
+	7,  // 12: kith.v1.ModelService.WatchJob:input_type -> kith.v1.WatchJobRequest
+	9,  // 13: kith.v1.ModelService.Cancel:input_type -> kith.v1.CancelRequest
+	11, // 14: kith.v1.ModelService.ListModels:input_type -> kith.v1.ListModelsRequest
+	13, // 15: kith.v1.ModelService.Activate:input_type -> kith.v1.ActivateRequest
+	6,  // 16: kith.v1.ModelService.Build:output_type -> kith.v1.BuildResponse
+	8,  // 17: kith.v1.ModelService.WatchJob:output_type -> kith.v1.WatchJobResponse
+	10, // 18: kith.v1.ModelService.Cancel:output_type -> kith.v1.CancelResponse
+	12, // 19: kith.v1.ModelService.ListModels:output_type -> kith.v1.ListModelsResponse
+	14, // 20: kith.v1.ModelService.Activate:output_type -> kith.v1.ActivateResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_model_proto_init() }
@@ -1038,7 +1160,7 @@ func file_kith_v1_model_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_model_proto_rawDesc), len(file_kith_v1_model_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	ModelService_Build_FullMethodName      = "/kith.v1.ModelService/Build"
 	ModelService_WatchJob_FullMethodName   = "/kith.v1.ModelService/WatchJob"
+	ModelService_Cancel_FullMethodName     = "/kith.v1.ModelService/Cancel"
 	ModelService_ListModels_FullMethodName = "/kith.v1.ModelService/ListModels"
 	ModelService_Activate_FullMethodName   = "/kith.v1.ModelService/Activate"
 )
@@ -35,6 +36,9 @@ type ModelServiceClient interface {
 	Build(ctx context.Context, in *BuildRequest, opts ...grpc.CallOption) (*BuildResponse, error)
 	// WatchJob streams the job whenever it changes, until it ends.
 	WatchJob(ctx context.Context, in *WatchJobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchJobResponse], error)
+	// Cancel ends a build; its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+	// stays as it is.
+	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 	// ListModels returns the versions kept, newest first.
 	ListModels(ctx context.Context, in *ListModelsRequest, opts ...grpc.CallOption) (*ListModelsResponse, error)
 	// Activate makes a kept version the active one: a rollback.
@@ -78,6 +82,16 @@ func (c *modelServiceClient) WatchJob(ctx context.Context, in *WatchJobRequest, 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ModelService_WatchJobClient = grpc.ServerStreamingClient[WatchJobResponse]
 
+func (c *modelServiceClient) Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelResponse)
+	err := c.cc.Invoke(ctx, ModelService_Cancel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *modelServiceClient) ListModels(ctx context.Context, in *ListModelsRequest, opts ...grpc.CallOption) (*ListModelsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListModelsResponse)
@@ -108,6 +122,9 @@ type ModelServiceServer interface {
 	Build(context.Context, *BuildRequest) (*BuildResponse, error)
 	// WatchJob streams the job whenever it changes, until it ends.
 	WatchJob(*WatchJobRequest, grpc.ServerStreamingServer[WatchJobResponse]) error
+	// Cancel ends a build; its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+	// stays as it is.
+	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	// ListModels returns the versions kept, newest first.
 	ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error)
 	// Activate makes a kept version the active one: a rollback.
@@ -127,6 +144,9 @@ func (UnimplementedModelServiceServer) Build(context.Context, *BuildRequest) (*B
 }
 func (UnimplementedModelServiceServer) WatchJob(*WatchJobRequest, grpc.ServerStreamingServer[WatchJobResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchJob not implemented")
+}
+func (UnimplementedModelServiceServer) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
 }
 func (UnimplementedModelServiceServer) ListModels(context.Context, *ListModelsRequest) (*ListModelsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListModels not implemented")
@@ -184,6 +204,24 @@ func _ModelService_WatchJob_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ModelService_WatchJobServer = grpc.ServerStreamingServer[WatchJobResponse]
 
+func _ModelService_Cancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModelServiceServer).Cancel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ModelService_Cancel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModelServiceServer).Cancel(ctx, req.(*CancelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ModelService_ListModels_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListModelsRequest)
 	if err := dec(in); err != nil {
@@ -230,6 +268,10 @@ var ModelService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Build",
 			Handler:    _ModelService_Build_Handler,
+		},
+		{
+			MethodName: "Cancel",
+			Handler:    _ModelService_Cancel_Handler,
 		},
 		{
 			MethodName: "ListModels",

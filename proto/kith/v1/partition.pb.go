@@ -76,20 +76,112 @@ func (ReplicaChange) EnumDescriptor() ([]byte, []int) {
 	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
 }
 
-// ChangeReplicaRequest names a member of the group.
-type ChangeReplicaRequest struct {
+// TransferLeaderRequest names who is to lead.
+type TransferLeaderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Change        ReplicaChange          `protobuf:"varint,2,opt,name=change,proto3,enum=kith.v1.ReplicaChange" json:"change,omitempty"`
-	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
-	RaftAddr      string                 `protobuf:"bytes,4,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeaderRequest) Reset() {
+	*x = TransferLeaderRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeaderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeaderRequest) ProtoMessage() {}
+
+func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
+func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *TransferLeaderRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *TransferLeaderRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// TransferLeaderResponse means that this node leads the partition no more.
+type TransferLeaderResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeaderResponse) Reset() {
+	*x = TransferLeaderResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeaderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeaderResponse) ProtoMessage() {}
+
+func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
+func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+}
+
+// ChangeReplicaRequest names a member of the group.
+type ChangeReplicaRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Change    ReplicaChange          `protobuf:"varint,2,opt,name=change,proto3,enum=kith.v1.ReplicaChange" json:"change,omitempty"`
+	Node      string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	RaftAddr  string                 `protobuf:"bytes,4,opt,name=raft_addr,json=raftAddr,proto3" json:"raft_addr,omitempty"`
+	// Id of the move that the change is part of. The leader makes sure that it is under way.
+	Move          uint64 `protobuf:"varint,5,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -101,7 +193,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -114,7 +206,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -145,6 +237,13 @@ func (x *ChangeReplicaRequest) GetRaftAddr() string {
 	return ""
 }
 
+func (x *ChangeReplicaRequest) GetMove() uint64 {
+	if x != nil {
+		return x.Move
+	}
+	return 0
+}
+
 // ChangeReplicaResponse tells an index that covers what the leader had applied.
 type ChangeReplicaResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -155,7 +254,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -167,7 +266,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -180,7 +279,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -192,16 +291,18 @@ func (x *ChangeReplicaResponse) GetIndex() uint64 {
 
 // AwaitReplicaRequest names a point of the partition's log.
 type AwaitReplicaRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Index     uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Id of the move that brings the replica.
+	Move          uint64 `protobuf:"varint,3,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -213,7 +314,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -226,7 +327,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -243,6 +344,13 @@ func (x *AwaitReplicaRequest) GetIndex() uint64 {
 	return 0
 }
 
+func (x *AwaitReplicaRequest) GetMove() uint64 {
+	if x != nil {
+		return x.Move
+	}
+	return 0
+}
+
 // AwaitReplicaResponse means that it is there.
 type AwaitReplicaResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -252,7 +360,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -264,7 +372,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -277,7 +385,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -293,7 +401,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +413,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +426,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -353,7 +461,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +473,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +486,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -408,7 +516,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -420,7 +528,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -433,7 +541,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -474,7 +582,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +594,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +607,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -520,7 +628,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +640,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +653,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -575,7 +683,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +695,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,7 +708,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -640,7 +748,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +760,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +773,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -713,7 +821,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +833,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +846,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -765,7 +873,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -777,7 +885,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -790,7 +898,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -841,7 +949,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +961,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +974,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -900,7 +1008,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1020,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1033,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -972,7 +1080,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1092,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1105,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -1022,7 +1130,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1142,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1155,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -1122,7 +1230,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1134,7 +1242,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1147,7 +1255,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -1196,17 +1304,23 @@ var File_kith_v1_partition_proto protoreflect.FileDescriptor
 
 const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"\x95\x01\n" +
+	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"E\n" +
+	"\x15TransferLeaderRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\x18\n" +
+	"\x16TransferLeaderResponse\"\xa9\x01\n" +
 	"\x14ChangeReplicaRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12.\n" +
 	"\x06change\x18\x02 \x01(\x0e2\x16.kith.v1.ReplicaChangeR\x06change\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1b\n" +
-	"\traft_addr\x18\x04 \x01(\tR\braftAddr\"-\n" +
+	"\traft_addr\x18\x04 \x01(\tR\braftAddr\x12\x12\n" +
+	"\x04move\x18\x05 \x01(\x04R\x04move\"-\n" +
 	"\x15ChangeReplicaResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"I\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"]\n" +
 	"\x13AwaitReplicaRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"\x16\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04move\x18\x03 \x01(\x04R\x04move\"\x16\n" +
 	"\x14AwaitReplicaResponse\"p\n" +
 	"\x12AppendBatchRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
@@ -1280,7 +1394,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\x95\x04\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xe8\x04\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -1289,7 +1403,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x04Dump\x12\x14.kith.v1.DumpRequest\x1a\x15.kith.v1.DumpResponse0\x01\x123\n" +
 	"\x04Info\x12\x14.kith.v1.InfoRequest\x1a\x15.kith.v1.InfoResponse\x12N\n" +
 	"\rChangeReplica\x12\x1d.kith.v1.ChangeReplicaRequest\x1a\x1e.kith.v1.ChangeReplicaResponse\x12K\n" +
-	"\fAwaitReplica\x12\x1c.kith.v1.AwaitReplicaRequest\x1a\x1d.kith.v1.AwaitReplicaResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\fAwaitReplica\x12\x1c.kith.v1.AwaitReplicaRequest\x1a\x1d.kith.v1.AwaitReplicaResponse\x12Q\n" +
+	"\x0eTransferLeader\x12\x1e.kith.v1.TransferLeaderRequest\x1a\x1f.kith.v1.TransferLeaderResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_partition_proto_rawDescOnce sync.Once
@@ -1304,54 +1419,58 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_kith_v1_partition_proto_goTypes = []any{
-	(ReplicaChange)(0),            // 0: kith.v1.ReplicaChange
-	(*ChangeReplicaRequest)(nil),  // 1: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil), // 2: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),   // 3: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),  // 4: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),    // 5: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),   // 6: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),        // 7: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),       // 8: kith.v1.HistoryResponse
-	(*CutRequest)(nil),            // 9: kith.v1.CutRequest
-	(*CutResponse)(nil),           // 10: kith.v1.CutResponse
-	(*DumpRequest)(nil),           // 11: kith.v1.DumpRequest
-	(*DumpResponse)(nil),          // 12: kith.v1.DumpResponse
-	(*PopularRequest)(nil),        // 13: kith.v1.PopularRequest
-	(*PopularResponse)(nil),       // 14: kith.v1.PopularResponse
-	(*ItemCount)(nil),             // 15: kith.v1.ItemCount
-	(*InfoRequest)(nil),           // 16: kith.v1.InfoRequest
-	(*InfoResponse)(nil),          // 17: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),           // 18: kith.v1.ReplicaInfo
-	(*Event)(nil),                 // 19: kith.v1.Event
+	(ReplicaChange)(0),             // 0: kith.v1.ReplicaChange
+	(*TransferLeaderRequest)(nil),  // 1: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil), // 2: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),   // 3: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),  // 4: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),    // 5: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),   // 6: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),     // 7: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),    // 8: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),         // 9: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),        // 10: kith.v1.HistoryResponse
+	(*CutRequest)(nil),             // 11: kith.v1.CutRequest
+	(*CutResponse)(nil),            // 12: kith.v1.CutResponse
+	(*DumpRequest)(nil),            // 13: kith.v1.DumpRequest
+	(*DumpResponse)(nil),           // 14: kith.v1.DumpResponse
+	(*PopularRequest)(nil),         // 15: kith.v1.PopularRequest
+	(*PopularResponse)(nil),        // 16: kith.v1.PopularResponse
+	(*ItemCount)(nil),              // 17: kith.v1.ItemCount
+	(*InfoRequest)(nil),            // 18: kith.v1.InfoRequest
+	(*InfoResponse)(nil),           // 19: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),            // 20: kith.v1.ReplicaInfo
+	(*Event)(nil),                  // 21: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	19, // 1: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	19, // 2: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	19, // 3: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	15, // 4: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	18, // 5: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	5,  // 6: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	7,  // 7: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	9,  // 8: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	13, // 9: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	11, // 10: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	16, // 11: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	1,  // 12: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	3,  // 13: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	6,  // 14: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	8,  // 15: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	10, // 16: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	14, // 17: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	12, // 18: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	17, // 19: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	2,  // 20: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	4,  // 21: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	14, // [14:22] is the sub-list for method output_type
-	6,  // [6:14] is the sub-list for method input_type
+	21, // 1: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	21, // 2: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	21, // 3: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	17, // 4: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	20, // 5: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	7,  // 6: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	9,  // 7: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	11, // 8: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	15, // 9: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	13, // 10: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	18, // 11: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	3,  // 12: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	5,  // 13: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	1,  // 14: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	8,  // 15: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	10, // 16: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	12, // 17: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	16, // 18: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	14, // 19: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	19, // 20: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	4,  // 21: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	6,  // 22: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	2,  // 23: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	15, // [15:24] is the sub-list for method output_type
+	6,  // [6:15] is the sub-list for method input_type
 	6,  // [6:6] is the sub-list for extension type_name
 	6,  // [6:6] is the sub-list for extension extendee
 	0,  // [0:6] is the sub-list for field type_name
@@ -1369,7 +1488,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,14 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PartitionService_AppendBatch_FullMethodName   = "/kith.v1.PartitionService/AppendBatch"
-	PartitionService_History_FullMethodName       = "/kith.v1.PartitionService/History"
-	PartitionService_Cut_FullMethodName           = "/kith.v1.PartitionService/Cut"
-	PartitionService_Popular_FullMethodName       = "/kith.v1.PartitionService/Popular"
-	PartitionService_Dump_FullMethodName          = "/kith.v1.PartitionService/Dump"
-	PartitionService_Info_FullMethodName          = "/kith.v1.PartitionService/Info"
-	PartitionService_ChangeReplica_FullMethodName = "/kith.v1.PartitionService/ChangeReplica"
-	PartitionService_AwaitReplica_FullMethodName  = "/kith.v1.PartitionService/AwaitReplica"
+	PartitionService_AppendBatch_FullMethodName    = "/kith.v1.PartitionService/AppendBatch"
+	PartitionService_History_FullMethodName        = "/kith.v1.PartitionService/History"
+	PartitionService_Cut_FullMethodName            = "/kith.v1.PartitionService/Cut"
+	PartitionService_Popular_FullMethodName        = "/kith.v1.PartitionService/Popular"
+	PartitionService_Dump_FullMethodName           = "/kith.v1.PartitionService/Dump"
+	PartitionService_Info_FullMethodName           = "/kith.v1.PartitionService/Info"
+	PartitionService_ChangeReplica_FullMethodName  = "/kith.v1.PartitionService/ChangeReplica"
+	PartitionService_AwaitReplica_FullMethodName   = "/kith.v1.PartitionService/AwaitReplica"
+	PartitionService_TransferLeader_FullMethodName = "/kith.v1.PartitionService/TransferLeader"
 )
 
 // PartitionServiceClient is the client API for PartitionService service.
@@ -53,6 +54,8 @@ type PartitionServiceClient interface {
 	ChangeReplica(ctx context.Context, in *ChangeReplicaRequest, opts ...grpc.CallOption) (*ChangeReplicaResponse, error)
 	// AwaitReplica returns when the replica of this node has come up to an index and has the files of the active version.
 	AwaitReplica(ctx context.Context, in *AwaitReplicaRequest, opts ...grpc.CallOption) (*AwaitReplicaResponse, error)
+	// TransferLeader gives the leadership of a partition to another member of its group. Only the leader accepts.
+	TransferLeader(ctx context.Context, in *TransferLeaderRequest, opts ...grpc.CallOption) (*TransferLeaderResponse, error)
 }
 
 type partitionServiceClient struct {
@@ -161,6 +164,16 @@ func (c *partitionServiceClient) AwaitReplica(ctx context.Context, in *AwaitRepl
 	return out, nil
 }
 
+func (c *partitionServiceClient) TransferLeader(ctx context.Context, in *TransferLeaderRequest, opts ...grpc.CallOption) (*TransferLeaderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TransferLeaderResponse)
+	err := c.cc.Invoke(ctx, PartitionService_TransferLeader_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PartitionServiceServer is the server API for PartitionService service.
 // All implementations must embed UnimplementedPartitionServiceServer
 // for forward compatibility.
@@ -185,6 +198,8 @@ type PartitionServiceServer interface {
 	ChangeReplica(context.Context, *ChangeReplicaRequest) (*ChangeReplicaResponse, error)
 	// AwaitReplica returns when the replica of this node has come up to an index and has the files of the active version.
 	AwaitReplica(context.Context, *AwaitReplicaRequest) (*AwaitReplicaResponse, error)
+	// TransferLeader gives the leadership of a partition to another member of its group. Only the leader accepts.
+	TransferLeader(context.Context, *TransferLeaderRequest) (*TransferLeaderResponse, error)
 	mustEmbedUnimplementedPartitionServiceServer()
 }
 
@@ -218,6 +233,9 @@ func (UnimplementedPartitionServiceServer) ChangeReplica(context.Context, *Chang
 }
 func (UnimplementedPartitionServiceServer) AwaitReplica(context.Context, *AwaitReplicaRequest) (*AwaitReplicaResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AwaitReplica not implemented")
+}
+func (UnimplementedPartitionServiceServer) TransferLeader(context.Context, *TransferLeaderRequest) (*TransferLeaderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TransferLeader not implemented")
 }
 func (UnimplementedPartitionServiceServer) mustEmbedUnimplementedPartitionServiceServer() {}
 func (UnimplementedPartitionServiceServer) testEmbeddedByValue()                          {}
@@ -370,6 +388,24 @@ func _PartitionService_AwaitReplica_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_TransferLeader_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TransferLeaderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).TransferLeader(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_TransferLeader_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).TransferLeader(ctx, req.(*TransferLeaderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PartitionService_ServiceDesc is the grpc.ServiceDesc for PartitionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -400,6 +436,10 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AwaitReplica",
 			Handler:    _PartitionService_AwaitReplica_Handler,
+		},
+		{
+			MethodName: "TransferLeader",
+			Handler:    _PartitionService_TransferLeader_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

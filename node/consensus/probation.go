@@ -1,0 +1,99 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+)
+
+// probationFile is in the folder of a member that withholds its votes.
+const probationFile = "probation"
+
+// The rules of raft hold while no member forgets what it voted for and acknowledged. A replica that is moved away and later back does: it
+// comes with an empty folder and the id of a member that old configurations know as a voter. With an old replica that returns from
+// a long absence, it could elect a leader that lacks what was acknowledged since. So a member that begins with an empty folder
+// withholds its votes until its owner has seen that it has caught up (Ongaro 2014, chapter 4.2.1 has such members without a vote
+// for another reason; that alone does not help against configurations that are older).
+
+// enterProbation puts a member without files on probation, and reports whether one is.
+func enterProbation(dir string) (bool, error) {
+	file := filepath.Join(dir, probationFile)
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		return true, err
+	}
+	for _, has := range []string{"wal", "snapshots"} {
+		if _, err := os.Stat(filepath.Join(dir, has)); !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	if err := makeDir(dir); err != nil {
+		return false, err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return false, err
+	}
+	return true, errors.Join(f.Sync(), f.Close(), syncDir(dir))
+}
+
+// OnProbation reports whether this member withholds its votes.
+func (g *Group) OnProbation() bool { return g.probation.Load() }
+
+// Admit ends the probation of this member, for good. The caller knows one of two things: the group is new, and this is one of its first
+// members; or this member has applied everything up to its adding.
+func (g *Group) Admit() error {
+	if !g.OnProbation() {
+		return nil
+	}
+	if err := os.Remove(filepath.Join(g.cfg.Dir, probationFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("admit to group %s: %w", g.cfg.Group, err)
+	}
+	if err := syncDir(g.cfg.Dir); err != nil {
+		return fmt.Errorf("admit to group %s: %w", g.cfg.Group, err)
+	}
+	g.probation.Store(false)
+	return nil
+}
+
+// withhold answers calls for votes with no while this member is on probation, and hands on all others. It ends with g.done.
+func (g *Group) withhold(calls <-chan raft.RPC) <-chan raft.RPC {
+	out := make(chan raft.RPC)
+	g.withholding.Go(func() {
+		for {
+			select {
+			case call := <-calls:
+				if no := g.refusal(call); no != nil {
+					call.Respond(no, nil)
+					continue
+				}
+				select {
+				case out <- call:
+				case <-g.done:
+					return
+				}
+			case <-g.done:
+				return
+			}
+		}
+	})
+	return out
+}
+
+// refusal returns the answer to a call for a vote that is not given, or nil.
+func (g *Group) refusal(call raft.RPC) any {
+	if !g.OnProbation() {
+		return nil
+	}
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(g.cfg.NodeID)}
+	switch call.Command.(type) {
+	case *raft.RequestVoteRequest:
+		return &raft.RequestVoteResponse{RPCHeader: header}
+	case *raft.RequestPreVoteRequest:
+		return &raft.RequestPreVoteResponse{RPCHeader: header}
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package consensus
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// nothing is a state machine without a state.
+type nothing struct{}
+
+func (nothing) Apply(uint64, []byte) (any, error)        { return nil, nil }
+func (nothing) Snapshot() (Snapshot, error)              { return nothing{}, nil }
+func (nothing) Restore(r io.Reader) error                { _, err := io.Copy(io.Discard, r); return err }
+func (nothing) Applied() uint64                          { return 0 }
+func (nothing) WriteTo(context.Context, io.Writer) error { return nil }
+func (nothing) Release()                                 {}
+
+// TestProbation asks a new member for its vote, before and after it is admitted, with a restart between.
+func TestProbation(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "group")
+	mux, caller := runMux(t), runMux(t)
+	stream, err := caller.layer("g", "old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: stream, Timeout: 5 * time.Second})
+	defer func() {
+		_ = trans.Close()
+		_ = stream.Close()
+	}()
+	calls := transport{NetworkTransport: trans}
+	addr := raft.ServerAddress(mux.Addr().String())
+	term := uint64(10)
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("old"), Addr: []byte(stream.Addr().String())}
+	ask := func() (pre, vote bool) {
+		t.Helper()
+		term++
+		var p raft.RequestPreVoteResponse
+		if err := calls.RequestPreVote("new", addr, &raft.RequestPreVoteRequest{RPCHeader: header, Term: term, LastLogIndex: 5, LastLogTerm: 9}, &p); err != nil {
+			t.Fatal(err)
+		}
+		var v raft.RequestVoteResponse
+		if err := calls.RequestVote("new", addr, &raft.RequestVoteRequest{RPCHeader: header, Term: term, LastLogIndex: 5, LastLogTerm: 9}, &v); err != nil {
+			t.Fatal(err)
+		}
+		return p.Granted, v.Granted
+	}
+	open := func() *Group {
+		t.Helper()
+		g, err := Open(Config{Group: "g", NodeID: "new", Dir: dir, Probation: true}, mux, nothing{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	shut := func(g *Group) {
+		t.Helper()
+		if err := g.Shutdown(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		g := open()
+		if pre, vote := ask(); pre || vote || !g.OnProbation() || g.HasState() {
+			t.Errorf("new member: pre-vote %t, vote %t, on probation %t", pre, vote, g.OnProbation())
+		}
+		shut(g)
+	}
+	g := open()
+	if err := g.Admit(); err != nil {
+		t.Fatal(err)
+	}
+	if pre, vote := ask(); !pre || !vote {
+		t.Errorf("admitted member: pre-vote %t, vote %t", pre, vote)
+	}
+	shut(g)
+	g = open()
+	if g.OnProbation() {
+		t.Error("an admitted member is on probation after a restart")
+	}
+	if pre, vote := ask(); !pre || !vote {
+		t.Errorf("admitted member after a restart: pre-vote %t, vote %t", pre, vote)
+	}
+	shut(g)
+
+	// A folder of before there was probation has no file of it, and is that of a member.
+	if _, err := os.Stat(filepath.Join(dir, probationFile)); !os.IsNotExist(err) {
+		t.Errorf("file of probation: %v", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	g = open()
+	if err := g.Bootstrap([]Server{{ID: "new", Addr: string(addr)}}); err != nil || g.OnProbation() {
+		t.Errorf("bootstrap: %v, on probation %t", err, g.OnProbation())
+	}
+	shut(g)
+}
