@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 	"similarity":         {},
 	"partition":          {},
 	"proto/kith/v1":      {},
-	"scripts/drill":      {"node/wire", "partition", "proto"},
+	"scripts/drill":      {"backup", "node/wire", "partition", "proto"},
 }
 
 // helpers are for tests: any test may import them, nothing else may.

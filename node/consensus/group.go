@@ -111,6 +111,9 @@ func (g *Group) start(mux *Mux) error {
 	if g.cfg.NoRestoreOnStart {
 		retain = 1 // the FSM has its own copy; the snapshot is for others
 	}
+	if err := removeUnfinished(filepath.Join(g.cfg.Dir, "snapshots"), g.log); err != nil {
+		return err
+	}
 	onDisk, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
 	if err != nil {
 		return err
@@ -141,7 +144,8 @@ func (g *Group) start(mux *Mux) error {
 		calls = g.withhold(calls)
 	}
 	g.wal.started = true
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls}); err != nil {
+	g.wal.disk.patience = patienceElections * g.cfg.ElectionTimeout
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls, &g.wal.disk}); err != nil {
 		return err
 	}
 	started.Store(true)
