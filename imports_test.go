@@ -39,6 +39,7 @@ var allowed = map[string][]string{
 	"source/synthetic":   {},
 	"fusion":             {"source"},
 	"fusion/record":      {},
+	"fusion/view":        {"fusion"},
 	"model/...":          {"model/...", "similarity", "fusion"},
 	"evaluate":           {"model/...", "similarity", "fusion"},
 	"similarity":         {},
