@@ -48,6 +48,7 @@ type Group struct {
 	// probation says that votes are withheld, by the goroutine that withholding waits for.
 	probation   atomic.Bool
 	withholding sync.WaitGroup
+	admission   sync.Mutex // one Admit at a time
 
 	mu       sync.Mutex // guards what follows
 	closing  bool
@@ -98,7 +99,9 @@ func (g *Group) start(mux *Mux) error {
 		if err != nil {
 			return err
 		}
-		g.probation.Store(on)
+		if g.probation.Store(on); on {
+			conf.HeartbeatTimeout, conf.ElectionTimeout = never, never
+		}
 	}
 	if err := makeDir(filepath.Join(g.cfg.Dir, "wal")); err != nil {
 		return err
