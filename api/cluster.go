@@ -36,7 +36,7 @@ func (a *API) Status(ctx context.Context, _ *kithv1.StatusRequest) (*kithv1.Stat
 		member := &kithv1.Member{
 			Id: m.Id, GrpcAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight,
 			State: kithv1.MemberState_MEMBER_STATE_DEAD, Voter: voters[m.Id], Coordinator: m.Id == leader,
-			Intent: m.Intent,
+			Intent: m.Intent, Folder: m.Folder,
 		}
 		if slices.Contains(alive, m.Id) {
 			member.State = kithv1.MemberState_MEMBER_STATE_ALIVE

@@ -185,6 +185,12 @@ func (s *State) standing(id, folder string) kithv1.Standing {
 	return kithv1.Standing_STANDING_MEMBER
 }
 
+// Impostor reports whether a process has the id of a member and another data folder.
+func (s *State) Impostor(id, folder string) bool {
+	m := s.Member(id)
+	return m != nil && !sameFolder(m, folder)
+}
+
 // sameFolder reports whether a data folder may be that of a member: folders had no ids once.
 func sameFolder(m *kithv1.MemberRecord, folder string) bool {
 	return m.GetFolder() == "" || folder == "" || m.Folder == folder

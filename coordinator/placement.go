@@ -23,7 +23,7 @@ const (
 	// abandonAfter is how long the member that is to get a replica may not answer, or say that it cannot open it, before the move is
 	// turned round.
 	abandonAfter = time.Minute
-	// stuckAfter is the same for one that opens it and gets nowhere: a snapshot of a large partition shows no progress until it is there.
+	// stuckAfter is the same for one that opens it and to which nothing comes.
 	stuckAfter = 10 * time.Minute
 	// spareFor is how long no replica is moved to a member after that.
 	spareFor = 10 * time.Minute
@@ -164,7 +164,10 @@ func (p *placement) takeVote(ctx context.Context, members []consensus.Member, ch
 			continue
 		case id == p.peers.Self():
 			p.cfg.Logger.Info("hands on the coordination", "node", id)
-			return errors.Join(p.group.TransferLeadership(ctx), wire.ErrNotLeader)
+			if err := p.group.TransferLeadership(ctx); err != nil {
+				return err
+			}
+			return wire.ErrNotLeader
 		}
 		p.cfg.Logger.Info("takes a vote in the control group", "node", id)
 		return p.group.DemoteVoter(ctx, id)
@@ -322,29 +325,29 @@ func (p *placement) move(ctx context.Context, of uint32) {
 	}
 }
 
-// stall is how far the new replica of a move has come, and since when no farther.
+// stall is how far the new replica of a move has come, in entries and bytes, and since when no farther.
 type stall struct {
-	since   time.Time
-	applied uint64
+	since time.Time
+	come  uint64
 }
 
 // stalled reports whether the member that is to get a replica has failed to come on for so long that the move is to be given up.
 func (p *placement) stalled(ctx context.Context, m *kithv1.Move, s *stall, err error) bool {
-	limit, applied := stuckAfter, s.applied
+	limit, come := stuckAfter, s.come
 	if errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrNoReplica) {
-		limit = abandonAfter
+		limit = min(p.cfg.DeadAfter, abandonAfter)
 	}
 	if info, err := p.info(ctx, m.Add); err == nil {
 		for _, r := range info.Replicas {
 			if r.Partition == m.Partition {
-				applied = r.AppliedIndex
+				come = r.AppliedIndex + r.ArrivedBytes // a snapshot and the files of models grow before the index does
 			}
 		}
 	}
-	if s.since.IsZero() || applied != s.applied {
-		*s = stall{since: p.cfg.Now(), applied: applied}
+	if s.since.IsZero() || come != s.come {
+		*s = stall{since: p.cfg.Now(), come: come}
 	}
-	return p.cfg.Now().Sub(s.since) > min(p.cfg.DeadAfter, limit)
+	return p.cfg.Now().Sub(s.since) > limit
 }
 
 // spare keeps replicas from being moved to a member for a while, so that others are.

@@ -28,13 +28,14 @@ func (w *watch) see(members []*kithv1.MemberRecord, peers []node.Peer) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.now()
-	answers := map[string]bool{}
+	answers := map[string]node.Peer{}
 	for _, p := range peers {
-		answers[p.ID] = p.Alive
+		answers[p.ID] = p
 	}
 	for _, m := range members {
 		in, out := w.dead, w.alive
-		if answers[m.Id] {
+		// Another process with the id does not count: it is refused, may be started again and again, and would keep the member from being given up.
+		if p := answers[m.Id]; p.Alive && sameFolder(m, p.Folder) {
 			in, out = w.alive, w.dead
 		}
 		delete(out, m.Id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -84,7 +85,7 @@ func (n *Node) settle(id partition.ID, view View) error {
 		return err
 	}
 	if view.Formed || view.Epoch != 1 || r.group.HasState() {
-		return r.group.Admit()
+		return n.admit(r)
 	}
 	nodes := view.Replicas[id]
 	servers := make([]consensus.Server, len(nodes))
@@ -95,11 +96,10 @@ func (n *Node) settle(id partition.ID, view View) error {
 		}
 		servers[i] = consensus.Server{ID: node, Addr: addr}
 	}
-	err = r.group.Bootstrap(servers)
-	if errors.Is(err, consensus.ErrHasState) {
-		return r.group.Admit() // another one called on it meanwhile
+	if err := r.group.Bootstrap(servers); err != nil && !errors.Is(err, consensus.ErrHasState) { // another one called on it meanwhile
+		return err
 	}
-	return err
+	return n.admit(r)
 }
 
 // unwanted returns the partitions that are open, or have a folder, and should not.
@@ -110,7 +110,7 @@ func (n *Node) unwanted(view View) []partition.ID {
 		if view.Holds(id, n.cfg.ID) || n.isClosing(id) {
 			continue
 		}
-		if _, err := os.Stat(n.dir(id)); err == nil {
+		if _, err := os.Stat(n.dir(id)); err == nil || n.promised.has(id) {
 			out = append(out, id)
 		}
 	}
@@ -169,7 +169,10 @@ func (n *Node) deleteReplica(ctx context.Context, id partition.ID) error {
 	if err := os.RemoveAll(n.dir(id) + gone); err != nil {
 		return err
 	}
-	if err := os.Rename(n.dir(id), n.dir(id)+gone); err != nil {
+	if err := os.Rename(n.dir(id), n.dir(id)+gone); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := n.promised.set(id, false); err != nil {
 		return err
 	}
 	n.mu.Lock()
@@ -258,7 +261,7 @@ func (n *Node) AwaitReplica(ctx context.Context, req *kithv1.AwaitReplicaRequest
 				return nil, r.convert(err)
 			}
 			if n.isAdded(req) && n.hasActive(req.Partition) {
-				if err := r.group.Admit(); err != nil {
+				if err := n.admit(r); err != nil {
 					return nil, r.convert(err)
 				}
 				return &kithv1.AwaitReplicaResponse{}, nil

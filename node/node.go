@@ -121,6 +121,7 @@ type Node struct {
 	versions *Versions
 	inflight *Inflight
 	disk     *Disk
+	promised *promises
 	// trouble says that a replica may have to be mended or opened, and lost that a file must be fetched again.
 	trouble, lost hint
 	usage         usage
@@ -153,6 +154,9 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 		mended: map[partition.ID]time.Time{}, closing: map[partition.ID]bool{}, trouble: newHint(), lost: newHint(),
 	}
 	n.usage.dir, n.started = cfg.Dir, time.Now()
+	if n.promised, err = openPromises(cfg.Dir); err != nil {
+		return nil, err
+	}
 	n.versions = newVersions(artifacts, control, cfg.Logger, n.lost)
 	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
 	if err != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -132,10 +133,14 @@ func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse,
 	for _, r := range n.all() {
 		leader, _ := r.group.Leader()
 		events, users := r.store.Stats()
-		resp.Replicas = append(resp.Replicas, &kithv1.ReplicaInfo{
+		info := &kithv1.ReplicaInfo{
 			Partition: uint32(r.id), Leader: r.group.IsLeader(), LeaderId: leader,
 			AppliedIndex: r.store.Applied(), Events: events, Users: users,
-		})
+		}
+		if r.group.OnProbation() {
+			info.ArrivedBytes = sizeOf(n.dir(r.id)) + sizeOf(filepath.Join(n.cfg.Dir, "models"))
+		}
+		resp.Replicas = append(resp.Replicas, info)
 	}
 	return resp, nil
 }

@@ -180,9 +180,8 @@ func DialOptions() []grpc.DialOption {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithChainUnaryInterceptor(wire.UnaryClient),
 		grpc.WithChainStreamInterceptor(wire.StreamClient),
-		grpc.WithConnectParams(connectParams()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
-		// A server that was restarted may lead again at once, and calls have a second or so.
+		// A server that was restarted may lead again at once, and calls have a second or so: gRPC would wait up to two minutes.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
 			MinConnectTimeout: 5 * time.Second,
@@ -192,14 +191,6 @@ func DialOptions() []grpc.DialOption {
 		grpc.WithInitialConnWindowSize(8 << 20),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
 	}
-}
-
-// connectParams says how often a connection that is lost is tried again. The pauses grow to a second, not to two minutes as
-// gRPC has it: a node that comes back is to be reached at once, and a cluster has few nodes.
-func connectParams() grpc.ConnectParams {
-	again := backoff.DefaultConfig
-	again.MaxDelay = time.Second
-	return grpc.ConnectParams{Backoff: again, MinConnectTimeout: 5 * time.Second}
 }
 
 // maxMessageBytes is the largest message: bulk data comes in chunks under 1 MiB, but an answer of 1,000 items with

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,8 +40,12 @@ func (n *Node) openReplica(id partition.ID) (*replica, error) {
 		return nil, fmt.Errorf("node %s: %w: %d KiB are free, and opening needs %d MiB; make room and it goes on by itself",
 			n.cfg.ID, wire.ErrDiskFull, free>>10, openBytes>>20)
 	}
-	// Store and group make their folders, and this one, durably.
 	dir := n.dir(id)
+	if _, err := os.Stat(filepath.Join(dir, "raft")); n.promised.has(id) && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("partition %d: %w: %s is gone, and with it what this node has acknowledged; let the other replicas fill it: "+
+			"empty this node with 'kith cluster drain' and take it into use again with --off", id, consensus.ErrCorrupt, filepath.Join(dir, "raft"))
+	}
+	// Store and group make their folders, and this one, durably.
 	st, err := n.openStore(id, filepath.Join(dir, "events"))
 	if err != nil {
 		return nil, err
@@ -107,6 +113,14 @@ func (n *Node) absent(id partition.ID) error {
 	return fmt.Errorf("partition %d on node %s: %w: %w", id, n.cfg.ID, wire.ErrNoReplica, why)
 }
 
+// admit makes a replica a full member of its group.
+func (n *Node) admit(r *replica) error {
+	if err := r.group.Admit(); err != nil {
+		return err
+	}
+	return n.promised.set(r.id, true)
+}
+
 // isRefused reports whether a replica that should be open could not be opened at the last try.
 func (n *Node) isRefused(id partition.ID) bool {
 	n.mu.RLock()
@@ -117,6 +131,11 @@ func (n *Node) isRefused(id partition.ID) bool {
 // opened takes over the outcome of opening a replica. What failed is tried again at the next look, unless it is damaged: that
 // needs a person. The other replicas of this node, and those of the partition elsewhere, go on.
 func (n *Node) opened(id partition.ID, r *replica, err error) {
+	if err == nil && !r.group.OnProbation() {
+		if err = n.promised.set(id, true); err != nil {
+			err = errors.Join(err, r.close())
+		}
+	}
 	n.mu.Lock()
 	was := n.refused[id]
 	if err == nil {

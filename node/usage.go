@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"io/fs"
 	"path/filepath"
 	"sync"
@@ -22,33 +21,29 @@ type usage struct {
 	at    time.Time
 }
 
-// size returns the size of all files in the folder, as of usageAge ago or later. What goes away meanwhile, or cannot be read,
-// does not count.
+// size returns the size of all files in the folder, as of usageAge ago or later.
 func (u *usage) size(now time.Time) uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.at.IsZero() && now.Sub(u.at) < usageAge {
 		return u.bytes
 	}
-	var total uint64
-	err := filepath.WalkDir(u.dir, func(_ string, d fs.DirEntry, err error) error {
+	u.bytes, u.at = sizeOf(u.dir), now
+	return u.bytes
+}
+
+// sizeOf returns the size of all files in a folder. What goes away meanwhile, or cannot be read, does not count.
+func sizeOf(dir string) (total uint64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil //nolint:nilerr // files come and go under the walk
 		}
-		info, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil {
+		if info, err := d.Info(); err == nil {
 			total += uint64(max(0, info.Size()))
 		}
-		return err
+		return nil
 	})
-	if err == nil || u.at.IsZero() {
-		u.bytes = total
-	}
-	u.at = now
-	return u.bytes
+	return total
 }
 
 // describe says how this node is, without its replicas.

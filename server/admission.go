@@ -92,8 +92,8 @@ func (s *Server) accept(standing kithv1.Standing) error {
 		}
 		return fmt.Errorf("node %s: %w", s.id, ErrLeft)
 	case kithv1.Standing_STANDING_OTHER_FOLDER:
-		return fmt.Errorf("node %s: %w: the member of this id has its data in another folder than %s; start with that folder, or with another --node-id, "+
-			"or again when the cluster has forgotten the member, which takes --dead-after", s.id, ErrRefused, s.cfg.DataDir)
+		return fmt.Errorf("node %s: %w: the member of this id has its data in another folder than %s; start with that folder; or, "+
+			"if it is lost, with another --node-id, and let the old one leave with 'kith cluster leave'", s.id, ErrRefused, s.cfg.DataDir)
 	}
 	if s.folder.admitted() {
 		return nil

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -134,5 +135,6 @@ func (s *Server) approve(_ context.Context, proposer string, voters []string) er
 		return fmt.Errorf("node %s has approved %s a moment ago: %w", s.id, s.approvals.proposer, wire.ErrNotReady)
 	}
 	s.approvals.proposer, s.approvals.until = proposer, now.Add(approvalTime)
-	return s.admit() // the cluster is new, and so is this server
+	// The cluster is new, and so is this server: the group needs the votes of all of its first members.
+	return errors.Join(s.admit(), s.group.Admit())
 }

@@ -141,9 +141,22 @@ func TestScrub(t *testing.T) {
 	}
 }
 
-// TestDamagedLogRefusesItsPartition spoils the log of one partition of a stopped member where no snapshot covers it. The member runs
-// without that replica, which it names, and the cluster serves all partitions.
+// TestDamagedLogRefusesItsPartition spoils the log of one partition of a stopped member where no snapshot covers it, or removes the folder of the
+// partition. The member runs without that replica, which it names, and the cluster serves all partitions.
 func TestDamagedLogRefusesItsPartition(t *testing.T) {
+	t.Run("flipped", func(t *testing.T) {
+		refusesItsPartition(t, func(dir string) { flip(t, filepath.Join(dir, "raft/wal/*.wal")) })
+	})
+	t.Run("gone", func(t *testing.T) {
+		refusesItsPartition(t, func(dir string) {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+}
+
+func refusesItsPartition(t *testing.T, spoil func(dir string)) {
 	var logs lockedBuffer
 	c := clustertest.Start(t, clustertest.Options{Configure: func(member int, cfg *server.Config) {
 		if member == 1 {
@@ -156,7 +169,7 @@ func TestDamagedLogRefusesItsPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Stop(1)
-	flip(t, filepath.Join(c.Dir(1), "partitions/00002/raft/wal/*.wal"))
+	spoil(filepath.Join(c.Dir(1), "partitions/00002"))
 	c.Run(1)
 	c.Ready()
 	c.Eventually(func() error {
@@ -174,7 +187,7 @@ func TestDamagedLogRefusesItsPartition(t *testing.T) {
 		return nil
 	})
 	text := logs.String()
-	if !strings.Contains(text, "replica does not start") || !strings.Contains(text, filepath.Join(c.Dir(1), "partitions/00002/raft")) || !strings.Contains(text, "restore this folder") {
+	if !strings.Contains(text, "replica does not start") || !strings.Contains(text, filepath.Join(c.Dir(1), "partitions/00002/raft")) || !strings.Contains(text, "let the other replicas fill it") {
 		t.Error("the log does not name the replica, the folder and the remedy")
 	}
 	got, err := counts(t, c, 1)

@@ -47,7 +47,8 @@ func openFolder(dir string) (*folder, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(filepath.Join(dir, "node-id")); err == nil {
-			return nil, fmt.Errorf("data folder %s was written by a kith from before formats had numbers, which this one cannot read: start with an empty folder and store the events again", dir)
+			return nil, fmt.Errorf("data folder %s has no file %q: it is damaged, or of a kith from before formats had numbers, which this one cannot read; if other servers "+
+				"have the data, start with an empty folder and a new id, and let the old id leave with 'kith cluster leave'", dir, folderFile)
 		}
 		f.is.Format, f.is.ID = folderFormat, newID()
 		return f, f.write(f.is)
@@ -58,7 +59,8 @@ func openFolder(dir string) (*folder, error) {
 	if err := yaml.UnmarshalWithOptions(b, &f.is, yaml.Strict()); f.is.Format > folderFormat {
 		return nil, fmt.Errorf("data folder %s was written by a newer kith: format %d, this one reads up to %d; use the newer program", dir, f.is.Format, folderFormat)
 	} else if err != nil || f.is.Format < 1 {
-		return nil, fmt.Errorf("%s is damaged: it holds %q; write 'format: %d' into it, and 'cluster: ' with the id that 'kith status' shows on another server", path, b, folderFormat)
+		return nil, fmt.Errorf("%s is damaged: it holds %q; write 'format: %d' into it, 'cluster: ' with the id of the cluster and 'id: ' with that of the folder, which "+
+			"'kith cluster members -o json' shows on another server", path, b, folderFormat)
 	}
 	if f.is.ID == "" {
 		f.is.ID = newID()

@@ -119,7 +119,7 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	member := pattern
 	member.Group, member.NodeID, member.Dir = "control", s.id, filepath.Join(cfg.DataDir, "control")
-	member.Log, member.Resolve, member.Room = s.log, s.peers.RaftAddr, s.disk.LogRoom
+	member.Log, member.Resolve, member.Room, member.Probation = s.log, s.peers.RaftAddr, s.disk.LogRoom, true
 	machine := coordinator.NewMachine()
 	if s.group, err = consensus.Open(member, s.mux, machine); err != nil {
 		return nil, fmt.Errorf("control group: %w", err)
@@ -389,6 +389,12 @@ func (s *Server) follow(ctx context.Context) error {
 			}
 			s.mux.SetCluster(id)
 		}
+		// The record of this folder is younger than all that an earlier member of the id may have voted for.
+		if m := s.coordinator.State().Member(s.id); m != nil && m.Folder == s.folder.id() {
+			if err := s.group.Admit(); err != nil {
+				return err
+			}
+		}
 		s.updatePeers()
 		if meta := s.meta(); meta != said {
 			if err := s.gossip.UpdateMeta(meta); err != nil {
@@ -411,10 +417,14 @@ func (s *Server) follow(ctx context.Context) error {
 // from the control group.
 func (s *Server) updatePeers() {
 	byID := map[string]node.Peer{}
-	for _, m := range s.coordinator.State().Members {
+	state := s.coordinator.State()
+	for _, m := range state.Members {
 		byID[m.Id] = node.Peer{ID: m.Id, GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight}
 	}
 	for _, m := range s.gossip.Members() {
+		if state.Impostor(m.ID, m.Folder) {
+			continue // it ends when it learns that the id is taken
+		}
 		byID[m.ID] = node.Peer{
 			ID: m.ID, GRPCAddr: m.GRPCAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight,
 			Folder: m.Folder, Alive: m.State == gossip.Alive,

@@ -78,6 +78,7 @@ type (
 		Zone        string  `json:"zone"`
 		Weight      float64 `json:"weight"`
 		Version     string  `json:"version"`
+		Folder      string  `json:"folder,omitempty"`
 		// What follows is known of members that answer.
 		Answered      bool    `json:"answered"`
 		Started       string  `json:"started,omitempty"`
@@ -136,7 +137,7 @@ func statusView(s *kithv1.StatusResponse) jsonStatus {
 	for _, m := range s.Members {
 		out.Members = append(out.Members, jsonMember{
 			ID: m.Id, State: memberState(m), Coordinator: m.Coordinator, Voter: m.Voter, Replicas: m.Replicas,
-			GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Weight: m.Weight, Version: m.Version,
+			GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Weight: m.Weight, Version: m.Version, Folder: m.Folder,
 			Answered: m.Answered, Started: timeOf(m.StartedUnixMs), UptimeSeconds: uptime(m).Seconds(),
 			DataBytes: m.DataBytes, DiskFree: m.DiskFreeBytes, DiskTotal: m.DiskTotalBytes, ClockOffsetMs: m.ClockOffsetMs,
 		})

@@ -73,7 +73,7 @@ type Config struct {
 	NoRestoreOnStart bool
 
 	// Probation is for a group whose members come and go: one that begins with an empty Dir gives no votes until it is
-	// bootstrapped or Admit is called. It would be wrong where one member bootstraps a group of several: that one needs the others' votes.
+	// bootstrapped or Admit is called. Where one member bootstraps a group of several it needs the others' votes: they must be admitted.
 	Probation bool
 
 	// Resolve returns the current raft address of a member by its id. If it is nil

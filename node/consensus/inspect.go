@@ -7,8 +7,8 @@ import (
 )
 
 // remedy says what to do about damaged files of a group.
-const remedy = "restore this folder from a backup, or let the other replicas fill it: for a partition empty this node with 'kith cluster drain' and take it " +
-	"into use again with --off, for the control group start it with an empty data folder and a new id, as a new one"
+const remedy = "let the other replicas fill it: for a partition empty this node with 'kith cluster drain' and take it into use again with --off, for the " +
+	"control group start it with an empty data folder and a new id, as a new one; do not put back an older copy of the folder, which has forgotten what was acknowledged since"
 
 // inspect looks at the files of a member before raft does, which ends the process where something is missing. It mends what is
 // safe to mend, and returns an error that matches ErrCorrupt, names the files about what is not.

@@ -226,6 +226,8 @@ type Member struct {
 	// Relative share of the work; zero means 1.
 	Weight float64      `protobuf:"fixed64,10,opt,name=weight,proto3" json:"weight,omitempty"`
 	Intent MemberIntent `protobuf:"varint,11,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
+	// Id of its data folder.
+	Folder string `protobuf:"bytes,12,opt,name=folder,proto3" json:"folder,omitempty"`
 	// It answered the node that gathered the status. The fields below are known only then.
 	Answered      bool  `protobuf:"varint,20,opt,name=answered,proto3" json:"answered,omitempty"`
 	StartedUnixMs int64 `protobuf:"varint,21,opt,name=started_unix_ms,json=startedUnixMs,proto3" json:"started_unix_ms,omitempty"`
@@ -345,6 +347,13 @@ func (x *Member) GetIntent() MemberIntent {
 		return x.Intent
 	}
 	return MemberIntent_MEMBER_INTENT_UNSPECIFIED
+}
+
+func (x *Member) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
 }
 
 func (x *Member) GetAnswered() bool {
@@ -1263,7 +1272,7 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
 	"\x06remove\x18\x03 \x01(\tR\x06remove\x12\x1a\n" +
 	"\bswitched\x18\x04 \x01(\bR\bswitched\x12\x0e\n" +
-	"\x02id\x18\x05 \x01(\x04R\x02id\"\xa4\x04\n" +
+	"\x02id\x18\x05 \x01(\x04R\x02id\"\xbc\x04\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
 	"\tgrpc_addr\x18\x02 \x01(\tR\bgrpcAddr\x12\x1b\n" +
@@ -1276,7 +1285,8 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\breplicas\x18\t \x01(\rR\breplicas\x12\x16\n" +
 	"\x06weight\x18\n" +
 	" \x01(\x01R\x06weight\x12-\n" +
-	"\x06intent\x18\v \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\x12\x1a\n" +
+	"\x06intent\x18\v \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\x12\x16\n" +
+	"\x06folder\x18\f \x01(\tR\x06folder\x12\x1a\n" +
 	"\banswered\x18\x14 \x01(\bR\banswered\x12&\n" +
 	"\x0fstarted_unix_ms\x18\x15 \x01(\x03R\rstartedUnixMs\x12(\n" +
 	"\x10disk_total_bytes\x18\x16 \x01(\x04R\x0ediskTotalBytes\x12&\n" +

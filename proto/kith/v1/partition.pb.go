@@ -1220,10 +1220,12 @@ type ReplicaInfo struct {
 	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	Leader    bool                   `protobuf:"varint,2,opt,name=leader,proto3" json:"leader,omitempty"`
 	// Node id of the leader as this replica knows it.
-	LeaderId      string `protobuf:"bytes,3,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
-	AppliedIndex  uint64 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
-	Events        uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
-	Users         uint64 `protobuf:"varint,6,opt,name=users,proto3" json:"users,omitempty"`
+	LeaderId     string `protobuf:"bytes,3,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
+	AppliedIndex uint64 `protobuf:"varint,4,opt,name=applied_index,json=appliedIndex,proto3" json:"applied_index,omitempty"`
+	Events       uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
+	Users        uint64 `protobuf:"varint,6,opt,name=users,proto3" json:"users,omitempty"`
+	// Of a replica that is new: the bytes of its files and of those of models, which grow while they come.
+	ArrivedBytes  uint64 `protobuf:"varint,7,opt,name=arrived_bytes,json=arrivedBytes,proto3" json:"arrived_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1296,6 +1298,13 @@ func (x *ReplicaInfo) GetEvents() uint64 {
 func (x *ReplicaInfo) GetUsers() uint64 {
 	if x != nil {
 		return x.Users
+	}
+	return 0
+}
+
+func (x *ReplicaInfo) GetArrivedBytes() uint64 {
+	if x != nil {
+		return x.ArrivedBytes
 	}
 	return 0
 }
@@ -1382,14 +1391,15 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"data_bytes\x18\x05 \x01(\x04R\tdataBytes\x12\x1e\n" +
 	"\vnow_unix_ms\x18\x06 \x01(\x03R\tnowUnixMs\x12&\n" +
 	"\x0fstarted_unix_ms\x18\a \x01(\x03R\rstartedUnixMs\x12#\n" +
-	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xb3\x01\n" +
+	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xd8\x01\n" +
 	"\vReplicaInfo\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12\x1b\n" +
 	"\tleader_id\x18\x03 \x01(\tR\bleaderId\x12#\n" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x14\n" +
-	"\x05users\x18\x06 \x01(\x04R\x05users*~\n" +
+	"\x05users\x18\x06 \x01(\x04R\x05users\x12#\n" +
+	"\rarrived_bytes\x18\a \x01(\x04R\farrivedBytes*~\n" +
 	"\rReplicaChange\x12\x1e\n" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
