@@ -38,7 +38,7 @@ var genValue = rapid.Custom(func(t *rapid.T) (v catalog.Value) {
 	case catalog.Bool:
 		v.Bool = rapid.Bool().Draw(t, "truth")
 	case catalog.Time:
-		v.Millis = rapid.Int64().Draw(t, "time")
+		v.Millis = rapid.Int64Range(-62135596800000, 253402300799999).Draw(t, "time")
 	case catalog.Texts:
 		v.Texts = rapid.SliceOfN(rapid.StringN(0, 5, 20), 0, 3).Draw(t, "texts")
 		if v.Texts == nil {
@@ -150,6 +150,7 @@ func TestCheck(t *testing.T) {
 		{"no name", "name of attribute", change(func(r *catalog.Record) { r.Attributes[0].Name = "" })},
 		{"NaN", "finite", first(catalog.Value{Type: catalog.Number, Number: math.NaN()})},
 		{"two values", "more than", first(catalog.Value{Type: catalog.Number, Text: "x"})},
+		{"time", "9999", first(catalog.Value{Type: catalog.Time, Millis: 1 << 50})},
 		{"no type", "type 0", first(catalog.Value{})},
 		{"bad text", "UTF-8", first(text("\xff"))},
 		{"bad texts", "UTF-8", first(catalog.Value{Type: catalog.Texts, Texts: []string{"\xff"}})},

@@ -51,6 +51,9 @@ const (
 	MaxNameBytes = 128
 	// MaxRecordBytes bounds a record as it is encoded.
 	MaxRecordBytes = 64 << 10
+
+	// minTime and maxTime are the begin of the year 1 and the end of the year 9999: what RFC 3339 can say.
+	minTime, maxTime = -62135596800000, 253402300799999
 )
 
 // Type is the type of a value. Logs and stores hold the numbers.
@@ -174,6 +177,8 @@ func (v *Value) flaw() string {
 		return "has more than the value of its type"
 	case math.IsNaN(v.Number) || math.IsInf(v.Number, 0):
 		return "is not a finite number"
+	case v.Millis < minTime || v.Millis > maxTime:
+		return "is a time before the year 1 or after 9999"
 	case !utf8.ValidString(v.Text):
 		return "is not valid UTF-8"
 	}
