@@ -27,7 +27,7 @@ func TestJSON(t *testing.T) {
 	for _, c := range [][2]string{
 		{`{"version":1}`, "want a key and a version"},
 		{`{"key":"k"}`, "want a key and a version"},
-		{`{"key":"k","version":1,"atributes":{}}`, "atributes"},
+		{`{"key":"k","version":1,"color":"red"}`, "color"},
 		{`{"key":"k","version":1,"attributes":{"a":{"tim":"x"}}}`, "want a text"},
 		{`{"key":"k","version":1,"attributes":{"a":{"time":"yesterday"}}}`, "yesterday"},
 		{`{"key":"k","version":1,"attributes":{"a":[1]}}`, "want a text"},

@@ -115,7 +115,7 @@ func (t *recordTool) put(ctx context.Context, c *client, args []string) error {
 }
 
 func (t *recordTool) putFile(ctx context.Context, c *client, path string, total *recordCounts) error {
-	var in io.Reader = t.in
+	in := t.in
 	if path != "-" {
 		f, err := os.Open(path)
 		if err != nil {
