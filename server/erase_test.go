@@ -174,6 +174,54 @@ func TestEraseSurvivesItsLeader(t *testing.T) {
 	}
 }
 
+// TestErasureOvertakesCut: what a build or a backup with an older cut would read is refused, at once.
+func TestErasureOvertakesCut(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 1})
+	c.Append(0, alike(3))
+	begun, err := c.Cluster(0).Backup(t.Context(), &kithv1.BackupRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := begun.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := first.GetManifest().Partitions[0].Index
+	backup := func() error {
+		stream, err := c.Cluster(0).Backup(t.Context(), &kithv1.BackupRequest{Resume: &kithv1.BackupPosition{Manifest: first.GetManifest()}})
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		return wire.FromStatus(err)
+	}
+	count := func(job uint64) error {
+		stream, err := kithv1.NewComputeServiceClient(c.Conn(0)).Count(t.Context(), &kithv1.CountRequest{
+			Job: job, Cut: cut, Spec: &kithv1.BuildSpec{Measure: "cosine", K: 5},
+		})
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		return wire.FromStatus(err)
+	}
+	if err := backup(); !errors.Is(err, io.EOF) {
+		t.Fatalf("a backup before the erasure: %v", err)
+	}
+	if err := count(1 << 40); !errors.Is(err, io.EOF) {
+		t.Fatalf("a count before the erasure: %v", err)
+	}
+	eraseUser(t, c, 0, &kithv1.EraseUserRequest{User: "nobody"})
+	if err := backup(); !errors.Is(err, io.EOF) {
+		t.Errorf("a backup after an erasure of nothing: %v", err)
+	}
+	eraseUser(t, c, 0, &kithv1.EraseUserRequest{User: "u1"})
+	if err := backup(); !errors.Is(err, wire.ErrErased) {
+		t.Errorf("a backup that an erasure overtook: got %v, want ErrErased", err)
+	}
+	if err := count(1<<40 + 1); !errors.Is(err, wire.ErrErased) {
+		t.Errorf("a count that an erasure overtook: got %v, want ErrErased", err)
+	}
+}
+
 func listEvents(t *testing.T, c *clustertest.Cluster, i int, user string, stale bool) ([]*kithv1.Event, error) {
 	t.Helper()
 	stream, err := c.Events(i).List(t.Context(), &kithv1.ListRequest{User: user, Stale: stale})
