@@ -242,3 +242,42 @@ func eraseUser(t *testing.T, c *clustertest.Cluster, i int, req *kithv1.EraseUse
 	})
 	return resp
 }
+
+// TestBackupResumesRecords goes on with a backup behind each message of records: what comes is what was left.
+func TestBackupResumesRecords(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Servers: 1})
+	for k := range 40 {
+		put(t, c, 0, products, record(fmt.Sprint("k", k), 1))
+		put(t, c, 0, users, record(fmt.Sprint("k", k), 1))
+	}
+	take := func(at *kithv1.BackupPosition) (manifest *kithv1.BackupManifest, parts []*kithv1.BackupRecords) {
+		stream, err := c.Cluster(0).Backup(t.Context(), &kithv1.BackupRequest{Resume: at, WithRecords: true})
+		for err == nil {
+			var m *kithv1.BackupResponse
+			if m, err = stream.Recv(); err != nil {
+				break
+			}
+			if m.GetManifest() != nil {
+				manifest = m.GetManifest()
+			} else {
+				parts = append(parts, m.GetRecords())
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		return manifest, parts
+	}
+	manifest, all := take(nil)
+	if len(all) != 8 {
+		t.Fatalf("%d messages, want those of 4 partitions and 2 kinds", len(all))
+	}
+	for i, x := range all {
+		_, rest := take(&kithv1.BackupPosition{
+			Manifest: manifest, Partition: x.Partition, AfterKind: x.Kind, AfterKey: x.Records[len(x.Records)-1].Key,
+		})
+		if diff := gocmp.Diff(all[i+1:], rest, protocmp.Transform()); len(rest) != len(all)-i-1 || len(rest) > 0 && diff != "" {
+			t.Fatalf("behind message %d, -want +got:\n%s", i, diff)
+		}
+	}
+}
