@@ -27,6 +27,8 @@ type API struct {
 	kithv1.UnimplementedRecommenderServiceServer
 	kithv1.UnimplementedModelServiceServer
 	kithv1.UnimplementedClusterServiceServer
+	kithv1.UnimplementedCatalogServiceServer
+	kithv1.UnimplementedErasureServiceServer
 
 	coordinator *coordinator.Coordinator
 	router      *coordinator.Router
@@ -45,4 +47,6 @@ func (a *API) Register(r grpc.ServiceRegistrar) {
 	kithv1.RegisterRecommenderServiceServer(r, a)
 	kithv1.RegisterModelServiceServer(r, a)
 	kithv1.RegisterClusterServiceServer(r, a)
+	kithv1.RegisterCatalogServiceServer(r, a)
+	kithv1.RegisterErasureServiceServer(r, a)
 }

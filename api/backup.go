@@ -9,5 +9,5 @@ import (
 // Backup implements kithv1.ClusterServiceServer. It has no deadline of its own: what ends it is the caller, or replicas
 // that send nothing for a while.
 func (a *API) Backup(req *kithv1.BackupRequest, stream grpc.ServerStreamingServer[kithv1.BackupResponse]) error {
-	return a.coordinator.Backup(stream.Context(), req.Resume, stream.Send)
+	return a.coordinator.Backup(stream.Context(), req.Resume, req.WithRecords, stream.Send)
 }

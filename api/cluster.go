@@ -22,7 +22,7 @@ func (a *API) Status(ctx context.Context, _ *kithv1.StatusRequest) (*kithv1.Stat
 	resp := &kithv1.StatusResponse{
 		ClusterId: s.Cluster.GetClusterId(), Node: a.peers.Self(), Coordinator: leader, Epoch: s.Epoch,
 		ActiveVersion: s.Active, ReplicationFactor: s.Cluster.GetReplicationFactor(),
-		Moves: s.Moves, MovesLeft: uint32(s.MovesLeft()),
+		Moves: s.Moves, MovesLeft: uint32(s.MovesLeft()), ErasurePublicKey: s.PublicKey(),
 	}
 	for _, j := range slices.Backward(s.Jobs) {
 		resp.Jobs = append(resp.Jobs, j.Job)
@@ -151,6 +151,7 @@ func partitions(s *coordinator.State, infos map[string]answer) []*kithv1.Partiti
 		for id, r := range held[p] {
 			if r.Leader && (status.Leader == "" || r.AppliedIndex > status.AppliedIndex) {
 				status.Leader, status.AppliedIndex, status.Events, status.Users = id, r.AppliedIndex, r.Events, r.Users
+				status.Products, status.Profiles, status.Erased = r.Products, r.Profiles, r.Erased
 			}
 		}
 		for _, id := range nodes {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -35,20 +36,21 @@ func (a *API) Append(stream grpc.ClientStreamingServer[kithv1.AppendRequest, kit
 		if len(events) == 0 {
 			continue
 		}
-		appended, duplicates, err := a.store(stream.Context(), events, int64(proto.Size(req)))
+		counts, err := a.store(stream.Context(), events, int64(proto.Size(req)))
 		if err != nil {
 			return err
 		}
-		resp.Appended += appended
-		resp.Duplicates += duplicates
+		resp.Appended += counts.Appended
+		resp.Duplicates += counts.Duplicates
+		resp.Erased += counts.Erased
 	}
 }
 
 // store stores the events of one message of some bytes, or refuses them at once if too much is under way already.
-func (a *API) store(ctx context.Context, events []fusion.Event, bytes int64) (appended, duplicates uint64, err error) {
+func (a *API) store(ctx context.Context, events []fusion.Event, bytes int64) (coordinator.AppendCounts, error) {
 	free, err := a.inflight.Take(bytes)
 	if err != nil {
-		return 0, 0, err
+		return coordinator.AppendCounts{}, err
 	}
 	defer free()
 	ctx, cancel := withDeadline(ctx)

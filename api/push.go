@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
 )
@@ -38,7 +39,7 @@ const (
 const reasonJSON = "bad_json"
 
 // storer stores valid events that have ids and take some bytes in memory.
-type storer func(ctx context.Context, events []fusion.Event, bytes int64) (appended, duplicates uint64, err error)
+type storer func(ctx context.Context, events []fusion.Event, bytes int64) (coordinator.AppendCounts, error)
 
 // push takes events over HTTP: POST /v1/events with a line of JSON for each.
 type push struct {
@@ -62,6 +63,8 @@ func newPush(store storer, now func() time.Time) http.Handler {
 type pushed struct {
 	Appended   uint64         `json:"appended"`
 	Duplicates uint64         `json:"duplicates"`
+	// Erased were refused as their user was erased.
+	Erased     uint64         `json:"erased"`
 	Rejected   uint64         `json:"rejected"`
 	Rejections []rejectedLine `json:"rejections,omitempty"`
 	// Lines were read and dealt with, from the first on. After an error the rest can be sent again, or all: ids make that harmless.
@@ -123,7 +126,7 @@ func (p *push) events(w http.ResponseWriter, r *http.Request) {
 	}
 	var read *readError
 	switch err := p.take(r.Context(), http.NewResponseController(w), body, out); {
-	case err == nil && out.Rejected > 0 && out.Appended+out.Duplicates == 0:
+	case err == nil && out.Rejected > 0 && out.Appended+out.Duplicates+out.Erased == 0:
 		out.answer(w, http.StatusUnprocessableEntity, "ALL_REJECTED", fmt.Sprintf("none of %d lines is an event; see rejections", out.Lines))
 	case err == nil:
 		out.answer(w, http.StatusOK, "", "")
@@ -147,11 +150,11 @@ func (p *push) take(ctx context.Context, conn *http.ResponseController, body io.
 	bytesRead, line := 0, uint64(0)
 	flush := func() error {
 		if len(events) > 0 {
-			appended, duplicates, err := p.store(ctx, events, int64(bytesRead))
+			counts, err := p.store(ctx, events, int64(bytesRead))
 			if err != nil {
 				return err
 			}
-			out.Appended, out.Duplicates = out.Appended+appended, out.Duplicates+duplicates
+			out.Appended, out.Duplicates, out.Erased = out.Appended+counts.Appended, out.Duplicates+counts.Duplicates, out.Erased+counts.Erased
 		}
 		events, bytesRead, out.Lines = nil, 0, line
 		// A client may take its time for each part. Not all connections can be told.

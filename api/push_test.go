@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
 )
@@ -27,15 +28,15 @@ type kept struct {
 	err    error
 }
 
-func (k *kept) store(_ context.Context, events []fusion.Event, bytes int64) (appended, duplicates uint64, err error) {
+func (k *kept) store(_ context.Context, events []fusion.Event, bytes int64) (counts coordinator.AppendCounts, err error) {
 	if k.calls++; k.err != nil && k.calls >= k.failAt {
-		return 0, 0, k.err
+		return counts, k.err
 	}
 	if bytes <= 0 {
-		return 0, 0, fmt.Errorf("%d bytes of %d events", bytes, len(events))
+		return counts, fmt.Errorf("%d bytes of %d events", bytes, len(events))
 	}
 	k.events = append(k.events, events...)
-	return uint64(len(events)), 0, nil
+	return coordinator.AppendCounts{Appended: uint64(len(events))}, nil
 }
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)

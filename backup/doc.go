@@ -1,15 +1,15 @@
-// Package backup is the file of a backup: the events of a cluster up to one cut, and what it was a backup of. A Writer
+// Package backup is the file of a backup: the events of a cluster up to one cut, its records, and what it was a backup of. A Writer
 // makes one, a Reader reads it from the begin to the end, as from a pipe. Both hold one block at a time in memory.
 //
 // # Layout
 //
 // All integers are little-endian, all checksums are 64-bit xxHash.
 //
-//	"kithbkup" | format version u64 (1) | section ... | checksum of all bytes before u64
+//	"kithbkup" | format version u64 (2) | section ... | checksum of all bytes before u64
 //
 // A section is
 //
-//	kind u32 | partition u32 | events u32 | length of the payload u32 | checksum of these 16 bytes u64 |
+//	kind u32 | partition u32 | events or records u32 | length of the payload u32 | checksum of these 16 bytes u64 |
 //	payload | checksum of the payload u64
 //
 // and these are the sections, in this order:
@@ -18,7 +18,11 @@
 //	kind 2, any number: events of one partition. The payload is one zstd frame of a batch, in the encoding of the log
 //	  of a partition (store.EncodeBatch). Partitions do not descend; within one, users ascend by key, and the events
 //	  of a user by id, over all of its sections: so no event can be in a file twice.
-//	kind 3, once: the end, a pair of counts for each partition of the manifest: events u64, users u64
+//	kind 4, any number: records of one kind and partition. The payload is one zstd frame of store.EncodeRecords. Partitions do
+//	  not descend; within one, products come before profiles, each ascending by key.
+//	kind 3, once: the end, counts for each partition of the manifest: events u64, users u64, products u64, profiles u64
+//
+// Version 1 has no records, and counts events and users only.
 //
 // A file that is cut short lacks its end. A bit that has changed anywhere makes a checksum wrong, and the error names
 // the section and where it begins.

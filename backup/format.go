@@ -7,19 +7,24 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/kith-io/kith/catalog"
+	"github.com/kith-io/kith/fusion"
 )
 
 // ErrCorrupt is matched by every error about a file that is damaged, cut short, or not a backup.
 var ErrCorrupt = errors.New("damaged backup")
 
 const (
-	magic         = "kithbkup"
-	formatVersion = 1
+	magic = "kithbkup"
+	// formatVersion is what is written. Version 1, which has no records, is read, too.
+	formatVersion = 2
 
 	prefixBytes  = 16 // magic number and format version
 	headerBytes  = 16 // of a section, without its checksum
 	sumBytes     = 8
-	countsBytes  = 16 // of a partition, in the end section
+	countsBytes  = 32 // of a partition, in the end section
+	countsBytes1 = 16 // the same in version 1
 	maxPayload   = 16 << 20
 	maxBlock     = 16 << 20 // a block of events, unpacked
 	maxPartition = 1 << 20  // far more than a cluster can have
@@ -30,12 +35,13 @@ const (
 	kindManifest = 1 + iota
 	kindEvents
 	kindEnd
+	kindRecords
 )
 
 // kindNames are for people.
-var kindNames = map[uint32]string{kindManifest: "manifest", kindEvents: "events", kindEnd: "end"}
+var kindNames = map[uint32]string{kindManifest: "manifest", kindEvents: "events", kindEnd: "end", kindRecords: "records"}
 
-// header is what a section begins with.
+// header is what a section begins with. Events are the number of events or records.
 type header struct{ kind, partition, events, length uint32 }
 
 func (h header) append(dst []byte) []byte {
@@ -57,8 +63,27 @@ func decodeHeader(b []byte) (h header, err error) {
 	return h, nil
 }
 
-// Counts of a file or of one partition of it.
-type Counts struct{ Events, Users uint64 }
+// Counts of a file or of one partition of it. Products and Profiles include those that are deleted.
+type Counts struct{ Events, Users, Products, Profiles uint64 }
+
+// fields are the counts in the order of the end section.
+func (c *Counts) fields() []*uint64 { return []*uint64{&c.Events, &c.Users, &c.Products, &c.Profiles} }
+
+// records returns the count of records of a kind.
+func (c *Counts) records(kind catalog.Kind) *uint64 {
+	if kind == catalog.Profile {
+		return &c.Profiles
+	}
+	return &c.Products
+}
+
+// Block is a part of a backup: events, or records of one kind, of one partition.
+type Block struct {
+	Partition uint32
+	Events    []fusion.Event
+	Kind      catalog.Kind // of Records
+	Records   []catalog.Record
+}
 
 // newEncoder and newDecoder work on whole blocks, on the goroutine of their caller.
 func newEncoder() (*zstd.Encoder, error) {

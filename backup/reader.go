@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/store"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -29,6 +30,7 @@ type Reader struct {
 	begin   int64 // where it begins
 	kind    uint32
 	ended   bool
+	version uint64 // of the format
 
 	payload, block []byte // scratch
 }
@@ -56,8 +58,8 @@ func (b *Reader) prefix() error {
 	if string(p[:len(magic)]) != magic {
 		return fmt.Errorf("%w: it begins with %q, a backup with %q", ErrCorrupt, p[:len(magic)], magic)
 	}
-	if v := binary.LittleEndian.Uint64(p[len(magic):]); v != formatVersion {
-		return fmt.Errorf("%w: its format is of version %d, this program reads %d", ErrCorrupt, v, formatVersion)
+	if b.version = binary.LittleEndian.Uint64(p[len(magic):]); b.version < 1 || b.version > formatVersion {
+		return fmt.Errorf("%w: its format is of version %d, this program reads 1 to %d", ErrCorrupt, b.version, formatVersion)
 	}
 	h, payload, err := b.next()
 	if err != nil {
@@ -83,27 +85,30 @@ func (b *Reader) Close() { b.decoder.Close() }
 // Manifest says of what the backup is.
 func (b *Reader) Manifest() *kithv1.BackupManifest { return b.summary.Manifest }
 
-// Next returns the next events, all of one partition, which the caller may keep. After the last ones it checks the end
-// of the backup, and that nothing follows it, and returns io.EOF.
-func (b *Reader) Next() (partition uint32, events []fusion.Event, err error) {
+// Next returns the next block, which the caller may keep. After the last one it checks the end of the backup, and that nothing follows it,
+// and returns io.EOF.
+func (b *Reader) Next() (Block, error) {
 	if b.ended {
-		return 0, nil, io.EOF
+		return Block{}, io.EOF
 	}
 	h, payload, err := b.next()
 	switch {
 	case err != nil:
-		return 0, nil, err
+		return Block{}, err
 	case h.kind == kindEvents:
-		events, err = b.unpack(h, payload)
-		return h.partition, events, err
+		events, err := b.unpack(h, payload)
+		return Block{Partition: h.partition, Events: events}, err
+	case h.kind == kindRecords && b.version > 1:
+		kind, records, err := b.unpackRecords(h, payload)
+		return Block{Partition: h.partition, Kind: kind, Records: records}, err
 	case h.kind == kindEnd:
 		if err := b.end(h, payload); err != nil {
-			return 0, nil, err
+			return Block{}, err
 		}
 		b.ended = true
-		return 0, nil, io.EOF
+		return Block{}, io.EOF
 	}
-	return 0, nil, b.corrupt("is out of its place")
+	return Block{}, b.corrupt("is out of its place")
 }
 
 // Summary returns what the backup has. It is complete once Next has returned io.EOF.
@@ -128,15 +133,40 @@ func (b *Reader) unpack(h header, payload []byte) ([]fusion.Event, error) {
 	return events, nil
 }
 
+// unpackRecords returns the records of a section.
+func (b *Reader) unpackRecords(h header, payload []byte) (kind catalog.Kind, records []catalog.Record, err error) {
+	if b.block, err = b.decoder.DecodeAll(payload, b.block[:0]); err != nil {
+		return 0, nil, b.corrupt(err.Error())
+	}
+	if kind, records, err = store.DecodeRecords(b.block); err != nil {
+		return 0, nil, b.corrupt(err.Error())
+	}
+	if len(records) == 0 || len(records) != int(h.events) {
+		return 0, nil, b.corrupt(fmt.Sprintf("holds %d records, its header says %d", len(records), h.events))
+	}
+	if err := b.order.countRecords(b.summary.Partitions, h.partition, kind, records); err != nil {
+		return 0, nil, b.corrupt(err.Error())
+	}
+	return kind, records, nil
+}
+
 // end checks the last section and the checksum of all.
 func (b *Reader) end(h header, payload []byte) error {
-	if h.partition != 0 || h.events != 0 || len(payload) != countsBytes*len(b.summary.Partitions) {
+	each := countsBytes
+	if b.version == 1 {
+		each = countsBytes1
+	}
+	if h.partition != 0 || h.events != 0 || len(payload) != each*len(b.summary.Partitions) {
 		return b.corrupt(fmt.Sprintf("has %d bytes for %d partitions", len(payload), len(b.summary.Partitions)))
 	}
 	for p, got := range b.summary.Partitions {
-		want := Counts{binary.LittleEndian.Uint64(payload[countsBytes*p:]), binary.LittleEndian.Uint64(payload[countsBytes*p+8:])}
+		var want Counts
+		for i, x := range want.fields()[:each/8] {
+			*x = binary.LittleEndian.Uint64(payload[each*p+8*i:])
+		}
 		if got != want {
-			return b.corrupt(fmt.Sprintf("counts %d events of %d users of partition %d, there are %d of %d", want.Events, want.Users, p, got.Events, got.Users))
+			return b.corrupt(fmt.Sprintf("counts %d events of %d users, %d products and %d profiles of partition %d, there are %d of %d, %d and %d",
+				want.Events, want.Users, want.Products, want.Profiles, p, got.Events, got.Users, got.Products, got.Profiles))
 		}
 	}
 	if err := checkCounts(b.summary.Manifest, b.summary.Partitions); err != nil {
@@ -226,14 +256,14 @@ func Verify(r io.Reader, show func(events uint64)) (Summary, error) {
 	defer b.Close()
 	var n uint64
 	for {
-		_, events, err := b.Next()
+		block, err := b.Next()
 		if errors.Is(err, io.EOF) {
 			return b.Summary(), nil
 		}
 		if err != nil {
 			return Summary{}, err
 		}
-		if n += uint64(len(events)); show != nil {
+		if n += uint64(len(block.Events)); show != nil {
 			show(n)
 		}
 	}

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/store"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -60,11 +62,34 @@ func (b *Writer) Add(partition uint32, events []fusion.Event) error {
 		return fmt.Errorf("backup: %w", err)
 	}
 	b.block = store.EncodeBatch(b.block[:0], events)
+	return b.pack(header{kind: kindEvents, partition: partition, events: uint32(len(events))})
+}
+
+// AddRecords writes a block of records of a partition. They come after all events: partitions must not descend, the kinds of one neither,
+// and keys must ascend over all calls. The records must pass Check, and be under 8 MiB together.
+func (b *Writer) AddRecords(partition uint32, kind catalog.Kind, records []catalog.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	for i := range records {
+		if err := records[i].Check(); err != nil {
+			return fmt.Errorf("backup: %w", err)
+		}
+	}
+	if err := b.order.countRecords(b.counts, partition, kind, records); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	b.block = store.EncodeRecords(b.block[:0], kind, records)
+	return b.pack(header{kind: kindRecords, partition: partition, events: uint32(len(records))})
+}
+
+// pack writes a section of the block.
+func (b *Writer) pack(h header) error {
 	if len(b.block) > maxBlock {
 		return fmt.Errorf("backup: block of %d bytes; want at most %d", len(b.block), maxBlock)
 	}
 	b.packed = b.encoder.EncodeAll(b.block, b.packed[:0])
-	return b.section(header{kind: kindEvents, partition: partition, events: uint32(len(events))}, b.packed)
+	return b.section(h, b.packed)
 }
 
 // Close writes the end of the backup, without which it is not one, and returns what it has. An error means that
@@ -76,8 +101,9 @@ func (b *Writer) Close() (Summary, error) {
 	}
 	var payload []byte
 	for _, c := range b.counts {
-		payload = binary.LittleEndian.AppendUint64(payload, c.Events)
-		payload = binary.LittleEndian.AppendUint64(payload, c.Users)
+		for _, x := range c.fields() {
+			payload = binary.LittleEndian.AppendUint64(payload, *x)
+		}
 	}
 	if err := b.section(header{kind: kindEnd}, payload); err != nil {
 		return s, err
@@ -106,17 +132,24 @@ func (b *Writer) write(p []byte) error {
 	return nil
 }
 
-// order checks that events come in the order of a backup, and counts them.
+// order checks that events and records come in the order of a backup, and counts them.
 type order struct {
 	begun     bool
 	partition uint32
 	user, id  string
+	// kind and key are of the last record.
+	records bool
+	kind    catalog.Kind
+	key     string
 }
 
 // count adds the events of a block to the counts of its partition.
 func (o *order) count(counts []Counts, partition uint32, events []fusion.Event) error {
 	if int64(partition) >= int64(len(counts)) {
 		return fmt.Errorf("partition %d of %d", partition, len(counts))
+	}
+	if o.records {
+		return fmt.Errorf("partition %d: events after records", partition)
 	}
 	if o.begun && partition < o.partition {
 		return fmt.Errorf("partition %d after %d", partition, o.partition)
@@ -136,6 +169,29 @@ func (o *order) count(counts []Counts, partition uint32, events []fusion.Event) 
 		c.Events++
 		o.user, o.id = e.User, e.ID
 	}
+	return nil
+}
+
+// countRecords adds the records of a block to the counts of its partition.
+func (o *order) countRecords(counts []Counts, partition uint32, kind catalog.Kind, records []catalog.Record) error {
+	if int64(partition) >= int64(len(counts)) {
+		return fmt.Errorf("partition %d of %d", partition, len(counts))
+	}
+	if !o.records {
+		*o = order{records: true, partition: partition, kind: kind}
+	}
+	if c := cmp.Or(cmp.Compare(partition, o.partition), cmp.Compare(kind, o.kind)); c < 0 {
+		return fmt.Errorf("records of kind %v of partition %d after kind %v of %d", kind, partition, o.kind, o.partition)
+	} else if c > 0 {
+		o.partition, o.kind, o.key = partition, kind, ""
+	}
+	for i := range records {
+		if key := records[i].Key; key <= o.key {
+			return fmt.Errorf("partition %d: %v %q after %q", partition, kind, key, o.key)
+		}
+		o.key = records[i].Key
+	}
+	*counts[partition].records(kind) += uint64(len(records))
 	return nil
 }
 
@@ -164,6 +220,8 @@ func (s *Summary) Total() Counts {
 	for _, c := range s.Partitions {
 		t.Events += c.Events
 		t.Users += c.Users
+		t.Products += c.Products
+		t.Profiles += c.Profiles
 	}
 	return t
 }

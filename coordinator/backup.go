@@ -23,10 +23,10 @@ const (
 )
 
 // Backup sends a manifest and then all events of the cluster up to the cut in it, as ClusterService.Backup describes, or
-// what is missing after an earlier call. Events come from the replicas of each partition, one after the other; when one is lost the
+// what is missing after an earlier call; then, if they are asked for, its records. Events come from the replicas of each partition, one after the other; when one is lost the
 // next goes on behind the last event. An error of send ends the backup and is returned. What does not agree with the
 // manifest matches wire.ErrCorrupt. Memory: a message or two.
-func (c *Coordinator) Backup(ctx context.Context, from *kithv1.BackupPosition, send func(*kithv1.BackupResponse) error) error {
+func (c *Coordinator) Backup(ctx context.Context, from *kithv1.BackupPosition, withRecords bool, send func(*kithv1.BackupResponse) error) error {
 	if from == nil {
 		m, err := c.manifest(ctx)
 		if err != nil {
@@ -39,6 +39,9 @@ func (c *Coordinator) Backup(ctx context.Context, from *kithv1.BackupPosition, s
 	}
 	if err := c.checkPosition(from); err != nil {
 		return err
+	}
+	if from.AfterKind != kithv1.RecordKind_RECORD_KIND_UNSPECIFIED { // all events have been sent
+		return c.backupRecords(ctx, from, send)
 	}
 	for p := from.Partition; int(p) < len(from.Manifest.Partitions); p++ {
 		d := dump{c: c, partition: partition.ID(p), cut: from.Manifest.Partitions[p].Index, send: send}
@@ -53,7 +56,10 @@ func (c *Coordinator) Backup(ctx context.Context, from *kithv1.BackupPosition, s
 			return fmt.Errorf("backup: partition %d: %w: its replicas sent %d events, its leader counted %d at the cut", p, wire.ErrCorrupt, d.events, want)
 		}
 	}
-	return nil
+	if !withRecords {
+		return nil
+	}
+	return c.backupRecords(ctx, &kithv1.BackupPosition{Manifest: from.Manifest, AfterKind: kithv1.RecordKind_RECORD_KIND_PRODUCT}, send)
 }
 
 // checkPosition refuses to go on with a backup of another cluster.
@@ -135,6 +141,8 @@ func (d *dump) run(ctx context.Context) error {
 				return sink.err
 			case ctx.Err() != nil:
 				return ctx.Err()
+			case errors.Is(err, wire.ErrErased): // at the others, too
+				return fmt.Errorf("node %s: %w", node, err)
 			}
 			last = fmt.Errorf("node %s: %w", node, err)
 			d.c.cfg.Logger.Warn("backup goes on at another replica", "partition", d.partition, "node", node, "err", err)

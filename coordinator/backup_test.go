@@ -144,7 +144,7 @@ func TestBackupGoesOn(t *testing.T) {
 	first, second := &replica{ids: sixIDs, sends: 1}, &replica{ids: sixIDs, sends: 1}
 	c := backupCluster(t, first, second)
 	var got received
-	if err := c.Backup(t.Context(), nil, got.take); err != nil {
+	if err := c.Backup(t.Context(), nil, false, got.take); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(got.keys, sixKeys) {
@@ -168,7 +168,7 @@ func TestBackupResumes(t *testing.T) {
 	c := backupCluster(t, &replica{ids: sixIDs, sends: -1})
 	var first, rest received
 	errStop := errors.New("receiver is gone")
-	err := c.Backup(t.Context(), nil, func(m *kithv1.BackupResponse) error {
+	err := c.Backup(t.Context(), nil, false, func(m *kithv1.BackupResponse) error {
 		if len(first.keys) == 8 {
 			return errStop
 		}
@@ -178,14 +178,14 @@ func TestBackupResumes(t *testing.T) {
 		t.Fatalf("got %v, want %v", err, errStop)
 	}
 	from := &kithv1.BackupPosition{Manifest: first.manifest, Partition: 1, AfterUser: "u1", AfterId: "b"}
-	if err := c.Backup(t.Context(), from, rest.take); err != nil {
+	if err := c.Backup(t.Context(), from, false, rest.take); err != nil {
 		t.Fatal(err)
 	}
 	if got := append(first.keys, rest.keys...); rest.manifest != nil || !slices.Equal(got, sixKeys) {
 		t.Errorf("got %v and manifest %v, want %v and none", got, rest.manifest, sixKeys)
 	}
 	from.Manifest.ClusterId = "another"
-	if err := c.Backup(t.Context(), from, rest.take); !errors.Is(err, wire.ErrInvalid) {
+	if err := c.Backup(t.Context(), from, false, rest.take); !errors.Is(err, wire.ErrInvalid) {
 		t.Errorf("of another cluster: got %v, want %v", err, wire.ErrInvalid)
 	}
 }
@@ -194,7 +194,7 @@ func TestBackupResumes(t *testing.T) {
 func TestBackupCounts(t *testing.T) {
 	c := backupCluster(t, &replica{ids: sixIDs[:5], sends: -1})
 	var got received
-	if err := c.Backup(t.Context(), nil, got.take); !errors.Is(err, wire.ErrCorrupt) {
+	if err := c.Backup(t.Context(), nil, false, got.take); !errors.Is(err, wire.ErrCorrupt) {
 		t.Errorf("got %v, want %v", err, wire.ErrCorrupt)
 	}
 }
@@ -205,7 +205,7 @@ func TestBackupEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	var got received
-	if err := c.Backup(ctx, nil, got.take); !errors.Is(err, context.DeadlineExceeded) {
+	if err := c.Backup(ctx, nil, false, got.take); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 	}
 }

@@ -236,6 +236,9 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if _, err := c.secrets(ctx); err != nil {
+			return err
+		}
 	}
 	for _, p := range c.peers.All() {
 		if !p.Alive || slices.Contains(c.State().Left, p.ID) {

@@ -275,13 +275,16 @@ func (r *Router) soon(ctx context.Context, stale bool, read func(ctx context.Con
 	return true, read(ctx, true)
 }
 
+// AppendCounts is what became of events: new ones, those that were stored already, and those refused as their user was erased.
+type AppendCounts struct{ Appended, Duplicates, Erased uint64 }
+
 // Append stores events that have been validated and have ids. It returns when all are durable on a majority of
 // their partitions' replicas. An error leaves open which of them are; to send them again is safe. The order of the events
 // of one user is kept.
-func (r *Router) Append(ctx context.Context, events []fusion.Event) (appended, duplicates uint64, err error) {
+func (r *Router) Append(ctx context.Context, events []fusion.Event) (counts AppendCounts, err error) {
 	partitions, err := r.partitions()
 	if err != nil {
-		return 0, 0, err
+		return counts, err
 	}
 	groups := make([][]*kithv1.Event, partitions)
 	for i := range events {
@@ -303,8 +306,9 @@ func (r *Router) Append(ctx context.Context, events []fusion.Event) (appended, d
 					}
 					mu.Lock()
 					defer mu.Unlock()
-					appended += resp.Appended
-					duplicates += resp.Duplicates
+					counts.Appended += resp.Appended
+					counts.Duplicates += resp.Duplicates
+					counts.Erased += resp.Erased
 					return nil
 				})
 				if err != nil {
@@ -315,7 +319,7 @@ func (r *Router) Append(ctx context.Context, events []fusion.Event) (appended, d
 		})
 	}
 	err = g.Wait()
-	return appended, duplicates, err
+	return counts, err
 }
 
 // batches cuts events into batches within the bounds of a log entry.

@@ -43,6 +43,8 @@ type State struct {
 	Versions []*kithv1.VersionRecord
 	// Active is the version that answers queries; 0 for none.
 	Active uint64
+	// Secrets sign receipts of erasures and hash who was erased; nil until they are made.
+	Secrets *kithv1.SetSecrets
 	// Applied is the index of the log entry that made this state.
 	Applied uint64
 }
@@ -85,6 +87,8 @@ func (s *State) Apply(index uint64, c *kithv1.ControlCommand) (next *State, id u
 		err = n.setIntent(c.SetIntent)
 	case *kithv1.ControlCommand_ForgetMember:
 		err = n.forgetMember(c.ForgetMember)
+	case *kithv1.ControlCommand_SetSecrets:
+		err = n.setSecrets(c.SetSecrets)
 	default:
 		err = fmt.Errorf("%w: unknown kind %T; a newer member wrote it, upgrade this one", errCommand, c)
 	}
@@ -371,6 +375,7 @@ func (s *State) Encode() ([]byte, error) {
 	m := &kithv1.ControlState{
 		Cluster: s.Cluster, Members: s.Members, Epoch: s.Epoch, Jobs: s.Jobs, Versions: s.Versions,
 		ActiveVersion: s.Active, AppliedIndex: s.Applied, Moves: s.Moves, Formed: s.Formed, Left: s.Left,
+		Secrets: s.Secrets,
 	}
 	for _, nodes := range s.Replicas {
 		m.Partitions = append(m.Partitions, &kithv1.Replicas{Nodes: nodes})
@@ -387,6 +392,7 @@ func DecodeState(b []byte) (*State, error) {
 	s := &State{
 		Cluster: m.Cluster, Members: m.Members, Epoch: m.Epoch, Jobs: m.Jobs, Versions: m.Versions,
 		Active: m.ActiveVersion, Applied: m.AppliedIndex, Moves: m.Moves, Formed: m.Formed, Left: m.Left,
+		Secrets: m.Secrets,
 	}
 	for _, r := range m.Partitions {
 		s.Replicas = append(s.Replicas, r.Nodes)

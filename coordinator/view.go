@@ -26,6 +26,9 @@ func (s *State) View() node.View {
 	}
 	for _, r := range s.Versions {
 		view := node.VersionView{Version: r.Version.Version, Partitions: len(s.Replicas), Users: r.Version.Users}
+		if j := s.Job(r.Version.Version); j != nil && len(j.Cut) == len(s.Replicas) {
+			view.Cut = j.Cut
+		}
 		// The spec was checked when the job was made.
 		view.Similarity, view.Weights, _ = wire.ParseSpec(r.Version.Spec)
 		for _, f := range r.Artifacts {

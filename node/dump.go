@@ -88,6 +88,8 @@ func (r *replica) chunk(ctx context.Context, cut uint64, after store.Position) (
 		return events, true, nil
 	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBehind):
 		return nil, false, fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNotReady, err)
+	case errors.Is(err, store.ErrErased):
+		return nil, false, r.convert(err)
 	case err != nil:
 		return nil, false, fmt.Errorf("partition %d: %w", r.id, err)
 	}

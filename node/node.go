@@ -70,6 +70,8 @@ type VersionView struct {
 	Files []artifact.Info
 	// Partitions is their number.
 	Partitions int
+	// Cut is the index of the log of each partition up to which the version has seen events; nil if that is not known any more.
+	Cut []uint64
 }
 
 // Control tells the decisions of the control group.

@@ -44,22 +44,11 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if len(events) == 0 {
 		return &kithv1.AppendBatchResponse{}, nil
 	}
-	if err := n.disk.Room(); err != nil {
-		return nil, fmt.Errorf("partition %d: %w", r.id, err)
-	}
-	free, err := n.inflight.Take(int64(proto.Size(req)))
+	done, err := n.command(ctx, r, int64(proto.Size(req)), store.EncodeBatch(nil, events))
 	if err != nil {
-		return nil, fmt.Errorf("partition %d: %w", r.id, err)
+		return nil, err
 	}
-	_, result, err := r.group.ProposeHeld(ctx, store.EncodeBatch(nil, events), free)
-	if err != nil {
-		return nil, n.troubled(r, err)
-	}
-	done, ok := result.(store.Result)
-	if !ok {
-		return nil, fmt.Errorf("partition %d: unexpected result %T", r.id, result)
-	}
-	return &kithv1.AppendBatchResponse{Appended: done.Appended, Duplicates: done.Duplicates}, nil
+	return &kithv1.AppendBatchResponse{Appended: done.Appended, Duplicates: done.Duplicates, Erased: done.Erased}, nil
 }
 
 // fresh returns the replica for a read: of acknowledged state at the leader, or as it is on any replica.
@@ -132,10 +121,11 @@ func (n *Node) Info(context.Context, *kithv1.InfoRequest) (*kithv1.InfoResponse,
 	resp := n.describe(time.Now())
 	for _, r := range n.all() {
 		leader, _ := r.group.Leader()
-		events, users := r.store.Stats()
+		c := r.store.Counts()
 		info := &kithv1.ReplicaInfo{
 			Partition: uint32(r.id), Leader: r.group.IsLeader(), LeaderId: leader,
-			AppliedIndex: r.store.Applied(), Events: events, Users: users,
+			AppliedIndex: r.store.Applied(), Events: c.Events, Users: c.Users,
+			Products: c.Products, Profiles: c.Profiles, Erased: c.Erased,
 		}
 		if r.group.OnProbation() {
 			info.ArrivedBytes = sizeOf(n.dir(r.id)) + sizeOf(filepath.Join(n.cfg.Dir, "models"))

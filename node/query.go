@@ -90,7 +90,7 @@ func (n *Node) ScoreItems(_ context.Context, req *kithv1.ScoreItemsRequest) (*ki
 	return &kithv1.ScoreItemsResponse{Items: items, Scores: sums}, nil
 }
 
-// NearestUsers implements kithv1.QueryServiceServer.
+// NearestUsers implements kithv1.QueryServiceServer. The rows of a version have users that were erased since; they are passed over.
 func (n *Node) NearestUsers(_ context.Context, req *kithv1.NearestUsersRequest) (*kithv1.NearestUsersResponse, error) {
 	m, err := n.versions.Acquire(req.Version)
 	if err != nil {
@@ -119,10 +119,20 @@ func (n *Node) NearestUsers(_ context.Context, req *kithv1.NearestUsersRequest) 
 		if row, ok := rows.Find(req.ExcludeUser); ok && req.ExcludeUser != "" {
 			self = row
 		}
-		for _, x := range rows.search.Nearest(items, weighed, int(req.K), self) {
+		gone, err := n.erasuresSince(p, m)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range rows.search.Nearest(items, weighed, int(req.K)+gone.count, self) {
+			key := rows.Key(int(x.ID))
+			if erased, err := gone.has(key); err != nil {
+				return nil, err
+			} else if erased {
+				continue
+			}
 			u := &kithv1.SimilarUser{User: rows.FirstUser() + x.ID, Partition: p, Score: x.Score}
 			if req.WithKeys {
-				u.Key = rows.Key(int(x.ID))
+				u.Key = key
 			}
 			found = append(found, u)
 		}

@@ -171,6 +171,8 @@ func (r *replica) convert(err error) error {
 	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrClosed):
 		// Another replica has the events, and this one is mended.
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNoReplica, err)
+	case errors.Is(err, store.ErrErased):
+		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrErased, err)
 	case errors.Is(err, wire.ErrDiskFull):
 		return fmt.Errorf("partition %d: %w", r.id, err)
 	case errors.Is(err, consensus.ErrClosed):

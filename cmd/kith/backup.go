@@ -28,11 +28,12 @@ func (a *app) backupCommand() *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
-		Short: "Write all events of the cluster, as of now, to a file",
-		Long: `Write all events of the cluster to a file, and what its model versions were built with. The
-cluster goes on working. Every event that was acknowledged before the command began is in
-the file; those that come meanwhile are not. The file appears when it is complete. It is
-compressed, and has checksums: 'kith cluster verify' reads them all.
+		Short: "Write all events, products and profiles of the cluster, as of now, to a file",
+		Long: `Write all events of the cluster to a file, its products and the profiles of its users, and what
+its model versions were built with. The cluster goes on working. Every event that was
+acknowledged before the command began is in the file; those that come meanwhile are not. The
+file appears when it is complete. It is compressed, and has checksums: 'kith cluster verify'
+reads them all. A backup during which a user is erased ends with an error: begin it again.
 
 A FILE of - is standard output.`,
 		Example: `  kith cluster backup shop-2026-11-25.kith
@@ -120,6 +121,8 @@ type jsonBackup struct {
 	Replication   uint32  `json:"replication"`
 	Events        uint64  `json:"events"`
 	Users         uint64  `json:"users"`
+	Products      uint64  `json:"products"`
+	Profiles      uint64  `json:"profiles"`
 	Versions      int     `json:"model_versions"`
 	ActiveVersion uint64  `json:"active_version"`
 	Bytes         int64   `json:"bytes"`
@@ -130,7 +133,8 @@ func backupView(file string, s *backup.Summary) jsonBackup {
 	total, m := s.Total(), s.Manifest
 	return jsonBackup{
 		File: file, ClusterID: m.ClusterId, Created: timeOf(m.CreatedUnixMs), Program: m.Program, Partitions: len(m.Partitions),
-		Replication: m.ReplicationFactor, Events: total.Events, Users: total.Users, Versions: len(m.Versions),
+		Replication: m.ReplicationFactor, Events: total.Events, Users: total.Users,
+		Products: total.Products, Profiles: total.Profiles, Versions: len(m.Versions),
 		ActiveVersion: m.ActiveVersion, Bytes: s.SizeBytes,
 	}
 }
@@ -146,6 +150,7 @@ func (a *app) printBackup(s *backup.Summary) error {
 		{"cluster", v.ClusterID},
 		{"taken", v.Created},
 		{"events", fmt.Sprintf("%s of %s", count(v.Events), plural(v.Users, "user", "users"))},
+		{"records", fmt.Sprintf("%s, %s", plural(v.Products, "product", "products"), plural(v.Profiles, "profile", "profiles"))},
 		{"partitions", fmt.Sprint(v.Partitions)},
 		{"model", model},
 		{"size", size(v.Bytes)},
@@ -204,6 +209,16 @@ func (c *client) writeBackup(ctx context.Context, w io.Writer, p *progress) (bac
 			n += uint64(len(part.Events.Events))
 			p.set("events", int64(n), int64(total))
 			return out.Add(part.Events.Partition, wire.EventsFromProto(part.Events.Events))
+		case *kithv1.BackupResponse_Records:
+			kind, err := wire.KindFromProto(part.Records.Kind)
+			if err != nil {
+				return err
+			}
+			records, err := wire.RecordsFromProto(part.Records.Records)
+			if err != nil {
+				return err
+			}
+			return out.AddRecords(part.Records.Partition, kind, records)
 		}
 		return fmt.Errorf("the server sent a part of a backup that this program does not know (%T); upgrade it", m.Part)
 	})
@@ -213,7 +228,7 @@ func (c *client) writeBackup(ctx context.Context, w io.Writer, p *progress) (bac
 	return out.Close()
 }
 
-// backup streams a backup to take: the manifest first, then the events. When a server is lost, another goes on where it
+// backup streams a backup to take: the manifest first, then the events and the records. When a server is lost, another goes on where it
 // broke off.
 func (c *client) backup(ctx context.Context, take func(*kithv1.BackupResponse) error) error {
 	var at *kithv1.BackupPosition
@@ -241,7 +256,7 @@ func backupFrom(ctx, call context.Context, conn *grpc.ClientConn, at **kithv1.Ba
 	defer cancel()
 	unbind := context.AfterFunc(call, cancel)
 	defer unbind()
-	stream, err := kithv1.NewClusterServiceClient(conn).Backup(streaming, &kithv1.BackupRequest{Resume: *at})
+	stream, err := kithv1.NewClusterServiceClient(conn).Backup(streaming, &kithv1.BackupRequest{Resume: *at, WithRecords: true})
 	if err != nil {
 		return false, err
 	}
@@ -267,6 +282,9 @@ func backupFrom(ctx, call context.Context, conn *grpc.ClientConn, at **kithv1.Ba
 		case *kithv1.BackupResponse_Events:
 			last := part.Events.Events[len(part.Events.Events)-1]
 			(*at).Partition, (*at).AfterUser, (*at).AfterId = part.Events.Partition, last.User, last.Id
+		case *kithv1.BackupResponse_Records:
+			last := part.Records.Records[len(part.Records.Records)-1]
+			*at = &kithv1.BackupPosition{Manifest: (*at).Manifest, Partition: part.Records.Partition, AfterKind: part.Records.Kind, AfterKey: last.Key}
 		}
 	}
 }

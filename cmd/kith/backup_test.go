@@ -60,14 +60,14 @@ func readBackup(t *testing.T, path string) map[string]map[string]bool {
 	defer r.Close()
 	out := map[string]map[string]bool{}
 	for {
-		_, events, err := r.Next()
+		block, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			return out
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range events {
+		for _, e := range block.Events {
 			if out[e.User] == nil {
 				out[e.User] = map[string]bool{}
 			}

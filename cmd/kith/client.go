@@ -211,6 +211,7 @@ var remedies = []struct {
 	{wire.ErrNotReady, "see 'kith status'; a majority of the servers must run"},
 	{wire.ErrOverloaded, "send less at once, or give the servers more to take with --max-inflight-mib"},
 	{wire.ErrDiskFull, "nothing was lost; what was read and not stored can be sent again"},
+	{wire.ErrErased, "repeat the command: it begins anew without the user"},
 	{wire.ErrUnknownOutcome, "repeat the command; nothing is stored twice"},
 	{backup.ErrCorrupt, "use another copy of it, or an earlier backup"},
 	{fusion.ErrNoValidRow, "check the file, --columns, --sep and --format, or the mapping"},

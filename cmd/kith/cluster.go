@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/coordinator"
+	"github.com/kith-io/kith/erasure"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -114,6 +116,10 @@ type (
 		Replication   uint32          `json:"replication"`
 		Events        uint64          `json:"events"`
 		Users         uint64          `json:"users"`
+		Products      uint64          `json:"products"`
+		Profiles      uint64          `json:"profiles"`
+		Erased        uint64          `json:"erased_users"`
+		PublicKey     string          `json:"erasure_public_key,omitempty"`
 		Members       []jsonMember    `json:"members"`
 		Partitions    []jsonPartition `json:"partitions"`
 		Jobs          []jsonJob       `json:"jobs"`
@@ -134,6 +140,9 @@ func statusView(s *kithv1.StatusResponse) jsonStatus {
 		ActiveVersion: s.ActiveVersion, Replication: s.ReplicationFactor,
 		Members: []jsonMember{}, Partitions: []jsonPartition{}, Jobs: []jsonJob{}, Moves: []jsonMove{}, MovesLeft: s.MovesLeft,
 	}
+	if len(s.ErasurePublicKey) > 0 {
+		out.PublicKey = erasure.EncodeKey(s.ErasurePublicKey)
+	}
 	for _, m := range s.Members {
 		out.Members = append(out.Members, jsonMember{
 			ID: m.Id, State: memberState(m), Coordinator: m.Coordinator, Voter: m.Voter, Replicas: m.Replicas,
@@ -153,6 +162,9 @@ func statusView(s *kithv1.StatusResponse) jsonStatus {
 		out.Partitions = append(out.Partitions, view)
 		out.Events += p.Events
 		out.Users += p.Users
+		out.Products += p.Products
+		out.Profiles += p.Profiles
+		out.Erased += p.Erased
 	}
 	for _, j := range s.Jobs {
 		out.Jobs = append(out.Jobs, jobView(j))
@@ -192,6 +204,10 @@ func (a *app) printStatus(s *kithv1.StatusResponse) error {
 		{"model", version},
 		{"data", fmt.Sprintf("%s, %s", plural(view.Events, "event", "events"), plural(view.Users, "user", "users"))},
 		{"partitions", partitionsText(s)},
+	}
+	if view.Products > 0 || view.Profiles > 0 || view.Erased > 0 {
+		facts = slices.Insert(facts, 4, [2]string{"catalog", fmt.Sprintf("%s, %s; %s erased",
+			plural(view.Products, "product", "products"), plural(view.Profiles, "profile", "profiles"), plural(view.Erased, "user", "users"))})
 	}
 	for _, j := range s.Jobs {
 		if !coordinator.Ended(j) {

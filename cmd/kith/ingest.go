@@ -65,11 +65,12 @@ type ingestion struct {
 }
 
 // jsonIngest is the summary of an ingestion. Duplicates were stored already: by an earlier run, as an event with the same
-// id, or by an attempt whose answer was lost.
+// id, or by an attempt whose answer was lost. Erased were refused, as their user was erased.
 type jsonIngest struct {
 	fusion.Summary
 	Appended    uint64  `json:"appended"`
 	Duplicates  uint64  `json:"duplicates"`
+	Erased      uint64  `json:"erased"`
 	Seconds     float64 `json:"seconds"`
 	DryRun      bool    `json:"dry_run"`
 	DeadLetters string  `json:"dead_letters,omitempty"`
@@ -99,6 +100,9 @@ func (a *app) printIngested(indent string, s *jsonIngest) error {
 		return err
 	}
 	what := fmt.Sprintf("%s new, %s known", count(s.Appended), count(s.Duplicates))
+	if s.Erased > 0 {
+		what += fmt.Sprintf(", %s of erased users refused", count(s.Erased))
+	}
 	if s.DryRun {
 		what = "nothing stored"
 	}
@@ -138,7 +142,7 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 		s := &sender{client: j.client, stored: func(n int64) { j.progress.set("storing", n, 0) }}
 		var total sent
 		total, err = s.send(ctx, j.streams, produce)
-		summary.Appended, summary.Duplicates = total.Appended, total.Duplicates
+		summary.Appended, summary.Duplicates, summary.Erased = total.Appended, total.Duplicates, total.Erased
 		if err == nil && total.Refused > 0 {
 			err = fmt.Errorf("the server refused %s, the first: %s; its version may differ from this program's",
 				plural(total.Refused, "event", "events"), total.Refusal)

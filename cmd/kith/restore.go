@@ -22,11 +22,12 @@ func (a *app) restoreCommand() *cobra.Command {
 	o := restoration{}
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Store the events of a backup on a cluster",
-		Long: `Store the events of a backup on a cluster, of any number of servers and partitions. The whole
-file is checked first; a damaged one changes nothing. A cluster that has events is refused
-unless --merge says that those of the backup are to be added. Every event has its id, so
-none is stored twice: a restore that was interrupted is repeated with --merge.
+		Short: "Store the events, products and profiles of a backup on a cluster",
+		Long: `Store the events, products and profiles of a backup on a cluster, of any number of servers and
+partitions. The whole file is checked first; a damaged one changes nothing. A cluster that has
+any is refused unless --merge says that those of the backup are to be added. Every event has
+its id, so none is stored twice, and of two records the newer one stays: a restore that was
+interrupted is repeated with --merge. What is of users that the cluster has erased is refused.
 
 A backup has no model. --build computes one with the settings of the one that was active.
 
@@ -49,7 +50,7 @@ A FILE of - is standard input, which is kept in a temporary file until it is che
 		},
 	}
 	r.register(cmd, ingestTimeout)
-	cmd.Flags().BoolVar(&o.merge, "merge", false, "also restore to a cluster that has events")
+	cmd.Flags().BoolVar(&o.merge, "merge", false, "also restore to a cluster that has data")
 	cmd.Flags().BoolVar(&o.build, "build", false, "build a model with the settings of the one that was active, and wait for it")
 	cmd.Flags().IntVar(&o.streams, "streams", 4, "messages under way at once; changes speed only")
 	return cmd
@@ -61,6 +62,9 @@ type restoration struct {
 	merge, build bool
 	streams      int
 	client       *client
+	// records sends those of the present kind; kept is what became of all.
+	records *recordSender
+	kept    recordCounts
 }
 
 // jsonRestore is the summary of a restore. Duplicates were on the cluster already, by this or by an earlier restore.
@@ -68,6 +72,8 @@ type jsonRestore struct {
 	jsonBackup
 	Appended   uint64       `json:"appended"`
 	Duplicates uint64       `json:"duplicates"`
+	Erased     uint64       `json:"erased"`
+	Records    recordCounts `json:"records"`
 	Version    *jsonVersion `json:"version,omitempty"`
 }
 
@@ -100,7 +106,7 @@ func (a *app) restore(ctx context.Context, o restoration) error {
 		return err
 	}
 	p.end()
-	out := &jsonRestore{jsonBackup: backupView(o.path, &s), Appended: total.Appended, Duplicates: total.Duplicates}
+	out := &jsonRestore{jsonBackup: backupView(o.path, &s), Appended: total.Appended, Duplicates: total.Duplicates, Erased: total.Erased, Records: o.kept}
 	out.Seconds = time.Since(began).Seconds()
 	if !a.json() {
 		err := a.printf("%s of %s: %s new, %s known, in %s.\n", plural(out.Events, "event", "events"),
@@ -160,7 +166,34 @@ func (a *app) seekable(ctx context.Context, path string) (f *os.File, done func(
 	return f, done, nil
 }
 
-// checkEmpty refuses a cluster that has events, or of which that is not known.
+// put stores the records of a block.
+func (o *restoration) put(ctx context.Context, block *backup.Block) error {
+	if len(block.Records) > 0 && (o.records == nil || o.records.kind != block.Kind) {
+		if err := o.flush(ctx); err != nil {
+			return err
+		}
+		o.records = &recordSender{client: o.client, kind: block.Kind, total: &o.kept}
+	}
+	for i := range block.Records {
+		if err := o.records.add(ctx, &block.Records[i]); err != nil {
+			return fmt.Errorf("store records: %w", err)
+		}
+	}
+	return nil
+}
+
+// flush stores the records that wait.
+func (o *restoration) flush(ctx context.Context) error {
+	if o.records == nil {
+		return nil
+	}
+	if err := o.records.flush(ctx); err != nil {
+		return fmt.Errorf("store records: %w", err)
+	}
+	return nil
+}
+
+// checkEmpty refuses a cluster that has data, or of which that is not known.
 func (c *client) checkEmpty(ctx context.Context) error {
 	s, err := c.status(ctx)
 	if err != nil {
@@ -169,8 +202,9 @@ func (c *client) checkEmpty(ctx context.Context) error {
 	if !s.Ready {
 		return fmt.Errorf("%w, so whether it has events is not known", wire.ErrNotReady)
 	}
-	if n := statusView(s).Events; n > 0 {
-		return fmt.Errorf("the cluster has %s already; add those of the backup with --merge, as after a restore that was interrupted", plural(n, "event", "events"))
+	if v := statusView(s); v.Events+v.Products+v.Profiles > 0 {
+		return fmt.Errorf("the cluster has %s, %s and %s already; add those of the backup with --merge, as after a restore that was interrupted",
+			plural(v.Events, "event", "events"), plural(v.Products, "product", "products"), plural(v.Profiles, "profile", "profiles"))
 	}
 	return nil
 }
@@ -188,19 +222,22 @@ func (o *restoration) append(ctx context.Context, file io.ReadSeeker, total uint
 		}
 		defer r.Close()
 		for {
-			_, events, err := r.Next()
+			block, err := r.Next()
 			if errors.Is(err, io.EOF) {
-				return nil
+				return o.flush(ctx)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", o.path, err)
 			}
-			if err := yield(events); err != nil {
+			if err := yield(block.Events); err != nil {
+				return err
+			}
+			if err := o.put(ctx, &block); err != nil {
 				return err
 			}
 		}
 	})
-	switch n := result.Appended + result.Duplicates; {
+	switch n := result.Appended + result.Duplicates + result.Erased; {
 	case err != nil:
 		return result, err
 	case result.Refused > 0:

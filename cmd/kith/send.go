@@ -35,6 +35,8 @@ type sent struct {
 	Appended   uint64
 	Duplicates uint64 // also those stored by an attempt whose answer was lost
 	Refused    uint64
+	// Erased were not stored, as their user was erased.
+	Erased uint64
 	// Refusal is the first one, for people.
 	Refusal string
 }
@@ -174,6 +176,7 @@ func (s *sender) count(batch []*kithv1.Event, resp *kithv1.AppendResponse) {
 	s.total.Appended += resp.Appended
 	s.total.Duplicates += resp.Duplicates
 	s.total.Refused += resp.Rejected
+	s.total.Erased += resp.Erased
 	if r := resp.Rejections; len(r) > 0 && r[0].Index < uint64(len(batch)) && s.total.Refusal == "" {
 		r := r[0]
 		s.total.Refusal = fmt.Sprintf("event %q of user %q: %s", batch[r.Index].Id, batch[r.Index].User, r.Detail)

@@ -17,12 +17,19 @@ type Result struct {
 	// Duplicates is the number of events whose user had one of the same id
 	// already, in the store or earlier in the same batch.
 	Duplicates uint64
+	// Erased is the number of events and records that were refused, as their user was erased.
+	Erased uint64
+	// Changed is the number of records that replaced older ones, or were the first; Unchanged that of the others.
+	Changed, Unchanged uint64
+	// Erasure is what an erasure did.
+	Erasure Erasure
 }
 
 // Apply executes the command at a raft index: it adds the events whose (user, id)
-// is new, and counts the others. The effect and the result depend on the commands so far and nothing else. A
+// is new, and counts the others (EncodeBatch), keeps records that are newer than those there (EncodeRecords), or erases a user
+// (EncodeErase). The effect and the result depend on the commands so far and nothing else. A
 // command at or below Applied is skipped, with a zero Result. A command that
-// DecodeBatch refuses changes nothing but the applied index; the error matches ErrCorrupt.
+// cannot be decoded changes nothing but the applied index; the error matches ErrCorrupt.
 // On a full disk it may wait for room: see Options.Room. An error of writing is for good: the store must be reopened. command is not kept. Cost: a
 // lookup for each distinct user, event of a known user, and item off the top.
 func (s *Store) Apply(index uint64, command []byte) (Result, error) {
@@ -38,11 +45,11 @@ func (s *Store) Apply(index uint64, command []byte) (Result, error) {
 	if index <= m.applied {
 		return Result{}, nil
 	}
-	events, refused := DecodeBatch(command)
+	run, refused := decode(command)
 	p := pending{d: d, meta: m, index: index, batch: d.db.NewBatch()}
 	defer func() { _ = p.batch.Close() }()
-	if err = d.ready(s.wait); err == nil {
-		err = p.add(events) // none if refused
+	if err = d.ready(s.wait); err == nil && refused == nil {
+		err = run(&p)
 	}
 	if err == nil {
 		err = p.commit()
@@ -61,6 +68,24 @@ func (s *Store) Apply(index uint64, command []byte) (Result, error) {
 	return p.result, nil
 }
 
+// decode returns what a command does.
+func decode(command []byte) (run func(*pending) error, err error) {
+	kind := byte(batchVersion)
+	if len(command) > 0 {
+		kind = command[0]
+	}
+	switch kind {
+	case recordsVersion:
+		kind, records, err := DecodeRecords(command)
+		return func(p *pending) error { return p.put(kind, records) }, err
+	case eraseVersion:
+		e, err := decodeErase(command)
+		return func(p *pending) error { return p.erase(e) }, err
+	}
+	events, err := DecodeBatch(command)
+	return func(p *pending) error { return p.add(events) }, err
+}
+
 // pending is a command on its way into the store.
 type pending struct {
 	d      *database
@@ -71,6 +96,8 @@ type pending struct {
 	users  map[string]uint64   // new counts of the users met
 	items  map[string]uint64   // new counts of the items met
 	seen   map[string]struct{} // keys of the events added
+	fewer  bool                // counts of the most popular items have fallen
+	buried *graves             // new tombstones
 	key    []byte              // scratch
 	value  []byte              // scratch
 }
@@ -83,7 +110,8 @@ func (p *pending) add(events []fusion.Event) error {
 	p.users = make(map[string]uint64)
 	p.items = make(map[string]uint64)
 	p.seen = make(map[string]struct{}, len(events))
-	fresh := make(map[string]bool) // users without any event in the store
+	fresh := make(map[string]bool)    // users without any event in the store
+	graves := make(map[string]*grave) // of the users met, nil for those without
 	for i := range events {
 		e := &events[i]
 		n, met := p.users[e.User]
@@ -93,6 +121,14 @@ func (p *pending) add(events []fusion.Event) error {
 				return err
 			}
 			fresh[e.User] = n == 0
+			if graves[e.User], err = p.grave(e.User); err != nil {
+				return err
+			}
+		}
+		if g := graves[e.User]; g != nil && g.refuses(e) {
+			p.result.Erased++
+			p.users[e.User] = n
+			continue
 		}
 		p.key = append(userPrefix(p.key[:0], e.User), e.ID...)
 		_, dup := p.seen[string(p.key)]
@@ -162,6 +198,12 @@ func (p *pending) commit() error {
 		}
 		slices.Sort(keys) // neighbors in the store are inserted one after the other
 		for _, k := range keys {
+			if c.counts[k] == 0 {
+				if err := p.batch.Delete(p.textKey(c.prefix, k), nil); err != nil {
+					return err
+				}
+				continue
+			}
 			p.value = binary.AppendUvarint(p.value[:0], c.counts[k])
 			if err := p.batch.Set(p.textKey(c.prefix, k), p.value, nil); err != nil {
 				return err
@@ -174,11 +216,29 @@ func (p *pending) commit() error {
 	if err := p.batch.Commit(pebble.NoSync); err != nil {
 		return err
 	}
+	top := p.d.top
+	if p.fewer { // others may come in
+		top = newTop()
+		if err := p.d.eachCount(func(c ItemCount) { top.set(c.Item, c.Count) }); err != nil {
+			return err
+		}
+	}
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
-	p.d.meta = p.meta
+	p.d.meta, p.d.top = p.meta, top
+	if p.buried != nil {
+		p.d.graves.secret = p.buried.secret
+		for h, index := range p.buried.index {
+			p.d.graves.set(h, index)
+		}
+	}
+	if p.fewer {
+		return nil
+	}
 	for item, n := range p.items {
-		p.d.top.set(item, n)
+		if n > 0 {
+			top.set(item, n)
+		}
 	}
 	return nil
 }

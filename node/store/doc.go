@@ -1,4 +1,4 @@
-// Package store keeps the events of one partition in an embedded ordered store
+// Package store keeps the events of one partition, and the records of its products and users, in an embedded ordered store
 // (Pebble). It is the state machine of the partition's raft group.
 //
 // # Files
@@ -16,9 +16,14 @@
 //	'e' user 0x00 id  ->  event: its raft index, and all of it but user and id (codec.go)
 //	'u' user          ->  number of the user's events, uvarint
 //	'c' item          ->  number of the item's events, uvarint
-//	'm'               ->  version u8, applied raft index, events, users: 3 uint64, little-endian
+//	'p' item          ->  record of a product, as package catalog encodes it
+//	'q' user          ->  record of a user, the same
+//	't' hash          ->  tombstone of an erased user (erase.go)
+//	'h'               ->  key of the hash, 32 bytes; there once a user has been erased
+//	'm'               ->  version u8, applied raft index, events, users, and in version 2 products, profiles, erased users, index of
+//	                      the last erasure: uint64, little-endian
 //
-// User and id hold no NUL byte, so events are in order of user, then id. A key that is not
+// The hash of a user is HMAC-SHA256 of its key. User and id hold no NUL byte, so events are in order of user, then id. A key that is not
 // there is a count of zero. The counts are written by the batch that writes the events; they are read first in
 // any case, to keep the most popular items at hand, so they need no merge
 // operator.

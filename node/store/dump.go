@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -35,26 +36,32 @@ type Position struct{ User, ID string }
 // Dump calls fn for each event at or below the raft index cut behind a position, users ascending by key, the
 // events of each ascending by id. It sees one moment of the store, but what fn gets does not depend on it. fn may
 // keep the event; an error of it ends the dump and is returned. Dump returns an error that matches ErrBehind if
-// cut is not applied yet. Cost: a pass over all events behind the position.
+// cut is not applied yet, and one that matches ErrErased if a user was erased after it. Cost: a pass over all events behind the position.
 func (s *Store) Dump(ctx context.Context, cut uint64, after Position, fn func(fusion.Event) error) (err error) {
 	d, err := s.acquire()
 	if err != nil {
 		return err
 	}
 	defer s.release(d)
-	m, err := d.state()
-	if err != nil {
+	if _, err := d.state(); err != nil {
 		return err
 	}
-	if m.applied < cut {
+	snap := d.db.NewSnapshot()
+	defer func() { err = cmp.Or(err, translate(snap.Close())) }()
+	m, err := metaOf(snap)
+	switch {
+	case err != nil:
+		return err
+	case m.applied < cut:
 		return fmt.Errorf("%w: applied %d, asked for %d", ErrBehind, m.applied, cut)
+	case m.erasedAt > cut:
+		return fmt.Errorf("%w: at %d, asked for %d", ErrErased, m.erasedAt, cut)
 	}
 	lower := []byte{'e'}
 	if after.User != "" {
 		lower = append(append(userPrefix(nil, after.User), after.ID...), 0) // keys hold no NUL: the next one
 	}
-	// An iterator sees the moment of its making, which is not before the state read above.
-	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: []byte{'e' + 1}})
+	it, err := snap.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: []byte{'e' + 1}})
 	if err != nil {
 		return translate(err)
 	}
@@ -86,4 +93,17 @@ func (s *Store) Dump(ctx context.Context, cut uint64, after Position, fn func(fu
 		}
 	}
 	return translate(it.Error())
+}
+
+// metaOf returns the meta of one moment.
+func metaOf(snap *pebble.Snapshot) (meta, error) {
+	v, c, err := snap.Get(metaKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return meta{}, nil
+	}
+	if err != nil {
+		return meta{}, translate(err)
+	}
+	m, err := decodeMeta(v)
+	return m, cmp.Or(err, c.Close())
 }

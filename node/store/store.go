@@ -29,6 +29,8 @@ var (
 	ErrClosed = errors.New("event store is closed")
 	// ErrBehind means that the store has not come to the index that was asked for.
 	ErrBehind = errors.New("event store is behind")
+	// ErrErased means that a user was erased after the index that was asked for, so what there was up to it is gone.
+	ErrErased = errors.New("a user was erased since")
 )
 
 const (
@@ -36,8 +38,6 @@ const (
 	dataPrefix  = "data-"
 	checkPrefix = "checkpoint-"
 
-	// formatVersion is the first byte of the value of 'm'.
-	formatVersion = 1
 	// pebbleFormat is pinned: a newer library must not change files behind our back.
 	pebbleFormat = pebble.FormatTableFormatV6
 
@@ -93,35 +93,11 @@ type database struct {
 	mu     sync.Mutex // guards what follows; no I/O under it
 	meta   meta
 	top    *top
+	graves graves
 	failed error // set for good when a write failed: the state is then unknown
 	damage error // set for good when a file was found to be damaged
 
 	tables sstable.ReaderOptions // to read a table by itself
-}
-
-// meta is the value of the key 'm'.
-type meta struct{ applied, events, users uint64 }
-
-var metaKey = []byte{'m'}
-
-func (m meta) encode() []byte {
-	b := append(make([]byte, 0, 25), formatVersion)
-	b = binary.LittleEndian.AppendUint64(b, m.applied)
-	b = binary.LittleEndian.AppendUint64(b, m.events)
-	return binary.LittleEndian.AppendUint64(b, m.users)
-}
-
-func decodeMeta(b []byte) (m meta, err error) {
-	if len(b) != 25 {
-		return m, fmt.Errorf("%w: meta of %d bytes", ErrCorrupt, len(b))
-	}
-	if b[0] != formatVersion {
-		return m, fmt.Errorf("event store of version %d, this program reads %d", b[0], formatVersion)
-	}
-	m.applied = binary.LittleEndian.Uint64(b[1:])
-	m.events = binary.LittleEndian.Uint64(b[9:])
-	m.users = binary.LittleEndian.Uint64(b[17:])
-	return m, nil
 }
 
 // Open opens the store in o.Dir, or makes an empty one. The caller must Close
@@ -259,6 +235,9 @@ func (d *database) load() error {
 		if d.meta, err = decodeMeta(b); err != nil {
 			return err
 		}
+	}
+	if err := d.loadGraves(); err != nil {
+		return err
 	}
 	return d.eachCount(func(c ItemCount) { d.top.set(c.Item, c.Count) })
 }
@@ -399,13 +378,8 @@ func (s *Store) Applied() uint64 {
 
 // Stats returns the numbers of events and of users that have any; 0 after Close.
 func (s *Store) Stats() (events, users uint64) {
-	d, err := s.acquire()
-	if err != nil {
-		return 0, 0
-	}
-	defer s.release(d)
-	m, _ := d.state()
-	return m.events, m.users
+	c := s.Counts()
+	return c.Events, c.Users
 }
 
 // userPrefix returns 'e' user 0x00, the common start of the keys of a user's events.
@@ -443,9 +417,7 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 	if _, err := d.state(); err != nil {
 		return nil, err
 	}
-	lower := userPrefix(nil, user)
-	upper := slices.Clone(lower)
-	upper[len(upper)-1] = 1
+	lower, upper := userRange(user)
 	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, translate(err)

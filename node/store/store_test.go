@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 )
 
@@ -71,15 +73,18 @@ const tarTail = 511 + 1024
 
 // dump is all that a store shows.
 type dump struct {
-	Applied, Events, Users uint64
-	History                map[string][]fusion.Event
-	Popular                []ItemCount
+	Applied uint64
+	Counts  Counts
+	History map[string][]fusion.Event
+	Popular []ItemCount
+	Records map[catalog.Kind][]catalog.Record
+	Erased  map[string]bool
 }
 
 func dumpStore(t testing.TB, s *Store) dump {
 	t.Helper()
 	d := dump{Applied: s.Applied(), History: make(map[string][]fusion.Event)}
-	d.Events, d.Users = s.Stats()
+	d.Counts = s.Counts()
 	last := ""
 	err := s.Scan(t.Context(), d.Applied, func(user string, events []fusion.Event) error {
 		if user <= last {
@@ -105,6 +110,7 @@ func dumpStore(t testing.TB, s *Store) dump {
 	if len(d.Popular) == 0 {
 		d.Popular = nil
 	}
+	d.Records, d.Erased = recordsOf(t, s), erasedOf(t, s)
 	return d
 }
 
@@ -113,19 +119,30 @@ type model struct {
 	applied uint64
 	events  map[[2]string]fusion.Event
 	index   map[[2]string]uint64
+	records map[catalog.Kind]map[string]catalog.Record
+	buried  map[string]buried
+	// erasedAt is the index of the last erasure of events.
+	erasedAt uint64
 }
 
 func newModel() *model {
-	return &model{events: make(map[[2]string]fusion.Event), index: make(map[[2]string]uint64)}
+	return &model{
+		events: make(map[[2]string]fusion.Event), index: make(map[[2]string]uint64), buried: make(map[string]buried),
+		records: map[catalog.Kind]map[string]catalog.Record{catalog.Product: {}, catalog.Profile: {}},
+	}
 }
 
-func (m *model) apply(index uint64, events []fusion.Event) (r Result) {
+func (m *model) add(index uint64, events []fusion.Event) (r Result) {
 	if index <= m.applied {
 		return r
 	}
 	m.applied = index
 	for _, e := range events {
 		k := [2]string{e.User, e.ID}
+		if b, erased := m.buried[e.User]; erased && !b.again && (e.Time == 0 || e.Time <= b.until) {
+			r.Erased++
+			continue
+		}
 		if _, ok := m.events[k]; ok {
 			r.Duplicates++
 			continue
@@ -144,11 +161,12 @@ func (m *model) at(cut uint64) dump {
 		if m.index[k] > cut {
 			continue
 		}
-		d.Events++
+		d.Counts.Events++
 		d.History[e.User] = append(d.History[e.User], e)
 		counts[e.Item]++
 	}
-	d.Users = uint64(len(d.History))
+	d.Counts.Users = uint64(len(d.History))
+	m.showRecords(&d)
 	for _, h := range d.History {
 		slices.SortFunc(h, compareEvents)
 	}
@@ -165,6 +183,10 @@ func (m *model) clone() *model {
 	for k, e := range m.events {
 		c.events[k], c.index[k] = e, m.index[k]
 	}
+	for kind, records := range m.records {
+		c.records[kind] = maps.Clone(records)
+	}
+	c.buried, c.erasedAt = maps.Clone(m.buried), m.erasedAt
 	return c
 }
 
@@ -194,7 +216,7 @@ func TestModel(t *testing.T) {
 				rt.Error(err)
 			}
 		}()
-		var log [][]fusion.Event // log[i] is the command at index i+1, empty where raft has its own
+		var log []any // log[i] is the command at index i+1, nil where raft has its own
 		m := newModel()
 		type saved struct {
 			stream []byte
@@ -208,7 +230,7 @@ func TestModel(t *testing.T) {
 			}
 			for i := durable; i < m.applied; i++ { // raft starts at the last snapshot
 				if log[i] != nil {
-					apply(t, s, i+1, log[i]...)
+					execute(t, s, i+1, log[i])
 				}
 			}
 		}
@@ -228,8 +250,24 @@ func TestModel(t *testing.T) {
 				}
 				log = append(log, events)
 				index := uint64(len(log))
-				if got, want := apply(t, s, index, events...), m.apply(index, events); got != want {
+				if got, want := apply(t, s, index, events...), m.add(index, events); got != want {
 					rt.Fatalf("apply %d: got %+v, want %+v", index, got, want)
+				}
+			},
+			"put": func(rt *rapid.T) {
+				c := records{rapid.SampledFrom(catalog.Kinds).Draw(rt, "kind"), rapid.SliceOfN(genRecord, 0, 4).Draw(rt, "records")}
+				log = append(log, c)
+				index := uint64(len(log))
+				if got, want := execute(t, s, index, c), m.put(index, c); got != want {
+					rt.Fatalf("put %d: got %+v, want %+v", index, got, want)
+				}
+			},
+			"erase": func(rt *rapid.T) {
+				e := genErase.Draw(rt, "erase")
+				log = append(log, e)
+				index := uint64(len(log))
+				if got, want := execute(t, s, index, e), m.erase(index, e); got != want {
+					rt.Fatalf("erase %d: got %+v, want %+v", index, got, want)
 				}
 			},
 			"replay": func(rt *rapid.T) {
@@ -237,7 +275,7 @@ func TestModel(t *testing.T) {
 					rt.Skip("nothing applied")
 				}
 				i := rapid.Uint64Range(1, m.applied).Draw(rt, "index")
-				if got := apply(t, s, i, log[i-1]...); got != (Result{}) {
+				if got := execute(t, s, i, log[i-1]); got != (Result{}) {
 					rt.Fatalf("replay of %d: got %+v", i, got)
 				}
 			},
@@ -251,6 +289,12 @@ func TestModel(t *testing.T) {
 				if cut > m.applied {
 					if !errors.Is(err, ErrBehind) {
 						rt.Fatalf("scan up to %d of %d: got %v, want ErrBehind", cut, m.applied, err)
+					}
+					return
+				}
+				if cut < m.erasedAt {
+					if !errors.Is(err, ErrErased) {
+						rt.Fatalf("scan up to %d, erased at %d: got %v, want ErrErased", cut, m.erasedAt, err)
 					}
 					return
 				}

@@ -49,6 +49,8 @@ var (
 	ErrUnknownMember = errors.New("unknown member")
 	// ErrLastMember means that no other member would keep the data.
 	ErrLastMember = errors.New("no other member stays to take over the data of the last one")
+	// ErrErased means that a user was erased meanwhile, so that what there was before is gone: what was begun then must begin again.
+	ErrErased = errors.New("a user was erased meanwhile")
 	// ErrInvalid means that an argument is out of its bounds.
 	ErrInvalid = errors.New("invalid argument")
 	// ErrCorrupt means that stored data is damaged.
@@ -81,6 +83,7 @@ var table = []struct {
 	{ErrBuildLost, codes.Aborted, "BUILD_LOST"},
 	{ErrUnknownMember, codes.NotFound, "UNKNOWN_MEMBER"},
 	{ErrLastMember, codes.FailedPrecondition, "LAST_MEMBER"},
+	{ErrErased, codes.Aborted, "ERASED"},
 	{ErrInvalid, codes.InvalidArgument, "INVALID"},
 	{ErrCorrupt, codes.DataLoss, "CORRUPT"},
 	{ErrOverloaded, codes.ResourceExhausted, "OVERLOADED"},

@@ -125,15 +125,15 @@ func (s *saved) check(sent map[event]bool) error {
 	defer r.Close()
 	got := histories{}
 	for {
-		_, events, err := r.Next()
+		block, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("backup %s: %w", s.path, err)
 		}
-		s.events += len(events)
-		for _, e := range wire.EventsToProto(events) {
+		s.events += len(block.Events)
+		for _, e := range wire.EventsToProto(block.Events) {
 			got[e.User] = append(got[e.User], e)
 		}
 	}

@@ -483,7 +483,11 @@ type PartitionStatus struct {
 	// In the order of replicas.
 	ReplicaStatus []*ReplicaStatus `protobuf:"bytes,7,rep,name=replica_status,json=replicaStatus,proto3" json:"replica_status,omitempty"`
 	// Index of the log up to which the active model version has seen events; zero if that is not known any more.
-	ModelIndex    uint64 `protobuf:"varint,8,opt,name=model_index,json=modelIndex,proto3" json:"model_index,omitempty"`
+	ModelIndex uint64 `protobuf:"varint,8,opt,name=model_index,json=modelIndex,proto3" json:"model_index,omitempty"`
+	// Records that are not deleted, and users that were erased.
+	Products      uint64 `protobuf:"varint,20,opt,name=products,proto3" json:"products,omitempty"`
+	Profiles      uint64 `protobuf:"varint,21,opt,name=profiles,proto3" json:"profiles,omitempty"`
+	Erased        uint64 `protobuf:"varint,22,opt,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -570,6 +574,27 @@ func (x *PartitionStatus) GetReplicaStatus() []*ReplicaStatus {
 func (x *PartitionStatus) GetModelIndex() uint64 {
 	if x != nil {
 		return x.ModelIndex
+	}
+	return 0
+}
+
+func (x *PartitionStatus) GetProducts() uint64 {
+	if x != nil {
+		return x.Products
+	}
+	return 0
+}
+
+func (x *PartitionStatus) GetProfiles() uint64 {
+	if x != nil {
+		return x.Profiles
+	}
+	return 0
+}
+
+func (x *PartitionStatus) GetErased() uint64 {
+	if x != nil {
+		return x.Erased
 	}
 	return 0
 }
@@ -724,8 +749,10 @@ type StatusResponse struct {
 	MovesLeft uint32 `protobuf:"varint,14,opt,name=moves_left,json=movesLeft,proto3" json:"moves_left,omitempty"`
 	// When the active model version was built; zero for none.
 	ActiveCreatedUnixMs int64 `protobuf:"varint,20,opt,name=active_created_unix_ms,json=activeCreatedUnixMs,proto3" json:"active_created_unix_ms,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// Ed25519 key by which receipts of erasures are verified; empty until it is made.
+	ErasurePublicKey []byte `protobuf:"bytes,30,opt,name=erasure_public_key,json=erasurePublicKey,proto3" json:"erasure_public_key,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
@@ -849,11 +876,20 @@ func (x *StatusResponse) GetActiveCreatedUnixMs() int64 {
 	return 0
 }
 
+func (x *StatusResponse) GetErasurePublicKey() []byte {
+	if x != nil {
+		return x.ErasurePublicKey
+	}
+	return nil
+}
+
 // BackupRequest asks for all events.
 type BackupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where an earlier call broke off. Absent begins a new backup.
-	Resume        *BackupPosition `protobuf:"bytes,1,opt,name=resume,proto3" json:"resume,omitempty"`
+	Resume *BackupPosition `protobuf:"bytes,1,opt,name=resume,proto3" json:"resume,omitempty"`
+	// Also send the records of products and users.
+	WithRecords   bool `protobuf:"varint,10,opt,name=with_records,json=withRecords,proto3" json:"with_records,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -895,15 +931,25 @@ func (x *BackupRequest) GetResume() *BackupPosition {
 	return nil
 }
 
+func (x *BackupRequest) GetWithRecords() bool {
+	if x != nil {
+		return x.WithRecords
+	}
+	return false
+}
+
 // BackupPosition is how far a backup has come.
 type BackupPosition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the first call sent.
 	Manifest *BackupManifest `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
 	// The partition of the last event that came, and the event. No user means that the partition has not begun.
-	Partition     uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
-	AfterUser     string `protobuf:"bytes,3,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
-	AfterId       string `protobuf:"bytes,4,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	Partition uint32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	AfterUser string `protobuf:"bytes,3,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	AfterId   string `protobuf:"bytes,4,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	// Set once all events have come: the kind of the last record, and its key. The partition is that of the record then.
+	AfterKind     RecordKind `protobuf:"varint,10,opt,name=after_kind,json=afterKind,proto3,enum=kith.v1.RecordKind" json:"after_kind,omitempty"`
+	AfterKey      string     `protobuf:"bytes,11,opt,name=after_key,json=afterKey,proto3" json:"after_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -966,7 +1012,21 @@ func (x *BackupPosition) GetAfterId() string {
 	return ""
 }
 
-// BackupResponse is the manifest, which comes first and once, or a chunk of events.
+func (x *BackupPosition) GetAfterKind() RecordKind {
+	if x != nil {
+		return x.AfterKind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *BackupPosition) GetAfterKey() string {
+	if x != nil {
+		return x.AfterKey
+	}
+	return ""
+}
+
+// BackupResponse is the manifest, which comes first and once, or a chunk of events or records.
 type BackupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What comes.
@@ -975,6 +1035,7 @@ type BackupResponse struct {
 	//
 	//	*BackupResponse_Manifest
 	//	*BackupResponse_Events
+	//	*BackupResponse_Records
 	Part          isBackupResponse_Part `protobuf_oneof:"part"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1035,6 +1096,15 @@ func (x *BackupResponse) GetEvents() *BackupEvents {
 	return nil
 }
 
+func (x *BackupResponse) GetRecords() *BackupRecords {
+	if x != nil {
+		if x, ok := x.Part.(*BackupResponse_Records); ok {
+			return x.Records
+		}
+	}
+	return nil
+}
+
 type isBackupResponse_Part interface {
 	isBackupResponse_Part()
 }
@@ -1047,9 +1117,76 @@ type BackupResponse_Events struct {
 	Events *BackupEvents `protobuf:"bytes,2,opt,name=events,proto3,oneof"`
 }
 
+type BackupResponse_Records struct {
+	Records *BackupRecords `protobuf:"bytes,10,opt,name=records,proto3,oneof"`
+}
+
 func (*BackupResponse_Manifest) isBackupResponse_Part() {}
 
 func (*BackupResponse_Events) isBackupResponse_Part() {}
+
+func (*BackupResponse_Records) isBackupResponse_Part() {}
+
+// BackupRecords are records of one partition and kind, none of them empty.
+type BackupRecords struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Kind          RecordKind             `protobuf:"varint,2,opt,name=kind,proto3,enum=kith.v1.RecordKind" json:"kind,omitempty"`
+	Records       []*Record              `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BackupRecords) Reset() {
+	*x = BackupRecords{}
+	mi := &file_kith_v1_cluster_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BackupRecords) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BackupRecords) ProtoMessage() {}
+
+func (x *BackupRecords) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_cluster_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BackupRecords.ProtoReflect.Descriptor instead.
+func (*BackupRecords) Descriptor() ([]byte, []int) {
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *BackupRecords) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *BackupRecords) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *BackupRecords) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
 
 // BackupEvents are events of one partition, none of them empty.
 type BackupEvents struct {
@@ -1062,7 +1199,7 @@ type BackupEvents struct {
 
 func (x *BackupEvents) Reset() {
 	*x = BackupEvents{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[11]
+	mi := &file_kith_v1_cluster_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1211,7 @@ func (x *BackupEvents) String() string {
 func (*BackupEvents) ProtoMessage() {}
 
 func (x *BackupEvents) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[11]
+	mi := &file_kith_v1_cluster_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1224,7 @@ func (x *BackupEvents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupEvents.ProtoReflect.Descriptor instead.
 func (*BackupEvents) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BackupEvents) GetPartition() uint32 {
@@ -1116,7 +1253,7 @@ type PartitionCut struct {
 
 func (x *PartitionCut) Reset() {
 	*x = PartitionCut{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[12]
+	mi := &file_kith_v1_cluster_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1265,7 @@ func (x *PartitionCut) String() string {
 func (*PartitionCut) ProtoMessage() {}
 
 func (x *PartitionCut) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[12]
+	mi := &file_kith_v1_cluster_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1278,7 @@ func (x *PartitionCut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionCut.ProtoReflect.Descriptor instead.
 func (*PartitionCut) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PartitionCut) GetIndex() uint64 {
@@ -1185,7 +1322,7 @@ type BackupManifest struct {
 
 func (x *BackupManifest) Reset() {
 	*x = BackupManifest{}
-	mi := &file_kith_v1_cluster_proto_msgTypes[13]
+	mi := &file_kith_v1_cluster_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1334,7 @@ func (x *BackupManifest) String() string {
 func (*BackupManifest) ProtoMessage() {}
 
 func (x *BackupManifest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_cluster_proto_msgTypes[13]
+	mi := &file_kith_v1_cluster_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1347,7 @@ func (x *BackupManifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackupManifest.ProtoReflect.Descriptor instead.
 func (*BackupManifest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_cluster_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BackupManifest) GetClusterId() string {
@@ -1266,7 +1403,7 @@ var File_kith_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"z\n" +
+	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"z\n" +
 	"\x04Move\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
 	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
@@ -1298,7 +1435,7 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1a\n" +
 	"\banswered\x18\x02 \x01(\bR\banswered\x12#\n" +
 	"\rapplied_index\x18\x03 \x01(\x04R\fappliedIndex\x12\x10\n" +
-	"\x03lag\x18\x04 \x01(\x04R\x03lag\"\x96\x02\n" +
+	"\x03lag\x18\x04 \x01(\x04R\x03lag\"\xe6\x02\n" +
 	"\x0fPartitionStatus\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
 	"\breplicas\x18\x02 \x03(\tR\breplicas\x12\x16\n" +
@@ -1308,12 +1445,15 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x05users\x18\x06 \x01(\x04R\x05users\x12=\n" +
 	"\x0ereplica_status\x18\a \x03(\v2\x16.kith.v1.ReplicaStatusR\rreplicaStatus\x12\x1f\n" +
 	"\vmodel_index\x18\b \x01(\x04R\n" +
-	"modelIndex\"Y\n" +
+	"modelIndex\x12\x1a\n" +
+	"\bproducts\x18\x14 \x01(\x04R\bproducts\x12\x1a\n" +
+	"\bprofiles\x18\x15 \x01(\x04R\bprofiles\x12\x16\n" +
+	"\x06erased\x18\x16 \x01(\x04R\x06erased\"Y\n" +
 	"\x10SetIntentRequest\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\x12-\n" +
 	"\x06intent\x18\x02 \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\"\x13\n" +
 	"\x11SetIntentResponse\"\x0f\n" +
-	"\rStatusRequest\"\xe7\x03\n" +
+	"\rStatusRequest\"\x95\x04\n" +
 	"\x0eStatusResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12\x12\n" +
@@ -1332,19 +1472,32 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\x05moves\x18\v \x03(\v2\r.kith.v1.MoveR\x05moves\x12\x1d\n" +
 	"\n" +
 	"moves_left\x18\x0e \x01(\rR\tmovesLeft\x123\n" +
-	"\x16active_created_unix_ms\x18\x14 \x01(\x03R\x13activeCreatedUnixMs\"@\n" +
+	"\x16active_created_unix_ms\x18\x14 \x01(\x03R\x13activeCreatedUnixMs\x12,\n" +
+	"\x12erasure_public_key\x18\x1e \x01(\fR\x10erasurePublicKey\"c\n" +
 	"\rBackupRequest\x12/\n" +
-	"\x06resume\x18\x01 \x01(\v2\x17.kith.v1.BackupPositionR\x06resume\"\x9d\x01\n" +
+	"\x06resume\x18\x01 \x01(\v2\x17.kith.v1.BackupPositionR\x06resume\x12!\n" +
+	"\fwith_records\x18\n" +
+	" \x01(\bR\vwithRecords\"\xee\x01\n" +
 	"\x0eBackupPosition\x123\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x17.kith.v1.BackupManifestR\bmanifest\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1d\n" +
 	"\n" +
 	"after_user\x18\x03 \x01(\tR\tafterUser\x12\x19\n" +
-	"\bafter_id\x18\x04 \x01(\tR\aafterId\"\x80\x01\n" +
+	"\bafter_id\x18\x04 \x01(\tR\aafterId\x122\n" +
+	"\n" +
+	"after_kind\x18\n" +
+	" \x01(\x0e2\x13.kith.v1.RecordKindR\tafterKind\x12\x1b\n" +
+	"\tafter_key\x18\v \x01(\tR\bafterKey\"\xb4\x01\n" +
 	"\x0eBackupResponse\x125\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x17.kith.v1.BackupManifestH\x00R\bmanifest\x12/\n" +
-	"\x06events\x18\x02 \x01(\v2\x15.kith.v1.BackupEventsH\x00R\x06eventsB\x06\n" +
-	"\x04part\"T\n" +
+	"\x06events\x18\x02 \x01(\v2\x15.kith.v1.BackupEventsH\x00R\x06events\x122\n" +
+	"\arecords\x18\n" +
+	" \x01(\v2\x16.kith.v1.BackupRecordsH\x00R\arecordsB\x06\n" +
+	"\x04part\"\x81\x01\n" +
+	"\rBackupRecords\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12'\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12)\n" +
+	"\arecords\x18\x03 \x03(\v2\x0f.kith.v1.RecordR\arecords\"T\n" +
 	"\fBackupEvents\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12&\n" +
 	"\x06events\x18\x02 \x03(\v2\x0e.kith.v1.EventR\x06events\"R\n" +
@@ -1390,7 +1543,7 @@ func file_kith_v1_cluster_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_cluster_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_kith_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_kith_v1_cluster_proto_goTypes = []any{
 	(MemberState)(0),          // 0: kith.v1.MemberState
 	(MemberIntent)(0),         // 1: kith.v1.MemberIntent
@@ -1405,12 +1558,15 @@ var file_kith_v1_cluster_proto_goTypes = []any{
 	(*BackupRequest)(nil),     // 10: kith.v1.BackupRequest
 	(*BackupPosition)(nil),    // 11: kith.v1.BackupPosition
 	(*BackupResponse)(nil),    // 12: kith.v1.BackupResponse
-	(*BackupEvents)(nil),      // 13: kith.v1.BackupEvents
-	(*PartitionCut)(nil),      // 14: kith.v1.PartitionCut
-	(*BackupManifest)(nil),    // 15: kith.v1.BackupManifest
-	(*Job)(nil),               // 16: kith.v1.Job
-	(*Event)(nil),             // 17: kith.v1.Event
-	(*ModelVersion)(nil),      // 18: kith.v1.ModelVersion
+	(*BackupRecords)(nil),     // 13: kith.v1.BackupRecords
+	(*BackupEvents)(nil),      // 14: kith.v1.BackupEvents
+	(*PartitionCut)(nil),      // 15: kith.v1.PartitionCut
+	(*BackupManifest)(nil),    // 16: kith.v1.BackupManifest
+	(*Job)(nil),               // 17: kith.v1.Job
+	(RecordKind)(0),           // 18: kith.v1.RecordKind
+	(*Record)(nil),            // 19: kith.v1.Record
+	(*Event)(nil),             // 20: kith.v1.Event
+	(*ModelVersion)(nil),      // 21: kith.v1.ModelVersion
 }
 var file_kith_v1_cluster_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.Member.state:type_name -> kith.v1.MemberState
@@ -1419,26 +1575,30 @@ var file_kith_v1_cluster_proto_depIdxs = []int32{
 	1,  // 3: kith.v1.SetIntentRequest.intent:type_name -> kith.v1.MemberIntent
 	3,  // 4: kith.v1.StatusResponse.members:type_name -> kith.v1.Member
 	5,  // 5: kith.v1.StatusResponse.partitions:type_name -> kith.v1.PartitionStatus
-	16, // 6: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
+	17, // 6: kith.v1.StatusResponse.jobs:type_name -> kith.v1.Job
 	2,  // 7: kith.v1.StatusResponse.moves:type_name -> kith.v1.Move
 	11, // 8: kith.v1.BackupRequest.resume:type_name -> kith.v1.BackupPosition
-	15, // 9: kith.v1.BackupPosition.manifest:type_name -> kith.v1.BackupManifest
-	15, // 10: kith.v1.BackupResponse.manifest:type_name -> kith.v1.BackupManifest
-	13, // 11: kith.v1.BackupResponse.events:type_name -> kith.v1.BackupEvents
-	17, // 12: kith.v1.BackupEvents.events:type_name -> kith.v1.Event
-	14, // 13: kith.v1.BackupManifest.partitions:type_name -> kith.v1.PartitionCut
-	18, // 14: kith.v1.BackupManifest.versions:type_name -> kith.v1.ModelVersion
-	8,  // 15: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
-	10, // 16: kith.v1.ClusterService.Backup:input_type -> kith.v1.BackupRequest
-	6,  // 17: kith.v1.ClusterService.SetIntent:input_type -> kith.v1.SetIntentRequest
-	9,  // 18: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
-	12, // 19: kith.v1.ClusterService.Backup:output_type -> kith.v1.BackupResponse
-	7,  // 20: kith.v1.ClusterService.SetIntent:output_type -> kith.v1.SetIntentResponse
-	18, // [18:21] is the sub-list for method output_type
-	15, // [15:18] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	16, // 9: kith.v1.BackupPosition.manifest:type_name -> kith.v1.BackupManifest
+	18, // 10: kith.v1.BackupPosition.after_kind:type_name -> kith.v1.RecordKind
+	16, // 11: kith.v1.BackupResponse.manifest:type_name -> kith.v1.BackupManifest
+	14, // 12: kith.v1.BackupResponse.events:type_name -> kith.v1.BackupEvents
+	13, // 13: kith.v1.BackupResponse.records:type_name -> kith.v1.BackupRecords
+	18, // 14: kith.v1.BackupRecords.kind:type_name -> kith.v1.RecordKind
+	19, // 15: kith.v1.BackupRecords.records:type_name -> kith.v1.Record
+	20, // 16: kith.v1.BackupEvents.events:type_name -> kith.v1.Event
+	15, // 17: kith.v1.BackupManifest.partitions:type_name -> kith.v1.PartitionCut
+	21, // 18: kith.v1.BackupManifest.versions:type_name -> kith.v1.ModelVersion
+	8,  // 19: kith.v1.ClusterService.Status:input_type -> kith.v1.StatusRequest
+	10, // 20: kith.v1.ClusterService.Backup:input_type -> kith.v1.BackupRequest
+	6,  // 21: kith.v1.ClusterService.SetIntent:input_type -> kith.v1.SetIntentRequest
+	9,  // 22: kith.v1.ClusterService.Status:output_type -> kith.v1.StatusResponse
+	12, // 23: kith.v1.ClusterService.Backup:output_type -> kith.v1.BackupResponse
+	7,  // 24: kith.v1.ClusterService.SetIntent:output_type -> kith.v1.SetIntentResponse
+	22, // [22:25] is the sub-list for method output_type
+	19, // [19:22] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_cluster_proto_init() }
@@ -1446,11 +1606,13 @@ func file_kith_v1_cluster_proto_init() {
 	if File_kith_v1_cluster_proto != nil {
 		return
 	}
+	file_kith_v1_catalog_proto_init()
 	file_kith_v1_event_proto_init()
 	file_kith_v1_model_proto_init()
 	file_kith_v1_cluster_proto_msgTypes[10].OneofWrappers = []any{
 		(*BackupResponse_Manifest)(nil),
 		(*BackupResponse_Events)(nil),
+		(*BackupResponse_Records)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1458,7 +1620,7 @@ func file_kith_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_cluster_proto_rawDesc), len(file_kith_v1_cluster_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

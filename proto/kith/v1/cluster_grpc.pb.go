@@ -35,7 +35,8 @@ type ClusterServiceClient interface {
 	// Backup streams a manifest, and then all events up to the cut that it names: partitions in order, users ascending by
 	// key, the events of each ascending by id. Every event that was acknowledged before the call is among them. A call that
 	// broke off is gone on with at any server. The stream is complete when it ends without an error and has as many events
-	// as the manifest says.
+	// as the manifest says. With records it has all records after the events, partitions in order, products before users, by key; each as
+	// of some moment after the cut.
 	Backup(ctx context.Context, in *BackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BackupResponse], error)
 	// SetIntent decides what becomes of a member. It returns when that is recorded; Status shows how it goes on. The last member
 	// cannot leave (FAILED_PRECONDITION).
@@ -100,7 +101,8 @@ type ClusterServiceServer interface {
 	// Backup streams a manifest, and then all events up to the cut that it names: partitions in order, users ascending by
 	// key, the events of each ascending by id. Every event that was acknowledged before the call is among them. A call that
 	// broke off is gone on with at any server. The stream is complete when it ends without an error and has as many events
-	// as the manifest says.
+	// as the manifest says. With records it has all records after the events, partitions in order, products before users, by key; each as
+	// of some moment after the cut.
 	Backup(*BackupRequest, grpc.ServerStreamingServer[BackupResponse]) error
 	// SetIntent decides what becomes of a member. It returns when that is recorded; Status shows how it goes on. The last member
 	// cannot leave (FAILED_PRECONDITION).

@@ -538,6 +538,7 @@ type ControlCommand struct {
 	//	*ControlCommand_SetFormed
 	//	*ControlCommand_SetIntent
 	//	*ControlCommand_ForgetMember
+	//	*ControlCommand_SetSecrets
 	Command       isControlCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -724,6 +725,15 @@ func (x *ControlCommand) GetForgetMember() *ForgetMember {
 	return nil
 }
 
+func (x *ControlCommand) GetSetSecrets() *SetSecrets {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_SetSecrets); ok {
+			return x.SetSecrets
+		}
+	}
+	return nil
+}
+
 type isControlCommand_Command interface {
 	isControlCommand_Command()
 }
@@ -792,6 +802,10 @@ type ControlCommand_ForgetMember struct {
 	ForgetMember *ForgetMember `protobuf:"bytes,16,opt,name=forget_member,json=forgetMember,proto3,oneof"`
 }
 
+type ControlCommand_SetSecrets struct {
+	SetSecrets *SetSecrets `protobuf:"bytes,30,opt,name=set_secrets,json=setSecrets,proto3,oneof"`
+}
+
 func (*ControlCommand_InitCluster) isControlCommand_Command() {}
 
 func (*ControlCommand_UpsertMember) isControlCommand_Command() {}
@@ -823,6 +837,8 @@ func (*ControlCommand_SetFormed) isControlCommand_Command() {}
 func (*ControlCommand_SetIntent) isControlCommand_Command() {}
 
 func (*ControlCommand_ForgetMember) isControlCommand_Command() {}
+
+func (*ControlCommand_SetSecrets) isControlCommand_Command() {}
 
 // InitCluster sets what never changes afterwards.
 type InitCluster struct {
@@ -1255,6 +1271,61 @@ func (x *StepMove) GetMove() uint64 {
 	return 0
 }
 
+// SetSecrets sets what the cluster signs receipts of erasures with, and hashes erased users with. The first one counts.
+type SetSecrets struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Seed of an Ed25519 key, 32 bytes.
+	SigningSeed []byte `protobuf:"bytes,1,opt,name=signing_seed,json=signingSeed,proto3" json:"signing_seed,omitempty"`
+	// Key of HMAC-SHA256, 32 bytes.
+	HashKey       []byte `protobuf:"bytes,2,opt,name=hash_key,json=hashKey,proto3" json:"hash_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSecrets) Reset() {
+	*x = SetSecrets{}
+	mi := &file_kith_v1_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSecrets) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSecrets) ProtoMessage() {}
+
+func (x *SetSecrets) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSecrets.ProtoReflect.Descriptor instead.
+func (*SetSecrets) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SetSecrets) GetSigningSeed() []byte {
+	if x != nil {
+		return x.SigningSeed
+	}
+	return nil
+}
+
+func (x *SetSecrets) GetHashKey() []byte {
+	if x != nil {
+		return x.HashKey
+	}
+	return nil
+}
+
 // SetFormed says that all partitions have had a leader: no replica may make a new group from now on.
 type SetFormed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1264,7 +1335,7 @@ type SetFormed struct {
 
 func (x *SetFormed) Reset() {
 	*x = SetFormed{}
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1347,7 @@ func (x *SetFormed) String() string {
 func (*SetFormed) ProtoMessage() {}
 
 func (x *SetFormed) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1360,7 @@ func (x *SetFormed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormed.ProtoReflect.Descriptor instead.
 func (*SetFormed) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 // SetIntent records what is to become of a member.
@@ -1303,7 +1374,7 @@ type SetIntent struct {
 
 func (x *SetIntent) Reset() {
 	*x = SetIntent{}
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1386,7 @@ func (x *SetIntent) String() string {
 func (*SetIntent) ProtoMessage() {}
 
 func (x *SetIntent) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1399,7 @@ func (x *SetIntent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetIntent.ProtoReflect.Descriptor instead.
 func (*SetIntent) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetIntent) GetId() string {
@@ -1357,7 +1428,7 @@ type ForgetMember struct {
 
 func (x *ForgetMember) Reset() {
 	*x = ForgetMember{}
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1369,7 +1440,7 @@ func (x *ForgetMember) String() string {
 func (*ForgetMember) ProtoMessage() {}
 
 func (x *ForgetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1382,7 +1453,7 @@ func (x *ForgetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetMember.ProtoReflect.Descriptor instead.
 func (*ForgetMember) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ForgetMember) GetId() string {
@@ -1412,7 +1483,7 @@ type CreateJob struct {
 
 func (x *CreateJob) Reset() {
 	*x = CreateJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1495,7 @@ func (x *CreateJob) String() string {
 func (*CreateJob) ProtoMessage() {}
 
 func (x *CreateJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1508,7 @@ func (x *CreateJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJob.ProtoReflect.Descriptor instead.
 func (*CreateJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CreateJob) GetSpec() *BuildSpec {
@@ -1480,7 +1551,7 @@ type PlanJob struct {
 
 func (x *PlanJob) Reset() {
 	*x = PlanJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1563,7 @@ func (x *PlanJob) String() string {
 func (*PlanJob) ProtoMessage() {}
 
 func (x *PlanJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1576,7 @@ func (x *PlanJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanJob.ProtoReflect.Descriptor instead.
 func (*PlanJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PlanJob) GetJob() uint64 {
@@ -1565,7 +1636,7 @@ type PlanBounds struct {
 
 func (x *PlanBounds) Reset() {
 	*x = PlanBounds{}
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1648,7 @@ func (x *PlanBounds) String() string {
 func (*PlanBounds) ProtoMessage() {}
 
 func (x *PlanBounds) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1661,7 @@ func (x *PlanBounds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanBounds.ProtoReflect.Descriptor instead.
 func (*PlanBounds) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PlanBounds) GetSideEntries() uint64 {
@@ -1626,7 +1697,7 @@ type FinishTasks struct {
 
 func (x *FinishTasks) Reset() {
 	*x = FinishTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[22]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1709,7 @@ func (x *FinishTasks) String() string {
 func (*FinishTasks) ProtoMessage() {}
 
 func (x *FinishTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[22]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1722,7 @@ func (x *FinishTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTasks.ProtoReflect.Descriptor instead.
 func (*FinishTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FinishTasks) GetJob() uint64 {
@@ -1686,7 +1757,7 @@ type ReopenTasks struct {
 
 func (x *ReopenTasks) Reset() {
 	*x = ReopenTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[23]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1769,7 @@ func (x *ReopenTasks) String() string {
 func (*ReopenTasks) ProtoMessage() {}
 
 func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[23]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1782,7 @@ func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenTasks.ProtoReflect.Descriptor instead.
 func (*ReopenTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReopenTasks) GetJob() uint64 {
@@ -1742,7 +1813,7 @@ type SetJobPhase struct {
 
 func (x *SetJobPhase) Reset() {
 	*x = SetJobPhase{}
-	mi := &file_kith_v1_control_proto_msgTypes[24]
+	mi := &file_kith_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1754,7 +1825,7 @@ func (x *SetJobPhase) String() string {
 func (*SetJobPhase) ProtoMessage() {}
 
 func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[24]
+	mi := &file_kith_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1767,7 +1838,7 @@ func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobPhase.ProtoReflect.Descriptor instead.
 func (*SetJobPhase) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SetJobPhase) GetJob() uint64 {
@@ -1817,7 +1888,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1900,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1913,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -1871,7 +1942,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1883,7 +1954,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1896,7 +1967,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -1930,7 +2001,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1942,7 +2013,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1955,7 +2026,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -1975,7 +2046,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2058,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2071,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -2028,7 +2099,7 @@ type JobRecord struct {
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2111,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2124,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -2126,14 +2197,15 @@ type ControlState struct {
 	Moves         []*Move                `protobuf:"bytes,9,rep,name=moves,proto3" json:"moves,omitempty"`
 	Formed        bool                   `protobuf:"varint,10,opt,name=formed,proto3" json:"formed,omitempty"`
 	// Ids of members that have left.
-	Left          []string `protobuf:"bytes,11,rep,name=left,proto3" json:"left,omitempty"`
+	Left          []string    `protobuf:"bytes,11,rep,name=left,proto3" json:"left,omitempty"`
+	Secrets       *SetSecrets `protobuf:"bytes,30,opt,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2217,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2158,7 +2230,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -2238,6 +2310,13 @@ func (x *ControlState) GetLeft() []string {
 	return nil
 }
 
+func (x *ControlState) GetSecrets() *SetSecrets {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
 var File_kith_v1_control_proto protoreflect.FileDescriptor
 
 const file_kith_v1_control_proto_rawDesc = "" +
@@ -2261,7 +2340,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\acommand\x18\x01 \x01(\v2\x17.kith.v1.ControlCommandR\acommand\"7\n" +
 	"\x0fProposeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\x04R\x02id\"\xa5\a\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"\xdd\a\n" +
 	"\x0eControlCommand\x129\n" +
 	"\finit_cluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterH\x00R\vinitCluster\x12<\n" +
 	"\rupsert_member\x18\x02 \x01(\v2\x15.kith.v1.UpsertMemberH\x00R\fupsertMember\x12:\n" +
@@ -2283,7 +2362,9 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"set_formed\x18\x0e \x01(\v2\x12.kith.v1.SetFormedH\x00R\tsetFormed\x123\n" +
 	"\n" +
 	"set_intent\x18\x0f \x01(\v2\x12.kith.v1.SetIntentH\x00R\tsetIntent\x12<\n" +
-	"\rforget_member\x18\x10 \x01(\v2\x15.kith.v1.ForgetMemberH\x00R\fforgetMemberB\t\n" +
+	"\rforget_member\x18\x10 \x01(\v2\x15.kith.v1.ForgetMemberH\x00R\fforgetMember\x126\n" +
+	"\vset_secrets\x18\x1e \x01(\v2\x13.kith.v1.SetSecretsH\x00R\n" +
+	"setSecretsB\t\n" +
 	"\acommand\"{\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
@@ -2317,7 +2398,11 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
 	"\x06remove\x18\x03 \x01(\tR\x06remove\x12%\n" +
 	"\x04step\x18\x04 \x01(\x0e2\x11.kith.v1.MoveStepR\x04step\x12\x12\n" +
-	"\x04move\x18\x05 \x01(\x04R\x04move\"\v\n" +
+	"\x04move\x18\x05 \x01(\x04R\x04move\"J\n" +
+	"\n" +
+	"SetSecrets\x12!\n" +
+	"\fsigning_seed\x18\x01 \x01(\fR\vsigningSeed\x12\x19\n" +
+	"\bhash_key\x18\x02 \x01(\fR\ahashKey\"\v\n" +
 	"\tSetFormed\"J\n" +
 	"\tSetIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
@@ -2377,7 +2462,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\bfinished\x18\x05 \x03(\v2\x14.kith.v1.FinishTasksR\bfinished\x12\x14\n" +
 	"\x05sides\x18\x06 \x01(\rR\x05sides\x12\x14\n" +
 	"\x05nodes\x18\a \x01(\rR\x05nodes\x12+\n" +
-	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"\xb1\x03\n" +
+	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"\xe0\x03\n" +
 	"\fControlState\x12.\n" +
 	"\acluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterR\acluster\x12/\n" +
 	"\amembers\x18\x02 \x03(\v2\x15.kith.v1.MemberRecordR\amembers\x12\x14\n" +
@@ -2392,7 +2477,8 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x05moves\x18\t \x03(\v2\r.kith.v1.MoveR\x05moves\x12\x16\n" +
 	"\x06formed\x18\n" +
 	" \x01(\bR\x06formed\x12\x12\n" +
-	"\x04left\x18\v \x03(\tR\x04left*}\n" +
+	"\x04left\x18\v \x03(\tR\x04left\x12-\n" +
+	"\asecrets\x18\x1e \x01(\v2\x13.kith.v1.SetSecretsR\asecrets*}\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STANDING_UNKNOWN\x10\x01\x12\x13\n" +
@@ -2423,7 +2509,7 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_kith_v1_control_proto_goTypes = []any{
 	(Standing)(0),             // 0: kith.v1.Standing
 	(MoveStep)(0),             // 1: kith.v1.MoveStep
@@ -2443,28 +2529,29 @@ var file_kith_v1_control_proto_goTypes = []any{
 	(*SetShardMap)(nil),       // 15: kith.v1.SetShardMap
 	(*StartMove)(nil),         // 16: kith.v1.StartMove
 	(*StepMove)(nil),          // 17: kith.v1.StepMove
-	(*SetFormed)(nil),         // 18: kith.v1.SetFormed
-	(*SetIntent)(nil),         // 19: kith.v1.SetIntent
-	(*ForgetMember)(nil),      // 20: kith.v1.ForgetMember
-	(*CreateJob)(nil),         // 21: kith.v1.CreateJob
-	(*PlanJob)(nil),           // 22: kith.v1.PlanJob
-	(*PlanBounds)(nil),        // 23: kith.v1.PlanBounds
-	(*FinishTasks)(nil),       // 24: kith.v1.FinishTasks
-	(*ReopenTasks)(nil),       // 25: kith.v1.ReopenTasks
-	(*SetJobPhase)(nil),       // 26: kith.v1.SetJobPhase
-	(*VersionRecord)(nil),     // 27: kith.v1.VersionRecord
-	(*Publish)(nil),           // 28: kith.v1.Publish
-	(*ActivateVersion)(nil),   // 29: kith.v1.ActivateVersion
-	(*DropVersion)(nil),       // 30: kith.v1.DropVersion
-	(*JobRecord)(nil),         // 31: kith.v1.JobRecord
-	(*ControlState)(nil),      // 32: kith.v1.ControlState
-	(MemberIntent)(0),         // 33: kith.v1.MemberIntent
-	(*Move)(nil),              // 34: kith.v1.Move
-	(*BuildSpec)(nil),         // 35: kith.v1.BuildSpec
-	(JobPhase)(0),             // 36: kith.v1.JobPhase
-	(*ModelVersion)(nil),      // 37: kith.v1.ModelVersion
-	(*Artifact)(nil),          // 38: kith.v1.Artifact
-	(*Job)(nil),               // 39: kith.v1.Job
+	(*SetSecrets)(nil),        // 18: kith.v1.SetSecrets
+	(*SetFormed)(nil),         // 19: kith.v1.SetFormed
+	(*SetIntent)(nil),         // 20: kith.v1.SetIntent
+	(*ForgetMember)(nil),      // 21: kith.v1.ForgetMember
+	(*CreateJob)(nil),         // 22: kith.v1.CreateJob
+	(*PlanJob)(nil),           // 23: kith.v1.PlanJob
+	(*PlanBounds)(nil),        // 24: kith.v1.PlanBounds
+	(*FinishTasks)(nil),       // 25: kith.v1.FinishTasks
+	(*ReopenTasks)(nil),       // 26: kith.v1.ReopenTasks
+	(*SetJobPhase)(nil),       // 27: kith.v1.SetJobPhase
+	(*VersionRecord)(nil),     // 28: kith.v1.VersionRecord
+	(*Publish)(nil),           // 29: kith.v1.Publish
+	(*ActivateVersion)(nil),   // 30: kith.v1.ActivateVersion
+	(*DropVersion)(nil),       // 31: kith.v1.DropVersion
+	(*JobRecord)(nil),         // 32: kith.v1.JobRecord
+	(*ControlState)(nil),      // 33: kith.v1.ControlState
+	(MemberIntent)(0),         // 34: kith.v1.MemberIntent
+	(*Move)(nil),              // 35: kith.v1.Move
+	(*BuildSpec)(nil),         // 36: kith.v1.BuildSpec
+	(JobPhase)(0),             // 37: kith.v1.JobPhase
+	(*ModelVersion)(nil),      // 38: kith.v1.ModelVersion
+	(*Artifact)(nil),          // 39: kith.v1.Artifact
+	(*Job)(nil),               // 40: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.StandingResponse.standing:type_name -> kith.v1.Standing
@@ -2472,53 +2559,55 @@ var file_kith_v1_control_proto_depIdxs = []int32{
 	11, // 2: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
 	13, // 3: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
 	15, // 4: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
-	21, // 5: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
-	22, // 6: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
-	24, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
-	25, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
-	26, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	28, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	29, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	30, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	22, // 5: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
+	23, // 6: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
+	25, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
+	26, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
+	27, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
+	29, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	30, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	31, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
 	16, // 13: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
 	17, // 14: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
-	18, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
-	19, // 16: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
-	20, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
-	33, // 18: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
-	12, // 19: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
-	14, // 20: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	34, // 21: kith.v1.StartMove.move:type_name -> kith.v1.Move
-	1,  // 22: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
-	33, // 23: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
-	35, // 24: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	23, // 25: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
-	36, // 26: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	37, // 27: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	38, // 28: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	27, // 29: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	39, // 30: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	24, // 31: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	23, // 32: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
-	11, // 33: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	12, // 34: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	14, // 35: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	31, // 36: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	27, // 37: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	34, // 38: kith.v1.ControlState.moves:type_name -> kith.v1.Move
-	8,  // 39: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	6,  // 40: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
-	4,  // 41: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
-	2,  // 42: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
-	9,  // 43: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	7,  // 44: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
-	5,  // 45: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
-	3,  // 46: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
-	43, // [43:47] is the sub-list for method output_type
-	39, // [39:43] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	19, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
+	20, // 16: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
+	21, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
+	18, // 18: kith.v1.ControlCommand.set_secrets:type_name -> kith.v1.SetSecrets
+	34, // 19: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
+	12, // 20: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
+	14, // 21: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
+	35, // 22: kith.v1.StartMove.move:type_name -> kith.v1.Move
+	1,  // 23: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
+	34, // 24: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
+	36, // 25: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	24, // 26: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
+	37, // 27: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	38, // 28: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	39, // 29: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	28, // 30: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	40, // 31: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	25, // 32: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	24, // 33: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
+	11, // 34: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	12, // 35: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	14, // 36: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	32, // 37: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	28, // 38: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	35, // 39: kith.v1.ControlState.moves:type_name -> kith.v1.Move
+	18, // 40: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
+	8,  // 41: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	6,  // 42: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	4,  // 43: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
+	2,  // 44: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
+	9,  // 45: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	7,  // 46: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	5,  // 47: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
+	3,  // 48: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
+	45, // [45:49] is the sub-list for method output_type
+	41, // [41:45] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_control_proto_init() }
@@ -2546,6 +2635,7 @@ func file_kith_v1_control_proto_init() {
 		(*ControlCommand_SetFormed)(nil),
 		(*ControlCommand_SetIntent)(nil),
 		(*ControlCommand_ForgetMember)(nil),
+		(*ControlCommand_SetSecrets)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2553,7 +2643,7 @@ func file_kith_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -178,7 +178,9 @@ type AppendResponse struct {
 	// Number of events refused.
 	Rejected uint64 `protobuf:"varint,3,opt,name=rejected,proto3" json:"rejected,omitempty"`
 	// The first 1,000 refused events with their reasons.
-	Rejections    []*RejectedEvent `protobuf:"bytes,4,rep,name=rejections,proto3" json:"rejections,omitempty"`
+	Rejections []*RejectedEvent `protobuf:"bytes,4,rep,name=rejections,proto3" json:"rejections,omitempty"`
+	// Events that were not stored, as their user was erased and they are not newer than that, or of unknown time.
+	Erased        uint64 `protobuf:"varint,20,opt,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -239,6 +241,13 @@ func (x *AppendResponse) GetRejections() []*RejectedEvent {
 		return x.Rejections
 	}
 	return nil
+}
+
+func (x *AppendResponse) GetErased() uint64 {
+	if x != nil {
+		return x.Erased
+	}
+	return 0
 }
 
 // RejectedEvent says why an event was not stored.
@@ -423,7 +432,7 @@ const file_kith_v1_event_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
 	"\x06_value\"7\n" +
 	"\rAppendRequest\x12&\n" +
-	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events\"\xa0\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events\"\xb8\x01\n" +
 	"\x0eAppendResponse\x12\x1a\n" +
 	"\bappended\x18\x01 \x01(\x04R\bappended\x12\x1e\n" +
 	"\n" +
@@ -432,7 +441,8 @@ const file_kith_v1_event_proto_rawDesc = "" +
 	"\brejected\x18\x03 \x01(\x04R\brejected\x126\n" +
 	"\n" +
 	"rejections\x18\x04 \x03(\v2\x16.kith.v1.RejectedEventR\n" +
-	"rejections\"U\n" +
+	"rejections\x12\x16\n" +
+	"\x06erased\x18\x14 \x01(\x04R\x06erased\"U\n" +
 	"\rRejectedEvent\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +

@@ -76,6 +76,686 @@ func (ReplicaChange) EnumDescriptor() ([]byte, []int) {
 	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
 }
 
+// ApplyRecordsRequest is a batch whose keys all belong to the partition.
+type ApplyRecordsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Kind          RecordKind             `protobuf:"varint,3,opt,name=kind,proto3,enum=kith.v1.RecordKind" json:"kind,omitempty"`
+	Records       []*Record              `protobuf:"bytes,4,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyRecordsRequest) Reset() {
+	*x = ApplyRecordsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyRecordsRequest) ProtoMessage() {}
+
+func (x *ApplyRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyRecordsRequest.ProtoReflect.Descriptor instead.
+func (*ApplyRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ApplyRecordsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ApplyRecordsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ApplyRecordsRequest) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *ApplyRecordsRequest) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+// ApplyRecordsResponse counts as PutRecordsResponse.
+type ApplyRecordsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changed       uint64                 `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	Unchanged     uint64                 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Erased        uint64                 `protobuf:"varint,3,opt,name=erased,proto3" json:"erased,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyRecordsResponse) Reset() {
+	*x = ApplyRecordsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyRecordsResponse) ProtoMessage() {}
+
+func (x *ApplyRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyRecordsResponse.ProtoReflect.Descriptor instead.
+func (*ApplyRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ApplyRecordsResponse) GetChanged() uint64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *ApplyRecordsResponse) GetUnchanged() uint64 {
+	if x != nil {
+		return x.Unchanged
+	}
+	return 0
+}
+
+func (x *ApplyRecordsResponse) GetErased() uint64 {
+	if x != nil {
+		return x.Erased
+	}
+	return 0
+}
+
+// ReadRecordsRequest names keys.
+type ReadRecordsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Kind          RecordKind             `protobuf:"varint,3,opt,name=kind,proto3,enum=kith.v1.RecordKind" json:"kind,omitempty"`
+	Keys          []string               `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	Stale         bool                   `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadRecordsRequest) Reset() {
+	*x = ReadRecordsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRecordsRequest) ProtoMessage() {}
+
+func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
+func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ReadRecordsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ReadRecordsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ReadRecordsRequest) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *ReadRecordsRequest) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ReadRecordsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// ReadRecordsResponse is a chunk of the records that are there.
+type ReadRecordsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Records       []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadRecordsResponse) Reset() {
+	*x = ReadRecordsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadRecordsResponse) ProtoMessage() {}
+
+func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
+func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ReadRecordsResponse) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+// ScanRecordsRequest names a place.
+type ScanRecordsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Kind      RecordKind             `protobuf:"varint,3,opt,name=kind,proto3,enum=kith.v1.RecordKind" json:"kind,omitempty"`
+	AfterKey  string                 `protobuf:"bytes,4,opt,name=after_key,json=afterKey,proto3" json:"after_key,omitempty"`
+	// Length of the answer; zero means that only its size is bounded.
+	N     uint32 `protobuf:"varint,5,opt,name=n,proto3" json:"n,omitempty"`
+	Stale bool   `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	// Of a stale read: the replica waits until it has applied its log up to here.
+	LeastIndex    uint64 `protobuf:"varint,7,opt,name=least_index,json=leastIndex,proto3" json:"least_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanRecordsRequest) Reset() {
+	*x = ScanRecordsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanRecordsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanRecordsRequest) ProtoMessage() {}
+
+func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanRecordsRequest.ProtoReflect.Descriptor instead.
+func (*ScanRecordsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ScanRecordsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ScanRecordsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ScanRecordsRequest) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *ScanRecordsRequest) GetAfterKey() string {
+	if x != nil {
+		return x.AfterKey
+	}
+	return ""
+}
+
+func (x *ScanRecordsRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *ScanRecordsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *ScanRecordsRequest) GetLeastIndex() uint64 {
+	if x != nil {
+		return x.LeastIndex
+	}
+	return 0
+}
+
+// ScanRecordsResponse is what follows the key.
+type ScanRecordsResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Records []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// There are more.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanRecordsResponse) Reset() {
+	*x = ScanRecordsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanRecordsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanRecordsResponse) ProtoMessage() {}
+
+func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanRecordsResponse.ProtoReflect.Descriptor instead.
+func (*ScanRecordsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ScanRecordsResponse) GetRecords() []*Record {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *ScanRecordsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+// ApplyErasureRequest is an erasure.
+type ApplyErasureRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	User      string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	// 32 bytes.
+	HashKey    []byte `protobuf:"bytes,4,opt,name=hash_key,json=hashKey,proto3" json:"hash_key,omitempty"`
+	TimeUnixMs int64  `protobuf:"varint,5,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	// 16 bytes.
+	RequestId     []byte `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	AllowAgain    bool   `protobuf:"varint,7,opt,name=allow_again,json=allowAgain,proto3" json:"allow_again,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyErasureRequest) Reset() {
+	*x = ApplyErasureRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyErasureRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyErasureRequest) ProtoMessage() {}
+
+func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
+func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ApplyErasureRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ApplyErasureRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ApplyErasureRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ApplyErasureRequest) GetHashKey() []byte {
+	if x != nil {
+		return x.HashKey
+	}
+	return nil
+}
+
+func (x *ApplyErasureRequest) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+func (x *ApplyErasureRequest) GetRequestId() []byte {
+	if x != nil {
+		return x.RequestId
+	}
+	return nil
+}
+
+func (x *ApplyErasureRequest) GetAllowAgain() bool {
+	if x != nil {
+		return x.AllowAgain
+	}
+	return false
+}
+
+// ApplyErasureResponse is what it did.
+type ApplyErasureResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Index of the log at which something of the user was last removed, and the time of the erasure.
+	Index         uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	TimeUnixMs    int64  `protobuf:"varint,2,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	UserHash      []byte `protobuf:"bytes,3,opt,name=user_hash,json=userHash,proto3" json:"user_hash,omitempty"`
+	Events        uint64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	Profile       bool   `protobuf:"varint,5,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyErasureResponse) Reset() {
+	*x = ApplyErasureResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyErasureResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyErasureResponse) ProtoMessage() {}
+
+func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
+func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ApplyErasureResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ApplyErasureResponse) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+func (x *ApplyErasureResponse) GetUserHash() []byte {
+	if x != nil {
+		return x.UserHash
+	}
+	return nil
+}
+
+func (x *ApplyErasureResponse) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *ApplyErasureResponse) GetProfile() bool {
+	if x != nil {
+		return x.Profile
+	}
+	return false
+}
+
+// PurgeUserRequest names an erasure.
+type PurgeUserRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeUserRequest) Reset() {
+	*x = PurgeUserRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeUserRequest) ProtoMessage() {}
+
+func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
+func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PurgeUserRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *PurgeUserRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *PurgeUserRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *PurgeUserRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// PurgeUserResponse means that it is done.
+type PurgeUserResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgeUserResponse) Reset() {
+	*x = PurgeUserResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgeUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgeUserResponse) ProtoMessage() {}
+
+func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
+func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+}
+
 // TransferLeaderRequest names who is to lead.
 type TransferLeaderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -87,7 +767,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -99,7 +779,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -112,7 +792,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -138,7 +818,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -150,7 +830,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -163,7 +843,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -181,7 +861,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -193,7 +873,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -206,7 +886,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -254,7 +934,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -266,7 +946,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -279,7 +959,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -302,7 +982,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +994,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +1007,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -360,7 +1040,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +1052,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +1065,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -401,7 +1081,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -413,7 +1093,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -426,7 +1106,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -452,16 +1132,18 @@ func (x *AppendBatchRequest) GetEvents() []*Event {
 
 // AppendBatchResponse counts what was new.
 type AppendBatchResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Appended      uint64                 `protobuf:"varint,1,opt,name=appended,proto3" json:"appended,omitempty"`
-	Duplicates    uint64                 `protobuf:"varint,2,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Appended   uint64                 `protobuf:"varint,1,opt,name=appended,proto3" json:"appended,omitempty"`
+	Duplicates uint64                 `protobuf:"varint,2,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Events that were refused, as their user was erased.
+	Erased        uint64 `protobuf:"varint,20,opt,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +1155,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +1168,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -499,6 +1181,13 @@ func (x *AppendBatchResponse) GetAppended() uint64 {
 func (x *AppendBatchResponse) GetDuplicates() uint64 {
 	if x != nil {
 		return x.Duplicates
+	}
+	return 0
+}
+
+func (x *AppendBatchResponse) GetErased() uint64 {
+	if x != nil {
+		return x.Erased
 	}
 	return 0
 }
@@ -516,7 +1205,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +1217,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +1230,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -582,7 +1271,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +1283,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +1296,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -628,7 +1317,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +1329,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +1342,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -683,7 +1372,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +1384,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +1397,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -748,7 +1437,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -760,7 +1449,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -773,7 +1462,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -821,7 +1510,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -833,7 +1522,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -846,7 +1535,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -873,7 +1562,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1574,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1587,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -949,7 +1638,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -961,7 +1650,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -974,7 +1663,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -1008,7 +1697,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1020,7 +1709,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1033,7 +1722,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -1080,7 +1769,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1781,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1794,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -1130,7 +1819,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1831,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1844,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -1225,14 +1914,18 @@ type ReplicaInfo struct {
 	Events       uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
 	Users        uint64 `protobuf:"varint,6,opt,name=users,proto3" json:"users,omitempty"`
 	// Of a replica that is new: the bytes of its files and of those of models, which grow while they come.
-	ArrivedBytes  uint64 `protobuf:"varint,7,opt,name=arrived_bytes,json=arrivedBytes,proto3" json:"arrived_bytes,omitempty"`
+	ArrivedBytes uint64 `protobuf:"varint,7,opt,name=arrived_bytes,json=arrivedBytes,proto3" json:"arrived_bytes,omitempty"`
+	// Records that are not deleted, and users that were erased.
+	Products      uint64 `protobuf:"varint,20,opt,name=products,proto3" json:"products,omitempty"`
+	Profiles      uint64 `protobuf:"varint,21,opt,name=profiles,proto3" json:"profiles,omitempty"`
+	Erased        uint64 `protobuf:"varint,22,opt,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1937,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1950,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -1309,11 +2002,85 @@ func (x *ReplicaInfo) GetArrivedBytes() uint64 {
 	return 0
 }
 
+func (x *ReplicaInfo) GetProducts() uint64 {
+	if x != nil {
+		return x.Products
+	}
+	return 0
+}
+
+func (x *ReplicaInfo) GetProfiles() uint64 {
+	if x != nil {
+		return x.Profiles
+	}
+	return 0
+}
+
+func (x *ReplicaInfo) GetErased() uint64 {
+	if x != nil {
+		return x.Erased
+	}
+	return 0
+}
+
 var File_kith_v1_partition_proto protoreflect.FileDescriptor
 
 const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x13kith/v1/event.proto\"E\n" +
+	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\x1a\x13kith/v1/event.proto\"\x9d\x01\n" +
+	"\x13ApplyRecordsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12'\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12)\n" +
+	"\arecords\x18\x04 \x03(\v2\x0f.kith.v1.RecordR\arecords\"f\n" +
+	"\x14ApplyRecordsResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\x04R\achanged\x12\x1c\n" +
+	"\tunchanged\x18\x02 \x01(\x04R\tunchanged\x12\x16\n" +
+	"\x06erased\x18\x03 \x01(\x04R\x06erased\"\x9b\x01\n" +
+	"\x12ReadRecordsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12'\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12\x12\n" +
+	"\x04keys\x18\x04 \x03(\tR\x04keys\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\bR\x05stale\"@\n" +
+	"\x13ReadRecordsResponse\x12)\n" +
+	"\arecords\x18\x01 \x03(\v2\x0f.kith.v1.RecordR\arecords\"\xd3\x01\n" +
+	"\x12ScanRecordsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12'\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12\x1b\n" +
+	"\tafter_key\x18\x04 \x01(\tR\bafterKey\x12\f\n" +
+	"\x01n\x18\x05 \x01(\rR\x01n\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\x12\x1f\n" +
+	"\vleast_index\x18\a \x01(\x04R\n" +
+	"leastIndex\"T\n" +
+	"\x13ScanRecordsResponse\x12)\n" +
+	"\arecords\x18\x01 \x03(\v2\x0f.kith.v1.RecordR\arecords\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xda\x01\n" +
+	"\x13ApplyErasureRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x19\n" +
+	"\bhash_key\x18\x04 \x01(\fR\ahashKey\x12 \n" +
+	"\ftime_unix_ms\x18\x05 \x01(\x03R\n" +
+	"timeUnixMs\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\fR\trequestId\x12\x1f\n" +
+	"\vallow_again\x18\a \x01(\bR\n" +
+	"allowAgain\"\x9d\x01\n" +
+	"\x14ApplyErasureResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12 \n" +
+	"\ftime_unix_ms\x18\x02 \x01(\x03R\n" +
+	"timeUnixMs\x12\x1b\n" +
+	"\tuser_hash\x18\x03 \x01(\fR\buserHash\x12\x16\n" +
+	"\x06events\x18\x04 \x01(\x04R\x06events\x12\x18\n" +
+	"\aprofile\x18\x05 \x01(\bR\aprofile\"p\n" +
+	"\x10PurgeUserRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\"\x13\n" +
+	"\x11PurgeUserResponse\"E\n" +
 	"\x15TransferLeaderRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\"\x18\n" +
@@ -1334,12 +2101,13 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x12AppendBatchRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12&\n" +
-	"\x06events\x18\x03 \x03(\v2\x0e.kith.v1.EventR\x06events\"Q\n" +
+	"\x06events\x18\x03 \x03(\v2\x0e.kith.v1.EventR\x06events\"i\n" +
 	"\x13AppendBatchResponse\x12\x1a\n" +
 	"\bappended\x18\x01 \x01(\x04R\bappended\x12\x1e\n" +
 	"\n" +
 	"duplicates\x18\x02 \x01(\x04R\n" +
-	"duplicates\"n\n" +
+	"duplicates\x12\x16\n" +
+	"\x06erased\x18\x14 \x01(\x04R\x06erased\"n\n" +
 	"\x0eHistoryRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -1391,7 +2159,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"data_bytes\x18\x05 \x01(\x04R\tdataBytes\x12\x1e\n" +
 	"\vnow_unix_ms\x18\x06 \x01(\x03R\tnowUnixMs\x12&\n" +
 	"\x0fstarted_unix_ms\x18\a \x01(\x03R\rstartedUnixMs\x12#\n" +
-	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xd8\x01\n" +
+	"\rcontrol_index\x18\x0f \x01(\x04R\fcontrolIndex\"\xa8\x02\n" +
 	"\vReplicaInfo\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\bR\x06leader\x12\x1b\n" +
@@ -1399,12 +2167,15 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\rapplied_index\x18\x04 \x01(\x04R\fappliedIndex\x12\x16\n" +
 	"\x06events\x18\x05 \x01(\x04R\x06events\x12\x14\n" +
 	"\x05users\x18\x06 \x01(\x04R\x05users\x12#\n" +
-	"\rarrived_bytes\x18\a \x01(\x04R\farrivedBytes*~\n" +
+	"\rarrived_bytes\x18\a \x01(\x04R\farrivedBytes\x12\x1a\n" +
+	"\bproducts\x18\x14 \x01(\x04R\bproducts\x12\x1a\n" +
+	"\bprofiles\x18\x15 \x01(\x04R\bprofiles\x12\x16\n" +
+	"\x06erased\x18\x16 \x01(\x04R\x06erased*~\n" +
 	"\rReplicaChange\x12\x1e\n" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xe8\x04\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xdc\a\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -1414,7 +2185,12 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x04Info\x12\x14.kith.v1.InfoRequest\x1a\x15.kith.v1.InfoResponse\x12N\n" +
 	"\rChangeReplica\x12\x1d.kith.v1.ChangeReplicaRequest\x1a\x1e.kith.v1.ChangeReplicaResponse\x12K\n" +
 	"\fAwaitReplica\x12\x1c.kith.v1.AwaitReplicaRequest\x1a\x1d.kith.v1.AwaitReplicaResponse\x12Q\n" +
-	"\x0eTransferLeader\x12\x1e.kith.v1.TransferLeaderRequest\x1a\x1f.kith.v1.TransferLeaderResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x0eTransferLeader\x12\x1e.kith.v1.TransferLeaderRequest\x1a\x1f.kith.v1.TransferLeaderResponse\x12K\n" +
+	"\fApplyRecords\x12\x1c.kith.v1.ApplyRecordsRequest\x1a\x1d.kith.v1.ApplyRecordsResponse\x12J\n" +
+	"\vReadRecords\x12\x1b.kith.v1.ReadRecordsRequest\x1a\x1c.kith.v1.ReadRecordsResponse0\x01\x12H\n" +
+	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12K\n" +
+	"\fApplyErasure\x12\x1c.kith.v1.ApplyErasureRequest\x1a\x1d.kith.v1.ApplyErasureResponse\x12B\n" +
+	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_partition_proto_rawDescOnce sync.Once
@@ -1429,61 +2205,89 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(ReplicaChange)(0),             // 0: kith.v1.ReplicaChange
-	(*TransferLeaderRequest)(nil),  // 1: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil), // 2: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),   // 3: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),  // 4: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),    // 5: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),   // 6: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),     // 7: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),    // 8: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),         // 9: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),        // 10: kith.v1.HistoryResponse
-	(*CutRequest)(nil),             // 11: kith.v1.CutRequest
-	(*CutResponse)(nil),            // 12: kith.v1.CutResponse
-	(*DumpRequest)(nil),            // 13: kith.v1.DumpRequest
-	(*DumpResponse)(nil),           // 14: kith.v1.DumpResponse
-	(*PopularRequest)(nil),         // 15: kith.v1.PopularRequest
-	(*PopularResponse)(nil),        // 16: kith.v1.PopularResponse
-	(*ItemCount)(nil),              // 17: kith.v1.ItemCount
-	(*InfoRequest)(nil),            // 18: kith.v1.InfoRequest
-	(*InfoResponse)(nil),           // 19: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),            // 20: kith.v1.ReplicaInfo
-	(*Event)(nil),                  // 21: kith.v1.Event
+	(*ApplyRecordsRequest)(nil),    // 1: kith.v1.ApplyRecordsRequest
+	(*ApplyRecordsResponse)(nil),   // 2: kith.v1.ApplyRecordsResponse
+	(*ReadRecordsRequest)(nil),     // 3: kith.v1.ReadRecordsRequest
+	(*ReadRecordsResponse)(nil),    // 4: kith.v1.ReadRecordsResponse
+	(*ScanRecordsRequest)(nil),     // 5: kith.v1.ScanRecordsRequest
+	(*ScanRecordsResponse)(nil),    // 6: kith.v1.ScanRecordsResponse
+	(*ApplyErasureRequest)(nil),    // 7: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),   // 8: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),       // 9: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),      // 10: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),  // 11: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil), // 12: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),   // 13: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),  // 14: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),    // 15: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),   // 16: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),     // 17: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),    // 18: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),         // 19: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),        // 20: kith.v1.HistoryResponse
+	(*CutRequest)(nil),             // 21: kith.v1.CutRequest
+	(*CutResponse)(nil),            // 22: kith.v1.CutResponse
+	(*DumpRequest)(nil),            // 23: kith.v1.DumpRequest
+	(*DumpResponse)(nil),           // 24: kith.v1.DumpResponse
+	(*PopularRequest)(nil),         // 25: kith.v1.PopularRequest
+	(*PopularResponse)(nil),        // 26: kith.v1.PopularResponse
+	(*ItemCount)(nil),              // 27: kith.v1.ItemCount
+	(*InfoRequest)(nil),            // 28: kith.v1.InfoRequest
+	(*InfoResponse)(nil),           // 29: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),            // 30: kith.v1.ReplicaInfo
+	(RecordKind)(0),                // 31: kith.v1.RecordKind
+	(*Record)(nil),                 // 32: kith.v1.Record
+	(*Event)(nil),                  // 33: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	0,  // 0: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	21, // 1: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	21, // 2: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	21, // 3: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	17, // 4: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	20, // 5: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	7,  // 6: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	9,  // 7: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	11, // 8: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	15, // 9: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	13, // 10: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	18, // 11: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	3,  // 12: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	5,  // 13: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	1,  // 14: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
-	8,  // 15: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	10, // 16: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	12, // 17: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	16, // 18: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	14, // 19: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	19, // 20: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	4,  // 21: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	6,  // 22: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	2,  // 23: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	15, // [15:24] is the sub-list for method output_type
-	6,  // [6:15] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	31, // 0: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	32, // 1: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	31, // 2: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	32, // 3: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	31, // 4: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	32, // 5: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	0,  // 6: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
+	33, // 7: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	33, // 8: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	33, // 9: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	27, // 10: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	30, // 11: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	17, // 12: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	19, // 13: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	21, // 14: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	25, // 15: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	23, // 16: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	28, // 17: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	13, // 18: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	15, // 19: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	11, // 20: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	1,  // 21: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
+	3,  // 22: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
+	5,  // 23: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
+	7,  // 24: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	9,  // 25: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	18, // 26: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	20, // 27: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	22, // 28: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	26, // 29: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	24, // 30: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	29, // 31: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	14, // 32: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	16, // 33: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	12, // 34: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	2,  // 35: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	4,  // 36: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	6,  // 37: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	8,  // 38: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	10, // 39: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	26, // [26:40] is the sub-list for method output_type
+	12, // [12:26] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -1491,6 +2295,7 @@ func file_kith_v1_partition_proto_init() {
 	if File_kith_v1_partition_proto != nil {
 		return
 	}
+	file_kith_v1_catalog_proto_init()
 	file_kith_v1_event_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1498,7 +2303,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

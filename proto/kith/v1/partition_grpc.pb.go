@@ -28,6 +28,11 @@ const (
 	PartitionService_ChangeReplica_FullMethodName  = "/kith.v1.PartitionService/ChangeReplica"
 	PartitionService_AwaitReplica_FullMethodName   = "/kith.v1.PartitionService/AwaitReplica"
 	PartitionService_TransferLeader_FullMethodName = "/kith.v1.PartitionService/TransferLeader"
+	PartitionService_ApplyRecords_FullMethodName   = "/kith.v1.PartitionService/ApplyRecords"
+	PartitionService_ReadRecords_FullMethodName    = "/kith.v1.PartitionService/ReadRecords"
+	PartitionService_ScanRecords_FullMethodName    = "/kith.v1.PartitionService/ScanRecords"
+	PartitionService_ApplyErasure_FullMethodName   = "/kith.v1.PartitionService/ApplyErasure"
+	PartitionService_PurgeUser_FullMethodName      = "/kith.v1.PartitionService/PurgeUser"
 )
 
 // PartitionServiceClient is the client API for PartitionService service.
@@ -56,6 +61,16 @@ type PartitionServiceClient interface {
 	AwaitReplica(ctx context.Context, in *AwaitReplicaRequest, opts ...grpc.CallOption) (*AwaitReplicaResponse, error)
 	// TransferLeader gives the leadership of a partition to another member of its group. Only the leader accepts.
 	TransferLeader(ctx context.Context, in *TransferLeaderRequest, opts ...grpc.CallOption) (*TransferLeaderResponse, error)
+	// ApplyRecords puts records of one partition through its raft group. Only the leader accepts.
+	ApplyRecords(ctx context.Context, in *ApplyRecordsRequest, opts ...grpc.CallOption) (*ApplyRecordsResponse, error)
+	// ReadRecords streams the records of some keys, those deleted included, in the order of the keys.
+	ReadRecords(ctx context.Context, in *ReadRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadRecordsResponse], error)
+	// ScanRecords returns the next records behind a key, those deleted included. An answer has some 512 KiB at most.
+	ScanRecords(ctx context.Context, in *ScanRecordsRequest, opts ...grpc.CallOption) (*ScanRecordsResponse, error)
+	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
+	ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error)
+	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
+	PurgeUser(ctx context.Context, in *PurgeUserRequest, opts ...grpc.CallOption) (*PurgeUserResponse, error)
 }
 
 type partitionServiceClient struct {
@@ -174,6 +189,65 @@ func (c *partitionServiceClient) TransferLeader(ctx context.Context, in *Transfe
 	return out, nil
 }
 
+func (c *partitionServiceClient) ApplyRecords(ctx context.Context, in *ApplyRecordsRequest, opts ...grpc.CallOption) (*ApplyRecordsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyRecordsResponse)
+	err := c.cc.Invoke(ctx, PartitionService_ApplyRecords_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *partitionServiceClient) ReadRecords(ctx context.Context, in *ReadRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadRecordsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[2], PartitionService_ReadRecords_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadRecordsRequest, ReadRecordsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ReadRecordsClient = grpc.ServerStreamingClient[ReadRecordsResponse]
+
+func (c *partitionServiceClient) ScanRecords(ctx context.Context, in *ScanRecordsRequest, opts ...grpc.CallOption) (*ScanRecordsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ScanRecordsResponse)
+	err := c.cc.Invoke(ctx, PartitionService_ScanRecords_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *partitionServiceClient) ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyErasureResponse)
+	err := c.cc.Invoke(ctx, PartitionService_ApplyErasure_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *partitionServiceClient) PurgeUser(ctx context.Context, in *PurgeUserRequest, opts ...grpc.CallOption) (*PurgeUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PurgeUserResponse)
+	err := c.cc.Invoke(ctx, PartitionService_PurgeUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PartitionServiceServer is the server API for PartitionService service.
 // All implementations must embed UnimplementedPartitionServiceServer
 // for forward compatibility.
@@ -200,6 +274,16 @@ type PartitionServiceServer interface {
 	AwaitReplica(context.Context, *AwaitReplicaRequest) (*AwaitReplicaResponse, error)
 	// TransferLeader gives the leadership of a partition to another member of its group. Only the leader accepts.
 	TransferLeader(context.Context, *TransferLeaderRequest) (*TransferLeaderResponse, error)
+	// ApplyRecords puts records of one partition through its raft group. Only the leader accepts.
+	ApplyRecords(context.Context, *ApplyRecordsRequest) (*ApplyRecordsResponse, error)
+	// ReadRecords streams the records of some keys, those deleted included, in the order of the keys.
+	ReadRecords(*ReadRecordsRequest, grpc.ServerStreamingServer[ReadRecordsResponse]) error
+	// ScanRecords returns the next records behind a key, those deleted included. An answer has some 512 KiB at most.
+	ScanRecords(context.Context, *ScanRecordsRequest) (*ScanRecordsResponse, error)
+	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
+	ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error)
+	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
+	PurgeUser(context.Context, *PurgeUserRequest) (*PurgeUserResponse, error)
 	mustEmbedUnimplementedPartitionServiceServer()
 }
 
@@ -236,6 +320,21 @@ func (UnimplementedPartitionServiceServer) AwaitReplica(context.Context, *AwaitR
 }
 func (UnimplementedPartitionServiceServer) TransferLeader(context.Context, *TransferLeaderRequest) (*TransferLeaderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TransferLeader not implemented")
+}
+func (UnimplementedPartitionServiceServer) ApplyRecords(context.Context, *ApplyRecordsRequest) (*ApplyRecordsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyRecords not implemented")
+}
+func (UnimplementedPartitionServiceServer) ReadRecords(*ReadRecordsRequest, grpc.ServerStreamingServer[ReadRecordsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadRecords not implemented")
+}
+func (UnimplementedPartitionServiceServer) ScanRecords(context.Context, *ScanRecordsRequest) (*ScanRecordsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ScanRecords not implemented")
+}
+func (UnimplementedPartitionServiceServer) ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyErasure not implemented")
+}
+func (UnimplementedPartitionServiceServer) PurgeUser(context.Context, *PurgeUserRequest) (*PurgeUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PurgeUser not implemented")
 }
 func (UnimplementedPartitionServiceServer) mustEmbedUnimplementedPartitionServiceServer() {}
 func (UnimplementedPartitionServiceServer) testEmbeddedByValue()                          {}
@@ -406,6 +505,89 @@ func _PartitionService_TransferLeader_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_ApplyRecords_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyRecordsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).ApplyRecords(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_ApplyRecords_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).ApplyRecords(ctx, req.(*ApplyRecordsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PartitionService_ReadRecords_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadRecordsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).ReadRecords(m, &grpc.GenericServerStream[ReadRecordsRequest, ReadRecordsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ReadRecordsServer = grpc.ServerStreamingServer[ReadRecordsResponse]
+
+func _PartitionService_ScanRecords_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ScanRecordsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).ScanRecords(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_ScanRecords_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).ScanRecords(ctx, req.(*ScanRecordsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PartitionService_ApplyErasure_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyErasureRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).ApplyErasure(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_ApplyErasure_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).ApplyErasure(ctx, req.(*ApplyErasureRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PartitionService_PurgeUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PurgeUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).PurgeUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_PurgeUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).PurgeUser(ctx, req.(*PurgeUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PartitionService_ServiceDesc is the grpc.ServiceDesc for PartitionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -441,6 +623,22 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "TransferLeader",
 			Handler:    _PartitionService_TransferLeader_Handler,
 		},
+		{
+			MethodName: "ApplyRecords",
+			Handler:    _PartitionService_ApplyRecords_Handler,
+		},
+		{
+			MethodName: "ScanRecords",
+			Handler:    _PartitionService_ScanRecords_Handler,
+		},
+		{
+			MethodName: "ApplyErasure",
+			Handler:    _PartitionService_ApplyErasure_Handler,
+		},
+		{
+			MethodName: "PurgeUser",
+			Handler:    _PartitionService_PurgeUser_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -451,6 +649,11 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Dump",
 			Handler:       _PartitionService_Dump_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadRecords",
+			Handler:       _PartitionService_ReadRecords_Handler,
 			ServerStreams: true,
 		},
 	},
