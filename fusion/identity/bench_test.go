@@ -89,9 +89,10 @@ func BenchmarkMatch(b *testing.B) {
 		}
 		for i := range n {
 			p := i % (n * 9 / 10) // a tenth is there twice
+			name := fmt.Sprintf("Name%d Family%d", p%97, p%991)
 			if err := m.Add(strconv.Itoa(i), []string{
 				fmt.Sprintf("p%d@example.com", p), fmt.Sprintf("+49 170 %07d", p),
-				fmt.Sprintf("Name%d Family%d", p%97, p%991), fmt.Sprintf("%05d", p%1999),
+				name, fmt.Sprintf("%05d", p%1999), name,
 			}); err != nil {
 				b.Fatal(err)
 			}

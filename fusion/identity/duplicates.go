@@ -20,9 +20,12 @@ type TitleConfig struct {
 	Similarity float64
 	// Numbers says that both titles must have the same numbers, units converted: "No. 2" and "128 GB" tell products apart by a character.
 	Numbers bool
-	// Agree says that the attributes given with a title must be equal where both have them.
+	// Agree says that the attributes given with a title must be equal where both have them, but for Despite.
 	Agree bool
-	// Across says that products of one source are never one: a supplier does not list a product twice.
+	// Despite is the similarity from which attributes that differ do not matter, since sources err about them, too; above 1 for never.
+	Despite float64
+	// Across says that products of one source are never one: a supplier does not list a product twice. So a listing is joined to the most similar one
+	// of each other source alone.
 	Across bool
 	// Synonyms are words that are written as another one, "" to leave out; longer ones come before shorter ones among ideographs.
 	Synonyms map[string]string
@@ -49,6 +52,7 @@ func DefaultTitles() TitleConfig {
 		Bands: 32, Rows: 4, // finds 98.8 % of pairs of similarity 0.6, 5 % of those of 0.2
 		Similarity: 0.6,
 		Numbers:    true, Agree: true, Across: true,
+		Despite:   0.9, // titles of the same words; another color or material makes more difference
 		MaxBucket: 200, MaxGroup: 8, Samples: 10,
 	}
 }
@@ -59,8 +63,8 @@ func (c *TitleConfig) validate() error {
 		return fmt.Errorf("%w: Letters is %d, Ideographs %d; want 2 to 8 and 1 to 4", ErrConfig, c.Letters, c.Ideographs)
 	case c.Bands < 1 || c.Bands > 256 || c.Rows < 1 || c.Rows > 32:
 		return fmt.Errorf("%w: Bands is %d, Rows %d; want 1 to 256 and 1 to 32", ErrConfig, c.Bands, c.Rows)
-	case !(c.Similarity > 0 && c.Similarity <= 1):
-		return fmt.Errorf("%w: Similarity is %v; want above 0, up to 1", ErrConfig, c.Similarity)
+	case !(c.Similarity > 0 && c.Similarity <= 1) || !(c.Despite >= c.Similarity):
+		return fmt.Errorf("%w: Similarity is %v, Despite %v; want above 0, up to 1, and not below it", ErrConfig, c.Similarity, c.Despite)
 	case c.MaxBucket < 2 || c.MaxBucket > 10_000 || c.MaxGroup < 2 || c.Samples < 0:
 		return fmt.Errorf("%w: MaxBucket is %d, MaxGroup %d, Samples %d; want 2 to 10000, at least 2, and 0 or more", ErrConfig, c.MaxBucket, c.MaxGroup, c.Samples)
 	}
@@ -188,21 +192,23 @@ func (t *Titles) similarity(x, y uint32) float64 {
 	return sum / weight
 }
 
-// possible reports whether two listings may be one, but for their titles.
+// possible reports whether two listings may be one, going by their sources and numbers.
 func (t *Titles) possible(x, y uint32) bool {
 	a, b := &t.products[x], &t.products[y]
-	if t.cfg.Across && a.source == b.source || t.cfg.Numbers && a.numbers != b.numbers {
-		return false
-	}
+	return !(t.cfg.Across && a.source == b.source || t.cfg.Numbers && a.numbers != b.numbers)
+}
+
+// least returns the similarity that two listings need to be one.
+func (t *Titles) least(x, y uint32) float64 {
 	if t.cfg.Agree {
 		for i := range t.perItem {
 			v, w := t.attrs[int(x)*t.perItem+i], t.attrs[int(y)*t.perItem+i]
 			if v != 0 && w != 0 && v != w {
-				return false
+				return t.cfg.Despite
 			}
 		}
 	}
-	return true
+	return t.cfg.Similarity
 }
 
 func (t *Titles) band(i uint32, s script, b int) uint32 {
@@ -212,7 +218,7 @@ func (t *Titles) band(i uint32, s script, b int) uint32 {
 // DuplicateReport says what Find did.
 type DuplicateReport struct {
 	Products int
-	// Compared is the number of pairs with an equal band that passed the other conditions, Matched that of those that were similar enough, Joined that of listings
+	// Compared is the number of pairs with an equal band that passed the conditions on sources and numbers, Matched that of those that were similar enough, Joined that of listings
 	// that were joined to another one.
 	Compared, Matched, Joined int64
 	// Buckets is the number of buckets that were cut, since more than MaxBucket products had an equal band.
@@ -260,7 +266,7 @@ func (t *Titles) Find(ctx context.Context) ([]Pair, DuplicateReport, error) {
 							continue
 						}
 						report.Compared++
-						if v := t.similarity(x, y); v >= t.cfg.Similarity {
+						if v := t.similarity(x, y); v >= t.least(x, y) {
 							found = append(found, scored{x: min(p.row, run[j].row), y: max(p.row, run[j].row), score: v})
 						}
 					}
@@ -272,7 +278,13 @@ func (t *Titles) Find(ctx context.Context) ([]Pair, DuplicateReport, error) {
 	slices.SortFunc(found, func(p, q scored) int { return cmp.Or(cmp.Compare(p.x, q.x), cmp.Compare(p.y, q.y)) })
 	found = slices.CompactFunc(found, func(p, q scored) bool { return p.x == q.x && p.y == q.y })
 	report.Matched = int64(len(found))
-	joined, refused := group(len(t.products), found, t.cfg.MaxGroup)
+	var sources []uint64
+	if t.cfg.Across {
+		for _, i := range byKey {
+			sources = append(sources, t.products[i].source)
+		}
+	}
+	joined, refused := group(len(t.products), found, t.cfg.MaxGroup, sources)
 	report.Joined, report.Refused = int64(len(joined)), int64(len(refused))
 	pair := func(p scored) Pair {
 		return Pair{A: t.products[byKey[p.x]].key, B: t.products[byKey[p.y]].key, Score: p.score}

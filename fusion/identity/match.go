@@ -16,6 +16,8 @@ import (
 type MatchField struct {
 	Name string
 	Form Form
+	// Unless names a field before this one: where that agrees this one says nothing, so that a looser form of a value counts only where the strict one differs.
+	Unless string
 	// M is the probability that the field agrees for two accounts of one person, U that it does for two of different ones. 0 has it estimated from
 	// the data.
 	M, U float64
@@ -46,10 +48,16 @@ type MatchConfig struct {
 	Samples int
 }
 
-// PersonMatch returns the configuration for e-mail, phone, name and postcode, in this order.
+// PersonMatch returns the configuration for e-mail, phone, name, postcode and the name again, in this order.
 func PersonMatch() MatchConfig {
 	return MatchConfig{
-		Fields:      []MatchField{{Name: "email", Form: Email}, {Name: "phone", Form: Phone}, {Name: "name", Form: Name}, {Name: "postcode", Form: Postcode}},
+		Fields: []MatchField{
+			{Name: "email", Form: Email},
+			{Name: "phone", Form: Phone},
+			{Name: "name", Form: Name},
+			{Name: "postcode", Form: Postcode},
+			{Name: "initials", Form: Initials, Unless: "name"}, // tells typing errors from others of the family
+		},
 		Options:     FormOptions{GmailDots: true},
 		Blocks:      [][]int{{0}, {1}, {2, 3}},
 		MaxBlock:    50, // an office that shares a phone; 50 accounts make 1225 pairs
@@ -73,7 +81,10 @@ func (c *MatchConfig) validate() error {
 	if n := len(c.Blocks); n < 1 || n > maxBlocks {
 		return fmt.Errorf("%w: Blocks has %d; want 1 to %d", ErrConfig, n, maxBlocks)
 	}
-	for _, f := range c.Fields {
+	for i, f := range c.Fields {
+		if f.Unless != "" && fieldIndex(c.Fields[:i], f.Unless) < 0 {
+			return fmt.Errorf("%w: field %s counts unless %s agrees, which is no field before it", ErrConfig, f.Name, f.Unless)
+		}
 		if !(f.M >= 0 && f.M < 1) || !(f.U >= 0 && f.U < 1) {
 			return fmt.Errorf("%w: field %s has M %v and U %v; want 0 to below 1", ErrConfig, f.Name, f.M, f.U)
 		}
@@ -98,10 +109,15 @@ func (c *MatchConfig) validate() error {
 	return nil
 }
 
+func fieldIndex(fields []MatchField, name string) int {
+	return slices.IndexFunc(fields, func(f MatchField) bool { return f.Name == name })
+}
+
 // Matcher finds pairs of accounts that are one person. It holds the keys of accounts and 8 bytes a field, no values. It is not safe for
 // concurrent use.
 type Matcher struct {
 	cfg    MatchConfig
+	unless []uint16 // for each field the bit of the one it counts unless, or 0
 	hash   hash.Hash
 	keys   []string
 	values []digest // row by row
@@ -118,6 +134,12 @@ func NewMatcher(cfg MatchConfig) (*Matcher, error) {
 		m.hash = hmac.New(sha256.New, cfg.Secret)
 	}
 	m.cfg.Secret = nil
+	m.unless = make([]uint16, len(cfg.Fields))
+	for i, f := range cfg.Fields {
+		if f.Unless != "" {
+			m.unless[i] = 1 << fieldIndex(cfg.Fields, f.Unless)
+		}
+	}
 	return m, nil
 }
 
@@ -211,7 +233,7 @@ func (m *Matcher) Match(ctx context.Context) ([]Pair, MatchReport, error) {
 		return nil, report, err
 	}
 	report.Matched = int64(len(found))
-	joined, refused := group(len(m.keys), found, m.cfg.MaxGroup)
+	joined, refused := group(len(m.keys), found, m.cfg.MaxGroup, nil)
 	report.Joined, report.Refused = int64(len(joined)), int64(len(refused))
 	for _, p := range refused[:min(len(refused), m.cfg.Samples)] {
 		report.RefusedPairs = append(report.RefusedPairs, m.pair(p))
@@ -251,7 +273,7 @@ func (m *Matcher) compare(x, y uint32) (agree, disagree uint16) {
 	a, b := m.row(x), m.row(y)
 	for i := range a {
 		switch {
-		case a[i] == 0 || b[i] == 0:
+		case a[i] == 0 || b[i] == 0 || agree&m.unless[i] != 0:
 		case a[i] == b[i]:
 			agree |= 1 << i
 		default:

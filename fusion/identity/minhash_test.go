@@ -100,7 +100,7 @@ func TestUnionFindLikeNaive(t *testing.T) {
 // TestGroupKeepsBounds checks that groups stay within their size and that what is refused would have broken it.
 func TestGroupKeepsBounds(t *testing.T) {
 	pairs := []scored{{x: 0, y: 1, score: 3}, {x: 2, y: 3, score: 2}, {x: 1, y: 2, score: 9}, {x: 3, y: 4, score: 1}, {x: 0, y: 2, score: 1}}
-	joined, refused := group(5, pairs, 3)
+	joined, refused := group(5, pairs, 3, nil)
 	at := func(ps []scored) (out [][2]uint32) {
 		for _, p := range ps {
 			out = append(out, [2]uint32{p.x, p.y})
@@ -112,6 +112,16 @@ func TestGroupKeepsBounds(t *testing.T) {
 	}
 	if d := cmp.Diff([][2]uint32{{2, 3}}, at(refused)); d != "" {
 		t.Errorf("refused: want (-), got (+):\n%s", d)
+	}
+}
+
+// TestGroupKeepsSourcesApart checks that no group has two rows of one source, and that the best pair wins.
+func TestGroupKeepsSourcesApart(t *testing.T) {
+	sources := []uint64{1, 1, 2, 3}
+	pairs := []scored{{x: 0, y: 2, score: 1}, {x: 1, y: 2, score: 2}, {x: 2, y: 3, score: 1}, {x: 0, y: 3, score: 1}}
+	joined, refused := group(4, pairs, 8, sources)
+	if len(joined) != 2 || joined[0].x != 1 || joined[1].x != 0 || joined[1].y != 3 || len(refused) != 0 {
+		t.Errorf("joined %v, refused %v; want 1 with 2, then 0 with 3", joined, refused)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -21,6 +22,8 @@ const (
 	Phone
 	// Name is a person's name: case, accents, punctuation and the order of its parts do not matter.
 	Name
+	// Initials are those of the parts of a person's name, which typing errors mostly leave as they are.
+	Initials
 	// Postcode is a postal code: case, blanks and punctuation do not matter.
 	Postcode
 )
@@ -44,6 +47,13 @@ func (f Form) Normalize(value string, o FormOptions) string {
 		return phone(value, o.Country)
 	case Name:
 		return name(value)
+	case Initials:
+		parts := strings.Fields(name(value))
+		for i, p := range parts {
+			_, n := utf8.DecodeRuneInString(p)
+			parts[i] = p[:n]
+		}
+		return strings.Join(parts, " ")
 	case Postcode:
 		return strings.ToUpper(strings.Map(keep(func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }), value))
 	case Plain:
