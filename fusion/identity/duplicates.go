@@ -240,7 +240,7 @@ func (t *Titles) Find(ctx context.Context) ([]Pair, DuplicateReport, error) {
 	}
 	var found []scored // by rank
 	cut := map[bucket]bool{}
-	by := make([]placed, 0, len(t.products))
+	by := make([]uint64, 0, len(t.products)) // a band above the rank
 	for s := range scripts {
 		for b := range t.cfg.Bands {
 			if err := ctx.Err(); err != nil {
@@ -249,25 +249,25 @@ func (t *Titles) Find(ctx context.Context) ([]Pair, DuplicateReport, error) {
 			by = by[:0]
 			for rank, i := range byKey {
 				if !t.products[i].empty[s] {
-					by = append(by, placed{uint64(t.band(i, s, b)), uint32(rank)})
+					by = append(by, uint64(t.band(i, s, b))<<32|uint64(rank))
 				}
 			}
-			slices.SortFunc(by, func(p, q placed) int { return cmp.Or(cmp.Compare(p.value, q.value), cmp.Compare(p.row, q.row)) })
-			for run := range equal(by) {
-				at, width := bucket{s, b, uint32(run[0].value)}, len(run)
+			slices.Sort(by)
+			for run := range runs(by) {
+				at, width := bucket{s, b, uint32(run[0] >> 32)}, len(run)
 				if width > t.cfg.MaxBucket {
 					cut[at] = true
 					width = t.cut(run, byKey, at)
 				}
 				for j := range run {
 					for _, p := range run[max(0, j-width):j] {
-						x, y := byKey[p.row], byKey[run[j].row]
+						x, y := byKey[uint32(p)], byKey[uint32(run[j])]
 						if !t.possible(x, y) || t.shared(x, y, at, cut) {
 							continue
 						}
 						report.Compared++
 						if v := t.similarity(x, y); v >= t.least(x, y) {
-							found = append(found, scored{x: min(p.row, run[j].row), y: max(p.row, run[j].row), score: v})
+							found = append(found, scored{x: min(uint32(p), uint32(run[j])), y: max(uint32(p), uint32(run[j])), score: v})
 						}
 					}
 				}
@@ -323,16 +323,16 @@ type bucket struct {
 
 // cut sorts a bucket that is too large by the bands that follow, so that the more two listings share the closer they stand, and returns how many
 // neighbors each is compared with.
-func (t *Titles) cut(run []placed, byKey []uint32, at bucket) int {
-	slices.SortFunc(run, func(p, q placed) int {
-		x, y := byKey[p.row], byKey[q.row]
+func (t *Titles) cut(run []uint64, byKey []uint32, at bucket) int {
+	slices.SortFunc(run, func(p, q uint64) int {
+		x, y := byKey[uint32(p)], byKey[uint32(q)]
 		for i := 1; i < t.cfg.Bands; i++ {
 			b := (at.band + i) % t.cfg.Bands
 			if c := cmp.Compare(t.band(x, at.script, b), t.band(y, at.script, b)); c != 0 {
 				return c
 			}
 		}
-		return cmp.Compare(p.row, q.row)
+		return cmp.Compare(p, q)
 	})
 	return t.cfg.MaxBucket
 }
