@@ -108,6 +108,12 @@ func TestFindLikeAllPairs(t *testing.T) {
 	if similar < 100 || report.Matched > similar || float64(report.Matched) < 0.985*float64(similar) {
 		t.Errorf("%d pairs found, %d are similar", report.Matched, similar)
 	}
+	// Pairs apart in a bucket that was cut are found by another band.
+	small := cfg
+	small.MaxBucket = 3
+	if _, cut := find(t, small, products); cut.Buckets == 0 || float64(cut.Matched) < 0.95*float64(similar) {
+		t.Errorf("with small buckets, of which %d are cut, %d pairs of %d are found", cut.Buckets, cut.Matched, similar)
+	}
 	shuffled := slices.Clone(products)
 	r.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 	others, otherReport := find(t, cfg, shuffled)
