@@ -72,12 +72,14 @@ func keep(want func(rune) bool) func(rune) rune {
 
 func email(value string, gmailDots bool) string {
 	value = strings.ToLower(strings.TrimSpace(value))
-	value = strings.TrimPrefix(value, "mailto:")
+	for strings.HasPrefix(value, "mailto:") {
+		value = strings.TrimSpace(value[len("mailto:"):])
+	}
 	at := strings.LastIndexByte(value, '@')
 	if at < 1 || at == len(value)-1 || strings.ContainsFunc(value, unicode.IsSpace) {
 		return ""
 	}
-	local, domain := value[:at], strings.TrimSuffix(value[at+1:], ".")
+	local, domain := value[:at], strings.TrimRight(value[at+1:], ".")
 	if plus := strings.IndexByte(local, '+'); plus > 0 {
 		local = local[:plus]
 	}

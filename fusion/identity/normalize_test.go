@@ -19,6 +19,7 @@ func TestNormalize(t *testing.T) {
 		{form: identity.Email, in: "ann.lee@example.com", want: "ann.lee@example.com", options: identity.FormOptions{GmailDots: true}},
 		{form: identity.Email, in: "ann@example.com", want: "ann@example.com"},
 		{form: identity.Email, in: "+tag@example.com", want: "+tag@example.com"},
+		{form: identity.Email, in: "mailto:ann@example.com.", want: "ann@example.com"},
 		{form: identity.Email, in: "none"},
 		{form: identity.Email, in: "@example.com"},
 		{form: identity.Email, in: "ann@"},
@@ -36,6 +37,7 @@ func TestNormalize(t *testing.T) {
 		{form: identity.Name, in: "JOERG PETER  MULLER", want: "joerg muller peter"},
 		{form: identity.Name, in: "Łukasz Groß", want: "gross lukasz"},
 		{form: identity.Name, in: "王小明", want: "王小明"},
+		{form: identity.Initials, in: "Müller, Jörg-Peter", want: "j m p"},
 		{form: identity.Postcode, in: "sw1a-1aa", want: "SW1A1AA"},
 		{form: identity.Postcode, in: "SW1A 1AA", want: "SW1A1AA"},
 		{form: identity.Plain, in: "  Two   words ", want: "two words"},
@@ -49,7 +51,7 @@ func TestNormalize(t *testing.T) {
 
 // FuzzNormalize checks that a form is a form: normalizing again changes nothing, but for the country of phone numbers.
 func FuzzNormalize(f *testing.F) {
-	for _, s := range []string{"Ann.Lee+a@Gmail.com", "+49 (0)30 123456", "0049301234", "Łukasz Müller", "SW1A 1AA", "a+b+c@x.y", "\xff@\xfe", "İstanbul", "+(0)(0)123456", "ß@ẞ.de"} {
+	for _, s := range []string{"Ann.Lee+a@Gmail.com", "+49 (0)30 123456", "0049301234", "Łukasz Müller", "SW1A 1AA", "a+b+c@x.y", "\xff@\xfe", "İstanbul", "+(0)(0)123456", "ß@ẞ.de", "mailto:mailto:a@b..", "ŉ ﬁ ſ"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
