@@ -61,8 +61,8 @@ func newPush(store storer, now func() time.Time) http.Handler {
 
 // pushed is the answer. It tells also what was stored before an error.
 type pushed struct {
-	Appended   uint64         `json:"appended"`
-	Duplicates uint64         `json:"duplicates"`
+	Appended   uint64 `json:"appended"`
+	Duplicates uint64 `json:"duplicates"`
 	// Erased were refused as their user was erased.
 	Erased     uint64         `json:"erased"`
 	Rejected   uint64         `json:"rejected"`

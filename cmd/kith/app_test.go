@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kith-io/kith/source/synthetic"
 )
 
 // TestHelp compares the help of every command with its golden file, and checks that each has an example.
@@ -238,5 +242,14 @@ func TestGenerate(t *testing.T) {
 	again, err := os.ReadFile(filepath.Join(dir, "events.csv"))
 	if err != nil || string(again) != string(events) {
 		t.Errorf("the same numbers and seed gave other bytes (%v)", err)
+	}
+	// Identities come on top, and go when the shop is replaced by one without.
+	for _, with := range []bool{true, false} {
+		mustKith(t, append(slices.Clone(args), fmt.Sprint("--identities=", with))...)
+		for _, name := range synthetic.PlantedFiles {
+			if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != with {
+				t.Errorf("identities %t: %s: %v", with, name, err)
+			}
+		}
 	}
 }

@@ -19,14 +19,16 @@ func (a *app) generateCommand() *cobra.Command {
 	var users, items int
 	var events int64
 	var seed uint64
+	var identities bool
 	var out string
 	cmd := &cobra.Command{
 		Use:   "generate",
 		Short: "Make the data of a shop, with a known structure",
 		Long: `Make the data of a shop that does not exist: catalog, customers, a log of views and orders
 from two sources with some faults, and beside it the truth of what is planted. The same
-numbers and seed give the same bytes. The folder must be empty, or hold an earlier shop,
-which is replaced.`,
+numbers and seed give the same bytes. With --identities there are also users who registered
+twice, cookies, shared devices, and a supplier and a marketplace that say otherwise. The
+folder must be empty, or hold an earlier shop, which is replaced.`,
 		Example: `  kith generate --users 2000 --items 500 --events 50000 --seed 1 --out shop
   kith ingest --mapping shop/map.yaml`,
 		Args: noArgs,
@@ -35,6 +37,9 @@ which is replaced.`,
 				return usagef("--out is missing; name a folder for the files")
 			}
 			cfg := synthetic.DefaultConfig(users, items, events, seed)
+			if identities {
+				cfg.Planted = synthetic.DefaultPlanted()
+			}
 			if err := cfg.Validate(); err != nil {
 				return &usageError{err}
 			}
@@ -46,6 +51,7 @@ which is replaced.`,
 	f.IntVar(&items, "items", 500, "number of products")
 	f.Int64Var(&events, "events", 50_000, "number of events in both logs")
 	f.Uint64Var(&seed, "seed", 1, "chooses one of the shops of that size")
+	f.BoolVar(&identities, "identities", false, "also plant second accounts, cookies, shared devices, and products listed twice, with the truth")
 	f.StringVar(&out, "out", "", "`folder` for the files")
 	return cmd
 }
@@ -84,7 +90,7 @@ func (a *app) generate(ctx context.Context, cfg synthetic.Config, dir string) er
 		count(summary.Events), dir, seconds(took), filepath.Join(dir, synthetic.MappingFile))
 }
 
-// claimShop makes the folder of a shop. It refuses one with files of somebody else.
+// claimShop makes the folder of a shop. It refuses one with files of somebody else, and removes those of an earlier shop that not every shop has.
 func claimShop(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
@@ -97,6 +103,11 @@ func claimShop(dir string) error {
 	}
 	if _, err := os.Stat(filepath.Join(dir, synthetic.TruthFile)); err != nil {
 		return fmt.Errorf("--out %s: the folder is not empty and holds no generated shop; name another", dir)
+	}
+	for _, name := range synthetic.PlantedFiles {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("--out: %w; remove it or name another folder", err)
+		}
 	}
 	return nil
 }

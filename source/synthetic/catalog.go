@@ -162,21 +162,31 @@ func combinations(j int) int {
 	return len(adjectives) * len(categories[j].materials) * len(categories[j].nouns)
 }
 
+// title is the parts of a name.
+type title struct {
+	adjective, material, noun string
+	series                    int // from 1, named from 2 on
+}
+
 // name returns the name of the nth item of a category. Names are unique: when
 // a category has used all combinations it numbers them.
 func (c *catalog) name(category uint8, n int) string {
+	t := c.title(category, n)
+	name := strings.Join([]string{t.adjective, t.material, t.noun}, " ")
+	if t.series > 1 {
+		name += " No. " + strconv.Itoa(t.series)
+	}
+	return name
+}
+
+func (c *catalog) title(category uint8, n int) title {
 	words := &categories[category]
 	all := combinations(int(category))
 	x := c.names[category].apply(n % all)
 	noun := words.nouns[x%len(words.nouns)]
 	x /= len(words.nouns)
 	material := words.materials[x%len(words.materials)]
-	adjective := adjectives[x/len(words.materials)]
-	name := strings.Join([]string{adjective, material, noun}, " ")
-	if series := n / all; series > 0 {
-		name += " No. " + strconv.Itoa(series+1)
-	}
-	return name
+	return title{adjectives[x/len(words.materials)], material, noun, n/all + 1}
 }
 
 // digits returns the width of numbers below n, at least 4.

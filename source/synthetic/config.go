@@ -56,6 +56,8 @@ type Config struct {
 	Anonymous float64 `json:"anonymous"`
 	// Dirty is the share of rows with a fault, duplicates included.
 	Dirty float64 `json:"dirty"`
+	// Planted, if not nil, plants identities to be found: see Planted.
+	Planted *Planted `json:"planted,omitempty"`
 }
 
 // Step has the probabilities of what comes next; they sum to 1.
@@ -198,6 +200,11 @@ func (c *Config) Validate() error {
 	}
 	if err := positive("Season.Daily", c.Season.Daily[:]); err != nil {
 		return err
+	}
+	if c.Planted != nil {
+		if err := c.Planted.validate(); err != nil {
+			return err
+		}
 	}
 	return c.Funnel.validate()
 }

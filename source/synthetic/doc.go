@@ -20,6 +20,9 @@
 // adds the consequent with the probability of the rule. Fraudulent users follow patterns of
 // their own.
 //
+// Config.Planted adds identities that sources do not agree on: second accounts, cookies and devices of one or of several users, products that
+// a supplier has under other numbers and titles, and attributes of which one source is right.
+//
 // # Constant memory in time order
 //
 // The log of a shop is in the order of time, so users cannot be generated one

@@ -54,6 +54,17 @@ const (
 	TruthItemsFile  = "truth_items.csv"
 	TruthUsersFile  = "truth_users.csv"
 	TruthOrdersFile = "truth_orders.csv"
+
+	// PlantedFiles has these.
+	AccountsFile        = "accounts.csv"
+	SightingsFile       = "sightings.csv"
+	SupplierFile        = "supplier.csv"
+	MarketplaceFile     = "marketplace.csv"
+	SKUMapFile          = "sku_map.csv"
+	TruthAccountsFile   = "truth_accounts.csv"
+	TruthKeysFile       = "truth_keys.csv"
+	TruthSKUsFile       = "truth_skus.csv"
+	TruthAttributesFile = "truth_attributes.csv"
 )
 
 // maxOpen bounds the sessions that wait in memory, at about a kilobyte each.
@@ -81,6 +92,8 @@ type generator struct {
 	planned   float64 // events of the trials and of the sessions so far
 	sessions  float64 // as many sessions
 
+	people *people // nil if none are planted
+
 	events, orders, truth *table
 	written               int64 // events
 	behaviors             [behaviors]int64
@@ -105,7 +118,7 @@ func Generate(ctx context.Context, cfg Config, create func(name string) (io.Writ
 	}
 	g := newGenerator(&cfg)
 	g.create, g.progress = create, progress
-	for _, step := range []func(context.Context) error{g.writeProducts, g.writeUsers, g.writeLog, g.writeMapping, g.writeTruth} {
+	for _, step := range []func(context.Context) error{g.writeProducts, g.writeUsers, g.writePlanted, g.writeLog, g.writeMapping, g.writeTruth} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -117,6 +130,9 @@ func newGenerator(cfg *Config) *generator {
 	g := &generator{cfg: cfg, catalog: newCatalog(cfg), clock: newClock(cfg), remaining: cfg.Events}
 	g.calendar = calendar{start: g.clock.start, day: -1}
 	g.customers = newCustomers(cfg, g.catalog)
+	if cfg.Planted != nil {
+		g.people = newPeople(cfg, g.customers)
+	}
 	g.starts = newRandom(cfg.Seed, domainClock, 0)
 	g.planner = planner{cfg: cfg, catalog: g.catalog, customers: g.customers, clock: g.clock, pace: 1}
 	g.try(maxOpen)
@@ -358,6 +374,8 @@ func (g *generator) user(t *table, s *session, f fault, device bool) {
 	}
 	if device {
 		t.buf = g.customers.appendDevice(t.buf, s.user, s.device)
+	} else if g.people != nil && mix(s.number)%3 == 0 && g.people.of(s.user).second {
+		t.buf = g.people.appendSecond(t.buf, s.user)
 	} else {
 		t.buf = g.customers.appendUser(t.buf, s.user)
 	}

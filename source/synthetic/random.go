@@ -15,6 +15,15 @@ const (
 	domainDirt
 	domainDevice
 	domainMatrix
+	domainHouseholds
+	domainHousehold
+	domainPerson
+	domainSightings
+	domainSecondAccount
+	domainSize
+	domainListing
+	domainSKU
+	domainShares
 )
 
 // random is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). It is seeded in a

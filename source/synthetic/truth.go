@@ -70,6 +70,9 @@ func (g *generator) writeProducts(ctx context.Context) (err error) {
 		products.buf = g.catalog.appendItem(products.buf, i)
 		products.comma()
 		products.text(g.catalog.name(it.category, named[it.category]))
+		if g.cfg.Planted != nil {
+			products.buf = sizeOf(g.cfg, it, i).append(products.buf)
+		}
 		named[it.category]++
 		products.comma()
 		products.text(categories[it.category].name)
