@@ -114,9 +114,9 @@ func (s *Bots) build(e *env, fields []record.Field) (rule, []record.Field, error
 	}
 	b.judge = newBotJudge(or(s.MaxEvents, DefaultBotEvents), window.Milliseconds(), or(s.Regular, DefaultBotRegular), or(s.Regularity, DefaultBotRegularity),
 		items, itemsWindow.Milliseconds())
-	b.events = e.sorter("events", e.memory/2)
-	b.found = e.sorter("bots", e.memory/4)
-	b.chosen = e.sorter("chosen", e.memory/4)
+	b.events = e.sorter("events", e.memory*3/4)
+	b.found = e.sorter("bots", e.memory/8)
+	b.chosen = e.sorter("chosen", e.memory/8)
 	if b.reject {
 		return b, fields, nil
 	}

@@ -95,8 +95,11 @@ type column struct {
 // newColumn returns a column; memory bounds what it sorts at once.
 func newColumn(e *env, field int, g *groups, n need, memory int64) *column {
 	c := &column{need: n, field: field, groups: g, env: e, memory: memory}
+	if n.mad {
+		c.memory /= 2 // the other half is for the deviations
+	}
 	if len(n.quantiles) > 0 || n.mad || n.mode {
-		c.values = e.sorter("column", memory/2) // the other half is for the deviations
+		c.values = e.sorter("column", c.memory)
 	}
 	return c
 }
@@ -189,7 +192,7 @@ func eachNumber(ctx context.Context, s *sorter, grouped bool, f func(group int, 
 
 // deviations sets the median absolute deviations, from the first quantile.
 func (c *column) deviations(ctx context.Context, out []summary) (err error) {
-	s := c.env.sorter("deviations", c.memory/2)
+	s := c.env.sorter("deviations", c.memory)
 	defer func() {
 		if r := s.remove(); err == nil {
 			err = r

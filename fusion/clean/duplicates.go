@@ -75,8 +75,8 @@ func (s *Duplicates) build(e *env, fields []record.Field) (rule, []record.Field,
 	if s.Keep == KeepLast {
 		d.flip = ^uint64(0)
 	}
-	d.keys = e.sorter("keys", e.memory/2)
-	d.chosen = e.sorter("chosen", e.memory/2)
+	d.keys = e.sorter("keys", e.memory*7/8)
+	d.chosen = e.sorter("chosen", e.memory/8)
 	return d, fields, nil
 }
 

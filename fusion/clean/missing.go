@@ -87,13 +87,13 @@ func (s *Missing) build(e *env, fields []record.Field) (rule, []record.Field, er
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &fillRule{missing: m, with: s.With, fields: fields, groups: newGroups(by, e.memory/4)}
+	f := &fillRule{missing: m, with: s.With, fields: fields, groups: newGroups(by, e.memory/8)}
 	for _, field := range at {
 		n := need{mode: s.With == MissingMode}
 		if s.With == MissingMedian {
 			n.quantiles = median
 		}
-		f.columns = append(f.columns, newColumn(e, field, f.groups, n, e.memory*3/4/int64(len(at))))
+		f.columns = append(f.columns, newColumn(e, field, f.groups, n, e.memory*7/8/int64(len(at))))
 	}
 	return f, fields, nil
 }

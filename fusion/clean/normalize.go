@@ -66,9 +66,9 @@ func (s *Normalize) build(e *env, fields []record.Field) (rule, []record.Field, 
 	if s.Method == NormalizeRobust {
 		q.quantiles = []float64{0.25, 0.5, 0.75}
 	}
-	n := &normalizeRule{method: s.Method, groups: newGroups(by, e.memory/4), fields: s.Fields}
+	n := &normalizeRule{method: s.Method, groups: newGroups(by, e.memory/8), fields: s.Fields}
 	for _, field := range at {
-		n.columns = append(n.columns, newColumn(e, field, n.groups, q, e.memory*3/4/int64(len(at))))
+		n.columns = append(n.columns, newColumn(e, field, n.groups, q, e.memory*7/8/int64(len(at))))
 	}
 	return n, fields, nil
 }

@@ -130,6 +130,9 @@ func parseDigits(s, decimal string) (float64, bool) {
 	if digits == 0 || grouped && !fraction && group != 3 {
 		return 0, false
 	}
+	if x, ok := parseSimple(unsafeString(buf)); ok { // buf is not written to any more
+		return x, true
+	}
 	x, err := strconv.ParseFloat(string(buf), 64)
 	return x, err == nil
 }

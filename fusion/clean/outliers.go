@@ -104,9 +104,9 @@ func (s *Outliers) build(e *env, fields []record.Field) (rule, []record.Field, e
 		lower, upper := s.percentiles()
 		n.quantiles = []float64{lower, upper}
 	}
-	o := &outlierRule{method: s.Method, k: k, action: orDefault(s.Action, ActionReject), groups: newGroups(by, e.memory/4), fields: s.Fields, reasons: reasons("outlier: ", s.Fields)}
+	o := &outlierRule{method: s.Method, k: k, action: orDefault(s.Action, ActionReject), groups: newGroups(by, e.memory/8), fields: s.Fields, reasons: reasons("outlier: ", s.Fields)}
 	for _, field := range at {
-		o.columns = append(o.columns, newColumn(e, field, o.groups, n, e.memory*3/4/int64(len(at))))
+		o.columns = append(o.columns, newColumn(e, field, o.groups, n, e.memory*7/8/int64(len(at))))
 	}
 	return o, fields, nil
 }

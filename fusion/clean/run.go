@@ -47,8 +47,12 @@ func Run(ctx context.Context, in record.Stream, cfg Config, o Options, out func(
 	if o.Samples == 0 {
 		o.Samples = DefaultSamples
 	}
-	// Rules have a half: one that is applied while the next observes. The other is for distributions.
-	e := &env{memory: o.MemoryLimit / 4}
+	// A rule that has observed keeps an eighth of its share at most while the next one observes.
+	e := &env{memory: o.MemoryLimit / 2}
+	names := described(o.Distributions, cfg)
+	if len(names) == 0 {
+		e.memory = o.MemoryLimit * 7 / 8
+	}
 	if e.dir, err = os.MkdirTemp(o.TempDir, "kith-clean-"); err != nil {
 		return nil, fmt.Errorf("clean: folder for temporary files: %w", err)
 	}
@@ -68,7 +72,7 @@ func Run(ctx context.Context, in record.Stream, cfg Config, o Options, out func(
 		err = errors.Join(err, r.tally.remove())
 	}()
 	r.plan(cfg, rules)
-	if r.tally, err = newTally(e, o.Distributions, cfg, fields, last, o.MemoryLimit*3/8); err != nil {
+	if r.tally, err = newTally(e, names, fields, last, o.MemoryLimit*3/8); err != nil {
 		return nil, err
 	}
 	if err := r.run(ctx, in); err != nil {

@@ -20,24 +20,37 @@ type tallied struct {
 	side [2]*side
 }
 
-// newTally returns a tally of the named fields; see Options.Distributions.
-func newTally(e *env, names []string, cfg Config, before, after []record.Field, memory int64) (*tally, error) {
-	if names == nil {
-		for _, r := range cfg.Rules {
-			for _, name := range r.Spec.targets() {
-				if !slices.Contains(names, name) {
-					names = append(names, name)
-				}
+// described returns the fields to describe; see Options.Distributions.
+func described(names []string, cfg Config) []string {
+	if names != nil {
+		return names
+	}
+	for _, r := range cfg.Rules {
+		if r.Spec == nil {
+			continue // an error, which building the rules finds
+		}
+		for _, name := range r.Spec.targets() {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}
+	return names
+}
+
+// newTally returns a tally of the named fields.
+func newTally(e *env, names []string, before, after []record.Field, memory int64) (*tally, error) {
 	t := &tally{}
-	sorters := int64(1)
+	sorters := int64(0)
 	for _, name := range names {
 		if record.FieldIndex(after, name) < 0 {
 			return nil, fmt.Errorf("%w: distribution of a field %q, which there is not", ErrConfig, name)
 		}
-		sorters += 2
+		for _, fields := range [][]record.Field{before, after} {
+			if at := record.FieldIndex(fields, name); at >= 0 && sortable(fields[at].Type) {
+				sorters++
+			}
+		}
 	}
 	for _, name := range names {
 		f := tallied{name: name}
@@ -47,7 +60,7 @@ func newTally(e *env, names []string, cfg Config, before, after []record.Field, 
 			if at >= 0 {
 				s.typ = fields[at].Type
 			}
-			if s.typ == record.Number || s.typ == record.Time {
+			if sortable(s.typ) {
 				s.numbers = e.sorter("values", memory/sorters)
 			} else {
 				s.top = newTopValues(topCounters)
@@ -58,6 +71,9 @@ func newTally(e *env, names []string, cfg Config, before, after []record.Field, 
 	}
 	return t, nil
 }
+
+// sortable reports whether values of a type are described as numbers.
+func sortable(t record.Type) bool { return t == record.Number || t == record.Time }
 
 func (t *tally) before(values []record.Value) error { return t.observe(0, values) }
 func (t *tally) after(values []record.Value) error  { return t.observe(1, values) }

@@ -121,7 +121,7 @@ func (t *textRule) clean(s string) bool {
 	if t.trim && blank && s != "" {
 		return false
 	}
-	return ascii || !t.nfkc || norm.NFKC.IsNormalString(s)
+	return ascii || !t.nfkc || norm.NFKC.QuickSpanString(s) == len(s)
 }
 
 // caseless reports whether a character of a large script surely has no case: ideographs, Kana and Hangul.
