@@ -29,7 +29,7 @@ func liveHeap() uint64 {
 
 // TestMemoryLimit looks at the heap while rules observe several times as much as may be held.
 func TestMemoryLimit(t *testing.T) {
-	const n, limit = 300_000, 4 << 20
+	const n, limit = 120_000, 2 << 20
 	p := &probe{orderStream: newOrderStream(n)}
 	for name, rule := range map[string]string{
 		"duplicates": "{rule: duplicates}",

@@ -330,12 +330,12 @@ func TestTwins(t *testing.T) {
 			dir := t.TempDir()
 			touched := false
 			rapid.Check(t, func(rt *rapid.T) {
-				n := rapid.IntRange(0, 1500).Draw(rt, "n")
+				n := rapid.IntRange(0, 600).Draw(rt, "n")
 				in := randomTable(rapid.Uint64().Draw(rt, "seed"), n)
 				cfg := Config{Rules: []Rule{{Spec: tt.spec}}}
 				small := clean(rt, dir, in, cfg, Options{MemoryLimit: 1, Distributions: []string{}})
 				large := clean(rt, dir, in, cfg, Options{Distributions: []string{}})
-				if n > 1000 && small.report.SortedBytes == 0 && tt.name != "mean" && tt.name != "mean by" && tt.name != "zscore" && tt.name != "minmax" && tt.name != "zscores" {
+				if n > 500 && small.report.SortedBytes == 0 && tt.name != "mean" && tt.name != "mean by" && tt.name != "zscore" && tt.name != "minmax" && tt.name != "zscores" {
 					rt.Fatal("nothing was spilled")
 				}
 				if large.report.SortedBytes != 0 {
