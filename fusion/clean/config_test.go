@@ -23,7 +23,7 @@ clean:
   - {rule: repair, fields: [gift], as: bool, "true": [ja], "false": [nein]}
   - {rule: text, fields: [name], steps: [nfkc, trim], empty_null: true}
   - {rule: range, fields: [price], min: 0.01, max: 1e6, action: reject}
-  - {rule: pattern, fields: [sku], match: '^[A-Z]+$', action: "null"}
+  - {rule: pattern, fields: [sku], match: '^[A-Z]+$', action: null}
   - {rule: allowed, fields: [quantity], values: [1, 2, 3], action: reject}
   - {rule: missing, fields: [price], with: median, by: sku, tokens: [n/a]}
   - {rule: missing, fields: [quantity], with: constant, value: 1}
@@ -63,6 +63,9 @@ func TestConfig(t *testing.T) {
 	}
 	if o := cfg.Rules[10].Spec.(*Outliers); *o.K != 3 || o.By != "sku" {
 		t.Errorf("outliers: %+v", o)
+	}
+	if p := cfg.Rules[5].Spec.(*Pattern); p.Action != ActionNull {
+		t.Errorf("pattern: %+v", p)
 	}
 	if b := cfg.Rules[13].Spec.(*Bots); *b.MaxEvents != 9 || *b.Regularity != 0.1 {
 		t.Errorf("bots: %+v", b)
@@ -115,6 +118,7 @@ func TestConfigErrors(t *testing.T) {
 		{"{rule: bots, user: sku, time: day}", `time: field "day" is text, and the rule works on time`},
 		{"{rule: bots, user: sku, time: day, max_events: -2}", "max_events: is -2; want 0 (off) to 65536"},
 		{"{rule: bots, user: sku, time: day, max_items: 3}", "item: is missing"},
+		{"{rule: missing, fields: [sku], with: drop, by: }", "by: has no value"},
 		{"just words", "want keys and values"},
 		{"{rule: text, fields: [name], name: a}\n  - {rule: text, fields: [name], name: a}", "rule 2 \"a\" (text): name: rule 1 has the same"},
 	} {

@@ -116,10 +116,15 @@ func (r *Rule) unmarshal(node ast.Node) error {
 
 // decode reads the value of a key.
 func decode(node ast.Node, key string, into any) error {
-	if p := reflect.ValueOf(into).Elem(); p.Kind() == reflect.Pointer {
-		if node.Type() == ast.NullType {
+	if node.Type() == ast.NullType {
+		// YAML takes the word null for no value, which no action is.
+		if word, ok := into.(*string); ok && key == "action" {
+			*word = ActionNull
 			return nil
 		}
+		return wrong(key, "has no value")
+	}
+	if p := reflect.ValueOf(into).Elem(); p.Kind() == reflect.Pointer {
 		p.Set(reflect.New(p.Type().Elem()))
 		into = p.Interface()
 	}
