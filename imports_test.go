@@ -40,12 +40,13 @@ var allowed = map[string][]string{
 	"fusion":             {"source"},
 	"fusion/record":      {},
 	"fusion/clean":       {"fusion/record"},
+	"fusion/view":        {"fusion"},
 	"model/...":          {"model/...", "similarity", "fusion"},
 	"evaluate":           {"model/...", "similarity", "fusion"},
 	"similarity":         {},
 	"partition":          {},
 	"proto/kith/v1":      {},
-	"scripts/drill":      {"node/wire", "partition", "proto"},
+	"scripts/drill":      {"backup", "node/wire", "partition", "proto"},
 }
 
 // helpers are for tests: any test may import them, nothing else may.

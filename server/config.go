@@ -15,6 +15,8 @@ type Config struct {
 	DataDir string
 	// GRPCAddr, RaftAddr and GossipAddr are the host:port to listen on; port 0 picks one.
 	GRPCAddr, RaftAddr, GossipAddr string
+	// HTTPAddr is the host:port to take events over HTTP on; port 0 picks one. Empty: none.
+	HTTPAddr string
 	// AdvertiseHost is the host by which others reach this process. Default: the host listened on, or, when that is all
 	// interfaces, the address of the first one that is not loopback.
 	AdvertiseHost string
@@ -124,6 +126,9 @@ func (c *Config) complete() error {
 		if _, _, err := net.SplitHostPort(*a.value); err != nil {
 			return fmt.Errorf("server: %s is %q; want host:port: %w", a.name, *a.value, err)
 		}
+	}
+	if _, _, err := net.SplitHostPort(c.HTTPAddr); c.HTTPAddr != "" && err != nil {
+		return fmt.Errorf("server: HTTPAddr is %q; want host:port, or nothing: %w", c.HTTPAddr, err)
 	}
 	if c.BootstrapExpect == 0 && len(c.Join) == 0 {
 		c.BootstrapExpect = 1

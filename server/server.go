@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,8 @@ type Server struct {
 	lock        *os.File
 	folder      *folder
 	grpcLn      net.Listener
+	httpLn      net.Listener // nil without HTTP, as http
+	http        *http.Server
 	grpcAddr    string
 	raftAddr    string
 	mux         *consensus.Mux
@@ -148,6 +151,9 @@ func New(cfg Config) (_ *Server, err error) {
 	s.health.SetServingStatus(ReadyService, healthv1.HealthCheckResponse_NOT_SERVING)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
+	if err := s.openHTTP(); err != nil {
+		return nil, err
+	}
 	return s, s.openGossip()
 }
 
@@ -276,6 +282,7 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+	parts.Go(s.serveHTTP)
 	parts.Go(func() error {
 		select {
 		case <-work.Done():
@@ -284,6 +291,9 @@ func (s *Server) Run(ctx context.Context) error {
 		stopWork()
 		if s.wasAborted() {
 			s.gossip.Close()
+			if s.http != nil {
+				_ = s.http.Close() // broken off, as after the death of the process
+			}
 			s.grpc.Stop()
 		} else {
 			// Balancers are told first, and others lead before calls to this process end.
@@ -291,6 +301,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.handOver(ctx)
 			stopGossip()
 			gossiping.Wait()
+			s.drainHTTP(ctx)
 			s.drain()
 		}
 		coordinating.Wait()
@@ -301,7 +312,7 @@ func (s *Server) Run(ctx context.Context) error {
 		stopMux()
 		return err
 	})
-	s.log.Info("serving", "grpc", s.grpcAddr, "raft", s.raftAddr, "gossip", s.gossip.Addr(), "dir", s.cfg.DataDir)
+	s.log.Info("serving", "grpc", s.grpcAddr, "raft", s.raftAddr, "gossip", s.gossip.Addr(), "http", s.HTTPAddr(), "dir", s.cfg.DataDir)
 	err := parts.Wait()
 	if s.wasAborted() {
 		err = nil
@@ -348,6 +359,9 @@ func (s *Server) Close() error {
 	}
 	if s.grpcLn != nil {
 		errs = append(errs, s.grpcLn.Close())
+	}
+	if s.httpLn != nil {
+		errs = append(errs, s.httpLn.Close())
 	}
 	if s.peers != nil {
 		errs = append(errs, s.peers.Close())

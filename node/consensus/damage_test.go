@@ -210,6 +210,29 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
+// TestUnfinishedSnapshotsAreRemoved leaves what a member that was killed while it wrote a snapshot leaves. The next start deletes
+// it, and nothing else.
+func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	want := history(t, dir)
+	before, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	if err != nil || len(before) == 0 {
+		t.Fatalf("snapshots %v: %v", before, err)
+	}
+	left := filepath.Join(dir, "snapshots", "2-30-1700000000000.tmp")
+	if err := os.CopyFS(left, os.DirFS(filepath.Join(dir, "snapshots", before[0].Name()))); err != nil {
+		t.Fatal(err)
+	}
+	change(t, filepath.Join(left, "state.bin"), func(b []byte) []byte { return b[:len(b)/2] })
+	if got, err := reopened(t, dir); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%d commands, want %d: %v", len(got), len(want), err)
+	}
+	after, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	if err != nil || fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("snapshots are %v, want %v: %v", after, before, err)
+	}
+}
+
 // TestSnapshotsAreReplaced damages all snapshots of a member whose log begins behind them: it says so, as only the other members
 // can help. With one left it starts from that.
 func TestSnapshotsAreReplaced(t *testing.T) {

@@ -48,6 +48,7 @@ type Group struct {
 	// probation says that votes are withheld, by the goroutine that withholding waits for.
 	probation   atomic.Bool
 	withholding sync.WaitGroup
+	admission   sync.Mutex // one Admit at a time
 
 	mu       sync.Mutex // guards what follows
 	closing  bool
@@ -98,7 +99,9 @@ func (g *Group) start(mux *Mux) error {
 		if err != nil {
 			return err
 		}
-		g.probation.Store(on)
+		if g.probation.Store(on); on {
+			conf.HeartbeatTimeout, conf.ElectionTimeout = never, never
+		}
 	}
 	if err := makeDir(filepath.Join(g.cfg.Dir, "wal")); err != nil {
 		return err
@@ -110,6 +113,9 @@ func (g *Group) start(mux *Mux) error {
 	retain := 2 // one to fall back on
 	if g.cfg.NoRestoreOnStart {
 		retain = 1 // the FSM has its own copy; the snapshot is for others
+	}
+	if err := removeUnfinished(filepath.Join(g.cfg.Dir, "snapshots"), g.log); err != nil {
+		return err
 	}
 	onDisk, err := raft.NewFileSnapshotStoreWithLogger(g.cfg.Dir, retain, conf.Logger)
 	if err != nil {
@@ -141,7 +147,8 @@ func (g *Group) start(mux *Mux) error {
 		calls = g.withhold(calls)
 	}
 	g.wal.started = true
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls}); err != nil {
+	g.wal.disk.patience = patienceElections * g.cfg.ElectionTimeout
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls, &g.wal.disk}); err != nil {
 		return err
 	}
 	started.Store(true)

@@ -40,6 +40,8 @@ type logStore struct {
 	log  *slog.Logger
 	done <-chan struct{} // ends the wait for room for the term
 
+	disk standstill // of StoreLogs, which raft calls one at a time
+
 	write sync.Mutex // one writer at a time
 	tail  *os.File
 	// failed is the error of the last write, if the state of the files is not that of wal; final if it stays so.
@@ -64,7 +66,7 @@ func openLog(dir string, room func() error, log *slog.Logger, done <-chan struct
 	if room == nil {
 		room = func() error { return nil }
 	}
-	s := &logStore{dir: dir, room: room, log: log, done: done}
+	s := &logStore{dir: dir, room: room, log: log, done: done, disk: standstill{done: done}}
 	if s.tail, err = os.OpenFile(filepath.Join(dir, "tail"), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return nil, err
 	}
@@ -159,6 +161,7 @@ func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{
 
 // StoreLogs implements raft.LogStore.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
+	defer s.disk.write()()
 	if err := s.room(); err != nil {
 		return err
 	}

@@ -18,13 +18,14 @@ const pipelineRoom = 64
 // are on their way, as when a server hands over and stops.
 type pipeline struct {
 	raft.AppendPipeline
+	disk    *standstill
 	answers chan raft.AppendFuture
 	done    chan struct{} // closed by Close
 	close   func() error
 }
 
-func newPipeline(p raft.AppendPipeline) *pipeline {
-	out := &pipeline{AppendPipeline: p, answers: make(chan raft.AppendFuture, pipelineRoom), done: make(chan struct{})}
+func newPipeline(p raft.AppendPipeline, disk *standstill) *pipeline {
+	out := &pipeline{AppendPipeline: p, disk: disk, answers: make(chan raft.AppendFuture, pipelineRoom), done: make(chan struct{})}
 	var forwarding sync.WaitGroup
 	forwarding.Go(out.forward)
 	out.close = sync.OnceValue(func() error {

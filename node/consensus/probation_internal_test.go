@@ -102,3 +102,57 @@ func TestProbation(t *testing.T) {
 	}
 	shut(g)
 }
+
+// TestProbationDoesNotStand sends a new member the beginning of a log that says that it is the only member, and then nothing: it waits, where
+// it would elect itself after it is admitted.
+func TestProbationDoesNotStand(t *testing.T) {
+	mux, caller := runMux(t), runMux(t)
+	stream, err := caller.layer("g", "old")
+	if err != nil {
+		t.Fatal(err)
+	}
+	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: stream, Timeout: 5 * time.Second})
+	defer func() {
+		_ = trans.Close()
+		_ = stream.Close()
+	}()
+	addr := raft.ServerAddress(mux.Addr().String())
+	const heartbeat = 50 * time.Millisecond
+	g, err := Open(Config{
+		Group: "g", NodeID: "new", Dir: filepath.Join(t.TempDir(), "group"), Probation: true, HeartbeatTimeout: heartbeat,
+	}, mux, nothing{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := raft.Configuration{Servers: []raft.Server{{ID: "new", Address: addr}}}
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("old"), Addr: []byte(stream.Addr().String())}
+	var added raft.AppendEntriesResponse
+	if err := (transport{NetworkTransport: trans, disk: &standstill{}}).AppendEntries("new", addr, &raft.AppendEntriesRequest{
+		RPCHeader: header, Term: 1, LeaderCommitIndex: 1,
+		Entries: []*raft.Log{{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(alone)}},
+	}, &added); err != nil || !added.Success {
+		t.Fatalf("append: %v, %+v", err, added)
+	}
+	var stand raft.TimeoutNowResponse
+	if err := (transport{NetworkTransport: trans}).TimeoutNow("new", addr, &raft.TimeoutNowRequest{RPCHeader: header}, &stand); err == nil {
+		t.Error("a member on probation stands when it is told to")
+	}
+	time.Sleep(10 * heartbeat) // it says nothing when it waits
+	if g.IsLeader() || g.raft.CurrentTerm() != 1 {
+		t.Errorf("a member on probation stood: leads %t, term %d", g.IsLeader(), g.raft.CurrentTerm())
+	}
+	if err := g.Admit(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case leads := <-g.LeadershipChanges():
+		if !leads {
+			t.Error("it gave up leadership")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("an admitted member does not stand")
+	}
+	if err := g.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -111,6 +111,25 @@ func (s snapshotSink) Close() error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
+// unfinished ends the name of the folder of a snapshot that raft is writing.
+const unfinished = ".tmp"
+
+// removeUnfinished deletes what a process that ended in the middle has left of snapshots: raft passes over it, and would keep it for
+// ever. Nothing may be writing a snapshot to dir, which need not exist.
+func removeUnfinished(dir string, log *slog.Logger) error {
+	left, err := filepath.Glob(filepath.Join(dir, "*"+unfinished))
+	if err != nil {
+		return fmt.Errorf("look for unfinished snapshots in %s: %w", dir, err)
+	}
+	for _, path := range left {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove an unfinished snapshot: %w", err)
+		}
+		log.Info("removed a snapshot that was not finished", "snapshot", path)
+	}
+	return nil
+}
+
 // goodSnapshot returns the index of the newest snapshot that is undamaged, or 0, and sets damaged newer ones aside. Cost: reading
 // it.
 func (g *Group) goodSnapshot() (uint64, error) {

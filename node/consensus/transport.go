@@ -7,12 +7,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is that of raft with three changes: it looks up members by id, names whom it calls, so that nobody else at that address
-// answers (see Mux), and has pipelines of its own.
+// transport is that of raft with four changes: it looks up members by id, names whom it calls, so that nobody else at that address
+// answers (see Mux), has pipelines of its own, and a leader's is silent while its disk stands still.
 type transport struct {
 	*raft.NetworkTransport
 	resolve func(nodeID string) (addr string, ok bool)
 	calls   <-chan raft.RPC
+	disk    *standstill
 }
 
 var (
@@ -46,11 +47,14 @@ func (t transport) AppendEntriesPipeline(id raft.ServerID, added raft.ServerAddr
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(p), nil
+	return newPipeline(p, t.disk), nil
 }
 
-// AppendEntries implements raft.Transport.
+// AppendEntries implements raft.Transport. Heartbeats are sent by it, too.
 func (t transport) AppendEntries(id raft.ServerID, added raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if err := t.disk.await(); err != nil {
+		return err
+	}
 	return t.NetworkTransport.AppendEntries(id, t.target(id, added), req, resp)
 }
 

@@ -151,6 +151,19 @@ func ToStatus(err error) error {
 	return status.Error(codes.Internal, err.Error())
 }
 
+// Reason returns the stable reason of an error, as clients of gRPC find it in the details; "DEADLINE_EXCEEDED" or "INTERNAL" for others.
+func Reason(err error) string {
+	for _, row := range table {
+		if errors.Is(err, row.err) {
+			return row.reason
+		}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "DEADLINE_EXCEEDED"
+	}
+	return "INTERNAL"
+}
+
 // FromStatus converts an error that gRPC returned into one that matches its sentinel again.
 func FromStatus(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {

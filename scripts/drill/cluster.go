@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -43,6 +42,8 @@ type cluster struct {
 	// smallDisk is the server whose data folder is on a disk that can be filled, or nil.
 	smallDisk *process
 	rng       *rand.Rand // of the nemesis
+	// acknowledged says, of each event that was sent so far, whether it was acknowledged.
+	acknowledged func() map[event]bool
 	// waited is what the nemesis waited for last.
 	waited error
 }
@@ -55,26 +56,12 @@ func startCluster(ctx context.Context, cfg config) (_ *cluster, err error) {
 			err = errors.Join(err, c.stop(ctx))
 		}
 	}()
-	// One host more, for the server that checks compare with.
-	if c.net, err = newNetwork(cfg.namespaces, cfg.servers+1, rand.New(rand.NewPCG(cfg.seed, 2))); err != nil {
+	// Some hosts more: for the server that checks compare with, and for a cluster that a backup is restored to.
+	if c.net, err = newNetwork(cfg.namespaces, cfg.disks, cfg.servers+restoredMost, rand.New(rand.NewPCG(cfg.seed, 2))); err != nil {
 		return nil, err
 	}
-	var join []string
-	for _, h := range c.net.hosts[:cfg.servers] {
-		join = append(join, h.at(gossipPort))
-	}
-	for _, h := range c.net.hosts[:cfg.servers] {
-		p, err := c.newProcess(h, "--join", strings.Join(join, ","), "--bootstrap-expect", fmt.Sprint(cfg.servers),
-			"--replication", fmt.Sprint(cfg.replication))
-		if err != nil {
-			return nil, err
-		}
-		c.servers = append(c.servers, p)
-		conn, err := c.connect(h)
-		if err != nil {
-			return nil, err
-		}
-		c.conns = append(c.conns, conn)
+	if err := c.add(c.net.hosts[:cfg.servers], false); err != nil {
+		return nil, err
 	}
 	if cfg.namespaces {
 		c.smallDisk = c.servers[len(c.servers)-1]
@@ -94,6 +81,34 @@ func startCluster(ctx context.Context, cfg config) (_ *cluster, err error) {
 	return c, c.awaitReady(ready)
 }
 
+// add prepares servers that make a cluster, with empty folders if they are to be cleared. It does not start them.
+func (c *cluster) add(hosts []*host, empty bool) error {
+	var join []string
+	for _, h := range hosts {
+		join = append(join, h.at(gossipPort))
+	}
+	for _, h := range hosts {
+		var more []string
+		if len(hosts) > 1 {
+			more = []string{"--join", strings.Join(join, ","), "--bootstrap-expect", fmt.Sprint(len(hosts)), "--replication", fmt.Sprint(c.cfg.replication)}
+		}
+		p, err := c.newProcess(h, more...)
+		if err == nil && empty {
+			err = p.clear()
+		}
+		if err != nil {
+			return err
+		}
+		c.servers = append(c.servers, p)
+		conn, err := c.connect(h)
+		if err != nil {
+			return err
+		}
+		c.conns = append(c.conns, conn)
+	}
+	return nil
+}
+
 // newProcess prepares a server on a host.
 func (c *cluster) newProcess(h *host, more ...string) (*process, error) {
 	p := &process{host: h, id: h.name, dir: filepath.Join(c.cfg.dir, h.name), log: filepath.Join(c.cfg.dir, h.name+".log"), bin: c.cfg.kith}
@@ -104,7 +119,11 @@ func (c *cluster) newProcess(h *host, more ...string) (*process, error) {
 	if c.cfg.local {
 		p.args = append(p.args, "--local")
 	}
-	return p, os.MkdirAll(p.dir, 0o700)
+	if err := os.MkdirAll(p.dir, 0o700); err != nil || !c.cfg.overlay {
+		return p, err
+	}
+	p.clock = filepath.Join(c.cfg.dir, h.name+".clock")
+	return p, p.setClock(0)
 }
 
 // connect returns a connection from the clients' host. It connects when it is first used, and looks again every second.
@@ -121,6 +140,15 @@ func (c *cluster) connect(h *host) (*grpc.ClientConn, error) {
 
 // stop kills what runs and takes everything down but the folder, also when ctx is done.
 func (c *cluster) stop(ctx context.Context) error {
+	err := c.end(ctx)
+	if c.net != nil {
+		err = errors.Join(err, c.net.close())
+	}
+	return err
+}
+
+// end kills the servers, also when ctx is done. Their hosts stay.
+func (c *cluster) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	var errs []error
@@ -129,9 +157,6 @@ func (c *cluster) stop(ctx context.Context) error {
 	}
 	for _, p := range c.servers {
 		errs = append(errs, p.end(ctx, syscall.SIGKILL))
-	}
-	if c.net != nil {
-		errs = append(errs, c.net.close())
 	}
 	return errors.Join(errs...)
 }
@@ -281,14 +306,4 @@ func (c *cluster) coordinator(ctx context.Context) *process {
 		}
 	}
 	return nil
-}
-
-// buildKith builds the program to drill and returns its path.
-func buildKith(ctx context.Context, dir string, flags ...string) (string, error) {
-	path := filepath.Join(dir, "kith")
-	args := append([]string{"build", "-o", path}, flags...)
-	if out, err := exec.CommandContext(ctx, "go", append(args, "github.com/kith-io/kith/cmd/kith")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build kith: %w\n%s", err, out)
-	}
-	return path, nil
 }

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -81,6 +83,9 @@ type fault interface {
 	heal(ctx context.Context, c *cluster) (note string, err error)
 }
 
+// lasting is a fault that may last another time than the seed gives, if lasts is not 0.
+type lasting interface{ lasts() time.Duration }
+
 // killed is the fault of processes that die and are started again. With asked they are told to stop, as for an upgrade.
 type killed struct {
 	role  role
@@ -125,11 +130,21 @@ func each(who []*process, f func(*process) error) error {
 // connections stay open.
 type paused struct {
 	role role
+	// long is how long it lasts, or 0: as other faults.
+	long time.Duration
 	who  []*process
 }
 
-func (f *paused) kind() string     { return "pause " + string(f.role) }
+func (f *paused) kind() string {
+	if f.long > 0 {
+		return fmt.Sprintf("pause %s for %v", f.role, f.long)
+	}
+	return "pause " + string(f.role)
+}
 func (f *paused) survivable() bool { return f.role.survivable() }
+
+// lasts implements lasting.
+func (f *paused) lasts() time.Duration { return f.long }
 
 func (f *paused) inject(ctx context.Context, c *cluster) ([]*process, error) {
 	f.who = c.pick(ctx, f.role)
@@ -284,7 +299,10 @@ type spoiled struct {
 }
 
 func (f *spoiled) kind() string {
-	if f.loss > 0 {
+	switch {
+	case f.loss > 0 && f.delay > 0:
+		return fmt.Sprintf("packets %v late and %.0f%% lost", f.delay, 100*f.loss)
+	case f.loss > 0:
 		return fmt.Sprintf("%.0f%% of packets lost", 100*f.loss)
 	}
 	return fmt.Sprintf("packets %v late", f.delay)
@@ -312,6 +330,11 @@ func deck(cfg config) []func(*rand.Rand) fault {
 		add(func(*rand.Rand) fault { return &killed{role: r} })
 		add(func(*rand.Rand) fault { return &paused{role: r} })
 	}
+	for _, r := range []role{follower, leader, coordinator, minority} {
+		if cfg.longPause > 0 && (r != minority || cfg.servers > 3) {
+			add(func(*rand.Rand) fault { return &paused{role: r, long: cfg.longPause} })
+		}
+	}
 	for _, r := range []role{anyServer, coordinator} {
 		add(func(*rand.Rand) fault { return &killed{role: r, asked: true} })
 	}
@@ -323,6 +346,36 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	}
 	for _, what := range []string{storeFile, modelFile} {
 		add(func(*rand.Rand) fault { return &corrupted{what: what} })
+	}
+	for _, what := range slices.Sorted(maps.Keys(raftFiles)) {
+		add(func(*rand.Rand) fault { return &corruptedRaft{what: what} })
+	}
+	for _, r := range []role{coordinator, leader} {
+		add(func(*rand.Rand) fault { return &killedInBackup{killed: killed{role: r}} })
+	}
+	add(func(*rand.Rand) fault { return &restored{servers: 1} })
+	if cfg.disks {
+		for _, r := range []role{coordinator, leader, everyServer} {
+			add(func(*rand.Rand) fault { return &slowDisk{role: r} })
+		}
+		for _, r := range []role{anyServer, coordinator, leader} {
+			add(func(*rand.Rand) fault { return &slowDisk{role: r, stall: true} })
+		}
+	}
+	if cfg.overlay {
+		for _, r := range []role{leader, follower} {
+			add(func(*rand.Rand) fault { return &killedInSnapshot{killed: killed{role: r}} })
+		}
+		for _, sender := range []bool{false, true} {
+			add(func(*rand.Rand) fault { return &killedInInstall{sender: sender} })
+		}
+		for _, r := range []role{coordinator, leader} {
+			add(func(*rand.Rand) fault { return &clockJump{role: r, how: "an hour ahead", by: time.Hour} })
+			add(func(*rand.Rand) fault { return &clockJump{role: r, how: "an hour behind", by: -time.Hour} })
+			add(func(rng *rand.Rand) fault {
+				return &clockJump{role: r, how: "a minute to and fro", by: time.Minute, every: 50*time.Millisecond + upTo(rng, time.Second)}
+			})
+		}
 	}
 	if !cfg.namespaces {
 		return out
@@ -345,8 +398,11 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	add(func(rng *rand.Rand) fault {
 		return &flapping{role: coordinator, period: 200*time.Millisecond + upTo(rng, 800*time.Millisecond)}
 	})
-	add(func(*rand.Rand) fault { return &spoiled{delay: 100 * time.Millisecond} })
-	add(func(*rand.Rand) fault { return &spoiled{loss: 0.1} })
+	for _, bad := range []spoiled{
+		{delay: 100 * time.Millisecond}, {delay: 200 * time.Millisecond}, {loss: 0.1}, {loss: 0.2}, {delay: 200 * time.Millisecond, loss: 0.2},
+	} {
+		add(func(*rand.Rand) fault { return &spoiled{delay: bad.delay, loss: bad.loss} })
+	}
 	add(func(*rand.Rand) fault { return &diskFull{} })
 	add(func(*rand.Rand) fault { return &diskFull{restart: true} })
 	return out

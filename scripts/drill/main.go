@@ -34,6 +34,12 @@ type config struct {
 	local bool
 	// namespaces says that each server has a network namespace.
 	namespaces bool
+	// disks says that disks can be made slow.
+	disks bool
+	// overlay says that kith was built with the changes of the drill: its clocks can be set, and raft groups take snapshots often.
+	overlay bool
+	// leftOut tells which faults cannot be had here, and why.
+	leftOut    []string
 	partitions int
 	// replication is the number of replicas of a partition, 3 or 5.
 	replication int
@@ -41,6 +47,8 @@ type config struct {
 	events int
 	// A fault lasts from holdLeast to holdMost. Before the next one there is a pause of up to calm.
 	holdLeast, holdMost, calm time.Duration
+	// longPause is how long the long pauses last; with 0 there are none.
+	longPause time.Duration
 	// buildEvery is the pause between builds.
 	buildEvery time.Duration
 	// patience bounds everything that must come: recovery, a build.
@@ -64,7 +72,7 @@ func main() {
 
 // command carries out a command line. It reports whether a promise was broken.
 func command(ctx context.Context, args []string, out io.Writer) (broken bool, err error) {
-	cfg := config{partitions: 8, events: 20_000, calm: 2 * time.Second, buildEvery: 10 * time.Second}
+	cfg := config{partitions: 8, events: 20_000, calm: 2 * time.Second, longPause: 30 * time.Second, buildEvery: 10 * time.Second}
 	var minutes float64
 	var network, jsonFile string
 	var keep, race bool
@@ -78,7 +86,7 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 	f.StringVar(&cfg.only, "only", "", "pattern of the kinds of faults, such as '^kill'")
 	f.BoolVar(&cfg.local, "local", true, "give servers the short timings of servers on one machine")
 	f.StringVar(&network, "network", "auto", "namespaces, none (no faults of the network and of full disks), or auto: as root the first")
-	f.DurationVar(&cfg.holdMost, "hold", 10*time.Second, "longest time of a fault; the least is a fifth of it")
+	f.DurationVar(&cfg.holdMost, "hold", 10*time.Second, "longest time of a fault, but of the long pauses; the least is a fifth of it")
 	f.DurationVar(&cfg.patience, "patience", time.Minute, "how long recovery may take")
 	f.StringVar(&cfg.kith, "kith", "", "program to drill (default: build it)")
 	f.BoolVar(&race, "race", false, "build it with the race detector")
@@ -104,11 +112,15 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 	switch network {
 	case "auto":
 		cfg.namespaces = canIsolate()
+		if !cfg.namespaces {
+			cfg.leftOut = append(cfg.leftOut, "faults of the network and full disks: run the drill as root, with /dev/net/tun")
+		}
 	case "namespaces", "none":
 		cfg.namespaces = network == "namespaces"
 	default:
 		return false, fmt.Errorf("--network is %q; want auto, namespaces or none", network)
 	}
+	cfg.tryDisks()
 	if cfg.dir == "" {
 		if cfg.dir, err = os.MkdirTemp("", "kith-drill-"); err != nil {
 			return false, err
@@ -119,7 +131,9 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 	if cfg.dir, err = filepath.Abs(cfg.dir); err != nil {
 		return false, err
 	}
-	if cfg.kith == "" {
+	if cfg.kith != "" {
+		cfg.leftOut = append(cfg.leftOut, "clocks and kills in snapshots: they take a program that the drill builds, not --kith")
+	} else {
 		var flags []string
 		if race {
 			flags = append(flags, "-race")
@@ -127,6 +141,7 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 		if cfg.kith, err = buildKith(ctx, cfg.dir, flags...); err != nil {
 			return false, err
 		}
+		cfg.overlay = true
 	}
 	r, err := drill(ctx, cfg, out)
 	if err == nil && jsonFile != "" {
@@ -142,6 +157,14 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 		err = os.RemoveAll(cfg.dir)
 	}
 	return r != nil && len(r.Broken) > 0, err
+}
+
+// tryDisks finds out whether disks can be made slow.
+func (cfg *config) tryDisks() {
+	err := canSlowDisks()
+	if cfg.disks = err == nil; err != nil {
+		cfg.leftOut = append(cfg.leftOut, "slow disks: "+err.Error())
+	}
 }
 
 // canIsolate reports whether this process may make namespaces with a network of their own.
@@ -164,11 +187,12 @@ func drill(ctx context.Context, cfg config, out io.Writer) (_ *report, err error
 		return nil, fmt.Errorf("start the cluster: %w", err)
 	}
 	defer func() { err = errors.Join(err, c.stop(ctx)) }()
-	r := &report{Seed: cfg.seed, Servers: cfg.servers, Partitions: cfg.partitions, Replication: cfg.replication, Local: cfg.local, Network: "none"}
+	r := &report{Seed: cfg.seed, Servers: cfg.servers, Partitions: cfg.partitions, Replication: cfg.replication, Local: cfg.local, Network: "none", LeftOut: cfg.leftOut}
 	if cfg.namespaces {
 		r.Network = "namespaces"
 	}
 	w := newWorkload(c.conns, cfg.seed)
+	c.acknowledged = w.acknowledged
 	if err := prepare(ctx, c, w, r); err != nil {
 		return nil, err
 	}

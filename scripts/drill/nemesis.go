@@ -75,6 +75,9 @@ func (p *planner) next() step {
 	s := step{fault: p.rest[0](p.rng)}
 	p.rest = p.rest[1:]
 	s.hold = p.cfg.holdLeast + upTo(p.rng, p.cfg.holdMost-p.cfg.holdLeast)
+	if f, ok := s.fault.(lasting); ok && f.lasts() > 0 {
+		s.hold = f.lasts()
+	}
 	s.calm = upTo(p.rng, p.cfg.calm)
 	if p.rng.IntN(4) == 0 {
 		s.with = p.company(s.fault)

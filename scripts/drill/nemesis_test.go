@@ -50,6 +50,43 @@ func TestPlan(t *testing.T) {
 	}
 }
 
+// TestPlanOfLongPauses checks that they come once a round, last what they should, and are left out where none are wanted.
+func TestPlanOfLongPauses(t *testing.T) {
+	for servers, want := range map[int]int{3: 3, 5: 4} {
+		cfg := config{servers: servers, holdLeast: time.Second, holdMost: 2 * time.Second, calm: time.Second, longPause: 30 * time.Second}
+		p, err := newPlanner(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		long := map[string]int{}
+		for range 2 * len(p.deck) {
+			s := p.next()
+			if f, ok := s.fault.(*paused); ok && f.long > 0 {
+				long[f.kind()]++
+				if s.hold != cfg.longPause {
+					t.Errorf("%s holds %v, want %v", s.kind(), s.hold, cfg.longPause)
+				}
+			} else if s.hold > cfg.holdMost {
+				t.Errorf("%s holds %v, want %v at most", s.kind(), s.hold, cfg.holdMost)
+			}
+		}
+		for kind, n := range long {
+			if n != 2 {
+				t.Errorf("%d servers: %s came %d times in two rounds", servers, kind, n)
+			}
+		}
+		if len(long) != want {
+			t.Errorf("%d servers: long pauses %v, want %d kinds", servers, long, want)
+		}
+		cfg.longPause = 0
+		for _, f := range deck(cfg) {
+			if f, ok := f(p.rng).(*paused); ok && f.long > 0 {
+				t.Errorf("%s is there and nobody wants it", f.kind())
+			}
+		}
+	}
+}
+
 func TestPlanKeepsMajority(t *testing.T) {
 	for _, servers := range []int{3, 5} {
 		cfg := config{servers: servers, namespaces: true, holdLeast: time.Second, holdMost: 2 * time.Second, calm: time.Second}

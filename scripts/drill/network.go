@@ -35,6 +35,7 @@ const (
 // Without, each host is an address of the loopback network, and nothing can be spoiled.
 type network struct {
 	namespaces bool
+	disks      bool // can be made slow
 	hosts      []*host
 	readers    sync.WaitGroup
 
@@ -43,6 +44,8 @@ type network struct {
 	byAddr map[netip.Addr]*host
 	// cuts counts, for an ordered pair, the faults that cut it.
 	cuts map[pair]int
+	// lags make packets from and to a host that late, whoever is at the other end.
+	lags map[*host]time.Duration
 	// delay and loss hold for links between servers.
 	delay time.Duration
 	loss  float64
@@ -58,7 +61,8 @@ type pair struct{ from, to *host }
 type host struct {
 	name   string
 	addr   netip.Addr
-	client bool // its links are cut only with clients, and never slow
+	client bool  // its links are cut only with clients, and never slow
+	disk   *disk // of the processes there; nil for clients, and where disks cannot be made slow
 	tun    *os.File
 	netNS  int // file descriptor of the namespace; -1 without
 	calls  chan func()
@@ -73,9 +77,9 @@ type packet struct {
 	data []byte
 }
 
-// newNetwork makes n servers' hosts and one more, the last, for the clients. The caller must close it.
-func newNetwork(namespaces bool, n int, rng *rand.Rand) (*network, error) {
-	w := &network{namespaces: namespaces, byAddr: map[netip.Addr]*host{}, cuts: map[pair]int{}, rng: rng}
+// newNetwork makes n servers' hosts, with disks those whose disks can be made slow, and one more, the last, for the clients. The caller must close it.
+func newNetwork(namespaces, disks bool, n int, rng *rand.Rand) (*network, error) {
+	w := &network{namespaces: namespaces, disks: disks, byAddr: map[netip.Addr]*host{}, cuts: map[pair]int{}, lags: map[*host]time.Duration{}, rng: rng}
 	for i := range n + 1 {
 		h := &host{name: fmt.Sprintf("n%d", i+1), client: i == n, netNS: -1, calls: make(chan func()), done: make(chan struct{}), slow: make(chan packet, queuePackets)}
 		if h.client {
@@ -101,6 +105,9 @@ func (w *network) open(h *host) error {
 		var err error
 		if w.namespaces {
 			err = h.isolate()
+		}
+		if err == nil && !h.client && w.disks {
+			h.disk, err = newDisk(rand.New(rand.NewPCG(uint64(len(w.hosts)), 4)))
 		}
 		opened <- err
 		if err != nil {
@@ -257,7 +264,8 @@ func (w *network) forward(from *host) {
 	}
 }
 
-// deliverLate carries the packets of slow links, in order, until the network closes. All of a host wait the same time.
+// deliverLate carries the packets of slow links, in order, until the network closes. All of a host wait about the same time: those to a
+// host that lags may hold up others.
 func (w *network) deliverLate(from *host) {
 	for p := range from.slow {
 		time.Sleep(time.Until(p.due))
@@ -270,17 +278,17 @@ func (w *network) route(from *host, addr netip.Addr) (*host, time.Duration) {
 	w.mu.RLock()
 	to := w.byAddr[addr]
 	cut := to == nil || w.cuts[pair{from, to}] > 0
-	delay, loss := w.delay, w.loss
+	delay, loss, lag := w.delay, w.loss, w.lags[from]+w.lags[to]
 	w.mu.RUnlock()
 	switch {
 	case cut:
 		return nil, 0
 	case from.client || to.client:
-		return to, 0
+		return to, lag
 	case loss > 0 && w.draw() < loss:
 		return nil, 0
 	}
-	return to, delay
+	return to, delay + lag
 }
 
 func (w *network) draw() float64 {
@@ -308,6 +316,13 @@ func (w *network) spoil(delay time.Duration, loss float64) {
 	w.delay, w.loss = delay, loss
 }
 
+// lag makes all packets from and to a host late.
+func (w *network) lag(h *host, delay time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lags[h] = delay
+}
+
 // close ends what the network started. No process may be left on its hosts.
 func (w *network) close() error {
 	var errs []error
@@ -319,6 +334,9 @@ func (w *network) close() error {
 		<-h.done
 		if h.netNS >= 0 {
 			errs = append(errs, unix.Close(h.netNS))
+		}
+		if h.disk != nil {
+			errs = append(errs, h.disk.close())
 		}
 	}
 	for _, h := range w.hosts {

@@ -53,7 +53,7 @@ func TestNetwork(t *testing.T) {
 	if !canIsolate() {
 		t.Skip("needs root and /dev/net/tun")
 	}
-	w, err := newNetwork(true, 3, rand.New(rand.NewPCG(1, 1)))
+	w, err := newNetwork(true, false, 3, rand.New(rand.NewPCG(1, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +101,14 @@ func TestNetwork(t *testing.T) {
 	if took := works("slow", fromA); took < 2*delay {
 		t.Errorf("an answer took %v with packets %v late", took, delay)
 	}
+	w.spoil(0, 0)
+	w.lag(b, delay)
+	for name, conn := range map[string]net.Conn{"a server": fromA, "the clients": fromClients} {
+		if took := works("to a host that lags, from "+name, conn); took < 2*delay {
+			t.Errorf("an answer from a host that lags by %v took %v to %s", delay, took, name)
+		}
+	}
+	w.lag(b, 0)
 	w.spoil(0, 0.3)
 	for range 5 {
 		works("lossy", fromA) // repeated by TCP

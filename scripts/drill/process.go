@@ -23,8 +23,10 @@ type process struct {
 	id   string
 	dir  string // data folder, as seen on the host
 	log  string // file
-	args []string
-	bin  string
+	// clock is the file that sets its clock off, or empty.
+	clock string
+	args  []string
+	bin   string
 
 	mu      sync.Mutex
 	running *running // nil while it does not run
@@ -62,6 +64,9 @@ func (p *process) start() error {
 	defer func() { _ = log.Close() }() // the process has its own
 	cmd := exec.Command(p.bin, p.args...)
 	cmd.Stderr = log
+	if p.clock != "" {
+		cmd.Env = append(os.Environ(), clockEnv+"="+p.clock)
+	}
 	// It must not outlive the drill, and a Ctrl-C is for the drill alone.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.host.do(cmd.Start); err != nil {
@@ -142,6 +147,9 @@ func (p *process) quit(ctx context.Context) error {
 	return nil
 }
 
+// lastWords matches what kith, or the Go runtime, says before it ends in an error, and an error in the log.
+var lastWords = regexp.MustCompile(`^kith( [a-z]+)*: |^panic: |^fatal error: |level=ERROR`)
+
 // lastError returns the last line of the log that tells of an error, as an error.
 func (p *process) lastError() error {
 	b, err := os.ReadFile(p.log)
@@ -150,7 +158,7 @@ func (p *process) lastError() error {
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
-		if strings.HasPrefix(lines[i], "kith: ") || strings.Contains(lines[i], "level=ERROR") || strings.HasPrefix(lines[i], "panic:") {
+		if lastWords.MatchString(lines[i]) {
 			return errors.New(lines[i])
 		}
 	}

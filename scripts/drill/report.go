@@ -19,10 +19,12 @@ type report struct {
 	Servers    int    `json:"servers"`
 	Partitions int    `json:"partitions"`
 	// Replication is the number of replicas of each partition.
-	Replication int     `json:"replication"`
-	Local       bool    `json:"local"`
-	Network     string  `json:"network"`
-	Seconds     float64 `json:"seconds"`
+	Replication int    `json:"replication"`
+	Local       bool   `json:"local"`
+	Network     string `json:"network"`
+	// LeftOut tells which faults cannot be had here, and why.
+	LeftOut []string `json:"left_out,omitempty"`
+	Seconds float64  `json:"seconds"`
 	// Broken are the promises that were not kept. Empty means that the drill is passed.
 	Broken  []string       `json:"broken"`
 	Figures figures        `json:"figures"`
@@ -170,6 +172,9 @@ func (r *report) write(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	t := &printer{out: table}
 	t.printf("\nseed %d, %d servers, %d partitions of %d replicas, network %s, %.0f s, %d faults\n\n", r.Seed, r.Servers, r.Partitions, r.Replication, r.Network, r.Seconds, len(r.Faults))
+	for _, what := range r.LeftOut {
+		t.printf("left out: %s\n", what)
+	}
 	t.printf("fault\ttimes\tqueries failed\tnew coordinator, s\tqueries back, s\tslowest append, s\tsettled, s\n")
 	for _, s := range r.ByKind {
 		t.printf("%s\t%d\t%d of %d\t%v\t%v\t%v\t%v\n", s.Kind, s.Faults, s.FailedQueries, s.Queries, s.NewCoordinator, s.QueriesBack, s.SlowestAppend, s.Settled)
@@ -180,6 +185,7 @@ func (r *report) write(out io.Writer) error {
 	t.printf("\t%d lost, %d doubled, %d foreign, in %d histories of users on replicas\n", f.Lost, f.Doubled, f.Foreign, f.Copies)
 	t.printf("linearizable\t%s: %d operations on %d users\n", f.Linearizable, f.WatchedOps, f.WatchedUsers)
 	t.printf("models\t%d of %d neighbor lists and %d of %d recommendations differ from those of a server without faults\n", f.ListsWrong, f.Lists, f.AnswersWrong, f.Answers)
+	t.printf("backup\t%d events of the last one restored to another cluster, %d neighbor lists compared there\n", f.Restored, f.RestoredLists)
 	t.printf("queries\t%d of %d failed\n", r.Failed, r.Queries)
 	t.printf("builds\t%v\n", r.Builds)
 	for _, h := range r.Held {

@@ -51,6 +51,10 @@ type figures struct {
 	ListsWrong   int    `json:"lists_wrong"`
 	Answers      int    `json:"answers_compared"`
 	AnswersWrong int    `json:"answers_wrong"`
+	// Restored is the number of events of the last backup, all of which were restored to another cluster, and RestoredLists that of the
+	// lists compared there.
+	Restored      int `json:"events_restored"`
+	RestoredLists int `json:"restored_lists_compared"`
 }
 
 // verify checks a cluster that all is well with, and that nobody writes to. It returns the promises that were broken, or
@@ -66,8 +70,15 @@ func verify(ctx context.Context, c *cluster, w *workload, out *figures) (broken 
 	broken = append(broken, w.violations...)
 	broken = append(broken, judge(w.ops, out)...)
 	wrong, err := c.compareModels(ctx, stored, out)
+	if broken = append(broken, wrong...); err != nil {
+		return broken, err
+	}
+	wrong, err = c.compareRestored(ctx, lastSpec(), out)
 	return append(broken, wrong...), err
 }
+
+// lastSpec is that of the builds whose models are compared.
+func lastSpec() *kithv1.BuildSpec { return buildSpec(25) }
 
 // judge looks for an order of what the clients did to each watched user.
 func judge(ops []operation, out *figures) (broken []string) {
@@ -143,14 +154,25 @@ func (c *cluster) history(ctx context.Context, i int, epoch uint64, user string)
 	}
 }
 
+// histories are the events of users.
+type histories map[string][]*kithv1.Event
+
+// byUser returns the ids of the events of each user, and whether they were acknowledged.
+func byUser(acked map[event]bool) map[string]map[string]bool {
+	out := map[string]map[string]bool{}
+	for e, known := range acked {
+		if out[e.user] == nil {
+			out[e.user] = map[string]bool{}
+		}
+		out[e.user][e.id] = known
+	}
+	return out
+}
+
 // compareHistories reads every user by default and from every replica. It returns the events that are stored.
 func (c *cluster) compareHistories(ctx context.Context, acked map[event]bool, out *figures) (stored []*kithv1.Event, broken []string, err error) {
-	want := map[string]map[string]bool{}
-	for e, known := range acked {
-		if want[e.user] == nil {
-			want[e.user] = map[string]bool{}
-		}
-		want[e.user][e.id] = known
+	want := byUser(acked)
+	for _, known := range acked {
 		out.Sent++
 		if known {
 			out.Acknowledged++
@@ -247,7 +269,7 @@ func (c *cluster) compareModels(ctx context.Context, events []*kithv1.Event, out
 	bounded, cancel := context.WithTimeout(ctx, 2*c.cfg.patience)
 	defer cancel()
 	for _, conns := range [][]*grpc.ClientConn{{conn}, slices.Clone(c.conns)} {
-		job, err := (&client{conns: conns}).build(bounded, buildSpec(25))
+		job, err := (&client{conns: conns}).build(bounded, lastSpec())
 		if err != nil {
 			return nil, fmt.Errorf("build after all faults: %w", err)
 		}
@@ -265,13 +287,7 @@ func (c *cluster) compareModels(ctx context.Context, events []*kithv1.Event, out
 		items[e.Item] = true
 	}
 	for item := range items {
-		differ, err := c.compareAnswers(ctx, conn, func(ctx context.Context, conn *grpc.ClientConn) (proto.Message, error) {
-			resp, err := kithv1.NewRecommenderServiceClient(conn).Similar(ctx, &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: item}, N: 25})
-			if resp != nil {
-				resp.ModelVersion = 0
-			}
-			return resp, err
-		})
+		differ, err := c.compareAnswers(ctx, conn, similarTo(item))
 		if err != nil {
 			return broken, fmt.Errorf("neighbors of %s: %w", item, err)
 		}
@@ -306,8 +322,11 @@ func (c *cluster) compareModels(ctx context.Context, events []*kithv1.Event, out
 func awaitVersion(ctx context.Context, conn *grpc.ClientConn, version uint64, item string) error {
 	return (&client{conns: []*grpc.ClientConn{conn}}).call(ctx, callTry, func(ctx context.Context, conn *grpc.ClientConn) error {
 		resp, err := kithv1.NewRecommenderServiceClient(conn).Similar(ctx, &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: item}})
-		if err == nil && resp.ModelVersion != version {
-			err = fmt.Errorf("%w: it answers with version %d, want %d", wire.ErrNotReady, resp.ModelVersion, version)
+		switch {
+		case errors.Is(err, wire.ErrNoModel): // if it is the first one
+			return fmt.Errorf("%w: %w", wire.ErrNotReady, err)
+		case err == nil && resp.ModelVersion != version:
+			return fmt.Errorf("%w: it answers with version %d, want %d", wire.ErrNotReady, resp.ModelVersion, version)
 		}
 		return err
 	})
@@ -319,6 +338,9 @@ func (c *cluster) twin(ctx context.Context, events []*kithv1.Event) (_ *process,
 	defer cancel()
 	h := c.net.hosts[len(c.servers)]
 	p, err := c.newProcess(h)
+	if err == nil {
+		err = p.clear() // of a cluster that a backup was restored to
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -134,6 +135,13 @@ func (w *workload) append(ctx context.Context, c *client, events []event, patien
 		w.acked[e] = err == nil
 	}
 	return err
+}
+
+// acknowledged says, of each event that was sent so far, whether it was acknowledged.
+func (w *workload) acknowledged() map[event]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.acked)
 }
 
 // run works until ctx is done, and returns when all clients have ended.

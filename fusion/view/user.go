@@ -1,0 +1,281 @@
+// Package view derives what a shop wants to know of its users and products from their events: recency, frequency and monetary value,
+// affinities, sessions, conversion. All of it is a function of events and products alone, computed user by user, so that partitions work
+// side by side and nothing has to be kept up to date.
+package view
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kith-io/kith/fusion"
+)
+
+// Keys of Event.Context that this package reads.
+const (
+	// ContextOrder is the number of the order that an event is part of.
+	ContextOrder = "order"
+	// ContextPrice is the price of one piece at the time of the event.
+	ContextPrice = "price"
+)
+
+// mostCategories is the number of categories of an affinity that are told.
+const mostCategories = 10
+
+// Product is what features need to know of an item.
+type Product struct {
+	// Category is empty where it is not known.
+	Category string
+	// Price of one piece today; 0 or less where it is not known.
+	Price float64
+}
+
+// Products finds a product by the key of its item. Ok is false for an item that is not in the catalog.
+type Products func(item string) (p Product, ok bool)
+
+// Options of features.
+type Options struct {
+	// Now is the time as of which they are, in Unix milliseconds. Events after it do not count.
+	Now int64
+	// SessionGap is how long nothing may happen within a session; 0 means 30 minutes, the usual choice of web analytics.
+	SessionGap time.Duration
+	// Weights make the interactions that affinities are shares of.
+	Weights fusion.Weights
+}
+
+func (o *Options) gap() int64 {
+	return cmp.Or(o.SessionGap, 30*time.Minute).Milliseconds()
+}
+
+// User has the features of one user. Times are in Unix milliseconds, 0 where there is none.
+type User struct {
+	// Events count by behavior.
+	Events map[fusion.Behavior]int `json:"events"`
+	// Items is the number of different items.
+	Items int   `json:"items"`
+	First int64 `json:"first_unix_ms"`
+	Last  int64 `json:"last_unix_ms"`
+
+	// LastOrder, Orders and Revenue are recency, frequency and monetary value: of orders of which something was not canceled. Purchases without the
+	// number of an order are one order for each session.
+	LastOrder int64   `json:"last_order_unix_ms"`
+	Orders    int     `json:"orders"`
+	Revenue   float64 `json:"revenue"`
+	// Quantity is the number of pieces that were bought and kept, Canceled that of those given back, and Unpriced that of those bought whose
+	// price is not known, which Revenue lacks.
+	Quantity float64 `json:"quantity"`
+	Canceled float64 `json:"canceled"`
+	Unpriced float64 `json:"unpriced"`
+
+	Sessions Sessions `json:"sessions"`
+	// Categories are the shares of the positive weights of interactions by category, descending, ties by name; at most ten. Items without
+	// a category count for the whole.
+	Categories []Share `json:"categories"`
+	// Prices are those of the items that the user was interested in, weighted by interaction.
+	Prices *Prices `json:"prices,omitempty"`
+}
+
+// Sessions are runs of events without a long pause. Events without a time are in none.
+type Sessions struct {
+	Count int `json:"count"`
+	// Events and Seconds are means over sessions. A session of one event lasts 0 s.
+	Events  float64 `json:"mean_events"`
+	Seconds float64 `json:"mean_seconds"`
+	// Converted is the share of sessions with a purchase.
+	Converted float64 `json:"converted"`
+}
+
+// Share is a part of a whole.
+type Share struct {
+	Name  string  `json:"name"`
+	Share float64 `json:"share"`
+}
+
+// Prices sum up the prices of items by weight.
+type Prices struct {
+	Mean float64 `json:"mean"`
+	// Low, Median and High are the least prices up to which a quarter, a half and three quarters of the weight lie.
+	Low    float64 `json:"low"`
+	Median float64 `json:"median"`
+	High   float64 `json:"high"`
+}
+
+// OfUser returns the features of one user from all events of the user, each once, in any order. Cost: O(n log n), and one look at products
+// for each item.
+func OfUser(events []fusion.Event, products Products, o Options) User {
+	events = slices.DeleteFunc(slices.Clone(events), func(e fusion.Event) bool { return e.Time > o.Now })
+	slices.SortFunc(events, func(a, b fusion.Event) int { return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.ID, b.ID)) })
+	u := User{Events: map[fusion.Behavior]int{}}
+	items := map[string]bool{}
+	for i := range events {
+		e := &events[i]
+		u.Events[e.Behavior]++
+		items[e.Item] = true
+		if e.Time > 0 {
+			u.First, u.Last = cmp.Or(u.First, e.Time), e.Time
+		}
+	}
+	u.Items = len(items)
+	session := u.sessions(events, o.gap())
+	u.orders(events, session, products)
+	u.affinities(fusion.Fuse(events, o.Weights, o.Now), products)
+	return u
+}
+
+// sessions cuts ordered events into sessions and returns the number of the session of each event; -1 for those without a time.
+func (u *User) sessions(events []fusion.Event, gap int64) []int {
+	session := make([]int, len(events))
+	var last, began, lasted int64
+	converted, inSessions := map[int]bool{}, 0
+	for i := range events {
+		e := &events[i]
+		if e.Time == 0 {
+			session[i] = -1
+			continue
+		}
+		if inSessions == 0 || e.Time-last > gap {
+			u.Sessions.Count++
+			lasted += last - began
+			began = e.Time
+		}
+		last = e.Time
+		inSessions++
+		session[i] = u.Sessions.Count - 1
+		if e.Behavior == fusion.Purchase {
+			converted[session[i]] = true
+		}
+	}
+	if n := float64(u.Sessions.Count); n > 0 {
+		u.Sessions.Events = float64(inSessions) / n
+		u.Sessions.Seconds = float64(lasted+last-began) / n / 1000
+		u.Sessions.Converted = float64(len(converted)) / n
+	}
+	return session
+}
+
+// bought is one purchase and what is left of it.
+type bought struct {
+	event *fusion.Event
+	order string
+	left  float64 // pieces that were not canceled
+	price float64 // of one; 0 if unknown
+}
+
+// orders sums up purchases and what was canceled of them. A cancellation takes back the latest purchases of its item before it, of its
+// order where it names one.
+func (u *User) orders(events []fusion.Event, session []int, products Products) {
+	var purchases []bought
+	for i := range events {
+		e := &events[i]
+		switch e.Behavior {
+		case fusion.Purchase:
+			order := e.Context[ContextOrder]
+			if order == "" {
+				order = "\x00session " + strconv.Itoa(session[i]) // no order has such a number
+			}
+			purchases = append(purchases, bought{e, order, max(0, e.Value), priceOf(e, products)})
+		case fusion.Cancel:
+			back := math.Abs(e.Value)
+			for k := len(purchases) - 1; k >= 0 && back > 0; k-- {
+				b := &purchases[k]
+				if b.event.Item != e.Item || e.Context[ContextOrder] != "" && e.Context[ContextOrder] != b.order {
+					continue
+				}
+				taken := min(back, b.left)
+				b.left, back = b.left-taken, back-taken
+				u.Canceled += taken
+			}
+		}
+	}
+	kept := map[string]bool{}
+	for i := range purchases {
+		b := &purchases[i]
+		if b.left == 0 {
+			continue
+		}
+		kept[b.order] = true
+		u.Quantity += b.left
+		u.Revenue += b.left * b.price
+		u.LastOrder = max(u.LastOrder, b.event.Time)
+		if b.price == 0 {
+			u.Unpriced += b.left
+		}
+	}
+	u.Orders = len(kept)
+}
+
+// priceOf returns the price of one piece: that of the event, or else that of the product; 0 if neither is known.
+func priceOf(e *fusion.Event, products Products) float64 {
+	if text, ok := e.Context[ContextPrice]; ok {
+		if x, err := strconv.ParseFloat(text, 64); err == nil && x > 0 && !math.IsInf(x, 0) {
+			return x
+		}
+	}
+	if p, ok := products(e.Item); ok && p.Price > 0 {
+		return p.Price
+	}
+	return 0
+}
+
+// affinities sums up interactions by category and by price.
+func (u *User) affinities(interactions []fusion.Interaction, products Products) {
+	byCategory := map[string]float64{}
+	var priced []weightedPrice
+	total := 0.0
+	for _, x := range interactions {
+		w := float64(x.Weight)
+		if w <= 0 {
+			continue
+		}
+		total += w
+		p, ok := products(x.Item)
+		if !ok {
+			continue
+		}
+		if p.Category != "" {
+			byCategory[p.Category] += w
+		}
+		if p.Price > 0 {
+			priced = append(priced, weightedPrice{p.Price, w})
+		}
+	}
+	u.Categories = []Share{}
+	for name, w := range byCategory {
+		u.Categories = append(u.Categories, Share{name, w / total})
+	}
+	slices.SortFunc(u.Categories, func(a, b Share) int { return cmp.Or(cmp.Compare(b.Share, a.Share), strings.Compare(a.Name, b.Name)) })
+	u.Categories = u.Categories[:min(len(u.Categories), mostCategories)]
+	u.Prices = pricesOf(priced)
+}
+
+type weightedPrice struct{ price, weight float64 }
+
+// pricesOf sums up prices, or returns nil if there are none.
+func pricesOf(priced []weightedPrice) *Prices {
+	if len(priced) == 0 {
+		return nil
+	}
+	slices.SortFunc(priced, func(a, b weightedPrice) int {
+		return cmp.Or(cmp.Compare(a.price, b.price), cmp.Compare(a.weight, b.weight))
+	})
+	sum, total := 0.0, 0.0
+	for _, x := range priced {
+		sum, total = sum+x.price*x.weight, total+x.weight
+	}
+	out := &Prices{Mean: sum / total}
+	up := 0.0
+	marks := []struct {
+		share float64
+		price *float64
+	}{{0.25, &out.Low}, {0.5, &out.Median}, {0.75, &out.High}}
+	for _, x := range priced {
+		up += x.weight
+		for len(marks) > 0 && up >= marks[0].share*total {
+			*marks[0].price, marks = x.price, marks[1:]
+		}
+	}
+	return out
+}

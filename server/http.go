@@ -1,0 +1,66 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// httpHeaderTime is how long a client may take to send the header of a request.
+	httpHeaderTime = 10 * time.Second
+	// httpIdleTime is how long a connection without a request stays open.
+	httpIdleTime = 2 * time.Minute
+	// httpHeaderBytes bounds the header of a request.
+	httpHeaderBytes = 64 << 10
+)
+
+// openHTTP listens for requests over HTTP, if there is an address for it.
+func (s *Server) openHTTP() (err error) {
+	if s.cfg.HTTPAddr == "" {
+		return nil
+	}
+	if s.httpLn, err = net.Listen("tcp", s.cfg.HTTPAddr); err != nil {
+		return fmt.Errorf("listen for HTTP on %s: %w", s.cfg.HTTPAddr, err)
+	}
+	s.http = &http.Server{
+		Handler: s.api.Handler(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// HTTPAddr returns the address of the HTTP face, or "" without one.
+func (s *Server) HTTPAddr() string {
+	if s.httpLn == nil {
+		return ""
+	}
+	return s.httpLn.Addr().String()
+}
+
+// serveHTTP answers until drainHTTP or http.Close.
+func (s *Server) serveHTTP() error {
+	if s.http == nil {
+		return nil
+	}
+	if err := s.http.Serve(s.httpLn); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// drainHTTP takes no new requests and lets those under way end, for a while.
+func (s *Server) drainHTTP(ctx context.Context) {
+	if s.http == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := s.http.Shutdown(ctx); err != nil {
+		s.log.Warn("requests over HTTP were broken off", "err", errors.Join(err, s.http.Close()))
+	}
+}
