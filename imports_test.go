@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"source/synthetic":   {},
 	"fusion":             {"source"},
 	"fusion/record":      {},
+	"fusion/clean":       {"fusion/record"},
 	"fusion/view":        {"fusion"},
 	"fusion/identity":    {"fusion/record"},
 	"model/...":          {"model/...", "similarity", "fusion"},
@@ -198,10 +199,10 @@ func TestJudge(t *testing.T) {
 		{"server", "model/popularity", true, true},
 		{"server", "model/popularity", false, false},
 		{"partition", "similarity", true, false},
+		{"fusion/clean", "source/synthetic", true, true},
+		{"fusion/clean", "source/synthetic", false, false},
 		{"cmd/kith", "evaluate", false, true},
 		{"newcomer", "partition", false, false},
-		{"fusion/identity", "source/synthetic", true, true},
-		{"fusion/identity", "source/synthetic", false, false},
 	} {
 		if wrong := judge(c.pkg, c.imported, c.test); (wrong == "") != c.fine {
 			t.Errorf("judge(%s, %s, test %t) = %q, want it to be fine: %t", c.pkg, c.imported, c.test, wrong, c.fine)
