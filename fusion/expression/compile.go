@@ -54,6 +54,26 @@ type node struct {
 
 // Compile reads an expression over fields. Every error is an *Error.
 func Compile(text string, fields []record.Field) (*Expression, error) {
+	tree, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	c := &compiler{fields: fields}
+	root, err := c.node(tree.Node)
+	if err != nil {
+		var at *mistake
+		if !errors.As(err, &at) {
+			return nil, err
+		}
+		line, column := position(text, at.from)
+		return nil, &Error{Line: line, Column: column, Message: at.message}
+	}
+	slices.Sort(c.used)
+	return &Expression{root: root, fields: slices.Compact(c.used)}, nil
+}
+
+// parse reads the tree of an expression. Every error is an *Error.
+func parse(text string) (*parser.Tree, error) {
 	if len(text) > MaxLength {
 		return nil, &Error{Line: 1, Column: 1, Message: fmt.Sprintf("it has %d bytes; at most %d", len(text), MaxLength)}
 	}
@@ -68,18 +88,7 @@ func Compile(text string, fields []record.Field) (*Expression, error) {
 		}
 		return nil, &Error{Line: 1, Column: 1, Message: err.Error()}
 	}
-	c := &compiler{fields: fields}
-	root, err := c.node(tree.Node)
-	if err != nil {
-		var at *mistake
-		if !errors.As(err, &at) {
-			return nil, err
-		}
-		line, column := position(text, at.from)
-		return nil, &Error{Line: line, Column: column, Message: at.message}
-	}
-	slices.Sort(c.used)
-	return &Expression{root: root, fields: slices.Compact(c.used)}, nil
+	return tree, nil
 }
 
 // Type returns the type of the results; Null if all are missing.
@@ -310,4 +319,10 @@ func common(n ast.Node, what string, a, b node) (record.Type, error) {
 		return b.typ, nil
 	}
 	return record.Null, wrong(n, "%s must be of one type: this is a %s, the other a %s%s", what, b.typ, a.typ, conversion(b.typ, a.typ))
+}
+
+// Syntax returns an *Error if a text can be no expression, whatever fields there are.
+func Syntax(text string) error {
+	_, err := parse(text)
+	return err
 }

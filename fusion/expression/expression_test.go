@@ -28,7 +28,11 @@ var (
 	row = []record.Value{
 		record.OfNumber(250), record.OfText("Été test"), record.OfBool(true),
 		record.OfTime(time.Date(2024, 2, 29, 13, 4, 5, 0, time.UTC).UnixMilli()),
-		{}, {}, {}, record.OfText(" 1.5 "), record.OfText("Köln"), record.OfNumber(7), {},
+		{},
+		{},
+		{},
+		record.OfText(" 1.5 "), record.OfText("Köln"), record.OfNumber(7),
+		{},
 	}
 )
 

@@ -41,7 +41,9 @@ var of1 = map[string]struct {
 }
 
 func calendar(part func(time.Time) int) func(record.Value) record.Value {
-	return func(v record.Value) record.Value { return record.OfNumber(float64(part(time.UnixMilli(v.Millis()).UTC()))) }
+	return func(v record.Value) record.Value {
+		return record.OfNumber(float64(part(time.UnixMilli(v.Millis()).UTC())))
+	}
 }
 
 // moment reads a text as a moment, or returns a missing value.
