@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"fusion":             {"source", "fusion/record", "fusion/expression"},
 	"fusion/record":      {},
 	"fusion/expression":  {"fusion/record"},
+	"fusion/infer":       {"source", "fusion"},
 	"model/...":          {"model/...", "similarity", "fusion"},
 	"evaluate":           {"model/...", "similarity", "fusion"},
 	"similarity":         {},

@@ -401,6 +401,17 @@ func isUsualName(name string) bool {
 	return false
 }
 
+// UsualRole returns what a column with a usual name holds: user, item, weight, time, behavior or id; "" for any other name.
+func UsualRole(name string) string {
+	name = fold(name)
+	for _, role := range roles {
+		if slices.Contains(usual[role], name) {
+			return role
+		}
+	}
+	return ""
+}
+
 // mayBeOther reports whether a usual name of the behavior column is one of
 // other columns, too: the type of a product, the number of an event.
 func mayBeOther(name string) bool { return fold(name) == "type" || fold(name) == "event" }

@@ -351,3 +351,16 @@ func (c *converter) text(field []byte) (record.Value, error) {
 	}
 	return record.OfText(s), nil
 }
+
+// Reader returns a function that reads one value of the field's column as records of a mapping without rates have it, or says why it cannot.
+// The function is for one goroutine at a time.
+func (f *Field) Reader() (func(value []byte) (record.Value, error), error) {
+	if err := f.check(ProductRows, nil); err != nil {
+		return nil, err
+	}
+	c, err := newConverter(f, ProductRows, nil)
+	if err != nil {
+		return nil, err
+	}
+	return func(value []byte) (record.Value, error) { return c.convert(trimBlanks(value)) }, nil
+}

@@ -3,6 +3,7 @@ package fusion
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/kith-io/kith/fusion/record"
 )
@@ -39,6 +40,25 @@ func (s *RecordStream) Next() (record.Record, error) {
 	s.rec.Place.Line, s.rec.Place.Part = s.rows.rec.Line, s.rows.rec.Part
 	s.rec.Values = t.values[:len(t.fields)]
 	return s.rec, nil
+}
+
+// ReadRecords reads all records of a source, calls yield with each, and returns what became of the rows. The record is valid until yield
+// returns. An error of yield ends the reading and is returned. A source without a good row is an error that matches ErrNoValidRow.
+func ReadRecords(ctx context.Context, m Mapping, dead *DeadLetterWriter, yield func(fields []record.Field, rec record.Record) error) (Report, error) {
+	s, err := Records(ctx, m, dead)
+	if err != nil {
+		return newReport(m.name()), err
+	}
+	for err == nil {
+		var rec record.Record
+		if rec, err = s.Next(); err == nil {
+			err = yield(s.Fields(), rec)
+		}
+	}
+	if err == io.EOF { //nolint:errorlint // a wrapped one is damage
+		err = s.Check()
+	}
+	return s.Report(), errors.Join(err, s.Close())
 }
 
 // Report returns what became of the rows so far. Its maps belong to the stream.
