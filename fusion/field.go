@@ -55,8 +55,8 @@ type Field struct {
 	// Zone of times that have none, as Europe/Berlin. The default is UTC. Of a time that a clock shows twice the first counts.
 	Zone string `yaml:"zone" doc:"zone of times without one: Europe/Berlin; default UTC"`
 	// True and False list the texts of truth values, in which case does not matter.
-	True  []string `yaml:"true" doc:"texts that are true; default true, t, yes, y, 1"`
-	False []string `yaml:"false" doc:"texts that are false; default false, f, no, n, 0"`
+	True  []string `yaml:"is_true" doc:"texts that are true; default true, t, yes, y, 1"`
+	False []string `yaml:"is_false" doc:"texts that are false; default false, f, no, n, 0"`
 }
 
 // fieldList is a list of fields as files have it.
@@ -184,7 +184,7 @@ func (f *Field) check(k Kind, rates map[string]float64) error {
 			return f.checkNone("an expression has a type and a value of its own", "missing", len(f.Missing) > 0, "values", f.Values != nil,
 				"normalize", len(f.Normalize) > 0, "strip", len(f.Strip) > 0, "decimal", f.Decimal != "", "thousands", f.Thousands != "", "unit", f.Unit != "",
 				"currency", f.Currency != "", "currency_column", f.CurrencyColumn != "", "to", f.To != "", "format", len(f.Format) > 0, "zone", f.Zone != "",
-				"true", len(f.True) > 0, "false", len(f.False) > 0)
+				"is_true", len(f.True) > 0, "is_false", len(f.False) > 0)
 		}
 	}
 	return f.checkForm(f.typ(k), rates)
@@ -220,7 +220,7 @@ func (f *Field) checkForm(typ record.Type, rates map[string]float64) error {
 		}
 	}
 	if typ != record.Bool {
-		if err := f.checkNone(why, "true", len(f.True) > 0, "false", len(f.False) > 0); err != nil {
+		if err := f.checkNone(why, "is_true", len(f.True) > 0, "is_false", len(f.False) > 0); err != nil {
 			return err
 		}
 	}
