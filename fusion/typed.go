@@ -148,7 +148,7 @@ func (t *typedRows) addMeanings(m *Mapping) {
 func (t *typedRows) environment(n int, columns []string) []record.Field {
 	env := slices.Clone(t.fields)
 	for i := n; i < len(env); i++ {
-		env[i].Name = "\x00" // not yet there
+		env[i].Name = "" // not yet there
 	}
 	for _, name := range columns {
 		env = append(env, record.Field{Name: name, Type: record.Text})

@@ -52,7 +52,8 @@ type node struct {
 	eval     func(row []record.Value) record.Value
 }
 
-// Compile reads an expression over fields. Every error is an *Error.
+// Compile reads an expression over fields. A field without a name cannot be read; of several with one name the first is. Every error
+// is an *Error.
 func Compile(text string, fields []record.Field) (*Expression, error) {
 	tree, err := parse(text)
 	if err != nil {
@@ -201,7 +202,7 @@ func dotted(n *ast.MemberNode) (string, bool) {
 
 func (c *compiler) name(n ast.Node, name string) (node, error) {
 	at := record.FieldIndex(c.fields, name)
-	if at < 0 {
+	if at < 0 || name == "" {
 		if name == "null" {
 			return constant(record.Value{}), nil
 		}
@@ -219,6 +220,9 @@ func (c *compiler) hint(name string) string {
 	const most = 20
 	var names []string
 	for _, f := range c.fields {
+		if f.Name == "" {
+			continue
+		}
 		if strings.EqualFold(f.Name, name) {
 			return fmt.Sprintf("; did you mean %q?", f.Name)
 		}

@@ -24,6 +24,7 @@ var (
 		{Name: "address.city", Type: record.Text},
 		{Name: "count", Type: record.Number},
 		{Name: "never", Type: record.Time},
+		{Type: record.Number},
 	}
 	row = []record.Value{
 		record.OfNumber(250), record.OfText("Été test"), record.OfBool(true),
@@ -188,6 +189,7 @@ func TestCompileErrors(t *testing.T) {
 		{"round(1, 2, 3)", 1, 1, "takes 1 or 2 values"},
 		{"len(price)", 1, 5, "len takes a text"},
 		{"field(status)", 1, 1, "in quotes"},
+		{"field('')", 1, 1, "address.city, count, never"},
 		{strings.Repeat("1+", 600) + "1", 1, -1, "maximum allowed nodes"},
 		{strings.Repeat("(", 5000), 1, 1, "at most 4096"},
 	}
