@@ -126,7 +126,7 @@ sources:
     kind: products
     fields:
       item: sku
-      price: {column: p, type: number, unit: cents, currency_column: cur, to: USD, on_error: "null"}
+      price: {column: p, type: number, unit: cents, currency_column: cur, to: USD, on_error: null}
       fixed: {column: p, type: number, currency: EUR, to: USD}
       weight: {column: w, type: number, unit: lb, to: kg}
 `,
