@@ -247,15 +247,15 @@ func (c *Columns) resolve(header []string, sample []source.Record) (positions, e
 	p := positions{user: -1, item: -1, value: -1, time: -1, behavior: -1, id: -1}
 	taken := map[int]string{}
 	place := func(role, column string) (int, error) {
-		at, err := find(column, header, width)
+		i, err := find(column, header, width)
 		if err != nil {
-			return -1, fmt.Errorf("%w: %s %w; %s", ErrMapping, role, err, describe(header, width))
+			return -1, at("columns."+role, "%s %w%s; %s", role, err, didYouMean(column, header), describe(header, width))
 		}
-		if other, ok := taken[at]; ok && !strings.HasPrefix(role, "context.") {
-			return -1, fmt.Errorf("%w: %s and %s are both column %s", ErrMapping, other, role, column)
+		if other, ok := taken[i]; ok && !strings.HasPrefix(role, "context.") {
+			return -1, at("columns."+role, "%s and %s are both column %s", other, role, column)
 		}
-		taken[at] = role
-		return at, nil
+		taken[i] = role
+		return i, nil
 	}
 	dst := []*int{&p.user, &p.item, &p.value, &p.time, &p.behavior, &p.id}
 	for i, role := range roles {
@@ -399,6 +399,17 @@ func isUsualName(name string) bool {
 		}
 	}
 	return false
+}
+
+// UsualRole returns what a column with a usual name holds: user, item, weight, time, behavior or id; "" for any other name.
+func UsualRole(name string) string {
+	name = fold(name)
+	for _, role := range roles {
+		if slices.Contains(usual[role], name) {
+			return role
+		}
+	}
+	return ""
 }
 
 // mayBeOther reports whether a usual name of the behavior column is one of

@@ -34,7 +34,7 @@ func Events(ctx context.Context, m Mapping, dead *DeadLetterWriter, batch int, y
 	if batch <= 0 {
 		batch = DefaultBatch
 	}
-	b := eventBatch{source: newSourceID(rows.report.Name)}
+	var b eventBatch
 	flush := func() error {
 		if err := ctx.Err(); err != nil || len(b.events) == 0 {
 			return err
@@ -65,11 +65,9 @@ func Events(ctx context.Context, m Mapping, dead *DeadLetterWriter, batch int, y
 
 // eventBatch collects events. Their strings are made at once, as parts of one.
 type eventBatch struct {
-	source sourceID
 	events []Event // so far without strings
 	text   []byte  // user, item, id and context of the first event, of the second, ...
 	ends   []int   // of each of them in text
-	fields []byte  // scratch
 }
 
 func (b *eventBatch) add(r *rowReader) {
@@ -79,13 +77,7 @@ func (b *eventBatch) add(r *rowReader) {
 	if len(r.id) > 0 {
 		b.string(r.id)
 	} else {
-		b.fields = b.fields[:0]
-		for _, at := range []int{r.at.user, r.at.item, r.at.behavior, r.at.value, r.at.time} {
-			if at >= 0 {
-				b.fields = appendString(b.fields, r.rec.Fields[at])
-			}
-		}
-		b.text = b.source.appendID(b.text, r.rec.Line, r.rec.Part, b.fields)
+		b.text = r.appendID(b.text)
 		b.ends = append(b.ends, len(b.text))
 	}
 	for _, c := range r.at.context {

@@ -1,10 +1,14 @@
 package fusion
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/kith-io/kith/fusion/expression"
 	"github.com/kith-io/kith/source"
 )
 
@@ -37,6 +41,20 @@ type Mapping struct {
 	// means numbers and dates with the year first (RFC 3339, 2006-01-02 15:04:05,
 	// 2006/01/02, ...). Times without zone are UTC.
 	TimeLayout string
+	// Kind of the rows; empty is EventRows.
+	Kind Kind
+	// Fields says where the values of records come from. A source of events needs none: then Columns does.
+	Fields []Field
+	// Where is a condition, in the language of package expression, over the fields of the records; rows for which it is not true are left out. For a
+	// source with Columns the fields are user, item, behavior, value, time, id and the keys of the context.
+	Where string
+	// Rates is what one unit of each currency is worth, in any one measure.
+	Rates map[string]float64
+	// Rules is what the reader of rules made of the key clean; see ReadMappingsWith. This package does not look into it.
+	Rules any
+
+	doc *document // of the mapping file, nil without one
+	at  string    // of the source in it
 }
 
 // name returns the name of the source.
@@ -56,44 +74,85 @@ func (m *Mapping) validate() error {
 	if err == nil {
 		return nil
 	}
+	return m.fail(err)
+}
+
+// fail names, in an error about the source, the source and the place in the mapping file, as far as they are known.
+func (m *Mapping) fail(err error) error {
 	name := m.name()
 	if m.Path == "" && m.Name == "" {
 		name = "source without name"
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	l := (*located)(nil)
+	if !errors.As(err, &l) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if m.doc == nil {
+		return fmt.Errorf("%s: %s: %w", name, l.path, err)
+	}
+	p := m.doc.find(join(m.at, l.path))
+	if e := (*expression.Error)(nil); errors.As(err, &e) && e.Line == 1 && !p.block {
+		p.column += e.Column - 1
+	}
+	return fmt.Errorf("%s:%s: %s: %w", m.doc.file, p, name, err)
 }
 
 func (m *Mapping) check() error {
 	if m.Path == "" {
-		return fmt.Errorf(`%w: no path; give the file, or "-" for standard input`, ErrMapping)
+		return at("path", `no path; give the file, or "-" for standard input`)
 	}
-	if err := m.Source.Validate(); err != nil {
+	if err := m.checkSource(); err != nil {
 		return err
 	}
 	if err := m.Columns.validate(); err != nil {
-		return fmt.Errorf("%w: columns: %w", ErrMapping, err)
+		return at("columns", "columns: %w", err)
 	}
 	if m.Behavior != "" && !m.Behavior.Valid() {
-		return fmt.Errorf("%w: behavior %q; %s", ErrMapping, string(m.Behavior), behaviorRule)
+		return at("behavior", "behavior %q; %s", string(m.Behavior), behaviorRule)
 	}
-	for value, b := range m.Behaviors {
-		if !b.Valid() {
-			return fmt.Errorf("%w: behaviors: %q is %q; %s", ErrMapping, value, string(b), behaviorRule)
+	for _, value := range slices.Sorted(maps.Keys(m.Behaviors)) {
+		if b := m.Behaviors[value]; !b.Valid() {
+			return at("behaviors."+value, "behaviors: %q is %q; %s", value, string(b), behaviorRule)
 		}
 	}
 	if m.Columns.Behavior == None && len(m.Behaviors) > 0 {
-		return fmt.Errorf("%w: behaviors are given, but no column for them", ErrMapping)
+		return at("behaviors", "behaviors are given, but no column for them")
 	}
 	if !m.TimeUnit.valid() {
-		return fmt.Errorf("%w: time unit %q; want s, ms, us or ns", ErrMapping, string(m.TimeUnit))
+		return at("time_unit", "time unit %q; want s, ms, us or ns", string(m.TimeUnit))
 	}
 	if m.TimeLayout != "" {
 		if m.TimeUnit != TimeAuto {
-			return fmt.Errorf("%w: time unit %q and time layout %q exclude each other", ErrMapping, string(m.TimeUnit), m.TimeLayout)
+			return at("time_layout", "time unit %q and time layout %q exclude each other", string(m.TimeUnit), m.TimeLayout)
 		}
-		return checkLayout(m.TimeLayout)
+		if err := checkLayout(m.TimeLayout); err != nil {
+			return &located{"time_layout", err}
+		}
 	}
-	return nil
+	return m.checkFields()
+}
+
+// checkSource checks how the file is read, and says which key is at fault.
+func (m *Mapping) checkSource() error {
+	err := m.Source.Validate()
+	if err == nil {
+		return nil
+	}
+	one := []struct {
+		key string
+		o   source.Options
+	}{
+		{"encoding", source.Options{Encoding: m.Source.Encoding}},
+		{"skip", source.Options{Skip: m.Source.Skip}},
+		{"max_row_bytes", source.Options{MaxRowBytes: m.Source.MaxRowBytes}},
+		{"separator", source.Options{Separator: m.Source.Separator}},
+	}
+	for _, part := range one {
+		if part.o.Validate() != nil {
+			return &located{part.key, err}
+		}
+	}
+	return &located{"format", err}
 }
 
 const behaviorRule = "want view, search, cart, purchase, cancel, rating, or a name of up to 32 characters a-z, 0-9, _ and - that starts with a letter"

@@ -1,14 +1,13 @@
 package fusion
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 
-	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/kith-io/kith/source"
 )
@@ -42,82 +41,105 @@ import (
 //	      refunded: cancel
 //	    time_unit: auto         # of numbers: s, ms, us, ns
 //	    time_layout: 02/01/2006 # of dates that do not start with the year
+//	    kind: events            # orders, products, users, links
+//	    fields: {}              # instead of columns: see Field
+//	    where: value > 0        # rows to take
+//	    clean: []               # rules, read by another package
+//	rates: {EUR: 1, USD: 0.92}  # what one unit of each currency is worth
 type mappingFile struct {
-	Sources []mappingEntry `yaml:"sources"`
+	Sources []mappingEntry     `yaml:"sources" doc:"what to read"`
+	Rates   map[string]float64 `yaml:"rates" doc:"what one unit of each currency is worth, in any one measure: {EUR: 1, USD: 0.92}"`
 }
 
 type mappingEntry struct {
-	Name        string              `yaml:"name"`
-	Path        string              `yaml:"path"`
-	Format      string              `yaml:"format"`
-	Separator   string              `yaml:"separator"`
-	Header      string              `yaml:"header"`
-	Quote       *bool               `yaml:"quote"`
-	Encoding    string              `yaml:"encoding"`
-	Skip        int                 `yaml:"skip"`
-	Ragged      bool                `yaml:"ragged"`
-	MaxRowBytes int                 `yaml:"max_row_bytes"`
-	Columns     mappingColumns      `yaml:"columns"`
-	Behavior    Behavior            `yaml:"behavior"`
-	Behaviors   map[string]Behavior `yaml:"behaviors"`
-	TimeUnit    string              `yaml:"time_unit"`
-	TimeLayout  string              `yaml:"time_layout"`
+	Name        string              `yaml:"name" doc:"goes into event ids, reports and dead letters; default: base name of the path"`
+	Kind        Kind                `yaml:"kind" enum:"events,orders,products,users,links" doc:"what the rows are; default events"`
+	Path        string              `yaml:"path" doc:"the file, relative to this one; - is standard input; ${NAME} is taken from the environment"`
+	Format      string              `yaml:"format" doc:"auto, csv, tsv, delimited, lines (user item item ...), baskets (item item ...), parquet"`
+	Separator   string              `yaml:"separator" doc:"characters, or tab, comma, semicolon, pipe, space; default: found out"`
+	Header      string              `yaml:"header" enum:"auto,true,false,yes,no" doc:"whether the first row names the columns"`
+	Quote       *bool               `yaml:"quote" doc:"false: a quote is a character like any other"`
+	Encoding    string              `yaml:"encoding" doc:"utf-8, latin1, windows-1252, utf-16"`
+	Skip        int                 `yaml:"skip" doc:"lines before the header or the first row"`
+	Ragged      bool                `yaml:"ragged" doc:"rows may differ in length from the header"`
+	MaxRowBytes int                 `yaml:"max_row_bytes" doc:"the longest row; default 1048576"`
+	Columns     mappingColumns      `yaml:"columns" doc:"columns of events, by name or by position from 1; - for none"`
+	Behavior    Behavior            `yaml:"behavior" doc:"behavior of rows without one"`
+	Behaviors   map[string]Behavior `yaml:"behaviors" doc:"value of the behavior column -> behavior"`
+	TimeUnit    string              `yaml:"time_unit" enum:"auto,s,ms,us,ns" doc:"unit of times that are numbers"`
+	TimeLayout  string              `yaml:"time_layout" doc:"layout of times that do not start with the year: 02/01/2006"`
+	Fields      fieldList           `yaml:"fields" doc:"fields of the records, instead of columns: name -> column, or where its values come from and what is done to them"`
+	Where       string              `yaml:"where" doc:"condition over the fields; rows for which it is not true are left out"`
+	Clean       ast.Node            `yaml:"clean" doc:"rules that records are cleaned by"`
 }
 
 type mappingColumns struct {
-	User     string            `yaml:"user"`
-	Item     string            `yaml:"item"`
-	Value    string            `yaml:"value"`
-	Weight   string            `yaml:"weight"`
-	Time     string            `yaml:"time"`
-	Behavior string            `yaml:"behavior"`
-	ID       string            `yaml:"id"`
-	Context  map[string]string `yaml:"context"`
+	User     string            `yaml:"user" doc:"key of the user"`
+	Item     string            `yaml:"item" doc:"key of the item"`
+	Value    string            `yaml:"value" doc:"rating or quantity"`
+	Weight   string            `yaml:"weight" doc:"the same as value"`
+	Time     string            `yaml:"time" doc:"when"`
+	Behavior string            `yaml:"behavior" doc:"what the user did"`
+	ID       string            `yaml:"id" doc:"of the event, among those of its user"`
+	Context  map[string]string `yaml:"context" doc:"key of the context -> column"`
 }
 
-// ReadMappings reads a mapping file. Unknown keys, repeated names and values
-// out of range are errors that name the line or the source.
-func ReadMappings(path string) ([]Mapping, error) {
+// ReadMappings reads a mapping file without rules to clean records by. Every mistake is an error that names file, line and column.
+func ReadMappings(path string) ([]Mapping, error) { return ReadMappingsWith(path, MappingOptions{}) }
+
+// MappingOptions says what a mapping file may refer to.
+type MappingOptions struct {
+	// Rules reads the node under the key clean of a source; its result becomes Mapping.Rules. Its errors are returned with file, line
+	// and column of the node. Without it, the key is an error.
+	Rules func(m *Mapping, node ast.Node) (any, error)
+	// Lookup returns what stands for ${NAME} in paths. The default is os.LookupEnv.
+	Lookup func(name string) (value string, ok bool)
+}
+
+// ReadMappingsWith reads a mapping file.
+func ReadMappingsWith(path string, o MappingOptions) ([]Mapping, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	ms, err := parseMappings(data, filepath.Dir(path))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return ms, nil
+	return parseMappings(data, path, o)
 }
 
-// parseMappings reads the YAML of a mapping file in folder dir.
-func parseMappings(data []byte, dir string) ([]Mapping, error) {
-	var file mappingFile
-	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
-	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		var at yaml.Error
-		if errors.As(err, &at) && at.GetToken() != nil {
-			return nil, fmt.Errorf("%w: line %d: %s", ErrMapping, at.GetToken().Position.Line, at.GetMessage())
-		}
-		return nil, fmt.Errorf("%w: %w", ErrMapping, err)
+// parseMappings reads the YAML of a mapping file.
+func parseMappings(data []byte, path string, o MappingOptions) ([]Mapping, error) {
+	if o.Lookup == nil {
+		o.Lookup = os.LookupEnv
 	}
-	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: more than one document in the file; put all sources into one list", ErrMapping)
+	doc, body, err := parseDocument(path, data)
+	if err != nil {
+		return nil, err
+	}
+	var file mappingFile
+	if body != nil && body.Type() != ast.CommentType {
+		if err := doc.decode(body, reflect.ValueOf(&file).Elem(), ""); err != nil {
+			return nil, err
+		}
 	}
 	if len(file.Sources) == 0 {
-		return nil, fmt.Errorf("%w: no sources; want a list under the key sources, with a path each", ErrMapping)
+		return nil, doc.errorAt(doc.find("sources"), "no sources; want a list under the key sources, with a path each")
 	}
 	names := map[string]bool{}
 	var out []Mapping
-	for i, e := range file.Sources {
-		m, err := e.mapping(dir)
+	for i := range file.Sources {
+		e := &file.Sources[i]
+		m, err := e.mapping(filepath.Dir(path), o.Lookup)
+		m.doc, m.at, m.Rates = doc, fmt.Sprintf("sources[%d]", i), file.Rates
 		if err == nil {
-			err = m.validate()
+			err = m.check()
 		}
 		if err == nil && names[m.name()] {
-			err = fmt.Errorf("%w: %s: the name is taken by an earlier source; event ids depend on it: give each its own", ErrMapping, m.name())
+			err = at("name", "the name is taken by an earlier source; event ids depend on it: give each its own")
+		}
+		if err == nil && e.Clean != nil {
+			m.Rules, err = readRules(&m, e.Clean, o.Rules)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("source %d: %w", i+1, err)
+			return nil, m.fail(err)
 		}
 		names[m.name()] = true
 		out = append(out, m)
@@ -125,7 +147,18 @@ func parseMappings(data []byte, dir string) ([]Mapping, error) {
 	return out, nil
 }
 
-func (e *mappingEntry) mapping(dir string) (Mapping, error) {
+func readRules(m *Mapping, node ast.Node, rules func(m *Mapping, node ast.Node) (any, error)) (any, error) {
+	if rules == nil {
+		return nil, at("clean", "rules are not applied here; take the key clean out")
+	}
+	read, err := rules(m, node)
+	if err != nil {
+		return nil, under("clean", err)
+	}
+	return read, nil
+}
+
+func (e *mappingEntry) mapping(dir string, lookup func(string) (string, bool)) (Mapping, error) {
 	m := Mapping{
 		Name: e.Name, Path: e.Path,
 		Source: source.Options{
@@ -136,6 +169,11 @@ func (e *mappingEntry) mapping(dir string) (Mapping, error) {
 			Behavior: e.Columns.Behavior, ID: e.Columns.ID, Context: e.Columns.Context,
 		},
 		Behavior: e.Behavior, Behaviors: e.Behaviors, TimeLayout: e.TimeLayout,
+		Kind: e.Kind, Fields: e.Fields, Where: e.Where,
+	}
+	var err error
+	if m.Path, err = expandPath(e.Path, lookup); err != nil {
+		return m, err
 	}
 	if m.Path != "" && m.Path != "-" && !filepath.IsAbs(m.Path) {
 		m.Path = filepath.Join(dir, m.Path)
@@ -143,7 +181,7 @@ func (e *mappingEntry) mapping(dir string) (Mapping, error) {
 	switch {
 	case e.Columns.Weight == "":
 	case m.Columns.Value != "":
-		return m, fmt.Errorf("%w: columns: weight and value are the same; give one", ErrMapping)
+		return m, at("columns.weight", "columns: weight and value are the same; give one")
 	default:
 		m.Columns.Value = e.Columns.Weight
 	}
@@ -157,15 +195,40 @@ func (e *mappingEntry) mapping(dir string) (Mapping, error) {
 	case "false", "no":
 		m.Source.Header = source.HeaderNo
 	default:
-		return m, fmt.Errorf("%w: header is %q; want auto, true or false", ErrMapping, e.Header)
+		return m, at("header", "header is %q; want auto, true or false", e.Header)
 	}
-	var err error
 	if m.Source.Format, m.Source.Separator, err = source.ParseFormat(e.Format); err != nil {
-		return m, err
+		return m, &located{"format", err}
 	}
 	sep, err := source.ParseSeparator(e.Separator)
 	if sep != "" {
 		m.Source.Separator = sep
 	}
-	return m, err
+	if err != nil {
+		return m, &located{"separator", err}
+	}
+	return m, nil
+}
+
+// expandPath puts the values of variables into the path of a source.
+func expandPath(path string, lookup func(string) (string, bool)) (string, error) {
+	var out strings.Builder
+	rest := path
+	for {
+		before, after, ok := strings.Cut(rest, "${")
+		out.WriteString(before)
+		if !ok {
+			return out.String(), nil
+		}
+		name, after, ok := strings.Cut(after, "}")
+		if !ok {
+			return path, at("path", "${ without } in %s", path)
+		}
+		value, ok := lookup(name)
+		if !ok || value == "" {
+			return path, at("path", "${%s} is not set; set the environment variable", name)
+		}
+		out.WriteString(value)
+		rest = after
+	}
 }

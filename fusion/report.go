@@ -9,16 +9,20 @@ import (
 	"strings"
 )
 
-// Report says what became of the rows of one source. Read = Kept + Rejected.
+// Report says what became of the rows of one source. Read = Kept + Rejected + Skipped.
 type Report struct {
 	Name string `json:"name"`
 	// Read counts the rows read, or, in the line formats, their items.
 	Read int64 `json:"read"`
-	// Kept counts the rows that became events.
+	// Kept counts the rows that became events or records.
 	Kept int64 `json:"kept"`
+	// Skipped counts the rows that the mapping's where does not take.
+	Skipped int64 `json:"skipped,omitempty"`
 	// Repaired counts, among those kept, the ones that had to be changed:
-	// blanks around a key trimmed, a decimal comma read as a point.
+	// blanks around a key trimmed, a decimal comma read as a point, a bad value replaced.
 	Repaired int64 `json:"repaired"`
+	// Repairs counts the bad values that were replaced as the mapping says, by the reason for which their rows would have been refused.
+	Repairs map[string]int64 `json:"repairs,omitempty"`
 	// Rejected counts the rows refused, Reasons why, by Code.
 	Rejected int64            `json:"rejected"`
 	Reasons  map[string]int64 `json:"reasons"`
@@ -53,6 +57,13 @@ func (r *Report) reject(code string) {
 	r.Reasons[code]++
 }
 
+func (r *Report) repair(code string) {
+	if r.Repairs == nil {
+		r.Repairs = map[string]int64{}
+	}
+	r.Repairs[code]++
+}
+
 func (r *Report) weightless(b Behavior) {
 	if r.Weightless == nil {
 		r.Weightless = map[Behavior]int64{}
@@ -66,6 +77,13 @@ func (r *Report) Add(other Report) {
 	r.Kept += other.Kept
 	r.Repaired += other.Repaired
 	r.Rejected += other.Rejected
+	r.Skipped += other.Skipped
+	for code, n := range other.Repairs {
+		if r.Repairs == nil {
+			r.Repairs = map[string]int64{}
+		}
+		r.Repairs[code] += n
+	}
 	if r.Reasons == nil {
 		r.Reasons = map[string]int64{}
 	}
@@ -99,7 +117,7 @@ func counts[K ~string](of map[K]int64, n int) string {
 // check returns ErrNoValidRow with the name and the reasons if nothing was kept.
 func (r *Report) check(example string) error {
 	switch {
-	case r.Kept > 0:
+	case r.Kept > 0 || r.Skipped > 0:
 		return nil
 	case r.Read == 0:
 		return fmt.Errorf("%s: %w: the file has no rows", r.Name, ErrNoValidRow)

@@ -43,21 +43,57 @@ type rowReader struct {
 	dead      *DeadLetterWriter
 	report    Report
 	refused   string // the first row refused, for ErrNoValidRow
+	source    sourceID
+	typed     *typedRows // nil where the columns are all there is to say
+	// fields and contextFields are scratch.
+	fields        []byte
+	contextFields [][]byte
 
 	rec source.Record // of the row read last
 	row
 }
 
-// openRows opens a source. The caller must close the reader. With an error, only
+// openRows opens a source of events or orders, whose rows become those of events. The caller must close the reader. With an error, only
 // the report of the reader may be used.
-func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter) (_ *rowReader, err error) {
-	r := &rowReader{m: &m, dead: dead, report: newReport(m.name())}
+func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter) (*rowReader, error) {
+	r, err := openSource(ctx, m, dead)
+	if err != nil {
+		return r, err
+	}
+	if err := r.makeEvents(); err != nil {
+		return r, errors.Join(m.fail(err), r.close())
+	}
+	return r, nil
+}
+
+// makeEvents makes typed rows, if they are wanted, rows of events.
+func (r *rowReader) makeEvents() (err error) {
+	if r.typed == nil && r.m.Where != "" {
+		r.typed, err = r.m.typedColumns(&r.at)
+		return err
+	}
+	if r.typed == nil || r.typed.convs == nil {
+		return nil
+	}
+	if r.typed.maker, err = NewEventMaker(r.typed.kind, r.typed.fields); err != nil {
+		return err
+	}
+	r.at.context = nil
+	for i, c := range r.typed.maker.context {
+		r.at.context = append(r.at.context, contextColumn{c.key, i})
+	}
+	return nil
+}
+
+// openSource opens a source and finds its columns. The caller must close the reader. With an error, only the report of the reader may be used.
+func openSource(ctx context.Context, m Mapping, dead *DeadLetterWriter) (_ *rowReader, err error) {
+	r := &rowReader{m: &m, dead: dead, report: newReport(m.name()), source: newSourceID(m.name())}
 	if err := m.validate(); err != nil {
 		return r, err
 	}
 	o := m.Source
 	o.KnownName = isUsualName
-	if o.Header == source.HeaderAuto && m.Columns.named() {
+	if o.Header == source.HeaderAuto && (m.Columns.named() || m.namesColumns()) {
 		o.Header = source.HeaderYes
 	}
 	if r.src, err = source.Open(ctx, m.Path, o); err != nil {
@@ -65,7 +101,7 @@ func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter) (_ *rowRea
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("%s: %w", m.name(), err), r.src.Close())
+			err = errors.Join(m.fail(err), r.src.Close())
 		}
 	}()
 	columns := m.Columns
@@ -78,6 +114,9 @@ func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter) (_ *rowRea
 // resolve finds out which columns hold what, in which unit times are, and
 // which behavior is meant.
 func (r *rowReader) resolve(columns Columns) error {
+	if len(r.m.Fields) > 0 {
+		return r.resolveFields()
+	}
 	var sample []source.Record
 	header := r.src.Columns()
 	if header == nil {
@@ -126,6 +165,30 @@ func (r *rowReader) resolve(columns Columns) error {
 	return nil
 }
 
+// resolveFields finds the columns of declared fields.
+func (r *rowReader) resolveFields() error {
+	header := r.src.Columns()
+	width := len(header)
+	var sample []source.Record
+	if header == nil {
+		sample = r.src.Peek(sampleRows)
+		width = usualWidth(sample)
+	}
+	if r.src.Format() == source.Baskets {
+		r.basket = append([]byte(r.report.Name), ':')
+	}
+	var err error
+	if r.typed, err = r.m.typedFields(header, width); err != nil {
+		return err
+	}
+	if header != nil {
+		r.src.Select(r.typed.columns()...)
+		sample = r.src.Peek(sampleRows)
+	}
+	r.typed.learn(sample)
+	return nil
+}
+
 // next reads the next good row into r.row. It returns io.EOF after the last, or
 // an error that ends the reading.
 func (r *rowReader) next(ctx context.Context) error {
@@ -153,6 +216,10 @@ func (r *rowReader) next(ctx context.Context) error {
 		r.report.Read++
 		r.rec = rec
 		repaired, err := r.convert(rec.Fields)
+		if err == errSkipped { //nolint:errorlint // never wrapped
+			r.report.Skipped++
+			continue
+		}
 		if err != nil {
 			if err := r.refuse(rec.Line, Code(err), err.Error(), nil); err != nil {
 				return err
@@ -183,8 +250,27 @@ func (r *rowReader) refuse(line int64, code, detail string, raw []byte) error {
 	return r.dead.Write(DeadLetter{Source: r.report.Name, Line: line, Reason: code, Detail: detail, Raw: string(raw)})
 }
 
-// convert makes r.row of the fields of a record, or says why it cannot.
+// convert makes r.row of the fields of a record, and typed values where they are wanted, or says why it cannot.
 func (r *rowReader) convert(fields [][]byte) (repaired bool, err error) {
+	t := r.typed
+	if t == nil {
+		return r.convertColumns(fields)
+	}
+	if t.convs == nil {
+		if repaired, err = r.convertColumns(fields); err != nil {
+			return false, err
+		}
+		t.take(r, fields)
+		return repaired, t.filter()
+	}
+	if repaired, err = t.convert(r, fields); err != nil || t.maker == nil {
+		return repaired, err
+	}
+	return repaired, t.row(r)
+}
+
+// convertColumns makes r.row of the columns of a row.
+func (r *rowReader) convertColumns(fields [][]byte) (repaired bool, err error) {
 	if len(fields) < r.at.need {
 		if r.at.need == unknownColumns {
 			return false, fmt.Errorf("%w: none of the first %d rows can be read, so its columns are not known", ErrShortRow, sampleRows)
@@ -269,3 +355,14 @@ func (r *rowReader) checkContext(fields [][]byte) error {
 func (r *rowReader) finish() (Report, error) { return r.report, r.report.check(r.refused) }
 
 func (r *rowReader) close() error { return r.src.Close() }
+
+// appendID appends to dst the id of a row that has none of its own.
+func (r *rowReader) appendID(dst []byte) []byte {
+	r.fields = r.fields[:0]
+	for _, at := range [...]int{r.at.user, r.at.item, r.at.behavior, r.at.value, r.at.time} {
+		if at >= 0 {
+			r.fields = appendString(r.fields, r.rec.Fields[at])
+		}
+	}
+	return r.source.appendID(dst, r.rec.Line, r.rec.Part, r.fields)
+}

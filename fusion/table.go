@@ -67,7 +67,7 @@ func ReadTable(ctx context.Context, ms []Mapping, w Weights, now int64, dead *De
 }
 
 // readAll calls add with each good row of the sources, those of one source after the other in the order of the sources in made
-// ids. The reports are in the order of ms.
+// ids. Sources whose rows are no events are left out; their reports are empty. The reports are in the order of ms.
 func readAll(ctx context.Context, ms []Mapping, w Weights, now int64, dead *DeadLetterWriter, add func(*rowReader) error) ([]Report, error) {
 	reports := make([]Report, len(ms))
 	for i := range ms {
@@ -89,6 +89,9 @@ func readAll(ctx context.Context, ms []Mapping, w Weights, now int64, dead *Dead
 	})
 	var empty error
 	for _, i := range order {
+		if !ms[i].Kind.HasEvents() {
+			continue
+		}
 		var err error
 		reports[i], err = readSource(ctx, ms[i], dead, add)
 		switch {

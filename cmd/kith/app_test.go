@@ -74,7 +74,7 @@ func TestErrors(t *testing.T) {
 		{"format", nil, []string{"neighbors", "--input", good, "--format", "xls"}, exitUsage, []string{"--format", `"xls"`}},
 		{"missing file", nil, []string{"neighbors", "--input", filepath.Join(dir, "nope.csv")}, exitError, []string{"nope.csv", "no such file", "check the path"}},
 		{"missing mapping", nil, []string{"ingest", "--mapping", filepath.Join(dir, "nope.yaml")}, exitUsage, []string{"nope.yaml", "check the path"}},
-		{"key of mapping", nil, []string{"ingest", "--mapping", mapping}, exitUsage, []string{"map.yaml", "line 3", "colums"}},
+		{"key of mapping", nil, []string{"ingest", "--mapping", mapping}, exitUsage, []string{"map.yaml:3:5", "colums", `did you mean "columns"?`}},
 		{"no rows", nil, []string{"neighbors", "--input", empty}, exitError, []string{"empty.csv", "no valid row"}},
 		{"no valid row", nil, []string{"neighbors", "--input", bad, "--dead-letters", filepath.Join(dir, "r1.jsonl")}, exitError, []string{"bad.csv", "no valid row", "no_user 2", "r1.jsonl"}},
 		{"no valid row to ingest", nil, []string{"ingest", "--dry-run", "--dead-letters", filepath.Join(dir, "r2.jsonl"), bad}, exitError, []string{"no valid row", "no_user 2"}},

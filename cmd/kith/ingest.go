@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/infer"
+	"github.com/kith-io/kith/fusion/record"
 )
 
 // ingestTimeout is how long one message of events is tried: a lost node costs seconds, a restart of all some more.
@@ -17,7 +20,7 @@ const ingestTimeout = 60 * time.Second
 func (a *app) ingestCommand() *cobra.Command {
 	var r remote
 	var in input
-	var dryRun bool
+	var dryRun, schema, propose bool
 	var streams int
 	cmd := &cobra.Command{
 		Use:   "ingest [FILE...]",
@@ -27,9 +30,16 @@ cluster. Rows that cannot be used are counted and kept in a file with their line
 Every event has an id: reading a file again, as after an interruption, stores none twice.`,
 		Example: `  kith ingest --mapping shop/map.yaml
   kith ingest --dry-run --columns user,item,weight,time ratings.tsv
-  kith ingest --behavior purchase orders-*.csv.gz`,
+  kith ingest --behavior purchase orders-*.csv.gz
+  kith ingest --infer orders.csv products.csv > map.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.files = args
+			switch {
+			case schema:
+				return a.printSchema()
+			case propose:
+				return a.infer(cmd.Context(), &in)
+			}
 			ms, err := in.mappings("files")
 			if err != nil {
 				return err
@@ -51,8 +61,30 @@ Every event has an id: reading a file again, as after an interruption, stores no
 	in.register(cmd, false)
 	r.register(cmd, ingestTimeout)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read and check alone; needs no server")
+	cmd.Flags().BoolVar(&propose, "infer", false, "print a mapping for the files, with the reasons for it, to be edited; needs no server")
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of mapping files, for editors")
 	cmd.Flags().IntVar(&streams, "streams", 4, "messages under way at once; changes speed only")
 	return cmd
+}
+
+func (a *app) printSchema() error {
+	schema, err := fusion.MappingSchema()
+	if err != nil {
+		return err
+	}
+	return a.printf("%s", schema)
+}
+
+// infer prints a mapping that is proposed for files.
+func (a *app) infer(ctx context.Context, in *input) error {
+	if len(in.files) == 0 || in.mapping != "" {
+		return usagef("what to look at? Name files, and no mapping")
+	}
+	proposal, err := infer.Files(ctx, in.files)
+	if err != nil {
+		return err
+	}
+	return a.printf("%s", proposal)
 }
 
 // ingestion brings the events of sources to a cluster.
@@ -74,6 +106,8 @@ type jsonIngest struct {
 	Seconds     float64 `json:"seconds"`
 	DryRun      bool    `json:"dry_run"`
 	DeadLetters string  `json:"dead_letters,omitempty"`
+	// Checked names the sources that were read and checked only, since their rows are no events.
+	Checked []string `json:"checked,omitempty"`
 }
 
 func (a *app) ingest(ctx context.Context, job *ingestion) error {
@@ -87,6 +121,9 @@ func (a *app) ingest(ctx context.Context, job *ingestion) error {
 			a.note("%s had been stored before the error; ingest again to go on, none is stored twice", plural(summary.Appended, "event", "events"))
 		}
 		return err
+	}
+	if len(summary.Checked) > 0 {
+		a.note("products, users and links are checked only, the cluster stores events: %s", strings.Join(summary.Checked, ", "))
 	}
 	summary.Seconds, summary.DeadLetters = time.Since(began).Seconds(), job.dead.Path()
 	if a.json() {
@@ -118,8 +155,21 @@ const readBatch = 2000
 func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	summary := &jsonIngest{DryRun: j.client == nil}
 	var tally fusion.Tally
+	others := func(m fusion.Mapping) error {
+		report, err := fusion.ReadRecords(ctx, m, j.dead, func([]record.Field, record.Record) error { return nil })
+		report.Reasons = reasons(report.Reasons)
+		summary.Sources = append(summary.Sources, report)
+		summary.Checked = append(summary.Checked, report.Name)
+		return err
+	}
 	produce := func(yield func([]fusion.Event) error) error {
 		for _, m := range j.mappings {
+			if !m.Kind.HasEvents() {
+				if err := others(m); err != nil {
+					return err
+				}
+				continue
+			}
 			report, err := fusion.Events(ctx, m, j.dead, readBatch, func(events []fusion.Event) error {
 				tally.Add(events)
 				return yield(events)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 type input struct {
 	files       []string
 	mapping     string
+	data        string
 	columns     string
 	behavior    string
 	format      string
@@ -34,6 +36,7 @@ func (in *input) register(cmd *cobra.Command, inputFlag bool) {
 		f.StringSliceVar(&in.files, "input", nil, "`file` to read: CSV, TSV, Parquet, or lines of items; gzip and zstd are recognized; - is standard input")
 	}
 	f.StringVar(&in.mapping, "mapping", "", "YAML `file` that lists sources and says what their columns mean, instead of files")
+	f.StringVar(&in.data, "data", "", "`folder` that ${KITH_DATA} in the paths of a mapping stands for")
 	f.StringVar(&in.columns, "columns", "", "what the columns hold: user,item,-,time in order, or user=NAME,item=NAME,weight=NAME (default: usual names)")
 	f.StringVar(&in.behavior, "behavior", "", "behavior of rows without one, such as purchase (default rating where there are values, else view)")
 	f.StringVar(&in.format, "format", "auto", "auto, csv, tsv, delimited, parquet, lines (user item item ...) or baskets (item item ...)")
@@ -50,7 +53,12 @@ func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 		return nil, usagef("what to read? Name %s or a mapping with --mapping, and not both", how)
 	}
 	if in.mapping != "" {
-		ms, err := fusion.ReadMappings(in.mapping)
+		ms, err := fusion.ReadMappingsWith(in.mapping, fusion.MappingOptions{Lookup: func(name string) (string, bool) {
+			if name == variable("data") && in.data != "" {
+				return in.data, true
+			}
+			return os.LookupEnv(name)
+		}})
 		if err != nil {
 			return nil, &usageError{fmt.Errorf("--mapping: %w", err)}
 		}
@@ -160,7 +168,11 @@ func reasons(m map[string]int64) map[string]int64 {
 func (a *app) printReports(indent string, reports []fusion.Report) error {
 	var rows [][]any
 	for _, r := range reports {
-		rows = append(rows, []any{printable(r.Name), count(r.Read), count(r.Kept), count(r.Repaired), count(r.Rejected), r.TopReasons(3)})
+		why := r.TopReasons(3)
+		if r.Skipped > 0 {
+			why = strings.Trim(why+", "+count(r.Skipped)+" left out by where", ", ")
+		}
+		rows = append(rows, []any{printable(r.Name), count(r.Read), count(r.Kept), count(r.Repaired), count(r.Rejected), why})
 	}
 	return a.printTable(indent, columns{"source", ">read", ">kept", ">repaired", ">rejected", "reasons"}, rows)
 }

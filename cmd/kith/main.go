@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // zones of times are the same on every machine
 )
 
 func main() { os.Exit(runMain()) }
