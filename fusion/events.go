@@ -17,7 +17,7 @@ const DefaultBatch = 1000
 //
 // Refused rows go to dead, which may be nil, and are counted in the report; an
 // error of dead ends the reading. Every event has an ID: that of the source's
-// column, as it is, or one made of the name of the source, the line, and the
+// column, as it is, or one made of the name of the source, the file in it if there are several, the line, and the
 // fields of user, item, behavior, value and time. Reading the file again makes
 // the same ids; changing a row makes another. Made ids ascend with the lines.
 //
@@ -34,7 +34,7 @@ func Events(ctx context.Context, m Mapping, dead *DeadLetterWriter, batch int, y
 	if batch <= 0 {
 		batch = DefaultBatch
 	}
-	b := eventBatch{source: newSourceID(rows.report.Name)}
+	b := eventBatch{name: rows.report.Name, source: newSourceID(rows.report.Name)}
 	flush := func() error {
 		if err := ctx.Err(); err != nil || len(b.events) == 0 {
 			return err
@@ -65,6 +65,8 @@ func Events(ctx context.Context, m Mapping, dead *DeadLetterWriter, batch int, y
 
 // eventBatch collects events. Their strings are made at once, as parts of one.
 type eventBatch struct {
+	name   string
+	file   string // that source stands for
 	source sourceID
 	events []Event // so far without strings
 	text   []byte  // user, item, id and context of the first event, of the second, ...
@@ -79,6 +81,10 @@ func (b *eventBatch) add(r *rowReader) {
 	if len(r.id) > 0 {
 		b.string(r.id)
 	} else {
+		if r.rec.File != b.file {
+			b.file = r.rec.File
+			b.source = newSourceID(b.name + "\x00" + b.file)
+		}
 		b.fields = b.fields[:0]
 		for _, at := range []int{r.at.user, r.at.item, r.at.behavior, r.at.value, r.at.time} {
 			if at >= 0 {

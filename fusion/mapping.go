@@ -19,7 +19,7 @@ type Mapping struct {
 	Path string
 	// Source says how to read the file. KnownName is set by this package. In
 	// format Baskets the user is the name of the source, ':' and the line, so that
-	// the baskets of two sources are not one, nor those of a customer.
+	// the baskets of two sources are not one, nor those of a customer. Of several files the name goes before the line, after '/'.
 	Source source.Options
 	// Columns says what the columns hold.
 	Columns Columns

@@ -18,8 +18,9 @@ import (
 //
 //	sources:
 //	  - name: orders            # default: base name of the path
-//	    path: orders.csv        # relative to the mapping file; "-" is standard input
-//	    format: csv             # auto, csv, tsv, delimited, lines, baskets, parquet
+//	    path: orders.csv        # relative to the mapping file, a file, a folder, or a pattern such as logs/**/2024-*.csv.gz; "-" is standard input
+//	    format: csv             # auto, csv, tsv, delimited, lines, baskets, jsonl, parquet
+//	    explode: items          # of jsonl: an array whose elements become rows
 //	    separator: comma        # characters, or tab, comma, semicolon, pipe, space
 //	    header: auto            # auto, true, false
 //	    quote: true             # false: a quote is a character like any other
@@ -27,6 +28,7 @@ import (
 //	    skip: 0                 # lines before the header or the first row
 //	    ragged: false           # true: rows may differ in length from the header
 //	    max_row_bytes: 1048576
+//	    max_expansion: 250      # times that a compressed file may expand
 //	    columns:                # by name, or by position from 1; "-" for none
 //	      user: customer
 //	      item: sku
@@ -47,21 +49,23 @@ type mappingFile struct {
 }
 
 type mappingEntry struct {
-	Name        string              `yaml:"name"`
-	Path        string              `yaml:"path"`
-	Format      string              `yaml:"format"`
-	Separator   string              `yaml:"separator"`
-	Header      string              `yaml:"header"`
-	Quote       *bool               `yaml:"quote"`
-	Encoding    string              `yaml:"encoding"`
-	Skip        int                 `yaml:"skip"`
-	Ragged      bool                `yaml:"ragged"`
-	MaxRowBytes int                 `yaml:"max_row_bytes"`
-	Columns     mappingColumns      `yaml:"columns"`
-	Behavior    Behavior            `yaml:"behavior"`
-	Behaviors   map[string]Behavior `yaml:"behaviors"`
-	TimeUnit    string              `yaml:"time_unit"`
-	TimeLayout  string              `yaml:"time_layout"`
+	Name         string              `yaml:"name"`
+	Path         string              `yaml:"path"`
+	Format       string              `yaml:"format"`
+	Separator    string              `yaml:"separator"`
+	Header       string              `yaml:"header"`
+	Quote        *bool               `yaml:"quote"`
+	Encoding     string              `yaml:"encoding"`
+	Skip         int                 `yaml:"skip"`
+	Ragged       bool                `yaml:"ragged"`
+	MaxRowBytes  int                 `yaml:"max_row_bytes"`
+	MaxExpansion int                 `yaml:"max_expansion"`
+	Explode      string              `yaml:"explode"`
+	Columns      mappingColumns      `yaml:"columns"`
+	Behavior     Behavior            `yaml:"behavior"`
+	Behaviors    map[string]Behavior `yaml:"behaviors"`
+	TimeUnit     string              `yaml:"time_unit"`
+	TimeLayout   string              `yaml:"time_layout"`
 }
 
 type mappingColumns struct {
@@ -130,6 +134,7 @@ func (e *mappingEntry) mapping(dir string) (Mapping, error) {
 		Name: e.Name, Path: e.Path,
 		Source: source.Options{
 			NoQuote: e.Quote != nil && !*e.Quote, Encoding: e.Encoding, Skip: e.Skip, Ragged: e.Ragged, MaxRowBytes: e.MaxRowBytes,
+			MaxExpansion: e.MaxExpansion, Explode: e.Explode,
 		},
 		Columns: Columns{
 			User: e.Columns.User, Item: e.Columns.Item, Value: e.Columns.Value, Time: e.Columns.Time,

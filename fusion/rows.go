@@ -37,7 +37,7 @@ type rowReader struct {
 	at        positions
 	behaviors behaviorTable
 	constant  Behavior // of files without behavior column
-	basket    []byte   // of baskets, the name of the source, ':' and the line; otherwise nil
+	basket    []byte   // of baskets, the name of the source, that of the file if there are several, ':' and the line; otherwise nil
 	comma     bool     // a comma may be a decimal point
 	times     timeReader
 	dead      *DeadLetterWriter
@@ -60,6 +60,7 @@ func openRows(ctx context.Context, m Mapping, dead *DeadLetterWriter) (_ *rowRea
 	if o.Header == source.HeaderAuto && m.Columns.named() {
 		o.Header = source.HeaderYes
 	}
+	o.Columns = append(o.Columns, m.Columns.names()...)
 	if r.src, err = source.Open(ctx, m.Path, o); err != nil {
 		return r, err
 	}
@@ -99,7 +100,7 @@ func (r *rowReader) resolve(columns Columns) error {
 	}
 	r.comma = r.src.Separator() != ","
 	if r.src.Format() == source.Baskets {
-		r.basket = append([]byte(r.report.Name), ':')
+		r.basket = []byte(r.report.Name)
 	}
 	r.behaviors = r.m.behaviorTable()
 	if at := r.at.behavior; columns.Behavior == "" && at >= 0 && mayBeOther(header[at]) && !r.behaviors.knowsAny(sample, at) {
@@ -173,6 +174,9 @@ func (r *rowReader) refuse(line int64, code, detail string, raw []byte) error {
 	r.report.reject(code)
 	if r.refused == "" {
 		r.refused = fmt.Sprintf("line %d: %s", line, detail)
+		if file := r.src.File(); file != "" {
+			r.refused = file + ", " + r.refused
+		}
 	}
 	if r.dead == nil {
 		return nil
@@ -180,7 +184,7 @@ func (r *rowReader) refuse(line int64, code, detail string, raw []byte) error {
 	if raw == nil {
 		raw = r.src.Raw()
 	}
-	return r.dead.Write(DeadLetter{Source: r.report.Name, Line: line, Reason: code, Detail: detail, Raw: string(raw)})
+	return r.dead.Write(DeadLetter{Source: r.report.Name, File: r.src.File(), Line: line, Reason: code, Detail: detail, Raw: string(raw)})
 }
 
 // convert makes r.row of the fields of a record, or says why it cannot.
@@ -193,7 +197,11 @@ func (r *rowReader) convert(fields [][]byte) (repaired bool, err error) {
 	}
 	user := fields[r.at.user]
 	if r.basket != nil {
-		r.basket = append(r.basket[:len(r.report.Name)+1], user...)
+		r.basket = append(r.basket[:0], r.report.Name...)
+		if r.rec.File != "" {
+			r.basket = append(append(r.basket, '/'), r.rec.File...)
+		}
+		r.basket = append(append(r.basket, ':'), user...)
 		user = r.basket
 	}
 	if r.user, repaired, err = cleanKey(user, "user", ErrNoUser, repaired); err != nil {

@@ -388,8 +388,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("Raw after Close: %q", r.Raw())
 		}
 	})
-	t.Run("directory", func(t *testing.T) {
-		if _, err := source.Open(t.Context(), dir, source.Options{}); err == nil || !strings.Contains(err.Error(), "directory") {
+	t.Run("directory without files", func(t *testing.T) {
+		if _, err := source.Open(t.Context(), t.TempDir(), source.Options{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), ".parquet") {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -31,15 +31,15 @@ type input struct {
 func (in *input) register(cmd *cobra.Command, inputFlag bool) {
 	f := cmd.Flags()
 	if inputFlag {
-		f.StringSliceVar(&in.files, "input", nil, "`file` to read: CSV, TSV, Parquet, or lines of items; gzip and zstd are recognized; - is standard input")
+		f.StringSliceVar(&in.files, "input", nil, "`file`, folder or quoted pattern to read: CSV, TSV, JSON lines, Parquet, or lines of items; gzip and zstd are recognized; - is standard input")
 	}
 	f.StringVar(&in.mapping, "mapping", "", "YAML `file` that lists sources and says what their columns mean, instead of files")
 	f.StringVar(&in.columns, "columns", "", "what the columns hold: user,item,-,time in order, or user=NAME,item=NAME,weight=NAME (default: usual names)")
 	f.StringVar(&in.behavior, "behavior", "", "behavior of rows without one, such as purchase (default rating where there are values, else view)")
-	f.StringVar(&in.format, "format", "auto", "auto, csv, tsv, delimited, parquet, lines (user item item ...) or baskets (item item ...)")
+	f.StringVar(&in.format, "format", "auto", "auto, csv, tsv, delimited, jsonl, parquet, lines (user item item ...) or baskets (item item ...)")
 	f.StringVar(&in.sep, "sep", "auto", "separator: characters, or tab, comma, semicolon, pipe, space")
 	f.BoolVar(&in.noHeader, "no-header", false, "the first row is data (default: found out)")
-	f.StringVar(&in.encoding, "encoding", "utf-8", "utf-8, latin1, windows-1252 or utf-16")
+	f.StringVar(&in.encoding, "encoding", "utf-8", "utf-8, latin1, windows-1252, utf-16, utf-16le or utf-16be")
 	f.IntVar(&in.skip, "skip", 0, "lines to ignore before the header or the first row")
 	f.StringVar(&in.deadLetters, "dead-letters", "", "`file` to which refused rows are appended, or none (default: NAME.rejected.jsonl, if there are any)")
 }
