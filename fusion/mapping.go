@@ -39,6 +39,9 @@ type Mapping struct {
 	TimeLayout string
 }
 
+// SourceName returns the name of the source, as reports have it.
+func (m *Mapping) SourceName() string { return m.name() }
+
 // name returns the name of the source.
 func (m *Mapping) name() string {
 	switch {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,6 +84,15 @@ func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 	return forFiles(pattern, in.files), nil
 }
 
+// meaning returns all that the flags say on how rows are read, but not which files.
+func (in *input) meaning() (string, error) {
+	if in.mapping != "" {
+		data, err := os.ReadFile(in.mapping)
+		return string(data), err
+	}
+	return fmt.Sprintf("%q %q %q %q %q %d %v", in.columns, in.behavior, in.format, in.sep, in.encoding, in.skip, in.noHeader), nil
+}
+
 // forFiles returns the mapping of each file. Names go into the ids of events, so files with the same base name are
 // named by their path.
 func forFiles(pattern fusion.Mapping, files []string) []fusion.Mapping {
@@ -119,7 +130,14 @@ func (in *input) letters(dir string) *fusion.DeadLetterWriter {
 		for _, ext := range []string{".gz", ".zst", ".zstd"} {
 			base = strings.TrimSuffix(base, ext)
 		}
-		path = filepath.Join(dir, strings.TrimSuffix(base, filepath.Ext(base))+".rejected.jsonl")
+		base = strings.TrimSuffix(base, filepath.Ext(base))
+		base = strings.Map(func(r rune) rune { // of a pattern
+			if strings.ContainsRune("*?[]", r) {
+				return '_'
+			}
+			return r
+		}, base)
+		path = filepath.Join(dir, cmp.Or(strings.Trim(base, "."), "input")+".rejected.jsonl")
 	}
 	return fusion.NewDeadLetterWriter(path)
 }
