@@ -33,10 +33,10 @@ func TestJSONLines(t *testing.T) {
 			rows:    []string{"1 7||a|b|2|x|", "3 8|1||||y|z"},
 		},
 		{
-			name: "exploded", in: `{"order":"1","items":[{"sku":"\u0061\n"},{"sku":"b"},"c"],"user":"a\"da"}` + "\n" + `{"order":"2","user":"bo"}`,
+			name: "exploded", in: `{"order":"1","items":[{"sku":"\u0061\n"},{"sku":"b"},"c"],"user":"a\"dadadadadadadadada"}` + "\n" + `{"order":"2","user":"bo"}`,
 			o:       source.Options{Explode: "items"},
 			columns: []string{"items", "items.sku", "order", "user"},
-			rows:    []string{"1 |a\n|1|a\"da", "1.1 |b|1|a\"da", "1.2 c||1|a\"da", "2 ||2|bo"},
+			rows:    []string{"1 |a\n|1|a\"dadadadadadadadada", "1.1 |b|1|a\"dadadadadadadadada", "1.2 c||1|a\"dadadadadadadadada", "2 ||2|bo"},
 		},
 		{
 			name: "null and object", in: `{"user":null,"x":1}` + "\n" + `{"user":{"id":"u"},"x":{"y":2}}`,

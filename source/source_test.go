@@ -499,6 +499,7 @@ func FuzzReader(f *testing.F) {
 		f.Add([]byte(in), "x.csv", "", uint8(0))
 		f.Add([]byte(in), "x.dat", "lines", uint8(3))
 		f.Add([]byte(in), "x.tsv", "baskets", uint8(5))
+		f.Add([]byte(in), "x.jsonl", "", uint8(0))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, name, format string, flags uint8) {
 		o := source.Options{
