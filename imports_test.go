@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"node/wire":          {"similarity", "catalog", "fusion", "proto"},
 	"node/worker":        {"node/artifact", "node/wire", "similarity", "fusion", "partition", "proto"},
 	"source":             {},
+	"source/checkpoint":  {"source"},
 	"source/synthetic":   {},
 	"fusion":             {"source", "fusion/record", "fusion/expression"},
 	"fusion/record":      {},

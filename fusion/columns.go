@@ -198,18 +198,22 @@ func (c *Columns) validate() error {
 }
 
 // named reports whether a column is given by name, which takes a header.
-func (c *Columns) named() bool {
+func (c *Columns) named() bool { return len(c.names()) > 0 }
+
+// names lists the columns that are given by name.
+func (c *Columns) names() []string {
+	var out []string
 	for _, role := range roles {
 		if f := *c.slot(role); f != "" && f != None && !isPosition(f) {
-			return true
+			out = append(out, f)
 		}
 	}
-	for _, f := range c.Context {
-		if !isPosition(f) {
-			return true
+	for _, key := range slices.Sorted(maps.Keys(c.Context)) {
+		if f := c.Context[key]; !isPosition(f) {
+			out = append(out, f)
 		}
 	}
-	return false
+	return out
 }
 
 // positions says where in a record the parts of an event stand, from 0; -1

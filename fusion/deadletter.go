@@ -12,6 +12,8 @@ import (
 // DeadLetter is one refused row.
 type DeadLetter struct {
 	Source string `json:"source"`
+	// File is the file of a source of several, below the folder or the fixed part of the pattern.
+	File   string `json:"file,omitempty"`
 	Line   int64  `json:"line"`
 	Reason string `json:"reason"` // a Code
 	Detail string `json:"detail"`

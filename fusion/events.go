@@ -17,7 +17,7 @@ const DefaultBatch = 1000
 //
 // Refused rows go to dead, which may be nil, and are counted in the report; an
 // error of dead ends the reading. Every event has an ID: that of the source's
-// column, as it is, or one made of the name of the source, the line, and the
+// column, as it is, or one made of the name of the source, the file in it if there are several, the line, and the
 // fields of user, item, behavior, value and time. Reading the file again makes
 // the same ids; changing a row makes another. Made ids ascend with the lines.
 //

@@ -23,7 +23,7 @@ type Mapping struct {
 	Path string
 	// Source says how to read the file. KnownName is set by this package. In
 	// format Baskets the user is the name of the source, ':' and the line, so that
-	// the baskets of two sources are not one, nor those of a customer.
+	// the baskets of two sources are not one, nor those of a customer. Of several files the name goes before the line, after '/'.
 	Source source.Options
 	// Columns says what the columns hold.
 	Columns Columns
@@ -56,6 +56,9 @@ type Mapping struct {
 	doc *document // of the mapping file, nil without one
 	at  string    // of the source in it
 }
+
+// SourceName returns the name of the source, as reports have it.
+func (m *Mapping) SourceName() string { return m.name() }
 
 // name returns the name of the source.
 func (m *Mapping) name() string {

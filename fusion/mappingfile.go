@@ -17,8 +17,9 @@ import (
 //
 //	sources:
 //	  - name: orders            # default: base name of the path
-//	    path: orders.csv        # relative to the mapping file; "-" is standard input
-//	    format: csv             # auto, csv, tsv, delimited, lines, baskets, parquet
+//	    path: orders.csv        # relative to the mapping file, a file, a folder, or a pattern such as logs/**/2024-*.csv.gz; "-" is standard input
+//	    format: csv             # auto, csv, tsv, delimited, lines, baskets, jsonl, parquet
+//	    explode: items          # of jsonl: an array whose elements become rows
 //	    separator: comma        # characters, or tab, comma, semicolon, pipe, space
 //	    header: auto            # auto, true, false
 //	    quote: true             # false: a quote is a character like any other
@@ -26,6 +27,7 @@ import (
 //	    skip: 0                 # lines before the header or the first row
 //	    ragged: false           # true: rows may differ in length from the header
 //	    max_row_bytes: 1048576
+//	    max_expansion: 250      # times that a compressed file may expand
 //	    columns:                # by name, or by position from 1; "-" for none
 //	      user: customer
 //	      item: sku
@@ -52,25 +54,27 @@ type mappingFile struct {
 }
 
 type mappingEntry struct {
-	Name        string              `yaml:"name" doc:"goes into event ids, reports and dead letters; default: base name of the path"`
-	Kind        Kind                `yaml:"kind" enum:"events,orders,products,users,links" doc:"what the rows are; default events"`
-	Path        string              `yaml:"path" doc:"the file, relative to this one; - is standard input; ${NAME} is taken from the environment"`
-	Format      string              `yaml:"format" doc:"auto, csv, tsv, delimited, lines (user item item ...), baskets (item item ...), parquet"`
-	Separator   string              `yaml:"separator" doc:"characters, or tab, comma, semicolon, pipe, space; default: found out"`
-	Header      string              `yaml:"header" enum:"auto,true,false,yes,no" doc:"whether the first row names the columns"`
-	Quote       *bool               `yaml:"quote" doc:"false: a quote is a character like any other"`
-	Encoding    string              `yaml:"encoding" doc:"utf-8, latin1, windows-1252, utf-16"`
-	Skip        int                 `yaml:"skip" doc:"lines before the header or the first row"`
-	Ragged      bool                `yaml:"ragged" doc:"rows may differ in length from the header"`
-	MaxRowBytes int                 `yaml:"max_row_bytes" doc:"the longest row; default 1048576"`
-	Columns     mappingColumns      `yaml:"columns" doc:"columns of events, by name or by position from 1; - for none"`
-	Behavior    Behavior            `yaml:"behavior" doc:"behavior of rows without one"`
-	Behaviors   map[string]Behavior `yaml:"behaviors" doc:"value of the behavior column -> behavior"`
-	TimeUnit    string              `yaml:"time_unit" enum:"auto,s,ms,us,ns" doc:"unit of times that are numbers"`
-	TimeLayout  string              `yaml:"time_layout" doc:"layout of times that do not start with the year: 02/01/2006"`
-	Fields      fieldList           `yaml:"fields" doc:"fields of the records, instead of columns: name -> column, or where its values come from and what is done to them"`
-	Where       string              `yaml:"where" doc:"condition over the fields; rows for which it is not true are left out"`
-	Clean       ast.Node            `yaml:"clean" doc:"rules that records are cleaned by"`
+	Name         string              `yaml:"name" doc:"goes into event ids, reports and dead letters; default: base name of the path"`
+	Kind         Kind                `yaml:"kind" enum:"events,orders,products,users,links" doc:"what the rows are; default events"`
+	Path         string              `yaml:"path" doc:"a file, a folder or a pattern, relative to this file; - is standard input; ${NAME} is taken from the environment"`
+	Format       string              `yaml:"format" doc:"auto, csv, tsv, delimited, jsonl, lines (user item item ...), baskets (item item ...), parquet"`
+	Separator    string              `yaml:"separator" doc:"characters, or tab, comma, semicolon, pipe, space; default: found out"`
+	Header       string              `yaml:"header" enum:"auto,true,false,yes,no" doc:"whether the first row names the columns"`
+	Quote        *bool               `yaml:"quote" doc:"false: a quote is a character like any other"`
+	Encoding     string              `yaml:"encoding" doc:"utf-8, latin1, windows-1252, utf-16, utf-16le, utf-16be"`
+	Skip         int                 `yaml:"skip" doc:"lines before the header or the first row"`
+	Ragged       bool                `yaml:"ragged" doc:"rows may differ in length from the header"`
+	MaxRowBytes  int                 `yaml:"max_row_bytes" doc:"the longest row; default 1048576"`
+	MaxExpansion int                 `yaml:"max_expansion" doc:"how many times its size a compressed file may expand to; default 250"`
+	Explode      string              `yaml:"explode" doc:"path of an array in JSON lines: a row for each of its elements"`
+	Columns      mappingColumns      `yaml:"columns" doc:"columns of events, by name or by position from 1; - for none"`
+	Behavior     Behavior            `yaml:"behavior" doc:"behavior of rows without one"`
+	Behaviors    map[string]Behavior `yaml:"behaviors" doc:"value of the behavior column -> behavior"`
+	TimeUnit     string              `yaml:"time_unit" enum:"auto,s,ms,us,ns" doc:"unit of times that are numbers"`
+	TimeLayout   string              `yaml:"time_layout" doc:"layout of times that do not start with the year: 02/01/2006"`
+	Fields       fieldList           `yaml:"fields" doc:"fields of the records, instead of columns: name -> column, or where its values come from and what is done to them"`
+	Where        string              `yaml:"where" doc:"condition over the fields; rows for which it is not true are left out"`
+	Clean        ast.Node            `yaml:"clean" doc:"rules that records are cleaned by"`
 }
 
 type mappingColumns struct {
@@ -163,6 +167,7 @@ func (e *mappingEntry) mapping(dir string, lookup func(string) (string, bool)) (
 		Name: e.Name, Path: e.Path,
 		Source: source.Options{
 			NoQuote: e.Quote != nil && !*e.Quote, Encoding: e.Encoding, Skip: e.Skip, Ragged: e.Ragged, MaxRowBytes: e.MaxRowBytes,
+			MaxExpansion: e.MaxExpansion, Explode: e.Explode,
 		},
 		Columns: Columns{
 			User: e.Columns.User, Item: e.Columns.Item, Value: e.Columns.Value, Time: e.Columns.Time,

@@ -37,6 +37,7 @@ func (s *RecordStream) Next() (record.Record, error) {
 		return record.Record{}, err
 	}
 	t := s.rows.typed
+	s.rec.Place.File = s.rows.rec.File
 	s.rec.Place.Line, s.rec.Place.Part = s.rows.rec.Line, s.rows.rec.Part
 	s.rec.Values = t.values[:len(t.fields)]
 	return s.rec, nil

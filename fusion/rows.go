@@ -37,13 +37,14 @@ type rowReader struct {
 	at        positions
 	behaviors behaviorTable
 	constant  Behavior // of files without behavior column
-	basket    []byte   // of baskets, the name of the source, ':' and the line; otherwise nil
+	basket    []byte   // of baskets, the name of the source, that of the file if there are several, ':' and the line; otherwise nil
 	comma     bool     // a comma may be a decimal point
 	times     timeReader
 	dead      *DeadLetterWriter
 	report    Report
 	refused   string // the first row refused, for ErrNoValidRow
 	source    sourceID
+	file      string     // that source stands for
 	typed     *typedRows // nil where the columns are all there is to say
 	// fields and contextFields are scratch.
 	fields        []byte
@@ -96,6 +97,7 @@ func openSource(ctx context.Context, m Mapping, dead *DeadLetterWriter) (_ *rowR
 	if o.Header == source.HeaderAuto && (m.Columns.named() || m.namesColumns()) {
 		o.Header = source.HeaderYes
 	}
+	o.Columns = append(o.Columns, m.Columns.names()...)
 	if r.src, err = source.Open(ctx, m.Path, o); err != nil {
 		return r, err
 	}
@@ -138,7 +140,7 @@ func (r *rowReader) resolve(columns Columns) error {
 	}
 	r.comma = r.src.Separator() != ","
 	if r.src.Format() == source.Baskets {
-		r.basket = append([]byte(r.report.Name), ':')
+		r.basket = []byte(r.report.Name)
 	}
 	r.behaviors = r.m.behaviorTable()
 	if at := r.at.behavior; columns.Behavior == "" && at >= 0 && mayBeOther(header[at]) && !r.behaviors.knowsAny(sample, at) {
@@ -240,6 +242,9 @@ func (r *rowReader) refuse(line int64, code, detail string, raw []byte) error {
 	r.report.reject(code)
 	if r.refused == "" {
 		r.refused = fmt.Sprintf("line %d: %s", line, detail)
+		if file := r.src.File(); file != "" {
+			r.refused = file + ", " + r.refused
+		}
 	}
 	if r.dead == nil {
 		return nil
@@ -247,7 +252,7 @@ func (r *rowReader) refuse(line int64, code, detail string, raw []byte) error {
 	if raw == nil {
 		raw = r.src.Raw()
 	}
-	return r.dead.Write(DeadLetter{Source: r.report.Name, Line: line, Reason: code, Detail: detail, Raw: string(raw)})
+	return r.dead.Write(DeadLetter{Source: r.report.Name, File: r.src.File(), Line: line, Reason: code, Detail: detail, Raw: string(raw)})
 }
 
 // convert makes r.row of the fields of a record, and typed values where they are wanted, or says why it cannot.
@@ -279,7 +284,11 @@ func (r *rowReader) convertColumns(fields [][]byte) (repaired bool, err error) {
 	}
 	user := fields[r.at.user]
 	if r.basket != nil {
-		r.basket = append(r.basket[:len(r.report.Name)+1], user...)
+		r.basket = append(r.basket[:0], r.report.Name...)
+		if r.rec.File != "" {
+			r.basket = append(append(r.basket, '/'), r.rec.File...)
+		}
+		r.basket = append(append(r.basket, ':'), user...)
 		user = r.basket
 	}
 	if r.user, repaired, err = cleanKey(user, "user", ErrNoUser, repaired); err != nil {
@@ -358,6 +367,10 @@ func (r *rowReader) close() error { return r.src.Close() }
 
 // appendID appends to dst the id of a row that has none of its own.
 func (r *rowReader) appendID(dst []byte) []byte {
+	if r.rec.File != r.file {
+		r.file = r.rec.File
+		r.source = newSourceID(r.report.Name + "\x00" + r.file)
+	}
 	r.fields = r.fields[:0]
 	for _, at := range [...]int{r.at.user, r.at.item, r.at.behavior, r.at.value, r.at.time} {
 		if at >= 0 {

@@ -6,12 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/bits"
-	"slices"
 )
-
-// bufferSize is what is read at once: large enough that the cost of a read is
-// nothing to that of splitting it, small enough for the second-level cache.
-const bufferSize = 256 << 10
 
 // splitMode says how fields are told apart.
 type splitMode uint8
@@ -21,112 +16,6 @@ const (
 	splitString                  // several bytes
 	splitSpaces                  // runs of spaces and tabs
 )
-
-// lineBuffer holds a window of the input in which the current row starts at pos. A row
-// is addressed relative to pos, so that refilling may move it.
-type lineBuffer struct {
-	in   io.Reader
-	buf  []byte
-	pos  int
-	end  int
-	err  error // of the last read, io.EOF included
-	max  int   // longest row
-	line int64 // number of the line at pos, from 1
-}
-
-var errTooLong = errors.New("row too long")
-
-func newLineBuffer(in io.Reader, maxRow int) *lineBuffer {
-	return &lineBuffer{in: in, buf: make([]byte, bufferSize), max: maxRow, line: 1}
-}
-
-// fill reads more, moving the row at pos to the front of the buffer or growing
-// it. It returns false at the end of input or on an error.
-func (b *lineBuffer) fill() bool {
-	if b.err != nil {
-		return false
-	}
-	if b.pos > 0 {
-		b.end = copy(b.buf, b.buf[b.pos:b.end])
-		b.pos = 0
-	}
-	if b.end == len(b.buf) {
-		b.buf = append(b.buf, make([]byte, len(b.buf))...)
-	}
-	for range 100 {
-		n, err := b.in.Read(b.buf[b.end:])
-		b.end += n
-		b.err = err
-		if n > 0 || err != nil {
-			return n > 0
-		}
-	}
-	b.err = io.ErrNoProgress
-	return false
-}
-
-// lineEnd returns the offset from pos of the first line end at or after offset
-// from, or of the end of input. It returns io.EOF if nothing is left there,
-// errTooLong if the row would exceed its bound, or the error of the input.
-func (b *lineBuffer) lineEnd(from int) (int, error) {
-	for scan := from; ; {
-		have := b.end - b.pos
-		if scan < have {
-			if i := bytes.IndexByte(b.buf[b.pos+scan:b.end], '\n'); i >= 0 {
-				if scan+i > b.max {
-					return 0, errTooLong
-				}
-				return scan + i, nil
-			}
-			scan = have
-		}
-		if have > b.max {
-			return 0, errTooLong
-		}
-		if b.fill() {
-			continue
-		}
-		switch {
-		case b.err != nil && !errors.Is(b.err, io.EOF):
-			return 0, b.err
-		case have <= from:
-			return 0, io.EOF
-		}
-		return have, nil
-	}
-}
-
-// advance moves pos past the line that ends at offset end.
-func (b *lineBuffer) advance(end, lines int) {
-	b.pos = min(b.pos+end+1, b.end)
-	b.line += int64(lines)
-}
-
-// skipLine drops the rest of the line at pos in constant memory and returns
-// its first bytes.
-func (b *lineBuffer) skipLine() ([]byte, error) {
-	var head []byte
-	for {
-		if i := bytes.IndexByte(b.buf[b.pos:b.end], '\n'); i >= 0 {
-			if head == nil {
-				head = slices.Clone(b.buf[b.pos : b.pos+min(i, maxRaw)])
-			}
-			b.advance(i, 1)
-			return head, nil
-		}
-		if head == nil {
-			head = slices.Clone(b.buf[b.pos:min(b.end, b.pos+maxRaw)])
-		}
-		b.pos = b.end
-		if !b.fill() {
-			if b.err != nil && !errors.Is(b.err, io.EOF) {
-				return nil, b.err
-			}
-			b.line++
-			return head, nil
-		}
-	}
-}
 
 // delimited splits text into rows and fields.
 type delimited struct {
@@ -161,7 +50,7 @@ func (d *delimited) next() (Record, error) {
 		line := d.line
 		end, err := d.lineEnd(0)
 		if err != nil {
-			return d.tooLong(line, err)
+			return tooLong(d.lineBuffer, line, err)
 		}
 		row := trimCR(d.buf[d.pos : d.pos+end])
 		if !d.noQuote && bytes.IndexByte(row, '"') >= 0 {
@@ -181,15 +70,15 @@ func (d *delimited) next() (Record, error) {
 }
 
 // tooLong turns errTooLong into a RowError and skips the line.
-func (d *delimited) tooLong(line int64, err error) (Record, error) {
+func tooLong(b *lineBuffer, line int64, err error) (Record, error) {
 	if !errors.Is(err, errTooLong) {
 		return Record{}, err
 	}
-	head, err := d.skipLine()
+	head, err := b.skipLine()
 	if err != nil {
 		return Record{}, err
 	}
-	return Record{}, rowError(line, head, ReasonTooLong, "row of more than %d bytes", d.max)
+	return Record{}, rowError(line, head, ReasonTooLong, "row of more than %d bytes", b.max)
 }
 
 // check compares the number of fields with the header's.

@@ -1,7 +1,7 @@
 // Package source reads files of the outside world into raw records: delimited
 // text (CSV, TSV, any separator), the line formats "user item item ..." and
-// "item item ..." (baskets), and Parquet; plain, gzip or zstd; from a path or
-// from standard input.
+// "item item ..." (baskets), JSON lines, and Parquet; plain, gzip or zstd; from a path, from all
+// files of a folder or pattern, or from standard input. A Track lets a later reading go on where one ended.
 //
 // A record is a list of fields as they stand in the file, with a line number.
 // What the fields mean is the business of package fusion.

@@ -25,6 +25,8 @@ const (
 	ReasonTooLong = "row_too_long"
 	// ReasonNoItem is a line of format Lines with a user and no items.
 	ReasonNoItem = "no_item"
+	// ReasonJSON is a line of JSON lines that is no object, or no JSON.
+	ReasonJSON = "json"
 )
 
 // RowError is a row that cannot be read. The reader goes on after it.

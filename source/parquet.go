@@ -140,15 +140,7 @@ func (p *parquetRows) next() (rec Record, err error) {
 		if p.group == len(groups) {
 			return Record{}, io.EOF
 		}
-		g := groups[p.group]
-		p.group++
-		p.left = g.NumRows()
-		chunks := g.ColumnChunks()
-		for _, c := range p.columns {
-			if c.chosen {
-				c.pages = chunks[c.leaf.ColumnIndex].Pages()
-			}
-		}
+		p.open(groups[p.group])
 	}
 	p.left--
 	p.row++
@@ -219,6 +211,55 @@ func (p *parquetRows) closePages() error {
 }
 
 func (p *parquetRows) close() error { return p.closePages() }
+
+func (p *parquetRows) at() Position { return Position{Line: p.row + 1} }
+
+// skipTo goes to a later row without reading what is between.
+func (p *parquetRows) skipTo(to Position) (err error) {
+	defer recoverCorrupt(&err)
+	skip := to.Line - 1 - p.row
+	if skip > p.left {
+		if err := p.closePages(); err != nil {
+			return err
+		}
+		groups := p.file.RowGroups()
+		for skip -= p.left; p.group < len(groups) && skip > groups[p.group].NumRows(); p.group++ {
+			skip -= groups[p.group].NumRows()
+		}
+		p.left = 0
+		if p.group == len(groups) {
+			return fmt.Errorf("%w: parquet: fewer than %d rows, and more had been read of it before", ErrCorrupt, to.Line-1)
+		}
+		p.open(groups[p.group])
+	}
+	p.row, p.left = to.Line-1, p.left-skip
+	group := p.file.RowGroups()[p.group-1]
+	for _, c := range p.columns {
+		if !c.chosen {
+			continue
+		}
+		if c.page != nil {
+			parquet.Release(c.page)
+		}
+		c.page, c.values, c.at, c.n = nil, nil, 0, 0
+		if err := c.pages.SeekToRow(group.NumRows() - p.left); err != nil {
+			return fmt.Errorf("%w: parquet: row %d, column %s: %w", ErrCorrupt, to.Line, c.name, err)
+		}
+	}
+	return nil
+}
+
+// open starts to read the next row group.
+func (p *parquetRows) open(g parquet.RowGroup) {
+	p.group++
+	p.left = g.NumRows()
+	chunks := g.ColumnChunks()
+	for _, c := range p.columns {
+		if c.chosen {
+			c.pages = chunks[c.leaf.ColumnIndex].Pages()
+		}
+	}
+}
 
 func (p *parquetRows) raw() []byte {
 	row := make([]string, len(p.fields))

@@ -388,8 +388,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("Raw after Close: %q", r.Raw())
 		}
 	})
-	t.Run("directory", func(t *testing.T) {
-		if _, err := source.Open(t.Context(), dir, source.Options{}); err == nil || !strings.Contains(err.Error(), "directory") {
+	t.Run("directory without files", func(t *testing.T) {
+		if _, err := source.Open(t.Context(), t.TempDir(), source.Options{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), ".parquet") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -499,6 +499,7 @@ func FuzzReader(f *testing.F) {
 		f.Add([]byte(in), "x.csv", "", uint8(0))
 		f.Add([]byte(in), "x.dat", "lines", uint8(3))
 		f.Add([]byte(in), "x.tsv", "baskets", uint8(5))
+		f.Add([]byte(in), "x.jsonl", "", uint8(0))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, name, format string, flags uint8) {
 		o := source.Options{

@@ -10,13 +10,14 @@ import (
 )
 
 // openText makes r read the text in, whose file name without compression
-// extension is name.
-func (r *Reader) openText(in io.Reader, name string, o Options) error {
+// extension is name. Function seek returns the input from a byte on, and is nil if it can only be read over.
+func (r *Reader) openText(in io.Reader, seek func(int64) (io.Reader, error), name string, o Options) error {
 	maxRow := o.MaxRowBytes
 	if maxRow == 0 {
 		maxRow = DefaultMaxRowBytes
 	}
 	b := newLineBuffer(in, maxRow)
+	b.seek = seek
 	for b.end < sampleBytes {
 		if !b.fill() {
 			break
@@ -33,9 +34,23 @@ func (r *Reader) openText(in io.Reader, name string, o Options) error {
 			return err
 		}
 	}
+	if err := checkText(b.buf[b.pos:min(b.end, b.pos+sampleBytes)], o.Separator); err != nil {
+		return err
+	}
 	sample := sampleLines(b.buf[b.pos:b.end], b.err != nil)
 	if o.Format == Auto {
 		r.format = Delimited
+		if o.Separator == "" && (isJSONName(name) || isJSONLine(sample)) {
+			r.format = JSONLines
+		}
+	}
+	if r.format == JSONLines || o.Format == Auto && o.Separator == "" {
+		if err := checkDocument(sample, name); err != nil {
+			return err
+		}
+	}
+	if r.format == JSONLines {
+		return r.openJSON(b, o)
 	}
 	r.sep = o.Separator
 	switch {
@@ -69,6 +84,9 @@ func (r *Reader) openText(in io.Reader, name string, o Options) error {
 				r.columns = append(r.columns, strings.TrimSpace(string(f)))
 			}
 			r.width = len(r.columns)
+			if err := checkWidth(r.width); err != nil {
+				return err
+			}
 			if !o.Ragged {
 				d.width = r.width
 			}
@@ -238,8 +256,9 @@ type lines struct {
 	d       *delimited
 	baskets bool
 
-	rec  Record // the line being handed out
-	at   int    // position in it
+	rec  Record   // the line being handed out
+	from Position // of it
+	pos  int      // the next item in it
 	user []byte
 	pair [2][]byte
 	text []byte // scratch of raw
@@ -254,11 +273,23 @@ func (l *lines) raw() []byte {
 
 func (l *lines) close() error { return nil }
 
+func (l *lines) at() Position {
+	if l.pos < len(l.rec.Fields) {
+		return l.from
+	}
+	return l.d.at()
+}
+
+func (l *lines) skipTo(p Position) error {
+	l.rec.Fields = nil
+	return l.d.skipTo(p)
+}
+
 func (l *lines) next() (Record, error) {
 	for {
-		for l.at < len(l.rec.Fields) {
-			i := l.at
-			l.at++
+		for l.pos < len(l.rec.Fields) {
+			i := l.pos
+			l.pos++
 			if len(l.rec.Fields[i]) == 0 {
 				continue
 			}
@@ -270,16 +301,17 @@ func (l *lines) next() (Record, error) {
 			return Record{Line: l.rec.Line, Part: part, Fields: l.pair[:]}, nil
 		}
 		l.rec.Fields = nil
+		l.from = l.d.here()
 		rec, err := l.d.next()
 		if err != nil {
 			return Record{}, err
 		}
 		if l.baskets {
-			l.user, l.at = strconv.AppendInt(l.user[:0], rec.Line, 10), 0
+			l.user, l.pos = strconv.AppendInt(l.user[:0], rec.Line, 10), 0
 		} else {
-			l.user, l.at = rec.Fields[0], 1
+			l.user, l.pos = rec.Fields[0], 1
 		}
-		if !slices.ContainsFunc(rec.Fields[l.at:], func(f []byte) bool { return len(f) > 0 }) {
+		if !slices.ContainsFunc(rec.Fields[l.pos:], func(f []byte) bool { return len(f) > 0 }) {
 			return Record{}, rowError(rec.Line, l.d.rowRaw, ReasonNoItem, "user %.40q without items", l.user)
 		}
 		l.rec = rec

@@ -80,7 +80,7 @@ func TestErrors(t *testing.T) {
 		{"no valid row to ingest", nil, []string{"ingest", "--dry-run", "--dead-letters", filepath.Join(dir, "r2.jsonl"), bad}, exitError, []string{"no valid row", "no_user 2"}},
 		{"extension", nil, []string{"neighbors", "--input", good, "--out", filepath.Join(dir, "x.txt")}, exitUsage, []string{"x.txt", ".parquet, .csv or .jsonl"}},
 		{"no folder", nil, []string{"neighbors", "--input", good, "--out", filepath.Join(dir, "a", "x.csv")}, exitUsage, []string{"make it first"}},
-		{"folder as file", nil, []string{"neighbors", "--input", dir}, exitError, []string{"is a directory"}},
+		{"empty folder", nil, []string{"neighbors", "--input", t.TempDir()}, exitError, []string{"the folder has no file that ends in .csv", "check the path"}},
 		{"no server", nil, []string{"status", "--addr", "127.0.0.1:1"}, exitError, []string{"127.0.0.1:1", "connection refused", "kith server", "--addr"}},
 		{"no server by variable", []string{"KITH_ADDR=127.0.0.1:1,127.0.0.1:2"}, []string{"build"}, exitError, []string{"127.0.0.1:1, 127.0.0.1:2"}},
 		{"address", nil, []string{"status", "--addr", "localhost"}, exitUsage, []string{`"localhost"`, "host:port"}},

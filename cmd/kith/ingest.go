@@ -8,10 +8,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/infer"
 	"github.com/kith-io/kith/fusion/record"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/source"
+	"github.com/kith-io/kith/source/checkpoint"
 )
 
 // ingestTimeout is how long one message of events is tried: a lost node costs seconds, a restart of all some more.
@@ -22,15 +26,22 @@ func (a *app) ingestCommand() *cobra.Command {
 	var in input
 	var dryRun, schema, propose bool
 	var streams int
+	var state string
+	var stateEvery time.Duration
 	cmd := &cobra.Command{
 		Use:   "ingest [FILE...]",
 		Short: "Store the events of files on the cluster",
 		Long: `Read events from files or from the sources of a mapping, check them, and store them on the
 cluster. Rows that cannot be used are counted and kept in a file with their line and reason.
-Every event has an id: reading a file again, as after an interruption, stores none twice.`,
+Every event has an id: reading a file again, as after an interruption, stores none twice.
+
+A folder, or a pattern in quotes such as 'logs/**/2024-*.csv.gz', is one source of many files.
+With --state, how far each file is stored is kept in a file: after an interruption, or when
+files have grown, reading goes on there. A file that was replaced is read from its beginning.`,
 		Example: `  kith ingest --mapping shop/map.yaml
   kith ingest --dry-run --columns user,item,weight,time ratings.tsv
   kith ingest --behavior purchase orders-*.csv.gz
+  kith ingest --state shop.state --mapping shop/map.yaml
   kith ingest --infer orders.csv products.csv > map.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.files = args
@@ -47,6 +58,15 @@ Every event has an id: reading a file again, as after an interruption, stores no
 			if streams < 1 || streams > 64 {
 				return usagef("--streams is %d; want 1 to 64", streams)
 			}
+			switch {
+			case state != "" && dryRun:
+				return usagef("--state says what is stored, and --dry-run stores nothing; give one of them")
+			case stateEvery <= 0:
+				return usagef("--state-every is %v; want more than 0", stateEvery)
+			}
+			for i := range ms {
+				ms[i].Source.Note = func(text string) { a.note("%s", printable(text)) }
+			}
 			job := &ingestion{mappings: ms, dead: in.letters("."), streams: streams, progress: a.progress("ingest")}
 			if !dryRun {
 				if job.client, err = r.open(); err != nil {
@@ -54,6 +74,11 @@ Every event has an id: reading a file again, as after an interruption, stores no
 				}
 				defer job.client.close()
 				job.client.patient()
+			}
+			if state != "" {
+				if err := a.openState(cmd.Context(), job, &in, state, stateEvery); err != nil {
+					return err
+				}
 			}
 			return a.ingest(cmd.Context(), job)
 		},
@@ -64,6 +89,8 @@ Every event has an id: reading a file again, as after an interruption, stores no
 	cmd.Flags().BoolVar(&propose, "infer", false, "print a mapping for the files, with the reasons for it, to be edited; needs no server")
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of mapping files, for editors")
 	cmd.Flags().IntVar(&streams, "streams", 4, "messages under way at once; changes speed only")
+	cmd.Flags().StringVar(&state, "state", "", "`file` that keeps how far each file is stored; what is stored is not read again")
+	cmd.Flags().DurationVar(&stateEvery, "state-every", 2*time.Second, "how often the file of --state is written")
 	return cmd
 }
 
@@ -87,6 +114,25 @@ func (a *app) infer(ctx context.Context, in *input) error {
 	return a.printf("%s", proposal)
 }
 
+// openState makes an ingestion go on where an earlier one was.
+func (a *app) openState(ctx context.Context, job *ingestion, in *input, path string, every time.Duration) error {
+	var status *kithv1.StatusResponse
+	err := job.client.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+		status, err = kithv1.NewClusterServiceClient(conn).Status(ctx, &kithv1.StatusRequest{})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	reading, err := in.meaning()
+	if err != nil {
+		return err
+	}
+	job.hold = every
+	job.state, err = checkpoint.Open(path, status.ClusterId, reading, every, func(text string) { a.note("%s", printable(text)) })
+	return err
+}
+
 // ingestion brings the events of sources to a cluster.
 type ingestion struct {
 	mappings []fusion.Mapping
@@ -94,6 +140,8 @@ type ingestion struct {
 	streams  int
 	client   *client // nil reads and checks alone
 	progress *progress
+	state    *checkpoint.Store // nil reads everything
+	hold     time.Duration     // see sender; with a state
 }
 
 // jsonIngest is the summary of an ingestion. Duplicates were stored already: by an earlier run, as an event with the same
@@ -154,6 +202,7 @@ const readBatch = 2000
 // run reads all sources and stores their events. The summary is true also with an error.
 func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	summary := &jsonIngest{DryRun: j.client == nil}
+	s := &sender{client: j.client, hold: j.hold, stored: func(n int64) { j.progress.set("storing", n, 0) }}
 	var tally fusion.Tally
 	others := func(m fusion.Mapping) error {
 		report, err := fusion.ReadRecords(ctx, m, j.dead, func([]record.Field, record.Record) error { return nil })
@@ -170,12 +219,19 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 				}
 				continue
 			}
+			resumed, finish := j.follow(&m, s)
 			report, err := fusion.Events(ctx, m, j.dead, readBatch, func(events []fusion.Event) error {
 				tally.Add(events)
 				return yield(events)
 			})
 			report.Reasons = reasons(report.Reasons)
 			summary.Sources = append(summary.Sources, report)
+			if errors.Is(err, fusion.ErrNoValidRow) && *resumed {
+				err = nil // what had been stored before counts, too
+			}
+			if err == nil {
+				err = finish()
+			}
 			if err != nil {
 				return err
 			}
@@ -189,7 +245,6 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 			return nil
 		})
 	} else {
-		s := &sender{client: j.client, stored: func(n int64) { j.progress.set("storing", n, 0) }}
 		var total sent
 		total, err = s.send(ctx, j.streams, produce)
 		summary.Appended, summary.Duplicates, summary.Erased = total.Appended, total.Duplicates, total.Erased
@@ -198,6 +253,36 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 				plural(total.Refused, "event", "events"), total.Refusal)
 		}
 	}
+	if j.state != nil {
+		err = errors.Join(err, j.state.Save())
+	}
 	summary.Totals = tally.Totals()
 	return summary, err
+}
+
+// follow makes the reading of a source go on where the state says, and the sender tell the state what is stored. What it returns says whether some
+// file was not begun anew, and tells the state that the source is read to its end.
+func (j *ingestion) follow(m *fusion.Mapping, s *sender) (resumed *bool, finish func() error) {
+	resumed = new(bool)
+	if j.state == nil {
+		return resumed, func() error { return nil }
+	}
+	name := m.SourceName()
+	track := &source.Track{Begin: func(file, path string) (source.Position, error) {
+		at, err := j.state.Begin(name, file, path)
+		*resumed = *resumed || at.Line > 0
+		return at, err
+	}}
+	m.Source.Track = track
+	s.part = func(events int) (*checkpoint.Part, error) {
+		// What is refused has to be on its way to the disk before its rows are not read any more.
+		if err := j.dead.Flush(); err != nil {
+			return nil, err
+		}
+		return j.state.Add(name, events, track.Take()), nil
+	}
+	return resumed, func() error {
+		_, err := s.part(0)
+		return err
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -33,16 +34,16 @@ type input struct {
 func (in *input) register(cmd *cobra.Command, inputFlag bool) {
 	f := cmd.Flags()
 	if inputFlag {
-		f.StringSliceVar(&in.files, "input", nil, "`file` to read: CSV, TSV, Parquet, or lines of items; gzip and zstd are recognized; - is standard input")
+		f.StringSliceVar(&in.files, "input", nil, "`file`, folder or quoted pattern to read: CSV, TSV, JSON lines, Parquet, or lines of items; gzip and zstd are recognized; - is standard input")
 	}
 	f.StringVar(&in.mapping, "mapping", "", "YAML `file` that lists sources and says what their columns mean, instead of files")
 	f.StringVar(&in.data, "data", "", "`folder` that ${KITH_DATA} in the paths of a mapping stands for")
 	f.StringVar(&in.columns, "columns", "", "what the columns hold: user,item,-,time in order, or user=NAME,item=NAME,weight=NAME (default: usual names)")
 	f.StringVar(&in.behavior, "behavior", "", "behavior of rows without one, such as purchase (default rating where there are values, else view)")
-	f.StringVar(&in.format, "format", "auto", "auto, csv, tsv, delimited, parquet, lines (user item item ...) or baskets (item item ...)")
+	f.StringVar(&in.format, "format", "auto", "auto, csv, tsv, delimited, jsonl, parquet, lines (user item item ...) or baskets (item item ...)")
 	f.StringVar(&in.sep, "sep", "auto", "separator: characters, or tab, comma, semicolon, pipe, space")
 	f.BoolVar(&in.noHeader, "no-header", false, "the first row is data (default: found out)")
-	f.StringVar(&in.encoding, "encoding", "utf-8", "utf-8, latin1, windows-1252 or utf-16")
+	f.StringVar(&in.encoding, "encoding", "utf-8", "utf-8, latin1, windows-1252, utf-16, utf-16le or utf-16be")
 	f.IntVar(&in.skip, "skip", 0, "lines to ignore before the header or the first row")
 	f.StringVar(&in.deadLetters, "dead-letters", "", "`file` to which refused rows are appended, or none (default: NAME.rejected.jsonl, if there are any)")
 }
@@ -90,6 +91,15 @@ func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 	return forFiles(pattern, in.files), nil
 }
 
+// meaning returns all that the flags say on how rows are read, but not which files.
+func (in *input) meaning() (string, error) {
+	if in.mapping != "" {
+		data, err := os.ReadFile(in.mapping)
+		return string(data), err
+	}
+	return fmt.Sprintf("%q %q %q %q %q %d %v", in.columns, in.behavior, in.format, in.sep, in.encoding, in.skip, in.noHeader), nil
+}
+
 // forFiles returns the mapping of each file. Names go into the ids of events, so files with the same base name are
 // named by their path.
 func forFiles(pattern fusion.Mapping, files []string) []fusion.Mapping {
@@ -127,7 +137,14 @@ func (in *input) letters(dir string) *fusion.DeadLetterWriter {
 		for _, ext := range []string{".gz", ".zst", ".zstd"} {
 			base = strings.TrimSuffix(base, ext)
 		}
-		path = filepath.Join(dir, strings.TrimSuffix(base, filepath.Ext(base))+".rejected.jsonl")
+		base = strings.TrimSuffix(base, filepath.Ext(base))
+		base = strings.Map(func(r rune) rune { // of a pattern
+			if strings.ContainsRune("*?[]", r) {
+				return '_'
+			}
+			return r
+		}, base)
+		path = filepath.Join(dir, cmp.Or(strings.Trim(base, "."), "input")+".rejected.jsonl")
 	}
 	return fusion.NewDeadLetterWriter(path)
 }

@@ -196,3 +196,13 @@ func eventually(t *testing.T, patience time.Duration, f func() error) {
 		}
 	}
 }
+
+// jsonOf decodes what a command has printed.
+func jsonOf[T any](t *testing.T, out string) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	return v
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/source/checkpoint"
 )
 
 const (
@@ -49,10 +50,27 @@ type sender struct {
 	patience time.Duration
 	// stored is told, now and then and by any goroutine, how many events have been acknowledged.
 	stored func(n int64)
+	// part is told of each batch of events that produce gives, and returns what is told when they are stored. May be nil.
+	part func(events int) (*checkpoint.Part, error)
+	// hold is how long an event may wait for others to fill its message, as long as produce goes on; 0 means any time.
+	hold time.Duration
 
 	mu    sync.Mutex
 	total sent
 	acks  int64
+}
+
+// message is a number of events that are sent at once, and the parts that they are of.
+type message struct {
+	events []*kithv1.Event
+	bytes  int
+	parts  []share
+}
+
+// share is the number of events of a message that are of a part.
+type share struct {
+	part *checkpoint.Part
+	n    int
 }
 
 // send stores all events that produce gives to its yield, and returns when they are durable. The events may be reused
@@ -61,12 +79,15 @@ type sender struct {
 // Memory: three messages for each stream; a slow cluster holds up produce.
 func (s *sender) send(ctx context.Context, streams int, produce func(yield func([]fusion.Event) error) error) (sent, error) {
 	g, ctx := errgroup.WithContext(ctx)
-	lanes := make([]chan []*kithv1.Event, streams)
+	lanes := make([]chan message, streams)
 	for i := range lanes {
-		lanes[i] = make(chan []*kithv1.Event, 1) // one waits while one is on its way
+		lanes[i] = make(chan message, 1) // one waits while one is on its way
 		g.Go(func() error {
-			for batch := range lanes[i] {
-				if err := s.append(ctx, batch); err != nil {
+			for m := range lanes[i] {
+				if err := s.append(ctx, m.events); err != nil {
+					return err
+				}
+				if err := s.done(m); err != nil {
 					return err
 				}
 			}
@@ -79,52 +100,95 @@ func (s *sender) send(ctx context.Context, streams int, produce func(yield func(
 				close(lane)
 			}
 		}()
-		return distribute(ctx, lanes, produce)
+		return s.distribute(ctx, lanes, produce)
 	})
 	err := g.Wait()
 	return s.total, err
 }
 
+// done tells the parts of a message that it is stored. After an event was refused nothing is done any more: which of several
+// messages it was in does not matter, since the run ends with an error.
+func (s *sender) done(m message) error {
+	s.mu.Lock()
+	refused := s.total.Refused > 0
+	s.mu.Unlock()
+	if refused {
+		return nil
+	}
+	for _, p := range m.parts {
+		if err := p.part.Done(p.n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // distribute cuts events into messages, each of the users of one lane.
-func distribute(ctx context.Context, lanes []chan []*kithv1.Event, produce func(yield func([]fusion.Event) error) error) error {
+func (s *sender) distribute(ctx context.Context, lanes []chan message, produce func(yield func([]fusion.Event) error) error) error {
 	seed := maphash.MakeSeed()
-	batches := make([][]*kithv1.Event, len(lanes))
-	sizes := make([]int, len(lanes))
+	waiting := make([]message, len(lanes))
 	flush := func(lane int) error {
-		if len(batches[lane]) == 0 {
+		if len(waiting[lane].events) == 0 {
 			return nil
 		}
 		select {
-		case lanes[lane] <- batches[lane]:
+		case lanes[lane] <- waiting[lane]:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		batches[lane], sizes[lane] = nil, 0
+		waiting[lane] = message{}
 		return nil
 	}
+	flushAll := func() error {
+		for lane := range lanes {
+			if err := flush(lane); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	flushed := time.Now()
 	err := produce(func(events []fusion.Event) error {
+		var part *checkpoint.Part
+		if s.part != nil {
+			var err error
+			if part, err = s.part(len(events)); err != nil {
+				return err
+			}
+		}
 		for i := range events {
 			e := wire.EventToProto(&events[i])
 			bytes := protowire.SizeTag(1) + protowire.SizeBytes(proto.Size(e))
 			lane := int(maphash.String(seed, e.User) % uint64(len(lanes)))
-			if len(batches[lane]) == messageEvents || sizes[lane]+bytes > messageBytes {
+			m := &waiting[lane]
+			if len(m.events) == messageEvents || m.bytes+bytes > messageBytes {
 				if err := flush(lane); err != nil {
 					return err
 				}
 			}
-			batches[lane], sizes[lane] = append(batches[lane], e), sizes[lane]+bytes
+			m.add(e, bytes, part)
+		}
+		if s.hold > 0 && time.Since(flushed) >= s.hold {
+			flushed = time.Now()
+			return flushAll()
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for lane := range lanes {
-		if err := flush(lane); err != nil {
-			return err
-		}
+	return flushAll()
+}
+
+func (m *message) add(e *kithv1.Event, bytes int, part *checkpoint.Part) {
+	m.events, m.bytes = append(m.events, e), m.bytes+bytes
+	switch last := len(m.parts) - 1; {
+	case part == nil:
+	case last >= 0 && m.parts[last].part == part:
+		m.parts[last].n++
+	default:
+		m.parts = append(m.parts, share{part, 1})
 	}
-	return nil
 }
 
 // append stores one message. What is not stored in time is cut in two: servers give up on entries of their logs that take

@@ -186,9 +186,9 @@ func TestSendWaitsAsTold(t *testing.T) {
 
 // TestSendCutsByBytes checks that large events make small messages.
 func TestSendCutsByBytes(t *testing.T) {
-	lanes := []chan []*kithv1.Event{make(chan []*kithv1.Event, 1000)}
+	lanes := []chan message{make(chan message, 1000)}
 	long := string(make([]byte, 4000))
-	err := distribute(t.Context(), lanes, func(yield func([]fusion.Event) error) error {
+	err := (&sender{}).distribute(t.Context(), lanes, func(yield func([]fusion.Event) error) error {
 		for n := range 1000 {
 			e := fusion.Event{ID: fmt.Sprint(n), User: "u", Item: "i", Behavior: fusion.View, Context: map[string]string{"page": long}}
 			if err := yield([]fusion.Event{e}); err != nil {
@@ -202,11 +202,11 @@ func TestSendCutsByBytes(t *testing.T) {
 	}
 	close(lanes[0])
 	n, messages := 0, 0
-	for batch := range lanes[0] {
-		if size := proto.Size(&kithv1.AppendRequest{Events: batch}); size > messageBytes {
+	for m := range lanes[0] {
+		if size := proto.Size(&kithv1.AppendRequest{Events: m.events}); size > messageBytes {
 			t.Errorf("a message of %d bytes, want at most %d", size, messageBytes)
 		}
-		n += len(batch)
+		n += len(m.events)
 		messages++
 	}
 	if n != 1000 || messages < 4 {
