@@ -124,6 +124,8 @@ type Options struct {
 	// MaxRowBytes is the longest row, quoted line ends included. A longer one
 	// is a RowError. 0 means 1 MiB: far above real rows, far below memory.
 	MaxRowBytes int
+	// Remote says what to read where the path is a URL.
+	Remote Remote
 }
 
 // DefaultMaxRowBytes is the value that 0 stands for in Options.MaxRowBytes.

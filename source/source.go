@@ -48,10 +48,13 @@ type peeked struct {
 	rec Record
 	raw []byte
 	err error
+
+	position string // of Rows
 }
 
-// Open opens the file at path, or standard input if path is "-". Context ctx
-// bounds the opening only; callers of Next look at their own. The caller must
+// Open opens the file at path, or standard input if path is "-", or a service
+// if path is a URL; see Remote. Context ctx bounds the opening only, or with a
+// service the reading, too; callers of Next look at their own. The caller must
 // Close the Reader.
 //
 // Compression is recognized by the first bytes of the file, Parquet by them or
@@ -61,7 +64,10 @@ func Open(ctx context.Context, path string, o Options) (*Reader, error) {
 		return nil, err
 	}
 	if err := o.Validate(); err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, fmt.Errorf("open %s: %w", PublicName(path), err)
+	}
+	if Scheme(path) != "" {
+		return openRemote(ctx, path, o)
 	}
 	if path == "-" {
 		r, err := NewReader(os.Stdin, "stdin", o)
@@ -162,6 +168,9 @@ func (r *Reader) Peek(n int) []Record {
 	for len(r.ahead) < n && (len(r.ahead) == 0 || !final(r.ahead[len(r.ahead)-1].err)) {
 		rec, err := r.rows.next()
 		p := peeked{rec: rec, err: err}
+		if s, ok := r.rows.(serviceRows); ok {
+			p.position = s.Position()
+		}
 		if err == nil {
 			p.raw = bytes.Clone(shortRaw(r.rows.raw()))
 			p.rec.Fields = make([][]byte, len(rec.Fields))
