@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"node/wire":          {"similarity", "fusion", "proto"},
 	"node/worker":        {"node/artifact", "node/wire", "similarity", "fusion", "partition", "proto"},
 	"source":             {},
+	"source/db":          {"source"},
 	"source/synthetic":   {},
 	"fusion":             {"source"},
 	"fusion/record":      {},
