@@ -13,6 +13,9 @@ import (
 // Record is one row. It belongs to the Reader: Fields and their bytes are valid
 // until the next call of Next.
 type Record struct {
+	// File is the file, relative to the folder or the fixed part of the pattern that was
+	// opened, with slashes; empty for a source of one file.
+	File string
 	// Line is the line in the file where the row starts, from 1; for Parquet
 	// the row number, from 1.
 	Line int64
