@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"node/worker":        {"node/artifact", "node/wire", "similarity", "fusion", "partition", "proto"},
 	"source":             {},
 	"source/db":          {"source"},
+	"source/kafka":       {"source"},
 	"source/object":      {"source"},
 	"source/synthetic":   {},
 	"fusion":             {"source"},

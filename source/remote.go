@@ -1,8 +1,12 @@
 package source
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"slices"
@@ -186,4 +190,32 @@ func (r *Reader) Commit(ctx context.Context, position string) error {
 		}
 	}
 	return nil
+}
+
+// RowSplitter cuts texts that hold one row of delimited text each, as messages of a queue do. It is for one goroutine at a time.
+type RowSplitter struct{ d *delimited }
+
+// NewRowSplitter takes separator (a comma if there is none), quoting and the longest row from o.
+func NewRowSplitter(o *Options) *RowSplitter {
+	return &RowSplitter{d: newDelimited(&lineBuffer{}, cmp.Or(o.Separator, ","), o.NoQuote)}
+}
+
+// Split returns the fields of a row, which are valid until the next call, or a *RowError without line. A text that is more than one row, or
+// none, is refused as a whole.
+func (s *RowSplitter) Split(row []byte) ([][]byte, error) {
+	*s.d.lineBuffer = lineBuffer{buf: row, end: len(row), err: io.EOF, max: max(len(row), 1), line: 1}
+	rec, err := s.d.next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, rowError(0, row, ReasonColumns, "the text is empty")
+	case err != nil:
+		var bad *RowError
+		if errors.As(err, &bad) {
+			bad.Line, bad.Raw = 0, string(shortRaw(row))
+		}
+		return nil, err
+	case len(bytes.TrimSpace(row[s.d.pos:])) > 0:
+		return nil, rowError(0, row, ReasonColumns, "the text has more than one row")
+	}
+	return rec.Fields, nil
 }

@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -136,5 +137,31 @@ func TestRemoteCheckGiven(t *testing.T) {
 	}
 	if err := r.CheckGiven("a test", "table", "follow"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestRowSplitter(t *testing.T) {
+	s := source.NewRowSplitter(&source.Options{})
+	for in, want := range map[string]string{
+		"a,b":               "a|b",
+		"a,\"b,\"\"\nc\",d": "a|b,\"\nc|d",
+		"a,b\r\n\n":         "a|b",
+		"a":                 "a",
+		"":                  "columns",
+		"\n":                "columns",
+		"a,b\nc,d":          "columns",
+		"a,\"b":             "quote",
+	} {
+		fields, err := s.Split([]byte(in))
+		got := string(bytes.Join(fields, []byte("|")))
+		var bad *source.RowError
+		if errors.As(err, &bad) {
+			if got = bad.Reason; bad.Raw != in {
+				t.Errorf("%q: raw %q", in, bad.Raw)
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
+		}
 	}
 }

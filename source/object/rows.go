@@ -227,7 +227,7 @@ func (r *rows) Raw() []byte {
 }
 
 // Position implements source.Rows.
-func (r *rows) Position() string { return r.position.String() }
+func (r *rows) Position() string { return r.String() }
 
 // Close implements source.Rows.
 func (r *rows) Close() error {
