@@ -62,6 +62,8 @@ type mappingEntry struct {
 	Behaviors   map[string]Behavior `yaml:"behaviors"`
 	TimeUnit    string              `yaml:"time_unit"`
 	TimeLayout  string              `yaml:"time_layout"`
+
+	Remote mappingRemote `yaml:",inline"`
 }
 
 type mappingColumns struct {
@@ -137,7 +139,7 @@ func (e *mappingEntry) mapping(dir string) (Mapping, error) {
 		},
 		Behavior: e.Behavior, Behaviors: e.Behaviors, TimeLayout: e.TimeLayout,
 	}
-	if m.Path != "" && m.Path != "-" && !filepath.IsAbs(m.Path) {
+	if m.Path != "" && m.Path != "-" && source.Scheme(m.Path) == "" && !filepath.IsAbs(m.Path) {
 		m.Path = filepath.Join(dir, m.Path)
 	}
 	switch {
@@ -160,6 +162,9 @@ func (e *mappingEntry) mapping(dir string) (Mapping, error) {
 		return m, fmt.Errorf("%w: header is %q; want auto, true or false", ErrMapping, e.Header)
 	}
 	var err error
+	if m.Source.Remote, err = e.Remote.remote(e.Path); err != nil {
+		return m, err
+	}
 	if m.Source.Format, m.Source.Separator, err = source.ParseFormat(e.Format); err != nil {
 		return m, err
 	}

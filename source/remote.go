@@ -70,9 +70,9 @@ func (r *Remote) Given() []string {
 	}{
 		{"cursor", len(r.Cursor) > 0},
 		{"endpoint", r.Endpoint != ""},
-		{"fields", len(r.Fields) > 0},
 		{"follow", r.Follow},
 		{"group", r.Group != ""},
+		{"message_fields", len(r.Fields) > 0},
 		{"password_env", r.PasswordEnv != ""},
 		{"query", r.Query != ""},
 		{"region", r.Region != ""},

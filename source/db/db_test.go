@@ -136,7 +136,7 @@ func testMySQLTypes(t *testing.T, d database) {
 func testTies(t *testing.T, d database) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var insert, want []string
-	for range 200 {
+	for range 120 {
 		day, name := 1+rnd.IntN(9), string(rune('a'+rnd.IntN(3)))
 		insert = append(insert, fmt.Sprintf("('2024-01-%02d 00:00:00', '%s')", day, name))
 		want = append(want, fmt.Sprintf("2024-01-%02dT00:00:00Z|%s", day, name))
@@ -157,8 +157,8 @@ func testTies(t *testing.T, d database) {
 	for _, cursor := range [][]string{{"day"}, {"day", "name"}, {"name"}} {
 		for _, pages := range []int{1, 7, 64, 1000} {
 			for _, stop := range []int{-1, 1, 13, 50} { // rows of a run
-				if stop == 1 && pages != 7 {
-					continue // as many sessions as rows
+				if stop == 1 && (pages != 7 || len(cursor) > 1 || cursor[0] != "day") || stop == 13 && pages == 1000 {
+					continue // as many sessions as rows: once is enough
 				}
 				var got, keys []string
 				after, order := "", ""

@@ -32,14 +32,14 @@ type config struct {
 func newConfig(address *url.URL, o *source.Options) (config, error) {
 	r := &o.Remote
 	c := config{topic: strings.TrimPrefix(address.Path, "/"), group: cmp.Or(r.Group, defaultGroup), follow: r.Follow}
-	if err := r.CheckGiven("Kafka", "group", "fields", "follow", "password_env"); err != nil {
+	if err := r.CheckGiven("Kafka", "group", "message_fields", "follow", "password_env"); err != nil {
 		return c, err
 	}
 	if address.Host == "" || c.topic == "" || strings.Contains(c.topic, "/") {
 		return c, fmt.Errorf("%w: want kafka://broker:port/topic", source.ErrOptions)
 	}
 	if len(r.Fields) == 0 {
-		return c, fmt.Errorf("%w: no fields; list the paths of the JSON values, or the columns of the CSV rows, under the key fields", source.ErrOptions)
+		return c, fmt.Errorf("%w: no message_fields; list the paths of the JSON values, or the columns of the CSV rows", source.ErrOptions)
 	}
 	for i, f := range r.Fields {
 		if slices.Contains(r.Fields[:i], f) {

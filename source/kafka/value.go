@@ -140,7 +140,7 @@ func (d *csvDecoder) decode(value []byte) ([][]byte, error) {
 		return fields, nil
 	}
 	if !d.ragged {
-		return nil, badValue(value, "%d fields, want the %d of the key fields (ragged rows can be allowed)", len(fields), d.width)
+		return nil, badValue(value, "%d fields, want the %d of message_fields (ragged rows can be allowed)", len(fields), d.width)
 	}
 	fields = fields[:min(len(fields), d.width):d.width]
 	for len(fields) < d.width {
