@@ -16,10 +16,10 @@ import (
 // alone it suits files whose columns have usual names or order.
 type Mapping struct {
 	// Name of the source goes into event ids, reports and dead letters. The
-	// default is the base name of the path. Ids depend on it: a file that was
+	// default is the base name of the path, or the address of a service. Ids depend on it: a file that was
 	// moved is known again by its name.
 	Name string
-	// Path of the file; "-" is standard input.
+	// Path of the file; "-" is standard input, and a URL a service.
 	Path string
 	// Source says how to read the file. KnownName is set by this package. In
 	// format Baskets the user is the name of the source, ':' and the line, so that
@@ -67,6 +67,8 @@ func (m *Mapping) name() string {
 		return m.Name
 	case m.Path == "-":
 		return "stdin"
+	case source.Scheme(m.Path) != "": // the address, and what is read there; never a password
+		return strings.TrimSuffix(source.PublicName(m.Path)+"/"+m.Source.Remote.Table, "/")
 	}
 	return filepath.Base(m.Path)
 }

@@ -54,27 +54,36 @@ type mappingFile struct {
 }
 
 type mappingEntry struct {
-	Name         string              `yaml:"name" doc:"goes into event ids, reports and dead letters; default: base name of the path"`
-	Kind         Kind                `yaml:"kind" enum:"events,orders,products,users,links" doc:"what the rows are; default events"`
-	Path         string              `yaml:"path" doc:"a file, a folder or a pattern, relative to this file; - is standard input; ${NAME} is taken from the environment"`
-	Format       string              `yaml:"format" doc:"auto, csv, tsv, delimited, jsonl, lines (user item item ...), baskets (item item ...), parquet"`
-	Separator    string              `yaml:"separator" doc:"characters, or tab, comma, semicolon, pipe, space; default: found out"`
-	Header       string              `yaml:"header" enum:"auto,true,false,yes,no" doc:"whether the first row names the columns"`
-	Quote        *bool               `yaml:"quote" doc:"false: a quote is a character like any other"`
-	Encoding     string              `yaml:"encoding" doc:"utf-8, latin1, windows-1252, utf-16, utf-16le, utf-16be"`
-	Skip         int                 `yaml:"skip" doc:"lines before the header or the first row"`
-	Ragged       bool                `yaml:"ragged" doc:"rows may differ in length from the header"`
-	MaxRowBytes  int                 `yaml:"max_row_bytes" doc:"the longest row; default 1048576"`
-	MaxExpansion int                 `yaml:"max_expansion" doc:"how many times its size a compressed file may expand to; default 250"`
-	Explode      string              `yaml:"explode" doc:"path of an array in JSON lines: a row for each of its elements"`
-	Columns      mappingColumns      `yaml:"columns" doc:"columns of events, by name or by position from 1; - for none"`
-	Behavior     Behavior            `yaml:"behavior" doc:"behavior of rows without one"`
-	Behaviors    map[string]Behavior `yaml:"behaviors" doc:"value of the behavior column -> behavior"`
-	TimeUnit     string              `yaml:"time_unit" enum:"auto,s,ms,us,ns" doc:"unit of times that are numbers"`
-	TimeLayout   string              `yaml:"time_layout" doc:"layout of times that do not start with the year: 02/01/2006"`
-	Fields       fieldList           `yaml:"fields" doc:"fields of the records, instead of columns: name -> column, or where its values come from and what is done to them"`
-	Where        string              `yaml:"where" doc:"condition over the fields; rows for which it is not true are left out"`
-	Clean        ast.Node            `yaml:"clean" doc:"rules that records are cleaned by"`
+	Name          string              `yaml:"name" doc:"goes into event ids, reports and dead letters; default: base name of the path"`
+	Kind          Kind                `yaml:"kind" enum:"events,orders,products,users,links" doc:"what the rows are; default events"`
+	Path          string              `yaml:"path" doc:"a file, a folder or a pattern, relative to this file; - is standard input; ${NAME} is taken from the environment"`
+	Format        string              `yaml:"format" doc:"auto, csv, tsv, delimited, jsonl, lines (user item item ...), baskets (item item ...), parquet"`
+	Separator     string              `yaml:"separator" doc:"characters, or tab, comma, semicolon, pipe, space; default: found out"`
+	Header        string              `yaml:"header" enum:"auto,true,false,yes,no" doc:"whether the first row names the columns"`
+	Quote         *bool               `yaml:"quote" doc:"false: a quote is a character like any other"`
+	Encoding      string              `yaml:"encoding" doc:"utf-8, latin1, windows-1252, utf-16, utf-16le, utf-16be"`
+	Skip          int                 `yaml:"skip" doc:"lines before the header or the first row"`
+	Ragged        bool                `yaml:"ragged" doc:"rows may differ in length from the header"`
+	MaxRowBytes   int                 `yaml:"max_row_bytes" doc:"the longest row; default 1048576"`
+	MaxExpansion  int                 `yaml:"max_expansion" doc:"how many times its size a compressed file may expand to; default 250"`
+	Explode       string              `yaml:"explode" doc:"path of an array in JSON lines: a row for each of its elements"`
+	Columns       mappingColumns      `yaml:"columns" doc:"columns of events, by name or by position from 1; - for none"`
+	Behavior      Behavior            `yaml:"behavior" doc:"behavior of rows without one"`
+	Behaviors     map[string]Behavior `yaml:"behaviors" doc:"value of the behavior column -> behavior"`
+	TimeUnit      string              `yaml:"time_unit" enum:"auto,s,ms,us,ns" doc:"unit of times that are numbers"`
+	TimeLayout    string              `yaml:"time_layout" doc:"layout of times that do not start with the year: 02/01/2006"`
+	Fields        fieldList           `yaml:"fields" doc:"fields of the records, instead of columns: name -> column, or where its values come from and what is done to them"`
+	Where         string              `yaml:"where" doc:"condition over the fields; rows for which it is not true are left out"`
+	Clean         ast.Node            `yaml:"clean" doc:"rules that records are cleaned by"`
+	Table         string              `yaml:"table" doc:"table of a database to read"`
+	Query         string              `yaml:"query" doc:"query of a database to read, instead of a table"`
+	Cursor        []string            `yaml:"cursor" doc:"columns by which rows of a database are ordered and reading goes on"`
+	PasswordEnv   string              `yaml:"password_env" doc:"environment variable that has the password"`
+	Endpoint      string              `yaml:"endpoint" doc:"address of an object store"`
+	Region        string              `yaml:"region" doc:"region of an object store"`
+	Group         string              `yaml:"group" doc:"consumer group of a queue"`
+	MessageFields []string            `yaml:"message_fields" doc:"paths to values in the messages of a queue"`
+	Follow        bool                `yaml:"follow" doc:"wait for new messages of a queue at its end"`
 }
 
 type mappingColumns struct {
@@ -180,7 +189,7 @@ func (e *mappingEntry) mapping(dir string, lookup func(string) (string, bool)) (
 	if m.Path, err = expandPath(e.Path, lookup); err != nil {
 		return m, err
 	}
-	if m.Path != "" && m.Path != "-" && !filepath.IsAbs(m.Path) {
+	if m.Path != "" && m.Path != "-" && source.Scheme(m.Path) == "" && !filepath.IsAbs(m.Path) {
 		m.Path = filepath.Join(dir, m.Path)
 	}
 	switch {
@@ -201,6 +210,9 @@ func (e *mappingEntry) mapping(dir string, lookup func(string) (string, bool)) (
 		m.Source.Header = source.HeaderNo
 	default:
 		return m, at("header", "header is %q; want auto, true or false", e.Header)
+	}
+	if m.Source.Remote, err = e.remote(); err != nil {
+		return m, err
 	}
 	if m.Source.Format, m.Source.Separator, err = source.ParseFormat(e.Format); err != nil {
 		return m, &located{"format", err}

@@ -144,6 +144,8 @@ type Options struct {
 	Track *Track
 	// Note is told, by the goroutine that reads, what a person should know and what is no error. May be nil.
 	Note func(text string)
+	// Remote says what to read where the path is a URL.
+	Remote Remote
 }
 
 // note tells Note.

@@ -62,10 +62,13 @@ type peeked struct {
 	rec Record
 	raw []byte
 	err error
+
+	position string // of Rows
 }
 
 // Open opens the file at path, or standard input if path is "-", or all files of a folder or a pattern as one
-// (see Files). Context ctx bounds the opening only; callers of Next look at their own. The caller must
+// (see Files), or a service if path is a URL (see Remote). Context ctx bounds the opening only, or with a
+// service the reading, too; callers of Next look at their own. The caller must
 // Close the Reader.
 //
 // Compression is recognized by the first bytes of the file, Parquet by them or
@@ -75,7 +78,10 @@ func Open(ctx context.Context, path string, o Options) (*Reader, error) {
 		return nil, err
 	}
 	if err := o.Validate(); err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, fmt.Errorf("open %s: %w", PublicName(path), err)
+	}
+	if Scheme(path) != "" {
+		return openRemote(ctx, path, o)
 	}
 	if path == "-" {
 		r, err := NewReader(os.Stdin, "stdin", o)
@@ -265,6 +271,9 @@ func (r *Reader) Peek(n int) []Record {
 		at := r.rows.at()
 		rec, err := r.rows.next()
 		p := peeked{at: at, rec: rec, err: err}
+		if s, ok := r.rows.(serviceRows); ok {
+			p.position = s.Position()
+		}
 		if err == nil {
 			p.raw = bytes.Clone(shortRaw(r.rows.raw()))
 			p.rec.Fields = make([][]byte, len(rec.Fields))

@@ -63,6 +63,9 @@ func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 		if err != nil {
 			return nil, &usageError{fmt.Errorf("--mapping: %w", err)}
 		}
+		for i := range ms {
+			ms[i].Source.Remote.Openers = openers()
+		}
 		return ms, nil
 	}
 	pattern := fusion.Mapping{Behavior: fusion.Behavior(in.behavior)}
@@ -88,6 +91,7 @@ func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 		o.Header = source.HeaderNo
 	}
 	o.Encoding, o.Skip = in.encoding, in.skip
+	o.Remote.Openers = openers()
 	return forFiles(pattern, in.files), nil
 }
 
@@ -112,7 +116,7 @@ func forFiles(pattern fusion.Mapping, files []string) []fusion.Mapping {
 		m := pattern
 		m.Path = path
 		if bases[filepath.Base(path)] > 1 {
-			m.Name = path
+			m.Name = source.PublicName(path)
 		}
 		out = append(out, m)
 	}
@@ -130,7 +134,7 @@ func (in *input) letters(dir string) *fusion.DeadLetterWriter {
 		if first == "" {
 			first = in.files[0]
 		}
-		base := filepath.Base(first)
+		base := filepath.Base(source.PublicName(first))
 		if first == "-" {
 			base = "stdin"
 		}

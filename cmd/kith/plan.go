@@ -17,6 +17,7 @@ import (
 	"github.com/kith-io/kith/capacity"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/source"
 	"github.com/kith-io/kith/source/synthetic"
 )
 
@@ -247,7 +248,7 @@ func (a *app) planMatrix(ctx context.Context, p *planRun) (capacity.Matrix, stri
 	}
 	var names []string
 	for _, m := range p.mappings {
-		names = append(names, printable(filepath.Base(m.Path)))
+		names = append(names, printable(filepath.Base(source.PublicName(m.Path))))
 	}
 	return capacity.NewCounted(tableRows(table)), strings.Join(names, ", "), nil
 }
