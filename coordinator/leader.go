@@ -245,7 +245,7 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 			continue
 		}
 		known := c.State().Member(p.ID)
-		if !sameFolder(known, p.Folder) {
+		if p.ID != c.peers.Self() && !sameFolder(known, p.Folder) { // who coordinates has the log, and so is the member
 			continue // it is told so when it asks, and ends
 		}
 		m := &kithv1.MemberRecord{

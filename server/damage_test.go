@@ -224,7 +224,7 @@ func TestDamagedControlGroup(t *testing.T) {
 	if err == nil {
 		_ = s.Close()
 	}
-	if err == nil || !strings.Contains(err.Error(), filepath.Join(c.Dir(2), "control")) || !strings.Contains(err.Error(), "restore this folder") {
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(c.Dir(2), "control")) || !strings.Contains(err.Error(), "start it with an empty data folder") {
 		t.Errorf("got %v, want the folder and the remedy", err)
 	}
 	if _, err := os.Stat(filepath.Join(c.Dir(2), "control")); errors.Is(err, fs.ErrNotExist) {

@@ -422,7 +422,7 @@ func (s *Server) updatePeers() {
 		byID[m.Id] = node.Peer{ID: m.Id, GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight}
 	}
 	for _, m := range s.gossip.Members() {
-		if state.Impostor(m.ID, m.Folder) {
+		if m.ID != s.id && state.Impostor(m.ID, m.Folder) {
 			continue // it ends when it learns that the id is taken
 		}
 		byID[m.ID] = node.Peer{
