@@ -56,9 +56,9 @@ func TestLatencyOf(t *testing.T) {
 	}
 }
 
-// TestBenchQuery asks two servers, alone and beside a build, and one that is not there.
+// TestBenchQuery asks three servers, alone and beside a build, and one that is not there.
 func TestBenchQuery(t *testing.T) {
-	c := clustertest.Start(t, clustertest.Options{Servers: 2, Partitions: 4})
+	c := clustertest.Start(t, clustertest.Options{Partitions: 4})
 	var events []*kithv1.Event
 	for u := range 50 {
 		for i := range 10 {
