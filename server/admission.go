@@ -52,7 +52,7 @@ func (s *Server) watchStanding(ctx context.Context) error {
 		if !certain || time.Since(heard) > lonelyAfter {
 			standing, err := s.standing(ctx)
 			if err == nil {
-				err = s.accept(standing)
+				err = s.accept(ctx, standing)
 				if err != nil {
 					return err
 				}
@@ -84,13 +84,13 @@ func (s *Server) admit() error {
 }
 
 // accept takes note of what a member said. It returns an error if this server cannot be part of the cluster.
-func (s *Server) accept(standing kithv1.Standing) error {
+func (s *Server) accept(ctx context.Context, standing kithv1.Standing) error {
 	switch standing {
 	case kithv1.Standing_STANDING_LEFT:
 		if !s.group.HasState() {
 			return fmt.Errorf("node %s: %w: a server of this id has left for good; start with another --node-id", s.id, ErrRefused)
 		}
-		return fmt.Errorf("node %s: %w", s.id, ErrLeft)
+		return s.farewell(ctx)
 	case kithv1.Standing_STANDING_OTHER_FOLDER:
 		return fmt.Errorf("node %s: %w: the member of this id has its data in another folder than %s; start with that folder; or, "+
 			"if it is lost, with another --node-id, and let the old one leave with 'kith cluster leave'", s.id, ErrRefused, s.cfg.DataDir)
@@ -142,8 +142,9 @@ func (s *Server) askStanding(ctx context.Context, of string) (kithv1.Standing, e
 	return resp.Standing, nil
 }
 
-// linger goes on answering for a moment after this server has left, so that who waits for that hears of it.
-func (s *Server) linger(ctx context.Context) {
+// farewell goes on answering for a moment after this server has left, however it learned so, for who waits for that to hear of it, and returns
+// ErrLeft.
+func (s *Server) farewell(ctx context.Context) error {
 	s.log.Info("has left the cluster, and stops in a moment", "after", lingerTime)
 	timer := time.NewTimer(lingerTime)
 	defer timer.Stop()
@@ -151,4 +152,5 @@ func (s *Server) linger(ctx context.Context) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	return fmt.Errorf("node %s: %w", s.id, ErrLeft)
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/kith-io/kith/durable"
 )
 
 // folderFormat is the version of all that is in a data folder: of its layout, and of the files that have no version of their own,
@@ -75,7 +77,7 @@ func (f *folder) write(is folderIs) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(f.dir, folderFile), b)
+	return durable.Replace(filepath.Join(f.dir, folderFile), b, folderPerm)
 }
 
 // cluster returns the id of the cluster that the folder belongs to, or "".

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+
+	"github.com/kith-io/kith/durable"
 )
 
 // validID bounds what may name a node: it stands in logs, file names and answers.
@@ -43,30 +45,11 @@ func nodeID(dir, want string) (string, error) {
 	if want == "" {
 		want = "n-" + newID()
 	}
-	return want, writeFile(path, []byte(want+"\n"))
+	return want, durable.Replace(path, []byte(want+"\n"), folderPerm)
 }
 
-// writeFile replaces a file at once and durably.
-func writeFile(path string, b []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
+// folderPerm is the mode of small files in a data folder.
+const folderPerm = 0o640
 
 // lock makes sure that one process uses a data folder. Close the file to unlock; the system does it when the process
 // dies.

@@ -380,8 +380,7 @@ func (s *Server) follow(ctx context.Context) error {
 	for {
 		changed := s.coordinator.Changed()
 		if slices.Contains(s.coordinator.State().Left, s.id) {
-			s.linger(ctx)
-			return fmt.Errorf("node %s: %w", s.id, ErrLeft)
+			return s.farewell(ctx)
 		}
 		if id := s.coordinator.State().Cluster.GetClusterId(); id != "" {
 			if err := s.folder.claim(id); err != nil {
