@@ -63,7 +63,7 @@ func accept(batch []*kithv1.Event, first uint64, resp *kithv1.AppendResponse) []
 	events := wire.EventsFromProto(batch)
 	kept := events[:0]
 	for i := range events {
-		if err := events[i].Validate(); err != nil {
+		if err := complete(&events[i]); err != nil {
 			resp.Rejected++
 			if len(resp.Rejections) < maxRejections {
 				resp.Rejections = append(resp.Rejections, &kithv1.RejectedEvent{
@@ -72,12 +72,20 @@ func accept(batch []*kithv1.Event, first uint64, resp *kithv1.AppendResponse) []
 			}
 			continue
 		}
-		if events[i].ID == "" {
-			events[i].ID = fusion.ContentID(&events[i])
-		}
 		kept = append(kept, events[i])
 	}
 	return kept
+}
+
+// complete gives a valid event an id if it has none, and returns what is wrong with another.
+func complete(e *fusion.Event) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	if e.ID == "" {
+		e.ID = fusion.ContentID(e)
+	}
+	return nil
 }
 
 // List implements kithv1.EventsServiceServer.

@@ -254,11 +254,8 @@ func (p *push) parse(line []byte) (e fusion.Event, reason string, err error) {
 	if e.Time == 0 {
 		e.Time = p.now().UnixMilli()
 	}
-	if err := e.Validate(); err != nil {
+	if err := complete(&e); err != nil {
 		return e, fusion.Code(err), err
-	}
-	if e.ID == "" {
-		e.ID = fusion.ContentID(&e)
 	}
 	return e, "", nil
 }

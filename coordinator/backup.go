@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -176,17 +175,10 @@ func (d *dump) from(ctx context.Context, node string, epoch uint64) error {
 	if err != nil {
 		return err
 	}
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return wire.Receive(stream, func(m *kithv1.DumpResponse) error {
 		silence.Stop() // a slow receiver is not the fault of the replica
 		if len(m.Events) == 0 {
-			continue
+			return nil
 		}
 		part := &kithv1.BackupResponse{Part: &kithv1.BackupResponse_Events{
 			Events: &kithv1.BackupEvents{Partition: uint32(d.partition), Events: m.Events},
@@ -198,5 +190,6 @@ func (d *dump) from(ctx context.Context, node string, epoch uint64) error {
 		d.user, d.id = last.User, last.Id
 		d.events += uint64(len(m.Events))
 		silence.Reset(dumpSilence)
-	}
+		return nil
+	})
 }

@@ -393,17 +393,11 @@ func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*ki
 		if err != nil {
 			return err
 		}
-		for {
-			m, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		return wire.Receive(stream, func(m *kithv1.CountResponse) error {
 			users, interactions = users+m.Users, interactions+m.Interactions
 			counts = append(counts, m.Items...)
-		}
+			return nil
+		})
 	})
 	return counts, users, interactions, err
 }

@@ -56,25 +56,12 @@ func failure(rec *kithv1.JobRecord) error {
 
 // whileOpen runs f with a context that ends when the job fails in the log, by whoever ends it.
 func (b *Builder) whileOpen(ctx context.Context, job uint64, f func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		for {
-			changed := b.cfg.Log.Changed()
-			if failure(b.cfg.Log.State().Job(job)) != nil {
-				cancel()
-				return
-			}
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return
-			}
+	err, _ := while(ctx, b.cfg.Log.Changed, func() error {
+		if failure(b.cfg.Log.State().Job(job)) != nil {
+			return context.Canceled
 		}
-	})
-	err := f(ctx)
-	cancel()
-	watch.Wait()
+		return nil
+	}, f)
 	return err
 }
 

@@ -131,26 +131,12 @@ func (a *attempt) runBatch(ctx context.Context, node string, batch []uint32, sou
 
 // whileAlive runs f with a context that ends when the node is no longer alive: a paused process breaks no connection.
 func (a *attempt) whileAlive(ctx context.Context, node string, f func(context.Context) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		for {
-			changed := a.cfg.Nodes.Changed()
-			if _, ok := slices.BinarySearch(a.cfg.Nodes.Alive(), node); !ok {
-				cancel(fmt.Errorf("node %s is gone: %w", node, wire.ErrNotReady))
-				return
-			}
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return
-			}
+	err, cause := while(ctx, a.cfg.Nodes.Changed, func() error {
+		if _, ok := slices.BinarySearch(a.cfg.Nodes.Alive(), node); !ok {
+			return fmt.Errorf("node %s is gone: %w", node, wire.ErrNotReady)
 		}
-	})
-	err := f(ctx)
-	cause := context.Cause(ctx)
-	cancel(nil)
-	watch.Wait()
+		return nil
+	}, f)
 	if err != nil && cause != nil {
 		return cause
 	}

@@ -22,16 +22,16 @@ func (p *placement) evenLeaders(ctx context.Context) {
 		return
 	}
 	p.evened = p.cfg.Now()
-	infos := map[string]*kithv1.InfoResponse{}
+	var members []string
 	for _, m := range s.Members {
 		if !p.watch.steady(m.Id, p.cfg.SteadyAfter) {
 			return // it may come back, and catches up first
 		}
-		info, err := p.info(ctx, m.Id)
-		if err != nil {
-			return
-		}
-		infos[m.Id] = info
+		members = append(members, m.Id)
+	}
+	infos := p.infos(ctx, members)
+	if len(infos) < len(members) {
+		return
 	}
 	able := func(id string) bool { return infos[id] != nil && Stays(s.Member(id)) && !infos[id].DiskFull }
 	leaders := make([]string, len(s.Replicas))

@@ -86,11 +86,7 @@ func (p *placement) form(ctx context.Context) error {
 		return nil
 	}
 	led := make([]bool, len(s.Replicas))
-	for _, id := range p.peers.Alive() {
-		info, err := p.info(ctx, id)
-		if err != nil {
-			continue // asked again at the next pass
-		}
+	for _, info := range p.infos(ctx, p.peers.Alive()) { // those that do not answer are asked again at the next pass
 		for _, r := range info.Replicas {
 			if int(r.Partition) < len(led) && r.LeaderId != "" {
 				led[r.Partition] = true
@@ -112,6 +108,26 @@ func (p *placement) info(ctx context.Context, id string) (*kithv1.InfoResponse, 
 		return nil, err
 	}
 	return kithv1.NewPartitionServiceClient(conn).Info(ctx, &kithv1.InfoRequest{})
+}
+
+// infos asks nodes how they are, all at once, and returns the answers of those that gave one.
+func (p *placement) infos(ctx context.Context, nodes []string) map[string]*kithv1.InfoResponse {
+	var mu sync.Mutex
+	out := map[string]*kithv1.InfoResponse{}
+	var asking sync.WaitGroup
+	for _, id := range nodes {
+		asking.Go(func() {
+			info, err := p.info(ctx, id)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[id] = info
+		})
+	}
+	asking.Wait()
+	return out
 }
 
 // vote gives and takes votes in the control group, one in a pass.

@@ -3,9 +3,7 @@ package coordinator
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -132,16 +130,10 @@ func (r *Router) readRecords(ctx context.Context, p partition.ID, req *kithv1.Re
 		if err != nil {
 			return err
 		}
-		for {
-			m, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		return wire.Receive(stream, func(m *kithv1.ReadRecordsResponse) error {
 			records = append(records, m.Records...)
-		}
+			return nil
+		})
 	})
 	return records, err
 }

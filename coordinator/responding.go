@@ -4,29 +4,14 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 )
 
 // responding asks nodes whether they are there, all at once, and returns those that are. Membership finds out only after seconds that a
 // process hangs, which is too late before a group becomes smaller: a group of three that loses one voter while another hangs has two, of
 // which both must agree, and can neither go on nor go back.
 func (p *placement) responding(ctx context.Context, nodes []string) []string {
-	is := make([]bool, len(nodes))
-	var asking sync.WaitGroup
-	for i, id := range nodes {
-		asking.Go(func() {
-			_, err := p.info(ctx, id)
-			is[i] = err == nil
-		})
-	}
-	asking.Wait()
-	var out []string
-	for i, id := range nodes {
-		if is[i] {
-			out = append(out, id)
-		}
-	}
-	return out
+	infos := p.infos(ctx, nodes)
+	return slices.DeleteFunc(slices.Clone(nodes), func(id string) bool { return infos[id] == nil })
 }
 
 // giveUp returns voters in the order in which they should lose their votes: those first that do not answer, then those that are not to

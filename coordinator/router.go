@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 	"time"
@@ -355,16 +354,10 @@ func (r *Router) History(ctx context.Context, user string, stale bool) ([]fusion
 		if err != nil {
 			return err
 		}
-		for {
-			m, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		return wire.Receive(stream, func(m *kithv1.HistoryResponse) error {
 			events = append(events, wire.EventsFromProto(m.Events)...)
-		}
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/kith-io/kith/durable"
 	"github.com/kith-io/kith/partition"
 )
 
@@ -77,7 +78,7 @@ func (h *promises) set(id partition.ID, is bool) error {
 	for _, id := range next {
 		_, _ = fmt.Fprintln(&text, id)
 	}
-	if err := replaceFile(h.path, text.String()); err != nil {
+	if err := durable.Replace(h.path, []byte(text.String()), 0o640); err != nil {
 		return fmt.Errorf("note what this node holds: %w", err)
 	}
 	if is {
@@ -86,24 +87,4 @@ func (h *promises) set(id partition.ID, is bool) error {
 		delete(h.ids, id)
 	}
 	return nil
-}
-
-// replaceFile writes a file at once and durably.
-func replaceFile(path, text string) error {
-	f, err := os.Create(path + ".tmp")
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -45,7 +45,7 @@ func (a *app) benchQueryCommand() *cobra.Command {
 	var b queryBench
 	var s specFlags
 	ask := choice{askRecommend, []string{askRecommend, askSimilar}}
-	model := choice{"hybrid", []string{"hybrid", "item-knn", "user-knn", popularity}}
+	model := modelChoice()
 	cmd := &cobra.Command{
 		Use:   "query --keys FILE",
 		Short: "Measure how long a cluster takes to answer at a fixed rate of queries",

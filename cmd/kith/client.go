@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"regexp"
@@ -164,16 +163,10 @@ func (c *client) events(ctx context.Context, user string) (events []*kithv1.Even
 		if err != nil {
 			return err
 		}
-		for {
-			m, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		return wire.Receive(stream, func(m *kithv1.ListResponse) error {
 			events = append(events, m.Events...)
-		}
+			return nil
+		})
 	})
 	return events, err
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/kith-io/kith/durable"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -91,16 +92,7 @@ func writeMode(path string, mode fs.FileMode, write func(w io.Writer) error) (er
 	if err := os.Rename(tmp, path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // encodeKeys returns the keys as a text format writes them, so that each is encoded once.

@@ -23,6 +23,11 @@ var modelNames = map[kithv1.Model]string{
 	kithv1.Model_MODEL_POPULARITY: popularity,
 }
 
+// modelChoice takes the names of models.
+func modelChoice() choice {
+	return choice{"hybrid", []string{"hybrid", "item-knn", "user-knn", popularity}}
+}
+
 func modelByName(name string) kithv1.Model {
 	for m, n := range modelNames {
 		if n == name {
@@ -37,7 +42,7 @@ func (a *app) recommendCommand() *cobra.Command {
 	var n int
 	var basket []string
 	var explain, seen, noFallback, stale bool
-	model := choice{"hybrid", []string{"hybrid", "item-knn", "user-knn", popularity}}
+	model := modelChoice()
 	cmd := &cobra.Command{
 		Use:   "recommend USER | --basket ITEM,ITEM",
 		Short: "Recommend items for a user or a basket",

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -236,16 +235,10 @@ func (c *client) records(ctx context.Context, kind catalog.Kind, keys []string, 
 		if err != nil {
 			return err
 		}
-		for {
-			m, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		return wire.Receive(stream, func(m *kithv1.GetRecordsResponse) error {
 			records = append(records, m.Records...)
-		}
+			return nil
+		})
 	})
 	return records, err
 }

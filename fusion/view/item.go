@@ -51,10 +51,11 @@ func OfItems(events []fusion.Event, products Products, o Options) map[string]*It
 	}
 	out := make(map[string]*Item, len(byItem))
 	for item, of := range byItem {
-		u := OfUser(of, products, o)
+		of, u := counted(of, o.Now)
 		if u.Items == 0 {
 			continue // all events are after Now
 		}
+		u.orders(of, make([]int, len(of)), products) // sessions only tell orders apart, which are not counted here
 		x := &Item{
 			Events: u.Events, Users: 1, Quantity: u.Quantity, Canceled: u.Canceled, Unpriced: u.Unpriced, Revenue: u.Revenue, First: u.First, Last: u.Last,
 		}

@@ -106,7 +106,15 @@ type Prices struct {
 // OfUser returns the features of one user from all events of the user, each once, in any order. Cost: O(n log n), and one look at products
 // for each item.
 func OfUser(events []fusion.Event, products Products, o Options) User {
-	events = slices.DeleteFunc(slices.Clone(events), func(e fusion.Event) bool { return e.Time > o.Now })
+	events, u := counted(events, o.Now)
+	u.orders(events, u.sessions(events, o.gap()), products)
+	u.affinities(fusion.Fuse(events, o.Weights, o.Now), products)
+	return u
+}
+
+// counted returns the events up to now in their order, and what is known of a user by counting them.
+func counted(events []fusion.Event, now int64) ([]fusion.Event, User) {
+	events = slices.DeleteFunc(slices.Clone(events), func(e fusion.Event) bool { return e.Time > now })
 	slices.SortFunc(events, func(a, b fusion.Event) int { return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.ID, b.ID)) })
 	u := User{Events: map[fusion.Behavior]int{}}
 	items := map[string]bool{}
@@ -119,10 +127,7 @@ func OfUser(events []fusion.Event, products Products, o Options) User {
 		}
 	}
 	u.Items = len(items)
-	session := u.sessions(events, o.gap())
-	u.orders(events, session, products)
-	u.affinities(fusion.Fuse(events, o.Weights, o.Now), products)
-	return u
+	return events, u
 }
 
 // sessions cuts ordered events into sessions and returns the number of the session of each event; -1 for those without a time.

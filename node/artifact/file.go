@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/kith-io/kith/durable"
 )
 
 // File is a file that is being written. It has a temporary name until Commit. It must be ended by Commit or Abort, and be
@@ -75,7 +77,7 @@ func (f *File) Commit(want *Info) (Info, error) {
 	}
 	f.done = true
 	// The version's folder may be new, by this or by another file.
-	if err := errors.Join(syncDir(filepath.Dir(path)), syncDir(f.store.dir)); err != nil {
+	if err := errors.Join(durable.SyncDir(filepath.Dir(path)), durable.SyncDir(f.store.dir)); err != nil {
 		return Info{}, fmt.Errorf("commit artifact: %w", err)
 	}
 	return info, nil

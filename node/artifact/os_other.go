@@ -16,6 +16,3 @@ func unmap([]byte) error { return nil }
 
 // release does nothing: what mapFile read has no other place.
 func release([]byte) error { return nil }
-
-// syncDir does nothing: folders cannot be synced here.
-func syncDir(string) error { return nil }

@@ -3,7 +3,6 @@
 package artifact
 
 import (
-	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -28,13 +27,4 @@ func release(data []byte) error {
 		return nil
 	}
 	return unix.Madvise(data, unix.MADV_DONTNEED)
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

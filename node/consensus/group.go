@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/kith-io/kith/durable"
 )
 
 // Server is a member to be: its id, and the raft address that it has now.
@@ -173,7 +175,7 @@ func makeDir(path string) error {
 		return err
 	}
 	for _, p := range missing {
-		if err := syncDir(filepath.Dir(p)); err != nil {
+		if err := durable.SyncDir(filepath.Dir(p)); err != nil {
 			return fmt.Errorf("sync %s: %w", filepath.Dir(p), err)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 
 	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/kith-io/kith/durable"
 )
 
 const (
@@ -84,7 +86,7 @@ func (m *metaStore) Load(dir string) (types.PersistentState, error) {
 		}
 	}
 	if reasons[0] != nil || reasons[1] != nil {
-		if err := errors.Join(m.write(m.is), syncDir(dir)); err != nil {
+		if err := errors.Join(m.write(m.is), durable.SyncDir(dir)); err != nil {
 			return types.PersistentState{}, err
 		}
 	}
@@ -193,13 +195,4 @@ func (m *metaStore) close() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/kith-io/kith/durable"
 )
 
 // probationFile is in the folder of a member that withholds its votes.
@@ -42,7 +44,7 @@ func enterProbation(dir string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return true, errors.Join(f.Sync(), f.Close(), syncDir(dir))
+	return true, errors.Join(f.Sync(), f.Close(), durable.SyncDir(dir))
 }
 
 // OnProbation reports whether this member withholds its votes and does not stand for election.
@@ -59,7 +61,7 @@ func (g *Group) Admit() error {
 	if err := os.Remove(filepath.Join(g.cfg.Dir, probationFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("admit to group %s: %w", g.cfg.Group, err)
 	}
-	if err := syncDir(g.cfg.Dir); err != nil {
+	if err := durable.SyncDir(g.cfg.Dir); err != nil {
 		return fmt.Errorf("admit to group %s: %w", g.cfg.Group, err)
 	}
 	g.probation.Store(false)

@@ -104,55 +104,68 @@ func TestProbation(t *testing.T) {
 }
 
 // TestProbationDoesNotStand sends a new member the beginning of a log that says that it is the only member, and then nothing: it waits, where
-// it would elect itself after it is admitted.
+// it would elect itself after it is admitted. How long to wait says a twin that is not on probation and ten times as patient.
 func TestProbationDoesNotStand(t *testing.T) {
 	mux, caller := runMux(t), runMux(t)
-	stream, err := caller.layer("g", "old")
-	if err != nil {
-		t.Fatal(err)
-	}
-	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: stream, Timeout: 5 * time.Second})
-	defer func() {
-		_ = trans.Close()
-		_ = stream.Close()
-	}()
 	addr := raft.ServerAddress(mux.Addr().String())
 	const heartbeat = 50 * time.Millisecond
-	g, err := Open(Config{
-		Group: "g", NodeID: "new", Dir: filepath.Join(t.TempDir(), "group"), Probation: true, HeartbeatTimeout: heartbeat,
-	}, mux, nothing{})
-	if err != nil {
-		t.Fatal(err)
+	begin := func(group string, probation bool, heartbeat time.Duration) (*Group, transport) {
+		t.Helper()
+		stream, err := caller.layer(group, "old")
+		if err != nil {
+			t.Fatal(err)
+		}
+		trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: stream, Timeout: 5 * time.Second})
+		t.Cleanup(func() {
+			_ = trans.Close()
+			_ = stream.Close()
+		})
+		g, err := Open(Config{
+			Group: group, NodeID: "new", Dir: filepath.Join(t.TempDir(), "group"), Probation: probation, HeartbeatTimeout: heartbeat,
+		}, mux, nothing{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := g.Shutdown(); err != nil {
+				t.Error(err)
+			}
+		})
+		calls := transport{NetworkTransport: trans, disk: &standstill{}}
+		alone := raft.Configuration{Servers: []raft.Server{{ID: "new", Address: addr}}}
+		header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("old"), Addr: []byte(stream.Addr().String())}
+		var added raft.AppendEntriesResponse
+		if err := calls.AppendEntries("new", addr, &raft.AppendEntriesRequest{
+			RPCHeader: header, Term: 1, LeaderCommitIndex: 1,
+			Entries: []*raft.Log{{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(alone)}},
+		}, &added); err != nil || !added.Success {
+			t.Fatalf("append: %v, %+v", err, added)
+		}
+		return g, calls
 	}
-	alone := raft.Configuration{Servers: []raft.Server{{ID: "new", Address: addr}}}
-	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("old"), Addr: []byte(stream.Addr().String())}
-	var added raft.AppendEntriesResponse
-	if err := (transport{NetworkTransport: trans, disk: &standstill{}}).AppendEntries("new", addr, &raft.AppendEntriesRequest{
-		RPCHeader: header, Term: 1, LeaderCommitIndex: 1,
-		Entries: []*raft.Log{{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(alone)}},
-	}, &added); err != nil || !added.Success {
-		t.Fatalf("append: %v, %+v", err, added)
+	leads := func(who string, g *Group) {
+		t.Helper()
+		select {
+		case leads := <-g.LeadershipChanges():
+			if !leads {
+				t.Errorf("%s gave up leadership", who)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s does not stand", who)
+		}
 	}
+	g, calls := begin("g", true, heartbeat)
 	var stand raft.TimeoutNowResponse
-	if err := (transport{NetworkTransport: trans}).TimeoutNow("new", addr, &raft.TimeoutNowRequest{RPCHeader: header}, &stand); err == nil {
+	if err := calls.TimeoutNow("new", addr, &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}, &stand); err == nil {
 		t.Error("a member on probation stands when it is told to")
 	}
-	time.Sleep(10 * heartbeat) // it says nothing when it waits
+	twin, _ := begin("twin", false, 10*heartbeat)
+	leads("the twin", twin)
 	if g.IsLeader() || g.raft.CurrentTerm() != 1 {
 		t.Errorf("a member on probation stood: leads %t, term %d", g.IsLeader(), g.raft.CurrentTerm())
 	}
 	if err := g.Admit(); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case leads := <-g.LeadershipChanges():
-		if !leads {
-			t.Error("it gave up leadership")
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("an admitted member does not stand")
-	}
-	if err := g.Shutdown(); err != nil {
-		t.Fatal(err)
-	}
+	leads("an admitted member", g)
 }

@@ -60,13 +60,26 @@ var (
 // domain of the ErrorInfo details that carry the reason.
 const domain = "kith"
 
-// table holds every sentinel with its code and its reason, which is stable. The first that an error matches counts: those that
-// sum up others come first.
-var table = []struct {
+// row is a sentinel with its code and its reason.
+type row struct {
 	err    error
 	code   codes.Code
 	reason string
-}{
+}
+
+// rowOf returns the row of an error, or nil.
+func rowOf(err error) *row {
+	for i := range table {
+		if errors.Is(err, table[i].err) {
+			return &table[i]
+		}
+	}
+	return nil
+}
+
+// table holds every sentinel with its code and its reason, which is stable. The first that an error matches counts: those that
+// sum up others come first.
+var table = []row{
 	{ErrNoMajority, codes.Unavailable, "NO_MAJORITY"},
 	{ErrNoLeader, codes.Unavailable, "NO_LEADER"},
 	{ErrNotLeader, codes.Unavailable, "NOT_LEADER"},
@@ -124,10 +137,7 @@ func ToStatus(err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
 		err = fmt.Errorf("%w: %w", ErrDiskFull, err)
 	}
-	for _, row := range table {
-		if !errors.Is(err, row.err) {
-			continue
-		}
+	if row := rowOf(err); row != nil {
 		info := &errdetails.ErrorInfo{Reason: row.reason, Domain: domain}
 		if hint := (*NotLeaderError)(nil); errors.As(err, &hint) && hint.Leader != "" {
 			info.Metadata = map[string]string{"leader": hint.Leader}
@@ -156,10 +166,8 @@ func ToStatus(err error) error {
 
 // Reason returns the stable reason of an error, as clients of gRPC find it in the details; "DEADLINE_EXCEEDED" or "INTERNAL" for others.
 func Reason(err error) string {
-	for _, row := range table {
-		if errors.Is(err, row.err) {
-			return row.reason
-		}
+	if row := rowOf(err); row != nil {
+		return row.reason
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "DEADLINE_EXCEEDED"

@@ -56,20 +56,15 @@ func (w *Worker) copyFile(ctx context.Context, req *kithv1.CopyArtifactRequest, 
 		return err
 	}
 	defer file.Abort()
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	err = wire.Receive(stream, func(m *kithv1.FetchArtifactResponse) error {
 		if err := w.cfg.Room(); err != nil {
 			return err
 		}
-		if _, err := file.Write(m.Data); err != nil {
-			return err
-		}
+		_, err := file.Write(m.Data)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	_, err = file.Commit(&want)
 	return err

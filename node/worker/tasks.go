@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -474,14 +473,7 @@ func (w *Worker) fetchFrom(ctx context.Context, j *job, blocks []uint32, sources
 	if err != nil {
 		return err
 	}
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	err = wire.Receive(stream, func(m *kithv1.FetchPartResponse) error {
 		i, known := indexOf[m.Block]
 		at, ours := placeOf[m.Partition]
 		if !known || !ours {
@@ -493,6 +485,10 @@ func (w *Worker) fetchFrom(ctx context.Context, j *job, blocks []uint32, sources
 			parts[i][at] = append(parts[i][at], m.Data...)
 		}
 		j.spend(&kithv1.NodeUsage{BytesIn: uint64(len(m.Data))})
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for i, b := range blocks {
 		for _, at := range places {

@@ -113,16 +113,14 @@ func list(ctx context.Context, conn *grpc.ClientConn, user string) ([]*kithv1.Ev
 		return nil, err
 	}
 	var events []*kithv1.Event
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return events, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	err = wire.Receive(stream, func(m *kithv1.ListResponse) error {
 		events = append(events, m.Events...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	return events, nil
 }
 
 // recommend asks for ten items for a user.

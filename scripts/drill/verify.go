@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 	"syscall"
@@ -142,16 +141,14 @@ func (c *cluster) history(ctx context.Context, i int, epoch uint64, user string)
 		return nil, err
 	}
 	var events []*kithv1.Event
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return events, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("history of %s at %s: %w", user, c.servers[i].id, err)
-		}
+	err = wire.Receive(stream, func(m *kithv1.HistoryResponse) error {
 		events = append(events, m.Events...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("history of %s at %s: %w", user, c.servers[i].id, err)
 	}
+	return events, nil
 }
 
 // histories are the events of users.

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kith-io/kith/durable"
 	"github.com/kith-io/kith/source"
 )
 
@@ -240,9 +241,5 @@ func replace(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(tmp.Name()))
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.SyncDir(filepath.Dir(path))
 }
