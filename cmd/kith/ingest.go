@@ -13,6 +13,7 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/infer"
 	"github.com/kith-io/kith/fusion/record"
+	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/source"
 	"github.com/kith-io/kith/source/checkpoint"
@@ -119,6 +120,9 @@ func (a *app) openState(ctx context.Context, job *ingestion, in *input, path str
 	var status *kithv1.StatusResponse
 	err := job.client.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
 		status, err = kithv1.NewClusterServiceClient(conn).Status(ctx, &kithv1.StatusRequest{})
+		if err == nil && status.ClusterId == "" {
+			err = fmt.Errorf("%w: it has no id yet, by which the state knows it", wire.ErrNotReady)
+		}
 		return err
 	})
 	if err != nil {

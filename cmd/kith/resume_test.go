@@ -37,9 +37,17 @@ type counter struct {
 	events  int             // of all runs
 	limit   int             // 0 for none
 	reached chan struct{}   // closed at limit
+	forming bool            // the next status is that of a cluster that is not made yet
 }
 
 func (c *counter) Status(ctx context.Context, req *kithv1.StatusRequest) (*kithv1.StatusResponse, error) {
+	c.mu.Lock()
+	forming := c.forming
+	c.forming = false
+	c.mu.Unlock()
+	if forming {
+		return &kithv1.StatusResponse{}, nil
+	}
 	return kithv1.NewClusterServiceClient(c.to).Status(ctx, req)
 }
 
@@ -228,6 +236,24 @@ func TestIngestKilled(t *testing.T) {
 	again := mustJSON[jsonIngest](t, args[:len(args)-2]...)
 	if again.Appended+again.Duplicates > 0 {
 		t.Errorf("read %+v of what is stored", again)
+	}
+}
+
+// TestIngestStateOfANewCluster begins while the cluster has no id yet: the state is that of the cluster that it will be.
+func TestIngestStateOfANewCluster(t *testing.T) {
+	mapping, events := resumeFiles(t, 200)
+	c, addr := countBefore(t, addrsOf(clustertest.Start(t, clustertest.Options{Servers: 1})))
+	c.forming = true
+	args := []string{
+		"ingest", "--mapping", mapping, "--addr", addr, "--state", filepath.Join(t.TempDir(), "state"), "--dead-letters", "none",
+	}
+	for _, want := range []int{events, 0} {
+		c.begin(2 * events)
+		before := c.total()
+		mustKith(t, args...)
+		if read := c.total() - before; read != want {
+			t.Errorf("read %d rows, want %d", read, want)
+		}
 	}
 }
 
