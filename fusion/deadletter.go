@@ -22,6 +22,9 @@ type DeadLetter struct {
 	RawBytes []byte `json:"raw_bytes,omitempty"`
 }
 
+// Withheld is the detail of rows of sources with personal fields.
+const Withheld = "the row is not shown: its source has personal fields"
+
 // DeadLetterWriter appends refused rows to a file, one JSON object a line. The
 // file is created when the first row is refused; rows of an earlier run stay.
 // It is not safe for concurrent use.

@@ -117,7 +117,7 @@ func (d *document) decode(n ast.Node, v reflect.Value, path string) error {
 		return nil
 	}
 	if n.Type() == ast.NullType { // the key without a value
-		if v.Kind() == reflect.String && strings.HasSuffix(path, ".on_error") && n.GetToken().Value == "null" {
+		if v.Kind() == reflect.String && (strings.HasSuffix(path, ".on_error") || strings.HasSuffix(path, ".missing")) && n.GetToken().Value == "null" {
 			v.SetString("null") // there it is a word, with or without quotes
 		}
 		return nil

@@ -109,7 +109,7 @@ func (f *Field) typ(k Kind) record.Type {
 func (m *Mapping) checkFields() error {
 	k := m.kind()
 	if !slices.Contains(kinds, k) {
-		return at("kind", "unknown kind %q; want events, orders, products, users or links", string(k))
+		return at("kind", "unknown kind %q; want events, orders, products, users, links or tables", string(k))
 	}
 	if m.Where != "" {
 		if err := checkSyntax("where", m.Where); err != nil {
@@ -118,7 +118,11 @@ func (m *Mapping) checkFields() error {
 	}
 	if len(m.Fields) == 0 {
 		if k != EventRows {
-			return at("kind", "a source of %s needs fields, such as fields: {%s: COLUMN}", k, meanings[k][0].name)
+			example := "name"
+			if k != TableRows {
+				example = meanings[k][0].name
+			}
+			return at("kind", "a source of %s needs fields, such as fields: {%s: COLUMN}", k, example)
 		}
 		return nil
 	}

@@ -20,12 +20,14 @@ const (
 	ProductRows Kind = "products"
 	// UserRows are users with attributes.
 	UserRows Kind = "users"
-	// LinkRows are pairs of keys of one user, such as a device and an account.
+	// LinkRows are pairs of keys of one user, such as a device and an account, or of one product.
 	LinkRows Kind = "links"
+	// TableRows are nothing by themselves: other sources join them.
+	TableRows Kind = "tables"
 )
 
 // kinds lists all, in the order of documents.
-var kinds = []Kind{EventRows, OrderRows, ProductRows, UserRows, LinkRows}
+var kinds = []Kind{EventRows, OrderRows, ProductRows, UserRows, LinkRows, TableRows}
 
 // kind returns the kind of a mapping.
 func (m *Mapping) kind() Kind {

@@ -50,6 +50,14 @@ type Mapping struct {
 	Where string
 	// Rates is what one unit of each currency is worth, in any one measure.
 	Rates map[string]float64
+	// Joins are fields to take from rows of other sources of the same file.
+	Joins []Join
+	// UserKind and ItemKind are the kinds of keys, where a file says which keys are one. Of is what links join, users or products.
+	UserKind, ItemKind, Of string
+	// Personal fields are not stored, Hashed ones as keyed hashes only. Rows of a source with either go to dead letters without their content.
+	Personal, Hashed []string
+	// Lists are text fields that are lists, with what separates their entries.
+	Lists map[string]string
 	// Rules is what the reader of rules made of the key clean; see ReadMappingsWith. This package does not look into it.
 	Rules any
 
@@ -134,7 +142,10 @@ func (m *Mapping) check() error {
 			return &located{"time_layout", err}
 		}
 	}
-	return m.checkFields()
+	if err := m.checkFields(); err != nil {
+		return err
+	}
+	return m.checkUse()
 }
 
 // checkSource checks how the file is read, and says which key is at fault.

@@ -47,15 +47,28 @@ import (
 //	    fields: {}              # instead of columns: see Field
 //	    where: value > 0        # rows to take
 //	    clean: []               # rules, read by another package
+//	    join: []                # fields of other sources: see Join
+//	    user_kind: cookie       # kind of the keys of users
+//	    item_kind: ean          # kind of the keys of items
+//	    of: users               # what links join: users, products
+//	    personal: [email]       # fields that are not stored
+//	    hashed: [phone]         # fields that are stored as keyed hashes
+//	    lists: {tags: "|"}      # texts that are lists, and what separates them
 //	rates: {EUR: 1, USD: 0.92}  # what one unit of each currency is worth
+//	users: {}                   # how profiles are joined: see Entity
+//	products: {}                # how products are joined: see Entity
+//	secret_env: KITH_SECRET     # variable of the environment with the key of hashes
 type mappingFile struct {
-	Sources []mappingEntry     `yaml:"sources" doc:"what to read"`
-	Rates   map[string]float64 `yaml:"rates" doc:"what one unit of each currency is worth, in any one measure: {EUR: 1, USD: 0.92}"`
+	Sources   []mappingEntry     `yaml:"sources" doc:"what to read"`
+	Rates     map[string]float64 `yaml:"rates" doc:"what one unit of each currency is worth, in any one measure: {EUR: 1, USD: 0.92}"`
+	Users     Entity             `yaml:"users" doc:"which keys are one user, and whose value counts where sources disagree"`
+	Products  Entity             `yaml:"products" doc:"which keys are one product, and whose value counts where sources disagree"`
+	SecretEnv string             `yaml:"secret_env" doc:"environment variable with the secret for pseudonyms and hashed fields, at least 16 characters"`
 }
 
 type mappingEntry struct {
 	Name          string              `yaml:"name" doc:"goes into event ids, reports and dead letters; default: base name of the path"`
-	Kind          Kind                `yaml:"kind" enum:"events,orders,products,users,links" doc:"what the rows are; default events"`
+	Kind          Kind                `yaml:"kind" enum:"events,orders,products,users,links,tables" doc:"what the rows are; default events"`
 	Path          string              `yaml:"path" doc:"a file, a folder or a pattern, relative to this file; - is standard input; ${NAME} is taken from the environment"`
 	Format        string              `yaml:"format" doc:"auto, csv, tsv, delimited, jsonl, lines (user item item ...), baskets (item item ...), parquet"`
 	Separator     string              `yaml:"separator" doc:"characters, or tab, comma, semicolon, pipe, space; default: found out"`
@@ -75,6 +88,13 @@ type mappingEntry struct {
 	Fields        fieldList           `yaml:"fields" doc:"fields of the records, instead of columns: name -> column, or where its values come from and what is done to them"`
 	Where         string              `yaml:"where" doc:"condition over the fields; rows for which it is not true are left out"`
 	Clean         ast.Node            `yaml:"clean" doc:"rules that records are cleaned by"`
+	Join          []Join              `yaml:"join" doc:"fields to take from rows of other sources"`
+	UserKind      string              `yaml:"user_kind" doc:"kind of the keys of users, one of users.kinds; default the first"`
+	ItemKind      string              `yaml:"item_kind" doc:"kind of the keys of items, one of products.kinds; default the first"`
+	Of            string              `yaml:"of" enum:"users,products" doc:"what links join; default users"`
+	Personal      []string            `yaml:"personal" doc:"fields that may be cleaned and matched by, and are never stored"`
+	Hashed        []string            `yaml:"hashed" doc:"fields that are stored as keyed hashes only"`
+	Lists         map[string]string   `yaml:"lists" doc:"text fields that are lists, with what separates the entries: {tags: \"|\"}"`
 	Table         string              `yaml:"table" doc:"table of a database to read"`
 	Query         string              `yaml:"query" doc:"query of a database to read, instead of a table"`
 	Cursor        []string            `yaml:"cursor" doc:"columns by which rows of a database are ordered and reading goes on"`
@@ -97,7 +117,8 @@ type mappingColumns struct {
 	Context  map[string]string `yaml:"context" doc:"key of the context -> column"`
 }
 
-// ReadMappings reads a mapping file without rules to clean records by. Every mistake is an error that names file, line and column.
+// ReadMappings reads a mapping file of which nothing but sources is wanted: without rules, joins and identities. Every mistake is an error
+// that names file, line and column.
 func ReadMappings(path string) ([]Mapping, error) { return ReadMappingsWith(path, MappingOptions{}) }
 
 // MappingOptions says what a mapping file may refer to.
@@ -109,17 +130,35 @@ type MappingOptions struct {
 	Lookup func(name string) (value string, ok bool)
 }
 
-// ReadMappingsWith reads a mapping file.
+// ReadMappingsWith is ReadMappings with options.
 func ReadMappingsWith(path string, o MappingOptions) ([]Mapping, error) {
+	f, err := ReadFile(path, o)
+	if err != nil {
+		return nil, err
+	}
+	return f.Alone()
+}
+
+// ReadFile reads a mapping file. Every mistake is an error that names file, line and column.
+func ReadFile(path string, o MappingOptions) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return parseMappings(data, path, o)
+	return parseFile(data, path, o)
 }
 
-// parseMappings reads the YAML of a mapping file.
+// parseMappings reads the YAML of a mapping file of which nothing but sources is wanted.
 func parseMappings(data []byte, path string, o MappingOptions) ([]Mapping, error) {
+	f, err := parseFile(data, path, o)
+	if err != nil {
+		return nil, err
+	}
+	return f.Alone()
+}
+
+// parseFile reads the YAML of a mapping file.
+func parseFile(data []byte, path string, o MappingOptions) (*File, error) {
 	if o.Lookup == nil {
 		o.Lookup = os.LookupEnv
 	}
@@ -137,7 +176,7 @@ func parseMappings(data []byte, path string, o MappingOptions) ([]Mapping, error
 		return nil, doc.errorAt(doc.find("sources"), "no sources; want a list under the key sources, with a path each")
 	}
 	names := map[string]bool{}
-	var out []Mapping
+	out := &File{Users: file.Users, Products: file.Products, SecretEnv: file.SecretEnv, doc: doc}
 	for i := range file.Sources {
 		e := &file.Sources[i]
 		m, err := e.mapping(filepath.Dir(path), o.Lookup)
@@ -155,7 +194,10 @@ func parseMappings(data []byte, path string, o MappingOptions) ([]Mapping, error
 			return nil, m.fail(err)
 		}
 		names[m.name()] = true
-		out = append(out, m)
+		out.Sources = append(out.Sources, m)
+	}
+	if err := out.check(); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -184,6 +226,7 @@ func (e *mappingEntry) mapping(dir string, lookup func(string) (string, bool)) (
 		},
 		Behavior: e.Behavior, Behaviors: e.Behaviors, TimeLayout: e.TimeLayout,
 		Kind: e.Kind, Fields: e.Fields, Where: e.Where,
+		Joins: e.Join, UserKind: e.UserKind, ItemKind: e.ItemKind, Of: e.Of, Personal: e.Personal, Hashed: e.Hashed, Lists: e.Lists,
 	}
 	var err error
 	if m.Path, err = expandPath(e.Path, lookup); err != nil {

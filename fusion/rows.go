@@ -240,6 +240,9 @@ func (r *rowReader) next(ctx context.Context) error {
 // that of the source if it is nil.
 func (r *rowReader) refuse(line int64, code, detail string, raw []byte) error {
 	r.report.reject(code)
+	if r.m.Private() {
+		detail, raw = Withheld, []byte{}
+	}
 	if r.refused == "" {
 		r.refused = fmt.Sprintf("line %d: %s", line, detail)
 		if file := r.src.File(); file != "" {

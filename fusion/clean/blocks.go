@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/kith-io/kith/fusion/record"
 )
 
 // ErrCorrupt means that a temporary file is not what was written to it.
-var ErrCorrupt = errors.New("damaged temporary file")
+var ErrCorrupt = record.ErrCorrupt
 
 // Form of a temporary file: the magic, whose last byte is the version, then blocks of
 //

@@ -162,7 +162,7 @@ func (b *botRule) observe(n int64, r *record.Record) error {
 	if user.IsNull() {
 		return nil
 	}
-	p := appendValue(b.payload[:0], user)
+	p := record.AppendValue(b.payload[:0], user)
 	hash := xxhash.Sum64(p)
 	when := uint64(noTime)
 	if v := r.Values[b.time]; !v.IsNull() {
@@ -173,7 +173,7 @@ func (b *botRule) observe(n int64, r *record.Record) error {
 	item := uint64(0) // none
 	if b.item >= 0 && !r.Values[b.item].IsNull() {
 		end := len(p)
-		p = appendValue(p, r.Values[b.item])
+		p = record.AppendValue(p, r.Values[b.item])
 		item = xxhash.Sum64(p[end:])
 		p = p[:end]
 	}

@@ -34,7 +34,7 @@ func (g *groups) of(values []record.Value) (uint32, error) {
 	if g.field < 0 {
 		return 0, nil
 	}
-	g.key = appendValue(g.key[:0], values[g.field])
+	g.key = record.AppendValue(g.key[:0], values[g.field])
 	if n, ok := g.number[string(g.key)]; ok {
 		return n, nil
 	}
@@ -54,7 +54,7 @@ func (g *groups) find(values []record.Value) (uint32, bool) {
 	if g.field < 0 {
 		return 0, true
 	}
-	g.key = appendValue(g.key[:0], values[g.field])
+	g.key = record.AppendValue(g.key[:0], values[g.field])
 	n, ok := g.number[string(g.key)]
 	return n, ok
 }
@@ -122,7 +122,7 @@ func (c *column) observe(group uint32, v record.Value) error {
 	case c.values == nil:
 		return nil
 	case c.need.mode:
-		c.scratch = appendValue(c.scratch[:0], v)
+		c.scratch = record.AppendValue(c.scratch[:0], v)
 		return c.values.add(uint64(group), c.scratch)
 	case c.groups.field < 0:
 		return c.values.add(ordered(v.Number()), nil)
@@ -226,7 +226,7 @@ func (c *column) modes(ctx context.Context, out []summary) error {
 		if count == 0 {
 			return nil
 		}
-		v, _, err := readValue(string(run))
+		v, _, err := record.ReadValue(string(run))
 		if err != nil {
 			return err
 		}

@@ -237,6 +237,24 @@ func (c *Config) Fields(in []record.Field) ([]record.Field, error) {
 	return fields, err
 }
 
+// Names returns what reports call the rules, in their order.
+func (c *Config) Names() []string { return c.names() }
+
+// Whole returns the names of the rules that need the whole source, for records of the given fields.
+func (c *Config) Whole(in []record.Field) ([]string, error) {
+	rules, _, err := c.build(&env{}, in)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for i, name := range c.names() {
+		if _, whole := rules[i].rule.(wholeRule); whole {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
 // builtRule is a rule and the fields of the records that come to it.
 type builtRule struct {
 	rule   rule

@@ -103,7 +103,7 @@ func (d *duplicateRule) observe(n int64, r *record.Record) error {
 	missing := true
 	p := d.payload[:0]
 	for _, at := range d.at {
-		p = appendValue(p, r.Values[at])
+		p = record.AppendValue(p, r.Values[at])
 		missing = missing && r.Values[at].IsNull()
 	}
 	d.payload = p

@@ -181,31 +181,25 @@ func TestDamage(t *testing.T) {
 
 // FuzzRecord reads any bytes as a record: what is read is written again and read alike.
 func FuzzRecord(f *testing.F) {
-	values := []record.Value{record.OfText("白"), record.OfNumber(0.1), record.OfTime(5)}
-	b := appendPlace(nil, record.Place{Source: "s", File: "f", Line: 3, Part: 1}, record.Place{}, true)
-	for _, v := range values {
-		b = appendValue(b, v)
+	first := record.Record{
+		Place:  record.Place{Source: "s", File: "f", Line: 3, Part: 1},
+		Values: []record.Value{record.OfText("白"), record.OfNumber(0.1), record.OfTime(5)}, Rules: record.RuleBit(2) | record.RuleBit(100),
 	}
-	f.Add(b, uint8(3))
-	f.Add([]byte{0, 0, 0, 2, 0}, uint8(0))
-	f.Add([]byte{1, 2, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, uint8(1))
+	f.Add(appendRecord(nil, &first, record.Place{}, true), uint8(3))
+	f.Add([]byte{0, 0, 0, 2, 0, 0}, uint8(0))
+	f.Add([]byte{1, 2, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}, uint8(1))
 	f.Fuzz(func(t *testing.T, b []byte, width uint8) {
-		values := make([]record.Value, width)
-		p, _, err := readRecord(string(b), record.Place{}, values)
-		if err != nil {
+		got := record.Record{Values: make([]record.Value, width)}
+		if _, err := readRecord(string(b), &got); err != nil {
 			if !errors.Is(err, ErrCorrupt) {
 				t.Fatalf("got %v", err)
 			}
 			return
 		}
-		again := appendPlace(nil, p, record.Place{}, true)
-		for _, v := range values {
-			again = appendValue(again, v)
-		}
-		second := make([]record.Value, width)
-		q, rest, err := readRecord(string(again), record.Place{}, second)
-		if err != nil || rest != "" || p != q || !slices.Equal(values, second) {
-			t.Fatalf("%v %v became %v %v, %q is left, %v", p, values, q, second, rest, err)
+		again := record.Record{Values: make([]record.Value, width)}
+		rest, err := readRecord(string(appendRecord(nil, &got, record.Place{}, true)), &again)
+		if err != nil || rest != "" || got.Place != again.Place || got.Rules != again.Rules || !slices.Equal(got.Values, again.Values) {
+			t.Fatalf("%v became %v, %q is left, %v", got, again, rest, err)
 		}
 	})
 }

@@ -87,7 +87,8 @@ func Run(ctx context.Context, in record.Stream, cfg Config, o Options, out func(
 type step struct {
 	rule    rule
 	counter *counter
-	n       int64 // records that it was applied to
+	n       int64  // records that it was applied to
+	bit     uint64 // of Record.Rules
 }
 
 // runner runs the rules of one source.
@@ -111,7 +112,7 @@ func (r *runner) plan(cfg Config, rules []builtRule) {
 		report := &r.report.Rules[i]
 		report.Name, report.Kind, report.Reasons = name, cfg.Rules[i].Spec.kind(), map[string]int64{}
 		c := &counter{report: report, fields: rules[i].fields, samples: r.options.Samples}
-		r.steps = append(r.steps, &step{rule: rules[i].rule, counter: c})
+		r.steps = append(r.steps, &step{rule: rules[i].rule, counter: c, bit: record.RuleBit(i)})
 	}
 }
 
@@ -249,6 +250,7 @@ func (r *runner) step(s *step, rec *record.Record) (bool, error) {
 	if reason == "" {
 		if c.changed {
 			c.report.Changed++
+			rec.Rules |= s.bit
 		}
 		return true, nil
 	}

@@ -17,6 +17,7 @@ const spoolBlock = 64 << 10
 //	1 byte    1 if source and file are those of the record before it in the block, else 0 and both as texts
 //	varint    line, less that of the record before
 //	uvarint   part
+//	uvarint   rules that changed it
 //	          values
 //
 // so that a block can be read alone.
@@ -42,13 +43,19 @@ func (s *spool) add(r *record.Record) error {
 	if w.empty() {
 		s.last = record.Place{}
 	}
-	w.buf = appendPlace(w.buf, r.Place, s.last, w.empty())
+	w.buf = appendRecord(w.buf, r, s.last, w.empty())
 	s.last = r.Place
-	for _, v := range r.Values {
-		w.buf = appendValue(w.buf, v)
-	}
 	s.n++
 	return w.end()
+}
+
+// appendRecord appends a record that follows one at the place last, unless it is the first.
+func appendRecord(dst []byte, r *record.Record, last record.Place, first bool) []byte {
+	dst = binary.AppendUvarint(appendPlace(dst, r.Place, last, first), r.Rules)
+	for _, v := range r.Values {
+		dst = record.AppendValue(dst, v)
+	}
+	return dst
 }
 
 func appendPlace(dst []byte, p, last record.Place, first bool) []byte {
@@ -103,20 +110,37 @@ func (r *spoolReader) next() (record.Record, error) {
 		}
 		r.block, r.at, r.last = unsafeString(content), next, record.Place{}
 	}
-	place, rest, err := readRecord(r.block, r.last, r.values)
+	rec := record.Record{Place: r.last, Values: r.values}
+	rest, err := readRecord(r.block, &rec)
 	if err != nil {
 		return record.Record{}, fmt.Errorf("record %d: %w", r.n, err)
 	}
-	r.block, r.last = rest, place
+	r.block, r.last = rest, rec.Place
 	r.n++
-	return record.Record{Place: place, Values: r.values}, nil
+	return rec, nil
 }
 
-// readRecord reads a record into values and returns its place and what follows it.
-func readRecord(s string, last record.Place, values []record.Value) (record.Place, string, error) {
-	p := last
+// readRecord reads a record, whose place is that of the one before it and whose values have the right number, and returns what follows it.
+func readRecord(s string, rec *record.Record) (string, error) {
+	s, err := readPlace(s, &rec.Place)
+	if err != nil {
+		return "", err
+	}
+	if rec.Rules, s, err = record.ReadUvarint(s); err != nil {
+		return "", err
+	}
+	for i := range rec.Values {
+		if rec.Values[i], s, err = record.ReadValue(s); err != nil {
+			return "", err
+		}
+	}
+	return s, nil
+}
+
+// readPlace makes the place of a record of that of the one before it.
+func readPlace(s string, p *record.Place) (string, error) {
 	if s == "" {
-		return p, "", fmt.Errorf("record is cut off: %w", ErrCorrupt)
+		return "", fmt.Errorf("record is cut off: %w", ErrCorrupt)
 	}
 	flag := s[0]
 	s = s[1:]
@@ -126,30 +150,25 @@ func readRecord(s string, last record.Place, values []record.Value) (record.Plac
 	case 0:
 		for _, text := range []*string{&p.Source, &p.File} {
 			var n uint64
-			if n, s, err = readUvarint(s); err != nil || n > uint64(len(s)) {
-				return p, "", fmt.Errorf("place is cut off: %w", ErrCorrupt)
+			if n, s, err = record.ReadUvarint(s); err != nil || n > uint64(len(s)) {
+				return "", fmt.Errorf("place is cut off: %w", ErrCorrupt)
 			}
 			*text, s = s[:n], s[n:]
 		}
 	default:
-		return p, "", fmt.Errorf("record begins with %d: %w", flag, ErrCorrupt)
+		return "", fmt.Errorf("record begins with %d: %w", flag, ErrCorrupt)
 	}
-	delta, s, err := readVarint(s)
+	delta, s, err := record.ReadVarint(s)
 	if err != nil {
-		return p, "", err
+		return "", err
 	}
-	part, s, err := readUvarint(s)
+	part, s, err := record.ReadUvarint(s)
 	if err != nil || part > math.MaxInt32 {
-		return p, "", fmt.Errorf("part of a line is damaged: %w", ErrCorrupt)
+		return "", fmt.Errorf("part of a line is damaged: %w", ErrCorrupt)
 	}
 	p.Line += delta
 	p.Part = int(part)
-	for i := range values {
-		if values[i], s, err = readValue(s); err != nil {
-			return p, "", err
-		}
-	}
-	return p, s, nil
+	return s, nil
 }
 
 func (s *spool) remove() error {

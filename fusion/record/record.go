@@ -138,7 +138,12 @@ func (p Place) String() string {
 type Record struct {
 	Place  Place
 	Values []Value
+	// Rules has a bit for each rule of its source that changed it: bit i for the i-th of them, bit 63 for all from there on.
+	Rules uint64
 }
+
+// RuleBit returns the bit of the i-th rule in Record.Rules.
+func RuleBit(i int) uint64 { return 1 << min(i, 63) }
 
 // Clone returns a copy that shares nothing that may change.
 func (r Record) Clone() Record {
