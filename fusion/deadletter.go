@@ -35,6 +35,7 @@ type DeadLetterWriter struct {
 	reasons map[string]int64
 	total   int64
 	err     error
+	observe func(DeadLetter)
 }
 
 // NewDeadLetterWriter returns a writer to the file at path. An empty path
@@ -51,6 +52,9 @@ func (w *DeadLetterWriter) Write(d DeadLetter) error {
 	}
 	w.total++
 	w.reasons[d.Reason]++
+	if w.observe != nil {
+		w.observe(d)
+	}
 	if w.path == "" {
 		return nil
 	}
@@ -59,6 +63,9 @@ func (w *DeadLetterWriter) Write(d DeadLetter) error {
 	}
 	return w.err
 }
+
+// Observe makes f see all rows that are written from now on; nil ends it.
+func (w *DeadLetterWriter) Observe(f func(DeadLetter)) { w.observe = f }
 
 func (w *DeadLetterWriter) write(d DeadLetter) error {
 	if w.file == nil {

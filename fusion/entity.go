@@ -194,6 +194,11 @@ func (m *Mapping) checkUse() error {
 	return nil
 }
 
+// takes reports whether a join makes a field.
+func (m *Mapping) takes(field string) bool {
+	return slices.ContainsFunc(m.Joins, func(j Join) bool { return j.Take[field] != "" })
+}
+
 // fieldNames returns the names of declared fields; of columns, those of the context.
 func (m *Mapping) fieldNames() []string {
 	var names []string
@@ -203,8 +208,13 @@ func (m *Mapping) fieldNames() []string {
 	for name := range m.Columns.Context {
 		names = append(names, name)
 	}
+	for i := range m.Joins {
+		for name := range m.Joins[i].Take {
+			names = append(names, name)
+		}
+	}
 	slices.Sort(names)
-	return names
+	return slices.Compact(names)
 }
 
 func (m *Mapping) hasField(name string) bool { return slices.Contains(m.fieldNames(), name) }

@@ -1,0 +1,183 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/record"
+)
+
+// events hands on the events of all sources.
+func (r *run) events(ctx context.Context) error {
+	var tally fusion.Tally
+	defer func() { r.report.Events.Totals = tally.Totals() }()
+	yield := func(events []fusion.Event) error {
+		tally.Add(events)
+		r.report.Events.add(events)
+		return r.sink.Events(ctx, events)
+	}
+	for _, in := range r.inputs {
+		if !in.m.Kind.HasEvents() {
+			if err := r.checkOnly(ctx, in); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := r.eventsOf(ctx, in, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkOnly reads a source that nothing has read, so that its report is there.
+func (r *run) checkOnly(ctx context.Context, in *input) error {
+	if in.read {
+		return nil
+	}
+	return r.each(ctx, in, func([]record.Field) (func(*record.Record) error, error) {
+		return func(*record.Record) error { return nil }, nil
+	})
+}
+
+// eventsOf hands on the events of a source.
+func (r *run) eventsOf(ctx context.Context, in *input, yield func([]fusion.Event) error) error {
+	resumed, finish := func() bool { return false }, func() error { return nil }
+	if r.o.Follow != nil {
+		resumed, finish = r.o.Follow(&in.m)
+	}
+	read := r.recordEvents
+	if len(in.rules.Rules) == 0 && len(in.joins) == 0 && !in.m.Private() {
+		read = r.fastEvents
+	}
+	err := read(ctx, in, yield)
+	if errors.Is(err, fusion.ErrNoValidRow) && resumed() {
+		err = nil // what was handed on before counts, too
+	}
+	if err != nil {
+		return err
+	}
+	return finish()
+}
+
+// fastEvents hands on the events of a source whose rows need nothing but other keys.
+func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Event) error) error {
+	r.o.Dead.Observe(in.report.sample)
+	defer r.o.Dead.Observe(nil)
+	rename := r.renamer(in)
+	report, err := fusion.Events(ctx, in.m, r.o.Dead, r.o.Batch, func(events []fusion.Event) error {
+		for i := range events {
+			rename(&events[i])
+		}
+		r.progress(len(events))
+		return yield(events)
+	})
+	in.read = true
+	in.report.Report.Add(report)
+	return err
+}
+
+// renamer returns what puts canonical keys into the events of a source.
+func (r *run) renamer(in *input) func(e *fusion.Event) {
+	users := len(r.users.entity.Kinds) > 0 || r.users.hash != nil
+	items := len(r.products.entity.Kinds) > 0 || r.products.hash != nil
+	return func(e *fusion.Event) {
+		if r.users.hash != nil {
+			e.ID = r.users.hash.of("id", e.ID) // a made one has a digest of the row, by which the user could be guessed
+		}
+		if users {
+			e.User = r.users.key(in.m.UserKind, e.User)
+		}
+		if items {
+			e.Item = r.products.key(in.m.ItemKind, e.Item)
+		}
+	}
+}
+
+// recordEvents hands on the events of a source that goes through joins, rules or privacy.
+func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.Event) error) error {
+	var batch []fusion.Event
+	flush := func() error {
+		out := batch
+		batch = nil
+		if err := ctx.Err(); err != nil || len(out) == 0 {
+			return err
+		}
+		return yield(out)
+	}
+	rename := r.renamer(in)
+	err := r.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
+		if err := r.checkFollowed(in); err != nil {
+			return nil, err
+		}
+		maker, err := fusion.NewEventMaker(in.m.Kind, fields)
+		if err != nil {
+			return nil, in.m.Fail("fields", err)
+		}
+		hide := r.hide(in, fields)
+		return func(rec *record.Record) error {
+			hide(rec.Values)
+			e, err := maker.Event(rec.Values)
+			if err != nil {
+				return r.refuse(in, fields, rec, fusion.Code(err), err.Error())
+			}
+			rename(&e)
+			if batch = append(batch, e); len(batch) < cmp.Or(r.o.Batch, fusion.DefaultBatch) {
+				return nil
+			}
+			return flush()
+		}, nil
+	})
+	if err == nil || ctx.Err() == nil {
+		err = errors.Join(err, flush())
+	}
+	if err == nil && in.report.Kept == 0 && in.report.Skipped == 0 {
+		err = fmt.Errorf("%s: %w: %d rows rejected (%s)", in.report.Name, fusion.ErrNoValidRow, in.report.Rejected, in.report.TopReasons(3))
+	}
+	return err
+}
+
+// hide returns what removes personal values from records, and replaces those that are to be hashed.
+func (r *run) hide(in *input, fields []record.Field) func(values []record.Value) {
+	var personal, hashed []int
+	for i, f := range fields {
+		switch {
+		case slices.Contains(in.m.Personal, f.Name):
+			personal = append(personal, i)
+		case slices.Contains(in.m.Hashed, f.Name):
+			hashed = append(hashed, i)
+		}
+	}
+	if len(personal)+len(hashed) == 0 {
+		return func([]record.Value) {}
+	}
+	hash := newHasher(r.secret)
+	return func(values []record.Value) {
+		for _, i := range personal {
+			values[i] = record.Value{}
+		}
+		for _, i := range hashed {
+			if !values[i].IsNull() {
+				values[i] = record.OfText(hash.of(fields[i].Name, values[i].String()))
+			}
+		}
+	}
+}
+
+// checkFollowed refuses a source that is to be gone on with where that gives other results.
+func (r *run) checkFollowed(in *input) error {
+	if r.o.Follow == nil || len(in.rules.Rules) == 0 {
+		return nil
+	}
+	whole, err := in.rules.Whole(in.fields)
+	if err != nil || len(whole) == 0 {
+		return err
+	}
+	return in.m.Fail("clean", fmt.Errorf("%w: %s need the whole source, and with a state only what is new is read; read the source without a state, in a file of its own",
+		fusion.ErrMapping, strings.Join(whole, ", ")))
+}

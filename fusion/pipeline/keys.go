@@ -1,0 +1,302 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/identity"
+	"github.com/kith-io/kith/fusion/record"
+)
+
+// side is what is known of keys of users, or of products.
+type side struct {
+	name   string // of the section of the file
+	field  string // of records with the key
+	kind   fusion.Kind
+	entity fusion.Entity
+	// entities are nil before identify, and where nothing joins keys.
+	entities *identity.Entities
+	hash     *hasher // of pseudonyms, or nil
+}
+
+// key returns the key under which what a source says of a key is stored: that of the entity, and its pseudonym if wanted.
+func (s *side) key(kind, text string) string {
+	k := s.canonical(kind, text)
+	key := k.Text
+	if len(s.entity.Kinds) > 0 && k.Kind != s.entity.Kinds[0] {
+		key = k.Kind + ":" + k.Text
+	}
+	switch {
+	case s.hash != nil:
+		return s.hash.of(s.name, key)
+	case len(key) > fusion.MaxKeyBytes: // by the kind before it
+		sum := sha256.Sum256([]byte(k.Text))
+		return k.Kind + ":#" + hex.EncodeToString(sum[:16])
+	}
+	return key
+}
+
+// canonical returns the key that stands for all that are one with a key.
+func (s *side) canonical(kind, text string) identity.Key {
+	k := identity.Key{Kind: kind, Text: text}
+	if kind == "" && len(s.entity.Kinds) > 0 {
+		k.Kind = s.entity.Kinds[0]
+	}
+	if s.entities != nil {
+		if c, ok := s.entities.Canonical(k); ok {
+			return c
+		}
+	}
+	return k
+}
+
+// shown returns a key as lineage has it.
+func (s *side) shown(k identity.Key) LineageKey {
+	if s.hash != nil {
+		return LineageKey{k.Kind, s.hash.of(s.name, k.Kind+":"+k.Text)}
+	}
+	return LineageKey(k)
+}
+
+// kindOf returns the kind of the keys of a source.
+func (s *side) kindOf(m *fusion.Mapping) string {
+	if s.kind == fusion.UserRows {
+		return m.UserKind
+	}
+	return m.ItemKind
+}
+
+// joined reports whether links of a source are of the side.
+func (s *side) joined(m *fusion.Mapping) bool {
+	return m.Kind == fusion.LinkRows && cmp.Or(m.Of, "users") == s.name
+}
+
+// linkConfig returns how keys are joined.
+func (s *side) linkConfig() identity.LinkConfig {
+	cfg := identity.UserLinks(s.entity.Kinds...)
+	if s.kind == fusion.ProductRows {
+		cfg = identity.ProductLinks(s.entity.Kinds...)
+	}
+	cfg.MaxAbove = cmp.Or(s.entity.MaxEntities, cfg.MaxAbove)
+	return cfg
+}
+
+// identify reads what joins keys of a side, and joins them.
+func (r *run) identify(ctx context.Context, s *side) (*Identity, error) {
+	if len(s.entity.Kinds) == 0 {
+		return nil, nil
+	}
+	links, err := identity.NewLinks(s.linkConfig())
+	if err != nil {
+		return nil, r.file.Fail(s.name, err)
+	}
+	report := &Identity{}
+	for _, in := range r.inputs {
+		if s.joined(&in.m) {
+			if err := r.addLinks(ctx, s, in, links); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(s.entity.Match) > 0 {
+		if report.Match, err = r.match(ctx, s, links); err != nil {
+			return nil, err
+		}
+	}
+	if s.entity.Titles != nil {
+		if report.Titles, err = r.titles(ctx, s, links); err != nil {
+			return nil, err
+		}
+	}
+	if s.entities, err = links.Resolve(ctx); err != nil {
+		return nil, err
+	}
+	report.Links = s.withhold(s.entities.Report)
+	return report, nil
+}
+
+// withhold replaces keys in a report by their pseudonyms.
+func (s *side) withhold(l identity.LinkReport) *identity.LinkReport {
+	if s.hash == nil {
+		return &l
+	}
+	hidden := func(k identity.Key) identity.Key { return identity.Key(s.shown(k)) }
+	l.Largest = hidden(l.Largest)
+	l.Samples = slices.Clone(l.Samples)
+	for i := range l.Samples {
+		h := &l.Samples[i]
+		h.Key, h.With = hidden(h.Key), slices.Clone(h.With)
+		for j := range h.With {
+			h.With[j] = hidden(h.With[j])
+		}
+	}
+	return &l
+}
+
+func (r *run) addLinks(ctx context.Context, s *side, in *input, links *identity.Links) error {
+	return r.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
+		at := make([]int, 4)
+		for i, name := range []string{"left_kind", "left", "right_kind", "right"} {
+			at[i] = record.FieldIndex(fields, name)
+		}
+		return func(rec *record.Record) error {
+			text := func(i int) string { return rec.Values[at[i]].Text() }
+			for _, kind := range []string{text(0), text(2)} {
+				if !slices.Contains(s.entity.Kinds, kind) {
+					return r.refuse(in, fields, rec, "unknown_kind", fmt.Sprintf("%q is not one of %s.kinds, which are %s", kind, s.name, strings.Join(s.entity.Kinds, ", ")))
+				}
+			}
+			return links.Add(identity.Key{Kind: text(0), Text: text(1)}, identity.Key{Kind: text(2), Text: text(3)})
+		}, nil
+	})
+}
+
+// listings calls yield once for each key of a kind in sources of the side's records: with the first record that has it.
+func (r *run) listings(ctx context.Context, s *side, apart bool, fields []string, yield func(source string, k identity.Key, values []string) error) error {
+	seen := map[string]bool{}
+	known := map[string]bool{}
+	for _, in := range r.inputs {
+		if in.m.Kind != s.kind {
+			continue
+		}
+		kind := cmp.Or(s.kindOf(&in.m), s.entity.Kinds[0])
+		if apart {
+			clear(seen)
+		}
+		err := r.each(ctx, in, func(have []record.Field) (func(*record.Record) error, error) {
+			key := record.FieldIndex(have, s.field)
+			at := make([]int, len(fields))
+			for i, name := range fields {
+				at[i] = record.FieldIndex(have, name)
+				known[name] = known[name] || at[i] >= 0 || name == ""
+			}
+			values := make([]string, len(fields))
+			return func(rec *record.Record) error {
+				k := identity.Key{Kind: kind, Text: rec.Values[key].Text()}
+				if seen[k.Kind+"\x00"+k.Text] {
+					return nil
+				}
+				seen[k.Kind+"\x00"+k.Text] = true
+				for i, at := range at {
+					values[i] = ""
+					if at >= 0 {
+						values[i] = rec.Values[at].String()
+					}
+				}
+				return yield(in.m.SourceName(), k, values)
+			}, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range fields {
+		if !known[name] {
+			return r.file.Fail(s.name, fmt.Errorf("%w: no source of kind %s has the field %q", fusion.ErrMapping, s.kind, name))
+		}
+	}
+	return nil
+}
+
+// split takes apart what listingKey made.
+func split(key string) identity.Key {
+	kind, text, _ := strings.Cut(key, "\x00")
+	return identity.Key{Kind: kind, Text: text}
+}
+
+// match links accounts of one person by score.
+func (r *run) match(ctx context.Context, s *side, links *identity.Links) (*identity.MatchReport, error) {
+	cfg := identity.PersonMatch()
+	cfg.Secret = r.secret
+	cfg.Probability = cmp.Or(s.entity.Probability, cfg.Probability)
+	cfg.Expected = cmp.Or(s.entity.Expected, cfg.Expected)
+	forms := []string{"email", "phone", "name", "postcode", "name"} // in the order of PersonMatch, whose last are initials
+	for _, form := range slices.Sorted(maps.Keys(s.entity.Match)) {
+		if !slices.Contains(forms, form) {
+			return nil, r.file.Fail(s.name+".match."+form, fmt.Errorf("%w: %q is not compared; want email, phone, name or postcode", fusion.ErrMapping, form))
+		}
+	}
+	m, err := identity.NewMatcher(cfg)
+	if err != nil {
+		return nil, r.file.Fail(s.name+".match", err)
+	}
+	fields := make([]string, len(forms))
+	for i, form := range forms {
+		fields[i] = s.entity.Match[form]
+	}
+	err = r.listings(ctx, s, false, fields, func(_ string, k identity.Key, values []string) error {
+		return m.Add(k.Kind+"\x00"+k.Text, values)
+	})
+	if err != nil {
+		return nil, err
+	}
+	pairs, report, err := m.Match(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range report.OversizedKeys {
+		report.OversizedKeys[i] = s.shownPair(report.OversizedKeys[i])
+	}
+	s.showPairs(report.RefusedPairs)
+	return &report, addPairs(links, pairs)
+}
+
+// titles links products that are listed twice.
+func (r *run) titles(ctx context.Context, s *side, links *identity.Links) (*identity.DuplicateReport, error) {
+	cfg := identity.DefaultTitles()
+	cfg.Similarity = cmp.Or(s.entity.Titles.Similarity, cfg.Similarity)
+	cfg.Despite = max(cfg.Despite, cfg.Similarity)
+	cfg.Synonyms = s.entity.Titles.Synonyms
+	t, err := identity.NewTitles(cfg)
+	if err != nil {
+		return nil, r.file.Fail(s.name+".titles", err)
+	}
+	fields := append([]string{cmp.Or(s.entity.Titles.Field, "title")}, s.entity.Titles.Agree...)
+	err = r.listings(ctx, s, true, fields, func(source string, k identity.Key, values []string) error {
+		return t.Add(identity.Product{Key: k.Kind + "\x00" + k.Text + "\x00" + source, Source: source, Title: values[0], Attributes: slices.Clone(values[1:])})
+	})
+	if err != nil {
+		return nil, err
+	}
+	pairs, report, err := t.Find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range [][]identity.Pair{pairs, report.RefusedPairs} {
+		for i := range list {
+			list[i].A, list[i].B = withoutSource(list[i].A), withoutSource(list[i].B)
+		}
+	}
+	s.showPairs(report.RefusedPairs)
+	return &report, addPairs(links, pairs)
+}
+
+func withoutSource(key string) string { return key[:strings.LastIndexByte(key, 0)] }
+
+func addPairs(links *identity.Links, pairs []identity.Pair) error {
+	for _, p := range pairs {
+		if err := links.Add(split(p.A), split(p.B)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shownPair returns a key of a pair as reports have it.
+func (s *side) shownPair(key string) string {
+	k := s.shown(split(key))
+	return k.Kind + ":" + k.Text
+}
+
+func (s *side) showPairs(pairs []identity.Pair) {
+	for i := range pairs {
+		pairs[i].A, pairs[i].B = s.shownPair(pairs[i].A), s.shownPair(pairs[i].B)
+	}
+}

@@ -1,0 +1,58 @@
+package pipeline
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"hash"
+	"os"
+	"strings"
+
+	"github.com/kith-io/kith/fusion"
+)
+
+// minSecret is the length of the shortest secret: what a person types without thinking is guessed.
+const minSecret = 16
+
+// hasher replaces texts by keyed hashes: 160 bits of HMAC-SHA256 as 32 letters and digits. It is not safe for concurrent use.
+type hasher struct {
+	mac hash.Hash
+	sum []byte
+}
+
+// secretOf reads the secret of a file; nil if it names none.
+func secretOf(f *fusion.File) ([]byte, error) {
+	if f.SecretEnv == "" {
+		return nil, nil
+	}
+	secret := os.Getenv(f.SecretEnv)
+	if len(secret) < minSecret {
+		return nil, f.Fail("secret_env", fmt.Errorf("%w: the environment variable %s has %d characters; set it to a secret of at least %d, the same in every run",
+			fusion.ErrMapping, f.SecretEnv, len(secret), minSecret))
+	}
+	return []byte(secret), nil
+}
+
+func newHasher(secret []byte) *hasher { return &hasher{mac: hmac.New(sha256.New, secret)} }
+
+var hashEncoding = base32.HexEncoding.WithPadding(base32.NoPadding)
+
+// of returns the hash of a text. Texts of different domains (users, a field) have different hashes, so that tables cannot be joined by them
+// that the shop did not mean to.
+func (h *hasher) of(domain, text string) string {
+	h.mac.Reset()
+	h.sum = append(append(append(h.sum[:0], domain...), 0), text...)
+	h.mac.Write(h.sum)
+	return strings.ToLower(hashEncoding.EncodeToString(h.mac.Sum(h.sum[:0])[:20]))
+}
+
+// Pseudonym returns the key under which a user of a kind is stored, by the file and its secret. Kind is empty for the first one, or if there are
+// none. Links are not followed: a key that was joined to another one has no pseudonym of its own.
+func Pseudonym(f *fusion.File, kind, key string) (string, error) {
+	p, err := New(*f)
+	if err != nil {
+		return "", err
+	}
+	return p.users.key(kind, key), nil
+}

@@ -1,0 +1,121 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/clean"
+	"github.com/kith-io/kith/fusion/record"
+)
+
+// each calls what begin returns with each record of a source that its joins and rules leave. The first reading of a source counts its rows and sets
+// rejected ones aside; later ones do not.
+func (r *run) each(ctx context.Context, in *input, begin func(fields []record.Field) (func(*record.Record) error, error)) error {
+	first := !in.read
+	if !first && in.m.Path == "-" {
+		return in.m.Fail("path", fmt.Errorf("%w: the source is read more than once, and standard input cannot be; name a file", fusion.ErrMapping))
+	}
+	var dead *fusion.DeadLetterWriter
+	if first {
+		dead = r.o.Dead
+		dead.Observe(in.report.sample)
+		defer dead.Observe(nil)
+	} else {
+		counted := in.report
+		in.report = &Source{Report: fusion.Report{Reasons: map[string]int64{}}}
+		defer func() { in.report = counted }()
+	}
+	rows, err := fusion.Records(ctx, in.m, dead)
+	if err != nil {
+		return err
+	}
+	err = r.records(ctx, in, rows, begin)
+	in.read = true
+	in.report.Report.Add(rows.Report()) // what joins and rules refused is counted already
+	if err == nil {
+		err = rows.Check()
+	}
+	return errors.Join(err, rows.Close())
+}
+
+// records puts rows through the joins and rules of their source.
+func (r *run) records(ctx context.Context, in *input, rows record.Stream, begin func(fields []record.Field) (func(*record.Record) error, error)) error {
+	stream, err := r.joined(in, rows)
+	if err != nil {
+		return err
+	}
+	in.fields = stream.Fields()
+	fields, err := in.rules.Fields(in.fields)
+	if err != nil {
+		return in.m.Fail("clean", err)
+	}
+	yield, err := begin(fields)
+	if err != nil {
+		return err
+	}
+	count := func(rec *record.Record) error {
+		r.progress(1)
+		if rec.Rules != 0 {
+			in.report.Cleaned++
+		}
+		return yield(rec)
+	}
+	if len(in.rules.Rules) == 0 {
+		for {
+			rec, err := stream.Next()
+			if err == io.EOF { //nolint:errorlint // a wrapped one is damage
+				return nil
+			}
+			if err == nil {
+				err = count(&rec)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	o := clean.Options{TempDir: r.o.TempDir, MemoryLimit: r.o.MemoryLimit}
+	if in.m.Private() {
+		o.Samples, o.Distributions = -1, []string{}
+	}
+	o.Reject = func(x clean.Rejection) error {
+		return r.refuse(in, x.Fields, &x.Record, refusalCode(x.Rule), x.Reason)
+	}
+	report, err := clean.Run(ctx, stream, in.rules, o, func(rec record.Record) error { return count(&rec) })
+	in.report.Clean = report
+	return err
+}
+
+// refuse sets a record aside that the mapping of its source had kept.
+func (r *run) refuse(in *input, fields []record.Field, rec *record.Record, code, detail string) error {
+	in.report.reject(code)
+	if in.read {
+		return nil // set aside at the first reading
+	}
+	d := fusion.DeadLetter{Source: in.report.Name, File: rec.Place.File, Line: rec.Place.Line, Reason: code, Detail: detail}
+	if in.m.Private() {
+		d.Detail = fusion.Withheld
+	} else {
+		d.Raw = contentOf(fields, rec)
+	}
+	return r.o.Dead.Write(d)
+}
+
+// contentOf returns a record as JSON.
+func contentOf(fields []record.Field, rec *record.Record) string {
+	content := make(map[string]string, len(fields))
+	for i, f := range fields {
+		if v := rec.Values[i]; !v.IsNull() {
+			content[f.Name] = v.String()
+		}
+	}
+	out, err := json.Marshal(content)
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
+}

@@ -1,0 +1,377 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/kith-io/kith/catalog"
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/record"
+)
+
+// recordBatch is the number of records handed over at once.
+const recordBatch = 1000
+
+// fuse makes records of the rows of a side, and hands them over by key. Rows are sorted on disk.
+func (r *run) fuse(ctx context.Context, s *side, kind catalog.Kind) (*Fused, error) {
+	wanted := func(in *input) bool { return in.m.Kind == s.kind }
+	if !slices.ContainsFunc(r.inputs, wanted) {
+		return nil, nil
+	}
+	sorted, err := openSorted(filepath.Join(r.o.TempDir, s.name), r.o.MemoryLimit)
+	if err != nil {
+		return nil, err
+	}
+	f := &fuser{run: r, side: s, kind: kind, report: &Fused{}, fields: map[string]*settler{}, sorted: sorted}
+	err = func() error {
+		for i, in := range r.inputs {
+			if !wanted(in) {
+				continue
+			}
+			if err := f.addRows(ctx, i, in); err != nil {
+				return err
+			}
+		}
+		if err := f.addKeys(); err != nil {
+			return err
+		}
+		return f.emit(ctx)
+	}()
+	f.finish()
+	return f.report, errors.Join(err, sorted.close())
+}
+
+// fuser makes the records of a side. An entry of its store is
+//
+//	key 0 | input u32 | number u64 | -> row: see appendRow
+//	key 0 | keysEntry u32 |          -> keys that are one with it
+type fuser struct {
+	*run
+	side   *side
+	kind   catalog.Kind
+	report *Fused
+	fields map[string]*settler
+	sorted *sorted
+	shapes []shape // by input
+	n      uint64
+	key    []byte
+	value  []byte
+	out    []catalog.Record
+}
+
+// keysEntry takes the place of an input in entries that list keys.
+const keysEntry = math.MaxUint32
+
+// shape is what is known of the rows of an input.
+type shape struct {
+	fields []record.Field // those that are stored
+	at     []int          // of each, in the records of the input
+	hash   []bool         // of each: its values are replaced
+	key    int
+	time   int // -1 for none
+}
+
+func (f *fuser) shapeOf(in *input, fields []record.Field) (shape, error) {
+	s := shape{key: record.FieldIndex(fields, f.side.field), time: -1}
+	if changed := f.side.entity.Changed; changed != "" {
+		s.time = record.FieldIndex(fields, changed)
+		if s.time >= 0 && fields[s.time].Type != record.Time {
+			return s, in.m.Fail("fields."+changed, fmt.Errorf("%w: %s.changed is %s, which is a %s here; it must be a time", fusion.ErrMapping, f.side.name, changed, fields[s.time].Type))
+		}
+	}
+	for i, field := range fields {
+		if i == s.key || slices.Contains(in.m.Personal, field.Name) {
+			continue
+		}
+		hashed := slices.Contains(in.m.Hashed, field.Name)
+		if hashed {
+			field.Type = record.Text
+		}
+		s.fields, s.at, s.hash = append(s.fields, field), append(s.at, i), append(s.hash, hashed)
+	}
+	for name := range in.m.Lists {
+		if i := record.FieldIndex(s.fields, name); i >= 0 && s.fields[i].Type != record.Text {
+			return s, in.m.Fail("lists."+name, fmt.Errorf("%w: %s is a %s; only texts are lists", fusion.ErrMapping, name, s.fields[i].Type))
+		}
+	}
+	return s, nil
+}
+
+// addRows stores the rows of an input.
+func (f *fuser) addRows(ctx context.Context, i int, in *input) error {
+	var hash *hasher
+	if f.secret != nil {
+		hash = newHasher(f.secret)
+	}
+	kind := f.side.kindOf(&in.m)
+	f.shapes = append(f.shapes, make([]shape, i+1-len(f.shapes))...)
+	return f.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
+		s, err := f.shapeOf(in, fields)
+		if err != nil {
+			return nil, err
+		}
+		f.shapes[i] = s
+		return func(rec *record.Record) error {
+			f.report.Rows++
+			f.n++
+			f.key = append(append(f.key[:0], f.side.key(kind, rec.Values[s.key].Text())...), 0)
+			f.key = binary.BigEndian.AppendUint32(f.key, uint32(i))
+			f.key = binary.BigEndian.AppendUint64(f.key, f.n)
+			f.value = s.appendRow(f.value[:0], rec, hash)
+			return f.sorted.add(f.key, f.value)
+		}, nil
+	})
+}
+
+// appendRow appends what is kept of a row: file, line, part, rules, time and values.
+func (s *shape) appendRow(dst []byte, rec *record.Record, hash *hasher) []byte {
+	dst = record.AppendValue(dst, record.OfText(rec.Place.File))
+	dst = binary.AppendUvarint(dst, uint64(rec.Place.Line))
+	dst = binary.AppendUvarint(dst, uint64(rec.Place.Part))
+	dst = binary.AppendUvarint(dst, rec.Rules)
+	when := record.Value{}
+	if s.time >= 0 {
+		when = rec.Values[s.time]
+	}
+	dst = record.AppendValue(dst, when)
+	for i, at := range s.at {
+		v := rec.Values[at]
+		if s.hash[i] && !v.IsNull() {
+			v = record.OfText(hash.of(s.fields[i].Name, v.String()))
+		}
+		dst = record.AppendValue(dst, v)
+	}
+	return dst
+}
+
+// row is a row that came back.
+type row struct {
+	input  int
+	place  record.Place
+	rules  uint64
+	when   record.Value
+	values []record.Value
+}
+
+func (f *fuser) readRow(input int, b string) (row, error) {
+	w := row{input: input, place: record.Place{Source: f.inputs[input].report.Name}}
+	file, b, err := record.ReadValue(b)
+	numbers := [3]uint64{}
+	for i := range numbers {
+		if err == nil {
+			numbers[i], b, err = record.ReadUvarint(b)
+		}
+	}
+	if err == nil {
+		w.when, b, err = record.ReadValue(b)
+	}
+	w.place.File, w.place.Line, w.place.Part, w.rules = file.Text(), int64(numbers[0]), int(numbers[1]), numbers[2]
+	w.values = make([]record.Value, len(f.shapes[input].fields))
+	for i := range w.values {
+		if err == nil {
+			w.values[i], b, err = record.ReadValue(b)
+		}
+	}
+	if err != nil {
+		return w, fmt.Errorf("temporary store: %w", err)
+	}
+	return w, nil
+}
+
+// addKeys stores which keys are one, so that a record is made even where no row is.
+func (f *fuser) addKeys() error {
+	if f.side.entities == nil {
+		return nil
+	}
+	for canonical, keys := range f.side.entities.All() {
+		if len(keys) < 2 {
+			continue
+		}
+		f.key = append(append(f.key[:0], f.side.key(canonical.Kind, canonical.Text)...), 0)
+		f.key = binary.BigEndian.AppendUint32(f.key, keysEntry)
+		f.value = binary.AppendUvarint(f.value[:0], uint64(len(keys)))
+		for _, k := range keys[:min(len(keys), maxKeys)] {
+			shown := f.side.shown(k)
+			f.value = record.AppendValue(record.AppendValue(f.value, record.OfText(shown.Kind)), record.OfText(shown.Text))
+		}
+		if err := f.sorted.add(f.key, f.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readKeys(b string, l *Lineage) error {
+	n, b, err := record.ReadUvarint(b)
+	l.KeyCount = int(n)
+	for range min(n, maxKeys) {
+		var kind, text record.Value
+		if err == nil {
+			kind, b, err = record.ReadValue(b)
+		}
+		if err == nil {
+			text, b, err = record.ReadValue(b)
+		}
+		l.Keys = append(l.Keys, LineageKey{kind.Text(), text.Text()})
+	}
+	if err != nil {
+		return fmt.Errorf("temporary store: %w", err)
+	}
+	return nil
+}
+
+// emit hands over the records.
+func (f *fuser) emit(ctx context.Context) error {
+	if err := f.sorted.flush(); err != nil {
+		return err
+	}
+	it, err := f.sorted.db.NewIterWithContext(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("temporary store: %w", err)
+	}
+	defer func() { _ = it.Close() }() // Error is asked below
+	var key string
+	var rows []row
+	l := &Lineage{}
+	end := func() error {
+		if key == "" {
+			return nil
+		}
+		err := f.record(ctx, key, rows, l)
+		rows, l = rows[:0], &Lineage{}
+		return err
+	}
+	const tail = 5 // 0 and the number of the input
+	for ok := it.First(); ok; ok = it.Next() {
+		k, value := string(it.Key()), string(it.Value())
+		cut := strings.IndexByte(k, 0)
+		if of := k[:cut]; of != key {
+			if err := end(); err != nil {
+				return err
+			}
+			key = of
+		}
+		input := binary.BigEndian.Uint32([]byte(k[cut+1 : cut+tail]))
+		if input == keysEntry {
+			if err := readKeys(value, l); err != nil {
+				return err
+			}
+			continue
+		}
+		w, err := f.readRow(int(input), value)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, w)
+	}
+	if err := it.Error(); err != nil {
+		return fmt.Errorf("temporary store: %w", err)
+	}
+	if err := end(); err != nil {
+		return err
+	}
+	return f.flush(ctx)
+}
+
+// record settles one record and hands it over.
+func (f *fuser) record(ctx context.Context, key string, rows []row, l *Lineage) error {
+	rec := catalog.Record{Key: key}
+	l.RowCount = len(rows)
+	timed := false
+	for i := range rows {
+		w := &rows[i]
+		if w.when.Type() == record.Time {
+			rec.Version, timed = max(rec.Version, w.when.Millis()), true
+		}
+		if i < maxRows {
+			l.Rows = append(l.Rows, f.lineageRow(w))
+		}
+	}
+	if !timed {
+		rec.Version = f.o.Now.UnixMilli()
+	}
+	names := f.names(rows)
+	l.Fields = make(map[string]LineageField, len(names))
+	for _, name := range names {
+		if v, of, ok := f.settle(key, name, rows); ok {
+			rec.Attributes = append(rec.Attributes, catalog.Attribute{Name: name, Value: v})
+			l.Fields[name] = of
+		}
+	}
+	if err := f.check(&rec, l); err != nil {
+		return f.refuseRecord(rows, err)
+	}
+	f.report.Records++
+	if len(rows) > 1 {
+		f.report.Several++
+	}
+	f.progress(1)
+	if f.out = append(f.out, rec); len(f.out) == recordBatch {
+		return f.flush(ctx)
+	}
+	return nil
+}
+
+// check puts the lineage into a record, as much of it as there is room for, and checks it.
+func (f *fuser) check(rec *catalog.Record, l *Lineage) error {
+	var err error
+	for _, shorten := range []func(){l.dropOthers, l.dropFields, func() {}} {
+		if rec.Places, err = json.Marshal(l); err != nil {
+			return err
+		}
+		if err = rec.Check(); err == nil {
+			return nil
+		}
+		shorten()
+	}
+	return err
+}
+
+// refuseRecord sets the rows of a record aside that the catalog would not take.
+func (f *fuser) refuseRecord(rows []row, why error) error {
+	for i := range rows {
+		in := f.inputs[rows[i].input]
+		in.report.reject("bad_record")
+		d := fusion.DeadLetter{Source: in.report.Name, File: rows[i].place.File, Line: rows[i].place.Line, Reason: "bad_record", Detail: why.Error()}
+		if in.m.Private() {
+			d.Detail = fusion.Withheld
+		}
+		in.report.sample(d)
+		if err := f.o.Dead.Write(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fuser) lineageRow(w *row) LineageRow {
+	out := LineageRow{Source: w.place.Source, File: w.place.File, Line: w.place.Line, Part: w.place.Part}
+	if w.rules != 0 {
+		for i, name := range f.inputs[w.input].rules.Names() {
+			if w.rules&record.RuleBit(i) != 0 {
+				out.Rules = append(out.Rules, name)
+			}
+		}
+	}
+	if w.when.Type() == record.Time {
+		out.Changed = w.when.Millis()
+	}
+	return out
+}
+
+// flush hands over the records at hand.
+func (f *fuser) flush(ctx context.Context) error {
+	if len(f.out) == 0 {
+		return nil
+	}
+	out := f.out
+	f.out = nil
+	return f.sink.Records(ctx, f.kind, out)
+}
