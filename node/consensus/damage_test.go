@@ -210,6 +210,24 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
+// TestEntryThatCannotBeDecoded fouls the numbers at the beginning of an entry, over which the decoder of the library panics.
+func TestEntryThatCannotBeDecoded(t *testing.T) {
+	dir := t.TempDir()
+	history(t, dir)
+	files := segments(t, dir)
+	change(t, files[len(files)-1], func(b []byte) []byte {
+		at := bytes.LastIndex(b, []byte("036 "))
+		if at < 4 {
+			t.Fatal("no such entry")
+		}
+		copy(b[at-4:], bytes.Repeat([]byte{0xff}, 12)) // index, term, type and length are a byte each
+		return b
+	})
+	if _, err := reopened(t, dir); !errors.Is(err, consensus.ErrCorrupt) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v, want ErrCorrupt with the folder", err)
+	}
+}
+
 // TestUnfinishedSnapshotsAreRemoved leaves what a member that was killed while it wrote a snapshot leaves. The next start deletes
 // it, and nothing else.
 func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {

@@ -257,7 +257,7 @@ func (s *logStore) reopen(end uint64) (*wal.WAL, error) {
 func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	err := s.wal.GetLog(index, l)
+	err := s.read(index, l)
 	switch {
 	case errors.Is(err, wal.ErrNotFound):
 		return raft.ErrLogNotFound
@@ -272,6 +272,16 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 		return fmt.Errorf("log in %s: %w: checksum of entry %d", s.dir, ErrCorrupt, index)
 	}
 	return nil
+}
+
+// read reads an entry. The library does not check what it decodes: some damaged bytes make it panic.
+func (s *logStore) read(index uint64, l *raft.Log) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("cannot be decoded: %v", p)
+		}
+	}()
+	return s.wal.GetLog(index, l)
 }
 
 // FirstIndex implements raft.LogStore.
