@@ -14,6 +14,7 @@ import (
 
 	"github.com/kith-io/kith/evaluate"
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/pipeline"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/source/synthetic"
 )
@@ -101,8 +102,12 @@ func (t *tour) ingest(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
+	line, err := pipeline.New(fusion.File{Sources: t.mappings})
+	if err != nil {
+		return err
+	}
 	job := &ingestion{
-		mappings: t.mappings, dead: fusion.NewDeadLetterWriter(filepath.Join(t.dir, "rejected.jsonl")), streams: 4,
+		line: line, dead: fusion.NewDeadLetterWriter(filepath.Join(t.dir, "rejected.jsonl")), streams: 4,
 		client: t.client, progress: t.progress("ingest"),
 	}
 	summary, err := job.run(ctx)

@@ -4,15 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/infer"
-	"github.com/kith-io/kith/fusion/record"
+	"github.com/kith-io/kith/fusion/pipeline"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/source"
@@ -29,6 +29,7 @@ func (a *app) ingestCommand() *cobra.Command {
 	var streams int
 	var state string
 	var stateEvery time.Duration
+	memory := byteSize(pipeline.DefaultMemoryLimit)
 	cmd := &cobra.Command{
 		Use:   "ingest [FILE...]",
 		Short: "Store the events of files on the cluster",
@@ -52,9 +53,13 @@ files have grown, reading goes on there. A file that was replaced is read from i
 			case propose:
 				return a.infer(cmd.Context(), &in)
 			}
-			ms, err := in.mappings("files")
+			file, err := in.file("files")
 			if err != nil {
 				return err
+			}
+			line, err := pipeline.New(*file)
+			if err != nil {
+				return &usageError{err}
 			}
 			if streams < 1 || streams > 64 {
 				return usagef("--streams is %d; want 1 to 64", streams)
@@ -65,10 +70,10 @@ files have grown, reading goes on there. A file that was replaced is read from i
 			case stateEvery <= 0:
 				return usagef("--state-every is %v; want more than 0", stateEvery)
 			}
-			for i := range ms {
-				ms[i].Source.Note = func(text string) { a.note("%s", printable(text)) }
+			for i := range file.Sources {
+				file.Sources[i].Source.Note = func(text string) { a.note("%s", printable(text)) }
 			}
-			job := &ingestion{mappings: ms, dead: in.letters("."), streams: streams, progress: a.progress("ingest")}
+			job := &ingestion{line: line, dead: in.letters("."), streams: streams, memory: int64(memory), progress: a.progress("ingest")}
 			if !dryRun {
 				if job.client, err = r.open(); err != nil {
 					return err
@@ -91,6 +96,7 @@ files have grown, reading goes on there. A file that was replaced is read from i
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of mapping files, for editors")
 	cmd.Flags().IntVar(&streams, "streams", 4, "messages under way at once; changes speed only")
 	cmd.Flags().StringVar(&state, "state", "", "`file` that keeps how far each file is stored; what is stored is not read again")
+	cmd.Flags().Var(&memory, "memory-limit", "about what tables that are joined, rules, and the sorting of records may take, each, such as 512MiB")
 	cmd.Flags().DurationVar(&stateEvery, "state-every", 2*time.Second, "how often the file of --state is written")
 	return cmd
 }
@@ -137,11 +143,12 @@ func (a *app) openState(ctx context.Context, job *ingestion, in *input, path str
 	return err
 }
 
-// ingestion brings the events of sources to a cluster.
+// ingestion brings what sources say to a cluster.
 type ingestion struct {
-	mappings []fusion.Mapping
+	line     *pipeline.Pipeline
 	dead     *fusion.DeadLetterWriter
 	streams  int
+	memory   int64
 	client   *client // nil reads and checks alone
 	progress *progress
 	state    *checkpoint.Store // nil reads everything
@@ -158,8 +165,10 @@ type jsonIngest struct {
 	Seconds     float64 `json:"seconds"`
 	DryRun      bool    `json:"dry_run"`
 	DeadLetters string  `json:"dead_letters,omitempty"`
-	// Checked names the sources that were read and checked only, since their rows are no events.
-	Checked []string `json:"checked,omitempty"`
+	// Stored says what became of the records of products and profiles that were stored.
+	Stored recordCounts `json:"records"`
+
+	report *pipeline.Report
 }
 
 func (a *app) ingest(ctx context.Context, job *ingestion) error {
@@ -174,9 +183,6 @@ func (a *app) ingest(ctx context.Context, job *ingestion) error {
 		}
 		return err
 	}
-	if len(summary.Checked) > 0 {
-		a.note("products, users and links are checked only, the cluster stores events: %s", strings.Join(summary.Checked, ", "))
-	}
 	summary.Seconds, summary.DeadLetters = time.Since(began).Seconds(), job.dead.Path()
 	if a.json() {
 		return a.printJSON(summary)
@@ -186,6 +192,9 @@ func (a *app) ingest(ctx context.Context, job *ingestion) error {
 
 func (a *app) printIngested(indent string, s *jsonIngest) error {
 	if err := a.printReports(indent, s.Sources); err != nil {
+		return err
+	}
+	if err := a.printFused(indent, s); err != nil {
 		return err
 	}
 	what := fmt.Sprintf("%s new, %s known", count(s.Appended), count(s.Duplicates))
@@ -200,54 +209,75 @@ func (a *app) printIngested(indent string, s *jsonIngest) error {
 		plural(s.Users, "user", "users"), plural(s.Items, "item", "items"), what, seconds(s.Seconds), count(rate))
 }
 
+// printFused says what became of keys, products and profiles.
+func (a *app) printFused(indent string, s *jsonIngest) error {
+	var lines []string
+	for _, side := range []struct {
+		name string
+		of   *pipeline.Identity
+	}{{"users", s.report.Users}, {"products", s.report.Products}} {
+		if side.of != nil {
+			lines = append(lines, fmt.Sprintf("%s: %s are %s", side.name, plural(side.of.Links.Keys, "key", "keys"), count(side.of.Links.Entities)))
+		}
+	}
+	for _, kind := range []struct {
+		one, many string
+		of        *pipeline.Fused
+	}{{"product", "products", s.report.Catalog}, {"profile", "profiles", s.report.Profiles}} {
+		if kind.of != nil {
+			conflicts := int64(0)
+			for _, f := range kind.of.Fields {
+				conflicts += f.Conflicts
+			}
+			lines = append(lines, fmt.Sprintf("%s of %s, %s settled", plural(kind.of.Records, kind.one, kind.many), plural(kind.of.Rows, "row", "rows"),
+				plural(conflicts, "conflict", "conflicts")))
+		}
+	}
+	if s.Stored != (recordCounts{}) {
+		lines = append(lines, s.Stored.words("record", "records"))
+	}
+	for i, line := range lines {
+		if i == 0 {
+			line = "\n" + indent + line
+		} else {
+			line = indent + line
+		}
+		if err := a.printf("%s\n", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readBatch is the number of events that are read at a time.
 const readBatch = 2000
 
-// run reads all sources and stores their events. The summary is true also with an error.
+// run reads all sources and stores what they say. The summary is true also with an error.
 func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	summary := &jsonIngest{DryRun: j.client == nil}
 	s := &sender{client: j.client, hold: j.hold, stored: func(n int64) { j.progress.set("storing", n, 0) }}
-	var tally fusion.Tally
-	others := func(m fusion.Mapping) error {
-		report, err := fusion.ReadRecords(ctx, m, j.dead, func([]record.Field, record.Record) error { return nil })
-		report.Reasons = reasons(report.Reasons)
-		summary.Sources = append(summary.Sources, report)
-		summary.Checked = append(summary.Checked, report.Name)
-		return err
+	o := pipeline.Options{Dead: j.dead, MemoryLimit: j.memory, Batch: readBatch}
+	if j.state != nil {
+		o.Follow = func(m *fusion.Mapping) (func() bool, func() error) { return j.follow(m, s) }
 	}
-	produce := func(yield func([]fusion.Event) error) error {
-		for _, m := range j.mappings {
-			if !m.Kind.HasEvents() {
-				if err := others(m); err != nil {
-					return err
-				}
-				continue
-			}
-			resumed, finish := j.follow(&m, s)
-			report, err := fusion.Events(ctx, m, j.dead, readBatch, func(events []fusion.Event) error {
-				tally.Add(events)
-				return yield(events)
-			})
-			report.Reasons = reasons(report.Reasons)
-			summary.Sources = append(summary.Sources, report)
-			if errors.Is(err, fusion.ErrNoValidRow) && *resumed {
-				err = nil // what had been stored before counts, too
-			}
-			if err == nil {
-				err = finish()
-			}
-			if err != nil {
-				return err
-			}
+	o.Progress = func(step string, n int64) {
+		if j.client == nil || step != pipeline.StepEvents {
+			j.progress.set(step, n, 0)
 		}
-		return nil
+	}
+	records := func(ctx context.Context, kind catalog.Kind, records []catalog.Record) error {
+		return j.put(ctx, kind, records, &summary.Stored)
 	}
 	var err error
+	produce := func(yield func([]fusion.Event) error) (err error) {
+		summary.report, err = j.line.Run(ctx, pipeline.Sink{
+			Events:  func(_ context.Context, events []fusion.Event) error { return yield(events) },
+			Records: records,
+		}, o)
+		return err
+	}
 	if j.client == nil {
-		err = produce(func([]fusion.Event) error {
-			j.progress.set("reading", tally.Totals().Events, 0)
-			return nil
-		})
+		err = produce(func([]fusion.Event) error { return nil })
 	} else {
 		var total sent
 		total, err = s.send(ctx, j.streams, produce)
@@ -260,21 +290,35 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	if j.state != nil {
 		err = errors.Join(err, j.state.Save())
 	}
-	summary.Totals = tally.Totals()
+	summary.Totals = summary.report.Events.Totals
+	for _, source := range summary.report.Sources {
+		summary.Sources = append(summary.Sources, source.Report)
+	}
 	return summary, err
+}
+
+// put stores records of products or profiles.
+func (j *ingestion) put(ctx context.Context, kind catalog.Kind, records []catalog.Record, total *recordCounts) error {
+	if j.client == nil {
+		return nil
+	}
+	s := recordSender{client: j.client, kind: kind, total: total}
+	for i := range records {
+		if err := s.add(ctx, &records[i]); err != nil {
+			return err
+		}
+	}
+	return s.flush(ctx)
 }
 
 // follow makes the reading of a source go on where the state says, and the sender tell the state what is stored. What it returns says whether some
 // file was not begun anew, and tells the state that the source is read to its end.
-func (j *ingestion) follow(m *fusion.Mapping, s *sender) (resumed *bool, finish func() error) {
-	resumed = new(bool)
-	if j.state == nil {
-		return resumed, func() error { return nil }
-	}
+func (j *ingestion) follow(m *fusion.Mapping, s *sender) (func() bool, func() error) {
+	resumed := false
 	name := m.SourceName()
 	track := &source.Track{Begin: func(file, path string) (source.Position, error) {
 		at, err := j.state.Begin(name, file, path)
-		*resumed = *resumed || at.Line > 0
+		resumed = resumed || at.Line > 0
 		return at, err
 	}}
 	m.Source.Track = track
@@ -285,7 +329,7 @@ func (j *ingestion) follow(m *fusion.Mapping, s *sender) (resumed *bool, finish 
 		}
 		return j.state.Add(name, events, track.Take()), nil
 	}
-	return resumed, func() error {
+	return func() bool { return resumed }, func() error {
 		_, err := s.part(0)
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/pipeline"
 	"github.com/kith-io/kith/source"
 )
 
@@ -54,19 +55,14 @@ func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 		return nil, usagef("what to read? Name %s or a mapping with --mapping, and not both", how)
 	}
 	if in.mapping != "" {
-		ms, err := fusion.ReadMappingsWith(in.mapping, fusion.MappingOptions{Lookup: func(name string) (string, bool) {
-			if name == variable("data") && in.data != "" {
-				return in.data, true
-			}
-			return os.LookupEnv(name)
-		}})
+		f, err := fusion.ReadFile(in.mapping, in.mappingOptions())
+		if err == nil {
+			_, err = f.Alone()
+		}
 		if err != nil {
 			return nil, &usageError{fmt.Errorf("--mapping: %w", err)}
 		}
-		for i := range ms {
-			ms[i].Source.Remote.Openers = openers()
-		}
-		return ms, nil
+		return withOpeners(f.Sources), nil
 	}
 	pattern := fusion.Mapping{Behavior: fusion.Behavior(in.behavior)}
 	var err error
@@ -93,6 +89,37 @@ func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 	o.Encoding, o.Skip = in.encoding, in.skip
 	o.Remote.Openers = openers()
 	return forFiles(pattern, in.files), nil
+}
+
+// file returns what the flags describe, with its rules and joins. An error is one of usage.
+func (in *input) file(how string) (*fusion.File, error) {
+	if in.mapping == "" || len(in.files) > 0 {
+		ms, err := in.mappings(how)
+		return &fusion.File{Sources: ms}, err
+	}
+	f, err := pipeline.Read(in.mapping, in.mappingOptions())
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--mapping: %w", err)}
+	}
+	withOpeners(f.Sources)
+	return f, nil
+}
+
+func (in *input) mappingOptions() fusion.MappingOptions {
+	return fusion.MappingOptions{Lookup: func(name string) (string, bool) {
+		if name == variable("data") && in.data != "" {
+			return in.data, true
+		}
+		return os.LookupEnv(name)
+	}}
+}
+
+// withOpeners lets sources be read that are no files.
+func withOpeners(ms []fusion.Mapping) []fusion.Mapping {
+	for i := range ms {
+		ms[i].Source.Remote.Openers = openers()
+	}
+	return ms
 }
 
 // meaning returns all that the flags say on how rows are read, but not which files.

@@ -92,6 +92,15 @@ type recordCounts struct {
 	Erased    uint64 `json:"erased"`
 }
 
+// words says what became of records.
+func (c *recordCounts) words(one, many string) string {
+	refused := ""
+	if c.Erased > 0 {
+		refused = fmt.Sprintf(", %s refused, as their users were erased", count(c.Erased))
+	}
+	return fmt.Sprintf("%s stored, %s known or older%s", plural(c.Changed, one, many), count(c.Unchanged), refused)
+}
+
 func (t *recordTool) put(ctx context.Context, c *client, args []string) error {
 	c.patient()
 	var total recordCounts
@@ -106,11 +115,7 @@ func (t *recordTool) put(ctx context.Context, c *client, args []string) error {
 	if t.json() {
 		return t.printJSON(total)
 	}
-	refused := ""
-	if total.Erased > 0 {
-		refused = fmt.Sprintf(", %s refused, as their users were erased", count(total.Erased))
-	}
-	return t.printf("%s stored, %s known or older%s.\n", plural(total.Changed, t.one, t.many), count(total.Unchanged), refused)
+	return t.printf("%s.\n", total.words(t.one, t.many))
 }
 
 func (t *recordTool) putFile(ctx context.Context, c *client, path string, total *recordCounts) error {
