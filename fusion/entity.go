@@ -165,6 +165,10 @@ func (m *Mapping) checkUse() error {
 		return at("of", "only links join keys; the source is of kind %s", k)
 	case m.Of != "" && m.Of != "users" && m.Of != "products":
 		return at("of", "%q; want users or products", m.Of)
+	case len(m.Keys) > 0 && k != LinkRows:
+		return at("keys", "only links have keys; the source is of kind %s", k)
+	case len(m.Keys) == 1:
+		return at("keys", "one key alone is linked to nothing; name two or more")
 	case m.UserKind != "" && k != EventRows && k != OrderRows && k != UserRows:
 		return at("user_kind", "rows of %s have no user", k)
 	case m.ItemKind != "" && k != EventRows && k != OrderRows && k != ProductRows:
@@ -175,13 +179,13 @@ func (m *Mapping) checkUse() error {
 	for _, list := range []struct {
 		key   string
 		names []string
-	}{{"personal", m.Personal}, {"hashed", m.Hashed}} {
+	}{{"personal", m.Personal}, {"hashed", m.Hashed}, {"keys", m.Keys}} {
 		for i, name := range list.names {
 			path := fmt.Sprintf("%s[%d]", list.key, i)
 			if meaning, ok := meaningOf(k, name); ok && meaning.needed {
 				return at(path, "%s is needed; keys of users are replaced by users.pseudonyms", name)
 			}
-			if !m.hasField(name) {
+			if !m.Has(name) {
 				return at(path, "there is no field %q%s", name, suggest(name, m.fieldNames()))
 			}
 		}
@@ -217,7 +221,8 @@ func (m *Mapping) fieldNames() []string {
 	return slices.Compact(names)
 }
 
-func (m *Mapping) hasField(name string) bool { return slices.Contains(m.fieldNames(), name) }
+// Has reports whether a source declares a field, among them those of the context and those that joins make.
+func (m *Mapping) Has(field string) bool { return slices.Contains(m.fieldNames(), field) }
 
 // Private reports whether a source has fields that must not be shown.
 func (m *Mapping) Private() bool { return len(m.Personal) > 0 || len(m.Hashed) > 0 }

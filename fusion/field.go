@@ -153,7 +153,7 @@ func (m *Mapping) checkFields() error {
 		}
 	}
 	for _, need := range meanings[k] {
-		if need.needed && !seen[need.name] && !m.takes(need.name) {
+		if need.needed && !seen[need.name] && !m.takes(need.name) && len(m.Keys) == 0 {
 			return at("fields", "a source of %s needs the field %s (%s)", k, need.name, need.what)
 		}
 	}

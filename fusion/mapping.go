@@ -54,6 +54,8 @@ type Mapping struct {
 	Joins []Join
 	// UserKind and ItemKind are the kinds of keys, where a file says which keys are one. Of is what links join, users or products.
 	UserKind, ItemKind, Of string
+	// Keys are the fields of links with keys that were seen together, called as their kinds: where there are more than two, or some may be missing.
+	Keys []string
 	// Personal fields are not stored, Hashed ones as keyed hashes only. Rows of a source with either go to dead letters without their content.
 	Personal, Hashed []string
 	// Lists are text fields that are lists, with what separates their entries.

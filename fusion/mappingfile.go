@@ -51,6 +51,7 @@ import (
 //	    user_kind: cookie       # kind of the keys of users
 //	    item_kind: ean          # kind of the keys of items
 //	    of: users               # what links join: users, products
+//	    keys: [cookie, account] # of links: fields called as the kinds of their keys
 //	    personal: [email]       # fields that are not stored
 //	    hashed: [phone]         # fields that are stored as keyed hashes
 //	    lists: {tags: "|"}      # texts that are lists, and what separates them
@@ -91,6 +92,7 @@ type mappingEntry struct {
 	Join          []Join              `yaml:"join" doc:"fields to take from rows of other sources"`
 	UserKind      string              `yaml:"user_kind" doc:"kind of the keys of users, one of users.kinds; default the first"`
 	ItemKind      string              `yaml:"item_kind" doc:"kind of the keys of items, one of products.kinds; default the first"`
+	Keys          []string            `yaml:"keys" doc:"of links: fields with keys that were seen together, called as their kinds, instead of left and right"`
 	Of            string              `yaml:"of" enum:"users,products" doc:"what links join; default users"`
 	Personal      []string            `yaml:"personal" doc:"fields that may be cleaned and matched by, and are never stored"`
 	Hashed        []string            `yaml:"hashed" doc:"fields that are stored as keyed hashes only"`
@@ -226,7 +228,7 @@ func (e *mappingEntry) mapping(dir string, lookup func(string) (string, bool)) (
 		},
 		Behavior: e.Behavior, Behaviors: e.Behaviors, TimeLayout: e.TimeLayout,
 		Kind: e.Kind, Fields: e.Fields, Where: e.Where,
-		Joins: e.Join, UserKind: e.UserKind, ItemKind: e.ItemKind, Of: e.Of, Personal: e.Personal, Hashed: e.Hashed, Lists: e.Lists,
+		Joins: e.Join, UserKind: e.UserKind, ItemKind: e.ItemKind, Of: e.Of, Keys: e.Keys, Personal: e.Personal, Hashed: e.Hashed, Lists: e.Lists,
 	}
 	var err error
 	if m.Path, err = expandPath(e.Path, lookup); err != nil {

@@ -52,7 +52,7 @@ func (r *run) eventsOf(ctx context.Context, in *input, yield func([]fusion.Event
 		resumed, finish = r.o.Follow(&in.m)
 	}
 	read := r.recordEvents
-	if len(in.rules.Rules) == 0 && len(in.joins) == 0 && !in.m.Private() {
+	if len(in.rules.Rules) == 0 && len(in.joins) == 0 && !in.m.Private() && !in.m.Has(fieldUserKind) && !in.m.Has(fieldItemKind) {
 		read = r.fastEvents
 	}
 	err := read(ctx, in, yield)
@@ -69,10 +69,10 @@ func (r *run) eventsOf(ctx context.Context, in *input, yield func([]fusion.Event
 func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Event) error) error {
 	r.o.Dead.Observe(in.report.sample)
 	defer r.o.Dead.Observe(nil)
-	rename := r.renamer(in)
+	rename := r.renamer()
 	report, err := fusion.Events(ctx, in.m, r.o.Dead, r.o.Batch, func(events []fusion.Event) error {
 		for i := range events {
-			rename(&events[i])
+			rename(&events[i], in.m.UserKind, in.m.ItemKind)
 		}
 		r.progress(len(events))
 		return yield(events)
@@ -82,20 +82,48 @@ func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Eve
 	return err
 }
 
-// renamer returns what puts canonical keys into the events of a source.
-func (r *run) renamer(in *input) func(e *fusion.Event) {
+// renamer returns what puts canonical keys into the events of a source, whose keys have some kinds.
+func (r *run) renamer() func(e *fusion.Event, userKind, itemKind string) {
 	users := len(r.users.entity.Kinds) > 0 || r.users.hash != nil
 	items := len(r.products.entity.Kinds) > 0 || r.products.hash != nil
-	return func(e *fusion.Event) {
+	return func(e *fusion.Event, userKind, itemKind string) {
 		if r.users.hash != nil {
 			e.ID = r.users.hash.of("id", e.ID) // a made one has a digest of the row, by which the user could be guessed
 		}
 		if users {
-			e.User = r.users.key(in.m.UserKind, e.User)
+			e.User = r.users.key(userKind, e.User)
 		}
 		if items {
-			e.Item = r.products.key(in.m.ItemKind, e.Item)
+			e.Item = r.products.key(itemKind, e.Item)
 		}
+	}
+}
+
+// Fields of events with the kinds of their keys, for sources in which rows differ.
+const (
+	fieldUserKind = "user_kind"
+	fieldItemKind = "item_kind"
+)
+
+// kinds returns what takes the kinds of keys out of records of events. A kind that is not declared is an error.
+func (r *run) kinds(in *input, fields []record.Field) func(values []record.Value) (user, item string, err error) {
+	take := func(values []record.Value, at int, s *side, kind string) (string, error) {
+		if at < 0 || values[at].IsNull() {
+			return kind, nil
+		}
+		kind = values[at].String()
+		values[at] = record.Value{} // not a part of the event
+		if !slices.Contains(s.entity.Kinds, kind) {
+			return kind, fmt.Errorf("%q is not one of %s.kinds, which are %s", kind, s.name, strings.Join(s.entity.Kinds, ", "))
+		}
+		return kind, nil
+	}
+	userAt, itemAt := record.FieldIndex(fields, fieldUserKind), record.FieldIndex(fields, fieldItemKind)
+	return func(values []record.Value) (user, item string, err error) {
+		if user, err = take(values, userAt, &r.users, in.m.UserKind); err == nil {
+			item, err = take(values, itemAt, &r.products, in.m.ItemKind)
+		}
+		return user, item, err
 	}
 }
 
@@ -110,7 +138,7 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 		}
 		return yield(out)
 	}
-	rename := r.renamer(in)
+	rename := r.renamer()
 	err := r.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
 		if err := r.checkFollowed(in); err != nil {
 			return nil, err
@@ -119,14 +147,18 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 		if err != nil {
 			return nil, in.m.Fail("fields", err)
 		}
-		hide := r.hide(in, fields)
+		hide, kinds := r.hide(in, fields), r.kinds(in, fields)
 		return func(rec *record.Record) error {
+			userKind, itemKind, err := kinds(rec.Values)
+			if err != nil {
+				return r.refuse(in, fields, rec, "unknown_kind", err.Error())
+			}
 			hide(rec.Values)
 			e, err := maker.Event(rec.Values)
 			if err != nil {
 				return r.refuse(in, fields, rec, fusion.Code(err), err.Error())
 			}
-			rename(&e)
+			rename(&e, userKind, itemKind)
 			if batch = append(batch, e); len(batch) < cmp.Or(r.o.Batch, fusion.DefaultBatch) {
 				return nil
 			}

@@ -142,20 +142,53 @@ func (s *side) withhold(l identity.LinkReport) *identity.LinkReport {
 
 func (r *run) addLinks(ctx context.Context, s *side, in *input, links *identity.Links) error {
 	return r.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
-		at := make([]int, 4)
-		for i, name := range []string{"left_kind", "left", "right_kind", "right"} {
-			at[i] = record.FieldIndex(fields, name)
-		}
+		keys := keysOf(in, fields)
+		var have []identity.Key
 		return func(rec *record.Record) error {
-			text := func(i int) string { return rec.Values[at[i]].Text() }
-			for _, kind := range []string{text(0), text(2)} {
-				if !slices.Contains(s.entity.Kinds, kind) {
-					return r.refuse(in, fields, rec, "unknown_kind", fmt.Sprintf("%q is not one of %s.kinds, which are %s", kind, s.name, strings.Join(s.entity.Kinds, ", ")))
+			if have = keys(rec.Values, have[:0]); len(have) == 1 && slices.Contains(s.entity.Kinds, have[0].Kind) {
+				return links.AddKey(have[0])
+			}
+			for i, k := range have {
+				if !slices.Contains(s.entity.Kinds, k.Kind) {
+					return r.refuse(in, fields, rec, "unknown_kind", fmt.Sprintf("%q is not one of %s.kinds, which are %s", k.Kind, s.name, strings.Join(s.entity.Kinds, ", ")))
+				}
+				for _, other := range have[:i] {
+					if err := links.Add(other, k); err != nil {
+						return err
+					}
 				}
 			}
-			return links.Add(identity.Key{Kind: text(0), Text: text(1)}, identity.Key{Kind: text(2), Text: text(3)})
+			return nil
 		}, nil
 	})
+}
+
+// keysOf returns what finds the keys in records of links.
+func keysOf(in *input, fields []record.Field) func(values []record.Value, dst []identity.Key) []identity.Key {
+	var kinds, texts []int // where a field is called as its kind, that is -1
+	for _, name := range in.m.Keys {
+		kinds, texts = append(kinds, -1), append(texts, record.FieldIndex(fields, name))
+	}
+	if len(in.m.Keys) == 0 {
+		for _, side := range []string{"left", "right"} {
+			kinds, texts = append(kinds, record.FieldIndex(fields, side+"_kind")), append(texts, record.FieldIndex(fields, side))
+		}
+	}
+	return func(values []record.Value, dst []identity.Key) []identity.Key {
+		for i, at := range texts {
+			if values[at].IsNull() {
+				continue
+			}
+			k := identity.Key{Text: values[at].Text()}
+			if kinds[i] >= 0 {
+				k.Kind = values[kinds[i]].Text()
+			} else {
+				k.Kind = in.m.Keys[i]
+			}
+			dst = append(dst, k)
+		}
+		return dst
+	}
 }
 
 // listings calls yield once for each key of a kind in sources of the side's records: with the first record that has it.

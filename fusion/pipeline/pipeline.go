@@ -60,6 +60,14 @@ func New(f fusion.File) (*Pipeline, error) {
 	return p, nil
 }
 
+// side returns a side for one goroutine.
+func (p *Pipeline) side(s side) side {
+	if s.entity.Pseudonyms {
+		s.hash = newHasher(p.secret)
+	}
+	return s
+}
+
 // checkSide checks how keys of a side are joined.
 func (p *Pipeline) checkSide(s *side) error {
 	e := &s.entity
@@ -176,13 +184,8 @@ func (p *Pipeline) Run(ctx context.Context, sink Sink, o Options) (_ *Report, er
 		return &Report{}, fmt.Errorf("folder for temporary files: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.TempDir)) }()
-	r := &run{Pipeline: p, users: p.users, products: p.products, o: o, sink: sink, report: &Report{Events: Events{Behaviors: map[fusion.Behavior]int64{}}}}
-	if p.users.entity.Pseudonyms {
-		r.users.hash = newHasher(p.secret)
-	}
-	if p.products.entity.Pseudonyms {
-		r.products.hash = newHasher(p.secret)
-	}
+	r := &run{Pipeline: p, users: p.side(p.users), products: p.side(p.products), o: o, sink: sink}
+	r.report = &Report{Events: Events{Behaviors: map[fusion.Behavior]int64{}}}
 	r.plan()
 	err = r.run(ctx)
 	for _, in := range r.inputs {

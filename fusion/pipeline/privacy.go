@@ -54,5 +54,6 @@ func Pseudonym(f *fusion.File, kind, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return p.users.key(kind, key), nil
+	s := p.side(p.users)
+	return s.key(kind, key), nil
 }

@@ -56,6 +56,7 @@ const (
 	TruthOrdersFile = "truth_orders.csv"
 
 	// PlantedFiles has these.
+	FusionFile          = "fuse.yaml"
 	AccountsFile        = "accounts.csv"
 	SightingsFile       = "sightings.csv"
 	SupplierFile        = "supplier.csv"

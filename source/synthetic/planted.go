@@ -36,6 +36,7 @@ func DefaultPlanted() *Planted {
 
 // PlantedFiles are the files that are there if Config.Planted is, and not else.
 var PlantedFiles = []string{
+	FusionFile,
 	AccountsFile, SightingsFile, SupplierFile, MarketplaceFile, SKUMapFile, TruthAccountsFile, TruthKeysFile, TruthSKUsFile, TruthAttributesFile,
 }
 
@@ -58,7 +59,7 @@ func (g *generator) writePlanted(ctx context.Context) error {
 	if g.cfg.Planted == nil {
 		return nil
 	}
-	for _, step := range []func(context.Context) error{g.writeAccounts, g.writeSightings, g.writeListings} {
+	for _, step := range []func(context.Context) error{g.writeAccounts, g.writeSightings, g.writeListings, g.writeFusion} {
 		if err := step(ctx); err != nil {
 			return err
 		}

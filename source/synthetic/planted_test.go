@@ -7,7 +7,7 @@ import (
 )
 
 // goldenPlanted is the hash of all files of a small shop with planted identities.
-const goldenPlanted = "d66cc88da04bffe2bb78cd2d773c98a5f335006a9eac186fa4bc636c3ff69a51"
+const goldenPlanted = "b7fd8bb00b3373c150522d24e993e199778b14c8d7f6470da4102a811079a4ea"
 
 func plantedConfig(users, items int, events int64, seed uint64) Config {
 	cfg := DefaultConfig(users, items, events, seed)

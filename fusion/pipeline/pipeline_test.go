@@ -1,0 +1,330 @@
+package pipeline_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/pipeline"
+)
+
+// small is a shop in which everything happens once.
+var small = map[string]string{
+	"map.yaml": `
+sources:
+  - name: log
+    path: log.csv
+    user_kind: cookie
+    columns: {user: cookie, item: sku, behavior: what, time: at, context: {page: page}}
+    clean:
+      - {rule: range, name: late, fields: [time], max: 2026-01-01}
+  - name: lines
+    kind: orders
+    path: lines.csv
+    user_kind: customer
+    item_kind: ean
+    join: [{source: heads, on: {order: number}, take: {user: customer, time: placed, status: state}}]
+    fields: {order: order, item: ean, quantity: {column: pieces, type: number}}
+  - name: heads
+    kind: tables
+    path: heads.csv
+    fields: {number: number, customer: customer, placed: {column: placed, type: time}, state: {column: state, values: {paid: purchase, gone: cancel}}}
+  - name: seen
+    kind: links
+    path: seen.csv
+    keys: [customer, cookie]
+    fields: {customer: customer, cookie: cookie}
+  - name: numbers
+    kind: links
+    of: products
+    path: numbers.csv
+    fields: {left: sku, left_kind: {constant: sku}, right: ean, right_kind: {constant: ean}}
+  - name: own
+    kind: products
+    path: own.csv
+    fields: {item: sku, title: title, price: {column: price, type: number}, tags: tags, changed: {column: changed, type: time}}
+    lists: {tags: "|"}
+    clean:
+      - {rule: text, name: tidy, fields: [title]}
+  - name: supplier
+    kind: products
+    item_kind: ean
+    path: supplier.csv
+    fields: {item: ean, title: title, price: {column: price, type: number}, weight: {column: weight, type: number}, changed: {column: changed, type: time}}
+  - name: people
+    kind: users
+    path: people.csv
+    user_kind: customer
+    fields: {user: id, mail: mail, city: city}
+    hashed: [mail]
+    personal: [city]
+users: {kinds: [customer, cookie]}
+products: {kinds: [sku, ean], trust: [own, supplier], changed: changed, fields: {price: newest}}
+secret_env: KITH_TEST_SECRET
+`,
+	"log.csv":      "cookie,sku,what,at,page\nc1,A,view,2025-05-01,home\nc2,B,view,2025-05-02,\nc1,A,view,2027-01-01,home\n",
+	"lines.csv":    "order,ean,pieces\n1,400,2\n2,400,1\n9,400,1\n",
+	"heads.csv":    "number,customer,placed,state\n1,17,2025-05-03T10:00:00Z,paid\n2,18,2025-05-04T10:00:00Z,gone\n",
+	"seen.csv":     "customer,cookie\n17,c1\n,c2\n",
+	"numbers.csv":  "sku,ean\nA,400\n",
+	"own.csv":      "sku,title,price,tags,changed\nA, Red   Lamp ,10,red| lamp|red,2025-01-01\nB,Chair,20,,2025-01-01\n",
+	"supplier.csv": "ean,title,price,weight,changed\n400,LAMP,12,3,2025-02-01\n500,Desk,99,,2025-02-01\n",
+	"people.csv":   "id,mail,city\n17,a@example.net,Bonn\n,b@example.net,Kiel\n",
+}
+
+func secret(t testing.TB) { t.Setenv("KITH_TEST_SECRET", "a secret for tests alone") }
+
+// TestSmallByHand checks everything that a run makes of the small shop.
+func TestSmallByHand(t *testing.T) {
+	secret(t)
+	dead := filepath.Join(t.TempDir(), "dead")
+	w := fusion.NewDeadLetterWriter(dead)
+	got := mustRun(t, folder(t, small), pipeline.Options{Dead: w})
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var events []string
+	for _, e := range got.events {
+		events = append(events, fmt.Sprintf("%s %s %s %g %d %v", e.User, e.Item, e.Behavior, e.Value, e.Time, e.Context))
+	}
+	if d := cmp.Diff([]string{
+		"17 A view 1 1746057600000 map[page:home]",
+		"cookie:c2 B view 1 1746144000000 map[]",
+		"17 A purchase 2 1746266400000 map[order:1]",
+		"18 A cancel 1 1746352800000 map[order:2]",
+	}, events); d != "" {
+		t.Error(d)
+	}
+	products := map[string]map[string]string{}
+	for key, r := range got.products {
+		products[key] = attributes(r)
+	}
+	if d := cmp.Diff(map[string]map[string]string{
+		"A":       {"title": "Red Lamp", "price": "12", "tags": `["red","lamp"]`, "weight": "3", "changed": "2025-01-01T00:00:00Z"},
+		"B":       {"title": "Chair", "price": "20", "changed": "2025-01-01T00:00:00Z"},
+		"ean:500": {"title": "Desk", "price": "99", "changed": "2025-02-01T00:00:00Z"},
+	}, products); d != "" {
+		t.Error(d)
+	}
+	if got := got.products["A"].Version; got != 1738368000000 {
+		t.Errorf("version %d, want that of the newest row", got)
+	}
+	if got := got.profiles["17"].Version; got != now.UnixMilli() {
+		t.Errorf("version %d of rows without a time, want that of the run", got)
+	}
+
+	lamp, err := pipeline.ParseLineage(got.products["A"].Places)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(&pipeline.Lineage{
+		Keys: []pipeline.LineageKey{{Kind: "sku", Text: "A"}, {Kind: "ean", Text: "400"}}, KeyCount: 2,
+		Rows: []pipeline.LineageRow{
+			{Source: "own", Line: 2, Rules: []string{"tidy"}, Changed: 1735689600000},
+			{Source: "supplier", Line: 2, Changed: 1738368000000},
+		},
+		RowCount: 2,
+		Fields: map[string]pipeline.LineageField{
+			"title":   {Row: 0, Method: "trust", Agree: 1, Others: 1, Next: []pipeline.LineageOther{{Row: 1, Value: "LAMP"}}},
+			"price":   {Row: 1, Method: "newest", Agree: 1, Others: 1, Next: []pipeline.LineageOther{{Row: 0, Value: "10"}}},
+			"changed": {Row: 0, Method: "trust", Agree: 1, Others: 1, Next: []pipeline.LineageOther{{Row: 1, Value: "2025-02-01T00:00:00Z"}}},
+			"tags":    {Row: 0}, "weight": {Row: 1},
+		},
+	}, lamp); d != "" {
+		t.Error(d)
+	}
+
+	log := got.source(t, "log")
+	if log.Read != 3 || log.Kept != 2 || log.Reasons["rule_late"] != 1 || len(log.Samples) != 1 || !strings.Contains(log.Samples[0].Raw, `"page":"home"`) {
+		t.Errorf("log: %+v", log)
+	}
+	lines := got.source(t, "lines")
+	if lines.Kept != 2 || lines.Rejected != 1 || lines.Reasons["no_counterpart"] != 1 || lines.Unmatched["heads"] != 1 || lines.Samples[0].Line != 4 {
+		t.Errorf("lines: %+v", lines)
+	}
+	if own := got.source(t, "own"); own.Cleaned != 1 || own.Clean.Rules[0].Changed != 1 {
+		t.Errorf("own: %+v", own)
+	}
+	if users := got.report.Users.Links; users.Keys != 3 || users.Entities != 2 { // 17, c1 and c2; 18 is in no link
+		t.Errorf("users: %+v", users)
+	}
+	if c := got.report.Catalog; c.Rows != 4 || c.Records != 3 || c.Several != 1 {
+		t.Errorf("catalog: %+v", c)
+	}
+
+	// What is personal is nowhere, and what is hashed nowhere in clear.
+	letters, err := os.ReadFile(dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := json.Marshal(got.report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	everything := string(letters) + string(report) + fmt.Sprint(got.profiles, got.events)
+	for _, word := range []string{"Bonn", "Kiel", "a@example.net", "b@example.net"} {
+		if strings.Contains(everything, word) {
+			t.Errorf("%q is told", word)
+		}
+	}
+	if mail := attributes(got.profiles["17"])["mail"]; len(mail) != 32 || len(attributes(got.profiles["17"])) != 1 {
+		t.Errorf("profile %v", attributes(got.profiles["17"]))
+	}
+	if people := got.source(t, "people"); people.Rejected != 1 || len(people.Samples) != 1 || people.Samples[0].Detail != fusion.Withheld {
+		t.Errorf("people: %+v", people)
+	}
+}
+
+// TestPseudonyms: no key of a user is told, the same user has the same pseudonym in all sources, and another secret gives others.
+func TestPseudonyms(t *testing.T) {
+	secret(t)
+	files := maps.Clone(small)
+	files["map.yaml"] = strings.Replace(files["map.yaml"], "users: {kinds: [customer, cookie]}", "users: {kinds: [customer, cookie], pseudonyms: true}", 1)
+	dir := folder(t, files)
+	got := mustRun(t, dir, pipeline.Options{})
+	plain := mustRun(t, folder(t, small), pipeline.Options{})
+	names := map[string]string{}
+	for i, e := range got.events {
+		was := plain.events[i]
+		if len(e.User) != 32 || e.ID == was.ID {
+			t.Errorf("event %+v of %s", e, was.User)
+		}
+		if other, ok := names[was.User]; ok && other != e.User {
+			t.Errorf("%s is %s and %s", was.User, other, e.User)
+		}
+		names[was.User] = e.User
+		was.User, was.ID = e.User, e.ID
+		if d := cmp.Diff(was, e); d != "" {
+			t.Error(d)
+		}
+	}
+	if _, ok := got.profiles[names["17"]]; !ok {
+		t.Errorf("no profile of %s: %v", names["17"], slices.Sorted(maps.Keys(got.profiles)))
+	}
+	if text := fmt.Sprintf("%s %v", got.profiles[names["17"]].Places, names); strings.Contains(text, "c1") {
+		t.Errorf("the cookie is told: %s", text)
+	}
+	f, err := pipeline.Read(filepath.Join(dir, "map.yaml"), fusion.MappingOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, err := pipeline.Pseudonym(f, "", "17"); err != nil || name != names["17"] {
+		t.Errorf("Pseudonym is %s, %v; want %s", name, err, names["17"])
+	}
+	t.Setenv("KITH_TEST_SECRET", "another secret for tests")
+	if other := mustRun(t, dir, pipeline.Options{}); other.events[0].User == got.events[0].User {
+		t.Error("the secret does not count")
+	}
+	t.Setenv("KITH_TEST_SECRET", "short")
+	if _, err := run(t, dir, pipeline.Options{}); !errors.Is(err, fusion.ErrMapping) || !strings.Contains(err.Error(), "at least 16") {
+		t.Errorf("a short secret: %v", err)
+	}
+}
+
+// TestFastWay: a rule that does nothing takes a source the other way, which gives the same events.
+func TestFastWay(t *testing.T) {
+	var log strings.Builder
+	log.WriteString("user,item,action,time,shop\n")
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 3000 {
+		fmt.Fprintf(&log, "u%d, i%d,%s,2025-01-%02d,%d\n", rng.IntN(50), rng.IntN(40), []string{"view", "cart", "what?", ""}[rng.IntN(4)], 1+rng.IntN(32), rng.IntN(3))
+	}
+	const head = "sources:\n  - path: log.csv\n    columns: {user: user, item: item, behavior: action, time: time, context: {shop: shop}}\n"
+	const kinds = "    user_kind: cookie\nusers: {kinds: [account, cookie]}\n"
+	fast := mustRun(t, folder(t, map[string]string{"map.yaml": head + kinds, "log.csv": log.String()}), pipeline.Options{})
+	slow := mustRun(t, folder(t, map[string]string{"map.yaml": head + "    clean: [{rule: pattern, fields: [user], match: '.*'}]\n" + kinds, "log.csv": log.String()}), pipeline.Options{})
+	if d := cmp.Diff(fast.events, slow.events); d != "" || len(fast.events) == 0 || !strings.HasPrefix(fast.events[0].User, "cookie:u") {
+		t.Errorf("%d events: %s", len(fast.events), d)
+	}
+	if d := cmp.Diff(fast.report.Sources[0].Report, slow.report.Sources[0].Report); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(fast.report.Events, slow.report.Events); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestMemoryDoesNotMatter: results are the same with little memory, and the order of the files of one trust does not matter.
+func TestMemoryDoesNotMatter(t *testing.T) {
+	secret(t)
+	dir := folder(t, small)
+	want := mustRun(t, dir, pipeline.Options{})
+	got := mustRun(t, dir, pipeline.Options{MemoryLimit: 64 << 10, Batch: 1})
+	if d := cmp.Diff(want.events, got.events); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(want.products, got.products); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(want.profiles, got.profiles); d != "" {
+		t.Error(d)
+	}
+	if _, err := run(t, dir, pipeline.Options{MemoryLimit: 100}); !errors.Is(err, pipeline.ErrMemory) || !strings.Contains(err.Error(), "heads") {
+		t.Errorf("a table that does not fit: %v", err)
+	}
+}
+
+// TestMistakes names the place of each mistake.
+func TestMistakes(t *testing.T) {
+	secret(t)
+	for _, c := range []struct{ name, old, new, want string }{
+		{"unknown source", "source: heads", "source: head", `map.yaml:14:21: lines: bad mapping: there is no other source "head"; did you mean "heads"?`},
+		{"unknown field there", "on: {order: number}", "on: {order: no}", `:14:40: lines: bad mapping: heads has no field "no"`},
+		{"unknown field here", "on: {order: number}", "on: {bill: number}", `lines: bad mapping: there is no field "bill" here`},
+		{"kind", "user_kind: cookie", "user_kind: cook", `map.yaml:5:16: log: bad mapping: "cook" is not one of users.kinds; did you mean "cookie"?`},
+		{"personal", "personal: [city]", "personal: [town]", `there is no field "town"`},
+		{"key is needed", "personal: [city]", "personal: [user]", "user is needed"},
+		{"no secret", "secret_env: KITH_TEST_SECRET", "", "hashed fields need secret_env"},
+		{"links of nothing", "users: {kinds: [customer, cookie]}", "", `"cookie" is not one of users.kinds`},
+		{"method", "price: newest", "price: best", `map.yaml:50:89: bad mapping: bad identity configuration: method "best"`},
+		{"newest of what", "changed: changed, fields", "fields", "newest needs changed"},
+		{"trust", "trust: [own, supplier]", "trust: [own, suplier]", `there is no source "suplier"; did you mean "supplier"?`},
+		{"rule", "rule: text", "rule: tex", `"tex" is unknown`},
+		{"rule on no field", "fields: [title]}\n  - name: supplier", "fields: [titel]}\n  - name: supplier", `there is no field "titel"`},
+		{"lists", `lists: {tags: "|"}`, `lists: {price: "|"}`, "price is a number; only texts are lists"},
+		{"types", "status: state", "quantity: state", "quantity is a number here and a text in heads"},
+		{"titles of users", "users: {kinds", "users: {titles: {field: x}, kinds", "titles are of products"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files := maps.Clone(small)
+			files["map.yaml"] = strings.Replace(files["map.yaml"], c.old, c.new, 1)
+			if files["map.yaml"] == small["map.yaml"] {
+				t.Fatal("nothing changed")
+			}
+			_, err := run(t, folder(t, files), pipeline.Options{})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestReadAlone: who reads each source by itself is told where that would give something else.
+func TestReadAlone(t *testing.T) {
+	dir := folder(t, map[string]string{"map.yaml": "sources: [{path: a.csv}]\nusers: {kinds: [a, b]}\n"})
+	if _, err := fusion.ReadMappings(filepath.Join(dir, "map.yaml")); !errors.Is(err, fusion.ErrMapping) || !strings.Contains(err.Error(), "map.yaml:2:") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestBadRecords: what the catalog does not take is set aside, with its rows.
+func TestBadRecords(t *testing.T) {
+	files := map[string]string{
+		"map.yaml": "sources:\n  - {name: p, kind: products, path: p.csv, fields: {item: sku, text: text}}\n",
+		"p.csv":    "sku,text\na,short\nb," + strings.Repeat("long ", 20_000) + "\n",
+	}
+	got := mustRun(t, folder(t, files), pipeline.Options{})
+	if p := got.source(t, "p"); p.Kept != 1 || p.Reasons["bad_record"] != 1 || len(got.products) != 1 || len(p.Samples) != 1 || p.Samples[0].Line != 3 {
+		t.Errorf("%+v", p)
+	}
+}
