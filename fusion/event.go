@@ -212,3 +212,34 @@ func (s sourceID) appendID(dst []byte, line int64, part int, fields []byte) []by
 	}
 	return dst
 }
+
+// Origin is what an id that was made of a row says about it.
+type Origin struct {
+	source sourceID
+	// Line and Part are those of the row; see record.Place.
+	Line int64
+	Part int
+}
+
+// OriginOf reads an id that was made for a row without one. Ok is false for all that cannot be such an id; some ids of other programs can.
+func OriginOf(id string) (o Origin, ok bool) {
+	b, err := idEncoding.DecodeString(strings.ToUpper(id))
+	if err != nil || len(b) != 20 || len(id) != 32 || id != strings.ToLower(id) {
+		return o, false
+	}
+	copy(o.source[:], b)
+	place := binary.BigEndian.Uint64(b[5:])
+	o.Line, o.Part = int64(place>>24), int(place&(1<<24-1))
+	return o, o.Line > 0
+}
+
+// Of reports whether the row is of a source, and of a file of it if it has several.
+func (o Origin) Of(source, file string) bool {
+	if file != "" {
+		source += "\x00" + file
+	}
+	return o.source == newSourceID(source)
+}
+
+// String returns the source as far as it is known: a hash of its name.
+func (o Origin) String() string { return fmt.Sprintf("#%x", o.source[:]) }

@@ -117,3 +117,26 @@ func TestMadeIDs(t *testing.T) {
 		t.Errorf("appended: %q", got)
 	}
 }
+
+// TestOriginOf reads what ids were made of.
+func TestOriginOf(t *testing.T) {
+	for _, c := range []struct {
+		source, file string
+		line         int64
+		part         int
+	}{{"log", "", 1, 0}, {"log", "2024/a.csv", 1 << 39, 1<<24 - 1}} {
+		name := c.source
+		if c.file != "" {
+			name += "\x00" + c.file
+		}
+		o, ok := OriginOf(string(newSourceID(name).appendID(nil, c.line, c.part, []byte("x"))))
+		if !ok || o.Line != c.line || o.Part != c.part || !o.Of(c.source, c.file) || o.Of("other", c.file) || o.Of(c.source, "other") {
+			t.Errorf("%+v became %+v, %v", c, o, ok)
+		}
+	}
+	for _, id := range []string{"", "E17", strings.Repeat("0", 32), strings.Repeat("z", 32), strings.Repeat("V", 32), strings.Repeat("1", 33)} {
+		if o, ok := OriginOf(id); ok {
+			t.Errorf("%q became %+v", id, o)
+		}
+	}
+}

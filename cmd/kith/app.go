@@ -101,7 +101,7 @@ Every flag can also be set in the environment: --data-dir is KITH_DATA_DIR.`,
 		commands []*cobra.Command
 	}{
 		{"start", []*cobra.Command{a.demoCommand(), a.serverCommand()}},
-		{"data", []*cobra.Command{a.generateCommand(), a.ingestCommand(), a.productsCommand(), a.usersCommand(), a.eraseCommand()}},
+		{"data", []*cobra.Command{a.generateCommand(), a.ingestCommand(), a.productsCommand(), a.usersCommand(), a.lineageCommand(), a.eraseCommand()}},
 		{"model", []*cobra.Command{a.buildCommand(), a.modelsCommand(), a.neighborsCommand(), a.evaluateCommand()}},
 		{"answer", []*cobra.Command{a.recommendCommand(), a.similarCommand()}},
 		{"cluster", []*cobra.Command{a.clusterCommand(), a.statusCommand("status"), a.healthCommand(), a.doctorCommand()}},

@@ -40,7 +40,9 @@ func (a *app) productsCommand() *cobra.Command {
 
 func (a *app) usersCommand() *cobra.Command {
 	t := recordTool{app: a, kind: catalog.Profile, command: "users", one: "profile", many: "profiles", key: "u17"}
-	return t.tree("Keep what is known of users beside their events")
+	cmd := t.tree("Keep what is known of users beside their events")
+	cmd.AddCommand(a.userKeyCommand())
+	return cmd
 }
 
 func (t *recordTool) tree(short string) *cobra.Command {

@@ -78,7 +78,7 @@ func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Eve
 		return yield(events)
 	})
 	in.read = true
-	in.report.Report.Add(report)
+	in.report.Add(report)
 	return err
 }
 

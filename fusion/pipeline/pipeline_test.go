@@ -218,8 +218,8 @@ func TestPseudonyms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if name, err := pipeline.Pseudonym(f, "", "17"); err != nil || name != names["17"] {
-		t.Errorf("Pseudonym is %s, %v; want %s", name, err, names["17"])
+	if name, err := pipeline.StoredKey(f, "", "17"); err != nil || name != names["17"] {
+		t.Errorf("StoredKey is %s, %v; want %s", name, err, names["17"])
 	}
 	t.Setenv("KITH_TEST_SECRET", "another secret for tests")
 	if other := mustRun(t, dir, pipeline.Options{}); other.events[0].User == got.events[0].User {
@@ -326,5 +326,23 @@ func TestBadRecords(t *testing.T) {
 	got := mustRun(t, folder(t, files), pipeline.Options{})
 	if p := got.source(t, "p"); p.Kept != 1 || p.Reasons["bad_record"] != 1 || len(got.products) != 1 || len(p.Samples) != 1 || p.Samples[0].Line != 3 {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestFollow: a source is gone on with where nothing depends on what is not read again, and is refused else.
+func TestFollow(t *testing.T) {
+	for _, c := range []struct{ rules, want string }{
+		{"[{rule: text, fields: [item]}]", ""},
+		{"[{rule: text, fields: [item]}, {rule: duplicates, name: twice, fields: [item]}]", "twice need the whole source"},
+	} {
+		dir := folder(t, map[string]string{"map.yaml": "sources: [{path: log.csv, clean: " + c.rules + "}]\n", "log.csv": "user,item\na,1\nb,2\n"})
+		began, finished := 0, 0
+		_, err := run(t, dir, pipeline.Options{Follow: func(*fusion.Mapping) (func() bool, func() error) {
+			began++
+			return func() bool { return false }, func() error { finished++; return nil }
+		}})
+		if c.want == "" && (err != nil || began != 1 || finished != 1) || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || finished != 0) {
+			t.Errorf("%s: %v; began %d, finished %d", c.rules, err, began, finished)
+		}
 	}
 }

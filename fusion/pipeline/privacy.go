@@ -47,9 +47,9 @@ func (h *hasher) of(domain, text string) string {
 	return strings.ToLower(hashEncoding.EncodeToString(h.mac.Sum(h.sum[:0])[:20]))
 }
 
-// Pseudonym returns the key under which a user of a kind is stored, by the file and its secret. Kind is empty for the first one, or if there are
+// StoredKey returns the key under which a user of a kind is stored, by the file and its secret. Kind is empty for the first one, or if there are
 // none. Links are not followed: a key that was joined to another one has no pseudonym of its own.
-func Pseudonym(f *fusion.File, kind, key string) (string, error) {
+func StoredKey(f *fusion.File, kind, key string) (string, error) {
 	p, err := New(*f)
 	if err != nil {
 		return "", err

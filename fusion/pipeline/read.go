@@ -35,7 +35,7 @@ func (r *run) each(ctx context.Context, in *input, begin func(fields []record.Fi
 	}
 	err = r.records(ctx, in, rows, begin)
 	in.read = true
-	in.report.Report.Add(rows.Report()) // what joins and rules refused is counted already
+	in.report.Add(rows.Report()) // what joins and rules refused is counted already
 	if err == nil {
 		err = rows.Check()
 	}

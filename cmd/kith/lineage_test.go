@@ -1,0 +1,106 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kith-io/kith/fusion/pipeline"
+	"github.com/kith-io/kith/server/clustertest"
+)
+
+// fused is a shop of three sources, of which one is cleaned.
+var fused = map[string]string{
+	"map.yaml": `
+sources:
+  - {name: log, path: log.csv, user_kind: cookie, columns: {user: cookie, item: sku}}
+  - {name: seen, kind: links, path: seen.csv, keys: [account, cookie], fields: {account: account, cookie: cookie}}
+  - {name: people, kind: users, path: people.csv, fields: {user: id, city: city}, clean: [{rule: text, name: tidy, fields: [city]}]}
+  - {name: goods, kind: products, path: goods.csv, fields: {item: sku, price: {column: price, type: number}}}
+users: {kinds: [account, cookie]}
+`,
+	"log.csv":    "cookie,sku\nc1,A\nc1,B\nc9,A\n",
+	"seen.csv":   "account,cookie\n17,c1\n",
+	"people.csv": "id,city\n17,Bad  Honnef\n",
+	"goods.csv":  "sku,price\nA,10\nB,20\n",
+}
+
+// TestLineage ingests a mapping into a cluster and asks where a user comes from. Ingesting again changes nothing but versions.
+func TestLineage(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Servers: 1})
+	dir := t.TempDir()
+	for name, text := range fused {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mapping := filepath.Join(dir, "map.yaml")
+	ingest := []string{"ingest", "--mapping", mapping, "--dead-letters", "none", "--addr", addrsOf(c)}
+	first := mustJSON[jsonIngest](t, ingest...)
+	if first.Appended != 3 || first.Users != 2 || first.Stored.Changed != 3 {
+		t.Errorf("first: %+v", first)
+	}
+	if again := mustJSON[jsonIngest](t, ingest...); again.Appended != 0 || again.Duplicates != 3 {
+		t.Errorf("again: %+v", again)
+	}
+	got := mustJSON[jsonLineage](t, "lineage", "user", "17", "--mapping", mapping, "--addr", addrsOf(c))
+	if d := cmp.Diff(jsonLineage{
+		Kind: "user", Key: "17", Attributes: map[string]string{"city": `"Bad Honnef"`},
+		Lineage: &pipeline.Lineage{
+			Keys: []pipeline.LineageKey{{Kind: "account", Text: "17"}, {Kind: "cookie", Text: "c1"}}, KeyCount: 2,
+			Rows: []pipeline.LineageRow{{Source: "people", Line: 2, Rules: []string{"tidy"}}}, RowCount: 1,
+			Fields: map[string]pipeline.LineageField{"city": {}},
+		},
+		Events: []eventOrigin{{Source: "log", Events: 2, First: 2, Last: 3}},
+	}, got); d != "" {
+		t.Error(d)
+	}
+	text := mustKith(t, "lineage", "user", "17", "--addr", addrsOf(c))
+	for _, want := range []string{"account 17, cookie c1", "tidy", "people", "2 to 3"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if anonymous := mustJSON[jsonLineage](t, "lineage", "user", "cookie:c9", "--addr", addrsOf(c)); anonymous.Lineage != nil || len(anonymous.Events) != 1 {
+		t.Errorf("cookie:c9: %+v", anonymous)
+	}
+	product := mustJSON[jsonLineage](t, "lineage", "product", "A", "--addr", addrsOf(c))
+	if names := slices.Sorted(maps.Keys(product.Fields)); !slices.Equal(names, []string{"price"}) || product.Rows[0].Source != "goods" {
+		t.Errorf("product: %+v", product)
+	}
+	if missing := kith(t, nil, "lineage", "user", "c1", "--addr", addrsOf(c)); missing.code != exitError || !strings.Contains(missing.err, "cookie:c1") {
+		t.Errorf("missing: %+v", missing)
+	}
+	mustKith(t, "erase", "17", "--addr", addrsOf(c))
+	if gone := kith(t, nil, "lineage", "user", "17", "--addr", addrsOf(c)); gone.code != exitError || strings.Contains(gone.out, "c1") {
+		t.Errorf("erased: %+v", gone)
+	}
+}
+
+// TestUserKey: the key of a user is told as ingestion stores it.
+func TestUserKey(t *testing.T) {
+	dir := t.TempDir()
+	mapping := filepath.Join(dir, "map.yaml")
+	for _, c := range []struct{ users, kind, want string }{
+		{"kinds: [account, cookie]", "", "17\n"},
+		{"kinds: [account, cookie]", "cookie", "cookie:17\n"},
+		{"kinds: [account, cookie], pseudonyms: true", "", "32"},
+	} {
+		t.Setenv("KITH_TEST_SECRET", "a secret for tests alone")
+		if err := os.WriteFile(mapping, []byte("sources: [{path: log.csv}]\nsecret_env: KITH_TEST_SECRET\nusers: {"+c.users+"}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := mustKith(t, "users", "key", "17", "--mapping", mapping, "--kind", c.kind)
+		if c.want != "32" && got != c.want || c.want == "32" && (len(got) != 33 || strings.Contains(got, "17\n")) {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+	if bad := kith(t, nil, "users", "key", "17", "--mapping", mapping, "--kind", "phone"); bad.code != exitUsage || !strings.Contains(bad.err, "users.kinds") {
+		t.Errorf("%+v", bad)
+	}
+}
