@@ -54,12 +54,12 @@ func TestExamples(t *testing.T) {
 	seen := map[string]bool{}
 	for _, file := range files {
 		set := strings.TrimSuffix(filepath.Base(file), ".yaml")
-		ms, err := ReadMappingsWith(file, MappingOptions{Lookup: func(name string) (string, bool) { return dir, name == "KITH_DATA" }})
+		f, err := ReadFile(file, MappingOptions{Lookup: func(name string) (string, bool) { return dir, name == "KITH_DATA" }})
 		if err != nil {
 			t.Error(err)
 			continue
 		}
-		for _, m := range ms {
+		for _, m := range f.Sources {
 			name := set + "/" + m.Name
 			seen[name] = true
 			t.Run(name, func(t *testing.T) {
