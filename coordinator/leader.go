@@ -36,6 +36,8 @@ type Config struct {
 	// StallAfter is how long a build may come no further before it is given up where moves of replicas wait for its end, or a partition
 	// has lost its majority.
 	StallAfter time.Duration
+	// BuildEvery is how often a model is built without being asked for, when events have come; 0 means never.
+	BuildEvery time.Duration
 	// NewID returns an id that is unique: for the cluster and for requests.
 	NewID  func() string
 	Now    func() time.Time
@@ -173,6 +175,9 @@ func (c *Coordinator) lead(ctx context.Context) error {
 	defer cancel()
 	building := uint64(0)
 	ended := make(chan error, 1) // at most one build runs
+	if c.cfg.BuildEvery > 0 {
+		builds.Go(func() { c.schedule(ctx) })
+	}
 	ticker := time.NewTicker(leaderPause)
 	defer ticker.Stop()
 	for {

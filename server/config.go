@@ -31,6 +31,9 @@ type Config struct {
 	// StallAfter is how long a build may come no further before it is given up where moves of replicas wait for its end, or a partition
 	// has lost its majority. Default 10 minutes: no step of a build that works is silent for so long.
 	StallAfter time.Duration
+	// BuildEvery is how often the cluster builds a model by itself, when events have come since the last one; builds that take long rest three times as
+	// long as they took. Default 0: only when asked. All servers should have the same.
+	BuildEvery time.Duration
 	// MoveRate bounds the bytes a second of the copies of partitions that this server sends. Default 32 MiB; negative for no bound.
 	MoveRate int
 	// Partitions of a new cluster; fixed afterwards. Default 16: up to that many nodes share the data evenly.
@@ -161,6 +164,9 @@ func (c *Config) complete() error {
 	}
 	if c.StallAfter == 0 {
 		c.StallAfter = d.StallAfter
+	}
+	if c.BuildEvery != 0 && c.BuildEvery < time.Second {
+		return fmt.Errorf("server: BuildEvery is %v; want at least a second, or 0 for never", c.BuildEvery)
 	}
 	if c.StallAfter < 0 {
 		return fmt.Errorf("server: StallAfter is %v; want 0 or more", c.StallAfter)

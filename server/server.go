@@ -138,8 +138,8 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.coordinator = coordinator.New(coordinator.Config{
 		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect), DeadAfter: cfg.DeadAfter, SteadyAfter: cfg.steadyAfter(),
-		StallAfter: cfg.StallAfter,
-		NewID:      newID, Now: time.Now, Logger: s.log,
+		StallAfter: cfg.StallAfter, BuildEvery: cfg.BuildEvery,
+		NewID: newID, Now: time.Now, Logger: s.log,
 	}, control, s.node)
 	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)
 	s.api = api.New(s.coordinator, s.peers, s.inflight)

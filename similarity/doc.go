@@ -11,8 +11,6 @@
 // a pair is formed in one task, in ascending user order, and every cut to K follows
 // one total order: score descending, then id ascending.
 //
-// [Index] keeps the lists of a matrix up to date while rows change.
-//
 // [Searcher] finds the nearest rows of a query row at query time.
 //
 // The design, its invariants and the error bound are in DESIGN.md.

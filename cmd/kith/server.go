@@ -75,6 +75,7 @@ its data. A file given with --config has the names of the flags as keys.`,
 	f.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", 0, "number of servers that make a new cluster together: 1, 3 or 5 (default 1, or none with --join)")
 	f.IntVar(&cfg.Partitions, "partitions", cfg.Partitions, "partitions of a new cluster; fixed afterwards")
 	f.IntVar(&cfg.Replication, "replication", 0, "replicas of each partition of a new cluster, as far as there are servers (default 3)")
+	f.DurationVar(&cfg.BuildEvery, "build-every", cfg.BuildEvery, "how often a model is built when events have come; 0 means only by 'kith build'")
 	f.DurationVar(&cfg.DeadAfter, "dead-after", cfg.DeadAfter, "how long a server may not answer before its replicas go to others")
 	f.StringVar(&cfg.Zone, "zone", "", "what fails together with this server; replicas spread over zones")
 	f.Float64Var(&cfg.Weight, "weight", cfg.Weight, "relative share of data and work of this server")

@@ -1,0 +1,56 @@
+package server_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/server"
+	"github.com/kith-io/kith/server/clustertest"
+)
+
+// TestBuildEvery: the cluster builds by itself when events have come, with the settings of the version that is active, also under the next coordinator.
+func TestBuildEvery(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{Configure: func(_ int, cfg *server.Config) { cfg.BuildEvery = time.Second }})
+	version := func(member int) *kithv1.ModelVersion {
+		resp, err := c.Models(member).ListModels(t.Context(), &kithv1.ListModelsRequest{})
+		if err != nil {
+			return nil
+		}
+		for _, v := range resp.Versions {
+			if v.Active {
+				return v
+			}
+		}
+		return nil
+	}
+	// await waits for a version of so many interactions, and returns its settings.
+	await := func(member int, interactions uint64) (v *kithv1.ModelVersion) {
+		t.Helper()
+		c.Eventually(func() error {
+			if v = version(member); v.GetInteractions() != interactions {
+				return fmt.Errorf("the active version is %v; want one of %d interactions", v, interactions)
+			}
+			return nil
+		})
+		return v
+	}
+	event := func(user, item int) *kithv1.Event {
+		return &kithv1.Event{User: fmt.Sprint("u", user), Item: fmt.Sprint("i", item), Behavior: "view", Id: fmt.Sprint(user, "-", item)}
+	}
+	c.Append(0, []*kithv1.Event{event(1, 1), event(1, 2), event(2, 1), event(2, 2)})
+	await(1, 4)
+	if job := c.Build(1, &kithv1.BuildSpec{K: 7}); job.Phase != kithv1.JobPhase_JOB_PHASE_DONE {
+		t.Fatal(job)
+	}
+	c.Append(0, []*kithv1.Event{event(3, 1), event(3, 3)})
+	if v := await(1, 6); v.Spec.K != 7 {
+		t.Errorf("built with %v; want the settings of the version before", v.Spec)
+	}
+	coordinator := c.Coordinator()
+	c.Kill(coordinator)
+	other := (coordinator + 1) % 3
+	c.Append(other, []*kithv1.Event{event(4, 1)})
+	await(other, 7)
+}
