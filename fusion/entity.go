@@ -3,6 +3,8 @@ package fusion
 import (
 	"fmt"
 	"slices"
+
+	"github.com/kith-io/kith/source"
 )
 
 // File is what a mapping file says: sources, and how what they say is joined.
@@ -223,6 +225,9 @@ func (m *Mapping) fieldNames() []string {
 
 // Has reports whether a source declares a field, among them those of the context and those that joins make.
 func (m *Mapping) Has(field string) bool { return slices.Contains(m.fieldNames(), field) }
+
+// Local reports whether a source is of files, which can be opened again at no cost to others.
+func (m *Mapping) Local() bool { return m.Path != "-" && source.Scheme(m.Path) == "" }
 
 // Private reports whether a source has fields that must not be shown.
 func (m *Mapping) Private() bool { return len(m.Personal) > 0 || len(m.Hashed) > 0 }

@@ -140,12 +140,9 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 	}
 	rename := r.renamer()
 	err := r.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
-		if err := r.checkFollowed(in); err != nil {
-			return nil, err
-		}
 		maker, err := fusion.NewEventMaker(in.m.Kind, fields)
 		if err != nil {
-			return nil, in.m.Fail("fields", err)
+			return nil, err
 		}
 		hide, kinds := r.hide(in, fields), r.kinds(in, fields)
 		return func(rec *record.Record) error {
@@ -202,11 +199,11 @@ func (r *run) hide(in *input, fields []record.Field) func(values []record.Value)
 }
 
 // checkFollowed refuses a source that is to be gone on with where that gives other results.
-func (r *run) checkFollowed(in *input) error {
+func (r *run) checkFollowed(in *input, fields []record.Field) error {
 	if r.o.Follow == nil || len(in.rules.Rules) == 0 {
 		return nil
 	}
-	whole, err := in.rules.Whole(in.fields)
+	whole, err := in.rules.Whole(fields)
 	if err != nil || len(whole) == 0 {
 		return err
 	}

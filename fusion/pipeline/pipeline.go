@@ -16,7 +16,6 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/clean"
 	"github.com/kith-io/kith/fusion/identity"
-	"github.com/kith-io/kith/fusion/record"
 )
 
 // Pipeline is a mapping that can be run. It is safe for concurrent use by several runs of different sources.
@@ -154,7 +153,6 @@ type input struct {
 	m      fusion.Mapping
 	rules  clean.Config
 	joins  []*table
-	fields []record.Field // before the rules, once it is open
 	report *Source
 	read   bool // its rows are counted, and those rejected set aside
 }
@@ -208,6 +206,11 @@ func (r *run) run(ctx context.Context) (err error) {
 	r.begin(StepTables)
 	for _, in := range r.inputs {
 		if err := r.openJoins(ctx, in); err != nil {
+			return err
+		}
+	}
+	for _, in := range r.inputs {
+		if err := r.check(ctx, in); err != nil {
 			return err
 		}
 	}

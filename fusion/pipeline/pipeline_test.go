@@ -301,9 +301,12 @@ func TestMistakes(t *testing.T) {
 			if files["map.yaml"] == small["map.yaml"] {
 				t.Fatal("nothing changed")
 			}
-			_, err := run(t, folder(t, files), pipeline.Options{})
+			got, err := run(t, folder(t, files), pipeline.Options{})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s", err, c.want)
+			}
+			if len(got.events)+len(got.products)+len(got.profiles) > 0 {
+				t.Errorf("%d events, %d products and %d profiles were handed on before", len(got.events), len(got.products), len(got.profiles))
 			}
 		})
 	}

@@ -12,6 +12,49 @@ import (
 	"github.com/kith-io/kith/fusion/record"
 )
 
+// check opens a source of files and closes it again, so that what is wrong with its fields and rules is found before anything is handed on.
+func (r *run) check(ctx context.Context, in *input) error {
+	if in.read || !in.m.Local() {
+		return nil
+	}
+	m := in.m
+	m.Source.Note = nil // it is told when the source is read
+	rows, err := fusion.Records(ctx, m, nil)
+	if err != nil {
+		return err
+	}
+	_, _, err = r.prepare(in, rows)
+	return errors.Join(err, rows.Close())
+}
+
+// prepare returns the records of a source with what they join, and the fields that they have after the rules.
+func (r *run) prepare(in *input, rows record.Stream) (record.Stream, []record.Field, error) {
+	stream, err := r.joined(in, rows)
+	if err != nil {
+		return nil, nil, err
+	}
+	fields, err := in.rules.Fields(stream.Fields())
+	if err != nil {
+		return nil, nil, in.m.Fail("clean", err)
+	}
+	if in.m.Kind.HasEvents() {
+		if err := r.checkFollowed(in, stream.Fields()); err != nil {
+			return nil, nil, err
+		}
+		if _, err := fusion.NewEventMaker(in.m.Kind, fields); err != nil {
+			return nil, nil, in.m.Fail("fields", err)
+		}
+	}
+	for _, s := range []*side{&r.users, &r.products} {
+		if in.m.Kind == s.kind {
+			if _, err := s.shapeOf(in, fields); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	return stream, fields, nil
+}
+
 // each calls what begin returns with each record of a source that its joins and rules leave. The first reading of a source counts its rows and sets
 // rejected ones aside; later ones do not.
 func (r *run) each(ctx context.Context, in *input, begin func(fields []record.Field) (func(*record.Record) error, error)) error {
@@ -44,14 +87,9 @@ func (r *run) each(ctx context.Context, in *input, begin func(fields []record.Fi
 
 // records puts rows through the joins and rules of their source.
 func (r *run) records(ctx context.Context, in *input, rows record.Stream, begin func(fields []record.Field) (func(*record.Record) error, error)) error {
-	stream, err := r.joined(in, rows)
+	stream, fields, err := r.prepare(in, rows)
 	if err != nil {
 		return err
-	}
-	in.fields = stream.Fields()
-	fields, err := in.rules.Fields(in.fields)
-	if err != nil {
-		return in.m.Fail("clean", err)
 	}
 	yield, err := begin(fields)
 	if err != nil {

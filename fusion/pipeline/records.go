@@ -78,12 +78,13 @@ type shape struct {
 	time   int // -1 for none
 }
 
-func (f *fuser) shapeOf(in *input, fields []record.Field) (shape, error) {
-	s := shape{key: record.FieldIndex(fields, f.side.field), time: -1}
-	if changed := f.side.entity.Changed; changed != "" {
+// shapeOf checks what is said about the fields of an input.
+func (d *side) shapeOf(in *input, fields []record.Field) (shape, error) {
+	s := shape{key: record.FieldIndex(fields, d.field), time: -1}
+	if changed := d.entity.Changed; changed != "" {
 		s.time = record.FieldIndex(fields, changed)
 		if s.time >= 0 && fields[s.time].Type != record.Time {
-			return s, in.m.Fail("fields."+changed, fmt.Errorf("%w: %s.changed is %s, which is a %s here; it must be a time", fusion.ErrMapping, f.side.name, changed, fields[s.time].Type))
+			return s, in.m.Fail("fields."+changed, fmt.Errorf("%w: %s.changed is %s, which is a %s here; it must be a time", fusion.ErrMapping, d.name, changed, fields[s.time].Type))
 		}
 	}
 	for i, field := range fields {
@@ -113,7 +114,7 @@ func (f *fuser) addRows(ctx context.Context, i int, in *input) error {
 	kind := f.side.kindOf(&in.m)
 	f.shapes = append(f.shapes, make([]shape, i+1-len(f.shapes))...)
 	return f.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
-		s, err := f.shapeOf(in, fields)
+		s, err := f.side.shapeOf(in, fields)
 		if err != nil {
 			return nil, err
 		}
