@@ -281,8 +281,13 @@ func TestModel(t *testing.T) {
 			},
 			"scan": func(rt *rapid.T) {
 				cut := rapid.Uint64Range(0, m.applied+1).Draw(rt, "cut")
+				after := rapid.SampledFrom(append(testUsers, "", "aa")).Draw(rt, "after")
+				most := rapid.IntRange(0, len(testUsers)).Draw(rt, "most")
 				got := make(map[string][]fusion.Event)
-				err := s.Scan(t.Context(), cut, "", func(user string, events []fusion.Event) error {
+				err := s.Scan(t.Context(), cut, after, func(user string, events []fusion.Event) error {
+					if len(got) == most {
+						return ErrStop
+					}
 					got[user] = slices.Clone(events)
 					return nil
 				})
@@ -301,8 +306,11 @@ func TestModel(t *testing.T) {
 				if err != nil {
 					rt.Fatal(err)
 				}
-				if diff := cmp.Diff(m.at(cut).History, got); diff != "" {
-					rt.Fatalf("scan up to %d of %d: -want +got:\n%s", cut, m.applied, diff)
+				want := m.at(cut).History
+				users := slices.DeleteFunc(slices.Sorted(maps.Keys(want)), func(user string) bool { return user <= after })
+				maps.DeleteFunc(want, func(user string, _ []fusion.Event) bool { return !slices.Contains(users[:min(most, len(users))], user) })
+				if diff := cmp.Diff(want, got); diff != "" {
+					rt.Fatalf("scan of %d users behind %q up to %d of %d: -want +got:\n%s", most, after, cut, m.applied, diff)
 				}
 			},
 			"snapshot": func(*rapid.T) {
