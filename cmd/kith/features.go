@@ -32,17 +32,16 @@ type featureRequest struct {
 // featuresCommand returns the command of the features of users or of products.
 func (t *recordTool) featuresCommand() *cobra.Command {
 	var r featureRequest
-	subject, what := "users", `what their events say of them: recency, frequency and monetary value of their
-orders, their favorite categories, the prices they look at, sessions. With --all they also have
-RFM classes, 1 to 5 among all buyers.`
+	subject, what := "users", `recency, frequency and monetary value of their orders, favorite categories, the prices of what
+they look at, and sessions. With --all they also have RFM classes, 1 to 5 among all buyers.`
 	run := func(cmd *cobra.Command, c *client, o *kithv1.FeatureOptions, args []string) error {
 		return showFeatures(cmd.Context(), t.app, &r, userKind, args, func(ctx context.Context, take func(int64, []userFeatures) error) error {
 			return c.userFeatures(ctx, &r, o, args, take)
 		})
 	}
 	if t.kind == catalog.Product {
-		subject, what = "products", `what their events say of them: users, buyers, conversion, pieces, revenue. Events are
-kept by user, so this reads all of them, also for one product.`
+		subject, what = "products", `users, buyers, conversion, pieces and revenue. Events are kept by user, so this reads all of them,
+also for one product.`
 		run = func(cmd *cobra.Command, c *client, o *kithv1.FeatureOptions, args []string) error {
 			return showFeatures(cmd.Context(), t.app, &r, productKind, args, func(ctx context.Context, take func(int64, []productFeatures) error) error {
 				return c.productFeatures(ctx, o, args, take)
@@ -52,7 +51,8 @@ kept by user, so this reads all of them, also for one product.`
 	cmd := &cobra.Command{
 		Use:   "features [KEY...]",
 		Short: "Print what events say of some " + subject + ", or of all",
-		Long: `Print of some ` + subject + `, or of all with --all, ` + what + `
+		Long: `Print what events say of some ` + subject + `, or of all with --all:
+` + what + `
 
 Categories and prices are attributes of the records of products ('kith products put'); the price
 of an event counts before that of the product. Features are as of a time, the present by default.
@@ -320,7 +320,7 @@ func showFeatures[J, F any](ctx context.Context, a *app, r *featureRequest, k *f
 	return a.printf("%s: %s, as of %s, in %s.\n", r.out, plural(s.Rows, k.one, k.many), s.Now, seconds(s.Seconds))
 }
 
-// print prints a page, as lines of JSON or as a table.
+// print prints a page, as lines of JSON or as a table without the columns that are empty.
 func (k *featureKind[J, F]) print(a *app, rows []J) error {
 	if a.json() {
 		return writeLines(a.out, rows)
@@ -332,5 +332,15 @@ func (k *featureKind[J, F]) print(a *app, rows []J) error {
 	for i := range rows {
 		cells[i] = k.cells(&rows[i])
 	}
-	return a.printTable("", k.head, cells)
+	var head columns
+	for at := len(k.head) - 1; at >= 0; at-- {
+		if slices.ContainsFunc(cells, func(row []any) bool { return row[at] != "" }) {
+			head = slices.Insert(head, 0, k.head[at])
+			continue
+		}
+		for i := range cells {
+			cells[i] = slices.Delete(cells[i], at, at+1)
+		}
+	}
+	return a.printTable("", head, cells)
 }
