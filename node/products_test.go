@@ -76,7 +76,7 @@ func TestProducts(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprint("unknown", i)
 	}
-	p.read = func(_ context.Context, items []string, _ bool) ([]*kithv1.Record, error) {
+	p.read = func(_ context.Context, _ []string, _ bool) ([]*kithv1.Record, error) {
 		reads["calls"]++
 		return nil, nil
 	}

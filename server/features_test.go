@@ -331,6 +331,56 @@ func TestFeaturesOfManyItems(t *testing.T) {
 	}
 }
 
+// TestFeaturesOutliveAReplica kills the server that sends a partition which the caller's server does not hold, in the middle of it.
+func TestFeaturesOutliveAReplica(t *testing.T) {
+	if testing.Short() {
+		t.Skip("moves replicas to a fourth server")
+	}
+	c := clustertest.Start(t, clustertest.Options{})
+	c.Add()
+	settled(t, c, 3)
+	const p, partitions = 3, 4
+	var events []*kithv1.Event
+	for u := 0; len(events) < 50_000; u++ { // some 15 MiB of features, more than can be on their way
+		if user := fmt.Sprintf("%s%06d", strings.Repeat("u", 200), u); partition.Of(user, partitions) == p {
+			events = append(events, &kithv1.Event{Id: "1", User: user, Item: fmt.Sprint("i", u%100), Behavior: "purchase", TimeUnixMs: 1})
+		}
+	}
+	c.Append(0, events)
+	replicas := c.Members[0].Server.State().Replicas[p]
+	asked, lost := -1, -1
+	for i, m := range c.Members {
+		switch m.Server.ID() {
+		case replicas[p%3]: // the first that is asked, see choices
+			lost = i
+		case replicas[0], replicas[1], replicas[2]:
+		default:
+			asked = i
+		}
+	}
+	stream, err := kithv1.NewCatalogServiceClient(c.Conn(asked)).ListUserFeatures(t.Context(), &kithv1.ListUserFeaturesRequest{WithoutRfm: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	err = wire.Receive(stream, func(m *kithv1.ListUserFeaturesResponse) error {
+		for _, u := range m.Users {
+			if seen[u.User] || u.Orders != 1 {
+				return fmt.Errorf("user %s with %d orders, seen before: %t", u.User[200:], u.Orders, seen[u.User])
+			}
+			seen[u.User] = true
+		}
+		if len(seen) > 0 {
+			c.Members[lost].Server.Abort()
+		}
+		return nil
+	})
+	c.Kill(lost)
+	if err != nil || len(seen) != len(events) {
+		t.Errorf("%d users of %d, error %v", len(seen), len(events), err)
+	}
+}
+
 // TestFeaturesRefused: requests out of their bounds, and a cluster that has lost its majority, are told at once and by name.
 func TestFeaturesRefused(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{})
