@@ -55,9 +55,9 @@ func (r *Router) UserFeatures(ctx context.Context, users []string, o *kithv1.Fea
 	})
 }
 
-// ListUserFeatures sends the features of all users, partitions in order, by key, as of a cut that is taken first; then it sends an
-// empty chunk. With rfm they have classes. Options must be complete. An error of send ends it and is returned. Cost: a pass over all
-// events, another before it for classes. Memory: a message or two, and 48 bytes a buyer while classes are made.
+// ListUserFeatures sends the features of all users, partitions in order, by key, as of a cut; an empty chunk says that it was taken. With
+// rfm they have classes. Options must be complete. An error of send ends it and is returned. Cost: a pass over all events, and another
+// before it for classes. Memory: a message or two, and some 40 bytes a buyer while classes are made.
 func (c *Coordinator) ListUserFeatures(ctx context.Context, o *kithv1.FeatureOptions, rfm bool, send func([]*kithv1.UserFeatures) error) error {
 	t, done, err := c.table(ctx, o)
 	if err != nil {
@@ -73,7 +73,7 @@ func (c *Coordinator) ListUserFeatures(ctx context.Context, o *kithv1.FeatureOpt
 		if err != nil {
 			return err
 		}
-		classes = view.ClassesOf(buyers)
+		classes = view.ClassesOf(buyers...)
 	}
 	for p := range t.cuts {
 		err := t.users(ctx, partition.ID(p), false, func(m *kithv1.ScanUserFeaturesResponse) error {
@@ -176,8 +176,8 @@ func (t *table) users(ctx context.Context, p partition.ID, onlyPurchases bool, t
 	return nil
 }
 
-// purchases returns what classes are made from: 24 bytes a buyer.
-func (t *table) purchases(ctx context.Context) ([]view.Purchases, error) {
+// purchases returns what classes are made from, of each partition: 24 bytes a buyer.
+func (t *table) purchases(ctx context.Context) ([][]view.Purchases, error) {
 	found := make([][]view.Purchases, len(t.cuts))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(tablePartitions)
@@ -191,10 +191,7 @@ func (t *table) purchases(ctx context.Context) ([]view.Purchases, error) {
 			})
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	return slices.Concat(found...), nil
+	return found, g.Wait()
 }
 
 // addItems adds up what all partitions say of items, in the order of partitions, so that sums can be repeated.

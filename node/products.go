@@ -19,8 +19,9 @@ const (
 	productsBytes = 16 << 20
 	// productOverhead is about what a product takes in a map besides its texts.
 	productOverhead = 80
-	// productsPatience is how long products are waited for, in a call that has no deadline: some elections.
-	productsPatience = 30 * time.Second
+	// productsPatience is how long products are waited for, in a call that has no deadline: some elections, and less than a caller waits
+	// for a sign of life.
+	productsPatience = 15 * time.Second
 )
 
 // ProductReader returns the records of products, wherever in the cluster they are; with stale as some replica has them.
@@ -35,7 +36,7 @@ type products struct {
 	bytes   int
 }
 
-// load makes known what some events need.
+// load makes known what some events need. After an error the products are of no use.
 func (p *products) load(ctx context.Context, users []userEvents) error {
 	if p.known == nil || p.bytes > productsBytes {
 		p.known, p.bytes = map[string]view.Product{}, 0
