@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -346,7 +347,19 @@ func TestFeaturesOutliveAReplica(t *testing.T) {
 			events = append(events, &kithv1.Event{Id: "1", User: user, Item: fmt.Sprint("i", u%100), Behavior: "purchase", TimeUnixMs: 1})
 		}
 	}
-	c.Append(0, events)
+	for chunk := range slices.Chunk(events, 5000) {
+		c.Eventually(func() error { // leaders may move still
+			stream, err := c.Events(0).Append(t.Context())
+			if err != nil {
+				return err
+			}
+			if err := stream.Send(&kithv1.AppendRequest{Events: chunk}); err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			_, err = stream.CloseAndRecv()
+			return err
+		})
+	}
 	replicas := c.Members[0].Server.State().Replicas[p]
 	asked, lost := -1, -1
 	for i, m := range c.Members {
