@@ -2,23 +2,15 @@ package coordinator
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
-)
-
-const (
-	// dumpSilence is how long a replica may send nothing before another is asked.
-	dumpSilence = 20 * time.Second
-	// dumpPatience is how long a backup goes on while no replica of a partition sends anything.
-	dumpPatience = 90 * time.Second
 )
 
 // Backup sends a manifest and then all events of the cluster up to the cut in it, as ClusterService.Backup describes, or
@@ -83,27 +75,40 @@ func (c *Coordinator) manifest(ctx context.Context) (*kithv1.BackupManifest, err
 	}
 	m := &kithv1.BackupManifest{
 		ClusterId: s.Cluster.ClusterId, CreatedUnixMs: c.cfg.Now().UnixMilli(), Program: s.Member(c.peers.Self()).GetVersion(),
-		Partitions: make([]*kithv1.PartitionCut, len(s.Replicas)), ReplicationFactor: s.Cluster.ReplicationFactor,
-		ActiveVersion: s.Active,
+		ReplicationFactor: s.Cluster.ReplicationFactor, ActiveVersion: s.Active,
 	}
 	for _, r := range s.Versions {
 		v := proto.Clone(r.Version).(*kithv1.ModelVersion)
 		v.Active, v.Usage = v.Version == s.Active, nil
 		m.Versions = append(m.Versions, v)
 	}
+	var err error
+	if m.Partitions, err = c.cuts(ctx); err != nil {
+		return nil, fmt.Errorf("backup: %w", err)
+	}
+	return m, nil
+}
+
+// cuts takes a cut of all partitions: each covers what was acknowledged before the call. It waits for elections.
+func (c *Coordinator) cuts(ctx context.Context) ([]*kithv1.PartitionCut, error) {
+	n, err := c.router.partitions()
+	if err != nil {
+		return nil, err
+	}
+	cuts := make([]*kithv1.PartitionCut, n)
 	ctx, cancel := context.WithTimeout(ctx, cutPatience)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
-	for p := range m.Partitions {
+	for p := range cuts {
 		g.Go(func() (err error) {
-			m.Partitions[p], err = c.router.Cut(ctx, partition.ID(p))
+			cuts[p], err = c.router.Cut(ctx, partition.ID(p))
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("backup: take the cut: %w", err)
+		return nil, fmt.Errorf("take the cut: %w", err)
 	}
-	return m, nil
+	return cuts, nil
 }
 
 // dump brings the events of one partition up to a cut.
@@ -117,66 +122,21 @@ type dump struct {
 	events   uint64 // sent so far
 }
 
-// sinkError is an error of the receiver of a backup, which no other replica cures.
-type sinkError struct{ err error }
-
-func (e *sinkError) Error() string { return e.err.Error() }
-func (e *sinkError) Unwrap() error { return e.err }
-
-// run asks one replica after the other, until all events are sent or none has sent any for a while.
+// run sends all events of the partition, from one replica after the other.
 func (d *dump) run(ctx context.Context) error {
-	pause, progress := firstPause, d.c.cfg.Now()
-	for {
-		state := d.c.State()
-		last := wire.ErrNotReady
-		for _, node := range d.c.router.choices(state.Replicas[d.partition], d.c.peers.Alive(), uint32(d.partition)) {
-			before := d.events
-			err := d.from(ctx, node, state.Epoch)
-			var sink *sinkError
-			switch {
-			case err == nil:
-				return nil
-			case errors.As(err, &sink):
-				return sink.err
-			case ctx.Err() != nil:
-				return ctx.Err()
-			case errors.Is(err, wire.ErrErased): // at the others, too
-				return fmt.Errorf("node %s: %w", node, err)
-			}
-			last = fmt.Errorf("node %s: %w", node, err)
-			d.c.cfg.Logger.Warn("backup goes on at another replica", "partition", d.partition, "node", node, "err", err)
-			if d.events > before {
-				pause, progress = firstPause, d.c.cfg.Now()
-			}
-		}
-		if d.c.cfg.Now().Sub(progress) > dumpPatience {
-			return fmt.Errorf("no replica sends its events: %w", last)
-		}
-		if !sleep(ctx, pause) {
-			return errors.Join(ctx.Err(), last)
-		}
-		pause = min(2*pause, maxPause)
-	}
+	return d.c.fromReplicas(ctx, d.partition, "backup", func(ctx context.Context, node string, epoch uint64) (bool, error) {
+		before := d.events
+		err := d.from(ctx, node, epoch)
+		return d.events > before, err
+	})
 }
 
 // from sends what one replica has, behind the last event that was sent.
 func (d *dump) from(ctx context.Context, node string, epoch uint64) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	silence := time.AfterFunc(dumpSilence, cancel)
-	defer silence.Stop()
-	conn, err := d.c.peers.Bulk().Conn(ctx, node, "")
-	if err != nil {
-		return err
+	open := func(ctx context.Context, c kithv1.PartitionServiceClient) (grpc.ServerStreamingClient[kithv1.DumpResponse], error) {
+		return c.Dump(ctx, &kithv1.DumpRequest{Partition: uint32(d.partition), Epoch: epoch, Cut: d.cut, AfterUser: d.user, AfterId: d.id})
 	}
-	stream, err := kithv1.NewPartitionServiceClient(conn).Dump(ctx, &kithv1.DumpRequest{
-		Partition: uint32(d.partition), Epoch: epoch, Cut: d.cut, AfterUser: d.user, AfterId: d.id,
-	})
-	if err != nil {
-		return err
-	}
-	return wire.Receive(stream, func(m *kithv1.DumpResponse) error {
-		silence.Stop() // a slow receiver is not the fault of the replica
+	return listen(ctx, d.c, node, open, func(m *kithv1.DumpResponse) error {
 		if len(m.Events) == 0 {
 			return nil
 		}
@@ -189,7 +149,6 @@ func (d *dump) from(ctx context.Context, node string, epoch uint64) error {
 		last := m.Events[len(m.Events)-1]
 		d.user, d.id = last.User, last.Id
 		d.events += uint64(len(m.Events))
-		silence.Reset(dumpSilence)
 		return nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/node/consensus"
@@ -50,11 +51,13 @@ type Coordinator struct {
 	*Control
 	cfg    Config
 	router *Router
+	// tables has room for the passes over all events that this process drives.
+	tables *semaphore.Weighted
 }
 
 // New returns a Coordinator for a process whose node is local.
 func New(cfg Config, control *Control, local Local) *Coordinator {
-	c := &Coordinator{Control: control, cfg: cfg}
+	c := &Coordinator{Control: control, cfg: cfg, tables: semaphore.NewWeighted(tablePasses)}
 	c.router = NewRouter(c, control.peers, local, cfg.Now)
 	return c
 }

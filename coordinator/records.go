@@ -85,6 +85,19 @@ const readChunk = 1000
 // Records returns the records of some keys, those deleted included, ascending by key: with stale as some replica has them, otherwise
 // all that was acknowledged before the call. Memory: the records.
 func (r *Router) Records(ctx context.Context, kind catalog.Kind, keys []string, stale bool) ([]*kithv1.Record, error) {
+	return gather(ctx, r, keys, readChunk, (*kithv1.Record).GetKey, func(ctx context.Context, p partition.ID, chunk []string) ([]*kithv1.Record, error) {
+		some, err := r.readRecords(ctx, p, &kithv1.ReadRecordsRequest{Kind: wire.KindToProto(kind), Keys: chunk, Stale: stale})
+		if err != nil {
+			return nil, fmt.Errorf("read records: %w", err)
+		}
+		return some, nil
+	})
+}
+
+// gather reads rows of some keys from their partitions, size keys at a time, and returns them ascending by the key that a row has.
+func gather[R any](ctx context.Context, r *Router, keys []string, size int, key func(R) string,
+	read func(ctx context.Context, p partition.ID, keys []string) ([]R, error),
+) ([]R, error) {
 	partitions, err := r.partitions()
 	if err != nil {
 		return nil, err
@@ -94,7 +107,7 @@ func (r *Router) Records(ctx context.Context, kind catalog.Kind, keys []string, 
 		p := partition.Of(key, partitions)
 		groups[p] = append(groups[p], key)
 	}
-	found := make([][]*kithv1.Record, partitions)
+	found := make([][]R, partitions)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(concurrentCalls)
 	for p, group := range groups {
@@ -104,10 +117,10 @@ func (r *Router) Records(ctx context.Context, kind catalog.Kind, keys []string, 
 			continue
 		}
 		g.Go(func() error {
-			for chunk := range slices.Chunk(group, readChunk) {
-				some, err := r.readRecords(ctx, partition.ID(p), &kithv1.ReadRecordsRequest{Kind: wire.KindToProto(kind), Keys: chunk, Stale: stale})
+			for chunk := range slices.Chunk(group, size) {
+				some, err := read(ctx, partition.ID(p), chunk)
 				if err != nil {
-					return fmt.Errorf("read records: %w", err)
+					return err
 				}
 				found[p] = append(found[p], some...)
 			}
@@ -118,7 +131,7 @@ func (r *Router) Records(ctx context.Context, kind catalog.Kind, keys []string, 
 		return nil, err
 	}
 	all := slices.Concat(found...)
-	slices.SortFunc(all, func(a, b *kithv1.Record) int { return cmp.Compare(a.Key, b.Key) })
+	slices.SortFunc(all, func(a, b R) int { return cmp.Compare(key(a), key(b)) })
 	return all, nil
 }
 

@@ -84,7 +84,7 @@ type Control interface {
 	Confirm(ctx context.Context) error
 }
 
-// Config of a Node. Logger, Disk and the directories are required.
+// Config of a Node. Logger, Disk, Products and the directories are required.
 type Config struct {
 	ID  string
 	Dir string
@@ -101,6 +101,8 @@ type Config struct {
 	Logger    *slog.Logger
 	// Disk is that of Dir.
 	Disk *Disk
+	// Products reads what features need to know of products. It is called by the services, so not before they are registered.
+	Products ProductReader
 	// ScrubInterval is how often all files are read and compared with their checksums; 0 means a day.
 	ScrubInterval time.Duration
 }

@@ -192,7 +192,7 @@ func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.W
 	}
 	shard := &worker.Shard{Start: []int64{0}}
 	ids := map[string]uint32{}
-	err = r.store.Scan(ctx, cut, func(user string, events []fusion.Event) error {
+	err = r.store.Scan(ctx, cut, "", func(user string, events []fusion.Event) error {
 		fused := fusion.Fuse(events, w, nowMs)
 		if len(fused) == 0 {
 			return nil

@@ -59,7 +59,7 @@ as events are.`,
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(t.putCommand(), t.getCommand(), t.listCommand(), t.deleteCommand())
+	cmd.AddCommand(t.putCommand(), t.getCommand(), t.listCommand(), t.deleteCommand(), t.featuresCommand())
 	return cmd
 }
 

@@ -79,30 +79,30 @@ type shape struct {
 }
 
 // shapeOf checks what is said about the fields of an input.
-func (d *side) shapeOf(in *input, fields []record.Field) (shape, error) {
-	s := shape{key: record.FieldIndex(fields, d.field), time: -1}
-	if changed := d.entity.Changed; changed != "" {
-		s.time = record.FieldIndex(fields, changed)
-		if s.time >= 0 && fields[s.time].Type != record.Time {
-			return s, in.m.Fail("fields."+changed, fmt.Errorf("%w: %s.changed is %s, which is a %s here; it must be a time", fusion.ErrMapping, d.name, changed, fields[s.time].Type))
+func (s *side) shapeOf(in *input, fields []record.Field) (shape, error) {
+	f := shape{key: record.FieldIndex(fields, s.field), time: -1}
+	if changed := s.entity.Changed; changed != "" {
+		f.time = record.FieldIndex(fields, changed)
+		if f.time >= 0 && fields[f.time].Type != record.Time {
+			return f, in.m.Fail("fields."+changed, fmt.Errorf("%w: %s.changed is %s, which is a %s here; it must be a time", fusion.ErrMapping, s.name, changed, fields[f.time].Type))
 		}
 	}
 	for i, field := range fields {
-		if i == s.key || slices.Contains(in.m.Personal, field.Name) {
+		if i == f.key || slices.Contains(in.m.Personal, field.Name) {
 			continue
 		}
 		hashed := slices.Contains(in.m.Hashed, field.Name)
 		if hashed {
 			field.Type = record.Text
 		}
-		s.fields, s.at, s.hash = append(s.fields, field), append(s.at, i), append(s.hash, hashed)
+		f.fields, f.at, f.hash = append(f.fields, field), append(f.at, i), append(f.hash, hashed)
 	}
 	for name := range in.m.Lists {
-		if i := record.FieldIndex(s.fields, name); i >= 0 && s.fields[i].Type != record.Text {
-			return s, in.m.Fail("lists."+name, fmt.Errorf("%w: %s is a %s; only texts are lists", fusion.ErrMapping, name, s.fields[i].Type))
+		if i := record.FieldIndex(f.fields, name); i >= 0 && f.fields[i].Type != record.Text {
+			return f, in.m.Fail("lists."+name, fmt.Errorf("%w: %s is a %s; only texts are lists", fusion.ErrMapping, name, f.fields[i].Type))
 		}
 	}
-	return s, nil
+	return f, nil
 }
 
 // addRows stores the rows of an input.

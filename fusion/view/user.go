@@ -22,6 +22,9 @@ const (
 	ContextPrice = "price"
 )
 
+// DefaultSessionGap is the usual choice of web analytics.
+const DefaultSessionGap = 30 * time.Minute
+
 // mostCategories is the number of categories of an affinity that are told.
 const mostCategories = 10
 
@@ -40,14 +43,14 @@ type Products func(item string) (p Product, ok bool)
 type Options struct {
 	// Now is the time as of which they are, in Unix milliseconds. Events after it do not count.
 	Now int64
-	// SessionGap is how long nothing may happen within a session; 0 means 30 minutes, the usual choice of web analytics.
+	// SessionGap is how long nothing may happen within a session; 0 means DefaultSessionGap.
 	SessionGap time.Duration
 	// Weights make the interactions that affinities are shares of.
 	Weights fusion.Weights
 }
 
 func (o *Options) gap() int64 {
-	return cmp.Or(o.SessionGap, 30*time.Minute).Milliseconds()
+	return cmp.Or(o.SessionGap, DefaultSessionGap).Milliseconds()
 }
 
 // User has the features of one user. Times are in Unix milliseconds, 0 where there is none.

@@ -153,8 +153,8 @@ func (s *Store) Record(kind catalog.Kind, key string) (r catalog.Record, ok bool
 	return *found, true, nil
 }
 
-// ErrStop ends a call of Records without an error.
-var ErrStop = errors.New("enough records")
+// ErrStop ends a call of Records or Scan without an error.
+var ErrStop = errors.New("enough")
 
 // Records calls fn for each record of a kind behind a key, ascending by key, those deleted included. It sees one moment of the store. fn
 // may keep the record; an error of it ends the call and is returned, but for ErrStop. Cost: a pass over what fn takes.

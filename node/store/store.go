@@ -442,11 +442,11 @@ func compareEvents(a, b fusion.Event) int {
 	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID))
 }
 
-// Scan calls fn for each user that has events at or below the raft index cut, users ascending by
-// key, with those events by time, then id. It sees one moment of the store. fn
-// must not keep events, and an error of it ends the scan and is returned. Scan returns an error
-// that matches ErrBehind if cut is not applied yet. Cost: a pass over all events.
-func (s *Store) Scan(ctx context.Context, cut uint64, fn func(user string, events []fusion.Event) error) error {
+// Scan calls fn for each user behind a key (all, if it is empty) that has events at or below the raft index cut, users ascending by
+// key, with those events by time, then id. It sees one moment of the store. fn must not keep the slice, and an error of it ends the
+// scan and is returned, but for ErrStop. Scan returns an error that matches ErrBehind if cut is not applied yet, and one that matches
+// ErrErased if a user was erased after it. Cost: a pass over what fn takes.
+func (s *Store) Scan(ctx context.Context, cut uint64, after string, fn func(user string, events []fusion.Event) error) error {
 	var events []fusion.Event // of one user
 	flush := func() error {
 		if len(events) == 0 {
@@ -458,7 +458,11 @@ func (s *Store) Scan(ctx context.Context, cut uint64, fn func(user string, event
 		events = events[:0]
 		return err
 	}
-	err := s.Dump(ctx, cut, Position{}, func(e fusion.Event) error {
+	position := Position{}
+	if after != "" {
+		position = Position{User: after, ID: "\xff"} // behind all ids, which are UTF-8
+	}
+	err := s.Dump(ctx, cut, position, func(e fusion.Event) error {
 		if len(events) > 0 && events[0].User != e.User {
 			if err := flush(); err != nil {
 				return err
@@ -467,10 +471,13 @@ func (s *Store) Scan(ctx context.Context, cut uint64, fn func(user string, event
 		events = append(events, e)
 		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = flush()
 	}
-	return flush()
+	if errors.Is(err, ErrStop) {
+		return nil
+	}
+	return err
 }
 
 // Popular returns the n items with the most events, ties by key; fewer if there are fewer.

@@ -86,7 +86,7 @@ func dumpStore(t testing.TB, s *Store) dump {
 	d := dump{Applied: s.Applied(), History: make(map[string][]fusion.Event)}
 	d.Counts = s.Counts()
 	last := ""
-	err := s.Scan(t.Context(), d.Applied, func(user string, events []fusion.Event) error {
+	err := s.Scan(t.Context(), d.Applied, "", func(user string, events []fusion.Event) error {
 		if user <= last {
 			return fmt.Errorf("user %q after %q", user, last)
 		}
@@ -281,8 +281,13 @@ func TestModel(t *testing.T) {
 			},
 			"scan": func(rt *rapid.T) {
 				cut := rapid.Uint64Range(0, m.applied+1).Draw(rt, "cut")
+				after := rapid.SampledFrom(append(testUsers, "", "aa")).Draw(rt, "after")
+				most := rapid.IntRange(0, len(testUsers)).Draw(rt, "most")
 				got := make(map[string][]fusion.Event)
-				err := s.Scan(t.Context(), cut, func(user string, events []fusion.Event) error {
+				err := s.Scan(t.Context(), cut, after, func(user string, events []fusion.Event) error {
+					if len(got) == most {
+						return ErrStop
+					}
 					got[user] = slices.Clone(events)
 					return nil
 				})
@@ -301,8 +306,11 @@ func TestModel(t *testing.T) {
 				if err != nil {
 					rt.Fatal(err)
 				}
-				if diff := cmp.Diff(m.at(cut).History, got); diff != "" {
-					rt.Fatalf("scan up to %d of %d: -want +got:\n%s", cut, m.applied, diff)
+				want := m.at(cut).History
+				users := slices.DeleteFunc(slices.Sorted(maps.Keys(want)), func(user string) bool { return user <= after })
+				maps.DeleteFunc(want, func(user string, _ []fusion.Event) bool { return !slices.Contains(users[:min(most, len(users))], user) })
+				if diff := cmp.Diff(want, got); diff != "" {
+					rt.Fatalf("scan of %d users behind %q up to %d of %d: -want +got:\n%s", most, after, cut, m.applied, diff)
 				}
 			},
 			"snapshot": func(*rapid.T) {
@@ -538,7 +546,7 @@ func TestRestoreUnderReaders(t *testing.T) {
 	for range 2 {
 		go func() {
 			for ctx.Err() == nil {
-				err := s.Scan(t.Context(), 20, func(_ string, events []fusion.Event) error {
+				err := s.Scan(t.Context(), 20, "", func(_ string, events []fusion.Event) error {
 					if len(events) != 20 {
 						return fmt.Errorf("scan saw %d events", len(events))
 					}
@@ -578,7 +586,7 @@ func TestClosed(t *testing.T) {
 	_, err := s.Apply(1, nil)
 	errs := []error{err}
 	_, err = s.History(t.Context(), "u")
-	errs = append(errs, err, s.Scan(t.Context(), 0, nil), s.Restore(nil))
+	errs = append(errs, err, s.Scan(t.Context(), 0, "", nil), s.Restore(nil))
 	_, err = s.Popular(1)
 	errs = append(errs, err)
 	_, err = s.Snapshot()
@@ -610,7 +618,7 @@ func TestOpenDamaged(t *testing.T) {
 			}
 			s, err := Open(Options{Dir: "store", fs: fs})
 			if err == nil {
-				err = errors.Join(s.Scan(t.Context(), 0, func(string, []fusion.Event) error { return nil }), s.Close())
+				err = errors.Join(s.Scan(t.Context(), 0, "", func(string, []fusion.Event) error { return nil }), s.Close())
 			}
 			if !errors.Is(err, ErrCorrupt) {
 				t.Errorf("got %v, want ErrCorrupt", err)

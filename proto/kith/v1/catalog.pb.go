@@ -906,7 +906,7 @@ var File_kith_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_kith_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/catalog.proto\x12\akith.v1\" \n" +
+	"\x15kith/v1/catalog.proto\x12\akith.v1\x1a\x16kith/v1/features.proto\" \n" +
 	"\bTextList\x12\x14\n" +
 	"\x05texts\x18\x01 \x03(\tR\x05texts\"\xbf\x01\n" +
 	"\tAttribute\x12\x12\n" +
@@ -971,14 +971,18 @@ const file_kith_v1_catalog_proto_rawDesc = "" +
 	"RecordKind\x12\x1b\n" +
 	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13RECORD_KIND_PRODUCT\x10\x01\x12\x14\n" +
-	"\x10RECORD_KIND_USER\x10\x022\xba\x02\n" +
+	"\x10RECORD_KIND_USER\x10\x022\xb2\x05\n" +
 	"\x0eCatalogService\x12E\n" +
 	"\n" +
 	"PutRecords\x12\x1a.kith.v1.PutRecordsRequest\x1a\x1b.kith.v1.PutRecordsResponse\x12G\n" +
 	"\n" +
 	"GetRecords\x12\x1a.kith.v1.GetRecordsRequest\x1a\x1b.kith.v1.GetRecordsResponse0\x01\x12H\n" +
 	"\vListRecords\x12\x1b.kith.v1.ListRecordsRequest\x1a\x1c.kith.v1.ListRecordsResponse\x12N\n" +
-	"\rDeleteRecords\x12\x1d.kith.v1.DeleteRecordsRequest\x1a\x1e.kith.v1.DeleteRecordsResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\rDeleteRecords\x12\x1d.kith.v1.DeleteRecordsRequest\x1a\x1e.kith.v1.DeleteRecordsResponse\x12V\n" +
+	"\x0fGetUserFeatures\x12\x1f.kith.v1.GetUserFeaturesRequest\x1a .kith.v1.GetUserFeaturesResponse0\x01\x12Y\n" +
+	"\x10ListUserFeatures\x12 .kith.v1.ListUserFeaturesRequest\x1a!.kith.v1.ListUserFeaturesResponse0\x01\x12_\n" +
+	"\x12GetProductFeatures\x12\".kith.v1.GetProductFeaturesRequest\x1a#.kith.v1.GetProductFeaturesResponse0\x01\x12b\n" +
+	"\x13ListProductFeatures\x12#.kith.v1.ListProductFeaturesRequest\x1a$.kith.v1.ListProductFeaturesResponse0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_catalog_proto_rawDescOnce sync.Once
@@ -995,19 +999,27 @@ func file_kith_v1_catalog_proto_rawDescGZIP() []byte {
 var file_kith_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_kith_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_kith_v1_catalog_proto_goTypes = []any{
-	(RecordKind)(0),               // 0: kith.v1.RecordKind
-	(*TextList)(nil),              // 1: kith.v1.TextList
-	(*Attribute)(nil),             // 2: kith.v1.Attribute
-	(*Record)(nil),                // 3: kith.v1.Record
-	(*PutRecordsRequest)(nil),     // 4: kith.v1.PutRecordsRequest
-	(*PutRecordsResponse)(nil),    // 5: kith.v1.PutRecordsResponse
-	(*RejectedRecord)(nil),        // 6: kith.v1.RejectedRecord
-	(*GetRecordsRequest)(nil),     // 7: kith.v1.GetRecordsRequest
-	(*GetRecordsResponse)(nil),    // 8: kith.v1.GetRecordsResponse
-	(*ListRecordsRequest)(nil),    // 9: kith.v1.ListRecordsRequest
-	(*ListRecordsResponse)(nil),   // 10: kith.v1.ListRecordsResponse
-	(*DeleteRecordsRequest)(nil),  // 11: kith.v1.DeleteRecordsRequest
-	(*DeleteRecordsResponse)(nil), // 12: kith.v1.DeleteRecordsResponse
+	(RecordKind)(0),                     // 0: kith.v1.RecordKind
+	(*TextList)(nil),                    // 1: kith.v1.TextList
+	(*Attribute)(nil),                   // 2: kith.v1.Attribute
+	(*Record)(nil),                      // 3: kith.v1.Record
+	(*PutRecordsRequest)(nil),           // 4: kith.v1.PutRecordsRequest
+	(*PutRecordsResponse)(nil),          // 5: kith.v1.PutRecordsResponse
+	(*RejectedRecord)(nil),              // 6: kith.v1.RejectedRecord
+	(*GetRecordsRequest)(nil),           // 7: kith.v1.GetRecordsRequest
+	(*GetRecordsResponse)(nil),          // 8: kith.v1.GetRecordsResponse
+	(*ListRecordsRequest)(nil),          // 9: kith.v1.ListRecordsRequest
+	(*ListRecordsResponse)(nil),         // 10: kith.v1.ListRecordsResponse
+	(*DeleteRecordsRequest)(nil),        // 11: kith.v1.DeleteRecordsRequest
+	(*DeleteRecordsResponse)(nil),       // 12: kith.v1.DeleteRecordsResponse
+	(*GetUserFeaturesRequest)(nil),      // 13: kith.v1.GetUserFeaturesRequest
+	(*ListUserFeaturesRequest)(nil),     // 14: kith.v1.ListUserFeaturesRequest
+	(*GetProductFeaturesRequest)(nil),   // 15: kith.v1.GetProductFeaturesRequest
+	(*ListProductFeaturesRequest)(nil),  // 16: kith.v1.ListProductFeaturesRequest
+	(*GetUserFeaturesResponse)(nil),     // 17: kith.v1.GetUserFeaturesResponse
+	(*ListUserFeaturesResponse)(nil),    // 18: kith.v1.ListUserFeaturesResponse
+	(*GetProductFeaturesResponse)(nil),  // 19: kith.v1.GetProductFeaturesResponse
+	(*ListProductFeaturesResponse)(nil), // 20: kith.v1.ListProductFeaturesResponse
 }
 var file_kith_v1_catalog_proto_depIdxs = []int32{
 	1,  // 0: kith.v1.Attribute.texts:type_name -> kith.v1.TextList
@@ -1024,12 +1036,20 @@ var file_kith_v1_catalog_proto_depIdxs = []int32{
 	7,  // 11: kith.v1.CatalogService.GetRecords:input_type -> kith.v1.GetRecordsRequest
 	9,  // 12: kith.v1.CatalogService.ListRecords:input_type -> kith.v1.ListRecordsRequest
 	11, // 13: kith.v1.CatalogService.DeleteRecords:input_type -> kith.v1.DeleteRecordsRequest
-	5,  // 14: kith.v1.CatalogService.PutRecords:output_type -> kith.v1.PutRecordsResponse
-	8,  // 15: kith.v1.CatalogService.GetRecords:output_type -> kith.v1.GetRecordsResponse
-	10, // 16: kith.v1.CatalogService.ListRecords:output_type -> kith.v1.ListRecordsResponse
-	12, // 17: kith.v1.CatalogService.DeleteRecords:output_type -> kith.v1.DeleteRecordsResponse
-	14, // [14:18] is the sub-list for method output_type
-	10, // [10:14] is the sub-list for method input_type
+	13, // 14: kith.v1.CatalogService.GetUserFeatures:input_type -> kith.v1.GetUserFeaturesRequest
+	14, // 15: kith.v1.CatalogService.ListUserFeatures:input_type -> kith.v1.ListUserFeaturesRequest
+	15, // 16: kith.v1.CatalogService.GetProductFeatures:input_type -> kith.v1.GetProductFeaturesRequest
+	16, // 17: kith.v1.CatalogService.ListProductFeatures:input_type -> kith.v1.ListProductFeaturesRequest
+	5,  // 18: kith.v1.CatalogService.PutRecords:output_type -> kith.v1.PutRecordsResponse
+	8,  // 19: kith.v1.CatalogService.GetRecords:output_type -> kith.v1.GetRecordsResponse
+	10, // 20: kith.v1.CatalogService.ListRecords:output_type -> kith.v1.ListRecordsResponse
+	12, // 21: kith.v1.CatalogService.DeleteRecords:output_type -> kith.v1.DeleteRecordsResponse
+	17, // 22: kith.v1.CatalogService.GetUserFeatures:output_type -> kith.v1.GetUserFeaturesResponse
+	18, // 23: kith.v1.CatalogService.ListUserFeatures:output_type -> kith.v1.ListUserFeaturesResponse
+	19, // 24: kith.v1.CatalogService.GetProductFeatures:output_type -> kith.v1.GetProductFeaturesResponse
+	20, // 25: kith.v1.CatalogService.ListProductFeatures:output_type -> kith.v1.ListProductFeaturesResponse
+	18, // [18:26] is the sub-list for method output_type
+	10, // [10:18] is the sub-list for method input_type
 	10, // [10:10] is the sub-list for extension type_name
 	10, // [10:10] is the sub-list for extension extendee
 	0,  // [0:10] is the sub-list for field type_name
@@ -1040,6 +1060,7 @@ func file_kith_v1_catalog_proto_init() {
 	if File_kith_v1_catalog_proto != nil {
 		return
 	}
+	file_kith_v1_features_proto_init()
 	file_kith_v1_catalog_proto_msgTypes[1].OneofWrappers = []any{
 		(*Attribute_Text)(nil),
 		(*Attribute_Number)(nil),

@@ -19,17 +19,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CatalogService_PutRecords_FullMethodName    = "/kith.v1.CatalogService/PutRecords"
-	CatalogService_GetRecords_FullMethodName    = "/kith.v1.CatalogService/GetRecords"
-	CatalogService_ListRecords_FullMethodName   = "/kith.v1.CatalogService/ListRecords"
-	CatalogService_DeleteRecords_FullMethodName = "/kith.v1.CatalogService/DeleteRecords"
+	CatalogService_PutRecords_FullMethodName          = "/kith.v1.CatalogService/PutRecords"
+	CatalogService_GetRecords_FullMethodName          = "/kith.v1.CatalogService/GetRecords"
+	CatalogService_ListRecords_FullMethodName         = "/kith.v1.CatalogService/ListRecords"
+	CatalogService_DeleteRecords_FullMethodName       = "/kith.v1.CatalogService/DeleteRecords"
+	CatalogService_GetUserFeatures_FullMethodName     = "/kith.v1.CatalogService/GetUserFeatures"
+	CatalogService_ListUserFeatures_FullMethodName    = "/kith.v1.CatalogService/ListUserFeatures"
+	CatalogService_GetProductFeatures_FullMethodName  = "/kith.v1.CatalogService/GetProductFeatures"
+	CatalogService_ListProductFeatures_FullMethodName = "/kith.v1.CatalogService/ListProductFeatures"
 )
 
 // CatalogServiceClient is the client API for CatalogService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// CatalogService keeps records of products and users.
+// CatalogService keeps records of products and users, and tells what their events say of them.
 type CatalogServiceClient interface {
 	// PutRecords stores those that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
 	// leaves open which of them are: put them again.
@@ -40,6 +44,17 @@ type CatalogServiceClient interface {
 	ListRecords(ctx context.Context, in *ListRecordsRequest, opts ...grpc.CallOption) (*ListRecordsResponse, error)
 	// DeleteRecords deletes what there is at some keys.
 	DeleteRecords(ctx context.Context, in *DeleteRecordsRequest, opts ...grpc.CallOption) (*DeleteRecordsResponse, error)
+	// GetUserFeatures streams the features of some users. Those without events are left out.
+	GetUserFeatures(ctx context.Context, in *GetUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetUserFeaturesResponse], error)
+	// ListUserFeatures streams the features of all users, partitions in order, by key, as of one moment of each partition: every event
+	// acknowledged before the call counts, and none that comes later. It ends with an error of reason ERASED if a user is erased meanwhile. It
+	// has no deadline of its own.
+	ListUserFeatures(ctx context.Context, in *ListUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUserFeaturesResponse], error)
+	// GetProductFeatures streams the features of some items, by key. Those without events are left out. Events are kept by user, so it reads
+	// all of them, as ListUserFeatures does.
+	GetProductFeatures(ctx context.Context, in *GetProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetProductFeaturesResponse], error)
+	// ListProductFeatures streams the features of all items that have events, by key, as GetProductFeatures does.
+	ListProductFeatures(ctx context.Context, in *ListProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListProductFeaturesResponse], error)
 }
 
 type catalogServiceClient struct {
@@ -99,11 +114,87 @@ func (c *catalogServiceClient) DeleteRecords(ctx context.Context, in *DeleteReco
 	return out, nil
 }
 
+func (c *catalogServiceClient) GetUserFeatures(ctx context.Context, in *GetUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetUserFeaturesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CatalogService_ServiceDesc.Streams[1], CatalogService_GetUserFeatures_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetUserFeaturesRequest, GetUserFeaturesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CatalogService_GetUserFeaturesClient = grpc.ServerStreamingClient[GetUserFeaturesResponse]
+
+func (c *catalogServiceClient) ListUserFeatures(ctx context.Context, in *ListUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUserFeaturesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CatalogService_ServiceDesc.Streams[2], CatalogService_ListUserFeatures_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListUserFeaturesRequest, ListUserFeaturesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CatalogService_ListUserFeaturesClient = grpc.ServerStreamingClient[ListUserFeaturesResponse]
+
+func (c *catalogServiceClient) GetProductFeatures(ctx context.Context, in *GetProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetProductFeaturesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CatalogService_ServiceDesc.Streams[3], CatalogService_GetProductFeatures_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetProductFeaturesRequest, GetProductFeaturesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CatalogService_GetProductFeaturesClient = grpc.ServerStreamingClient[GetProductFeaturesResponse]
+
+func (c *catalogServiceClient) ListProductFeatures(ctx context.Context, in *ListProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListProductFeaturesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &CatalogService_ServiceDesc.Streams[4], CatalogService_ListProductFeatures_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListProductFeaturesRequest, ListProductFeaturesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CatalogService_ListProductFeaturesClient = grpc.ServerStreamingClient[ListProductFeaturesResponse]
+
 // CatalogServiceServer is the server API for CatalogService service.
 // All implementations must embed UnimplementedCatalogServiceServer
 // for forward compatibility.
 //
-// CatalogService keeps records of products and users.
+// CatalogService keeps records of products and users, and tells what their events say of them.
 type CatalogServiceServer interface {
 	// PutRecords stores those that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
 	// leaves open which of them are: put them again.
@@ -114,6 +205,17 @@ type CatalogServiceServer interface {
 	ListRecords(context.Context, *ListRecordsRequest) (*ListRecordsResponse, error)
 	// DeleteRecords deletes what there is at some keys.
 	DeleteRecords(context.Context, *DeleteRecordsRequest) (*DeleteRecordsResponse, error)
+	// GetUserFeatures streams the features of some users. Those without events are left out.
+	GetUserFeatures(*GetUserFeaturesRequest, grpc.ServerStreamingServer[GetUserFeaturesResponse]) error
+	// ListUserFeatures streams the features of all users, partitions in order, by key, as of one moment of each partition: every event
+	// acknowledged before the call counts, and none that comes later. It ends with an error of reason ERASED if a user is erased meanwhile. It
+	// has no deadline of its own.
+	ListUserFeatures(*ListUserFeaturesRequest, grpc.ServerStreamingServer[ListUserFeaturesResponse]) error
+	// GetProductFeatures streams the features of some items, by key. Those without events are left out. Events are kept by user, so it reads
+	// all of them, as ListUserFeatures does.
+	GetProductFeatures(*GetProductFeaturesRequest, grpc.ServerStreamingServer[GetProductFeaturesResponse]) error
+	// ListProductFeatures streams the features of all items that have events, by key, as GetProductFeatures does.
+	ListProductFeatures(*ListProductFeaturesRequest, grpc.ServerStreamingServer[ListProductFeaturesResponse]) error
 	mustEmbedUnimplementedCatalogServiceServer()
 }
 
@@ -135,6 +237,18 @@ func (UnimplementedCatalogServiceServer) ListRecords(context.Context, *ListRecor
 }
 func (UnimplementedCatalogServiceServer) DeleteRecords(context.Context, *DeleteRecordsRequest) (*DeleteRecordsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteRecords not implemented")
+}
+func (UnimplementedCatalogServiceServer) GetUserFeatures(*GetUserFeaturesRequest, grpc.ServerStreamingServer[GetUserFeaturesResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetUserFeatures not implemented")
+}
+func (UnimplementedCatalogServiceServer) ListUserFeatures(*ListUserFeaturesRequest, grpc.ServerStreamingServer[ListUserFeaturesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListUserFeatures not implemented")
+}
+func (UnimplementedCatalogServiceServer) GetProductFeatures(*GetProductFeaturesRequest, grpc.ServerStreamingServer[GetProductFeaturesResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetProductFeatures not implemented")
+}
+func (UnimplementedCatalogServiceServer) ListProductFeatures(*ListProductFeaturesRequest, grpc.ServerStreamingServer[ListProductFeaturesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListProductFeatures not implemented")
 }
 func (UnimplementedCatalogServiceServer) mustEmbedUnimplementedCatalogServiceServer() {}
 func (UnimplementedCatalogServiceServer) testEmbeddedByValue()                        {}
@@ -222,6 +336,50 @@ func _CatalogService_DeleteRecords_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_GetUserFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetUserFeaturesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CatalogServiceServer).GetUserFeatures(m, &grpc.GenericServerStream[GetUserFeaturesRequest, GetUserFeaturesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CatalogService_GetUserFeaturesServer = grpc.ServerStreamingServer[GetUserFeaturesResponse]
+
+func _CatalogService_ListUserFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListUserFeaturesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CatalogServiceServer).ListUserFeatures(m, &grpc.GenericServerStream[ListUserFeaturesRequest, ListUserFeaturesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CatalogService_ListUserFeaturesServer = grpc.ServerStreamingServer[ListUserFeaturesResponse]
+
+func _CatalogService_GetProductFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetProductFeaturesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CatalogServiceServer).GetProductFeatures(m, &grpc.GenericServerStream[GetProductFeaturesRequest, GetProductFeaturesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CatalogService_GetProductFeaturesServer = grpc.ServerStreamingServer[GetProductFeaturesResponse]
+
+func _CatalogService_ListProductFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListProductFeaturesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CatalogServiceServer).ListProductFeatures(m, &grpc.GenericServerStream[ListProductFeaturesRequest, ListProductFeaturesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type CatalogService_ListProductFeaturesServer = grpc.ServerStreamingServer[ListProductFeaturesResponse]
+
 // CatalogService_ServiceDesc is the grpc.ServiceDesc for CatalogService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -246,6 +404,26 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "GetRecords",
 			Handler:       _CatalogService_GetRecords_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetUserFeatures",
+			Handler:       _CatalogService_GetUserFeatures_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListUserFeatures",
+			Handler:       _CatalogService_ListUserFeatures_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetProductFeatures",
+			Handler:       _CatalogService_GetProductFeatures_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListProductFeatures",
+			Handler:       _CatalogService_ListProductFeatures_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -76,6 +76,443 @@ func (ReplicaChange) EnumDescriptor() ([]byte, []int) {
 	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
 }
 
+// ReadUserFeaturesRequest names users.
+type ReadUserFeaturesRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Complete.
+	Options       *FeatureOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
+	Users         []string        `protobuf:"bytes,4,rep,name=users,proto3" json:"users,omitempty"`
+	Stale         bool            `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadUserFeaturesRequest) Reset() {
+	*x = ReadUserFeaturesRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadUserFeaturesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadUserFeaturesRequest) ProtoMessage() {}
+
+func (x *ReadUserFeaturesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadUserFeaturesRequest.ProtoReflect.Descriptor instead.
+func (*ReadUserFeaturesRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ReadUserFeaturesRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ReadUserFeaturesRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ReadUserFeaturesRequest) GetOptions() *FeatureOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *ReadUserFeaturesRequest) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ReadUserFeaturesRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// ReadUserFeaturesResponse is a chunk of the answer.
+type ReadUserFeaturesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*UserFeatures        `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadUserFeaturesResponse) Reset() {
+	*x = ReadUserFeaturesResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadUserFeaturesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadUserFeaturesResponse) ProtoMessage() {}
+
+func (x *ReadUserFeaturesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadUserFeaturesResponse.ProtoReflect.Descriptor instead.
+func (*ReadUserFeaturesResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ReadUserFeaturesResponse) GetUsers() []*UserFeatures {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+// ScanUserFeaturesRequest names a partition, a cut, and where to go on.
+type ScanUserFeaturesRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Options   *FeatureOptions        `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
+	// Index of the log; later events do not count.
+	Cut       uint64 `protobuf:"varint,4,opt,name=cut,proto3" json:"cut,omitempty"`
+	AfterUser string `protobuf:"bytes,5,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	// Send purchases of buyers only.
+	OnlyPurchases bool `protobuf:"varint,6,opt,name=only_purchases,json=onlyPurchases,proto3" json:"only_purchases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanUserFeaturesRequest) Reset() {
+	*x = ScanUserFeaturesRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanUserFeaturesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanUserFeaturesRequest) ProtoMessage() {}
+
+func (x *ScanUserFeaturesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanUserFeaturesRequest.ProtoReflect.Descriptor instead.
+func (*ScanUserFeaturesRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ScanUserFeaturesRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ScanUserFeaturesRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ScanUserFeaturesRequest) GetOptions() *FeatureOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *ScanUserFeaturesRequest) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *ScanUserFeaturesRequest) GetAfterUser() string {
+	if x != nil {
+		return x.AfterUser
+	}
+	return ""
+}
+
+func (x *ScanUserFeaturesRequest) GetOnlyPurchases() bool {
+	if x != nil {
+		return x.OnlyPurchases
+	}
+	return false
+}
+
+// ScanUserFeaturesResponse is a chunk of the users.
+type ScanUserFeaturesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Users []*UserFeatures        `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// One of each for each buyer.
+	LastOrderUnixMs []int64   `protobuf:"varint,2,rep,packed,name=last_order_unix_ms,json=lastOrderUnixMs,proto3" json:"last_order_unix_ms,omitempty"`
+	Orders          []uint64  `protobuf:"varint,3,rep,packed,name=orders,proto3" json:"orders,omitempty"`
+	Revenue         []float64 `protobuf:"fixed64,4,rep,packed,name=revenue,proto3" json:"revenue,omitempty"`
+	// The last user that the chunk covers.
+	AfterUser     string `protobuf:"bytes,5,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanUserFeaturesResponse) Reset() {
+	*x = ScanUserFeaturesResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanUserFeaturesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanUserFeaturesResponse) ProtoMessage() {}
+
+func (x *ScanUserFeaturesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanUserFeaturesResponse.ProtoReflect.Descriptor instead.
+func (*ScanUserFeaturesResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ScanUserFeaturesResponse) GetUsers() []*UserFeatures {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ScanUserFeaturesResponse) GetLastOrderUnixMs() []int64 {
+	if x != nil {
+		return x.LastOrderUnixMs
+	}
+	return nil
+}
+
+func (x *ScanUserFeaturesResponse) GetOrders() []uint64 {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+func (x *ScanUserFeaturesResponse) GetRevenue() []float64 {
+	if x != nil {
+		return x.Revenue
+	}
+	return nil
+}
+
+func (x *ScanUserFeaturesResponse) GetAfterUser() string {
+	if x != nil {
+		return x.AfterUser
+	}
+	return ""
+}
+
+// ScanProductFeaturesRequest names a partition, a cut, and items.
+type ScanProductFeaturesRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Options   *FeatureOptions        `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`
+	Cut       uint64                 `protobuf:"varint,4,opt,name=cut,proto3" json:"cut,omitempty"`
+	// Only these; none means those behind a key, the first n of them.
+	Items         []string `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`
+	AfterItem     string   `protobuf:"bytes,6,opt,name=after_item,json=afterItem,proto3" json:"after_item,omitempty"`
+	N             uint32   `protobuf:"varint,7,opt,name=n,proto3" json:"n,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanProductFeaturesRequest) Reset() {
+	*x = ScanProductFeaturesRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanProductFeaturesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanProductFeaturesRequest) ProtoMessage() {}
+
+func (x *ScanProductFeaturesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanProductFeaturesRequest.ProtoReflect.Descriptor instead.
+func (*ScanProductFeaturesRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ScanProductFeaturesRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ScanProductFeaturesRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ScanProductFeaturesRequest) GetOptions() *FeatureOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *ScanProductFeaturesRequest) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *ScanProductFeaturesRequest) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ScanProductFeaturesRequest) GetAfterItem() string {
+	if x != nil {
+		return x.AfterItem
+	}
+	return ""
+}
+
+func (x *ScanProductFeaturesRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+// ScanProductFeaturesResponse is a chunk of the items.
+type ScanProductFeaturesResponse struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Products []*ProductFeatures     `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	// There are more behind the last one. Set in the last message.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanProductFeaturesResponse) Reset() {
+	*x = ScanProductFeaturesResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanProductFeaturesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanProductFeaturesResponse) ProtoMessage() {}
+
+func (x *ScanProductFeaturesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanProductFeaturesResponse.ProtoReflect.Descriptor instead.
+func (*ScanProductFeaturesResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ScanProductFeaturesResponse) GetProducts() []*ProductFeatures {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+func (x *ScanProductFeaturesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // ApplyRecordsRequest is a batch whose keys all belong to the partition.
 type ApplyRecordsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -89,7 +526,7 @@ type ApplyRecordsRequest struct {
 
 func (x *ApplyRecordsRequest) Reset() {
 	*x = ApplyRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -101,7 +538,7 @@ func (x *ApplyRecordsRequest) String() string {
 func (*ApplyRecordsRequest) ProtoMessage() {}
 
 func (x *ApplyRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[0]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -114,7 +551,7 @@ func (x *ApplyRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ApplyRecordsRequest) GetPartition() uint32 {
@@ -157,7 +594,7 @@ type ApplyRecordsResponse struct {
 
 func (x *ApplyRecordsResponse) Reset() {
 	*x = ApplyRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -169,7 +606,7 @@ func (x *ApplyRecordsResponse) String() string {
 func (*ApplyRecordsResponse) ProtoMessage() {}
 
 func (x *ApplyRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[1]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -182,7 +619,7 @@ func (x *ApplyRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ApplyRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ApplyRecordsResponse) GetChanged() uint64 {
@@ -220,7 +657,7 @@ type ReadRecordsRequest struct {
 
 func (x *ReadRecordsRequest) Reset() {
 	*x = ReadRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +669,7 @@ func (x *ReadRecordsRequest) String() string {
 func (*ReadRecordsRequest) ProtoMessage() {}
 
 func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +682,7 @@ func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadRecordsRequest) GetPartition() uint32 {
@@ -293,7 +730,7 @@ type ReadRecordsResponse struct {
 
 func (x *ReadRecordsResponse) Reset() {
 	*x = ReadRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +742,7 @@ func (x *ReadRecordsResponse) String() string {
 func (*ReadRecordsResponse) ProtoMessage() {}
 
 func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +755,7 @@ func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReadRecordsResponse) GetRecords() []*Record {
@@ -346,7 +783,7 @@ type ScanRecordsRequest struct {
 
 func (x *ScanRecordsRequest) Reset() {
 	*x = ScanRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +795,7 @@ func (x *ScanRecordsRequest) String() string {
 func (*ScanRecordsRequest) ProtoMessage() {}
 
 func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +808,7 @@ func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ScanRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ScanRecordsRequest) GetPartition() uint32 {
@@ -435,7 +872,7 @@ type ScanRecordsResponse struct {
 
 func (x *ScanRecordsResponse) Reset() {
 	*x = ScanRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +884,7 @@ func (x *ScanRecordsResponse) String() string {
 func (*ScanRecordsResponse) ProtoMessage() {}
 
 func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +897,7 @@ func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ScanRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScanRecordsResponse) GetRecords() []*Record {
@@ -495,7 +932,7 @@ type ApplyErasureRequest struct {
 
 func (x *ApplyErasureRequest) Reset() {
 	*x = ApplyErasureRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +944,7 @@ func (x *ApplyErasureRequest) String() string {
 func (*ApplyErasureRequest) ProtoMessage() {}
 
 func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +957,7 @@ func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
 func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApplyErasureRequest) GetPartition() uint32 {
@@ -587,7 +1024,7 @@ type ApplyErasureResponse struct {
 
 func (x *ApplyErasureResponse) Reset() {
 	*x = ApplyErasureResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +1036,7 @@ func (x *ApplyErasureResponse) String() string {
 func (*ApplyErasureResponse) ProtoMessage() {}
 
 func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +1049,7 @@ func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
 func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ApplyErasureResponse) GetIndex() uint64 {
@@ -663,7 +1100,7 @@ type PurgeUserRequest struct {
 
 func (x *PurgeUserRequest) Reset() {
 	*x = PurgeUserRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +1112,7 @@ func (x *PurgeUserRequest) String() string {
 func (*PurgeUserRequest) ProtoMessage() {}
 
 func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +1125,7 @@ func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PurgeUserRequest) GetPartition() uint32 {
@@ -728,7 +1165,7 @@ type PurgeUserResponse struct {
 
 func (x *PurgeUserResponse) Reset() {
 	*x = PurgeUserResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +1177,7 @@ func (x *PurgeUserResponse) String() string {
 func (*PurgeUserResponse) ProtoMessage() {}
 
 func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +1190,7 @@ func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 // TransferLeaderRequest names who is to lead.
@@ -767,7 +1204,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +1216,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +1229,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -818,7 +1255,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +1267,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +1280,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -861,7 +1298,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1310,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1323,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -934,7 +1371,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1383,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1396,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -982,7 +1419,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1431,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1444,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -1040,7 +1477,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1489,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1502,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -1081,7 +1518,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1530,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1543,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -1143,7 +1580,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1592,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1605,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -1205,7 +1642,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1654,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1667,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -1271,7 +1708,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1720,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1733,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -1317,7 +1754,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1766,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1779,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -1372,7 +1809,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1821,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1834,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -1437,7 +1874,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1886,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1899,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -1510,7 +1947,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1959,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1972,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -1562,7 +1999,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +2011,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +2024,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -1638,7 +2075,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +2087,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +2100,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -1697,7 +2134,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +2146,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +2159,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -1769,7 +2206,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2218,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2231,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -1819,7 +2256,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +2268,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +2281,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -1925,7 +2362,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2374,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2387,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -2027,7 +2464,42 @@ var File_kith_v1_partition_proto protoreflect.FileDescriptor
 
 const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\x1a\x13kith/v1/event.proto\"\x9d\x01\n" +
+	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\x1a\x13kith/v1/event.proto\x1a\x16kith/v1/features.proto\"\xac\x01\n" +
+	"\x17ReadUserFeaturesRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x121\n" +
+	"\aoptions\x18\x03 \x01(\v2\x17.kith.v1.FeatureOptionsR\aoptions\x12\x14\n" +
+	"\x05users\x18\x04 \x03(\tR\x05users\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\bR\x05stale\"G\n" +
+	"\x18ReadUserFeaturesResponse\x12+\n" +
+	"\x05users\x18\x01 \x03(\v2\x15.kith.v1.UserFeaturesR\x05users\"\xd8\x01\n" +
+	"\x17ScanUserFeaturesRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x121\n" +
+	"\aoptions\x18\x03 \x01(\v2\x17.kith.v1.FeatureOptionsR\aoptions\x12\x10\n" +
+	"\x03cut\x18\x04 \x01(\x04R\x03cut\x12\x1d\n" +
+	"\n" +
+	"after_user\x18\x05 \x01(\tR\tafterUser\x12%\n" +
+	"\x0eonly_purchases\x18\x06 \x01(\bR\ronlyPurchases\"\xc5\x01\n" +
+	"\x18ScanUserFeaturesResponse\x12+\n" +
+	"\x05users\x18\x01 \x03(\v2\x15.kith.v1.UserFeaturesR\x05users\x12+\n" +
+	"\x12last_order_unix_ms\x18\x02 \x03(\x03R\x0flastOrderUnixMs\x12\x16\n" +
+	"\x06orders\x18\x03 \x03(\x04R\x06orders\x12\x18\n" +
+	"\arevenue\x18\x04 \x03(\x01R\arevenue\x12\x1d\n" +
+	"\n" +
+	"after_user\x18\x05 \x01(\tR\tafterUser\"\xd8\x01\n" +
+	"\x1aScanProductFeaturesRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x121\n" +
+	"\aoptions\x18\x03 \x01(\v2\x17.kith.v1.FeatureOptionsR\aoptions\x12\x10\n" +
+	"\x03cut\x18\x04 \x01(\x04R\x03cut\x12\x14\n" +
+	"\x05items\x18\x05 \x03(\tR\x05items\x12\x1d\n" +
+	"\n" +
+	"after_item\x18\x06 \x01(\tR\tafterItem\x12\f\n" +
+	"\x01n\x18\a \x01(\rR\x01n\"g\n" +
+	"\x1bScanProductFeaturesResponse\x124\n" +
+	"\bproducts\x18\x01 \x03(\v2\x18.kith.v1.ProductFeaturesR\bproducts\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x9d\x01\n" +
 	"\x13ApplyRecordsRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12'\n" +
@@ -2175,7 +2647,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xdc\a\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xf6\t\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -2190,7 +2662,10 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\vReadRecords\x12\x1b.kith.v1.ReadRecordsRequest\x1a\x1c.kith.v1.ReadRecordsResponse0\x01\x12H\n" +
 	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12K\n" +
 	"\fApplyErasure\x12\x1c.kith.v1.ApplyErasureRequest\x1a\x1d.kith.v1.ApplyErasureResponse\x12B\n" +
-	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponse\x12Y\n" +
+	"\x10ReadUserFeatures\x12 .kith.v1.ReadUserFeaturesRequest\x1a!.kith.v1.ReadUserFeaturesResponse0\x01\x12Y\n" +
+	"\x10ScanUserFeatures\x12 .kith.v1.ScanUserFeaturesRequest\x1a!.kith.v1.ScanUserFeaturesResponse0\x01\x12b\n" +
+	"\x13ScanProductFeatures\x12#.kith.v1.ScanProductFeaturesRequest\x1a$.kith.v1.ScanProductFeaturesResponse0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_partition_proto_rawDescOnce sync.Once
@@ -2205,89 +2680,110 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_kith_v1_partition_proto_goTypes = []any{
-	(ReplicaChange)(0),             // 0: kith.v1.ReplicaChange
-	(*ApplyRecordsRequest)(nil),    // 1: kith.v1.ApplyRecordsRequest
-	(*ApplyRecordsResponse)(nil),   // 2: kith.v1.ApplyRecordsResponse
-	(*ReadRecordsRequest)(nil),     // 3: kith.v1.ReadRecordsRequest
-	(*ReadRecordsResponse)(nil),    // 4: kith.v1.ReadRecordsResponse
-	(*ScanRecordsRequest)(nil),     // 5: kith.v1.ScanRecordsRequest
-	(*ScanRecordsResponse)(nil),    // 6: kith.v1.ScanRecordsResponse
-	(*ApplyErasureRequest)(nil),    // 7: kith.v1.ApplyErasureRequest
-	(*ApplyErasureResponse)(nil),   // 8: kith.v1.ApplyErasureResponse
-	(*PurgeUserRequest)(nil),       // 9: kith.v1.PurgeUserRequest
-	(*PurgeUserResponse)(nil),      // 10: kith.v1.PurgeUserResponse
-	(*TransferLeaderRequest)(nil),  // 11: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil), // 12: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),   // 13: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),  // 14: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),    // 15: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),   // 16: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),     // 17: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),    // 18: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),         // 19: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),        // 20: kith.v1.HistoryResponse
-	(*CutRequest)(nil),             // 21: kith.v1.CutRequest
-	(*CutResponse)(nil),            // 22: kith.v1.CutResponse
-	(*DumpRequest)(nil),            // 23: kith.v1.DumpRequest
-	(*DumpResponse)(nil),           // 24: kith.v1.DumpResponse
-	(*PopularRequest)(nil),         // 25: kith.v1.PopularRequest
-	(*PopularResponse)(nil),        // 26: kith.v1.PopularResponse
-	(*ItemCount)(nil),              // 27: kith.v1.ItemCount
-	(*InfoRequest)(nil),            // 28: kith.v1.InfoRequest
-	(*InfoResponse)(nil),           // 29: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),            // 30: kith.v1.ReplicaInfo
-	(RecordKind)(0),                // 31: kith.v1.RecordKind
-	(*Record)(nil),                 // 32: kith.v1.Record
-	(*Event)(nil),                  // 33: kith.v1.Event
+	(ReplicaChange)(0),                  // 0: kith.v1.ReplicaChange
+	(*ReadUserFeaturesRequest)(nil),     // 1: kith.v1.ReadUserFeaturesRequest
+	(*ReadUserFeaturesResponse)(nil),    // 2: kith.v1.ReadUserFeaturesResponse
+	(*ScanUserFeaturesRequest)(nil),     // 3: kith.v1.ScanUserFeaturesRequest
+	(*ScanUserFeaturesResponse)(nil),    // 4: kith.v1.ScanUserFeaturesResponse
+	(*ScanProductFeaturesRequest)(nil),  // 5: kith.v1.ScanProductFeaturesRequest
+	(*ScanProductFeaturesResponse)(nil), // 6: kith.v1.ScanProductFeaturesResponse
+	(*ApplyRecordsRequest)(nil),         // 7: kith.v1.ApplyRecordsRequest
+	(*ApplyRecordsResponse)(nil),        // 8: kith.v1.ApplyRecordsResponse
+	(*ReadRecordsRequest)(nil),          // 9: kith.v1.ReadRecordsRequest
+	(*ReadRecordsResponse)(nil),         // 10: kith.v1.ReadRecordsResponse
+	(*ScanRecordsRequest)(nil),          // 11: kith.v1.ScanRecordsRequest
+	(*ScanRecordsResponse)(nil),         // 12: kith.v1.ScanRecordsResponse
+	(*ApplyErasureRequest)(nil),         // 13: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),        // 14: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),            // 15: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),           // 16: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),       // 17: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil),      // 18: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),        // 19: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),       // 20: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),         // 21: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),        // 22: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),          // 23: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),         // 24: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),              // 25: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),             // 26: kith.v1.HistoryResponse
+	(*CutRequest)(nil),                  // 27: kith.v1.CutRequest
+	(*CutResponse)(nil),                 // 28: kith.v1.CutResponse
+	(*DumpRequest)(nil),                 // 29: kith.v1.DumpRequest
+	(*DumpResponse)(nil),                // 30: kith.v1.DumpResponse
+	(*PopularRequest)(nil),              // 31: kith.v1.PopularRequest
+	(*PopularResponse)(nil),             // 32: kith.v1.PopularResponse
+	(*ItemCount)(nil),                   // 33: kith.v1.ItemCount
+	(*InfoRequest)(nil),                 // 34: kith.v1.InfoRequest
+	(*InfoResponse)(nil),                // 35: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),                 // 36: kith.v1.ReplicaInfo
+	(*FeatureOptions)(nil),              // 37: kith.v1.FeatureOptions
+	(*UserFeatures)(nil),                // 38: kith.v1.UserFeatures
+	(*ProductFeatures)(nil),             // 39: kith.v1.ProductFeatures
+	(RecordKind)(0),                     // 40: kith.v1.RecordKind
+	(*Record)(nil),                      // 41: kith.v1.Record
+	(*Event)(nil),                       // 42: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	31, // 0: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	32, // 1: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	31, // 2: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	32, // 3: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	31, // 4: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	32, // 5: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
-	0,  // 6: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	33, // 7: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	33, // 8: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	33, // 9: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	27, // 10: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	30, // 11: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	17, // 12: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	19, // 13: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	21, // 14: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	25, // 15: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	23, // 16: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	28, // 17: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	13, // 18: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	15, // 19: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	11, // 20: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
-	1,  // 21: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
-	3,  // 22: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
-	5,  // 23: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
-	7,  // 24: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	9,  // 25: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	18, // 26: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	20, // 27: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	22, // 28: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	26, // 29: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	24, // 30: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	29, // 31: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	14, // 32: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	16, // 33: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	12, // 34: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	2,  // 35: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	4,  // 36: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	6,  // 37: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	8,  // 38: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	10, // 39: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	26, // [26:40] is the sub-list for method output_type
-	12, // [12:26] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	37, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	38, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	37, // 2: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	38, // 3: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	37, // 4: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	39, // 5: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
+	40, // 6: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	41, // 7: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	40, // 8: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	41, // 9: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	40, // 10: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	41, // 11: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	0,  // 12: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
+	42, // 13: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	42, // 14: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	42, // 15: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	33, // 16: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	36, // 17: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	23, // 18: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	25, // 19: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	27, // 20: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	31, // 21: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	29, // 22: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	34, // 23: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	19, // 24: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	21, // 25: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	17, // 26: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	7,  // 27: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
+	9,  // 28: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
+	11, // 29: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
+	13, // 30: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	15, // 31: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	1,  // 32: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
+	3,  // 33: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
+	5,  // 34: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
+	24, // 35: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	26, // 36: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	28, // 37: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	32, // 38: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	30, // 39: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	35, // 40: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	20, // 41: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	22, // 42: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	18, // 43: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	8,  // 44: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	10, // 45: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	12, // 46: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	14, // 47: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	16, // 48: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	2,  // 49: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
+	4,  // 50: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
+	6,  // 51: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
+	35, // [35:52] is the sub-list for method output_type
+	18, // [18:35] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -2297,13 +2793,14 @@ func file_kith_v1_partition_proto_init() {
 	}
 	file_kith_v1_catalog_proto_init()
 	file_kith_v1_event_proto_init()
+	file_kith_v1_features_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   30,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

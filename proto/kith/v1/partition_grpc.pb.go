@@ -19,20 +19,23 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PartitionService_AppendBatch_FullMethodName    = "/kith.v1.PartitionService/AppendBatch"
-	PartitionService_History_FullMethodName        = "/kith.v1.PartitionService/History"
-	PartitionService_Cut_FullMethodName            = "/kith.v1.PartitionService/Cut"
-	PartitionService_Popular_FullMethodName        = "/kith.v1.PartitionService/Popular"
-	PartitionService_Dump_FullMethodName           = "/kith.v1.PartitionService/Dump"
-	PartitionService_Info_FullMethodName           = "/kith.v1.PartitionService/Info"
-	PartitionService_ChangeReplica_FullMethodName  = "/kith.v1.PartitionService/ChangeReplica"
-	PartitionService_AwaitReplica_FullMethodName   = "/kith.v1.PartitionService/AwaitReplica"
-	PartitionService_TransferLeader_FullMethodName = "/kith.v1.PartitionService/TransferLeader"
-	PartitionService_ApplyRecords_FullMethodName   = "/kith.v1.PartitionService/ApplyRecords"
-	PartitionService_ReadRecords_FullMethodName    = "/kith.v1.PartitionService/ReadRecords"
-	PartitionService_ScanRecords_FullMethodName    = "/kith.v1.PartitionService/ScanRecords"
-	PartitionService_ApplyErasure_FullMethodName   = "/kith.v1.PartitionService/ApplyErasure"
-	PartitionService_PurgeUser_FullMethodName      = "/kith.v1.PartitionService/PurgeUser"
+	PartitionService_AppendBatch_FullMethodName         = "/kith.v1.PartitionService/AppendBatch"
+	PartitionService_History_FullMethodName             = "/kith.v1.PartitionService/History"
+	PartitionService_Cut_FullMethodName                 = "/kith.v1.PartitionService/Cut"
+	PartitionService_Popular_FullMethodName             = "/kith.v1.PartitionService/Popular"
+	PartitionService_Dump_FullMethodName                = "/kith.v1.PartitionService/Dump"
+	PartitionService_Info_FullMethodName                = "/kith.v1.PartitionService/Info"
+	PartitionService_ChangeReplica_FullMethodName       = "/kith.v1.PartitionService/ChangeReplica"
+	PartitionService_AwaitReplica_FullMethodName        = "/kith.v1.PartitionService/AwaitReplica"
+	PartitionService_TransferLeader_FullMethodName      = "/kith.v1.PartitionService/TransferLeader"
+	PartitionService_ApplyRecords_FullMethodName        = "/kith.v1.PartitionService/ApplyRecords"
+	PartitionService_ReadRecords_FullMethodName         = "/kith.v1.PartitionService/ReadRecords"
+	PartitionService_ScanRecords_FullMethodName         = "/kith.v1.PartitionService/ScanRecords"
+	PartitionService_ApplyErasure_FullMethodName        = "/kith.v1.PartitionService/ApplyErasure"
+	PartitionService_PurgeUser_FullMethodName           = "/kith.v1.PartitionService/PurgeUser"
+	PartitionService_ReadUserFeatures_FullMethodName    = "/kith.v1.PartitionService/ReadUserFeatures"
+	PartitionService_ScanUserFeatures_FullMethodName    = "/kith.v1.PartitionService/ScanUserFeatures"
+	PartitionService_ScanProductFeatures_FullMethodName = "/kith.v1.PartitionService/ScanProductFeatures"
 )
 
 // PartitionServiceClient is the client API for PartitionService service.
@@ -71,6 +74,14 @@ type PartitionServiceClient interface {
 	ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
 	PurgeUser(ctx context.Context, in *PurgeUserRequest, opts ...grpc.CallOption) (*PurgeUserResponse, error)
+	// ReadUserFeatures streams the features of some users, in the order of the request. Those without events are left out.
+	ReadUserFeatures(ctx context.Context, in *ReadUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadUserFeaturesResponse], error)
+	// ScanUserFeatures streams the features of the users of a partition behind a key, as of a cut, by key. Any replica answers, once it has
+	// come to the cut.
+	ScanUserFeatures(ctx context.Context, in *ScanUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanUserFeaturesResponse], error)
+	// ScanProductFeatures streams what the users of a partition add to the features of the first items behind a key, as of a cut, by key, after
+	// a pass over all of its events; meanwhile it streams empty messages as a sign of life.
+	ScanProductFeatures(ctx context.Context, in *ScanProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanProductFeaturesResponse], error)
 }
 
 type partitionServiceClient struct {
@@ -248,6 +259,63 @@ func (c *partitionServiceClient) PurgeUser(ctx context.Context, in *PurgeUserReq
 	return out, nil
 }
 
+func (c *partitionServiceClient) ReadUserFeatures(ctx context.Context, in *ReadUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadUserFeaturesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[3], PartitionService_ReadUserFeatures_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadUserFeaturesRequest, ReadUserFeaturesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ReadUserFeaturesClient = grpc.ServerStreamingClient[ReadUserFeaturesResponse]
+
+func (c *partitionServiceClient) ScanUserFeatures(ctx context.Context, in *ScanUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanUserFeaturesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[4], PartitionService_ScanUserFeatures_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ScanUserFeaturesRequest, ScanUserFeaturesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ScanUserFeaturesClient = grpc.ServerStreamingClient[ScanUserFeaturesResponse]
+
+func (c *partitionServiceClient) ScanProductFeatures(ctx context.Context, in *ScanProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanProductFeaturesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[5], PartitionService_ScanProductFeatures_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ScanProductFeaturesRequest, ScanProductFeaturesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ScanProductFeaturesClient = grpc.ServerStreamingClient[ScanProductFeaturesResponse]
+
 // PartitionServiceServer is the server API for PartitionService service.
 // All implementations must embed UnimplementedPartitionServiceServer
 // for forward compatibility.
@@ -284,6 +352,14 @@ type PartitionServiceServer interface {
 	ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
 	PurgeUser(context.Context, *PurgeUserRequest) (*PurgeUserResponse, error)
+	// ReadUserFeatures streams the features of some users, in the order of the request. Those without events are left out.
+	ReadUserFeatures(*ReadUserFeaturesRequest, grpc.ServerStreamingServer[ReadUserFeaturesResponse]) error
+	// ScanUserFeatures streams the features of the users of a partition behind a key, as of a cut, by key. Any replica answers, once it has
+	// come to the cut.
+	ScanUserFeatures(*ScanUserFeaturesRequest, grpc.ServerStreamingServer[ScanUserFeaturesResponse]) error
+	// ScanProductFeatures streams what the users of a partition add to the features of the first items behind a key, as of a cut, by key, after
+	// a pass over all of its events; meanwhile it streams empty messages as a sign of life.
+	ScanProductFeatures(*ScanProductFeaturesRequest, grpc.ServerStreamingServer[ScanProductFeaturesResponse]) error
 	mustEmbedUnimplementedPartitionServiceServer()
 }
 
@@ -335,6 +411,15 @@ func (UnimplementedPartitionServiceServer) ApplyErasure(context.Context, *ApplyE
 }
 func (UnimplementedPartitionServiceServer) PurgeUser(context.Context, *PurgeUserRequest) (*PurgeUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PurgeUser not implemented")
+}
+func (UnimplementedPartitionServiceServer) ReadUserFeatures(*ReadUserFeaturesRequest, grpc.ServerStreamingServer[ReadUserFeaturesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadUserFeatures not implemented")
+}
+func (UnimplementedPartitionServiceServer) ScanUserFeatures(*ScanUserFeaturesRequest, grpc.ServerStreamingServer[ScanUserFeaturesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ScanUserFeatures not implemented")
+}
+func (UnimplementedPartitionServiceServer) ScanProductFeatures(*ScanProductFeaturesRequest, grpc.ServerStreamingServer[ScanProductFeaturesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ScanProductFeatures not implemented")
 }
 func (UnimplementedPartitionServiceServer) mustEmbedUnimplementedPartitionServiceServer() {}
 func (UnimplementedPartitionServiceServer) testEmbeddedByValue()                          {}
@@ -588,6 +673,39 @@ func _PartitionService_PurgeUser_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_ReadUserFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadUserFeaturesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).ReadUserFeatures(m, &grpc.GenericServerStream[ReadUserFeaturesRequest, ReadUserFeaturesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ReadUserFeaturesServer = grpc.ServerStreamingServer[ReadUserFeaturesResponse]
+
+func _PartitionService_ScanUserFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ScanUserFeaturesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).ScanUserFeatures(m, &grpc.GenericServerStream[ScanUserFeaturesRequest, ScanUserFeaturesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ScanUserFeaturesServer = grpc.ServerStreamingServer[ScanUserFeaturesResponse]
+
+func _PartitionService_ScanProductFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ScanProductFeaturesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).ScanProductFeatures(m, &grpc.GenericServerStream[ScanProductFeaturesRequest, ScanProductFeaturesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ScanProductFeaturesServer = grpc.ServerStreamingServer[ScanProductFeaturesResponse]
+
 // PartitionService_ServiceDesc is the grpc.ServiceDesc for PartitionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -654,6 +772,21 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadRecords",
 			Handler:       _PartitionService_ReadRecords_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadUserFeatures",
+			Handler:       _PartitionService_ReadUserFeatures_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ScanUserFeatures",
+			Handler:       _PartitionService_ScanUserFeatures_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ScanProductFeatures",
+			Handler:       _PartitionService_ScanProductFeatures_Handler,
 			ServerStreams: true,
 		},
 	},
