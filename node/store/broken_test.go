@@ -103,6 +103,27 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
+// TestCheckpointCannotBeMade has the disk fail for the folder of a snapshot alone.
+func TestCheckpointCannotBeMade(t *testing.T) {
+	var broken atomic.Bool
+	s := open(t, errorfs.Wrap(vfs.NewMem(), failing(&broken, checkPrefix)))
+	apply(t, s, 1, event("u", "1", "i", 5))
+	broken.Store(true)
+	p, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(p.WriteTo(t.Context(), io.Discard), s.Verify(t.Context())); !errors.Is(err, syscall.EIO) {
+		t.Errorf("got %v, want the error of the disk", err)
+	}
+	p.Release()
+	broken.Store(false)
+	snapshot(t, s)
+	if err := closeSoon(t, s); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
 // TestManifestCannotBeMade makes a store while its manifest cannot be written, of which Pebble says that it cannot go on.
 func TestManifestCannotBeMade(t *testing.T) {
 	var broken atomic.Bool

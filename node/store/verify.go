@@ -28,7 +28,7 @@ func (s *Store) Verify(ctx context.Context) error {
 		}
 	}()
 	// The checkpoint keeps the files from being deleted meanwhile.
-	if err := d.db.Checkpoint(dir); err != nil {
+	if err := d.checkpoint(dir); err != nil {
 		return d.corrupt(translate(err))
 	}
 	names, err := s.fs.List(dir)

@@ -360,6 +360,9 @@ func deck(cfg config) []func(*rand.Rand) fault {
 		}
 		for _, r := range []role{anyServer, coordinator, leader} {
 			add(func(*rand.Rand) fault { return &slowDisk{role: r, stall: true} })
+			for _, what := range []fileKind{allFiles, logFiles, storeFiles} {
+				add(func(*rand.Rand) fault { return &diskError{role: r, spoilt: what} })
+			}
 		}
 	}
 	if cfg.overlay {
