@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -48,8 +49,8 @@ func TestFolderIsGone(t *testing.T) {
 // TestDiskFails has the disk return errors for files of some kind. Nothing hangs, nothing is taken for stored that is not, and a store that
 // is opened when the disk is well again goes on from what was durable.
 func TestDiskFails(t *testing.T) {
-	for _, kind := range []string{".sst", "store"} {
-		t.Run("files "+kind, func(t *testing.T) {
+	for _, kind := range []string{`\.sst$`, "store"} {
+		t.Run(kind, func(t *testing.T) {
 			var broken atomic.Bool
 			var told atomic.Int32
 			mem := vfs.NewCrashableMem()
@@ -106,7 +107,7 @@ func TestDiskFails(t *testing.T) {
 // TestCheckpointCannotBeMade has the disk fail for the folder of a snapshot alone.
 func TestCheckpointCannotBeMade(t *testing.T) {
 	var broken atomic.Bool
-	s := open(t, errorfs.Wrap(vfs.NewMem(), failing(&broken, checkPrefix)))
+	s := open(t, errorfs.Wrap(vfs.NewMem(), failing(&broken, checkPrefix+`\d+$`)))
 	apply(t, s, 1, event("u", "1", "i", 5))
 	broken.Store(true)
 	p, err := s.Snapshot()
@@ -138,12 +139,13 @@ func TestManifestCannotBeMade(t *testing.T) {
 	}
 }
 
-// failing has writes to files with some text in their path fail while broken is set.
-func failing(broken *atomic.Bool, text string) errorfs.Injector {
+// failing has writes to files whose paths match a pattern fail while broken is set.
+func failing(broken *atomic.Bool, pattern string) errorfs.Injector {
+	paths := regexp.MustCompile(pattern)
 	return errorfs.InjectorFunc(func(op errorfs.Op) error {
 		switch op.Kind {
 		case errorfs.OpCreate, errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
-			if broken.Load() && strings.Contains(op.Path, text) {
+			if broken.Load() && paths.MatchString(op.Path) {
 				return &os.PathError{Op: "write", Path: op.Path, Err: syscall.EIO}
 			}
 		}
