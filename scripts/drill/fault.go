@@ -344,6 +344,12 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	for _, r := range []role{"", coordinator, leader} {
 		add(func(*rand.Rand) fault { return &drained{kill: r} })
 	}
+	for _, kill := range []moment{never, joining, leaving} {
+		add(func(*rand.Rand) fault { return &changed{kill: kill} })
+	}
+	for _, kill := range []moment{never, joining} {
+		add(func(*rand.Rand) fault { return &changed{dead: true, kill: kill} })
+	}
 	for _, what := range []string{storeFile, modelFile} {
 		add(func(*rand.Rand) fault { return &corrupted{what: what} })
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -191,7 +192,7 @@ func drill(ctx context.Context, cfg config, out io.Writer) (_ *report, err error
 	if cfg.namespaces {
 		r.Network = "namespaces"
 	}
-	w := newWorkload(c.conns, cfg.seed)
+	w := newWorkload(append(slices.Clone(c.conns), c.free.conn), cfg.seed)
 	c.acknowledged = w.acknowledged
 	if err := prepare(ctx, c, w, r); err != nil {
 		return nil, err
@@ -271,8 +272,14 @@ func (r *report) finish(ctx context.Context, c *cluster, w *workload, most map[s
 			r.Failed++
 		}
 	}
-	for i, p := range c.servers {
-		h := &r.Held[i]
+	for _, p := range c.servers {
+		at := slices.IndexFunc(r.Held, func(h holding) bool { return h.Server == p.id })
+		joined := at < 0 // by a fault: there is nothing to compare with
+		if joined {
+			r.Held = append(r.Held, holding{Server: p.id})
+			at = len(r.Held) - 1
+		}
+		h := &r.Held[at]
 		h.Most = most[p.id]
 		var err error
 		if h.After, err = p.resources(); err == nil {
@@ -280,7 +287,7 @@ func (r *report) finish(ctx context.Context, c *cluster, w *workload, most map[s
 		}
 		if err != nil {
 			broken = append(broken, err.Error())
-		} else if leak := h.leaks(); leak != "" {
+		} else if leak := h.leaks(); !joined && leak != "" {
 			broken = append(broken, leak)
 		}
 	}
