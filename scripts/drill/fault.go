@@ -83,6 +83,9 @@ type fault interface {
 	heal(ctx context.Context, c *cluster) (note string, err error)
 }
 
+// smooth is a fault during which no query may fail, where it comes without another.
+type smooth interface{ failsNoQuery() }
+
 // lasting is a fault that may last another time than the seed gives, if lasts is not 0.
 type lasting interface{ lasts() time.Duration }
 
@@ -360,6 +363,9 @@ func deck(cfg config) []func(*rand.Rand) fault {
 		add(func(*rand.Rand) fault { return &killedInBackup{killed: killed{role: r}} })
 	}
 	add(func(*rand.Rand) fault { return &restored{servers: 1} })
+	if cfg.other != "" {
+		add(func(*rand.Rand) fault { return &upgraded{} })
+	}
 	if cfg.disks {
 		for _, r := range []role{coordinator, leader, everyServer} {
 			add(func(*rand.Rand) fault { return &slowDisk{role: r} })

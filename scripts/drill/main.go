@@ -54,8 +54,8 @@ type config struct {
 	buildEvery time.Duration
 	// patience bounds everything that must come: recovery, a build.
 	patience time.Duration
-	// dir is an empty folder, and kith the program.
-	dir, kith string
+	// dir is an empty folder, kith the program, and other another one to upgrade to, or empty.
+	dir, kith, other string
 }
 
 func main() {
@@ -90,6 +90,7 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 	f.DurationVar(&cfg.holdMost, "hold", 10*time.Second, "longest time of a fault, but of the long pauses; the least is a fifth of it")
 	f.DurationVar(&cfg.patience, "patience", time.Minute, "how long recovery may take")
 	f.StringVar(&cfg.kith, "kith", "", "program to drill (default: build it)")
+	f.StringVar(&cfg.other, "other-binary", "", "program that servers are upgraded to, and back (default: build it, with another version)")
 	f.BoolVar(&race, "race", false, "build it with the race detector")
 	f.StringVar(&cfg.dir, "dir", "", "folder for data and logs (default: a temporary one)")
 	f.StringVar(&jsonFile, "json", "", "file to write the report to")
@@ -139,10 +140,16 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 		if race {
 			flags = append(flags, "-race")
 		}
-		if cfg.kith, err = buildKith(ctx, cfg.dir, flags...); err != nil {
+		if err := cfg.build(ctx, flags...); err != nil {
 			return false, err
 		}
-		cfg.overlay = true
+	}
+	if cfg.other != "" {
+		if cfg.other, err = filepath.Abs(cfg.other); err != nil {
+			return false, err
+		}
+	} else {
+		cfg.leftOut = append(cfg.leftOut, "upgrades: with --kith, give --other-binary")
 	}
 	r, err := drill(ctx, cfg, out)
 	if err == nil && jsonFile != "" {
@@ -158,6 +165,18 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 		err = os.RemoveAll(cfg.dir)
 	}
 	return r != nil && len(r.Broken) > 0, err
+}
+
+// build builds the program to drill, and the other one if there is none.
+func (cfg *config) build(ctx context.Context, flags ...string) (err error) {
+	if cfg.kith, err = buildKith(ctx, cfg.dir, "kith", flags...); err != nil {
+		return err
+	}
+	cfg.overlay = true
+	if cfg.other == "" {
+		cfg.other, err = buildKith(ctx, cfg.dir, "kith-other", append(flags, versionFlag(otherVersion))...)
+	}
+	return err
 }
 
 // tryDisks finds out whether disks can be made slow.

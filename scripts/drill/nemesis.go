@@ -206,6 +206,9 @@ func (n *nemesis) step(ctx context.Context, s step) (record, error) {
 	}
 	r.Injected, r.Healed, r.Settled = injected.Seconds(), healed.Seconds(), settled.Seconds()
 	n.measure(&r, injected, healed)
+	if _, is := s.fault.(smooth); is && s.with == nil && r.FailedQueries > 0 {
+		err = errors.Join(err, fmt.Errorf("%d of %d queries failed, and none may: %w", r.FailedQueries, r.Queries, n.w.lastFailed()))
+	}
 	return r, err
 }
 
