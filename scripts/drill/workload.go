@@ -279,17 +279,6 @@ func (w *workload) build(ctx context.Context, every time.Duration) {
 	}
 }
 
-// lastFailed returns the error of the last query that failed.
-func (w *workload) lastFailed() error {
-	queries, _ := w.saw()
-	for _, q := range slices.Backward(queries) {
-		if q.err != nil {
-			return fmt.Errorf("at %.1f s: %w", q.from.Seconds(), q.err)
-		}
-	}
-	return nil
-}
-
 // saw returns the calls so far, by their start. What is returned is not changed later.
 func (w *workload) saw() (queries, appends []call) {
 	w.mu.Lock()
