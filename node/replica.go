@@ -168,7 +168,7 @@ func (r *replica) convert(err error) error {
 		return fmt.Errorf("partition %d: %w", r.id, &wire.NotLeaderError{Leader: leader})
 	case errors.Is(err, consensus.ErrUnknownOutcome):
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrUnknownOutcome, err)
-	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed):
 		// Another replica has the events, and this one is mended.
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNoReplica, err)
 	case errors.Is(err, store.ErrErased):

@@ -228,8 +228,11 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 func (s *logStore) fail(err error) error {
 	s.failed = err
 	s.final = !ofDisk(err) && !errors.Is(err, wal.ErrSealed)
-	return fmt.Errorf("log in %s: %w", s.dir, err)
+	return fmt.Errorf("log in %s: %w: %w", s.dir, errUnwritten, err)
 }
+
+// errUnwritten means that entries were not written, as far as is known.
+var errUnwritten = errors.New("not written")
 
 // mend opens the files again after a write that failed. It waits until that succeeds, or the group is shut down.
 func (s *logStore) mend() error {
@@ -237,7 +240,7 @@ func (s *logStore) mend() error {
 	case s.failed == nil:
 		return nil
 	case s.final:
-		return fmt.Errorf("log in %s: takes no entries until a restart: %w", s.dir, s.failed)
+		return fmt.Errorf("log in %s: takes no entries until a restart: %w: %w", s.dir, errUnwritten, s.failed)
 	}
 	s.mu.Lock() // readers wait: to raft an entry that cannot be read is the end
 	defer s.mu.Unlock()

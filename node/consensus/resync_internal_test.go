@@ -173,8 +173,12 @@ func TestFailedSyncIsNotTrusted(t *testing.T) {
 			}
 		}
 		l.disk.fail(true)
-		if err := s.StoreLog(entry(4, "four")); !errors.Is(err, syscall.EIO) {
+		err := s.StoreLog(entry(4, "four"))
+		if !errors.Is(err, syscall.EIO) {
 			t.Fatalf("an entry whose sync fails: %v, want the error of the disk", err)
+		}
+		if err := translate(err); !errors.Is(err, ErrUnknownOutcome) {
+			t.Errorf("to who has proposed it: %v, want %v", err, ErrUnknownOutcome)
 		}
 		if got := l.afterPowerLoss(); !slices.Equal(got, stored) {
 			t.Fatalf("on the disk are %q, want %q", got, stored)

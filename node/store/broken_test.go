@@ -72,7 +72,7 @@ func TestDiskFails(t *testing.T) {
 				t.Errorf("a snapshot of what cannot be written: %v, want errStuck", err)
 			}
 			p.Release()
-			if err := s.Trouble(); !errors.Is(err, syscall.EIO) || errors.Is(err, ErrCorrupt) {
+			if err := s.Trouble(); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) || errors.Is(err, ErrCorrupt) {
 				t.Errorf("the trouble is %v, want the error of the disk", err)
 			}
 			if _, err := s.Apply(3, nil); !errors.Is(err, syscall.EIO) {

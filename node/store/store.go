@@ -27,6 +27,8 @@ var (
 	ErrCorrupt = errors.New("event store: data is corrupt")
 	// ErrClosed means that the Store was closed.
 	ErrClosed = errors.New("event store is closed")
+	// ErrFailed means that the store has failed to write, so that its state is unknown until it is opened again.
+	ErrFailed = errors.New("event store has failed to write")
 	// ErrBehind means that the store has not come to the index that was asked for.
 	ErrBehind = errors.New("event store is behind")
 	// ErrErased means that a user was erased after the index that was asked for, so what there was up to it is gone.

@@ -100,7 +100,7 @@ func (d *database) stuck(log *slog.Logger, err error) {
 	if pebble.IsCorruptionError(err) {
 		return
 	}
-	if d.remember(&d.failed, fmt.Errorf("event store %s: %w: %w", d.dir, errStuck, err)) {
+	if d.remember(&d.failed, fmt.Errorf("event store %s: %w: %w: %w", d.dir, ErrFailed, errStuck, err)) {
 		log.Error("event store cannot write its files", "dir", d.dir, "err", err)
 	}
 	d.breaking.Do(func() { close(d.broken) })

@@ -283,7 +283,7 @@ func (c *cluster) awaitReady(ctx context.Context) error {
 	})
 }
 
-// awaitCaughtUp waits until every replica has applied what had been applied by any replica at the call.
+// awaitCaughtUp waits until every partition has all its replicas, and every one has applied what had been applied by any at the call.
 func (c *cluster) awaitCaughtUp(ctx context.Context) error {
 	goal := map[uint32]uint64{}
 	return c.eventually(ctx, func(ctx context.Context) error {
@@ -298,11 +298,18 @@ func (c *cluster) awaitCaughtUp(ctx context.Context) error {
 				}
 			}
 		}
+		copies := map[uint32]int{}
 		for i, info := range infos {
 			for p, r := range info {
+				copies[p]++
 				if r.AppliedIndex < goal[p] {
 					return fmt.Errorf("%s has applied %d of %d entries of partition %d", c.servers[i].id, r.AppliedIndex, goal[p], p)
 				}
+			}
+		}
+		for p := range uint32(c.cfg.partitions) {
+			if copies[p] != c.cfg.replication {
+				return fmt.Errorf("%d replicas of partition %d are open, want %d", copies[p], p, c.cfg.replication)
 			}
 		}
 		return nil
