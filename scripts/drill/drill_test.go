@@ -14,8 +14,10 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shortDrill matches a fault of each sort that is over in some seconds.
-const shortDrill = `^(kill (the coordinator( while a server leaves)?|in a build: a follower|in a snapshot: a leader|in a backup: a leader)|pause a leader|cut off.*: a server|` +
-	`disk stands still: a leader|slow disk: the coordinator|disk errors in all files: a leader|clock an hour behind: the coordinator|damage (an event store|a raft log)|10% of packets lost|another program, one server after the other, and back)$`
+const shortDrill = `^(kill (the coordinator( while a server leaves)?|in a build: a follower|in a snapshot: a leader|in a backup: a leader)|` +
+	`pause a leader|cut off.*: a server|disk stands still: a leader|slow disk: the coordinator|disk errors in all files: a leader|` +
+	`clock an hour behind: the coordinator|damage (an event store|a raft log)|10% of packets lost|` +
+	`another program, one server after the other, and back)$`
 
 // TestDrill runs a short drill with a fixed seed: real processes, fifteen faults, all checks. Faults that this machine does not
 // allow are left out.
