@@ -15,6 +15,7 @@ func (n *Node) attend(ctx context.Context) (stop func()) {
 	running.Go(func() { n.dropJobs(ctx) })
 	running.Go(func() { n.yieldWhileFull(ctx) })
 	running.Go(func() { n.scrubNowAndThen(ctx) })
+	running.Go(func() { n.removeStrays(ctx) })
 	return func() {
 		cancel()
 		running.Wait()

@@ -111,6 +111,9 @@ type Config struct {
 // copying a file, may have failed for a reason that has passed.
 const lookInterval = 10 * time.Second
 
+// openPause is the pause before a replica that could not be opened is opened again. A try costs a few writes at most.
+const openPause = time.Second
+
 // Node holds replicas and model versions. Make it with New, register its services, and Run it.
 type Node struct {
 	kithv1.UnimplementedPartitionServiceServer
@@ -200,8 +203,11 @@ func (n *Node) Run(ctx context.Context) error {
 		waiting := n.followShardMap(ctx, view)
 		n.passed.wake()
 		var again <-chan time.Time
-		if waiting {
+		switch {
+		case waiting:
 			again = time.After(confirmPause)
+		case n.mayOpenLater():
+			again = time.After(openPause)
 		}
 		select {
 		case <-changed:

@@ -154,8 +154,23 @@ func (n *Node) opened(id partition.ID, r *replica, err error) {
 func (n *Node) beyondRepair(id partition.ID) bool {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	err := n.refused[id]
+	return isDamage(n.refused[id])
+}
+
+func isDamage(err error) bool {
 	return errors.Is(err, consensus.ErrCorrupt) || errors.Is(err, store.ErrCorrupt)
+}
+
+// mayOpenLater reports whether a replica could not be opened for a reason that may pass, such as an error of the disk.
+func (n *Node) mayOpenLater() bool {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	for _, err := range n.refused {
+		if !isDamage(err) {
+			return true
+		}
+	}
+	return false
 }
 
 // convert turns errors of the raft group into those of the wire.
@@ -168,7 +183,7 @@ func (r *replica) convert(err error) error {
 		return fmt.Errorf("partition %d: %w", r.id, &wire.NotLeaderError{Leader: leader})
 	case errors.Is(err, consensus.ErrUnknownOutcome):
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrUnknownOutcome, err)
-	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed):
 		// Another replica has the events, and this one is mended.
 		return fmt.Errorf("partition %d: %w: %w", r.id, wire.ErrNoReplica, err)
 	case errors.Is(err, store.ErrErased):

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -286,6 +287,8 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case errors.Is(err, raft.ErrRaftShutdown):
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, ErrClosed)
+	case errors.Is(err, errUnwritten) && !errors.Is(err, syscall.ENOSPC): // this member leads no more
+		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	case errors.Is(err, raft.ErrEnqueueTimeout):
 		return fmt.Errorf("group is too busy: %w", context.DeadlineExceeded)
 	case errors.Is(err, raft.ErrCantBootstrap):

@@ -15,6 +15,11 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/kith-io/kith/durable"
 )
 
 const (
@@ -32,19 +37,23 @@ const (
 //   - The file "tail" holds the index of the last entry that was stored, so that a log that has lost entries at its end is
 //     told from one whose last write was cut by a crash. It is written after the log and not synced: it may be
 //     behind, never ahead.
-//   - Without room on the disk it refuses to write, and after a write that failed for want of room it opens the files again: a
-//     raft-wal whose next segment could not be made takes no more entries for ever.
+//   - Without room on the disk it refuses to write, and after a write that failed for want of room, or by an error of the disk, it
+//     opens the files again: a raft-wal whose next segment could not be made takes no more entries for ever.
+//   - Once the kernel has told that a sync failed, the next sync succeeds whether or not the pages are on the disk, and they can be read
+//     like any other. So what a failed write has left is never taken for stored: this process cuts it off, and the next one, which
+//     finds entries behind "tail", writes their pages once more (resync).
 type logStore struct {
-	dir  string
-	room func() error
-	log  *slog.Logger
-	done <-chan struct{} // ends the wait for room for the term
+	dir   string
+	files types.VFS // of the segments
+	room  func() error
+	log   *slog.Logger
+	done  <-chan struct{} // ends the wait for room for the term
 
 	disk standstill // of StoreLogs, which raft calls one at a time
 
 	write sync.Mutex // one writer at a time
 	tail  *os.File
-	// failed is the error of the last write, if the state of the files is not that of wal; final if it stays so.
+	// failed is the error of the last write, if the state of the files is not that of wal; final if it stays so until a restart.
 	failed error
 	final  bool
 	// started says that raft runs: from then on a term that cannot be written waits.
@@ -62,15 +71,20 @@ var (
 
 // openLog opens or makes the log in dir. It returns an error that matches ErrCorrupt if the files are damaged, as far as that
 // shows without reading the entries: see verify.
-func openLog(dir string, room func() error, log *slog.Logger, done <-chan struct{}) (_ *logStore, err error) {
+func openLog(dir string, room func() error, log *slog.Logger, done <-chan struct{}) (*logStore, error) {
+	return openLogOn(fs.New(), dir, room, log, done)
+}
+
+// openLogOn is openLog with the file system of the segments.
+func openLogOn(files types.VFS, dir string, room func() error, log *slog.Logger, done <-chan struct{}) (_ *logStore, err error) {
 	if room == nil {
 		room = func() error { return nil }
 	}
-	s := &logStore{dir: dir, room: room, log: log, done: done, disk: standstill{done: done}}
+	s := &logStore{dir: dir, files: files, room: room, log: log, done: done, disk: standstill{done: done}}
 	if s.tail, err = os.OpenFile(filepath.Join(dir, "tail"), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return nil, err
 	}
-	if s.wal, err = openWAL(filepath.Join(dir, "wal"), log); err != nil {
+	if s.wal, err = s.openWAL(); err != nil {
 		return nil, errors.Join(err, s.tail.Close())
 	}
 	if err := s.checkTail(); err != nil {
@@ -79,38 +93,52 @@ func openLog(dir string, room func() error, log *slog.Logger, done <-chan struct
 	return s, nil
 }
 
-// openWAL opens a raft-wal.
-func openWAL(dir string, log *slog.Logger) (*wal.WAL, error) {
-	meta := &metaStore{log: log}
-	w, err := wal.Open(dir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(newHCLogger(log)), wal.WithMetaStore(meta))
-	switch {
-	case err == nil:
+// openWAL opens the raft-wal.
+func (s *logStore) openWAL() (*wal.WAL, error) {
+	dir := filepath.Join(s.dir, "wal")
+	meta := &metaStore{log: s.log}
+	w, err := wal.Open(dir, wal.WithSegmentSize(segmentBytes), wal.WithLogger(newHCLogger(s.log)), wal.WithMetaStore(meta),
+		wal.WithSegmentFiler(segment.NewFiler(dir, s.files)))
+	if err == nil {
 		return w, nil
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, os.ErrPermission), errors.Is(err, ErrCorrupt):
-		return nil, fmt.Errorf("log in %s: %w", dir, errors.Join(err, meta.Close()))
 	}
-	return nil, fmt.Errorf("log in %s: %w: %w", dir, ErrCorrupt, errors.Join(err, meta.Close()))
+	err = errors.Join(err, meta.Close())
+	if ofDisk(err) || errors.Is(err, ErrCorrupt) {
+		return nil, fmt.Errorf("log in %s: %w", dir, err)
+	}
+	return nil, fmt.Errorf("log in %s: %w: %w", dir, ErrCorrupt, err)
 }
 
-// checkTail returns an error if the log ends before the last entry that is known to have been stored.
+// ofDisk reports whether an error is of the system or the disk, and may pass: it says nothing about what is in the files.
+func ofDisk(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && errno != syscall.ENOENT
+}
+
+// checkTail returns an error if the log ends before the last entry that is known to have been stored. Entries behind that one it
+// makes durable.
 func (s *logStore) checkTail() error {
 	var b [12]byte
+	var stored uint64
 	switch _, err := s.tail.ReadAt(b[:], 0); {
-	case errors.Is(err, io.EOF):
-		return nil // new
+	case errors.Is(err, io.EOF): // new: nothing is known to have been stored
 	case err != nil:
 		return err
-	}
-	if crc32.Checksum(b[:8], crcTable) != binary.LittleEndian.Uint32(b[8:]) {
+	case crc32.Checksum(b[:8], crcTable) != binary.LittleEndian.Uint32(b[8:]):
 		s.log.Warn("file is damaged, its hint is lost", "file", s.tail.Name())
-		return nil
+	default:
+		stored = binary.LittleEndian.Uint64(b[:8])
 	}
-	want := binary.LittleEndian.Uint64(b[:8])
 	last, err := s.wal.LastIndex()
-	if err == nil && last < want {
-		return fmt.Errorf("%w: log in %s ends at entry %d, and entry %d was stored", ErrCorrupt, s.dir, last, want)
+	switch {
+	case err != nil:
+		return err
+	case last < stored:
+		return fmt.Errorf("%w: log in %s ends at entry %d, and entry %d was stored", ErrCorrupt, s.dir, last, stored)
+	case last > stored:
+		return s.resync(stored)
 	}
-	return err
+	return nil
 }
 
 // setTail records the index of the last entry.
@@ -196,21 +224,23 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
-// fail notes that a write failed. What is written may be seen again after a failed sync, and yet not be durable, so only an error
-// of room is cured without a restart.
+// fail notes that a write failed. An error that is not of the disk is one of raft-wal, and opening the files again does not cure it.
 func (s *logStore) fail(err error) error {
 	s.failed = err
-	s.final = !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, wal.ErrSealed)
-	return fmt.Errorf("log in %s: %w", s.dir, err)
+	s.final = !ofDisk(err) && !errors.Is(err, wal.ErrSealed)
+	return fmt.Errorf("log in %s: %w: %w", s.dir, errUnwritten, err)
 }
 
-// mend opens the files again after a write that failed for want of room.
+// errUnwritten means that entries were not written, as far as is known.
+var errUnwritten = errors.New("not written")
+
+// mend opens the files again after a write that failed. It waits until that succeeds, or the group is shut down.
 func (s *logStore) mend() error {
 	switch {
 	case s.failed == nil:
 		return nil
 	case s.final:
-		return fmt.Errorf("log in %s: takes no entries after an error of its disk, until a restart: %w", s.dir, s.failed)
+		return fmt.Errorf("log in %s: takes no entries until a restart: %w: %w", s.dir, errUnwritten, s.failed)
 	}
 	s.mu.Lock() // readers wait: to raft an entry that cannot be read is the end
 	defer s.mu.Unlock()
@@ -239,13 +269,16 @@ func (s *logStore) mend() error {
 // reopen opens the files and cuts what is behind entry end: an entry whose write failed may have arrived, and raft does not know
 // of it. It returns a closed log with an error.
 func (s *logStore) reopen(end uint64) (*wal.WAL, error) {
-	w, err := openWAL(filepath.Join(s.dir, "wal"), s.log)
+	w, err := s.openWAL()
 	if err != nil {
 		return s.wal, err
 	}
 	now, err := w.LastIndex()
 	if err == nil && now > end {
 		err = w.DeleteRange(end+1, now)
+	}
+	if err == nil {
+		err = durable.SyncDir(filepath.Join(s.dir, "wal")) // raft-wal does so once for each file, even if that fails
 	}
 	if err != nil {
 		return w, errors.Join(err, w.Close())
@@ -334,11 +367,11 @@ func (s *logStore) Set(key, value []byte) error {
 		s.mu.RLock()
 		err := s.wal.Set(key, value)
 		s.mu.RUnlock()
-		if err == nil || !s.started || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, wal.ErrClosed) {
+		if err == nil || !s.started || !ofDisk(err) && !errors.Is(err, wal.ErrClosed) {
 			return err
 		}
 		// raft ends the process if it cannot write a term. A member that neither votes nor follows for a while harms less.
-		s.log.Error("no room to write the term: this member waits", "dir", s.dir, "err", err)
+		s.log.Error("cannot write the term: this member waits", "dir", s.dir, "err", err)
 		select {
 		case <-time.After(roomPause):
 		case <-s.done:

@@ -35,7 +35,8 @@ const (
 //	"KITHMETA" | version u8 | sequence u64 | length u32 | JSON | crc32c of all before u32
 //
 // A crash can spoil the file that is being written, and damage one of them: the other is right in both cases, and if both are
-// good the one with the higher sequence is. A file that is spoiled is written again when the store opens.
+// good the one with the higher sequence is. When the store opens, a file that is spoiled is written again, and both are if they differ:
+// of the newer one only the other could say that it is on the disk.
 type metaStore struct {
 	log *slog.Logger
 
@@ -60,9 +61,11 @@ func (m *metaStore) Load(dir string) (types.PersistentState, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var reasons [2]error
+	var sequences [2]uint64
 	best := -1
 	for i := range m.files {
 		is, sequence, err := readMeta(metaPath(dir, i))
+		sequences[i] = sequence
 		if reasons[i] = err; err == nil && (best < 0 || sequence > m.sequence) {
 			m.is, m.sequence, best = is, sequence, i
 		}
@@ -85,7 +88,7 @@ func (m *metaStore) Load(dir string) (types.PersistentState, error) {
 			m.log.Warn("file is damaged: write it again from the other one", "file", file.Name(), "err", why)
 		}
 	}
-	if reasons[0] != nil || reasons[1] != nil {
+	if reasons[0] != nil || reasons[1] != nil || sequences[0] != sequences[1] {
 		if err := errors.Join(m.write(m.is), durable.SyncDir(dir)); err != nil {
 			return types.PersistentState{}, err
 		}

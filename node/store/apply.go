@@ -56,10 +56,8 @@ func (s *Store) Apply(index uint64, command []byte) (Result, error) {
 	}
 	if err != nil {
 		// Part of the state may be written: reads could show it, later commands build on it.
-		err = fmt.Errorf("event store %s: apply %d: %w", s.dir, index, err)
-		d.mu.Lock()
-		d.failed = err
-		d.mu.Unlock()
+		err = fmt.Errorf("event store %s: apply %d: %w: %w", s.dir, index, ErrFailed, err)
+		d.fail(err)
 		return Result{}, err
 	}
 	if refused != nil {

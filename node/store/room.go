@@ -87,8 +87,13 @@ func (d *database) ready(w *roomWait) error {
 	return errNoRoom
 }
 
-// flush writes out what is in memory. It returns an error that matches errNoRoom if that cannot be.
+// flush writes out what is in memory. It returns an error that matches errNoRoom or errStuck if that cannot be.
 func (d *database) flush(w *roomWait) error {
+	select {
+	case <-d.broken:
+		return errStuck
+	default:
+	}
 	if err := w.room(); err != nil {
 		return fmt.Errorf("%w: %w", errNoRoom, err)
 	}
@@ -101,5 +106,7 @@ func (d *database) flush(w *roomWait) error {
 		return nil
 	case <-w.short:
 		return errNoRoom
+	case <-d.broken:
+		return errStuck
 	}
 }

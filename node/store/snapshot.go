@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // sumsName is the last file of a stream.
@@ -64,7 +65,7 @@ func (p *Snapshot) writeTo(ctx context.Context, w io.Writer) error {
 	}
 	s := p.store
 	p.dir = s.path(checkPrefix + strconv.FormatUint(s.checkpoints.Add(1), 10))
-	if err := p.d.db.Checkpoint(p.dir); err != nil {
+	if err := p.d.checkpoint(p.dir); err != nil {
 		return err
 	}
 	names, err := s.fs.List(p.dir)
@@ -92,6 +93,20 @@ func (p *Snapshot) writeTo(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	return tw.Close()
+}
+
+// checkpoint links the files of the store to the folder dir, which it makes. Pebble panics where it cannot sync that folder, and leaves
+// nothing undone but the folder, which the caller removes in any case.
+func (d *database) checkpoint(dir string) (err error) {
+	defer func() {
+		r := recover()
+		if failed, ok := r.(error); ok && errors.As(failed, new(syscall.Errno)) {
+			err = failed
+		} else if r != nil {
+			panic(r)
+		}
+	}()
+	return d.db.Checkpoint(dir)
 }
 
 // writeFile writes one file of the checkpoint and returns its sum.

@@ -27,6 +27,8 @@ var (
 	ErrCorrupt = errors.New("event store: data is corrupt")
 	// ErrClosed means that the Store was closed.
 	ErrClosed = errors.New("event store is closed")
+	// ErrFailed means that the store has failed to write, so that its state is unknown until it is opened again.
+	ErrFailed = errors.New("event store has failed to write")
 	// ErrBehind means that the store has not come to the index that was asked for.
 	ErrBehind = errors.New("event store is behind")
 	// ErrErased means that a user was erased after the index that was asked for, so what there was up to it is gone.
@@ -57,6 +59,8 @@ type Options struct {
 	// Room returns an error while the disk is so full that nothing should be written. What must be written all the same, as memory
 	// runs out, waits for room when the disk refuses it, and so does Apply then. It must not block. Nil means that there is room.
 	Room func() error
+	// Failed is called when Trouble has begun to return an error. It must not block. It may be nil.
+	Failed func()
 	// Log may be nil.
 	Log *slog.Logger
 
@@ -67,11 +71,12 @@ type Options struct {
 // Store is the event store of one partition. Apply and Restore are called by
 // one goroutine; everything else is safe for concurrent use with them.
 type Store struct {
-	dir   string
-	cache *pebble.Cache
-	log   *slog.Logger
-	fs    vfs.FS
-	wait  *roomWait
+	dir    string
+	cache  *pebble.Cache
+	log    *slog.Logger
+	fs     vfs.FS
+	wait   *roomWait
+	failed func()
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 
@@ -97,13 +102,20 @@ type database struct {
 	failed error // set for good when a write failed: the state is then unknown
 	damage error // set for good when a file was found to be damaged
 
+	trouble  func() // is told when failed or damage are set
+	breaking sync.Once
+	broken   chan struct{} // closed when Pebble has failed to write a file: it would try again at once and for ever
+
 	tables sstable.ReaderOptions // to read a table by itself
 }
 
 // Open opens the store in o.Dir, or makes an empty one. The caller must Close
 // it. Cost: a pass over the counts of all items.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room)}
+	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), failed: o.Failed}
+	if s.failed == nil {
+		s.failed = func() {}
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -135,6 +147,8 @@ func (s *Store) open() error {
 		}
 	} else if err != nil {
 		return err
+	} else if err := s.writeCurrent(name); err != nil {
+		return fmt.Errorf("try the disk: %w", err) // to Pebble an error now could be the end of the process
 	} else if s.cur, err = s.openDatabase(name); err != nil {
 		return err
 	}
@@ -191,8 +205,17 @@ func (s *Store) sweep(current string) {
 }
 
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
-func (s *Store) openDatabase(name string) (*database, error) {
-	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop()}
+func (s *Store) openDatabase(name string) (_ *database, err error) {
+	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{})}
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case fatalError: // nothing is open that could be in an unknown state
+			err = r
+		default:
+			panic(r)
+		}
+	}()
 	opts := &pebble.Options{
 		FS:                          vfs.OnDiskFull(s.fs, s.waitForRoom),
 		Cache:                       s.cache,
@@ -200,13 +223,14 @@ func (s *Store) openDatabase(name string) (*database, error) {
 		FormatMajorVersion:          pebbleFormat,
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4, // applying waits for the disk only after three flushes are behind
-		Logger:                      pebbleLogger{s.log},
+		Logger:                      pebbleLogger{s.log, d.dir},
 		EventListener: &pebble.EventListener{
 			// By default Pebble ends the process. Reads return the error, too.
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
 				s.log.Error("event store is damaged", "dir", s.dir, "err", i.Details)
 				_ = d.corrupt(fmt.Errorf("%w: %s: %w", ErrCorrupt, i.Path, i.Details))
 			},
+			BackgroundError: func(err error) { d.stuck(s.log, err) },
 		},
 	}
 	for i := range opts.Levels {
@@ -215,7 +239,6 @@ func (s *Store) openDatabase(name string) (*database, error) {
 	opts.EnsureDefaults()
 	d.tables = opts.MakeReaderOptions()
 	d.refs.Store(1)
-	var err error
 	if d.db, err = pebble.Open(d.dir, opts); err != nil {
 		return nil, translate(err)
 	}
@@ -322,8 +345,8 @@ func (s *Store) release(d *database) {
 		return
 	}
 	if !d.drop {
-		// There is no log to find it in. Without room raft has it.
-		if err := d.flush(s.wait); !errors.Is(err, errNoRoom) {
+		// There is no log to find it in. Where it cannot be written raft has it.
+		if err := d.flush(s.wait); !errors.Is(err, errNoRoom) && !errors.Is(err, errStuck) {
 			d.err = err
 		}
 	}
@@ -508,7 +531,13 @@ func (s *Store) Popular(n int) ([]ItemCount, error) {
 }
 
 // pebbleLogger writes Pebble's messages to slog.
-type pebbleLogger struct{ log *slog.Logger }
+type pebbleLogger struct {
+	log *slog.Logger
+	dir string
+}
+
+// fatalError is what Pebble said before it could not go on.
+type fatalError struct{ error }
 
 var _ pebble.Logger = pebbleLogger{}
 
@@ -524,9 +553,10 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 	l.log.Error("pebble", "text", fmt.Sprintf(format, args...))
 }
 
-// Fatalf implements pebble.Logger. Pebble cannot go on, and a store that pretends to would lose data.
+// Fatalf implements pebble.Logger. Pebble cannot go on, as when it does not know whether its manifest was written, and a store that
+// pretends to would lose data: the process ends, and the next one opens the store from what is on the disk, and the log of raft.
+// As a new store is made it is an error of Open.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	l.log.Error("pebble cannot go on", "text", text)
-	panic("pebble: " + text)
+	panic(fatalError{fmt.Errorf("event store %s cannot go on: %s; what is acknowledged is in the log: look after the disk, and start this server again",
+		l.dir, fmt.Sprintf(format, args...))})
 }

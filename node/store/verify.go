@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 )
 
@@ -26,7 +28,7 @@ func (s *Store) Verify(ctx context.Context) error {
 		}
 	}()
 	// The checkpoint keeps the files from being deleted meanwhile.
-	if err := d.db.Checkpoint(dir); err != nil {
+	if err := d.checkpoint(dir); err != nil {
 		return d.corrupt(translate(err))
 	}
 	names, err := s.fs.List(dir)
@@ -68,13 +70,40 @@ func (s *Store) verifyTable(ctx context.Context, d *database, path string) (err 
 // corrupt remembers err if it is about damage, and returns it.
 func (d *database) corrupt(err error) error {
 	if errors.Is(err, ErrCorrupt) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.damage == nil {
-			d.damage = err
-		}
+		d.remember(&d.damage, err)
 	}
 	return err
+}
+
+// fail remembers that a write failed, and how.
+func (d *database) fail(err error) { d.remember(&d.failed, err) }
+
+// remember sets failed or damage to err if it is the first, and tells of it.
+func (d *database) remember(where *error, err error) (first bool) {
+	d.mu.Lock()
+	if first = *where == nil; first {
+		*where = err
+	}
+	d.mu.Unlock()
+	if first {
+		d.trouble()
+	}
+	return first
+}
+
+// errStuck fails what waits for files that cannot be written.
+var errStuck = errors.New("files cannot be written")
+
+// stuck takes an error of what Pebble does in the background. Pebble tries again at once, whatever the error is, so that the store must be closed. What
+// a full disk refuses does not come here: it waits for room. Damage is told of apart.
+func (d *database) stuck(log *slog.Logger, err error) {
+	if pebble.IsCorruptionError(err) {
+		return
+	}
+	if d.remember(&d.failed, fmt.Errorf("event store %s: %w: %w: %w", d.dir, ErrFailed, errStuck, err)) {
+		log.Error("event store cannot write its files", "dir", d.dir, "err", err)
+	}
+	d.breaking.Do(func() { close(d.broken) })
 }
 
 // Trouble returns why the store must be closed: its files are damaged, which matches ErrCorrupt, or it has failed to write. It

@@ -39,6 +39,9 @@ type cluster struct {
 	net     *network
 	servers []*process
 	conns   []*grpc.ClientConn // of the servers, from the clients' host
+	// free is where the next server joins, and joined the number of those that have.
+	free   seat
+	joined int
 	// smallDisk is the server whose data folder is on a disk that can be filled, or nil.
 	smallDisk *process
 	rng       *rand.Rand // of the nemesis
@@ -56,11 +59,15 @@ func startCluster(ctx context.Context, cfg config) (_ *cluster, err error) {
 			err = errors.Join(err, c.stop(ctx))
 		}
 	}()
-	// Some hosts more: for the server that checks compare with, and for a cluster that a backup is restored to.
-	if c.net, err = newNetwork(cfg.namespaces, cfg.disks, cfg.servers+restoredMost, rand.New(rand.NewPCG(cfg.seed, 2))); err != nil {
+	// Some hosts more: for the server that checks compare with, and for a cluster that a backup is restored to; and one where another joins.
+	if c.net, err = newNetwork(cfg.namespaces, cfg.disks, cfg.servers+restoredMost+1, rand.New(rand.NewPCG(cfg.seed, 2))); err != nil {
 		return nil, err
 	}
 	if err := c.add(c.net.hosts[:cfg.servers], false); err != nil {
+		return nil, err
+	}
+	c.free.host = c.spare(restoredMost)
+	if c.free.conn, err = c.connect(c.free.host); err != nil {
 		return nil, err
 	}
 	if cfg.namespaces {
@@ -92,7 +99,7 @@ func (c *cluster) add(hosts []*host, empty bool) error {
 		if len(hosts) > 1 {
 			more = []string{"--join", strings.Join(join, ","), "--bootstrap-expect", fmt.Sprint(len(hosts)), "--replication", fmt.Sprint(c.cfg.replication)}
 		}
-		p, err := c.newProcess(h, more...)
+		p, err := c.newProcess(h, h.name, more...)
 		if err == nil && empty {
 			err = p.clear()
 		}
@@ -110,8 +117,8 @@ func (c *cluster) add(hosts []*host, empty bool) error {
 }
 
 // newProcess prepares a server on a host.
-func (c *cluster) newProcess(h *host, more ...string) (*process, error) {
-	p := &process{host: h, id: h.name, dir: filepath.Join(c.cfg.dir, h.name), log: filepath.Join(c.cfg.dir, h.name+".log"), bin: c.cfg.kith}
+func (c *cluster) newProcess(h *host, id string, more ...string) (*process, error) {
+	p := &process{host: h, id: id, dir: filepath.Join(c.cfg.dir, id), log: filepath.Join(c.cfg.dir, id+".log"), bin: c.cfg.kith}
 	p.args = append([]string{
 		"server", "--data-dir", p.dir, "--node-id", p.id, "--grpc-addr", h.at(grpcPort), "--raft-addr", h.at(raftPort),
 		"--gossip-addr", h.at(gossipPort), "--partitions", fmt.Sprint(c.cfg.partitions), "--cache-mib", "16",
@@ -122,7 +129,7 @@ func (c *cluster) newProcess(h *host, more ...string) (*process, error) {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil || !c.cfg.overlay {
 		return p, err
 	}
-	p.clock = filepath.Join(c.cfg.dir, h.name+".clock")
+	p.clock = filepath.Join(c.cfg.dir, id+".clock")
 	return p, p.setClock(0)
 }
 
@@ -154,6 +161,9 @@ func (c *cluster) end(ctx context.Context) error {
 	var errs []error
 	for _, conn := range c.conns {
 		errs = append(errs, conn.Close())
+	}
+	if c.free.conn != nil {
+		errs = append(errs, c.free.conn.Close())
 	}
 	for _, p := range c.servers {
 		errs = append(errs, p.end(ctx, syscall.SIGKILL))
@@ -211,6 +221,22 @@ func (f final) Unwrap() error { return f.error }
 // eventually calls f until it returns nil or a final error, or ctx is done, and then returns what f said last. It ends
 // early when a server has ended by itself.
 func (c *cluster) eventually(ctx context.Context, f func(ctx context.Context) error) error {
+	return c.patiently(ctx, func(ctx context.Context) error {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		for _, p := range c.servers {
+			if died := p.died(); died != nil {
+				return final{died}
+			}
+		}
+		return err
+	})
+}
+
+// patiently is eventually where a server may end by itself.
+func (c *cluster) patiently(ctx context.Context, f func(ctx context.Context) error) error {
 	ticker := time.NewTicker(lookPause)
 	defer ticker.Stop()
 	for {
@@ -219,11 +245,6 @@ func (c *cluster) eventually(ctx context.Context, f func(ctx context.Context) er
 			return err
 		}
 		c.waited = err
-		for _, p := range c.servers {
-			if died := p.died(); died != nil {
-				return died
-			}
-		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -262,7 +283,7 @@ func (c *cluster) awaitReady(ctx context.Context) error {
 	})
 }
 
-// awaitCaughtUp waits until every replica has applied what had been applied by any replica at the call.
+// awaitCaughtUp waits until every partition has all its replicas, and every one has applied what had been applied by any at the call.
 func (c *cluster) awaitCaughtUp(ctx context.Context) error {
 	goal := map[uint32]uint64{}
 	return c.eventually(ctx, func(ctx context.Context) error {
@@ -277,11 +298,18 @@ func (c *cluster) awaitCaughtUp(ctx context.Context) error {
 				}
 			}
 		}
+		copies := map[uint32]int{}
 		for i, info := range infos {
 			for p, r := range info {
+				copies[p]++
 				if r.AppliedIndex < goal[p] {
 					return fmt.Errorf("%s has applied %d of %d entries of partition %d", c.servers[i].id, r.AppliedIndex, goal[p], p)
 				}
+			}
+		}
+		for p := range uint32(c.cfg.partitions) {
+			if copies[p] != c.cfg.replication {
+				return fmt.Errorf("%d replicas of partition %d are open, want %d", copies[p], p, c.cfg.replication)
 			}
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"runtime"
 	"sync"
 	"time"
@@ -16,8 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk makes what the processes of one host write to the disk slow: each call that waits for the disk (fsync, fdatasync,
-// sync_file_range) is held back for a time, and then carried out as if nothing had been.
+// disk spoils what the processes of one host write to files. It can be slow: each call that waits for the disk (fsync, fdatasync,
+// sync_file_range) is held back for a time, and then carried out as if nothing had been. And it can fail: those calls, and pwrite64, which
+// writes at a place of a file, return EIO for some files. What was written before a sync that failed can be read, as with a real disk.
 //
 // The kernel asks before each such call (seccomp user notification): the thread that starts the processes of the host has a filter,
 // which they inherit, and the drill has the other end. They need not be changed for it, and nothing is left when they have ended.
@@ -31,7 +33,10 @@ type disk struct {
 	least, most time.Duration
 	// mended is closed when calls are to be held back no longer.
 	mended chan struct{}
-	held   int // calls, since the disk was made slow
+	// fails says of which files, by their paths, calls fail; nil for none.
+	fails *regexp.Regexp
+	// spoiled are the calls that were held back, or failed, since the disk was mended.
+	spoiled int
 }
 
 // stall is how long a call is held back by a disk that stands still: until it is mended.
@@ -51,10 +56,10 @@ func newDisk(rng *rand.Rand) (*disk, error) {
 	return d, nil
 }
 
-// filterSyncs has the kernel ask before the calling thread, or what descends from it, waits for a disk. It returns the end at which
+// filterSyncs has the kernel ask before the calling thread, or what descends from it, waits for a disk or calls pwrite64. It returns the end at which
 // it asks.
 func filterSyncs() (fd int, err error) {
-	calls := []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC_FILE_RANGE}
+	calls := []uint32{unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_SYNC_FILE_RANGE, unix.SYS_PWRITE64}
 	load := unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS} // the number of the call is at 0
 	program := []unix.SockFilter{load}
 	for i, nr := range calls {
@@ -93,8 +98,11 @@ func canSlowDisks() error {
 // question and answer are struct seccomp_notif and struct seccomp_notif_resp of the kernel.
 type question struct {
 	id         uint64
-	pid, flags uint32
-	data       [64]byte
+	pid, flags uint32 // of the thread
+	call       int32
+	arch       uint32
+	at         uint64
+	args       [6]uint64 // the first one is a file descriptor
 }
 
 type answer struct {
@@ -131,44 +139,63 @@ func (d *disk) serve() {
 			return
 		}
 		if q.id != 0 {
-			d.take(q.id)
+			d.take(q)
 		}
 	}
 }
 
-// take lets a call go on, at once or later.
-func (d *disk) take(id uint64) {
+// take lets a call go on, at once or later, or fail.
+func (d *disk) take(q question) {
 	d.mu.Lock()
-	wait, mended := d.most, d.mended
+	wait, mended, fails := d.most, d.mended, d.fails
+	if q.call == unix.SYS_PWRITE64 {
+		wait = 0
+	}
 	if wait > 0 {
-		d.held++
+		d.spoiled++
 		if d.most > d.least {
 			wait = d.least + upTo(d.rng, d.most-d.least)
 		}
 	}
 	d.mu.Unlock()
-	if wait == 0 {
-		d.allow(id)
-		return
+	switch {
+	case fails != nil && fails.MatchString(q.file()):
+		d.mu.Lock()
+		d.spoiled++
+		d.mu.Unlock()
+		d.answer(answer{id: q.id, errno: -int32(unix.EIO)})
+	case wait == 0:
+		d.allow(q.id)
+	default:
+		d.serving.Go(func() {
+			timer := time.NewTimer(wait)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-mended:
+			}
+			d.allow(q.id)
+		})
 	}
-	d.serving.Go(func() {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-mended:
-		}
-		d.allow(id)
-	})
 }
 
-// allow has the kernel carry out a call. Who asked may be dead.
+// file returns the path of the file that a call is about, or "" if the process is gone.
+func (q question) file() string {
+	path, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", q.pid, int32(q.args[0])))
+	return path
+}
+
+// allow has the kernel carry out a call.
 func (d *disk) allow(id uint64) {
+	d.answer(answer{id: id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE})
+}
+
+// answer tells the kernel what becomes of a call. Who asked may be dead.
+func (d *disk) answer(a answer) {
 	conn, err := d.listener.SyscallConn()
 	if err != nil {
 		return // closed
 	}
-	a := answer{id: id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 	_ = conn.Control(func(fd uintptr) { _ = control(fd, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&a)) })
 }
 
@@ -183,21 +210,29 @@ func control(fd, request uintptr, arg unsafe.Pointer) error {
 	}
 }
 
-// slow holds calls back from now on. It must be mended before it is made slow again.
+// slow holds calls back from now on. The disk must be mended before it is spoiled again.
 func (d *disk) slow(least, most time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.least, d.most, d.held = least, most, 0
+	d.least, d.most = least, most
 }
 
-// mend lets all go on. It returns how many calls were held back.
-func (d *disk) mend() (held int) {
+// fail has calls fail from now on whose files' paths match.
+func (d *disk) fail(files *regexp.Regexp) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.least, d.most = 0, 0
+	d.fails = files
+}
+
+// mend lets all go on. It returns how many calls were held back, or failed.
+func (d *disk) mend() (spoiled int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.least, d.most, d.fails = 0, 0, nil
 	close(d.mended)
 	d.mended = make(chan struct{})
-	return d.held
+	spoiled, d.spoiled = d.spoiled, 0
+	return spoiled
 }
 
 // close ends what newDisk started. What is asked for after it fails.

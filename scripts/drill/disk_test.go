@@ -3,10 +3,13 @@
 package main
 
 import (
+	"errors"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -70,7 +73,7 @@ func TestDisk(t *testing.T) {
 	go func() { waiting <- cmd.Wait() }()
 	for held := 0; held == 0; {
 		slow.disk.mu.Lock()
-		held = slow.disk.held
+		held = slow.disk.spoiled
 		slow.disk.mu.Unlock()
 		if err := pause(t.Context(), time.Millisecond); err != nil {
 			t.Fatal(err)
@@ -89,5 +92,52 @@ func TestDisk(t *testing.T) {
 	}
 	if held := slow.disk.mend(); held != 1 {
 		t.Errorf("%d calls were held back by a disk that stands still, want 1", held)
+	}
+}
+
+// TestDiskErrors has the disk of a host return errors for one of two files.
+func TestDiskErrors(t *testing.T) {
+	if err := canSlowDisks(); err != nil {
+		t.Skip(err)
+	}
+	w, err := newNetwork(false, true, 1, rand.New(rand.NewPCG(1, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	bad, good := filepath.Join(t.TempDir(), "bad"), filepath.Join(t.TempDir(), "good")
+	write := func(path string) (writing, syncing error) {
+		err := w.hosts[0].do(func() error {
+			file, err := os.Create(path)
+			if err != nil {
+				return err
+			}
+			_, writing = file.WriteAt([]byte("text"), 0)
+			_, err = file.WriteString("text")
+			syncing = file.Sync()
+			return errors.Join(err, file.Close())
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return writing, syncing
+	}
+	d := w.hosts[0].disk
+	d.fail(regexp.MustCompile("/bad$"))
+	if writing, syncing := write(bad); !errors.Is(writing, syscall.EIO) || !errors.Is(syncing, syscall.EIO) {
+		t.Errorf("the bad file: %v, %v; want EIO twice", writing, syncing)
+	}
+	if writing, syncing := write(good); writing != nil || syncing != nil {
+		t.Errorf("the good file: %v, %v", writing, syncing)
+	}
+	if n := d.mend(); n != 2 {
+		t.Errorf("%d calls failed, want 2", n)
+	}
+	if writing, syncing := write(bad); writing != nil || syncing != nil {
+		t.Errorf("the disk is well: %v, %v", writing, syncing)
 	}
 }

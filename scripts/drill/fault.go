@@ -83,6 +83,9 @@ type fault interface {
 	heal(ctx context.Context, c *cluster) (note string, err error)
 }
 
+// smooth is a fault during which no query may fail, where it comes without another.
+type smooth interface{ failsNoQuery() }
+
 // lasting is a fault that may last another time than the seed gives, if lasts is not 0.
 type lasting interface{ lasts() time.Duration }
 
@@ -344,6 +347,12 @@ func deck(cfg config) []func(*rand.Rand) fault {
 	for _, r := range []role{"", coordinator, leader} {
 		add(func(*rand.Rand) fault { return &drained{kill: r} })
 	}
+	for _, kill := range []moment{never, joining, leaving} {
+		add(func(*rand.Rand) fault { return &changed{kill: kill} })
+	}
+	for _, kill := range []moment{never, joining} {
+		add(func(*rand.Rand) fault { return &changed{dead: true, kill: kill} })
+	}
 	for _, what := range []string{storeFile, modelFile} {
 		add(func(*rand.Rand) fault { return &corrupted{what: what} })
 	}
@@ -354,12 +363,18 @@ func deck(cfg config) []func(*rand.Rand) fault {
 		add(func(*rand.Rand) fault { return &killedInBackup{killed: killed{role: r}} })
 	}
 	add(func(*rand.Rand) fault { return &restored{servers: 1} })
+	if cfg.other != "" {
+		add(func(*rand.Rand) fault { return &upgraded{} })
+	}
 	if cfg.disks {
 		for _, r := range []role{coordinator, leader, everyServer} {
 			add(func(*rand.Rand) fault { return &slowDisk{role: r} })
 		}
 		for _, r := range []role{anyServer, coordinator, leader} {
 			add(func(*rand.Rand) fault { return &slowDisk{role: r, stall: true} })
+			for _, what := range []fileKind{allFiles, logFiles, storeFiles} {
+				add(func(*rand.Rand) fault { return &diskError{role: r, spoilt: what} })
+			}
 		}
 	}
 	if cfg.overlay {

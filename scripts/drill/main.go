@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -53,8 +54,8 @@ type config struct {
 	buildEvery time.Duration
 	// patience bounds everything that must come: recovery, a build.
 	patience time.Duration
-	// dir is an empty folder, and kith the program.
-	dir, kith string
+	// dir is an empty folder, kith the program, and other another one to upgrade to, or empty.
+	dir, kith, other string
 }
 
 func main() {
@@ -89,6 +90,7 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 	f.DurationVar(&cfg.holdMost, "hold", 10*time.Second, "longest time of a fault, but of the long pauses; the least is a fifth of it")
 	f.DurationVar(&cfg.patience, "patience", time.Minute, "how long recovery may take")
 	f.StringVar(&cfg.kith, "kith", "", "program to drill (default: build it)")
+	f.StringVar(&cfg.other, "other-binary", "", "program that servers are upgraded to, and back (default: build it, with another version)")
 	f.BoolVar(&race, "race", false, "build it with the race detector")
 	f.StringVar(&cfg.dir, "dir", "", "folder for data and logs (default: a temporary one)")
 	f.StringVar(&jsonFile, "json", "", "file to write the report to")
@@ -138,10 +140,16 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 		if race {
 			flags = append(flags, "-race")
 		}
-		if cfg.kith, err = buildKith(ctx, cfg.dir, flags...); err != nil {
+		if err := cfg.build(ctx, flags...); err != nil {
 			return false, err
 		}
-		cfg.overlay = true
+	}
+	if cfg.other != "" {
+		if cfg.other, err = filepath.Abs(cfg.other); err != nil {
+			return false, err
+		}
+	} else {
+		cfg.leftOut = append(cfg.leftOut, "upgrades: with --kith, give --other-binary")
 	}
 	r, err := drill(ctx, cfg, out)
 	if err == nil && jsonFile != "" {
@@ -157,6 +165,18 @@ func command(ctx context.Context, args []string, out io.Writer) (broken bool, er
 		err = os.RemoveAll(cfg.dir)
 	}
 	return r != nil && len(r.Broken) > 0, err
+}
+
+// build builds the program to drill, and the other one if there is none.
+func (cfg *config) build(ctx context.Context, flags ...string) (err error) {
+	if cfg.kith, err = buildKith(ctx, cfg.dir, "kith", flags...); err != nil {
+		return err
+	}
+	cfg.overlay = true
+	if cfg.other == "" {
+		cfg.other, err = buildKith(ctx, cfg.dir, "kith-other", append(flags, versionFlag(otherVersion))...)
+	}
+	return err
 }
 
 // tryDisks finds out whether disks can be made slow.
@@ -191,7 +211,7 @@ func drill(ctx context.Context, cfg config, out io.Writer) (_ *report, err error
 	if cfg.namespaces {
 		r.Network = "namespaces"
 	}
-	w := newWorkload(c.conns, cfg.seed)
+	w := newWorkload(append(slices.Clone(c.conns), c.free.conn), cfg.seed)
 	c.acknowledged = w.acknowledged
 	if err := prepare(ctx, c, w, r); err != nil {
 		return nil, err
@@ -271,8 +291,14 @@ func (r *report) finish(ctx context.Context, c *cluster, w *workload, most map[s
 			r.Failed++
 		}
 	}
-	for i, p := range c.servers {
-		h := &r.Held[i]
+	for _, p := range c.servers {
+		at := slices.IndexFunc(r.Held, func(h holding) bool { return h.Server == p.id })
+		joined := at < 0 // by a fault: there is nothing to compare with
+		if joined {
+			r.Held = append(r.Held, holding{Server: p.id})
+			at = len(r.Held) - 1
+		}
+		h := &r.Held[at]
 		h.Most = most[p.id]
 		var err error
 		if h.After, err = p.resources(); err == nil {
@@ -280,7 +306,7 @@ func (r *report) finish(ctx context.Context, c *cluster, w *workload, most map[s
 		}
 		if err != nil {
 			broken = append(broken, err.Error())
-		} else if leak := h.leaks(); leak != "" {
+		} else if leak := h.leaks(); !joined && leak != "" {
 			broken = append(broken, leak)
 		}
 	}

@@ -133,6 +133,8 @@ type record struct {
 	// Queries were asked from the fault until all had settled.
 	Queries       int `json:"queries"`
 	FailedQueries int `json:"failed_queries"`
+	// QueryErrors are those of the first queries that failed.
+	QueryErrors []string `json:"query_errors,omitempty"`
 	// QueriesBack is the time until queries succeeded again, from the fault, or, if it took the majority away, from its end.
 	QueriesBack float64 `json:"queries_back_seconds"`
 	// SlowestAppend is the longest time that an append took, with all its tries, not counting when there was no majority.
@@ -142,6 +144,9 @@ type record struct {
 
 	kind string // of the first fault alone
 }
+
+// queryErrors is the number of errors of queries that a record has.
+const queryErrors = 3
 
 // longSettling is the time to recover from which on the report says what was last to come.
 const longSettling = 3 * time.Second
@@ -206,6 +211,9 @@ func (n *nemesis) step(ctx context.Context, s step) (record, error) {
 	}
 	r.Injected, r.Healed, r.Settled = injected.Seconds(), healed.Seconds(), settled.Seconds()
 	n.measure(&r, injected, healed)
+	if _, is := s.fault.(smooth); is && s.with == nil && r.FailedQueries > 0 {
+		err = errors.Join(err, fmt.Errorf("%d of %d queries failed, and none may", r.FailedQueries, r.Queries))
+	}
 	return r, err
 }
 
@@ -322,6 +330,9 @@ func (n *nemesis) measure(r *record, injected, healed time.Duration) {
 		switch {
 		case q.err != nil:
 			r.FailedQueries++
+			if len(r.QueryErrors) < queryErrors {
+				r.QueryErrors = append(r.QueryErrors, fmt.Sprintf("from %.3f s to %.3f s: %v", q.from.Seconds(), q.to.Seconds(), q.err))
+			}
 			failed = q.to
 		case failed > 0 && q.to > from:
 			r.QueriesBack, failed = (q.to - from).Seconds(), 0

@@ -134,8 +134,8 @@ func (o overlay) flag(dir string) (string, error) {
 	return "-overlay=" + path, os.WriteFile(path, b, 0o600)
 }
 
-// buildKith builds the program to drill with the changes of the overlay, and returns its path.
-func buildKith(ctx context.Context, dir string, flags ...string) (string, error) {
+// buildKith builds the program to drill with the changes of the overlay, under a name, and returns its path.
+func buildKith(ctx context.Context, dir, name string, flags ...string) (string, error) {
 	changes := filepath.Join(dir, "overlay")
 	o, err := newOverlay(ctx, changes)
 	if err != nil {
@@ -145,7 +145,7 @@ func buildKith(ctx context.Context, dir string, flags ...string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "kith")
+	path := filepath.Join(dir, name)
 	args := append([]string{"build", flag, "-o", path}, flags...)
 	if out, err := exec.CommandContext(ctx, "go", append(args, "github.com/kith-io/kith/cmd/kith")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build kith: %w\n%s", err, out)

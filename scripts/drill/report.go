@@ -115,7 +115,7 @@ func (r record) line(n int) string {
 	}
 	text += fmt.Sprintf(", %d of %d queries failed", r.FailedQueries, r.Queries)
 	if r.FailedQueries > 0 {
-		text += fmt.Sprintf(" and the last %.2f s after it", r.QueriesBack)
+		text += fmt.Sprintf(" and the last %.2f s after it (%s)", r.QueriesBack, strings.Join(r.QueryErrors, "; "))
 	}
 	text += fmt.Sprintf(", slowest append %.2f s", r.SlowestAppend)
 	if r.Note != "" {

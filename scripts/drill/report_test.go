@@ -35,12 +35,13 @@ func TestMeasure(t *testing.T) {
 		{s(9), s(10.5), nil}, {s(11), s(12), bad}, {s(12), s(13), bad}, {s(13), s(13.5), nil}, {s(14), s(14.1), nil},
 	}
 	n.w.appends = []call{{s(1), s(9), nil}, {s(9.5), s(12.5), nil}, {s(10), s(25), bad}, {s(14), s(14.5), nil}}
+	failed := []string{"from 11.000 s to 12.000 s: no", "from 12.000 s to 13.000 s: no"}
 	for _, c := range []struct {
 		survivable bool
 		want       record
 	}{
-		{true, record{Survivable: true, Queries: 5, FailedQueries: 2, QueriesBack: 3.5, SlowestAppend: 2.5, UnknownAppends: 1}},
-		{false, record{Queries: 5, FailedQueries: 2, QueriesBack: 1.5, SlowestAppend: 0.5, UnknownAppends: 1}},
+		{true, record{Survivable: true, Queries: 5, FailedQueries: 2, QueryErrors: failed, QueriesBack: 3.5, SlowestAppend: 2.5, UnknownAppends: 1}},
+		{false, record{Queries: 5, FailedQueries: 2, QueryErrors: failed, QueriesBack: 1.5, SlowestAppend: 0.5, UnknownAppends: 1}},
 	} {
 		got := record{Survivable: c.survivable}
 		n.measure(&got, s(10), s(12))

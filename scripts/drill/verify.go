@@ -333,8 +333,8 @@ func awaitVersion(ctx context.Context, conn *grpc.ClientConn, version uint64, it
 func (c *cluster) twin(ctx context.Context, events []*kithv1.Event) (_ *process, _ *grpc.ClientConn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.patience)
 	defer cancel()
-	h := c.net.hosts[len(c.servers)]
-	p, err := c.newProcess(h)
+	h := c.spare(0)
+	p, err := c.newProcess(h, h.name)
 	if err == nil {
 		err = p.clear() // of a cluster that a backup was restored to
 	}
