@@ -65,10 +65,13 @@ files have grown, reading goes on there. A file that was replaced is read from i
 			case stateEvery <= 0:
 				return usagef("--state-every is %v; want more than 0", stateEvery)
 			}
+			if err := followsLast(ms); err != nil {
+				return err
+			}
 			for i := range ms {
 				ms[i].Source.Note = func(text string) { a.note("%s", printable(text)) }
 			}
-			job := &ingestion{mappings: ms, dead: in.letters("."), streams: streams, progress: a.progress("ingest")}
+			job := &ingestion{mappings: ms, dead: in.letters("."), streams: streams, progress: a.progress("ingest"), every: stateEvery}
 			if !dryRun {
 				if job.client, err = r.open(); err != nil {
 					return err
@@ -146,6 +149,7 @@ type ingestion struct {
 	progress *progress
 	state    *checkpoint.Store // nil reads everything
 	hold     time.Duration     // see sender; with a state
+	every    time.Duration     // how often it is kept what is stored
 }
 
 // jsonIngest is the summary of an ingestion. Duplicates were stored already: by an earlier run, as an event with the same
@@ -206,6 +210,8 @@ const readBatch = 2000
 // run reads all sources and stores their events. The summary is true also with an error.
 func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	summary := &jsonIngest{DryRun: j.client == nil}
+	work, release := j.outlast(ctx)
+	defer release()
 	s := &sender{client: j.client, hold: j.hold, stored: func(n int64) { j.progress.set("storing", n, 0) }}
 	var tally fusion.Tally
 	others := func(m fusion.Mapping) error {
@@ -223,8 +229,12 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 				}
 				continue
 			}
-			resumed, finish := j.follow(&m, s)
-			report, err := fusion.Events(ctx, m, j.dead, readBatch, func(events []fusion.Event) error {
+			resumed, finish := j.follow(ctx, &m, s)
+			reading := ctx
+			if m.Source.Remote.Follow {
+				reading = work // it ends by itself
+			}
+			report, err := fusion.Events(reading, m, j.dead, readBatch, func(events []fusion.Event) error {
 				tally.Add(events)
 				return yield(events)
 			})
@@ -250,7 +260,7 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 		})
 	} else {
 		var total sent
-		total, err = s.send(ctx, j.streams, produce)
+		total, err = s.send(work, j.streams, produce)
 		summary.Appended, summary.Duplicates, summary.Erased = total.Appended, total.Duplicates, total.Erased
 		if err == nil && total.Refused > 0 {
 			err = fmt.Errorf("the server refused %s, the first: %s; its version may differ from this program's",
@@ -266,8 +276,13 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 
 // follow makes the reading of a source go on where the state says, and the sender tell the state what is stored. What it returns says whether some
 // file was not begun anew, and tells the state that the source is read to its end.
-func (j *ingestion) follow(m *fusion.Mapping, s *sender) (resumed *bool, finish func() error) {
+func (j *ingestion) follow(ctx context.Context, m *fusion.Mapping, s *sender) (resumed *bool, finish func() error) {
 	resumed = new(bool)
+	if j.client == nil {
+		m.Source.Remote.Follow = false // what is there can be checked
+	} else if source.Scheme(m.Path) != "" {
+		return j.followService(ctx, m, s)
+	}
 	if j.state == nil {
 		return resumed, func() error { return nil }
 	}

@@ -144,7 +144,7 @@ func TestKnowAgain(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state")
-	for _, text := range []string{"", "x", "{}", `{"version":99}`} {
+	for _, text := range []string{"", "x", "{}", `{"version":0,"files":{}}`, `{"version":99}`} {
 		write(t, path, text)
 		if _, err := Open(path, "c", "r", time.Second, nil); err == nil || !strings.Contains(err.Error(), "remove it") {
 			t.Errorf("%q: got %v", text, err)
