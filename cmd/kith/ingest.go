@@ -37,8 +37,10 @@ cluster. Rows that cannot be used are counted and kept in a file with their line
 Every event has an id: reading a file again, as after an interruption, stores none twice.
 
 A folder, or a pattern in quotes such as 'logs/**/2024-*.csv.gz', is one source of many files.
-With --state, how far each file is stored is kept in a file: after an interruption, or when
-files have grown, reading goes on there. A file that was replaced is read from its beginning.`,
+With --state, how far each source is stored is kept in a file: after an interruption, or when
+there is more, reading goes on there. A file that was replaced is read from its beginning.
+Of a topic of Kafka the offsets are committed, with --state or without. With follow: true in
+the mapping it is read until an interruption, which ends in order.`,
 		Example: `  kith ingest --mapping shop/map.yaml
   kith ingest --dry-run --columns user,item,weight,time ratings.tsv
   kith ingest --behavior purchase orders-*.csv.gz
@@ -93,8 +95,8 @@ files have grown, reading goes on there. A file that was replaced is read from i
 	cmd.Flags().BoolVar(&propose, "infer", false, "print a mapping for the files, with the reasons for it, to be edited; needs no server")
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of mapping files, for editors")
 	cmd.Flags().IntVar(&streams, "streams", 4, "messages under way at once; changes speed only")
-	cmd.Flags().StringVar(&state, "state", "", "`file` that keeps how far each file is stored; what is stored is not read again")
-	cmd.Flags().DurationVar(&stateEvery, "state-every", 2*time.Second, "how often the file of --state is written")
+	cmd.Flags().StringVar(&state, "state", "", "`file` that keeps how far each source is stored; what is stored is not read again")
+	cmd.Flags().DurationVar(&stateEvery, "state-every", 2*time.Second, "how often the file of --state is written, and offsets of Kafka are committed")
 	return cmd
 }
 
