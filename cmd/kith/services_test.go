@@ -430,6 +430,26 @@ func TestIngestFollow(t *testing.T) {
 	wantRows(t, r.addr, q.sent)
 }
 
+// TestIngestFollowNothing interrupts a program that follows a topic to which nothing comes.
+func TestIngestFollowNothing(t *testing.T) {
+	long(t)
+	q := startQueue(t)
+	r := startResumed(t, q.source(true))
+	f := r.start(t)
+	admin := kadm.NewClient(q.client)
+	eventually(t, patience, func() error {
+		groups, err := admin.DescribeGroups(t.Context(), "g")
+		if err != nil {
+			return err
+		}
+		if g := groups["g"]; g.State != "Stable" {
+			return fmt.Errorf("group of %d members: %s", len(g.Members), g.State)
+		}
+		return nil
+	})
+	f.interrupt(t)
+}
+
 // TestIngestRebalanced has programs share a topic while others come, are interrupted and are killed.
 func TestIngestRebalanced(t *testing.T) {
 	long(t)
