@@ -81,10 +81,7 @@ func (j *ingestion) followService(ctx context.Context, m *fusion.Mapping, s *sen
 	scheme := source.Scheme(m.Path)
 	if open := m.Source.Remote.Openers[scheme]; open != nil {
 		m.Source.Remote.Openers = map[string]source.Opener{scheme: func(reading context.Context, address *url.URL, o source.Options) (source.Rows, error) {
-			if o.Remote.Follow {
-				reading = ctx // the work goes on for a while when the reading ends
-			}
-			return f.open(reading, open, address, o)
+			return f.open(ctx, reading, open, address, o)
 		}}
 	}
 	return &f.resumed, func() error {
@@ -97,8 +94,8 @@ func (j *ingestion) followService(ctx context.Context, m *fusion.Mapping, s *sen
 	}
 }
 
-// open opens the service. Context ctx bounds the reading.
-func (f *follower) open(ctx context.Context, open source.Opener, address *url.URL, o source.Options) (source.Rows, error) {
+// open opens the service. Context work bounds the work with its rows; reading them ends with interrupt, if they are followed.
+func (f *follower) open(interrupt, work context.Context, open source.Opener, address *url.URL, o source.Options) (source.Rows, error) {
 	if f.store != nil {
 		o.Remote.After = f.store.Resume(f.name, identity(address, &o.Remote))
 		f.resumed = o.Remote.After != ""
@@ -106,7 +103,11 @@ func (f *follower) open(ctx context.Context, open source.Opener, address *url.UR
 			o.Note(f.name + " has no cursor, so the state cannot keep how far it is read: every run reads it from its start, and stores what is new")
 		}
 	}
-	rows, err := open(ctx, address, o)
+	reading := work
+	if o.Remote.Follow {
+		reading = interrupt
+	}
+	rows, err := open(reading, address, o)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +115,7 @@ func (f *follower) open(ctx context.Context, open source.Opener, address *url.UR
 	switch {
 	case ok:
 		f.commits, f.store, f.track.Every, f.sender.hold = true, checkpoint.InMemory(), 0, f.job.every
-		rows = f.commit(ctx, rows, to, o)
+		rows = f.commit(work, rows, to, o.Note, func() bool { return o.Remote.Follow && interrupt.Err() != nil })
 	case f.store == nil:
 		return rows, nil
 	}
@@ -151,22 +152,23 @@ func (f *follower) part(events int) (*checkpoint.Part, error) {
 // handed on, so that the service is told before the session with it ends.
 type committing struct {
 	source.Rows
-	f    *follower
-	to   source.Committer
-	note func(string)
-	read int64 // rows, refused ones too
+	f           *follower
+	to          source.Committer
+	note        func(string)
+	interrupted func() bool // the reading shall end in order
+	read        int64       // rows, refused ones too
+	whole       bool        // they have come to their end
 
-	ctx    context.Context //nolint:containedctx // of the reading: see source.Opener
-	follow bool
-	stop   context.CancelFunc // ends the goroutine of run
-	ended  chan struct{}      // closed when it has
+	ctx   context.Context    //nolint:containedctx // of the work with the rows
+	stop  context.CancelFunc // ends the goroutine of run
+	ended chan struct{}      // closed when it has
 
 	committed string // by run, then by Close
 }
 
 // commit begins to commit.
-func (f *follower) commit(ctx context.Context, rows source.Rows, to source.Committer, o source.Options) *committing {
-	c := &committing{Rows: rows, f: f, to: to, note: o.Note, ctx: ctx, follow: o.Remote.Follow, ended: make(chan struct{})}
+func (f *follower) commit(ctx context.Context, rows source.Rows, to source.Committer, note func(string), interrupted func() bool) *committing {
+	c := &committing{Rows: rows, f: f, to: to, note: note, interrupted: interrupted, ctx: ctx, ended: make(chan struct{})}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	c.stop = stop
 	go c.run(running)
@@ -210,24 +212,26 @@ func (c *committing) tell(ctx context.Context) error {
 	return nil
 }
 
-// Next implements source.Rows. A service that is followed ends when its context does.
+// Next implements source.Rows.
 func (c *committing) Next() (source.Record, error) {
 	rec, err := c.Rows.Next()
 	switch {
 	case err == nil, errors.As(err, new(*source.RowError)):
 		c.read++
-	case c.follow && c.ctx.Err() != nil:
-		return rec, io.EOF
+	case c.interrupted():
+		err = io.EOF
 	}
+	c.whole = err == io.EOF //nolint:errorlint // a wrapped one is damage
 	return rec, err
 }
 
-// Close implements source.Rows.
+// Close implements source.Rows. The last rows, which may have been refused, count only if the events before them have all been handed on: if neither
+// the reading nor the storing has failed.
 func (c *committing) Close() error {
 	c.f.resumed = c.read == 0 // nothing new is no mistake
-	_, err := c.f.part(0)
-	if err == nil {
-		err = c.f.sender.drain()
+	err := c.f.sender.drain()
+	if err == nil && c.whole && c.ctx.Err() == nil {
+		_, err = c.f.part(0)
 	}
 	c.stop()
 	<-c.ended

@@ -213,7 +213,7 @@ func barrier(ctx context.Context, lanes []chan message) error {
 			return ctx.Err()
 		}
 	}
-	return nil
+	return ctx.Err() // none of them means that no event was turned away
 }
 
 func (m *message) add(e *kithv1.Event, bytes int, part *checkpoint.Part) {

@@ -3,13 +3,17 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -18,6 +22,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -25,7 +30,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/server/clustertest"
+	"github.com/kith-io/kith/source"
 	"github.com/kith-io/kith/source/db/dbtest"
 )
 
@@ -255,6 +262,84 @@ func TestIngestDatabaseKilled(t *testing.T) {
 			insert("views", 20, 23)
 			r.more(t, 23, 3, "views has no cursor")
 			wantRows(t, r.addr, 23)
+		})
+	}
+}
+
+// breaking is a service that keeps how far it is read. It gives a row at a time, says between batches that there is none at the moment until what it
+// gave is committed, and then gives some more and breaks.
+type breaking struct {
+	batch, more int
+	breaks      func() error // returns how it ends
+
+	at        int
+	mu        sync.Mutex
+	committed string
+}
+
+func (b *breaking) Columns() []string { return []string{"user", "item", "time"} }
+func (b *breaking) Raw() []byte       { return nil }
+func (b *breaking) Position() string  { return strconv.Itoa(b.at) }
+func (b *breaking) Close() error      { return nil }
+
+func (b *breaking) Commit(_ context.Context, position string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.committed = position
+	return nil
+}
+
+func (b *breaking) position() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.committed
+}
+
+func (b *breaking) Next() (source.Record, error) {
+	if b.at == b.batch && b.position() != strconv.Itoa(b.batch) {
+		return source.Record{}, source.ErrIdle
+	}
+	if b.at == b.batch+b.more {
+		return source.Record{}, b.breaks()
+	}
+	user, item, at := serviceRow(b.at)
+	b.at++
+	return source.Record{Line: int64(b.at), Fields: [][]byte{[]byte(user), []byte(item), strconv.AppendInt(nil, int64(at), 10)}}, nil
+}
+
+// TestIngestBreaks ends the reading of a service in several ways, when all that was handed on before is stored. Rows are committed only if they are.
+func TestIngestBreaks(t *testing.T) {
+	addr := addrsOf(clustertest.Start(t, clustertest.Options{Servers: 1}))
+	for _, tt := range []struct {
+		name   string
+		follow bool
+		breaks func(cancel func()) error
+		want   string // committed
+		fails  bool
+	}{
+		{"at its end", false, func(func()) error { return io.EOF }, "110", false},
+		{"interrupted", false, func(cancel func()) error { cancel(); return context.Canceled }, "100", true},
+		{"interrupted at its end", false, func(cancel func()) error { cancel(); return io.EOF }, "100", true},
+		{"followed and interrupted", true, func(cancel func()) error { cancel(); return context.Canceled }, "110", false},
+		{"failed", false, func(func()) error { return errors.New("the service is gone") }, "110", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			b := &breaking{batch: 100, more: 10, breaks: func() error { return tt.breaks(cancel) }}
+			o := source.Options{Note: func(text string) { t.Error(text) }, Remote: source.Remote{Follow: tt.follow, Openers: map[string]source.Opener{
+				"num": func(context.Context, *url.URL, source.Options) (source.Rows, error) { return b, nil },
+			}}}
+			job := &ingestion{
+				mappings: []fusion.Mapping{{Name: tt.name, Path: "num://host/x", Source: o}}, dead: fusion.NewDeadLetterWriter(""), streams: 2,
+				client: clientOn(t, addr), progress: (&app{err: io.Discard, env: os.LookupEnv}).progress("ingest"), every: time.Millisecond,
+			}
+			if _, err := job.run(ctx); (err != nil) != tt.fails {
+				t.Errorf("ended with %v", err)
+			}
+			if got := b.position(); got != tt.want {
+				t.Errorf("committed up to row %s, want %s", got, tt.want)
+			}
 		})
 	}
 }
