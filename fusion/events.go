@@ -25,6 +25,8 @@ const DefaultBatch = 1000
 // damage of a file have been handed over. A source without a good row is an
 // error that matches ErrNoValidRow.
 //
+// While a service that is followed has no rows (source.ErrIdle), yield gets what there is, perhaps nothing.
+//
 // Context ctx is looked at once for each batch. Memory is constant.
 func Events(ctx context.Context, m Mapping, dead *DeadLetterWriter, batch int, yield func([]Event) error) (Report, error) {
 	rows, err := openRows(ctx, m, dead)
@@ -40,6 +42,12 @@ func Events(ctx context.Context, m Mapping, dead *DeadLetterWriter, batch int, y
 			return err
 		}
 		return yield(b.take(rows.at.context))
+	}
+	rows.idle = func() error {
+		if len(b.events) > 0 {
+			return flush()
+		}
+		return yield(nil)
 	}
 	err = func() error {
 		for {

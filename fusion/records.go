@@ -62,6 +62,9 @@ func ReadRecords(ctx context.Context, m Mapping, dead *DeadLetterWriter, yield f
 	return s.Report(), errors.Join(err, s.Close())
 }
 
+// Idle makes f be called while a service that is followed has no rows (source.ErrIdle). Its errors end the stream.
+func (s *RecordStream) Idle(f func() error) { s.rows.idle = f }
+
 // Report returns what became of the rows so far. Its maps belong to the stream.
 func (s *RecordStream) Report() Report { return s.rows.report }
 

@@ -42,7 +42,8 @@ type rowReader struct {
 	times     timeReader
 	dead      *DeadLetterWriter
 	report    Report
-	refused   string // the first row refused, for ErrNoValidRow
+	refused   string       // the first row refused, for ErrNoValidRow
+	idle      func() error // called at source.ErrIdle; may be nil
 	source    sourceID
 	file      string     // that source stands for
 	typed     *typedRows // nil where the columns are all there is to say
@@ -212,6 +213,13 @@ func (r *rowReader) next(ctx context.Context) error {
 				continue
 			case err == io.EOF: //nolint:errorlint // a wrapped one is damage
 				return io.EOF
+			case errors.Is(err, source.ErrIdle):
+				if r.idle != nil {
+					if err := r.idle(); err != nil {
+						return err
+					}
+				}
+				continue
 			}
 			return fmt.Errorf("%s: after %d rows: %w", r.report.Name, r.report.Read, err)
 		}

@@ -13,6 +13,9 @@ var (
 	ErrCorrupt = errors.New("damaged file")
 	// ErrFormat means that the file is of a kind that is not read here.
 	ErrFormat = errors.New("unknown file format")
+	// ErrIdle means that a service that is followed may have no row for a while: whoever collects rows may hand on what there is. It is
+	// no end: reading goes on.
+	ErrIdle = errors.New("no row at the moment")
 )
 
 // Reason codes of a RowError: short and stable, for counting.

@@ -20,7 +20,8 @@ const Service Format = "service"
 type Rows interface {
 	// Columns returns the names of the columns, or nil where there are none. They do not change.
 	Columns() []string
-	// Next returns the next record, as Reader.Next does. It waits for the service, as long as the context of the Opener allows.
+	// Next returns the next record, as Reader.Next does. It waits for the service, as long as the context of the Opener allows. With
+	// Remote.Follow it returns ErrIdle from time to time, after which reading goes on.
 	Next() (Record, error)
 	// Raw returns the text of the record that Next returned last, for reports.
 	Raw() []byte
@@ -153,7 +154,11 @@ func openRemote(ctx context.Context, path string, o Options) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", PublicName(path), err)
 	}
-	return FromRows(rows), nil
+	r := FromRows(rows)
+	if r.track = o.Track; r.track != nil {
+		r.track.open = r
+	}
+	return r, nil
 }
 
 // FromRows returns a Reader of the rows of a service. Closing it closes them.

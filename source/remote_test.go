@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,6 +19,8 @@ import (
 // numbers is a service of the rows 1 to n, each with a position.
 type numbers struct {
 	n, at     int
+	idle      bool // no row is there at the moment, before each row
+	told      bool
 	closed    bool
 	committed []string
 }
@@ -28,6 +31,9 @@ func (s *numbers) Position() string  { return fmt.Sprint(s.at) }
 func (s *numbers) Close() error      { s.closed = true; return nil }
 
 func (s *numbers) Next() (source.Record, error) {
+	if s.told = s.idle && !s.told; s.told {
+		return source.Record{}, source.ErrIdle
+	}
 	if s.at == s.n {
 		return source.Record{}, io.EOF
 	}
@@ -74,6 +80,65 @@ func TestServiceBehindReader(t *testing.T) {
 	}
 	if err := errors.Join(r.Commit(t.Context(), "3"), r.Close()); err != nil || !cmp.Equal(s.committed, []string{"3"}) || !s.closed {
 		t.Errorf("commit and close: %v, committed %q, closed %t", err, s.committed, s.closed)
+	}
+}
+
+// TestTrackOfService: positions are those of the rows that were handed out, and not of those that were looked at.
+func TestTrackOfService(t *testing.T) {
+	for _, every := range []time.Duration{0, time.Hour} {
+		track := &source.Track{Every: every}
+		o := source.Options{Track: track, Remote: source.Remote{Openers: map[string]source.Opener{
+			"num": func(context.Context, *url.URL, source.Options) (source.Rows, error) { return &numbers{n: 5}, nil },
+		}}}
+		r, err := source.Open(t.Context(), "num://host/x", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Peek(3)
+		if got := track.Take(); len(got) > 0 {
+			t.Errorf("%+v before the first row", got)
+		}
+		for i := 1; i <= 5; i++ {
+			if _, err := r.Next(); err != nil {
+				t.Fatal(err)
+			}
+			got := track.Take()
+			if want := []source.Position{{Service: fmt.Sprint(i)}}; every == 0 && !cmp.Equal(got, want) || every > 0 && len(got) > 0 {
+				t.Errorf("every %v, after row %d: %+v", every, i, got)
+			}
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := track.Take(); !cmp.Equal(got, []source.Position{{Service: "5"}}) {
+			t.Errorf("every %v, at the end: %+v", every, got)
+		}
+	}
+}
+
+// TestPeekAtIdleService waits for the first row, and not for more.
+func TestPeekAtIdleService(t *testing.T) {
+	r := source.FromRows(&numbers{n: 3, idle: true})
+	if n := len(r.Peek(100)); n != 1 {
+		t.Errorf("peeked at %d rows, want the first", n)
+	}
+	var rows, idle int
+	for {
+		_, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if errors.Is(err, source.ErrIdle) {
+			idle++
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows++
+	}
+	if rows != 3 || idle < 2 {
+		t.Errorf("%d rows, %d times idle; want 3, and 2 or more", rows, idle)
 	}
 }
 

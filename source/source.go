@@ -190,8 +190,8 @@ func open(in io.Reader, name string, o Options) (*Reader, error) {
 }
 
 // Next returns the next record; io.EOF after the last one; a *RowError for a
-// row that cannot be read, after which reading goes on; any other error is
-// final.
+// row that cannot be read, after which reading goes on, as it does after ErrIdle of a service that is
+// followed; any other error is final.
 func (r *Reader) Next() (Record, error) {
 	if r.files != nil {
 		return r.files.next()
@@ -263,6 +263,7 @@ func shortRaw(raw []byte) []byte { return raw[:min(len(raw), maxRaw)] }
 // and errors in their places. It is meant to be called once, before Next.
 //
 // Of several files only the first one with rows is looked at. With Options.Track these are the first rows of the file in any case.
+// Of a service that is followed it waits for the first row, and not for more than there are.
 func (r *Reader) Peek(n int) []Record {
 	if r.files != nil {
 		return r.files.peek(n)
@@ -270,6 +271,12 @@ func (r *Reader) Peek(n int) []Record {
 	for len(r.ahead) < n && (len(r.ahead) == 0 || !final(r.ahead[len(r.ahead)-1].err)) {
 		at := r.rows.at()
 		rec, err := r.rows.next()
+		if errors.Is(err, ErrIdle) {
+			if len(r.ahead) > 0 {
+				break
+			}
+			continue
+		}
 		p := peeked{at: at, rec: rec, err: err}
 		if s, ok := r.rows.(serviceRows); ok {
 			p.position = s.Position()

@@ -38,8 +38,10 @@ cluster. Rows that cannot be used are counted and kept in a file with their line
 Every event has an id: reading a file again, as after an interruption, stores none twice.
 
 A folder, or a pattern in quotes such as 'logs/**/2024-*.csv.gz', is one source of many files.
-With --state, how far each file is stored is kept in a file: after an interruption, or when
-files have grown, reading goes on there. A file that was replaced is read from its beginning.`,
+With --state, how far each source is stored is kept in a file: after an interruption, or when
+there is more, reading goes on there. A file that was replaced is read from its beginning.
+Of a topic of Kafka the offsets are committed, with --state or without. With follow: true in
+the mapping it is read until an interruption, which ends in order.`,
 		Example: `  kith ingest --mapping shop/map.yaml
   kith ingest --dry-run --columns user,item,weight,time ratings.tsv
   kith ingest --behavior purchase orders-*.csv.gz
@@ -70,10 +72,16 @@ files have grown, reading goes on there. A file that was replaced is read from i
 			case stateEvery <= 0:
 				return usagef("--state-every is %v; want more than 0", stateEvery)
 			}
+			if err := followsLast(file.Sources); err != nil {
+				return err
+			}
 			for i := range file.Sources {
 				file.Sources[i].Source.Note = func(text string) { a.note("%s", printable(text)) }
 			}
-			job := &ingestion{line: line, dead: in.letters("."), streams: streams, memory: int64(memory), progress: a.progress("ingest")}
+			job := &ingestion{
+				line: line, dead: in.letters("."), streams: streams, memory: int64(memory), progress: a.progress("ingest"), every: stateEvery,
+				follows: file.Sources[len(file.Sources)-1].Source.Remote.Follow,
+			}
 			if !dryRun {
 				if job.client, err = r.open(); err != nil {
 					return err
@@ -95,9 +103,9 @@ files have grown, reading goes on there. A file that was replaced is read from i
 	cmd.Flags().BoolVar(&propose, "infer", false, "print a mapping for the files, with the reasons for it, to be edited; needs no server")
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of mapping files, for editors")
 	cmd.Flags().IntVar(&streams, "streams", 4, "messages under way at once; changes speed only")
-	cmd.Flags().StringVar(&state, "state", "", "`file` that keeps how far each file is stored; what is stored is not read again")
+	cmd.Flags().StringVar(&state, "state", "", "`file` that keeps how far each source is stored; what is stored is not read again")
 	cmd.Flags().Var(&memory, "memory-limit", "about what tables that are joined, rules, and the sorting of records may take, each, such as 512MiB")
-	cmd.Flags().DurationVar(&stateEvery, "state-every", 2*time.Second, "how often the file of --state is written")
+	cmd.Flags().DurationVar(&stateEvery, "state-every", 2*time.Second, "how often the file of --state is written, and offsets of Kafka are committed")
 	return cmd
 }
 
@@ -153,6 +161,8 @@ type ingestion struct {
 	progress *progress
 	state    *checkpoint.Store // nil reads everything
 	hold     time.Duration     // see sender; with a state
+	every    time.Duration     // how often it is kept what is stored
+	follows  bool              // the last source does not end
 }
 
 // jsonIngest is the summary of an ingestion. Duplicates were stored already: by an earlier run, as an event with the same
@@ -255,11 +265,11 @@ const readBatch = 2000
 // run reads all sources and stores what they say. The summary is true also with an error.
 func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	summary := &jsonIngest{DryRun: j.client == nil}
+	work, release := j.outlast(ctx)
+	defer release()
 	s := &sender{client: j.client, hold: j.hold, stored: func(n int64) { j.progress.set("storing", n, 0) }}
-	o := pipeline.Options{Dead: j.dead, MemoryLimit: j.memory, Batch: readBatch}
-	if j.state != nil {
-		o.Follow = func(m *fusion.Mapping) (func() bool, func() error) { return j.follow(m, s) }
-	}
+	o := pipeline.Options{Dead: j.dead, MemoryLimit: j.memory, Batch: readBatch, Resume: j.state != nil, Outlast: work}
+	o.Follow = func(m *fusion.Mapping) (func() bool, func() error) { return j.follow(ctx, m, s) }
 	o.Progress = func(step string, n int64) {
 		if j.client == nil || step != pipeline.StepEvents {
 			j.progress.set(step, n, 0)
@@ -280,7 +290,7 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 		err = produce(func([]fusion.Event) error { return nil })
 	} else {
 		var total sent
-		total, err = s.send(ctx, j.streams, produce)
+		total, err = s.send(work, j.streams, produce)
 		summary.Appended, summary.Duplicates, summary.Erased = total.Appended, total.Duplicates, total.Erased
 		if err == nil && total.Refused > 0 {
 			err = fmt.Errorf("the server refused %s, the first: %s; its version may differ from this program's",
@@ -313,8 +323,17 @@ func (j *ingestion) put(ctx context.Context, kind catalog.Kind, records []catalo
 
 // follow makes the reading of a source go on where the state says, and the sender tell the state what is stored. What it returns says whether some
 // file was not begun anew, and tells the state that the source is read to its end.
-func (j *ingestion) follow(m *fusion.Mapping, s *sender) (func() bool, func() error) {
+func (j *ingestion) follow(ctx context.Context, m *fusion.Mapping, s *sender) (func() bool, func() error) {
 	resumed := false
+	switch {
+	case j.client == nil:
+		m.Source.Remote.Follow = false // what is there can be checked
+		fallthrough
+	case j.state == nil && source.Scheme(m.Path) == "":
+		return func() bool { return false }, func() error { return nil }
+	case source.Scheme(m.Path) != "":
+		return j.followService(ctx, m, s)
+	}
 	name := m.SourceName()
 	track := &source.Track{Begin: func(file, path string) (source.Position, error) {
 		at, err := j.state.Begin(name, file, path)

@@ -176,6 +176,31 @@ func resumeFiles(t *testing.T, rows int) (mapping string, events int) {
 	return filepath.Join(dir, "map.yaml"), 2*rows + rows/2*2
 }
 
+// killed runs a program that ingests by way of a counter, and kills it some times, each after a number of events.
+func killed(t *testing.T, c *counter, kills int, after func() int, args ...string) {
+	t.Helper()
+	for kill := range kills {
+		reached := c.begin(after())
+		cmd := exec.Command(program(t), args...)
+		var text bytes.Buffer
+		cmd.Stderr = &text
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case <-reached:
+			_ = cmd.Process.Kill()
+			t.Logf("kill %d: %v", kill, <-ended)
+		case err := <-ended: // it came to the end before
+			if err != nil {
+				t.Fatalf("after %d kills: %v: %s", kill, err, text.String())
+			}
+		}
+	}
+}
+
 // TestIngestKilled kills an ingestion ten times at random. What is stored in the end is what an ingestion stores that was not
 // interrupted, and it has read each row once, but for some on their way when it was killed.
 func TestIngestKilled(t *testing.T) {
@@ -203,26 +228,7 @@ func TestIngestKilled(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	const kills = 10
-	for kill := range kills {
-		reached := c.begin(1 + random.IntN(events/6))
-		cmd := exec.Command(program(t), args...)
-		var text bytes.Buffer
-		cmd.Stderr = &text
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		select {
-		case <-reached:
-			_ = cmd.Process.Kill()
-			t.Logf("kill %d: %v", kill, <-ended)
-		case err := <-ended: // it came to the end before
-			if err != nil {
-				t.Fatalf("seed %d: after %d kills: %v: %s", seed, kill, err, text.String())
-			}
-		}
-	}
+	killed(t, c, kills, func() int { return 1 + random.IntN(events/6) }, args...)
 	c.begin(2 * events) // never so many
 	mustKith(t, args...)
 	if d := cmp.Diff(want, histories(t, clientOn(t, addrsOf(parts)), users), protocmp.Transform()); d != "" {

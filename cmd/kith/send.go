@@ -54,6 +54,8 @@ type sender struct {
 	part func(events int) (*checkpoint.Part, error)
 	// hold is how long an event may wait for others to fill its message, as long as produce goes on; 0 means any time.
 	hold time.Duration
+	// drain is for produce while it runs: it waits until all events that were given are acknowledged.
+	drain func() error
 
 	mu    sync.Mutex
 	total sent
@@ -65,6 +67,7 @@ type message struct {
 	events []*kithv1.Event
 	bytes  int
 	parts  []share
+	passed chan<- struct{} // instead of events: told that the messages before have been dealt with
 }
 
 // share is the number of events of a message that are of a part.
@@ -84,6 +87,10 @@ func (s *sender) send(ctx context.Context, streams int, produce func(yield func(
 		lanes[i] = make(chan message, 1) // one waits while one is on its way
 		g.Go(func() error {
 			for m := range lanes[i] {
+				if m.passed != nil {
+					m.passed <- struct{}{}
+					continue
+				}
 				if err := s.append(ctx, m.events); err != nil {
 					return err
 				}
@@ -147,8 +154,17 @@ func (s *sender) distribute(ctx context.Context, lanes []chan message, produce f
 		}
 		return nil
 	}
+	s.drain = func() error {
+		if err := flushAll(); err != nil {
+			return err
+		}
+		return barrier(ctx, lanes)
+	}
 	flushed := time.Now()
 	err := produce(func(events []fusion.Event) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		var part *checkpoint.Part
 		if s.part != nil {
 			var err error
@@ -178,6 +194,26 @@ func (s *sender) distribute(ctx context.Context, lanes []chan message, produce f
 		return err
 	}
 	return flushAll()
+}
+
+// barrier waits until all messages in the lanes have been dealt with.
+func barrier(ctx context.Context, lanes []chan message) error {
+	passed := make(chan struct{}, len(lanes)) // no lane waits
+	for _, lane := range lanes {
+		select {
+		case lane <- message{passed: passed}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for range lanes {
+		select {
+		case <-passed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err() // none of them means that no event was turned away
 }
 
 func (m *message) add(e *kithv1.Event, bytes int, part *checkpoint.Part) {

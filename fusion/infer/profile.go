@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -22,6 +24,10 @@ const (
 	maxRows = 100_000
 	// maxValues is how many distinct values of a column are kept; all are counted.
 	maxValues = 1000
+	// tolerance is the part, as its inverse, of the values of a column that plays a role which may be bad: 5 %.
+	tolerance = 20
+	// rare is the part, as its inverse, of rows below which a word that is not known is no behavior or status: 1 %.
+	rare = 100
 )
 
 // table is what is seen of a file.
@@ -45,22 +51,24 @@ type column struct {
 	n        int // values
 	missing  int // empty fields, and words for missing values
 	words    map[string]int
-	values   map[string]int      // how often each stands there, of the first maxValues
-	hashes   map[uint64]struct{} // of all values
-	forms    []*form
-	integers bool // all values are whole numbers
-	zeros    bool // a number has leading zeros, as codes have
+	values   map[string]int    // how often each stands there, of the first maxValues
+	hashes   map[uint64]uint64 // of all values, with the numbers, as bits, of the forms that do not read them
+	forms    []*form           // that read most values so far
+	integers bool              // all values are whole numbers
+	zeros    bool              // a number has leading zeros, as codes have
 	low      float64
 	high     float64
 	negative int
 }
 
-// form is a form that all values so far have.
+// form is a form that most values so far have.
 type form struct {
 	field fusion.Field
 	read  func([]byte) (v value, ok bool)
 	// words says the form in a comment.
 	words string
+	bit   uint64 // of column.hashes
+	bad   int    // values that do not have it
 }
 
 type value struct{ number float64 }
@@ -204,29 +212,35 @@ func (t *table) base() string {
 }
 
 func newColumn(name string, at int) *column {
-	c := &column{name: name, at: at, words: map[string]int{}, values: map[string]int{}, hashes: map[uint64]struct{}{}, integers: true}
-	add := func(words string, f fusion.Field) {
+	c := &column{name: name, at: at, words: map[string]int{}, values: map[string]int{}, hashes: map[uint64]uint64{}, integers: true}
+	add := func(words string, f fusion.Field, fits func(x float64) bool) {
 		f.Name, f.Column = "x", "x"
 		reader, err := f.Reader()
 		if err != nil { // a mistake in the list below, which tests would find
 			return
 		}
-		c.forms = append(c.forms, &form{field: f, words: words, read: func(b []byte) (value, bool) {
+		c.forms = append(c.forms, &form{field: f, words: words, bit: 1 << len(c.forms), read: func(b []byte) (value, bool) {
+			if fits != nil {
+				x, err := strconv.ParseInt(string(b), 10, 64)
+				return value{float64(x)}, err == nil && fits(float64(x))
+			}
 			v, err := reader(b)
 			return value{v.Number()}, err == nil && !v.IsNull()
 		}})
 	}
-	add("numbers", fusion.Field{Type: "number"})
-	add("numbers with a decimal comma", fusion.Field{Type: "number", Decimal: ","})
-	add("numbers with a decimal comma and points between thousands", fusion.Field{Type: "number", Decimal: ",", Thousands: "."})
-	add("numbers with commas between thousands", fusion.Field{Type: "number", Thousands: ","})
-	add("amounts with a sign of currency", fusion.Field{Type: "number", Strip: []string{"$", "€", "£"}})
-	add("amounts with a sign of currency and a decimal comma", fusion.Field{Type: "number", Decimal: ",", Thousands: ".", Strip: []string{"$", "€", "£"}})
-	add("truth values", fusion.Field{Type: "bool"})
-	add("dates with the year first", fusion.Field{Type: "time", Format: []string{"auto"}})
+	add("numbers", fusion.Field{Type: "number"}, nil)
+	add("numbers with a decimal comma", fusion.Field{Type: "number", Decimal: ","}, nil)
+	add("numbers with a decimal comma and points between thousands", fusion.Field{Type: "number", Decimal: ",", Thousands: "."}, nil)
+	add("numbers with commas between thousands", fusion.Field{Type: "number", Thousands: ","}, nil)
+	add("amounts with a sign of currency", fusion.Field{Type: "number", Strip: []string{"$", "€", "£"}}, nil)
+	add("amounts with a sign of currency and a decimal comma", fusion.Field{Type: "number", Decimal: ",", Thousands: ".", Strip: []string{"$", "€", "£"}}, nil)
+	add("truth values", fusion.Field{Type: "bool"}, nil)
+	add("dates with the year first", fusion.Field{Type: "time", Format: []string{"auto"}}, nil)
 	for _, layout := range layouts {
-		add("dates as "+layout, fusion.Field{Type: "time", Format: []string{layout}})
+		add("dates as "+layout, fusion.Field{Type: "time", Format: []string{layout}}, nil)
 	}
+	add("numbers of the size of seconds since 1970", fusion.Field{Type: "time", Format: []string{"unix"}}, func(x float64) bool { return x >= 1e8 && x < 5e9 })
+	add("numbers of the size of milliseconds since 1970", fusion.Field{Type: "time", Format: []string{"unix_ms"}}, func(x float64) bool { return x >= 1e11 && x < 5e12 })
 	return c
 }
 
@@ -251,13 +265,12 @@ func (c *column) add(b []byte) {
 	c.n++
 	if n, ok := c.values[string(b)]; ok {
 		c.values[string(b)] = n + 1
-		return // its form is known
 	}
 	hash := xxhash.Sum64(b)
-	if _, ok := c.hashes[hash]; ok {
+	if bad, ok := c.hashes[hash]; ok {
+		c.count(bad)
 		return
 	}
-	c.hashes[hash] = struct{}{}
 	if len(c.values) < maxValues {
 		c.values[string(b)] = 1
 	}
@@ -265,7 +278,7 @@ func (c *column) add(b []byte) {
 	c.integers = c.integers && (digits || b[0] == '-' && len(b) > 1 && len(bytes.Trim(b[1:], "0123456789")) == 0)
 	c.zeros = c.zeros || digits && len(b) > 1 && b[0] == '0'
 	numeric := false
-	kept := c.forms[:0]
+	var bad uint64
 	for i, f := range c.forms {
 		v, ok := f.read(b)
 		if i == 0 && ok && f.field.Decimal == "" && len(f.field.Strip) == 0 && f.field.Type == "number" {
@@ -283,11 +296,22 @@ func (c *column) add(b []byte) {
 		if f.words == "dates with the year first" && numeric { // a number is a time by its size only
 			ok = false
 		}
-		if ok {
-			kept = append(kept, f)
+		if !ok {
+			bad |= f.bit
 		}
 	}
-	c.forms = kept
+	c.hashes[hash] = bad
+	c.count(bad)
+}
+
+// count counts a value that some forms do not read, and gives up forms that are hopeless, to save the time of trying them.
+func (c *column) count(bad uint64) {
+	c.forms = slices.DeleteFunc(c.forms, func(f *form) bool {
+		if bad&f.bit != 0 {
+			f.bad++
+		}
+		return f.bad > tolerance+2*c.n/tolerance
+	})
 }
 
 // unique reports whether no value stands twice.
@@ -296,41 +320,43 @@ func (c *column) unique() bool { return c.n > 0 && c.missing == 0 && c.distinct(
 // distinct counts the values, but for the chance of two hashes being equal.
 func (c *column) distinct() int { return len(c.hashes) }
 
-// ofType returns the first form of a type, or nil.
+// ofType returns the first form of a type that all values have, or nil.
 func (c *column) ofType(typ string) *form {
-	if c.n == 0 {
-		return nil
-	}
-	for _, f := range c.forms {
-		if f.field.Type == typ {
-			return f
-		}
+	if f := c.mostly(typ); f != nil && f.bad == 0 {
+		return f
 	}
 	return nil
+}
+
+// mostly returns the form of a type that most values have, the first of several, or nil if it is not 95 % of them.
+func (c *column) mostly(typ string) *form {
+	var best *form
+	for _, f := range c.forms {
+		if f.field.Type == typ && c.n > 0 && f.bad*tolerance <= c.n && (best == nil || f.bad < best.bad) {
+			best = f
+		}
+	}
+	return best
 }
 
 // number returns the form of a column of numbers, or nil.
 func (c *column) number() *form { return c.ofType("number") }
 
 // moment returns the form of a column of times, or nil. A number is one only between the years 1973 and 2128.
-func (c *column) moment() *form {
-	f := c.ofType("time")
-	if f != nil || !c.integers || c.n == 0 || c.number() == nil {
-		return f
+func (c *column) moment() *form { return c.ofType("time") }
+
+// but says how many values a form does not read, after what it says of the others, and how sure that is.
+func (c *column) but(f *form, words string) string {
+	if f.bad == 0 {
+		return words + " (0.9)"
 	}
-	switch {
-	case c.low >= 1e8 && c.high < 5e9:
-		return &form{field: fusion.Field{Type: "time", Format: []string{"unix"}}, words: "numbers of the size of seconds since 1970"}
-	case c.low >= 1e11 && c.high < 5e12:
-		return &form{field: fusion.Field{Type: "time", Format: []string{"unix_ms"}}, words: "numbers of the size of milliseconds since 1970"}
-	}
-	return nil
+	return fmt.Sprintf("%s, but for %d of %d values, whose rows will be refused (0.8)", words, f.bad, c.n)
 }
 
-// other returns another layout that reads all values as well, or "".
+// other returns another layout that reads as many values, or "".
 func (c *column) other(f *form) string {
 	for _, g := range c.forms {
-		if g != f && g.field.Type == "time" && strings.Contains(strings.Join(f.field.Format, ""), "/") {
+		if g != f && g.field.Type == "time" && g.bad == f.bad && strings.Contains(strings.Join(f.field.Format, ""), "/") {
 			return g.field.Format[0]
 		}
 	}

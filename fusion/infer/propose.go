@@ -88,8 +88,8 @@ func (t *table) pick(role string, taken map[*column]bool, fits func(*column) boo
 	return best
 }
 
-func isNumber(c *column) bool { return c.number() != nil }
-func isTime(c *column) bool   { return c.moment() != nil }
+func isNumber(c *column) bool { return c.mostly("number") != nil }
+func isTime(c *column) bool   { return c.mostly("time") != nil }
 
 // propose finds out what the rows of a table are. Without a proposal it says why.
 func (t *table) propose() (*proposal, string) {
@@ -151,7 +151,7 @@ func (t *table) propose() (*proposal, string) {
 func (t *table) timeByContent(taken map[*column]bool) *column {
 	for _, c := range t.columns {
 		name := strings.ToLower(c.name)
-		if !taken[c] && c.moment() != nil && (strings.Contains(name, "time") || strings.Contains(name, "date")) && c.missing == 0 {
+		if !taken[c] && isTime(c) && (strings.Contains(name, "time") || strings.Contains(name, "date")) && c.missing == 0 {
 			taken[c] = true
 			return c
 		}
@@ -196,12 +196,16 @@ func (t *table) events(roles map[string]*column, taken map[*column]bool) *propos
 	p.columns = append(p.columns, line{"user", t.ref(roles["user"]), roles["user"].key("users")}, line{"item", t.ref(roles["item"]), t.itemWhy(roles["item"])})
 	value := t.pick("rating", taken, isNumber)
 	if value == nil {
-		value = cmp.Or(roles["quantity"], t.pick("weight", taken, func(c *column) bool { return c.number() != nil && c.number().field.Decimal == "" }))
+		value = cmp.Or(roles["quantity"], t.pick("weight", taken, func(c *column) bool { return isNumber(c) && c.mostly("number").field.Decimal == "" }))
 	} else if roles["quantity"] != nil {
 		delete(taken, roles["quantity"])
 	}
-	if value != nil && value.number().words == "numbers" {
-		p.columns = append(p.columns, line{"value", t.ref(value), fmt.Sprintf("numbers from %v to %v (0.8)", value.low, value.high)})
+	if f := numberOf(value); f != nil && f.words == "numbers" {
+		why := fmt.Sprintf("numbers from %v to %v (0.8)", value.low, value.high)
+		if f.bad > 0 {
+			why = value.but(f, fmt.Sprintf("numbers from %v to %v", value.low, value.high))
+		}
+		p.columns = append(p.columns, line{"value", t.ref(value), why})
 	} else {
 		p.columns = append(p.columns, line{"value", quote(fusion.None), "no column of ratings or quantities"})
 	}
@@ -215,9 +219,10 @@ func (t *table) events(roles map[string]*column, taken map[*column]bool) *propos
 			p.extra = append(p.extra, line{"behavior", "rating", "of all rows; say purchase, view, ... if the value is a quantity"})
 		}
 	} else {
-		p.columns = append(p.columns, line{"behavior", t.ref(behavior), "few different words of behaviors (0.9): " + top(behavior)})
+		listed, left := behavior.listed(func(v string) bool { _, ok := behaviors[fold(v)]; return ok })
+		p.columns = append(p.columns, line{"behavior", t.ref(behavior), "few different words of behaviors (0.9): " + top(behavior, listed) + left})
 		p.extra = append(p.extra, line{"behaviors", "", ""})
-		for _, v := range slices.Sorted(maps.Keys(behavior.values)) {
+		for _, v := range listed {
 			to, why := behaviorOf(v)
 			p.extra = append(p.extra, line{"  " + quote(v), to, why})
 		}
@@ -225,6 +230,14 @@ func (t *table) events(roles map[string]*column, taken map[*column]bool) *propos
 	p.columns = append(p.columns, line{"id", quote(fusion.None), ""})
 	p.leave(taken)
 	return p
+}
+
+// numberOf returns the form of the numbers of a column, which may be nil.
+func numberOf(c *column) *form {
+	if c == nil {
+		return nil
+	}
+	return c.mostly("number")
 }
 
 // itemWhy says why a column is that of the items.
@@ -244,8 +257,8 @@ func (p *proposal) time(c *column) {
 		p.columns = append(p.columns, line{"time", quote(fusion.None), "no column that is read as times"})
 		return
 	}
-	f := c.moment()
-	why := f.words + " (0.9)"
+	f := c.mostly("time")
+	why := c.but(f, f.words)
 	if other := c.other(f); other != "" {
 		why = fmt.Sprintf("%s, or as %s: look which (0.5)", f.words, other)
 	}
@@ -261,20 +274,53 @@ func (p *proposal) time(c *column) {
 	}
 }
 
-// behaviorColumn returns a column of behaviors: few words, one of which is known.
+// behaviorColumn returns a column of behaviors: few words, but for some rare ones, and one of them is known.
 func (t *table) behaviorColumn(taken map[*column]bool) *column {
 	for _, c := range t.columns {
-		if taken[c] || c.n == 0 || c.distinct() > 20 || c.missing > 0 {
+		if taken[c] || !c.fewWords() || c.missing > 0 {
 			continue
 		}
-		for v := range c.values {
-			if _, ok := behaviors[fold(v)]; ok {
+		for v, n := range c.values {
+			if _, ok := behaviors[fold(v)]; ok && n*rare >= c.n {
 				taken[c] = true
 				return c
 			}
 		}
 	}
 	return nil
+}
+
+// fewWords reports whether a column has at most 20 different values, but for rare ones in at most 5 % of the rows.
+func (c *column) fewWords() bool {
+	words, rows := 0, 0
+	for _, n := range c.values {
+		if n*rare >= c.n {
+			words, rows = words+1, rows+n
+		}
+	}
+	return words > 0 && words <= 20 && (c.n-rows)*tolerance <= c.n
+}
+
+// listed returns the words of a column that stand for something, in alphabetic order: those that are known, and others that are not rare. Left
+// says which are left out.
+func (c *column) listed(known func(v string) bool) (words []string, left string) {
+	var rest []string
+	rows := 0
+	for _, v := range slices.Sorted(maps.Keys(c.values)) {
+		if n := c.values[v]; known(v) || n*rare >= c.n {
+			words = append(words, v)
+		} else {
+			rest, rows = append(rest, strconv.Quote(v)), rows+n
+		}
+	}
+	if len(rest) == 0 {
+		return words, ""
+	}
+	more := ""
+	if n := len(rest) - 4; n > 0 {
+		rest, more = rest[:4], fmt.Sprintf(" and %d others", n)
+	}
+	return words, fmt.Sprintf("; left out as rare and not known: %s%s, whose %d rows will be refused", strings.Join(rest, ", "), more, rows)
 }
 
 // behaviorOf translates a value of a column of behaviors.
@@ -319,8 +365,9 @@ func (t *table) orders(roles map[string]*column, taken map[*column]bool) *propos
 	if c := roles["price"]; c != nil {
 		p.fields = append(p.fields, t.value("price", c, "numbers, by its name (0.9)"))
 	}
-	if c := t.pick("status", taken, func(c *column) bool { return c.distinct() <= 20 }); c != nil {
-		p.fields = append(p.fields, line{"status", "{column: " + t.ref(c) + ", values: {" + statusValues(c) + "}}", "few different words (0.7)"})
+	if c := t.pick("status", taken, (*column).fewWords); c != nil {
+		values, left := statusValues(c)
+		p.fields = append(p.fields, line{"status", "{column: " + t.ref(c) + ", values: {" + values + "}}", "few different words (0.7)" + left})
 	}
 	if c := roles["time"]; c != nil {
 		p.fields = append(p.fields, t.value("time", c, ""))
@@ -329,13 +376,14 @@ func (t *table) orders(roles map[string]*column, taken map[*column]bool) *propos
 	return p
 }
 
-// statusValues translates the words of a status.
-func statusValues(c *column) string {
+// statusValues translates the words of a status. Left says which are left out.
+func statusValues(c *column) (values, left string) {
+	listed, left := c.listed(func(v string) bool { return statuses[fold(v)] != "" })
 	var out []string
-	for _, v := range slices.Sorted(maps.Keys(c.values)) {
+	for _, v := range listed {
 		out = append(out, quote(v)+": "+cmp.Or(statuses[fold(v)], "purchase"))
 	}
-	return strings.Join(out, ", ")
+	return strings.Join(out, ", "), left
 }
 
 // links proposes pairs of keys.

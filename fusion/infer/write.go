@@ -67,22 +67,29 @@ func (t *table) form(name string, c *column) (keys, why string) {
 		missing = "missing: [" + strings.Join(all, ", ") + "]"
 	}
 	typed := name == "price" || name == "quantity" // the kind knows
+	number, moment := c.number(), c.moment()
+	switch { // what plays a role may have some bad values
+	case typed:
+		number = c.mostly("number")
+	case name == "time":
+		moment = c.mostly("time")
+	}
 	both := c.distinct() == 2 && c.values["0"] > 0 && c.values["1"] > 0
 	switch {
 	case both && !typed:
 		return "type: bool", "0 and 1 alone (0.7)"
 	case c.ofType("bool") != nil && !c.integers && !typed:
 		return "type: bool", "truth values (0.9)"
-	case name == "time", c.moment() != nil && (c.number() == nil || strings.Contains(strings.ToLower(c.name), "time")):
-		f := c.moment()
-		keys = "type: time, format: " + quote(f.field.Format[0])
-		why = f.words + " (0.9)"
+	case name == "time", moment != nil && (number == nil || strings.Contains(strings.ToLower(c.name), "time")):
+		f := moment
+		keys = "type: time, format: " + quote(f.field.Format[0]) + f.onError()
+		why = c.but(f, f.words)
 		if other := c.other(f); other != "" {
 			why = fmt.Sprintf("%s, or as %s: look which (0.5)", f.words, other)
 		}
 		return keys, why
-	case c.number() != nil && !c.zeros && (typed || !t.code(c)):
-		f := c.number()
+	case number != nil && !c.zeros && (typed || !t.code(c)):
+		f := number
 		keys = "type: number"
 		if f.field.Decimal != "" {
 			keys += ", decimal: " + quote(f.field.Decimal)
@@ -93,7 +100,8 @@ func (t *table) form(name string, c *column) (keys, why string) {
 		if len(f.field.Strip) > 0 {
 			keys += ", strip: [$, €, £]"
 		}
-		why = f.words + " (0.9)"
+		keys += f.onError()
+		why = c.but(f, f.words)
 		parts := strings.FieldsFunc(strings.ToLower(c.name), func(r rune) bool { return r == '_' || r == ' ' || r == '-' || r == '.' })
 		if len(parts) > 1 {
 			if unit := suffixes[parts[len(parts)-1]]; unit != "" {
@@ -104,6 +112,14 @@ func (t *table) form(name string, c *column) (keys, why string) {
 		return keys, why
 	}
 	return missing, ""
+}
+
+// onError says what becomes of values that do not have the form, if there are any.
+func (f *form) onError() string {
+	if f.bad > 0 {
+		return ", on_error: reject"
+	}
+	return ""
 }
 
 // code reports whether numbers are keys or codes by the name of their column.
@@ -157,9 +173,9 @@ func (p *proposal) leave(taken map[*column]bool) {
 	}
 }
 
-// top lists the most frequent values of a column.
-func top(c *column) string {
-	keys := slices.SortedFunc(maps.Keys(c.values), func(a, b string) int {
+// top lists the most frequent of some values of a column.
+func top(c *column, values []string) string {
+	keys := slices.SortedFunc(slices.Values(values), func(a, b string) int {
 		if d := c.values[b] - c.values[a]; d != 0 {
 			return d
 		}

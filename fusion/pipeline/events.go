@@ -51,6 +51,9 @@ func (r *run) eventsOf(ctx context.Context, in *input, yield func([]fusion.Event
 	if r.o.Follow != nil {
 		resumed, finish = r.o.Follow(&in.m)
 	}
+	if in.m.Source.Remote.Follow && r.o.Outlast != nil {
+		ctx = r.o.Outlast
+	}
 	read := r.recordEvents
 	if len(in.rules.Rules) == 0 && len(in.joins) == 0 && !in.m.Private() && !in.m.Has(fieldUserKind) && !in.m.Has(fieldItemKind) {
 		read = r.fastEvents
@@ -138,6 +141,13 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 		}
 		return yield(out)
 	}
+	in.flush = flush
+	in.idle = func() error {
+		if len(batch) > 0 {
+			return flush()
+		}
+		return yield(nil)
+	}
 	rename := r.renamer()
 	err := r.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
 		maker, err := fusion.NewEventMaker(in.m.Kind, fields)
@@ -162,9 +172,6 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 			return flush()
 		}, nil
 	})
-	if err == nil || ctx.Err() == nil {
-		err = errors.Join(err, flush())
-	}
 	if err == nil && in.report.Kept == 0 && in.report.Skipped == 0 {
 		err = fmt.Errorf("%s: %w: %d rows rejected (%s)", in.report.Name, fusion.ErrNoValidRow, in.report.Rejected, in.report.TopReasons(3))
 	}
@@ -200,13 +207,13 @@ func (r *run) hide(in *input, fields []record.Field) func(values []record.Value)
 
 // checkFollowed refuses a source that is to be gone on with where that gives other results.
 func (r *run) checkFollowed(in *input, fields []record.Field) error {
-	if r.o.Follow == nil || len(in.rules.Rules) == 0 {
+	if !r.o.Resume && !in.m.Source.Remote.Follow || len(in.rules.Rules) == 0 {
 		return nil
 	}
 	whole, err := in.rules.Whole(fields)
 	if err != nil || len(whole) == 0 {
 		return err
 	}
-	return in.m.Fail("clean", fmt.Errorf("%w: %s need the whole source, and with a state only what is new is read; read the source without a state, in a file of its own",
+	return in.m.Fail("clean", fmt.Errorf("%w: %s need the whole source, of which only a part is read with a state, or with follow; read it without, by a mapping of its own",
 		fusion.ErrMapping, strings.Join(whole, ", ")))
 }

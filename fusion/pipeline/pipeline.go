@@ -133,6 +133,10 @@ type Options struct {
 	// Follow, if it is not nil, is called before the events of a source are read, and may change how it is read. Resumed then says whether events of the
 	// source were handed on by an earlier run, and finish is called when all have been handed over.
 	Follow func(m *fusion.Mapping) (resumed func() bool, finish func() error)
+	// Resume says that sources are gone on with where an earlier run ended. Those with rules that need all of them are refused.
+	Resume bool
+	// Outlast is the context of the reading of sources that do not end (source.Remote.Follow), in the place of that of Run; nil means that.
+	Outlast context.Context //nolint:containedctx // one more argument of Run
 	// Progress is told how many rows and records have been dealt with; it may be nil.
 	Progress func(step string, n int64)
 }
@@ -150,11 +154,13 @@ const (
 
 // input is a source of a run.
 type input struct {
-	m      fusion.Mapping
-	rules  clean.Config
-	joins  []*table
-	report *Source
-	read   bool // its rows are counted, and those rejected set aside
+	m     fusion.Mapping
+	rules clean.Config
+	joins []*table
+	// idle is called while a followed source has no rows, and flush before it is closed, unless it was interrupted; both may be nil.
+	idle, flush func() error
+	report      *Source
+	read        bool // its rows are counted, and those rejected set aside
 }
 
 // run is one run.

@@ -340,7 +340,7 @@ func TestFollow(t *testing.T) {
 	} {
 		dir := folder(t, map[string]string{"map.yaml": "sources: [{path: log.csv, clean: " + c.rules + "}]\n", "log.csv": "user,item\na,1\nb,2\n"})
 		began, finished := 0, 0
-		_, err := run(t, dir, pipeline.Options{Follow: func(*fusion.Mapping) (func() bool, func() error) {
+		_, err := run(t, dir, pipeline.Options{Resume: true, Follow: func(*fusion.Mapping) (func() bool, func() error) {
 			began++
 			return func() bool { return false }, func() error { finished++; return nil }
 		}})

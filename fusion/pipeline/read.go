@@ -76,7 +76,13 @@ func (r *run) each(ctx context.Context, in *input, begin func(fields []record.Fi
 	if err != nil {
 		return err
 	}
+	if in.idle != nil {
+		rows.Idle(in.idle)
+	}
 	err = r.records(ctx, in, rows, begin)
+	if in.flush != nil && (err == nil || ctx.Err() == nil) {
+		err = errors.Join(err, in.flush())
+	}
 	in.read = true
 	in.report.Add(rows.Report()) // what joins and rules refused is counted already
 	if err == nil {

@@ -1,7 +1,7 @@
-// Package checkpoint keeps in a file how far the files of sources have been brought to where they belong, so that an ingestion that was
-// interrupted, or comes again when files have grown, does not read everything again.
+// Package checkpoint keeps in a file how far the files and services of sources have been brought to where they belong, so that an ingestion
+// that was interrupted, or comes again when there is more, does not read everything again.
 //
-// It is about time, not about truth: what is read again must do no harm. So in doubt a file is read from its beginning.
+// It is about time, not about truth: what is read again must do no harm. So in doubt a source is read from its beginning.
 package checkpoint
 
 import (
@@ -24,8 +24,8 @@ import (
 // fingerprintBytes is how much of the beginning and of the end of a file is looked at to know it again.
 const fingerprintBytes = 64 << 10
 
-// version of the format of the file.
-const version = 1
+// version of the format of the file. That before has no services and is read, too.
+const version = 2
 
 // state is what the file holds.
 type state struct {
@@ -35,6 +35,15 @@ type state struct {
 	Reading string `json:"reading"`
 	// Files are by source and by name in it.
 	Files map[string]map[string]entry `json:"files"`
+	// Services are by source.
+	Services map[string]service `json:"services,omitempty"`
+}
+
+// service is a source that is no file.
+type service struct {
+	// What is a checksum of all that decides which rows it has, and Position how far they are done.
+	What     string `json:"what"`
+	Position string `json:"position"`
 }
 
 // entry is a file as it was when it was opened, and how far it is done.
@@ -55,9 +64,11 @@ type Store struct {
 	note  func(text string)
 
 	mu     sync.Mutex
-	state  state            // of what is done
-	opened map[string]entry // files as they are in this run, by source and name
-	parts  []*Part          // that are not done, or wait for one before them
+	state  state             // of what is done
+	opened map[string]entry  // files as they are in this run, by source and name
+	what   map[string]string // of the services of this run that go on by the file, by source
+	acked  map[string]string // how far services are done, by source
+	parts  []*Part           // that are not done, or wait for one before them
 	dirty  bool
 	saved  time.Time
 	saving sync.Mutex // held while the file is written; taken before mu
@@ -67,9 +78,9 @@ type Store struct {
 // differs from those of the file, everything is read again. Note is told what a person should know. Done writes the file at most
 // once in every.
 func Open(path, target, reading string, every time.Duration, note func(text string)) (*Store, error) {
-	sum := sha256.Sum256([]byte(reading))
-	fresh := state{Version: version, Target: target, Reading: hex.EncodeToString(sum[:]), Files: map[string]map[string]entry{}}
-	s := &Store{path: path, every: every, note: note, state: fresh, opened: map[string]entry{}, saved: time.Now()}
+	fresh := state{Version: version, Target: target, Reading: checksum(reading), Files: map[string]map[string]entry{}, Services: map[string]service{}}
+	s := InMemory()
+	s.path, s.every, s.note, s.state = path, every, note, fresh
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, s.Save() // so that a path that cannot be written is known at once
@@ -78,7 +89,7 @@ func Open(path, target, reading string, every time.Duration, note func(text stri
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	var old state
-	if err := json.Unmarshal(data, &old); err != nil || old.Version != version {
+	if err := json.Unmarshal(data, &old); err != nil || old.Version < 1 || old.Version > version {
 		return nil, fmt.Errorf("state %s: it is no state of an ingestion that this program knows; remove it, or name another file", path)
 	}
 	switch {
@@ -87,9 +98,48 @@ func Open(path, target, reading string, every time.Duration, note func(text stri
 	case old.Reading != fresh.Reading:
 		note(path + " is about another mapping or other flags: everything is read")
 	case old.Files != nil:
+		old.Version = version
+		if old.Services == nil {
+			old.Services = map[string]service{}
+		}
 		s.state = old
 	}
 	return s, nil
+}
+
+// InMemory returns a Store without a file: it knows what is done of the services of this run, which may keep that themselves.
+func InMemory() *Store {
+	return &Store{opened: map[string]entry{}, what: map[string]string{}, acked: map[string]string{}, saved: time.Now()}
+}
+
+func checksum(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// Resume says after which position a service goes on, "" for its start, and makes the file keep how far it comes. What is all that decides
+// which rows there are: if it differs from that of the file, the position does not count.
+func (s *Store) Resume(name, what string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.what[name] = checksum(what)
+	old, ok := s.state.Services[name]
+	switch {
+	case !ok:
+		return ""
+	case old.What != s.what[name]:
+		s.note(name + " is another service, or another part of it, than was read before: it is read from its start")
+		delete(s.state.Services, name)
+		return ""
+	}
+	return old.Position
+}
+
+// Acknowledged returns the position of a service up to which all rows of this run are done, "" as long as there is none.
+func (s *Store) Acknowledged(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked[name]
 }
 
 // Begin is for source.Track.Begin of a source: it says where a file goes on.
@@ -191,6 +241,10 @@ func (s *Store) advance() {
 	for ; n < len(s.parts) && s.parts[n].remain <= 0; n++ {
 		p := s.parts[n]
 		for _, at := range p.at {
+			if at.Service != "" {
+				s.advanceService(p.name, at.Service)
+				continue
+			}
 			e, ok := s.opened[p.name+"\x00"+at.File]
 			if !ok {
 				continue // no regular file
@@ -204,6 +258,15 @@ func (s *Store) advance() {
 		}
 	}
 	s.parts = append(s.parts[:0], s.parts[n:]...)
+}
+
+// advanceService takes over the position of a service. The caller holds mu.
+func (s *Store) advanceService(name, position string) {
+	s.acked[name] = position
+	if what, ok := s.what[name]; ok {
+		s.state.Services[name] = service{What: what, Position: position}
+		s.dirty = true
+	}
 }
 
 // Save writes the file. Rows that are not done will be read again.

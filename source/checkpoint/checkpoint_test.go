@@ -141,10 +141,88 @@ func TestKnowAgain(t *testing.T) {
 	}
 }
 
+// TestService: the position of a service counts when everything before it is done, and as long as it is the same service. That of one which keeps
+// it itself is not in the file.
+func TestService(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	at := func(n int) []source.Position { return []source.Position{{Service: fmt.Sprint(n)}} }
+	s, notes := run(t, path, "c", "r")
+	if got := s.Resume("a", "table"); got != "" || s.Acknowledged("a") != "" {
+		t.Errorf("a new service goes on at %q", got)
+	}
+	first, second := s.Add("a", 10, at(10)), s.Add("a", 10, at(20))
+	queue := s.Add("q", 1, at(7))
+	s.Add("a", 0, nil)
+	done(t, second, 10)
+	done(t, queue, 1)
+	if got := s.Acknowledged("a") + s.Acknowledged("q"); got != "" {
+		t.Errorf("acknowledged up to %s, and the first part is not done", got)
+	}
+	done(t, first, 10)
+	if a, q := s.Acknowledged("a"), s.Acknowledged("q"); a != "20" || q != "7" {
+		t.Errorf("acknowledged up to %s and %s, want 20 and 7", a, q)
+	}
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	again := func(name, what, want string) {
+		t.Helper()
+		s, notes = run(t, path, "c", "r")
+		if got := s.Resume(name, what); got != want {
+			t.Errorf("%s of %s goes on at %q, want %q", name, what, got, want)
+		}
+	}
+	again("a", "table", "20")
+	again("q", "topic", "")
+	if len(*notes) != 0 {
+		t.Errorf("notes %q", *notes)
+	}
+	again("a", "another table", "")
+	if len(*notes) != 1 {
+		t.Errorf("notes %q, want one that it is another service", *notes)
+	}
+}
+
+// TestVersionBefore reads a file that a program wrote which knew no services.
+func TestVersionBefore(t *testing.T) {
+	dir := t.TempDir()
+	path, data := filepath.Join(dir, "state"), filepath.Join(dir, "a.csv")
+	write(t, data, "1,2\n3,4\n")
+	s, _ := run(t, path, "c", "r")
+	if _, err := s.Begin("a", "", data); err != nil {
+		t.Fatal(err)
+	}
+	want := source.Position{Offset: 4, Line: 2}
+	done(t, s.Add("a", 1, []source.Position{want}), 1)
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	now, err := os.ReadFile(path)
+	if err != nil || strings.Contains(string(now), "services") {
+		t.Fatalf("a state without services is %s, %v", now, err)
+	}
+	write(t, path, strings.Replace(string(now), `"version": 2`, `"version": 1`, 1))
+	s, notes := run(t, path, "c", "r")
+	if got, err := s.Begin("a", "", data); err != nil || got != want || len(*notes) > 0 {
+		t.Errorf("got %+v, %v, notes %q; want %+v", got, err, *notes, want)
+	}
+	if got := s.Resume("b", "table"); got != "" {
+		t.Errorf("a service goes on at %q", got)
+	}
+	done(t, s.Add("b", 1, []source.Position{{Service: "x"}}), 1)
+	if err := s.Save(); err != nil {
+		t.Fatal(err)
+	}
+	s, _ = run(t, path, "c", "r")
+	if got := s.Resume("b", "table"); got != "x" {
+		t.Errorf("after the first run by this version a service goes on at %q, want x", got)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state")
-	for _, text := range []string{"", "x", "{}", `{"version":99}`} {
+	for _, text := range []string{"", "x", "{}", `{"version":0,"files":{}}`, `{"version":99}`} {
 		write(t, path, text)
 		if _, err := Open(path, "c", "r", time.Second, nil); err == nil || !strings.Contains(err.Error(), "remove it") {
 			t.Errorf("%q: got %v", text, err)

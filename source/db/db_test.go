@@ -13,18 +13,31 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"github.com/kith-io/kith/source"
+	"github.com/kith-io/kith/source/db/dbtest"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const secret = dbtest.Secret
+
+// database is a real server and what opens it.
+type database struct {
+	dbtest.Database
+	open source.Opener
+	conn func(context.Context, *url.URL, *source.Remote) (server, error)
+}
+
 func TestPostgres(t *testing.T) {
-	d := startPostgres(t)
+	d := database{dbtest.StartPostgres(t), OpenPostgres, connectPostgres}
 	t.Run("types", func(t *testing.T) { testPostgresTypes(t, d) })
 	testDatabase(t, d)
 }
 
 func TestMySQL(t *testing.T) {
-	d := startMySQL(t)
+	d := database{dbtest.StartMySQL(t), OpenMySQL, connectMySQL}
 	t.Run("types", func(t *testing.T) { testMySQLTypes(t, d) })
 	testDatabase(t, d)
 }
@@ -50,7 +63,7 @@ func (d database) openPages(t *testing.T, r source.Remote, pages int) *rows {
 	if pages > 0 {
 		cfg.pageRows = pages
 	}
-	s, err := d.conn(t.Context(), d.url, &r)
+	s, err := d.conn(t.Context(), d.URL, &r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +107,7 @@ func (d database) all(t *testing.T, r source.Remote) []string {
 }
 
 func testPostgresTypes(t *testing.T, d database) {
-	d.exec(t, `CREATE TABLE types (i bigint, n numeric, d double precision, r real, b boolean, s text, e text, day date, ts timestamp, tz timestamptz, j jsonb, u uuid, a int[], x text);
+	d.Exec(t, `CREATE TABLE types (i bigint, n numeric, d double precision, r real, b boolean, s text, e text, day date, ts timestamp, tz timestamptz, j jsonb, u uuid, a int[], x text);
 		SET TimeZone = 'Europe/Berlin';
 		INSERT INTO types VALUES (9223372036854775807, 12345678901234567890.12345678901234567890, 0.1, 0.1, true, E'a "b"\n|c', '', '2024-02-29',
 			'2024-06-30 12:00:00.5', '2024-06-30 12:00:00.123456', '{"a": [1]}', 'b3f1c7c0-8a7e-4d6b-9b0a-0123456789ab', '{1,2}', NULL);
@@ -119,7 +132,7 @@ func testPostgresTypes(t *testing.T, d database) {
 }
 
 func testMySQLTypes(t *testing.T, d database) {
-	d.exec(t, `CREATE TABLE types (i bigint unsigned, n decimal(60, 20), d double, b bool, s text, e text, day date, dt datetime(1), ts timestamp(6) NULL, x text);
+	d.Exec(t, `CREATE TABLE types (i bigint unsigned, n decimal(60, 20), d double, b bool, s text, e text, day date, dt datetime(1), ts timestamp(6) NULL, x text);
 		SET time_zone = '+02:00';
 		INSERT INTO types VALUES (18446744073709551615, 12345678901234567890.12345678901234567890, 0.1, true, 'a "b"\n|cä', '', '2024-02-29',
 			'2024-06-30 12:00:00.5', '2024-06-30 12:00:00.123456', NULL)`)
@@ -141,7 +154,7 @@ func testTies(t *testing.T, d database) {
 		insert = append(insert, fmt.Sprintf("('2024-01-%02d 00:00:00', '%s')", day, name))
 		want = append(want, fmt.Sprintf("2024-01-%02dT00:00:00Z|%s", day, name))
 	}
-	d.exec(t, "CREATE TABLE ties (day timestamp NULL, name varchar(9)); INSERT INTO ties VALUES "+strings.Join(insert, ", "))
+	d.Exec(t, "CREATE TABLE ties (day timestamp NULL, name varchar(9)); INSERT INTO ties VALUES "+strings.Join(insert, ", "))
 	slices.Sort(want)
 	whole := d.openPages(t, source.Remote{Table: "ties"}, 0)
 	fields, wantKeys := take(t, whole, -1)
@@ -191,12 +204,12 @@ func testTies(t *testing.T, d database) {
 
 // testLaterRows adds rows with the cursor of the last one after it was read.
 func testLaterRows(t *testing.T, d database) {
-	d.exec(t, "CREATE TABLE later (at int, name varchar(9)); INSERT INTO later VALUES (1, 'a'), (2, 'b'), (2, 'c')")
+	d.Exec(t, "CREATE TABLE later (at int, name varchar(9)); INSERT INTO later VALUES (1, 'a'), (2, 'b'), (2, 'c')")
 	r := d.openPages(t, source.Remote{Table: "later", Cursor: []string{"at"}}, 0)
 	take(t, r, -1)
 	after := r.Position()
 	closeRows(t, r)
-	d.exec(t, "INSERT INTO later VALUES (2, 'd'), (2, 'b'), (3, 'e')")
+	d.Exec(t, "INSERT INTO later VALUES (2, 'd'), (2, 'b'), (3, 'e')")
 	r = d.openPages(t, source.Remote{Table: "later", Cursor: []string{"at"}, After: after}, 0)
 	got, _ := take(t, r, -1)
 	closeRows(t, r)
@@ -224,7 +237,7 @@ func testCursorTypes(t *testing.T, d database) {
 		{"timestamp(6) NULL", "'2001-01-01 00:00:00', '2001-01-01 00:00:00.000001', '2001-01-01 00:00:00.000002', '2024-01-01 00:00:00'"},
 	} {
 		table := fmt.Sprintf("cursor%d", i)
-		d.exec(t, fmt.Sprintf("CREATE TABLE %s (c %s); INSERT INTO %s VALUES (%s)", table, c.typ, table, strings.ReplaceAll(c.values, ", ", "), (")))
+		d.Exec(t, fmt.Sprintf("CREATE TABLE %s (c %s); INSERT INTO %s VALUES (%s)", table, c.typ, table, strings.ReplaceAll(c.values, ", ", "), (")))
 		r := d.openPages(t, source.Remote{Table: table, Cursor: []string{"c"}}, 1)
 		got, _ := take(t, r, -1)
 		closeRows(t, r)
@@ -235,7 +248,7 @@ func testCursorTypes(t *testing.T, d database) {
 }
 
 func testMistakes(t *testing.T, d database) {
-	d.exec(t, "CREATE TABLE mistakes (a int, f double precision); INSERT INTO mistakes VALUES (NULL, 0), (1, 1)")
+	d.Exec(t, "CREATE TABLE mistakes (a int, f double precision); INSERT INTO mistakes VALUES (NULL, 0), (1, 1)")
 	for _, c := range []struct {
 		name, want string
 		r          source.Remote
@@ -254,7 +267,7 @@ func testMistakes(t *testing.T, d database) {
 		{"position of another cursor", "of another cursor", source.Remote{Table: "mistakes", Cursor: []string{"a"}, After: `{"at":["1","2"]}`}},
 		{"position without cursor", "without a cursor", source.Remote{Table: "mistakes", After: `{"at":["1"]}`}},
 	} {
-		r, err := d.open(t.Context(), d.url, source.Options{Remote: c.r})
+		r, err := d.open(t.Context(), d.URL, source.Options{Remote: c.r})
 		if err == nil {
 			err = errors.Join(errors.New("opened"), r.Close())
 		}
@@ -268,9 +281,9 @@ func testMistakes(t *testing.T, d database) {
 }
 
 func testPasswords(t *testing.T, d database) {
-	fromEnv := *d.url
+	fromEnv := *d.URL
 	fromEnv.User = url.User("kith")
-	wrong := *d.url
+	wrong := *d.URL
 	wrong.User = url.UserPassword("kith", secret+"x")
 	try := func(u *url.URL, r source.Remote) error {
 		r.Query = "select 1 as x"
@@ -289,15 +302,15 @@ func testPasswords(t *testing.T, d database) {
 			t.Errorf("wrong or no password: %v; want an error without it", err)
 		}
 	}
-	t.Setenv(map[string]string{"PostgreSQL": "PGPASSWORD", "MariaDB": "MYSQL_PWD"}[d.name], secret)
+	t.Setenv(map[string]string{"PostgreSQL": "PGPASSWORD", "MariaDB": "MYSQL_PWD"}[d.Name], secret)
 	if err := try(&fromEnv, source.Remote{}); err != nil {
 		t.Errorf("password in the usual variable: %v", err)
 	}
 }
 
 func testReadOnly(t *testing.T, d database) {
-	d.exec(t, "CREATE TABLE kept (a int); INSERT INTO kept VALUES (1)")
-	s, err := d.conn(t.Context(), d.url, &source.Remote{})
+	d.Exec(t, "CREATE TABLE kept (a int); INSERT INTO kept VALUES (1)")
+	s, err := d.conn(t.Context(), d.URL, &source.Remote{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,9 +329,9 @@ func testReadOnly(t *testing.T, d database) {
 }
 
 func testCanceled(t *testing.T, d database) {
-	d.exec(t, "CREATE TABLE threes (a int); INSERT INTO threes VALUES (1), (2), (3)")
+	d.Exec(t, "CREATE TABLE threes (a int); INSERT INTO threes VALUES (1), (2), (3)")
 	ctx, cancel := context.WithCancel(t.Context())
-	r, err := d.open(ctx, d.url, source.Options{Remote: source.Remote{
+	r, err := d.open(ctx, d.URL, source.Options{Remote: source.Remote{
 		Query: "select x.a from threes x, threes y, threes z, threes u, threes v, threes w, threes p, threes q, threes o, threes l, threes m, threes n, threes k",
 	}})
 	if err != nil {

@@ -85,11 +85,20 @@ func closeReader(t *testing.T, r *source.Reader) {
 	}
 }
 
+// next returns the next record or error that says something.
+func next(r *source.Reader) (source.Record, error) {
+	for {
+		if rec, err := r.Next(); !errors.Is(err, source.ErrIdle) {
+			return rec, err
+		}
+	}
+}
+
 // take reads up to n first fields, all if n < 0, sorted.
 func take(t *testing.T, r *source.Reader, n int) (out []string) {
 	t.Helper()
 	for ; n != 0; n-- {
-		rec, err := r.Next()
+		rec, err := next(r)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -211,7 +220,7 @@ func TestRebalance(t *testing.T) {
 		}
 		var batch []string
 		for n := 1; n <= most; n++ {
-			rec, err := r.Next()
+			rec, err := next(r)
 			if err != nil {
 				if ctx.Err() == nil {
 					t.Error(err)
@@ -253,6 +262,37 @@ func TestRebalance(t *testing.T) {
 	}
 }
 
+// TestLateCommit commits what a member has read of partitions that meanwhile another had, and brought further: the group must not go back.
+func TestLateCommit(t *testing.T) {
+	address := broker(t)
+	send(t, address, users(0, 300)...)
+	r := mustOpen(t, address, source.Remote{Follow: true})
+	take(t, r, 30)
+	late := r.Position()
+	closeReader(t, r)
+	whole := mustOpen(t, address, source.Remote{})
+	take(t, whole, -1)
+	if err := whole.Commit(t.Context(), whole.Position()); err != nil {
+		t.Fatal(err)
+	}
+	closeReader(t, whole)
+
+	send(t, address, users(300, 303)...)
+	r = mustOpen(t, address, source.Remote{Follow: true})
+	if diff := cmp.Diff(ids(300, 303), take(t, r, 3)); diff != "" {
+		t.Fatalf("what came later (-want +got):\n%s", diff)
+	}
+	if err := r.Commit(t.Context(), late); err != nil {
+		t.Error(err)
+	}
+	closeReader(t, r)
+	r = mustOpen(t, address, source.Remote{})
+	defer closeReader(t, r)
+	if diff := cmp.Diff(ids(300, 303), take(t, r, -1)); diff != "" {
+		t.Errorf("after a late commit of %s (-want +got):\n%s", late, diff)
+	}
+}
+
 func TestFollow(t *testing.T) {
 	address := broker(t)
 	send(t, address, users(0, 3)...)
@@ -261,7 +301,13 @@ func TestFollow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n := len(r.Peek(100)); n < 1 || n > 3 {
+		t.Errorf("peeked at %d rows, want those that are there", n)
+	}
 	got := take(t, r, 3)
+	if _, err := r.Next(); !errors.Is(err, source.ErrIdle) {
+		t.Errorf("got %v without messages, want ErrIdle", err)
+	}
 	send(t, address, users(3, 9)...)
 	got = append(got, take(t, r, 6)...)
 	slices.Sort(got)
@@ -270,7 +316,7 @@ func TestFollow(t *testing.T) {
 	}
 	ended := make(chan error)
 	go func() {
-		_, err := r.Next()
+		_, err := next(r)
 		ended <- err
 	}()
 	cancel()

@@ -23,6 +23,10 @@ const (
 	pollRecords = 10_000
 	// goodbye is how long leaving the group may take.
 	goodbye = 5 * time.Second
+	// breath is how long a reader that follows waits for messages, or hands them on, until it says that there may be none for a while.
+	breath = 200 * time.Millisecond
+	// sessionTimeout is how long the group waits for a member that was killed: so long the others do not get its partitions.
+	sessionTimeout = 10 * time.Second
 )
 
 // rows implements source.Rows and source.Committer.
@@ -37,14 +41,15 @@ type rows struct {
 	record *kgo.Record   // handed out last
 	fields [][]byte
 	text   []byte
-	looked int // the changes that done has seen
+	looked int       // the changes that done has seen
+	told   time.Time // when ErrIdle was returned last
 
 	// mu guards what the client's callbacks change.
 	mu        sync.Mutex
 	joined    bool
 	assigned  map[int32]bool // true once its next is known
 	next      position
-	committed position // by Commit, of partitions that are assigned
+	committed position // what the group has of partitions that are assigned
 	changes   int      // of assigned so far
 	wake      context.CancelFunc
 }
@@ -58,9 +63,10 @@ func Open(ctx context.Context, address *url.URL, o source.Options) (_ source.Row
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{ctx: ctx, cfg: cfg, assigned: map[int32]bool{}, next: position{}, committed: position{}}
+	r := &rows{ctx: ctx, cfg: cfg, told: time.Now(), assigned: map[int32]bool{}, next: position{}, committed: position{}}
 	r.client, err = kgo.NewClient(append(cfg.client,
 		kgo.ConsumeTopics(cfg.topic), kgo.ConsumerGroup(cfg.group), kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(sessionTimeout), kgo.AdjustFetchOffsetsFn(r.onFetched),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), // markers of transactions have offsets, too
 		kgo.OnPartitionsAssigned(r.onAssigned), kgo.OnPartitionsRevoked(r.onGone), kgo.OnPartitionsLost(r.onGone),
@@ -114,6 +120,19 @@ func (r *rows) onAssigned(_ context.Context, _ *kgo.Client, topics map[string][]
 	}
 }
 
+// onFetched is called by the client with what the group has committed of partitions that were assigned, where reading begins. Commit
+// does not go back behind it: what was read before these partitions were lost and came again may be acknowledged late.
+func (r *rows) onFetched(_ context.Context, topics map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p, o := range topics[r.cfg.topic] {
+		if _, mine := r.assigned[p]; mine && o.EpochOffset().Offset > 0 {
+			r.committed[p] = o.EpochOffset().Offset
+		}
+	}
+	return topics, nil
+}
+
 // onGone is called by the client when partitions go to other members.
 func (r *rows) onGone(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
 	r.mu.Lock()
@@ -142,6 +161,10 @@ func (r *rows) Next() (source.Record, error) {
 				}
 				return source.Record{}, err
 			}
+			if r.cfg.follow && time.Since(r.told) >= breath {
+				r.told = time.Now()
+				return source.Record{}, source.ErrIdle
+			}
 			if err := r.poll(); err != nil {
 				return source.Record{}, err
 			}
@@ -154,7 +177,9 @@ func (r *rows) Next() (source.Record, error) {
 			continue // it came later
 		}
 		r.mu.Lock()
-		r.next[m.Partition] = m.Offset + 1
+		if _, mine := r.assigned[m.Partition]; mine {
+			r.next[m.Partition] = m.Offset + 1
+		}
 		r.mu.Unlock()
 		if m.Attrs.IsControl() {
 			continue
@@ -248,6 +273,9 @@ func (r *rows) learn() error {
 // poll waits for messages. A change of the assignment ends it, too.
 func (r *rows) poll() error {
 	ctx, cancel := context.WithCancel(r.ctx)
+	if r.cfg.follow {
+		ctx, cancel = context.WithTimeout(r.ctx, breath)
+	}
 	defer cancel()
 	r.mu.Lock()
 	if r.ends != nil && r.changes != r.looked {
@@ -267,7 +295,7 @@ func (r *rows) poll() error {
 		return err
 	}
 	for _, f := range fetches.Errors() {
-		if !errors.Is(f.Err, context.Canceled) {
+		if !errors.Is(f.Err, context.Canceled) && !errors.Is(f.Err, ctx.Err()) {
 			return fmt.Errorf("topic %s, partition %d: %w", r.cfg.topic, f.Partition, f.Err)
 		}
 	}

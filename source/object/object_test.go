@@ -308,7 +308,7 @@ func FuzzPattern(f *testing.F) {
 
 // FuzzParsePosition checks that what is taken is written the same way again.
 func FuzzParsePosition(f *testing.F) {
-	for _, s := range []string{`{"done":{"a":"1"},"key":"b","etag":"2","rows":3}`, `{"rows":1}`, `{}x`, `null`, ``} {
+	for _, s := range []string{`{"done":{"a":"1"},"key":"b","stamp":"2","rows":3}`, `{"rows":1}`, `{}x`, `null`, ``} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

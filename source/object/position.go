@@ -15,12 +15,12 @@ import (
 type position struct {
 	// Columns are those of the first object of the first run, whose order all keep; empty without a header.
 	Columns []string `json:"columns,omitempty"`
-	// Done has the ETags of objects that were read to their ends, by key.
+	// Done has the stamps of objects that were read to their ends, by key.
 	Done map[string]string `json:"done,omitempty"`
-	// Key and ETag are of the object that is being read, Rows how many of its rows were, refused ones too.
-	Key  string `json:"key,omitempty"`
-	ETag string `json:"etag,omitempty"`
-	Rows int64  `json:"rows,omitempty"`
+	// Key and Stamp are of the object that is being read, Rows how many of its rows were, refused ones too.
+	Key   string `json:"key,omitempty"`
+	Stamp string `json:"stamp,omitempty"`
+	Rows  int64  `json:"rows,omitempty"`
 }
 
 func (p *position) String() string {

@@ -69,9 +69,10 @@ func Open(ctx context.Context, address *url.URL, o source.Options) (_ source.Row
 	r.Done = map[string]string{} // without objects that are gone
 	for _, o := range all {
 		switch {
-		case done[o.key] == o.etag:
-			r.Done[o.key] = o.etag
+		case done[o.key] == o.stamp():
+			r.Done[o.key] = o.stamp()
 		case o.size > 0:
+			r.noteReplaced(o, done[o.key])
 			r.objects = append(r.objects, o)
 		}
 	}
@@ -87,10 +88,20 @@ func Open(ctx context.Context, address *url.URL, o source.Options) (_ source.Row
 		return nil, err
 	}
 	if len(rest) == 0 {
-		r.objects, r.Key, r.ETag = nil, "", ""
+		r.objects, r.Key, r.Stamp = nil, "", ""
 		return r, r.end()
 	}
 	return r, nil
+}
+
+// noteReplaced tells a person that an object is another one than that which was read, and had a stamp, or was begun.
+func (r *rows) noteReplaced(o object, stamp string) {
+	if r.Key == o.key && r.Rows > 0 {
+		stamp = r.Stamp
+	}
+	if stamp != "" && stamp != o.stamp() && r.options.Note != nil {
+		r.options.Note("object " + o.key + " is not the one that was read before: it is read from its beginning")
+	}
 }
 
 // begin opens the first of the objects, and goes to the row after the last that was read.
@@ -105,7 +116,7 @@ func (r *rows) begin() error {
 		return fmt.Errorf("object %s: %w", o.key, err)
 	}
 	skip := r.Rows
-	if r.Key != o.key || r.ETag != o.etag {
+	if r.Key != o.key || r.Stamp != o.stamp() {
 		skip = 0
 	}
 	for range skip {
@@ -113,7 +124,7 @@ func (r *rows) begin() error {
 			return fmt.Errorf("object %s: %d rows were read before, now it ends earlier: %w", o.key, skip, err)
 		}
 	}
-	r.Key, r.ETag, r.Rows = o.key, o.etag, skip
+	r.Key, r.Stamp, r.Rows = o.key, o.stamp(), skip
 	return nil
 }
 
@@ -187,8 +198,8 @@ func (r *rows) Next() (source.Record, error) {
 			rec.File, rec.Fields = r.pattern.file(o.key), r.arrange(rec.Fields)
 			return rec, nil
 		case err == io.EOF: //nolint:errorlint // a wrapped one is damage
-			r.Done[o.key] = o.etag
-			r.Key, r.ETag, r.Rows = "", "", 0
+			r.Done[o.key] = o.stamp()
+			r.Key, r.Stamp, r.Rows = "", "", 0
 			r.objects = r.objects[1:]
 			if err := r.end(); err != nil {
 				return source.Record{}, err

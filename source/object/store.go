@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,9 @@ type object struct {
 	key, etag string
 	size      int64
 }
+
+// stamp is by what an object with a key is known again.
+func (o object) stamp() string { return o.etag + "/" + strconv.FormatInt(o.size, 10) }
 
 // newStore connects to nothing yet. The keys endpoint and region go before the environment, and the user and password of the URL before
 // AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, these before the file of credentials; without any of them requests are not signed.

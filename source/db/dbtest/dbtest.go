@@ -1,8 +1,8 @@
-package db
+// Package dbtest starts databases for tests: real servers at a socket in a folder, which end with the test.
+package dbtest
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"net/url"
 	"os"
@@ -18,22 +18,19 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
-	"go.uber.org/goleak"
-
-	"github.com/kith-io/kith/source"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// Secret is the password of the URLs.
+const Secret = "s3cret/@:word"
 
-const secret = "s3cret/@:word"
-
-// database is a real server for tests.
-type database struct {
-	name string
-	url  *url.URL // with the password
-	open source.Opener
-	conn func(context.Context, *url.URL, *source.Remote) (server, error)
-	exec func(t *testing.T, statements string)
+// Database is a real server.
+type Database struct {
+	// Name is PostgreSQL or MariaDB.
+	Name string
+	// URL has the password.
+	URL *url.URL
+	// Exec executes statements, and fails the test if they are refused.
+	Exec func(t *testing.T, statements string)
 }
 
 // folder returns an empty folder of the user that a server runs as, and that user; both are those of the test unless it runs as root.
@@ -136,8 +133,8 @@ func run(t *testing.T, attr *syscall.SysProcAttr, dir, name string, args ...stri
 	}
 }
 
-// startPostgres starts PostgreSQL at a socket in a folder of its own, or skips the test.
-func startPostgres(t *testing.T) database {
+// StartPostgres starts PostgreSQL at a socket in a folder of its own, or skips the test.
+func StartPostgres(t *testing.T) Database {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil || len(found) == 0 {
@@ -146,7 +143,7 @@ func startPostgres(t *testing.T) database {
 	bin := filepath.Dir(found[len(found)-1])
 	dir, attr := folder(t, "postgres")
 	password := filepath.Join(dir, "password")
-	if err := os.WriteFile(password, []byte(secret), 0o644); err != nil { // of a test, read by another user
+	if err := os.WriteFile(password, []byte(Secret), 0o644); err != nil { // of a test, read by another user
 		t.Fatal(err)
 	}
 	data := filepath.Join(dir, "data")
@@ -155,10 +152,10 @@ func startPostgres(t *testing.T) database {
 	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-F") // serve ends it
 	cmd.SysProcAttr, cmd.Dir = attr, dir
 	serve(t, cmd, "ready to accept connections")
-	u := &url.URL{Scheme: "postgres", User: url.UserPassword("kith", secret), Path: "/postgres", RawQuery: "host=" + url.QueryEscape(dir)}
-	return database{
-		name: "PostgreSQL", url: u, open: OpenPostgres, conn: connectPostgres,
-		exec: func(t *testing.T, statements string) {
+	u := &url.URL{Scheme: "postgres", User: url.UserPassword("kith", Secret), Path: "/postgres", RawQuery: "host=" + url.QueryEscape(dir)}
+	return Database{
+		Name: "PostgreSQL", URL: u,
+		Exec: func(t *testing.T, statements string) {
 			t.Helper()
 			conn, err := pgconn.Connect(t.Context(), u.String())
 			if err != nil {
@@ -174,8 +171,8 @@ func startPostgres(t *testing.T) database {
 	}
 }
 
-// startMySQL starts MariaDB at a socket in a folder of its own, or skips the test.
-func startMySQL(t *testing.T) database {
+// StartMySQL starts MariaDB at a socket in a folder of its own, or skips the test.
+func StartMySQL(t *testing.T) Database {
 	t.Helper()
 	install, err := exec.LookPath("mariadb-install-db")
 	if err != nil {
@@ -210,10 +207,10 @@ func startMySQL(t *testing.T) database {
 			t.Error(err)
 		}
 	}
-	exec(t, "CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE USER kith@localhost IDENTIFIED BY '"+secret+"'; GRANT ALL ON *.* TO kith@localhost")
-	u := &url.URL{Scheme: "mysql", User: url.UserPassword("kith", secret), Host: "localhost", Path: "/shop", RawQuery: "socket=" + url.QueryEscape(socket)}
-	return database{
-		name: "MariaDB", url: u, open: OpenMySQL, conn: connectMySQL,
-		exec: func(t *testing.T, statements string) { t.Helper(); exec(t, "USE shop; "+statements) },
+	exec(t, "CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE USER kith@localhost IDENTIFIED BY '"+Secret+"'; GRANT ALL ON *.* TO kith@localhost")
+	u := &url.URL{Scheme: "mysql", User: url.UserPassword("kith", Secret), Host: "localhost", Path: "/shop", RawQuery: "socket=" + url.QueryEscape(socket)}
+	return Database{
+		Name: "MariaDB", URL: u,
+		Exec: func(t *testing.T, statements string) { t.Helper(); exec(t, "USE shop; "+statements) },
 	}
 }
