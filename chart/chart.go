@@ -12,25 +12,29 @@ import (
 
 // Colors that people with color blindness tell apart too (Okabe and Ito), for Lines.
 const (
-	Blue, Orange, Gray = "#0072b2", "#d55e00", "#666"
+	Blue   = "#0072b2"
+	Orange = "#d55e00"
+	Gray   = "#666"
 )
 
 // Color is one of the colors of Style, which are others in the dark.
 type Color string
 
-// Colors for what has a meaning, and those for series without one, which are told apart by their order.
+// Colors for what has a meaning. Those for series without one are told apart by their order; see SeriesColor.
 const (
-	Good, Changed, Left, Bad Color = "good", "changed", "left", "bad"
-	Others                   Color = "left"
+	Good    Color = "good"
+	Changed Color = "changed"
+	Left    Color = "left" // out, or over: what is neither good nor bad
+	Bad     Color = "bad"
 )
 
 // Colors of series, in the order in which they should be used.
 var seriesColors = []Color{"s0", "s1", "s2", "s3", "s4", "s5"}
 
-// SeriesColor returns the color of the i-th series, from 0; those beyond the sixth are Others.
+// SeriesColor returns the color of the i-th series, from 0; those beyond the sixth are all Left.
 func SeriesColor(i int) Color {
 	if i >= len(seriesColors) {
-		return Others
+		return Left
 	}
 	return seriesColors[i]
 }
@@ -123,4 +127,15 @@ func step(lo, hi float64, most int) float64 {
 		}
 	}
 	return 10 * p
+}
+
+// roundDown returns the greatest of 1, 2 and 5 times a power of ten that is at most x, which is above 0.
+func roundDown(x float64) float64 {
+	p := math.Pow(10, math.Floor(math.Log10(x)))
+	for _, f := range []float64{5, 2} {
+		if f*p <= x {
+			return f * p
+		}
+	}
+	return p
 }

@@ -119,7 +119,8 @@ func TestHistogramRanges(t *testing.T) {
 		{[]float64{1e-6, 2e-6, 3e-6, 4e-6, 5e-6}, false, "% of values per 1e-06"},
 		{[]float64{1e12, 2e12, 3e12, 4e12, 5e12}, false, "% of values per 1e&#43;12"},
 		{[]float64{1.5e12, 1.502e12, 1.504e12, 1.506e12, 1.508e12}, true, "% of values per 30 days"},
-		{[]float64{1.5e12, 1.5e12 + 1e3, 1.5e12 + 2e3, 1.5e12 + 3e3, 1.5e12 + 4e3}, true, "% of values per minute"},
+		{[]float64{1.5e12, 1.5e12 + 1e3, 1.5e12 + 2e3, 1.5e12 + 3e3, 1.5e12 + 4e3}, true, "% of values per second"},
+		{[]float64{0, 0.01, 1, 2, 3}, false, "% of values per 0.02<"},
 		{[]float64{0, 1e13, 2e13, 3e13, 4e13}, true, "per 3,650 days"},
 	} {
 		h := Histograms{Title: "t", Unit: "u", Edges: c.edges, Times: c.times, Panels: []Panel{{Name: "before", Color: Good, Counts: counts, Of: 4}}}
@@ -130,6 +131,11 @@ func TestHistogramRanges(t *testing.T) {
 		}
 		if n := strings.Count(figure, "<text"); n < 6 || n > 20 {
 			t.Errorf("%v: %d texts", c.edges, n)
+		}
+		for _, m := range regexp.MustCompile(`text-anchor="end">([0-9.]+)<`).FindAllStringSubmatch(figure, -1) {
+			if y, err := strconv.ParseFloat(m[1], 64); err != nil || y > 100 && !c.times {
+				t.Errorf("%v: a share of %s%%, %v", c.edges, m[1], err)
+			}
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Histograms are histograms of the same bins side by side, on the same axes. The area of a bar is the share of its values, so that wide bins are no
-// higher than what is in them: the height is the share for each step of the axis.
+// higher than what is in them: the height is the share for each unit of the axis, which is so short that no share is more than all.
 type Histograms struct {
 	Title string
 	// Unit says what the values are.
@@ -31,7 +31,7 @@ type Panel struct {
 	Of     int64
 }
 
-// Measures of a histogram in pixels, for a phone's width.
+// Measures of a histogram in pixels, for a phone's width. The template has them as well.
 const (
 	histWidth, histHeight = 400.0, 230.0
 	histLeft, histRight   = 46.0, 12.0
@@ -58,28 +58,47 @@ func (h *Histograms) shown() (lo, hi float64) {
 	return lo, hi
 }
 
-// timeSteps are distances of ticks on an axis of times.
+// timeSteps are units of an axis of times, the longest last.
 var timeSteps = []struct {
 	of   time.Duration
 	name string
 }{
-	{time.Minute, "minute"}, {10 * time.Minute, "10 minutes"}, {time.Hour, "hour"}, {6 * time.Hour, "6 hours"}, {24 * time.Hour, "day"}, {7 * 24 * time.Hour, "week"},
-	{30 * 24 * time.Hour, "30 days"}, {90 * 24 * time.Hour, "90 days"}, {365 * 24 * time.Hour, "365 days"}, {3650 * 24 * time.Hour, "3,650 days"},
+	{time.Millisecond, "millisecond"},
+	{time.Second, "second"},
+	{time.Minute, "minute"},
+	{10 * time.Minute, "10 minutes"},
+	{time.Hour, "hour"},
+	{6 * time.Hour, "6 hours"},
+	{24 * time.Hour, "day"},
+	{7 * 24 * time.Hour, "week"},
+	{30 * 24 * time.Hour, "30 days"},
+	{90 * 24 * time.Hour, "90 days"},
+	{365 * 24 * time.Hour, "365 days"},
+	{3650 * 24 * time.Hour, "3,650 days"},
 }
 
-// unit returns the distance of ticks and its name.
-func (h *Histograms) unit(lo, hi float64) (by float64, name string) {
-	if !h.Times {
-		by = step(lo, hi, 5)
-		return by, tickText(by, by)
-	}
-	for _, s := range timeSteps {
-		by, name = float64(s.of.Milliseconds()), s.name
-		if (hi-lo)/by <= 6 {
-			break
+// unit returns the unit for which heights are shares, and its name: a round number of at most the distance of ticks, at which no height is above 1.
+func (h *Histograms) unit(lo, hi float64) (of float64, name string) {
+	dense := 0.0 // the greatest share for a unit of 1
+	for _, p := range h.Panels {
+		for i, n := range p.Counts {
+			dense = max(dense, h.height(&p, i, n, 1))
 		}
 	}
-	return by, name
+	if !h.Times {
+		of = step(lo, hi, 5)
+		if of*dense > 1 {
+			of = roundDown(1 / dense)
+		}
+		return of, tickText(of, of)
+	}
+	of, name = 1, timeSteps[0].name
+	for _, s := range timeSteps {
+		if ms := float64(s.of.Milliseconds()); ms*dense <= 1 && 2*ms <= hi-lo {
+			of, name = ms, s.name
+		}
+	}
+	return of, name
 }
 
 // tickText writes a value at an axis whose ticks are a step apart.
@@ -105,11 +124,11 @@ type histPanel struct {
 // HTML draws the histograms as a figure.
 func (h *Histograms) HTML() template.HTML {
 	lo, hi := h.shown()
-	by, per := h.unit(lo, hi)
-	var top float64 // share for each step
+	of, per := h.unit(lo, hi)
+	var top float64
 	for _, p := range h.Panels {
 		for i, n := range p.Counts {
-			top = max(top, h.height(&p, i, n, by))
+			top = max(top, h.height(&p, i, n, of))
 		}
 	}
 	if top == 0 {
@@ -118,11 +137,11 @@ func (h *Histograms) HTML() template.HTML {
 	px := func(v float64) float64 { return histLeft + (min(max(v, lo), hi)-lo)/(hi-lo)*histInnerX }
 	var panels []histPanel
 	for _, p := range h.Panels {
-		out := histPanel{Panel: p, Unit: h.Unit, Per: "% of values per " + per, X: h.xTicks(lo, hi, by, px), Y: yTicks(top)}
+		out := histPanel{Panel: p, Unit: h.Unit, Per: "% of values per " + per, X: h.xTicks(lo, hi, px), Y: yTicks(top)}
 		var parts []string
 		for i, n := range p.Counts {
 			share := float64(n) / float64(max(p.Of, 1))
-			height := h.height(&p, i, n, by) / top * histInnerY
+			height := h.height(&p, i, n, of) / top * histInnerY
 			words := fmt.Sprintf("%s to %s: %s values (%s)", h.value(h.Edges[i]), h.value(h.Edges[i+1]), Number(float64(n), 0), Percent(share))
 			parts = append(parts, words)
 			out.Bars = append(out.Bars, histBar{
@@ -135,9 +154,9 @@ func (h *Histograms) HTML() template.HTML {
 	return render(histTemplate, map[string]any{"Chart": h, "Panels": panels, "Cut": h.cut(lo, hi)})
 }
 
-// height returns the share of the values of a bin for each step of the axis.
-func (h *Histograms) height(p *Panel, i int, n int64, by float64) float64 {
-	return float64(n) / float64(max(p.Of, 1)) / (h.Edges[i+1] - h.Edges[i]) * by
+// height returns the share of the values of a bin for each unit of the axis.
+func (h *Histograms) height(p *Panel, i int, n int64, unit float64) float64 {
+	return float64(n) / float64(max(p.Of, 1)) / (h.Edges[i+1] - h.Edges[i]) * unit
 }
 
 // cut says which bars go on beyond the range that is drawn.
@@ -162,7 +181,7 @@ func (h *Histograms) value(v float64) string {
 	return strings.TrimSuffix(strings.TrimRight(Number(v, 4), "0"), ".")
 }
 
-func (h *Histograms) xTicks(lo, hi, by float64, px func(float64) float64) (ticks []histTick) {
+func (h *Histograms) xTicks(lo, hi float64, px func(float64) float64) (ticks []histTick) {
 	add := func(v float64, text string) {
 		t := histTick{coord(px(v)), text, "middle"}
 		if px(v)+letterWidth/2*float64(len(text)) > histWidth {
@@ -176,6 +195,7 @@ func (h *Histograms) xTicks(lo, hi, by float64, px func(float64) float64) (ticks
 		}
 		return ticks
 	}
+	by := step(lo, hi, 5)
 	for k := math.Ceil(lo/by - 1e-9); k*by <= hi+by*1e-9; k++ {
 		add(k*by, tickText(k*by, by))
 	}

@@ -133,9 +133,9 @@ func poison(v reflect.Value, with string) {
 		}
 	case reflect.Map:
 		if v.Len() > 0 && v.Type().Key().Kind() == reflect.String {
-			any := v.MapIndex(v.MapKeys()[0])
+			value := v.MapIndex(v.MapKeys()[0])
 			v.Clear()
-			v.SetMapIndex(reflect.ValueOf(with).Convert(v.Type().Key()), any)
+			v.SetMapIndex(reflect.ValueOf(with).Convert(v.Type().Key()), value)
 		}
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[record.Value]() {
@@ -174,7 +174,7 @@ func TestHostileTexts(t *testing.T) {
 func TestRowsAddUp(t *testing.T) {
 	for _, s := range shopReport(t).Sources {
 		r := rowOf(s)
-		if sum := r.Skipped + r.rejected() + r.Kept; sum != r.Read {
+		if sum := r.Skipped + r.Rejected() + r.Kept; sum != r.Read {
 			t.Errorf("%s: %d rows read, %d accounted for: %+v", r.Name, r.Read, sum, r)
 		}
 		if r.Changed > r.Kept {

@@ -27,10 +27,8 @@ type sourceRow struct {
 	AtMost                     bool
 }
 
-func (r *sourceRow) rejected() int64 { return r.Unreadable + r.Unmatched + r.ByRules + r.Later }
-
-// Rejected is for the template.
-func (r sourceRow) Rejected() int64 { return r.rejected() }
+// Rejected is the number of rows that were refused anywhere.
+func (r sourceRow) Rejected() int64 { return r.Unreadable + r.Unmatched + r.ByRules + r.Later }
 
 func (r *sourceRow) add(o *sourceRow) {
 	r.Read += o.Read
@@ -98,7 +96,7 @@ func sourcesChart(report *pipeline.Report) template.HTML {
 	}
 	for _, s := range report.Sources {
 		r := rowOf(s)
-		values := []float64{float64(r.Kept - r.Changed), float64(r.Changed), float64(r.Skipped), float64(r.rejected())}
+		values := []float64{float64(r.Kept - r.Changed), float64(r.Changed), float64(r.Skipped), float64(r.Rejected())}
 		c.Rows = append(c.Rows, chart.Bar{Label: s.Name, Note: plural(s.Read, "row"), Values: values})
 	}
 	return c.HTML()

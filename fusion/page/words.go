@@ -27,7 +27,7 @@ func dict(pairs ...any) map[string]any {
 }
 
 // whole is any whole number of a report.
-type whole interface{ ~int | ~int64 | ~uint16 }
+type whole interface{ ~int | ~int64 }
 
 func text[N whole](n N) string { return chart.Number(float64(n), 0) }
 
