@@ -101,6 +101,8 @@ type recordsView struct {
 	FieldsChart template.HTML
 	Conflicts   int64
 	Fields      []fieldView
+	// Joined says that keys were joined, which makes records without rows.
+	Joined bool
 }
 
 // fieldView is a field with its conflicts.
@@ -127,11 +129,12 @@ func recordsOf(report *pipeline.Report) []recordsView {
 	for _, x := range []struct {
 		one, many string
 		of        *pipeline.Fused
-	}{{"user", "users", report.Profiles}, {"product", "products", report.Catalog}} {
+		joined    bool
+	}{{"user", "users", report.Profiles, report.Users != nil}, {"product", "products", report.Catalog, report.Products != nil}} {
 		if x.of == nil {
 			continue
 		}
-		v := recordsView{One: x.one, Many: x.many, Fused: x.of, FieldsChart: fieldsChart(report, x.one, x.of)}
+		v := recordsView{One: x.one, Many: x.many, Fused: x.of, FieldsChart: fieldsChart(report, x.one, x.of), Joined: x.joined}
 		for _, f := range x.of.Fields {
 			v.Conflicts += f.Conflicts
 			field := fieldView{FusedField: f, Sources: ranked(f.From)}
