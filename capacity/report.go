@@ -6,7 +6,8 @@ import (
 	"io"
 	"math"
 	"strconv"
-	"strings"
+
+	"github.com/kith-io/kith/chart"
 )
 
 // Report is what WriteReport shows.
@@ -19,33 +20,28 @@ type Report struct {
 	Rows    []Row
 }
 
-// Colors that people with color blindness tell apart too (Okabe and Ito).
-const (
-	blue, orange, gray = "#0072b2", "#d55e00", "#666"
-)
-
 // charts returns the plots of balance and of bytes.
-func (r *Report) charts() []chart {
+func (r *Report) charts() []chart.Lines {
 	line := func(value func(Row) float64) (points [][2]float64) {
 		for _, row := range r.Rows {
 			points = append(points, [2]float64{float64(row.Nodes), value(row)})
 		}
 		return points
 	}
-	return []chart{
+	return []chart.Lines{
 		{
-			title: "Balance: work of the busiest node over the mean", yLabel: "largest / mean updates",
-			format: func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
-			series: []series{
-				{"tasks given out as counted", blue, "", line(func(r Row) float64 { return r.Balance })},
-				{"if given out by the first estimate", orange, "6 4", line(func(r Row) float64 { return r.BalanceUncounted })},
+			Title: "Balance: work of the busiest node over the mean", XLabel: "nodes", YLabel: "largest / mean updates",
+			Format: func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) },
+			Series: []chart.Series{
+				{Name: "tasks given out as counted", Color: chart.Blue, Points: line(func(r Row) float64 { return r.Balance })},
+				{Name: "if given out by the first estimate", Color: chart.Orange, Dash: "6 4", Points: line(func(r Row) float64 { return r.BalanceUncounted })},
 			},
 		},
 		{
-			title: "Parts of the matrix that the busiest node receives", yLabel: "bytes per node", logarithmic: true, format: bytesText,
-			series: []series{
-				{"planned", blue, "", line(func(r Row) float64 { return r.PartsIn })},
-				{"2/√N of the matrix, or all of it", gray, "6 4", line(func(r Row) float64 { return r.Expected })},
+			Title: "Parts of the matrix that the busiest node receives", XLabel: "nodes", YLabel: "bytes per node", Logarithmic: true, Format: bytesText,
+			Series: []chart.Series{
+				{Name: "planned", Color: chart.Blue, Points: line(func(r Row) float64 { return r.PartsIn })},
+				{Name: "2/√N of the matrix, or all of it", Color: chart.Gray, Dash: "6 4", Points: line(func(r Row) float64 { return r.Expected })},
 			},
 		},
 	}
@@ -61,19 +57,6 @@ func bytesText(b float64) string {
 	return strconv.FormatFloat(b, 'g', max(3, int(math.Log10(max(1, b)))+1), 64) + " " + units[n]
 }
 
-// numberText writes a number with its thousands apart.
-func numberText(x float64) string {
-	s := strconv.FormatFloat(math.Round(x), 'f', 0, 64)
-	var b strings.Builder
-	for i, c := range s {
-		if i > 0 && (len(s)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
-}
-
 // secondsText writes a time.
 func secondsText(s float64) string {
 	if s < 0.1 {
@@ -86,13 +69,13 @@ func secondsText(s float64) string {
 func WriteReport(w io.Writer, r *Report) error {
 	var plots []template.HTML
 	for _, c := range r.charts() {
-		plots = append(plots, template.HTML(c.svg()))
+		plots = append(plots, c.SVG())
 	}
 	return reportPage.Execute(w, map[string]any{"Report": r, "Plots": plots})
 }
 
 var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
-	"number": numberText, "bytes": bytesText, "seconds": secondsText,
+	"number": func(x float64) string { return chart.Number(x, 0) }, "bytes": bytesText, "seconds": secondsText,
 	"ratio": func(x float64) string { return fmt.Sprintf("%.3f", x) },
 	"times": func(x float64) string { return fmt.Sprintf("%.1f", x) },
 	"nanos": func(s float64) string { return fmt.Sprintf("%.1f ns", s*1e9) },

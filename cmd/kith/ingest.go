@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +16,7 @@ import (
 	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/infer"
+	"github.com/kith-io/kith/fusion/page"
 	"github.com/kith-io/kith/fusion/pipeline"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -27,7 +32,7 @@ func (a *app) ingestCommand() *cobra.Command {
 	var in input
 	var dryRun, schema, propose bool
 	var streams int
-	var state string
+	var state, report string
 	var stateEvery time.Duration
 	memory := byteSize(pipeline.DefaultMemoryLimit)
 	cmd := &cobra.Command{
@@ -46,6 +51,7 @@ the mapping it is read until an interruption, which ends in order.`,
   kith ingest --dry-run --columns user,item,weight,time ratings.tsv
   kith ingest --behavior purchase orders-*.csv.gz
   kith ingest --state shop.state --mapping shop/map.yaml
+  kith ingest --mapping shop/fuse.yaml --report report.html
   kith ingest --infer orders.csv products.csv > map.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in.files = args
@@ -71,6 +77,8 @@ the mapping it is read until an interruption, which ends in order.`,
 				return usagef("--state says what is stored, and --dry-run stores nothing; give one of them")
 			case stateEvery <= 0:
 				return usagef("--state-every is %v; want more than 0", stateEvery)
+			case report != "" && reportForm(report) == "":
+				return usagef("--report %s: want a name that ends in .html or .json", report)
 			}
 			if err := followsLast(file.Sources); err != nil {
 				return err
@@ -94,7 +102,7 @@ the mapping it is read until an interruption, which ends in order.`,
 					return err
 				}
 			}
-			return a.ingest(cmd.Context(), job)
+			return a.ingest(cmd.Context(), job, report, in.mapping)
 		},
 	}
 	in.register(cmd, false)
@@ -102,6 +110,7 @@ the mapping it is read until an interruption, which ends in order.`,
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read and check alone; needs no server")
 	cmd.Flags().BoolVar(&propose, "infer", false, "print a mapping for the files, with the reasons for it, to be edited; needs no server")
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of mapping files, for editors")
+	cmd.Flags().StringVar(&report, "report", "", "`file` for a report of what became of every row: a page if it ends in .html, or .json")
 	cmd.Flags().IntVar(&streams, "streams", 4, "messages under way at once; changes speed only")
 	cmd.Flags().StringVar(&state, "state", "", "`file` that keeps how far each source is stored; what is stored is not read again")
 	cmd.Flags().Var(&memory, "memory-limit", "about what tables that are joined, rules, and the sorting of records may take, each, such as 512MiB")
@@ -181,23 +190,54 @@ type jsonIngest struct {
 	report *pipeline.Report
 }
 
-func (a *app) ingest(ctx context.Context, job *ingestion) error {
+// ingest runs an ingestion and says what became of it; also, if a file is named for it, in a report.
+func (a *app) ingest(ctx context.Context, job *ingestion, reportFile, mapping string) error {
 	began := time.Now()
 	summary, err := job.run(ctx)
 	job.progress.end()
 	err = errors.Join(err, job.dead.Close())
 	a.noteRejected(job.dead)
+	took := time.Since(began)
+	summary.Seconds, summary.DeadLetters = took.Seconds(), job.dead.Path()
+	if reportFile != "" {
+		err = errors.Join(err, writeReport(reportFile, summary.report, page.About{
+			Mapping: mapping, Version: thisBuild().Version, Started: began, Took: took, DryRun: summary.DryRun, DeadLetters: summary.DeadLetters, Err: err,
+		}))
+	}
 	if err != nil {
 		if summary.Appended > 0 {
 			a.note("%s had been stored before the error; ingest again to go on, none is stored twice", plural(summary.Appended, "event", "events"))
 		}
 		return err
 	}
-	summary.Seconds, summary.DeadLetters = time.Since(began).Seconds(), job.dead.Path()
 	if a.json() {
 		return a.printJSON(summary)
 	}
 	return a.printIngested("", summary)
+}
+
+// reportForm returns the form of a report by the name of its file, or "".
+func reportForm(file string) string {
+	switch ext := strings.ToLower(filepath.Ext(file)); ext {
+	case ".html", ".json":
+		return ext
+	}
+	return ""
+}
+
+// writeReport writes the report of a run.
+func writeReport(file string, report *pipeline.Report, about page.About) (err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("--report: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if reportForm(file) == ".html" {
+		return page.Write(f, report, about)
+	}
+	out := json.NewEncoder(f)
+	out.SetIndent("", "  ")
+	return out.Encode(report)
 }
 
 func (a *app) printIngested(indent string, s *jsonIngest) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -45,8 +46,21 @@ func TestLineage(t *testing.T) {
 	if first.Appended != 3 || first.Users != 2 || first.Stored.Changed != 3 {
 		t.Errorf("first: %+v", first)
 	}
-	if again := mustJSON[jsonIngest](t, ingest...); again.Appended != 0 || again.Duplicates != 3 {
+	report := filepath.Join(dir, "report.json")
+	page := filepath.Join(dir, "report.html")
+	mustKith(t, "ingest", "--dry-run", "--mapping", mapping, "--dead-letters", "none", "--report", page)
+	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<svg") || !strings.Contains(string(text), "people") {
+		t.Errorf("page of %d bytes, %v", len(text), err)
+	}
+	if again := mustJSON[jsonIngest](t, append(ingest, "--report", report)...); again.Appended != 0 || again.Duplicates != 3 {
 		t.Errorf("again: %+v", again)
+	}
+	var told pipeline.Report
+	if text, err := os.ReadFile(report); err != nil || json.Unmarshal(text, &told) != nil || told.Events.Events != 3 || len(told.Sources) != 4 {
+		t.Errorf("report %+v, %v", told, err)
+	}
+	if bad := kith(t, nil, append(ingest, "--report", "report.txt")...); bad.code != exitUsage || !strings.Contains(bad.err, ".html or .json") {
+		t.Errorf("%+v", bad)
 	}
 	got := mustJSON[jsonLineage](t, "lineage", "user", "17", "--mapping", mapping, "--addr", addrsOf(c))
 	if d := cmp.Diff(jsonLineage{

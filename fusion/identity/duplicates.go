@@ -217,15 +217,17 @@ func (t *Titles) band(i uint32, s script, b int) uint32 {
 
 // DuplicateReport says what Find did.
 type DuplicateReport struct {
-	Products int
+	Products int `json:"products"`
 	// Compared is the number of pairs with an equal band that passed the conditions on sources and numbers, Matched that of those that were similar enough, Joined that of listings
 	// that were joined to another one.
-	Compared, Matched, Joined int64
+	Compared int64 `json:"compared"`
+	Matched  int64 `json:"matched"`
+	Joined   int64 `json:"joined"`
 	// Buckets is the number of buckets that were cut, since more than MaxBucket products had an equal band.
-	Buckets int64
+	Buckets int64 `json:"buckets"`
 	// Refused is the number of pairs that would have made a group larger than MaxGroup, RefusedPairs has the best of them.
-	Refused      int64
-	RefusedPairs []Pair
+	Refused      int64  `json:"refused"`
+	RefusedPairs []Pair `json:"refused_pairs,omitempty"`
 }
 
 // Find returns the pairs by which listings are joined, by descending similarity, then key. The result does not depend on the order of Add. Keys must be distinct.

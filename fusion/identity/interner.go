@@ -9,7 +9,8 @@ import (
 
 // Key names something in a source: an account, a cookie, a SKU.
 type Key struct {
-	Kind, Text string
+	Kind string `json:"kind"`
+	Text string `json:"text"`
 }
 
 // String returns the key as reports have it.

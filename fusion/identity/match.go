@@ -174,33 +174,39 @@ func (m *Matcher) row(i uint32) []digest {
 // Pair is two keys, by their order, that are taken for one. Score is in bits: the logarithm of how much likelier their agreement is for one person than
 // for two; for products it is the similarity of titles. Agree and Disagree have a bit for each field.
 type Pair struct {
-	A, B            string
-	Score           float64
-	Agree, Disagree uint16
+	A        string  `json:"a"`
+	B        string  `json:"b"`
+	Score    float64 `json:"score"`
+	Agree    uint16  `json:"agree_bits,omitempty"`
+	Disagree uint16  `json:"disagree_bits,omitempty"`
 }
 
 // Weights are the estimates for a field: M and U as in MatchField, and what they are worth in bits.
 type Weights struct {
-	Field           string
-	M, U            float64
-	Agree, Disagree float64
+	Field    string  `json:"field"`
+	M        float64 `json:"m"`
+	U        float64 `json:"u"`
+	Agree    float64 `json:"agree"`
+	Disagree float64 `json:"disagree"`
 }
 
 // MatchReport says what Match did.
 type MatchReport struct {
-	Accounts int
-	Weights  []Weights
+	Accounts int       `json:"accounts"`
+	Weights  []Weights `json:"weights"`
 	// Threshold is the score that a pair needs, in bits.
-	Threshold float64
+	Threshold float64 `json:"threshold"`
 	// Compared is the number of pairs that shared a block, Matched that of those above the threshold, and Joined that of accounts that were joined to
 	// another one.
-	Compared, Matched, Joined int64
+	Compared int64 `json:"compared"`
+	Matched  int64 `json:"matched"`
+	Joined   int64 `json:"joined"`
 	// Oversized is the number of blocks with more than MaxBlock accounts, and OversizedKeys has the first account of some.
-	Oversized     int64
-	OversizedKeys []string
+	Oversized     int64    `json:"oversized"`
+	OversizedKeys []string `json:"oversized_keys,omitempty"`
 	// Refused is the number of pairs that would have made a group larger than MaxGroup, and RefusedPairs has the best of them.
-	Refused      int64
-	RefusedPairs []Pair
+	Refused      int64  `json:"refused"`
+	RefusedPairs []Pair `json:"refused_pairs,omitempty"`
 }
 
 // Match compares the accounts and returns the pairs by which they are joined, without those that refer to accounts joined already, by descending

@@ -8,31 +8,34 @@ import (
 
 // Hub is a key that was seen with too many others, and was left out of all joins.
 type Hub struct {
-	Key Key
+	Key Key `json:"key"`
 	// Degree is the number of entities or keys it was seen with, and Of says of which: the first kind, or the worse kind of MaxBelow.
-	Degree int
-	Of     string
+	Degree int    `json:"degree"`
+	Of     string `json:"of"`
 	// Links is the number of its links, which were dropped.
-	Links int64
+	Links int64 `json:"links"`
 	// With has some of the keys it was seen with, by their order.
-	With []Key
+	With []Key `json:"with,omitempty"`
 }
 
 // LinkReport says what Resolve did.
 type LinkReport struct {
-	Keys, Links, Entities int64
+	Keys     int64 `json:"keys"`
+	Links    int64 `json:"links"`
+	Entities int64 `json:"entities"`
 	// ByKind is the number of keys by kind, Ignored that of texts that are no keys, such as "null".
-	ByKind, Ignored map[string]int64
+	ByKind  map[string]int64 `json:"by_kind"`
+	Ignored map[string]int64 `json:"ignored"`
 	// Hubs is the number of hubs by kind, Dropped that of links to them, and Samples has those with the most links of each kind.
-	Hubs    map[string]int64
-	Dropped int64
-	Samples []Hub
+	Hubs    map[string]int64 `json:"hubs"`
+	Dropped int64            `json:"dropped"`
+	Samples []Hub            `json:"samples,omitempty"`
 	// Glued is the number of entities of the first kind that ended within another, by keys of other kinds. With MaxAbove 1 these are
 	// chains that no single key shows: should there be many, more keys than those found are shared.
-	Glued int64
+	Glued int64 `json:"glued"`
 	// Largest is the canonical key of the entity with the most keys, LargestKeys their number.
-	Largest     Key
-	LargestKeys int
+	Largest     Key `json:"largest"`
+	LargestKeys int `json:"largest_keys"`
 }
 
 // Entities says which keys are one. It is safe for concurrent use, and takes the memory of the keys and 4 bytes each.

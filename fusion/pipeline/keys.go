@@ -191,18 +191,14 @@ func keysOf(in *input, fields []record.Field) func(values []record.Value, dst []
 	}
 }
 
-// listings calls yield once for each key of a kind in sources of the side's records: with the first record that has it.
-func (r *run) listings(ctx context.Context, s *side, apart bool, fields []string, yield func(source string, k identity.Key, values []string) error) error {
-	seen := map[string]bool{}
+// listings calls yield with the fields of each record of the side, in the order of the sources. The values are valid during the call.
+func (r *run) listings(ctx context.Context, s *side, fields []string, yield func(source string, k identity.Key, values []string) error) error {
 	known := map[string]bool{}
 	for _, in := range r.inputs {
 		if in.m.Kind != s.kind {
 			continue
 		}
 		kind := cmp.Or(s.kindOf(&in.m), s.entity.Kinds[0])
-		if apart {
-			clear(seen)
-		}
 		err := r.each(ctx, in, func(have []record.Field) (func(*record.Record) error, error) {
 			key := record.FieldIndex(have, s.field)
 			at := make([]int, len(fields))
@@ -212,18 +208,13 @@ func (r *run) listings(ctx context.Context, s *side, apart bool, fields []string
 			}
 			values := make([]string, len(fields))
 			return func(rec *record.Record) error {
-				k := identity.Key{Kind: kind, Text: rec.Values[key].Text()}
-				if seen[k.Kind+"\x00"+k.Text] {
-					return nil
-				}
-				seen[k.Kind+"\x00"+k.Text] = true
 				for i, at := range at {
 					values[i] = ""
 					if at >= 0 {
 						values[i] = rec.Values[at].String()
 					}
 				}
-				return yield(in.m.SourceName(), k, values)
+				return yield(in.m.SourceName(), identity.Key{Kind: kind, Text: rec.Values[key].Text()}, values)
 			}, nil
 		})
 		if err != nil {
@@ -238,7 +229,7 @@ func (r *run) listings(ctx context.Context, s *side, apart bool, fields []string
 	return nil
 }
 
-// split takes apart what listingKey made.
+// split takes a key of listings apart.
 func split(key string) identity.Key {
 	kind, text, _ := strings.Cut(key, "\x00")
 	return identity.Key{Kind: kind, Text: text}
@@ -264,11 +255,27 @@ func (r *run) match(ctx context.Context, s *side, links *identity.Links) (*ident
 	for i, form := range forms {
 		fields[i] = s.entity.Match[form]
 	}
-	err = r.listings(ctx, s, false, fields, func(_ string, k identity.Key, values []string) error {
-		return m.Add(k.Kind+"\x00"+k.Text, values)
+	// What sources say about an account is put together first: one may have its address, another its phone.
+	accounts := map[string][]string{}
+	err = r.listings(ctx, s, fields, func(_ string, k identity.Key, values []string) error {
+		key := k.Kind + "\x00" + k.Text
+		have := accounts[key]
+		if have == nil {
+			accounts[key] = slices.Clone(values)
+			return nil
+		}
+		for i, v := range values {
+			have[i] = cmp.Or(have[i], v)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	for key, values := range accounts { // in whatever order: the result does not depend on it
+		if err := m.Add(key, values); err != nil {
+			return nil, err
+		}
 	}
 	pairs, report, err := m.Match(ctx)
 	if err != nil {
@@ -292,8 +299,14 @@ func (r *run) titles(ctx context.Context, s *side, links *identity.Links) (*iden
 		return nil, r.file.Fail(s.name+".titles", err)
 	}
 	fields := append([]string{cmp.Or(s.entity.Titles.Field, "title")}, s.entity.Titles.Agree...)
-	err = r.listings(ctx, s, true, fields, func(source string, k identity.Key, values []string) error {
-		return t.Add(identity.Product{Key: k.Kind + "\x00" + k.Text + "\x00" + source, Source: source, Title: values[0], Attributes: slices.Clone(values[1:])})
+	seen := map[string]bool{} // a source that lists a product twice says nothing new
+	err = r.listings(ctx, s, fields, func(source string, k identity.Key, values []string) error {
+		key := k.Kind + "\x00" + k.Text + "\x00" + source
+		if seen[key] {
+			return nil
+		}
+		seen[key] = true
+		return t.Add(identity.Product{Key: key, Source: source, Title: values[0], Attributes: slices.Clone(values[1:])})
 	})
 	if err != nil {
 		return nil, err

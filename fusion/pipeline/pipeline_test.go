@@ -349,3 +349,33 @@ func TestFollow(t *testing.T) {
 		}
 	}
 }
+
+// TestMatchOverSources: what one source knows of an account and what another knows count together, in whatever order they stand.
+func TestMatchOverSources(t *testing.T) {
+	var crm, web strings.Builder
+	crm.WriteString("id,mail\n")
+	web.WriteString("id,name,zip,city\n")
+	for i := range 200 {
+		fmt.Fprintf(&crm, "a%d,p%d@example.net\nb%d,P%d@example.net\n", i, i, i, i)
+		fmt.Fprintf(&web, "a%d,Ann Nr%dson,%05d,Bonn\nb%d,Nr%dson Ann,%05d,Kiel\n", i, i, i, i, i, i)
+	}
+	sources := []string{
+		"  - {name: crm, kind: users, path: crm.csv, fields: {user: id, mail: mail}, personal: [mail]}\n",
+		"  - {name: web, kind: users, path: web.csv, fields: {user: id, name: name, zip: zip, city: city}, personal: [name, zip]}\n",
+	}
+	for range 2 {
+		slices.Reverse(sources)
+		got := mustRun(t, folder(t, map[string]string{
+			"map.yaml": "sources:\n" + strings.Join(sources, "") + "users: {kinds: [account], match: {email: mail, name: name, postcode: zip}}\n",
+			"crm.csv":  crm.String(), "web.csv": web.String(),
+		}), pipeline.Options{})
+		if m := got.report.Users.Match; m.Joined != 200 || len(got.profiles) != 200 || m.Accounts != 400 {
+			t.Errorf("%v: %d of %d accounts joined, %d profiles", sources, m.Joined, m.Accounts, len(got.profiles))
+		}
+		for _, f := range got.report.Profiles.Fields {
+			if f.Name == "city" && (f.Conflicts != 200 || len(f.Examples) > 0) {
+				t.Errorf("%d conflicts about the city; shown are %v, of a source with personal fields", f.Conflicts, f.Examples)
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/clean"
@@ -130,8 +131,21 @@ func (r *run) records(ctx context.Context, in *input, rows record.Stream, begin 
 		return r.refuse(in, x.Fields, &x.Record, refusalCode(x.Rule), x.Reason)
 	}
 	report, err := clean.Run(ctx, stream, in.rules, o, func(rec record.Record) error { return count(&rec) })
+	if report != nil && in.m.Private() {
+		withholdGroups(report)
+	}
 	in.report.Clean = report
 	return err
+}
+
+// withholdGroups leaves out statistics by the values of a field.
+func withholdGroups(report *clean.Report) {
+	for i := range report.Rules {
+		rule := &report.Rules[i]
+		all := len(rule.Statistics)
+		rule.Statistics = slices.DeleteFunc(rule.Statistics, func(s clean.Statistic) bool { return s.Group != "" })
+		rule.MoreStatistics += all - len(rule.Statistics)
+	}
 }
 
 // refuse sets a record aside that the mapping of its source had kept.

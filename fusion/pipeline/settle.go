@@ -89,23 +89,32 @@ func (f *fuser) settle(key, name string, rows []row) (v catalog.Value, of Lineag
 			of.Next = append(of.Next, LineageOther{at[other.Place], cut(other.Value.String(), sampleBytes)})
 		}
 	}
-	s.count(key, &settled)
+	s.count(&settled)
+	if settled.Conflict() {
+		f.example(s, key, &settled)
+	}
 	return f.attribute(name, &settled), of, true
 }
 
 // count counts what was settled.
-func (s *settler) count(key string, settled *identity.Settled) {
+func (s *settler) count(settled *identity.Settled) {
 	s.report.Values++
 	s.report.From[settled.Place.Source]++
-	if !settled.Conflict() {
-		return
+	if settled.Conflict() {
+		s.report.Conflicts++
 	}
-	s.report.Conflicts++
+}
+
+// example shows a conflict, if it is one of the first and nothing in it is private.
+func (f *fuser) example(s *settler, key string, settled *identity.Settled) {
 	if len(s.report.Examples) == maxExamples {
 		return
 	}
 	x := Conflict{Key: key}
 	for _, c := range append([]identity.Claim{settled.Claim}, settled.Others[:min(len(settled.Others), maxOthers)]...) {
+		if f.file.Source(c.Place.Source).Private() {
+			return
+		}
 		x.Claims = append(x.Claims, Claim{cut(c.Value.String(), sampleBytes), c.Place})
 	}
 	s.report.Examples = append(s.report.Examples, x)

@@ -112,17 +112,18 @@ func (v Value) String() string {
 
 // Field is a named and typed place in the records of a stream.
 type Field struct {
-	Name string
-	Type Type
+	Name string `json:"name"`
+	Type Type   `json:"type"`
 }
 
 // Place is where a record comes from: what lineage shows and reports cite.
 type Place struct {
 	// Source is the name of the source in the mapping file, File that of the file, table or topic within it; empty where there is one only.
-	Source, File string
+	Source string `json:"source"`
+	File   string `json:"file,omitempty"`
 	// Line is the line, row or offset, from 1, and Part tells the records of one line apart.
-	Line int64
-	Part int
+	Line int64 `json:"line"`
+	Part int   `json:"part,omitempty"`
 }
 
 // String returns the place as messages name it.
@@ -136,10 +137,10 @@ func (p Place) String() string {
 
 // Record is one row of a stream. Values are in the order of the stream's fields.
 type Record struct {
-	Place  Place
-	Values []Value
+	Place  Place   `json:"place"`
+	Values []Value `json:"values"`
 	// Rules has a bit for each rule of its source that changed it: bit i for the i-th of them, bit 63 for all from there on.
-	Rules uint64
+	Rules uint64 `json:"rules,omitempty"`
 }
 
 // RuleBit returns the bit of the i-th rule in Record.Rules.

@@ -1,26 +1,28 @@
-package capacity
+package chart
 
 import (
 	"fmt"
 	"html"
+	"html/template"
 	"math"
 	"strings"
 )
 
-// chart is a line chart over numbers of nodes, whose axis is logarithmic.
-type chart struct {
-	title, yLabel string
-	// logarithmic is the scale of the values.
-	logarithmic bool
-	// format writes a value at the axis.
-	format func(float64) string
-	series []series
+// Lines is a line chart over numbers above 0, whose axis is logarithmic with a tick at each power of two.
+type Lines struct {
+	Title, XLabel, YLabel string
+	// Logarithmic is the scale of the values.
+	Logarithmic bool
+	// Format writes a value at the axis.
+	Format func(float64) string
+	Series []Series
 }
 
-// series is a line. Points that are not above 0 are left out of a logarithmic chart.
-type series struct {
-	name, color, dash string
-	points            [][2]float64 // nodes and value
+// Series is a line. Points that are not above 0 are left out of a logarithmic chart.
+type Series struct {
+	// Name stands in the legend, Color and Dash are those of SVG.
+	Name, Color, Dash string
+	Points            [][2]float64 // x and value
 }
 
 // Measures of a chart in pixels.
@@ -47,8 +49,8 @@ func (a axis) at(v float64) float64 {
 	return (v - a.lo) / (a.hi - a.lo)
 }
 
-// nodeAxis has a tick at each power of two.
-func nodeAxis(lo, hi float64) axis {
+// powerAxis has a tick at each power of two.
+func powerAxis(lo, hi float64) axis {
 	if !(hi > lo) {
 		lo, hi = max(0.5, lo/2), max(1, lo)*2
 	}
@@ -101,12 +103,12 @@ func logAxis(lo, hi float64) axis {
 }
 
 // axes returns the axes that have room for all points.
-func (c *chart) axes() (x, y axis) {
+func (c *Lines) axes() (x, y axis) {
 	loX, hiX, loY, hiY := math.Inf(1), math.Inf(-1), math.Inf(1), math.Inf(-1)
-	for _, s := range c.series {
-		for _, p := range s.points {
+	for _, s := range c.Series {
+		for _, p := range s.Points {
 			loX, hiX = min(loX, p[0]), max(hiX, p[0])
-			if p[1] > 0 || !c.logarithmic {
+			if p[1] > 0 || !c.Logarithmic {
 				loY, hiY = min(loY, p[1]), max(hiY, p[1])
 			}
 		}
@@ -117,14 +119,14 @@ func (c *chart) axes() (x, y axis) {
 	if loY > hiY {
 		loY, hiY = 1, 2
 	}
-	if c.logarithmic {
-		return nodeAxis(loX, hiX), logAxis(loY, hiY)
+	if c.Logarithmic {
+		return powerAxis(loX, hiX), logAxis(loY, hiY)
 	}
-	return nodeAxis(loX, hiX), linearAxis(loY, hiY)
+	return powerAxis(loX, hiX), linearAxis(loY, hiY)
 }
 
-// svg draws the chart.
-func (c *chart) svg() string {
+// SVG draws the chart, on white. All texts are escaped.
+func (c *Lines) SVG() template.HTML {
 	x, y := c.axes()
 	px := func(v float64) float64 { return chartLeft + x.at(v)*chartInnerX }
 	py := func(v float64) float64 { return chartTop + (1-y.at(v))*chartInnerY }
@@ -132,11 +134,11 @@ func (c *chart) svg() string {
 	add := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) } // to memory
 	add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" font-family="sans-serif">`,
 		chartWidth, chartHeight, chartWidth, chartHeight)
-	add(`<title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`, html.EscapeString(c.title))
-	add(`<text x="%.1f" y="26" font-size="16" font-weight="bold" fill="#222">%s</text>`, chartLeft, html.EscapeString(c.title))
+	add(`<title>%s</title><rect width="100%%" height="100%%" fill="#fff"/>`, html.EscapeString(c.Title))
+	add(`<text x="%.1f" y="26" font-size="16" font-weight="bold" fill="#222">%s</text>`, chartLeft, html.EscapeString(c.Title))
 	for _, v := range y.ticks {
 		add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#ddd"/>`, chartLeft, py(v), chartWidth-chartRight, py(v))
-		add(`<text x="%.1f" y="%.1f" font-size="12" text-anchor="end" fill="#444">%s</text>`, chartLeft-8, py(v)+4, html.EscapeString(c.format(v)))
+		add(`<text x="%.1f" y="%.1f" font-size="12" text-anchor="end" fill="#444">%s</text>`, chartLeft-8, py(v)+4, html.EscapeString(c.Format(v)))
 	}
 	bottom := chartHeight - chartBottom
 	for _, v := range x.ticks {
@@ -144,29 +146,30 @@ func (c *chart) svg() string {
 		add(`<text x="%.1f" y="%.1f" font-size="12" text-anchor="middle" fill="#444">%.0f</text>`, px(v), bottom+19, v)
 	}
 	add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#888"/>`, chartLeft, bottom, chartWidth-chartRight, bottom)
-	add(`<text x="%.1f" y="%.1f" font-size="13" text-anchor="middle" fill="#222">nodes</text>`, chartLeft+chartInnerX/2, chartHeight-12)
+	add(`<text x="%.1f" y="%.1f" font-size="13" text-anchor="middle" fill="#222">%s</text>`,
+		chartLeft+chartInnerX/2, chartHeight-12, html.EscapeString(c.XLabel))
 	add(`<text transform="translate(18 %.1f) rotate(-90)" font-size="13" text-anchor="middle" fill="#222">%s</text>`,
-		chartTop+chartInnerY/2, html.EscapeString(c.yLabel))
+		chartTop+chartInnerY/2, html.EscapeString(c.YLabel))
 	at := chartLeft
-	for _, s := range c.series {
-		line := fmt.Sprintf(`stroke="%s" stroke-width="2" stroke-dasharray="%s" fill="none"`, s.color, s.dash)
+	for _, s := range c.Series {
+		line := fmt.Sprintf(`stroke="%s" stroke-width="2" stroke-dasharray="%s" fill="none"`, s.Color, s.Dash)
 		add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" %s/>`, at, legendTop, at+legendLine, legendTop, line)
-		add(`<text x="%.1f" y="%.1f" font-size="12" fill="#222">%s</text>`, at+legendLine+6, legendTop+4, html.EscapeString(s.name))
-		at += legendLine + 6 + letterWidth*float64(len([]rune(s.name))) + legendSpacing
+		add(`<text x="%.1f" y="%.1f" font-size="12" fill="#222">%s</text>`, at+legendLine+6, legendTop+4, html.EscapeString(s.Name))
+		at += legendLine + 6 + letterWidth*float64(len([]rune(s.Name))) + legendSpacing
 		var points []string
-		for _, p := range s.points {
-			if p[1] > 0 || !c.logarithmic {
+		for _, p := range s.Points {
+			if p[1] > 0 || !c.Logarithmic {
 				points = append(points, fmt.Sprintf("%.1f,%.1f", px(p[0]), py(p[1])))
 			}
 		}
 		add(`<polyline points="%s" %s/>`, strings.Join(points, " "), line)
-		if s.dash == "" {
+		if s.Dash == "" {
 			for _, p := range points {
 				px, py, _ := strings.Cut(p, ",")
-				add(`<circle cx="%s" cy="%s" r="3" fill="%s"/>`, px, py, s.color)
+				add(`<circle cx="%s" cy="%s" r="3" fill="%s"/>`, px, py, s.Color)
 			}
 		}
 	}
 	add("</svg>")
-	return b.String()
+	return template.HTML(b.String())
 }
