@@ -80,7 +80,10 @@ class Server:
             [KITH, "server", "--data-dir", self.folder / "data", "--grpc-addr", self.addr, "--raft-addr", f"127.0.0.1:{raft}",
              "--gossip-addr", f"127.0.0.1:{gossip}"],
             stdout=self.log, stderr=subprocess.STDOUT)
-        subprocess.run([KITH, "health", "--wait", "60s", "--addr", self.addr], check=True, stdout=subprocess.DEVNULL)
+        while subprocess.run([KITH, "health", "--ready", "--addr", self.addr], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            if self.process.poll() is not None:
+                sys.exit(f"the server ended: {open(self.folder / 'log').read()}")
+            time.sleep(0.05)
 
     def status(self):
         return json.loads(subprocess.run([KITH, "status", "--addr", self.addr, "-o", "json"], check=True, capture_output=True).stdout)
@@ -135,7 +138,6 @@ def killed(mapping, work, seconds, kills, seed):
         server = Server(folder)
         try:
             command = ingest(mapping, server.addr, "--state", os.path.join(folder, "state"))
-            read = 0
             for _ in range(kills):
                 child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 try:
