@@ -49,7 +49,7 @@ var allowed = map[string][]string{
 	"fusion/record":      {},
 	"fusion/clean":       {"fusion/record"},
 	"fusion/view":        {"fusion"},
-	"fusion/pipeline":    {"catalog", "fusion", "fusion/clean", "fusion/identity", "fusion/record"},
+	"fusion/pipeline":    {"source", "catalog", "fusion", "fusion/clean", "fusion/identity", "fusion/record"},
 	"fusion/identity":    {"fusion/record"},
 	"fusion/expression":  {"fusion/record"},
 	"fusion/infer":       {"source", "fusion"},

@@ -13,6 +13,8 @@ var (
 	ErrCorrupt = errors.New("damaged file")
 	// ErrFormat means that the file is of a kind that is not read here.
 	ErrFormat = errors.New("unknown file format")
+	// ErrNoShare means that none of the files of a source is in the share that is read.
+	ErrNoShare = errors.New("no file of the share")
 	// ErrIdle means that a service that is followed may have no row for a while: whoever collects rows may hand on what there is. It is
 	// no end: reading goes on.
 	ErrIdle = errors.New("no row at the moment")

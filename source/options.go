@@ -142,6 +142,8 @@ type Options struct {
 	Explode string
 	// Track is told how far files are read, and says where to go on. May be nil.
 	Track *Track
+	// Share is the part of the files of a folder, a pattern or a bucket that are read. Single files are not left out.
+	Share Share
 	// Note is told, by the goroutine that reads, what a person should know and what is no error. May be nil.
 	Note func(text string)
 	// Remote says what to read where the path is a URL.

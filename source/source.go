@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // Record is one row. It belongs to the Reader: Fields and their bytes are valid
@@ -95,6 +96,10 @@ func Open(ctx context.Context, path string, o Options) (*Reader, error) {
 		return nil, err
 	}
 	if many {
+		files = slices.DeleteFunc(files, func(f File) bool { return !o.Share.Has(f.Name) })
+		if len(files) == 0 {
+			return nil, fmt.Errorf("open %s: %w", path, ErrNoShare)
+		}
 		return openSet(files, o)
 	}
 	return openFile(File{Path: path}, o)

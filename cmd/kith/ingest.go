@@ -32,7 +32,7 @@ func (a *app) ingestCommand() *cobra.Command {
 	var in input
 	var dryRun, schema, propose bool
 	var streams int
-	var state, report string
+	var state, report, shareText string
 	var stateEvery time.Duration
 	memory := byteSize(pipeline.DefaultMemoryLimit)
 	cmd := &cobra.Command{
@@ -86,8 +86,15 @@ the mapping it is read until an interruption, which ends in order.`,
 			for i := range file.Sources {
 				file.Sources[i].Source.Note = func(text string) { a.note("%s", printable(text)) }
 			}
+			share := source.Share{}
+			if shareText != "" {
+				if share, err = source.ParseShare(shareText); err != nil {
+					return &usageError{fmt.Errorf("--share: %w", err)}
+				}
+			}
 			job := &ingestion{
-				line: line, dead: in.letters("."), streams: streams, memory: int64(memory), progress: a.progress("ingest"), every: stateEvery,
+				share: share,
+				line:  line, dead: in.letters("."), streams: streams, memory: int64(memory), progress: a.progress("ingest"), every: stateEvery,
 				follows: file.Sources[len(file.Sources)-1].Source.Remote.Follow,
 			}
 			if !dryRun {
@@ -110,6 +117,7 @@ the mapping it is read until an interruption, which ends in order.`,
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "read and check alone; needs no server")
 	cmd.Flags().BoolVar(&propose, "infer", false, "print a mapping for the files, with the reasons for it, to be edited; needs no server")
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of mapping files, for editors")
+	cmd.Flags().StringVar(&shareText, "share", "", "read the `part/of` the events, such as 2/3, of several runs of one mapping side by side")
 	cmd.Flags().StringVar(&report, "report", "", "`file` for a report of what became of every row: a page if it ends in .html, or .json")
 	cmd.Flags().IntVar(&streams, "streams", 4, "messages under way at once; changes speed only")
 	cmd.Flags().StringVar(&state, "state", "", "`file` that keeps how far each source is stored; what is stored is not read again")
@@ -172,6 +180,7 @@ type ingestion struct {
 	hold     time.Duration     // see sender; with a state
 	every    time.Duration     // how often it is kept what is stored
 	follows  bool              // the last source does not end
+	share    source.Share
 }
 
 // jsonIngest is the summary of an ingestion. Duplicates were stored already: by an earlier run, as an event with the same
@@ -308,7 +317,7 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	work, release := j.outlast(ctx)
 	defer release()
 	s := &sender{client: j.client, hold: j.hold, stored: func(n int64) { j.progress.set("storing", n, 0) }}
-	o := pipeline.Options{Dead: j.dead, MemoryLimit: j.memory, Batch: readBatch, Resume: j.state != nil, Outlast: work}
+	o := pipeline.Options{Dead: j.dead, MemoryLimit: j.memory, Batch: readBatch, Resume: j.state != nil, Share: j.share, Outlast: work}
 	o.Follow = func(m *fusion.Mapping) (func() bool, func() error) { return j.follow(ctx, m, s) }
 	o.Progress = func(step string, n int64) {
 		if j.client == nil || step != pipeline.StepEvents {

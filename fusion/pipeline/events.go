@@ -10,6 +10,7 @@ import (
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/record"
+	"github.com/kith-io/kith/source"
 )
 
 // events hands on the events of all sources.
@@ -37,7 +38,7 @@ func (r *run) events(ctx context.Context) error {
 
 // checkOnly reads a source that nothing has read, so that its report is there.
 func (r *run) checkOnly(ctx context.Context, in *input) error {
-	if in.read {
+	if in.read || !r.o.Share.First() {
 		return nil
 	}
 	return r.each(ctx, in, func([]record.Field) (func(*record.Record) error, error) {
@@ -47,6 +48,12 @@ func (r *run) checkOnly(ctx context.Context, in *input) error {
 
 // eventsOf hands on the events of a source.
 func (r *run) eventsOf(ctx context.Context, in *input, yield func([]fusion.Event) error) error {
+	if !r.o.Share.All() {
+		in.m.Source.Share = r.o.Share
+		if mine, err := in.shared(); err != nil || !mine {
+			return err
+		}
+	}
 	resumed, finish := func() bool { return false }, func() error { return nil }
 	if r.o.Follow != nil {
 		resumed, finish = r.o.Follow(&in.m)
@@ -59,13 +66,27 @@ func (r *run) eventsOf(ctx context.Context, in *input, yield func([]fusion.Event
 		read = r.fastEvents
 	}
 	err := read(ctx, in, yield)
-	if errors.Is(err, fusion.ErrNoValidRow) && resumed() {
-		err = nil // what was handed on before counts, too
+	if errors.Is(err, fusion.ErrNoValidRow) && resumed() || errors.Is(err, source.ErrNoShare) {
+		err = nil // what was handed on before, or by others, counts, too
 	}
 	if err != nil {
 		return err
 	}
 	return finish()
+}
+
+// shared reports whether anything of a source is in the share that is read. Members of a group of a queue share its messages by themselves; what is
+// one table or file belongs to one share as a whole.
+func (in *input) shared() (bool, error) {
+	m := &in.m
+	switch {
+	case m.Source.Remote.Group != "":
+		return true, nil
+	case !m.Local():
+		return strings.HasPrefix(m.Path, "s3:") || m.Source.Share.Has(in.report.Name), nil
+	}
+	_, many, err := source.Files(m.Path, nil)
+	return many || m.Source.Share.Has(in.report.Name), err
 }
 
 // fastEvents hands on the events of a source whose rows need nothing but other keys.
@@ -207,13 +228,13 @@ func (r *run) hide(in *input, fields []record.Field) func(values []record.Value)
 
 // checkFollowed refuses a source that is to be gone on with where that gives other results.
 func (r *run) checkFollowed(in *input, fields []record.Field) error {
-	if !r.o.Resume && !in.m.Source.Remote.Follow || len(in.rules.Rules) == 0 {
+	if !r.o.Resume && r.o.Share.All() && !in.m.Source.Remote.Follow || len(in.rules.Rules) == 0 {
 		return nil
 	}
 	whole, err := in.rules.Whole(fields)
 	if err != nil || len(whole) == 0 {
 		return err
 	}
-	return in.m.Fail("clean", fmt.Errorf("%w: %s need the whole source, of which only a part is read with a state, or with follow; read it without, by a mapping of its own",
+	return in.m.Fail("clean", fmt.Errorf("%w: %s need the whole source, of which only a part is read with a state, a share, or follow; read it without, by a mapping of its own",
 		fusion.ErrMapping, strings.Join(whole, ", ")))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/clean"
 	"github.com/kith-io/kith/fusion/identity"
+	"github.com/kith-io/kith/source"
 )
 
 // Pipeline is a mapping that can be run. It is safe for concurrent use by several runs of different sources.
@@ -135,6 +136,9 @@ type Options struct {
 	Follow func(m *fusion.Mapping) (resumed func() bool, finish func() error)
 	// Resume says that sources are gone on with where an earlier run ended. Those with rules that need all of them are refused.
 	Resume bool
+	// Share is the part of the work that this run does, of several that run the same file: of sources of events with several files its files, of others
+	// all or nothing. All runs find out identities; the first share makes the records. Sources of events with rules that need all of them are refused.
+	Share source.Share
 	// Outlast is the context of the reading of sources that do not end (source.Remote.Follow), in the place of that of Run; nil means that.
 	Outlast context.Context //nolint:containedctx // one more argument of Run
 	// Progress is told how many rows and records have been dealt with; it may be nil.

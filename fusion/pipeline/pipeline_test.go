@@ -16,6 +16,7 @@ import (
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/pipeline"
+	"github.com/kith-io/kith/source"
 )
 
 // small is a shop in which everything happens once.
@@ -377,5 +378,48 @@ func TestMatchOverSources(t *testing.T) {
 				t.Errorf("%d conflicts about the city; shown are %v, of a source with personal fields", f.Conflicts, f.Examples)
 			}
 		}
+	}
+}
+
+// TestShares: what several runs of one file make of their shares is what one run makes of all.
+func TestShares(t *testing.T) {
+	files := map[string]string{
+		"map.yaml": `
+sources:
+  - {name: logs, path: 'log-*.csv', user_kind: cookie, columns: {user: cookie, item: sku}}
+  - {name: one, path: one.csv, user_kind: cookie, columns: {user: cookie, item: sku}}
+  - {name: seen, kind: links, path: seen.csv, keys: [account, cookie], fields: {account: account, cookie: cookie}}
+  - {name: goods, kind: products, path: goods.csv, fields: {item: sku, price: price}}
+users: {kinds: [account, cookie]}
+`,
+		"one.csv": "cookie,sku\nc1,z\n", "seen.csv": "account,cookie\n1,c1\n2,c2\n", "goods.csv": "sku,price\nA,1\nB,2\n",
+	}
+	for i := range 20 {
+		files[fmt.Sprintf("log-%02d.csv", i)] = fmt.Sprintf("cookie,sku\nc%d,a%d\nc%d,b%d\n", i%3, i, i%2, i)
+	}
+	dir := folder(t, files)
+	key := func(e fusion.Event) string { return e.User + " " + e.Item + " " + e.ID }
+	var want, got []string
+	for _, e := range mustRun(t, dir, pipeline.Options{}).events {
+		want = append(want, key(e))
+	}
+	products := 0
+	for part := range 3 {
+		r := mustRun(t, dir, pipeline.Options{Share: source.Share{Part: part + 1, Of: 3}})
+		if len(r.events) == 0 || len(r.events) == len(want) {
+			t.Errorf("share %d has %d of %d events", part+1, len(r.events), len(want))
+		}
+		for _, e := range r.events {
+			got = append(got, key(e))
+		}
+		products += len(r.products)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) || len(want) != 41 || products != 2 {
+		t.Errorf("%d events and %d products of all shares; want %d and 2", len(got), products, len(want))
+	}
+	if !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "2 ") }) {
+		t.Error("no share knows the account of c2")
 	}
 }

@@ -22,7 +22,7 @@ const recordBatch = 1000
 // fuse makes records of the rows of a side, and hands them over by key. Rows are sorted on disk.
 func (r *run) fuse(ctx context.Context, s *side, kind catalog.Kind) (*Fused, error) {
 	wanted := func(in *input) bool { return in.m.Kind == s.kind }
-	if !slices.ContainsFunc(r.inputs, wanted) {
+	if !slices.ContainsFunc(r.inputs, wanted) || !r.o.Share.First() {
 		return nil, nil
 	}
 	sorted, err := openSorted(filepath.Join(r.o.TempDir, s.name), r.o.MemoryLimit)

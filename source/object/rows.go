@@ -65,6 +65,9 @@ func Open(ctx context.Context, address *url.URL, o source.Options) (_ source.Row
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: no object of bucket %s matches", os.ErrNotExist, r.store.bucket)
 	}
+	if all = slices.DeleteFunc(all, func(o object) bool { return !r.options.Share.Has(o.key) }); len(all) == 0 {
+		return nil, fmt.Errorf("objects of bucket %s: %w", r.store.bucket, source.ErrNoShare)
+	}
 	done := r.Done
 	r.Done = map[string]string{} // without objects that are gone
 	for _, o := range all {
