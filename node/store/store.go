@@ -74,6 +74,7 @@ type Store struct {
 	wait  *roomWait
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
+	products    wakers        // of those who follow the products
 
 	mu     sync.Mutex // guards cur and closed; held only to take or replace them
 	cur    *database
@@ -94,8 +95,10 @@ type database struct {
 	meta   meta
 	top    *top
 	graves graves
-	failed error // set for good when a write failed: the state is then unknown
-	damage error // set for good when a file was found to be damaged
+	// changes of products since the database was opened.
+	changes changes
+	failed  error // set for good when a write failed: the state is then unknown
+	damage  error // set for good when a file was found to be damaged
 
 	tables sstable.ReaderOptions // to read a table by itself
 }
@@ -236,6 +239,7 @@ func (d *database) load() error {
 			return err
 		}
 	}
+	d.changes.begin = LastOf(d.meta.applied)
 	if err := d.loadGraves(); err != nil {
 		return err
 	}
@@ -348,6 +352,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.Interrupt()
+	s.products.wake()
 	d := s.cur
 	s.mu.Unlock()
 	s.release(d)

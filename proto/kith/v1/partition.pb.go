@@ -147,10 +147,12 @@ func (x *ApplyRecordsRequest) GetRecords() []*Record {
 
 // ApplyRecordsResponse counts as PutRecordsResponse.
 type ApplyRecordsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Changed       uint64                 `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
-	Unchanged     uint64                 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Erased        uint64                 `protobuf:"varint,3,opt,name=erased,proto3" json:"erased,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Changed   uint64                 `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	Unchanged uint64                 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Erased    uint64                 `protobuf:"varint,3,opt,name=erased,proto3" json:"erased,omitempty"`
+	// Index of the log at which they were applied.
+	Index         uint64 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -206,6 +208,180 @@ func (x *ApplyRecordsResponse) GetErased() uint64 {
 	return 0
 }
 
+func (x *ApplyRecordsResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// FollowProductsRequest names a point of the partition's log: all changes up to the index, and of the entry behind it those up to the ordinal.
+type FollowProductsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Index     uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Ordinal   uint32                 `protobuf:"varint,4,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
+	// How long to wait for a change.
+	WaitMs        uint32 `protobuf:"varint,5,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	Stale         bool   `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowProductsRequest) Reset() {
+	*x = FollowProductsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowProductsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowProductsRequest) ProtoMessage() {}
+
+func (x *FollowProductsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowProductsRequest.ProtoReflect.Descriptor instead.
+func (*FollowProductsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FollowProductsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetOrdinal() uint32 {
+	if x != nil {
+		return x.Ordinal
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// FollowProductsResponse is what comes behind the point.
+type FollowProductsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those deleted included.
+	Products []*Record `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	// The point that they lead to.
+	Index   uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Ordinal uint32 `protobuf:"varint,3,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
+	// The replica does not remember so far back: read all products first (ScanRecords), and go on from the point of this answer.
+	Behind bool `protobuf:"varint,4,opt,name=behind,proto3" json:"behind,omitempty"`
+	// There are more, so that the point is not the present.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowProductsResponse) Reset() {
+	*x = FollowProductsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowProductsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowProductsResponse) ProtoMessage() {}
+
+func (x *FollowProductsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowProductsResponse.ProtoReflect.Descriptor instead.
+func (*FollowProductsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *FollowProductsResponse) GetProducts() []*Record {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+func (x *FollowProductsResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *FollowProductsResponse) GetOrdinal() uint32 {
+	if x != nil {
+		return x.Ordinal
+	}
+	return 0
+}
+
+func (x *FollowProductsResponse) GetBehind() bool {
+	if x != nil {
+		return x.Behind
+	}
+	return false
+}
+
+func (x *FollowProductsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // ReadRecordsRequest names keys.
 type ReadRecordsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -220,7 +396,7 @@ type ReadRecordsRequest struct {
 
 func (x *ReadRecordsRequest) Reset() {
 	*x = ReadRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +408,7 @@ func (x *ReadRecordsRequest) String() string {
 func (*ReadRecordsRequest) ProtoMessage() {}
 
 func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +421,7 @@ func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReadRecordsRequest) GetPartition() uint32 {
@@ -293,7 +469,7 @@ type ReadRecordsResponse struct {
 
 func (x *ReadRecordsResponse) Reset() {
 	*x = ReadRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +481,7 @@ func (x *ReadRecordsResponse) String() string {
 func (*ReadRecordsResponse) ProtoMessage() {}
 
 func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +494,7 @@ func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReadRecordsResponse) GetRecords() []*Record {
@@ -346,7 +522,7 @@ type ScanRecordsRequest struct {
 
 func (x *ScanRecordsRequest) Reset() {
 	*x = ScanRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +534,7 @@ func (x *ScanRecordsRequest) String() string {
 func (*ScanRecordsRequest) ProtoMessage() {}
 
 func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +547,7 @@ func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ScanRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ScanRecordsRequest) GetPartition() uint32 {
@@ -435,7 +611,7 @@ type ScanRecordsResponse struct {
 
 func (x *ScanRecordsResponse) Reset() {
 	*x = ScanRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +623,7 @@ func (x *ScanRecordsResponse) String() string {
 func (*ScanRecordsResponse) ProtoMessage() {}
 
 func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +636,7 @@ func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ScanRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ScanRecordsResponse) GetRecords() []*Record {
@@ -495,7 +671,7 @@ type ApplyErasureRequest struct {
 
 func (x *ApplyErasureRequest) Reset() {
 	*x = ApplyErasureRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +683,7 @@ func (x *ApplyErasureRequest) String() string {
 func (*ApplyErasureRequest) ProtoMessage() {}
 
 func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +696,7 @@ func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
 func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ApplyErasureRequest) GetPartition() uint32 {
@@ -587,7 +763,7 @@ type ApplyErasureResponse struct {
 
 func (x *ApplyErasureResponse) Reset() {
 	*x = ApplyErasureResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -599,7 +775,7 @@ func (x *ApplyErasureResponse) String() string {
 func (*ApplyErasureResponse) ProtoMessage() {}
 
 func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -612,7 +788,7 @@ func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
 func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApplyErasureResponse) GetIndex() uint64 {
@@ -663,7 +839,7 @@ type PurgeUserRequest struct {
 
 func (x *PurgeUserRequest) Reset() {
 	*x = PurgeUserRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -675,7 +851,7 @@ func (x *PurgeUserRequest) String() string {
 func (*PurgeUserRequest) ProtoMessage() {}
 
 func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -688,7 +864,7 @@ func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PurgeUserRequest) GetPartition() uint32 {
@@ -728,7 +904,7 @@ type PurgeUserResponse struct {
 
 func (x *PurgeUserResponse) Reset() {
 	*x = PurgeUserResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -740,7 +916,7 @@ func (x *PurgeUserResponse) String() string {
 func (*PurgeUserResponse) ProtoMessage() {}
 
 func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -753,7 +929,7 @@ func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 // TransferLeaderRequest names who is to lead.
@@ -767,7 +943,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +955,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +968,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -818,7 +994,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +1006,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +1019,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -861,7 +1037,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1049,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1062,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -934,7 +1110,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1122,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1135,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -982,7 +1158,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1170,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1183,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -1040,7 +1216,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1228,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1241,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -1081,7 +1257,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1093,7 +1269,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1106,7 +1282,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -1143,7 +1319,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1331,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1344,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -1205,7 +1381,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1393,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1406,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -1271,7 +1447,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1459,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1472,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -1317,7 +1493,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1505,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1518,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -1372,7 +1548,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1560,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1573,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -1437,7 +1613,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1625,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1638,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -1510,7 +1686,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1698,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1711,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -1562,7 +1738,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1750,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1763,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -1638,7 +1814,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1650,7 +1826,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1663,7 +1839,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -1697,7 +1873,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1885,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1898,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -1769,7 +1945,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1957,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +1970,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -1819,7 +1995,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +2007,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +2020,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -1925,7 +2101,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2113,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2126,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -2032,11 +2208,25 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12'\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12)\n" +
-	"\arecords\x18\x04 \x03(\v2\x0f.kith.v1.RecordR\arecords\"f\n" +
+	"\arecords\x18\x04 \x03(\v2\x0f.kith.v1.RecordR\arecords\"|\n" +
 	"\x14ApplyRecordsResponse\x12\x18\n" +
 	"\achanged\x18\x01 \x01(\x04R\achanged\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x04R\tunchanged\x12\x16\n" +
-	"\x06erased\x18\x03 \x01(\x04R\x06erased\"\x9b\x01\n" +
+	"\x06erased\x18\x03 \x01(\x04R\x06erased\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\"\xaa\x01\n" +
+	"\x15FollowProductsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x18\n" +
+	"\aordinal\x18\x04 \x01(\rR\aordinal\x12\x17\n" +
+	"\await_ms\x18\x05 \x01(\rR\x06waitMs\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"\xa1\x01\n" +
+	"\x16FollowProductsResponse\x12+\n" +
+	"\bproducts\x18\x01 \x03(\v2\x0f.kith.v1.RecordR\bproducts\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x18\n" +
+	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x16\n" +
+	"\x06behind\x18\x04 \x01(\bR\x06behind\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"\x9b\x01\n" +
 	"\x12ReadRecordsRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12'\n" +
@@ -2175,7 +2365,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xdc\a\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xaf\b\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -2188,7 +2378,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x0eTransferLeader\x12\x1e.kith.v1.TransferLeaderRequest\x1a\x1f.kith.v1.TransferLeaderResponse\x12K\n" +
 	"\fApplyRecords\x12\x1c.kith.v1.ApplyRecordsRequest\x1a\x1d.kith.v1.ApplyRecordsResponse\x12J\n" +
 	"\vReadRecords\x12\x1b.kith.v1.ReadRecordsRequest\x1a\x1c.kith.v1.ReadRecordsResponse0\x01\x12H\n" +
-	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12K\n" +
+	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12Q\n" +
+	"\x0eFollowProducts\x12\x1e.kith.v1.FollowProductsRequest\x1a\x1f.kith.v1.FollowProductsResponse\x12K\n" +
 	"\fApplyErasure\x12\x1c.kith.v1.ApplyErasureRequest\x1a\x1d.kith.v1.ApplyErasureResponse\x12B\n" +
 	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
@@ -2205,89 +2396,94 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(ReplicaChange)(0),             // 0: kith.v1.ReplicaChange
 	(*ApplyRecordsRequest)(nil),    // 1: kith.v1.ApplyRecordsRequest
 	(*ApplyRecordsResponse)(nil),   // 2: kith.v1.ApplyRecordsResponse
-	(*ReadRecordsRequest)(nil),     // 3: kith.v1.ReadRecordsRequest
-	(*ReadRecordsResponse)(nil),    // 4: kith.v1.ReadRecordsResponse
-	(*ScanRecordsRequest)(nil),     // 5: kith.v1.ScanRecordsRequest
-	(*ScanRecordsResponse)(nil),    // 6: kith.v1.ScanRecordsResponse
-	(*ApplyErasureRequest)(nil),    // 7: kith.v1.ApplyErasureRequest
-	(*ApplyErasureResponse)(nil),   // 8: kith.v1.ApplyErasureResponse
-	(*PurgeUserRequest)(nil),       // 9: kith.v1.PurgeUserRequest
-	(*PurgeUserResponse)(nil),      // 10: kith.v1.PurgeUserResponse
-	(*TransferLeaderRequest)(nil),  // 11: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil), // 12: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),   // 13: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),  // 14: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),    // 15: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),   // 16: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),     // 17: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),    // 18: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),         // 19: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),        // 20: kith.v1.HistoryResponse
-	(*CutRequest)(nil),             // 21: kith.v1.CutRequest
-	(*CutResponse)(nil),            // 22: kith.v1.CutResponse
-	(*DumpRequest)(nil),            // 23: kith.v1.DumpRequest
-	(*DumpResponse)(nil),           // 24: kith.v1.DumpResponse
-	(*PopularRequest)(nil),         // 25: kith.v1.PopularRequest
-	(*PopularResponse)(nil),        // 26: kith.v1.PopularResponse
-	(*ItemCount)(nil),              // 27: kith.v1.ItemCount
-	(*InfoRequest)(nil),            // 28: kith.v1.InfoRequest
-	(*InfoResponse)(nil),           // 29: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),            // 30: kith.v1.ReplicaInfo
-	(RecordKind)(0),                // 31: kith.v1.RecordKind
-	(*Record)(nil),                 // 32: kith.v1.Record
-	(*Event)(nil),                  // 33: kith.v1.Event
+	(*FollowProductsRequest)(nil),  // 3: kith.v1.FollowProductsRequest
+	(*FollowProductsResponse)(nil), // 4: kith.v1.FollowProductsResponse
+	(*ReadRecordsRequest)(nil),     // 5: kith.v1.ReadRecordsRequest
+	(*ReadRecordsResponse)(nil),    // 6: kith.v1.ReadRecordsResponse
+	(*ScanRecordsRequest)(nil),     // 7: kith.v1.ScanRecordsRequest
+	(*ScanRecordsResponse)(nil),    // 8: kith.v1.ScanRecordsResponse
+	(*ApplyErasureRequest)(nil),    // 9: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),   // 10: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),       // 11: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),      // 12: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),  // 13: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil), // 14: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),   // 15: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),  // 16: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),    // 17: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),   // 18: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),     // 19: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),    // 20: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),         // 21: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),        // 22: kith.v1.HistoryResponse
+	(*CutRequest)(nil),             // 23: kith.v1.CutRequest
+	(*CutResponse)(nil),            // 24: kith.v1.CutResponse
+	(*DumpRequest)(nil),            // 25: kith.v1.DumpRequest
+	(*DumpResponse)(nil),           // 26: kith.v1.DumpResponse
+	(*PopularRequest)(nil),         // 27: kith.v1.PopularRequest
+	(*PopularResponse)(nil),        // 28: kith.v1.PopularResponse
+	(*ItemCount)(nil),              // 29: kith.v1.ItemCount
+	(*InfoRequest)(nil),            // 30: kith.v1.InfoRequest
+	(*InfoResponse)(nil),           // 31: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),            // 32: kith.v1.ReplicaInfo
+	(RecordKind)(0),                // 33: kith.v1.RecordKind
+	(*Record)(nil),                 // 34: kith.v1.Record
+	(*Event)(nil),                  // 35: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	31, // 0: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	32, // 1: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	31, // 2: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	32, // 3: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	31, // 4: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	32, // 5: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
-	0,  // 6: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	33, // 7: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	33, // 8: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	33, // 9: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	27, // 10: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	30, // 11: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	17, // 12: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	19, // 13: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	21, // 14: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	25, // 15: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	23, // 16: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	28, // 17: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	13, // 18: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	15, // 19: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	11, // 20: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
-	1,  // 21: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
-	3,  // 22: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
-	5,  // 23: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
-	7,  // 24: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	9,  // 25: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	18, // 26: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	20, // 27: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	22, // 28: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	26, // 29: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	24, // 30: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	29, // 31: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	14, // 32: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	16, // 33: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	12, // 34: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	2,  // 35: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	4,  // 36: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	6,  // 37: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	8,  // 38: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	10, // 39: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	26, // [26:40] is the sub-list for method output_type
-	12, // [12:26] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	33, // 0: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	34, // 1: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	34, // 2: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
+	33, // 3: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	34, // 4: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	33, // 5: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	34, // 6: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	0,  // 7: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
+	35, // 8: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	35, // 9: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	35, // 10: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	29, // 11: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	32, // 12: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	19, // 13: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	21, // 14: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	23, // 15: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	27, // 16: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	25, // 17: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	30, // 18: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	15, // 19: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	17, // 20: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	13, // 21: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	1,  // 22: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
+	5,  // 23: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
+	7,  // 24: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
+	3,  // 25: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
+	9,  // 26: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	11, // 27: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	20, // 28: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	22, // 29: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	24, // 30: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	28, // 31: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	26, // 32: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	31, // 33: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	16, // 34: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	18, // 35: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	14, // 36: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	2,  // 37: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	6,  // 38: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	8,  // 39: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	4,  // 40: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
+	10, // 41: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	12, // 42: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	28, // [28:43] is the sub-list for method output_type
+	13, // [13:28] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -2303,7 +2499,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,7 @@ const (
 	PartitionService_ApplyRecords_FullMethodName   = "/kith.v1.PartitionService/ApplyRecords"
 	PartitionService_ReadRecords_FullMethodName    = "/kith.v1.PartitionService/ReadRecords"
 	PartitionService_ScanRecords_FullMethodName    = "/kith.v1.PartitionService/ScanRecords"
+	PartitionService_FollowProducts_FullMethodName = "/kith.v1.PartitionService/FollowProducts"
 	PartitionService_ApplyErasure_FullMethodName   = "/kith.v1.PartitionService/ApplyErasure"
 	PartitionService_PurgeUser_FullMethodName      = "/kith.v1.PartitionService/PurgeUser"
 )
@@ -67,6 +68,9 @@ type PartitionServiceClient interface {
 	ReadRecords(ctx context.Context, in *ReadRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadRecordsResponse], error)
 	// ScanRecords returns the next records behind a key, those deleted included. An answer has some 512 KiB at most.
 	ScanRecords(ctx context.Context, in *ScanRecordsRequest, opts ...grpc.CallOption) (*ScanRecordsResponse, error)
+	// FollowProducts returns the products that have changed behind a point of the log, as they are now. Without any it waits a while for the
+	// next one. An answer has some 512 KiB at most.
+	FollowProducts(ctx context.Context, in *FollowProductsRequest, opts ...grpc.CallOption) (*FollowProductsResponse, error)
 	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
 	ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
@@ -228,6 +232,16 @@ func (c *partitionServiceClient) ScanRecords(ctx context.Context, in *ScanRecord
 	return out, nil
 }
 
+func (c *partitionServiceClient) FollowProducts(ctx context.Context, in *FollowProductsRequest, opts ...grpc.CallOption) (*FollowProductsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FollowProductsResponse)
+	err := c.cc.Invoke(ctx, PartitionService_FollowProducts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *partitionServiceClient) ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApplyErasureResponse)
@@ -280,6 +294,9 @@ type PartitionServiceServer interface {
 	ReadRecords(*ReadRecordsRequest, grpc.ServerStreamingServer[ReadRecordsResponse]) error
 	// ScanRecords returns the next records behind a key, those deleted included. An answer has some 512 KiB at most.
 	ScanRecords(context.Context, *ScanRecordsRequest) (*ScanRecordsResponse, error)
+	// FollowProducts returns the products that have changed behind a point of the log, as they are now. Without any it waits a while for the
+	// next one. An answer has some 512 KiB at most.
+	FollowProducts(context.Context, *FollowProductsRequest) (*FollowProductsResponse, error)
 	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
 	ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
@@ -329,6 +346,9 @@ func (UnimplementedPartitionServiceServer) ReadRecords(*ReadRecordsRequest, grpc
 }
 func (UnimplementedPartitionServiceServer) ScanRecords(context.Context, *ScanRecordsRequest) (*ScanRecordsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ScanRecords not implemented")
+}
+func (UnimplementedPartitionServiceServer) FollowProducts(context.Context, *FollowProductsRequest) (*FollowProductsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FollowProducts not implemented")
 }
 func (UnimplementedPartitionServiceServer) ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyErasure not implemented")
@@ -552,6 +572,24 @@ func _PartitionService_ScanRecords_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_FollowProducts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FollowProductsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).FollowProducts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_FollowProducts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).FollowProducts(ctx, req.(*FollowProductsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PartitionService_ApplyErasure_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ApplyErasureRequest)
 	if err := dec(in); err != nil {
@@ -630,6 +668,10 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ScanRecords",
 			Handler:    _PartitionService_ScanRecords_Handler,
+		},
+		{
+			MethodName: "FollowProducts",
+			Handler:    _PartitionService_FollowProducts_Handler,
 		},
 		{
 			MethodName: "ApplyErasure",

@@ -29,8 +29,9 @@ const (
 //
 // RecommenderService answers top-N queries. Every node serves it.
 type RecommenderServiceClient interface {
-	// Recommend returns the N best items for a user or a basket. The order does not depend on N. An answer has exactly N items
-	// whenever the catalog has as many that are allowed; what the models cannot fill comes from popularity and says so.
+	// Recommend returns the N best items for a user or a basket. The order does not depend on N, unless diversity is asked for. An answer has
+	// exactly N items whenever there are as many that are allowed, with events or a record; what the models cannot fill comes from popularity, then
+	// from products without events, and says so.
 	Recommend(ctx context.Context, in *RecommendRequest, opts ...grpc.CallOption) (*RecommendResponse, error)
 	// Similar returns the nearest neighbors of an item or a user.
 	Similar(ctx context.Context, in *SimilarRequest, opts ...grpc.CallOption) (*SimilarResponse, error)
@@ -70,8 +71,9 @@ func (c *recommenderServiceClient) Similar(ctx context.Context, in *SimilarReque
 //
 // RecommenderService answers top-N queries. Every node serves it.
 type RecommenderServiceServer interface {
-	// Recommend returns the N best items for a user or a basket. The order does not depend on N. An answer has exactly N items
-	// whenever the catalog has as many that are allowed; what the models cannot fill comes from popularity and says so.
+	// Recommend returns the N best items for a user or a basket. The order does not depend on N, unless diversity is asked for. An answer has
+	// exactly N items whenever there are as many that are allowed, with events or a record; what the models cannot fill comes from popularity, then
+	// from products without events, and says so.
 	Recommend(context.Context, *RecommendRequest) (*RecommendResponse, error)
 	// Similar returns the nearest neighbors of an item or a user.
 	Similar(context.Context, *SimilarRequest) (*SimilarResponse, error)
