@@ -85,7 +85,7 @@ type reference struct {
 	products map[string]*kithv1.Record
 	history  map[string][]*kithv1.Event
 	counts   map[string]int
-	order    []string                                                    // items with events, by dense id
+	order    []string                                                     // items with events, by dense id
 	scores   func(req *kithv1.RecommendRequest) []*kithv1.RecommendedItem // of the model, without any rule
 }
 
@@ -206,7 +206,9 @@ type ranking struct {
 
 // take moves the next items of some that are ranked behind those of an answer.
 func (r *reference) take(answer, ranked []ranking, n int, d *kithv1.Diversity) []ranking {
-	group := func(item string) string { return strings.Join(texts(r.attribute(item, d.GetAttribute()))[:min(1, len(texts(r.attribute(item, d.GetAttribute()))))], "") }
+	group := func(item string) string {
+		return strings.Join(texts(r.attribute(item, d.GetAttribute()))[:min(1, len(texts(r.attribute(item, d.GetAttribute()))))], "")
+	}
 	left := slices.Clone(ranked)
 	largest := 0.0
 	if len(ranked) > 0 {
@@ -275,7 +277,9 @@ func (r *reference) answer(req *kithv1.RecommendRequest) []ranking {
 	if req.Model != kithv1.Model_MODEL_POPULARITY {
 		answer = r.take(answer, byModel(), naturals, req.Diversity)
 	}
-	there := func(item string) bool { return slices.ContainsFunc(answer, func(x ranking) bool { return x.item == item }) }
+	there := func(item string) bool {
+		return slices.ContainsFunc(answer, func(x ranking) bool { return x.item == item })
+	}
 	if !req.NoFallback {
 		var ranked []ranking
 		for item, count := range r.counts {
@@ -531,4 +535,125 @@ func TestStockCountsAtOnce(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestListsEqualBruteForce compares trending items, new arrivals and latest items with those that a pass over all events and products finds, for
+// random windows, weights and filters, while events come and users are erased.
+func TestListsEqualBruteForce(t *testing.T) {
+	for _, servers := range []int{1, 3} {
+		t.Run(fmt.Sprint(servers), func(t *testing.T) {
+			c := clustertest.Start(t, clustertest.Options{Servers: servers})
+			rng := rand.New(rand.NewPCG(2, uint64(servers)))
+			events := shopEvents(40, 60, 15, 9)
+			ref := newReference(events)
+			all := shopProducts(rng, 1)
+			for i := range servers {
+				put(t, c, i, products, all...)
+			}
+			for _, r := range all {
+				ref.products[r.Key] = r
+			}
+			left := slices.Clone(events)
+			var stored []*kithv1.Event
+			erased := 0
+			rapid.Check(t, func(rt *rapid.T) {
+				member := rapid.IntRange(0, servers-1).Draw(rt, "member")
+				switch step := rapid.IntRange(0, 9).Draw(rt, "step"); {
+				case step == 0 && len(left) > 0 || len(stored) == 0 && len(left) > 0:
+					n := min(len(left), 60)
+					c.Append(member, left[:n])
+					stored, left = append(stored, left[:n]...), left[n:]
+				case step == 1 && erased < 10:
+					user := fmt.Sprintf("u%03d", erased)
+					erased++
+					eraseUser(t, c, member, &kithv1.EraseUserRequest{User: user, AllowAgain: true})
+					stored = slices.DeleteFunc(stored, func(e *kithv1.Event) bool { return e.User == user })
+				}
+				now := int64(1_700_000_000_000 + rapid.IntRange(0, 16).Draw(rt, "now"))
+				filter := drawFilter(rt)
+				n := rapid.IntRange(1, 70).Draw(rt, "n")
+				var d *kithv1.Diversity
+				if rapid.Bool().Draw(rt, "diversity?") {
+					d = &kithv1.Diversity{Attribute: "category", Lambda: proto.Float64(0.5), MaxPerGroup: uint32(rapid.IntRange(0, 2).Draw(rt, "most"))}
+				}
+				var want []ranking
+				var got []*kithv1.ListedItem
+				value := func(x *kithv1.ListedItem) float64 { return x.Score }
+				client := kithv1.NewRecommenderServiceClient(c.Conn(member))
+				switch rapid.IntRange(0, 2).Draw(rt, "list") {
+				case 0:
+					req := &kithv1.TrendingRequest{N: uint32(n), WithinMs: uint64(rapid.IntRange(1, 20).Draw(rt, "within")), Filter: filter, Diversity: d, NowUnixMs: now}
+					weights := map[string]float64{"view": 1, "cart": 3, "purchase": 5}
+					if rapid.Bool().Draw(rt, "weights?") {
+						weights = map[string]float64{"view": -1, "purchase": 2.5}
+						req.Weights = weights
+					}
+					if rapid.Bool().Draw(rt, "boost?") {
+						req.Boosts = []*kithv1.Boost{{Filter: drawFilter(rt), Factor: 3}}
+					}
+					sums := map[string]float64{}
+					for _, e := range stored {
+						if e.TimeUnixMs <= now && e.TimeUnixMs > now-int64(req.WithinMs) {
+							sums[e.Item] += weights[e.Behavior]
+						}
+					}
+					for item, x := range sums {
+						if x > 0 && ref.passes(item, filter) {
+							want = append(want, ranking{item: item, score: x * ref.factor(item, &kithv1.RecommendRequest{Boosts: req.Boosts})})
+						}
+					}
+					resp, err := client.Trending(t.Context(), req)
+					if err != nil || resp.Partial || resp.Stale {
+						rt.Fatalf("%v, %v", resp, err)
+					}
+					got = resp.Items
+				case 1:
+					now = shopNow
+					req := &kithv1.NewArrivalsRequest{N: uint32(n), Filter: filter, Diversity: d, NowUnixMs: now}
+					for item, p := range ref.products {
+						if a := ref.attribute(item, "since"); a != nil && !p.Deleted && a.GetTimeUnixMs() <= now && ref.passes(item, filter) {
+							want = append(want, ranking{item: item, score: float64(a.GetTimeUnixMs())})
+						}
+					}
+					resp, err := client.NewArrivals(t.Context(), req)
+					if err != nil || resp.Partial || resp.Stale {
+						rt.Fatalf("%v, %v", resp, err)
+					}
+					got, value = resp.Items, func(x *kithv1.ListedItem) float64 { return float64(x.TimeUnixMs) }
+				case 2:
+					last := map[string]int64{}
+					for _, e := range stored {
+						if e.TimeUnixMs <= now && ref.passes(e.Item, filter) {
+							last[e.Item] = max(last[e.Item], e.TimeUnixMs)
+						}
+					}
+					for item, at := range last {
+						want = append(want, ranking{item: item, score: float64(at)})
+					}
+					d = nil
+					resp, err := client.Latest(t.Context(), &kithv1.LatestRequest{N: uint32(n), Filter: filter, NowUnixMs: now})
+					if err != nil || resp.Partial || resp.Stale {
+						rt.Fatalf("%v, %v", resp, err)
+					}
+					got, value = resp.Items, func(x *kithv1.ListedItem) float64 { return float64(x.TimeUnixMs) }
+				}
+				slices.SortFunc(want, func(a, b ranking) int { return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.item, b.item)) })
+				times := map[string]float64{}
+				for i := range want {
+					if times[want[i].item] = want[i].score; want[i].score > 1e9 {
+						want[i].score = 0 // the order of times has no relevance to weigh
+					}
+				}
+				want = ref.take(nil, want, n, d)
+				if len(got) != len(want) {
+					rt.Fatalf("%d items, want %d\n%v\n%v", len(got), len(want), got, want)
+				}
+				for i, x := range got {
+					if x.Item != want[i].item || math.Abs(value(x)-times[x.Item]) > 1e-9*times[x.Item] {
+						rt.Fatalf("place %d: got %v, want %v at %v\n%v\n%v", i, x, want[i], times[want[i].item], got, want)
+					}
+				}
+			})
+		})
+	}
 }

@@ -176,7 +176,9 @@ func (v *View) tokens(text string) (out []token) {
 	return out
 }
 
-func compareTokens(a, b token) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.bits, b.bits)) }
+func compareTokens(a, b token) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.bits, b.bits))
+}
 
 // Match reports whether an item passes; slot is that of its key. Cost: O(conditions · (log values + cells of the attribute)), without allocation.
 func (t *Test) Match(slot int, key []byte) bool {

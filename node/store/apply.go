@@ -99,6 +99,7 @@ type pending struct {
 	users  map[string]uint64   // new counts of the users met
 	items  map[string]uint64   // new counts of the items met
 	seen   map[string]struct{} // keys of the events added
+	added  []fusion.Event      // the same
 	fewer  bool                // counts of the most popular items have fallen
 	buried *graves             // new tombstones
 	// products that were kept or deleted, in their order; catalog says that the command was about products
@@ -161,6 +162,7 @@ func (p *pending) add(events []fusion.Event) error {
 		if err := p.countItem(e.Item); err != nil {
 			return err
 		}
+		p.added = append(p.added, *e)
 		p.result.Appended++
 	}
 	p.meta.events += p.result.Appended
@@ -232,6 +234,7 @@ func (p *pending) commit() error {
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
 	p.d.meta, p.d.top = p.meta, top
+	p.d.tellRecent(p.added, p.result.Erasure.Events > 0)
 	for i, key := range p.products {
 		p.d.changes.add(ChangedProduct{key, Change{p.index, uint32(i)}})
 	}

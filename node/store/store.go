@@ -62,6 +62,8 @@ type Options struct {
 
 	// fs is replaced by tests; nil means the file system.
 	fs vfs.FS
+	// recent is set by tests; 0 means keptRecent.
+	recent int
 }
 
 // Store is the event store of one partition. Apply and Restore are called by
@@ -72,6 +74,8 @@ type Store struct {
 	log   *slog.Logger
 	fs    vfs.FS
 	wait  *roomWait
+	// recent is how many of the latest events are kept at hand.
+	recent int
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 	products    wakers        // of those who follow the products
@@ -97,16 +101,21 @@ type database struct {
 	graves graves
 	// changes of products since the database was opened.
 	changes changes
-	failed  error // set for good when a write failed: the state is then unknown
-	damage  error // set for good when a file was found to be damaged
+	// recent are the latest events, once somebody asked; came are those that come while they are collected.
+	recent *recent
+	came   *[]fusion.Event
+	failed error // set for good when a write failed: the state is then unknown
+	damage error // set for good when a file was found to be damaged
 
 	tables sstable.ReaderOptions // to read a table by itself
+
+	collecting sync.Mutex // held while the recent events are collected
 }
 
 // Open opens the store in o.Dir, or makes an empty one. The caller must Close
 // it. Cost: a pass over the counts of all items.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room)}
+	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), recent: cmp.Or(o.recent, keptRecent)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -653,6 +653,275 @@ func (x *ScanRecordsResponse) GetMore() bool {
 	return false
 }
 
+// ActiveItemsRequest names a window: behind from, up to to. Events without a time are in none.
+type ActiveItemsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	FromUnixMs    int64                  `protobuf:"varint,3,opt,name=from_unix_ms,json=fromUnixMs,proto3" json:"from_unix_ms,omitempty"`
+	ToUnixMs      int64                  `protobuf:"varint,4,opt,name=to_unix_ms,json=toUnixMs,proto3" json:"to_unix_ms,omitempty"`
+	Behaviors     []string               `protobuf:"bytes,5,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
+	Stale         bool                   `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActiveItemsRequest) Reset() {
+	*x = ActiveItemsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActiveItemsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActiveItemsRequest) ProtoMessage() {}
+
+func (x *ActiveItemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActiveItemsRequest.ProtoReflect.Descriptor instead.
+func (*ActiveItemsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ActiveItemsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ActiveItemsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ActiveItemsRequest) GetFromUnixMs() int64 {
+	if x != nil {
+		return x.FromUnixMs
+	}
+	return 0
+}
+
+func (x *ActiveItemsRequest) GetToUnixMs() int64 {
+	if x != nil {
+		return x.ToUnixMs
+	}
+	return 0
+}
+
+func (x *ActiveItemsRequest) GetBehaviors() []string {
+	if x != nil {
+		return x.Behaviors
+	}
+	return nil
+}
+
+func (x *ActiveItemsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// ActiveItemsResponse is a chunk of the items.
+type ActiveItemsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []string               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Numbers of events: for each item as many as there are behaviors, in their order.
+	Counts        []uint64 `protobuf:"varint,2,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActiveItemsResponse) Reset() {
+	*x = ActiveItemsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActiveItemsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActiveItemsResponse) ProtoMessage() {}
+
+func (x *ActiveItemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActiveItemsResponse.ProtoReflect.Descriptor instead.
+func (*ActiveItemsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ActiveItemsResponse) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ActiveItemsResponse) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// LastItemsRequest asks for the n items with the latest events up to a time.
+type LastItemsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	N             uint32                 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`
+	ToUnixMs      int64                  `protobuf:"varint,4,opt,name=to_unix_ms,json=toUnixMs,proto3" json:"to_unix_ms,omitempty"`
+	Stale         bool                   `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastItemsRequest) Reset() {
+	*x = LastItemsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastItemsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastItemsRequest) ProtoMessage() {}
+
+func (x *LastItemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastItemsRequest.ProtoReflect.Descriptor instead.
+func (*LastItemsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LastItemsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *LastItemsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LastItemsRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *LastItemsRequest) GetToUnixMs() int64 {
+	if x != nil {
+		return x.ToUnixMs
+	}
+	return 0
+}
+
+func (x *LastItemsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// LastItemsResponse lists items by the time of their last event, descending, then key.
+type LastItemsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []string               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	TimesUnixMs   []int64                `protobuf:"varint,2,rep,packed,name=times_unix_ms,json=timesUnixMs,proto3" json:"times_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastItemsResponse) Reset() {
+	*x = LastItemsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastItemsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastItemsResponse) ProtoMessage() {}
+
+func (x *LastItemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastItemsResponse.ProtoReflect.Descriptor instead.
+func (*LastItemsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LastItemsResponse) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *LastItemsResponse) GetTimesUnixMs() []int64 {
+	if x != nil {
+		return x.TimesUnixMs
+	}
+	return nil
+}
+
 // ApplyErasureRequest is an erasure.
 type ApplyErasureRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -671,7 +940,7 @@ type ApplyErasureRequest struct {
 
 func (x *ApplyErasureRequest) Reset() {
 	*x = ApplyErasureRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +952,7 @@ func (x *ApplyErasureRequest) String() string {
 func (*ApplyErasureRequest) ProtoMessage() {}
 
 func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +965,7 @@ func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
 func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ApplyErasureRequest) GetPartition() uint32 {
@@ -763,7 +1032,7 @@ type ApplyErasureResponse struct {
 
 func (x *ApplyErasureResponse) Reset() {
 	*x = ApplyErasureResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +1044,7 @@ func (x *ApplyErasureResponse) String() string {
 func (*ApplyErasureResponse) ProtoMessage() {}
 
 func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +1057,7 @@ func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
 func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ApplyErasureResponse) GetIndex() uint64 {
@@ -839,7 +1108,7 @@ type PurgeUserRequest struct {
 
 func (x *PurgeUserRequest) Reset() {
 	*x = PurgeUserRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +1120,7 @@ func (x *PurgeUserRequest) String() string {
 func (*PurgeUserRequest) ProtoMessage() {}
 
 func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,7 +1133,7 @@ func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PurgeUserRequest) GetPartition() uint32 {
@@ -904,7 +1173,7 @@ type PurgeUserResponse struct {
 
 func (x *PurgeUserResponse) Reset() {
 	*x = PurgeUserResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +1185,7 @@ func (x *PurgeUserResponse) String() string {
 func (*PurgeUserResponse) ProtoMessage() {}
 
 func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +1198,7 @@ func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 // TransferLeaderRequest names who is to lead.
@@ -943,7 +1212,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1224,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1237,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -994,7 +1263,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1275,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1288,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -1037,7 +1306,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1049,7 +1318,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1062,7 +1331,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -1110,7 +1379,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1391,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1404,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -1158,7 +1427,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +1439,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +1452,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -1216,7 +1485,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1228,7 +1497,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1241,7 +1510,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -1257,7 +1526,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1538,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1551,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -1319,7 +1588,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1331,7 +1600,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1344,7 +1613,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -1381,7 +1650,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1662,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1675,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -1447,7 +1716,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1728,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1741,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -1493,7 +1762,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1774,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1787,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -1548,7 +1817,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1829,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1842,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -1613,7 +1882,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +1894,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +1907,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -1686,7 +1955,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1967,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1980,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -1738,7 +2007,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1750,7 +2019,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1763,7 +2032,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -1814,7 +2083,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1826,7 +2095,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1839,7 +2108,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -1873,7 +2142,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2154,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2167,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -1945,7 +2214,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2226,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2239,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -1995,7 +2264,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2276,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2289,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -2101,7 +2370,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2382,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2395,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -2246,7 +2515,29 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"leastIndex\"T\n" +
 	"\x13ScanRecordsResponse\x12)\n" +
 	"\arecords\x18\x01 \x03(\v2\x0f.kith.v1.RecordR\arecords\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\xda\x01\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xbc\x01\n" +
+	"\x12ActiveItemsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12 \n" +
+	"\ffrom_unix_ms\x18\x03 \x01(\x03R\n" +
+	"fromUnixMs\x12\x1c\n" +
+	"\n" +
+	"to_unix_ms\x18\x04 \x01(\x03R\btoUnixMs\x12\x1c\n" +
+	"\tbehaviors\x18\x05 \x03(\tR\tbehaviors\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"C\n" +
+	"\x13ActiveItemsResponse\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\x12\x16\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\"\x88\x01\n" +
+	"\x10LastItemsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\f\n" +
+	"\x01n\x18\x03 \x01(\rR\x01n\x12\x1c\n" +
+	"\n" +
+	"to_unix_ms\x18\x04 \x01(\x03R\btoUnixMs\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\bR\x05stale\"M\n" +
+	"\x11LastItemsResponse\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\x12\"\n" +
+	"\rtimes_unix_ms\x18\x02 \x03(\x03R\vtimesUnixMs\"\xda\x01\n" +
 	"\x13ApplyErasureRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -2365,7 +2656,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xaf\b\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xbf\t\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -2379,7 +2670,9 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\fApplyRecords\x12\x1c.kith.v1.ApplyRecordsRequest\x1a\x1d.kith.v1.ApplyRecordsResponse\x12J\n" +
 	"\vReadRecords\x12\x1b.kith.v1.ReadRecordsRequest\x1a\x1c.kith.v1.ReadRecordsResponse0\x01\x12H\n" +
 	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12Q\n" +
-	"\x0eFollowProducts\x12\x1e.kith.v1.FollowProductsRequest\x1a\x1f.kith.v1.FollowProductsResponse\x12K\n" +
+	"\x0eFollowProducts\x12\x1e.kith.v1.FollowProductsRequest\x1a\x1f.kith.v1.FollowProductsResponse\x12J\n" +
+	"\vActiveItems\x12\x1b.kith.v1.ActiveItemsRequest\x1a\x1c.kith.v1.ActiveItemsResponse0\x01\x12B\n" +
+	"\tLastItems\x12\x19.kith.v1.LastItemsRequest\x1a\x1a.kith.v1.LastItemsResponse\x12K\n" +
 	"\fApplyErasure\x12\x1c.kith.v1.ApplyErasureRequest\x1a\x1d.kith.v1.ApplyErasureResponse\x12B\n" +
 	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
@@ -2396,7 +2689,7 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(ReplicaChange)(0),             // 0: kith.v1.ReplicaChange
 	(*ApplyRecordsRequest)(nil),    // 1: kith.v1.ApplyRecordsRequest
@@ -2407,80 +2700,88 @@ var file_kith_v1_partition_proto_goTypes = []any{
 	(*ReadRecordsResponse)(nil),    // 6: kith.v1.ReadRecordsResponse
 	(*ScanRecordsRequest)(nil),     // 7: kith.v1.ScanRecordsRequest
 	(*ScanRecordsResponse)(nil),    // 8: kith.v1.ScanRecordsResponse
-	(*ApplyErasureRequest)(nil),    // 9: kith.v1.ApplyErasureRequest
-	(*ApplyErasureResponse)(nil),   // 10: kith.v1.ApplyErasureResponse
-	(*PurgeUserRequest)(nil),       // 11: kith.v1.PurgeUserRequest
-	(*PurgeUserResponse)(nil),      // 12: kith.v1.PurgeUserResponse
-	(*TransferLeaderRequest)(nil),  // 13: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil), // 14: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),   // 15: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),  // 16: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),    // 17: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),   // 18: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),     // 19: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),    // 20: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),         // 21: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),        // 22: kith.v1.HistoryResponse
-	(*CutRequest)(nil),             // 23: kith.v1.CutRequest
-	(*CutResponse)(nil),            // 24: kith.v1.CutResponse
-	(*DumpRequest)(nil),            // 25: kith.v1.DumpRequest
-	(*DumpResponse)(nil),           // 26: kith.v1.DumpResponse
-	(*PopularRequest)(nil),         // 27: kith.v1.PopularRequest
-	(*PopularResponse)(nil),        // 28: kith.v1.PopularResponse
-	(*ItemCount)(nil),              // 29: kith.v1.ItemCount
-	(*InfoRequest)(nil),            // 30: kith.v1.InfoRequest
-	(*InfoResponse)(nil),           // 31: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),            // 32: kith.v1.ReplicaInfo
-	(RecordKind)(0),                // 33: kith.v1.RecordKind
-	(*Record)(nil),                 // 34: kith.v1.Record
-	(*Event)(nil),                  // 35: kith.v1.Event
+	(*ActiveItemsRequest)(nil),     // 9: kith.v1.ActiveItemsRequest
+	(*ActiveItemsResponse)(nil),    // 10: kith.v1.ActiveItemsResponse
+	(*LastItemsRequest)(nil),       // 11: kith.v1.LastItemsRequest
+	(*LastItemsResponse)(nil),      // 12: kith.v1.LastItemsResponse
+	(*ApplyErasureRequest)(nil),    // 13: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),   // 14: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),       // 15: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),      // 16: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),  // 17: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil), // 18: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),   // 19: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),  // 20: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),    // 21: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),   // 22: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),     // 23: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),    // 24: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),         // 25: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),        // 26: kith.v1.HistoryResponse
+	(*CutRequest)(nil),             // 27: kith.v1.CutRequest
+	(*CutResponse)(nil),            // 28: kith.v1.CutResponse
+	(*DumpRequest)(nil),            // 29: kith.v1.DumpRequest
+	(*DumpResponse)(nil),           // 30: kith.v1.DumpResponse
+	(*PopularRequest)(nil),         // 31: kith.v1.PopularRequest
+	(*PopularResponse)(nil),        // 32: kith.v1.PopularResponse
+	(*ItemCount)(nil),              // 33: kith.v1.ItemCount
+	(*InfoRequest)(nil),            // 34: kith.v1.InfoRequest
+	(*InfoResponse)(nil),           // 35: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),            // 36: kith.v1.ReplicaInfo
+	(RecordKind)(0),                // 37: kith.v1.RecordKind
+	(*Record)(nil),                 // 38: kith.v1.Record
+	(*Event)(nil),                  // 39: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	33, // 0: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	34, // 1: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	34, // 2: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
-	33, // 3: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	34, // 4: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	33, // 5: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	34, // 6: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	37, // 0: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	38, // 1: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	38, // 2: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
+	37, // 3: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	38, // 4: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	37, // 5: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	38, // 6: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
 	0,  // 7: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	35, // 8: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	35, // 9: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	35, // 10: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	29, // 11: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	32, // 12: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	19, // 13: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	21, // 14: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	23, // 15: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	27, // 16: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	25, // 17: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	30, // 18: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	15, // 19: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	17, // 20: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	13, // 21: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	39, // 8: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	39, // 9: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	39, // 10: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	33, // 11: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	36, // 12: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	23, // 13: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	25, // 14: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	27, // 15: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	31, // 16: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	29, // 17: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	34, // 18: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	19, // 19: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	21, // 20: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	17, // 21: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
 	1,  // 22: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
 	5,  // 23: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
 	7,  // 24: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
 	3,  // 25: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
-	9,  // 26: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	11, // 27: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	20, // 28: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	22, // 29: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	24, // 30: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	28, // 31: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	26, // 32: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	31, // 33: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	16, // 34: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	18, // 35: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	14, // 36: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	2,  // 37: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	6,  // 38: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	8,  // 39: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	4,  // 40: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
-	10, // 41: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	12, // 42: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	28, // [28:43] is the sub-list for method output_type
-	13, // [13:28] is the sub-list for method input_type
+	9,  // 26: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
+	11, // 27: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
+	13, // 28: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	15, // 29: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	24, // 30: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	26, // 31: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	28, // 32: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	32, // 33: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	30, // 34: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	35, // 35: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	20, // 36: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	22, // 37: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	18, // 38: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	2,  // 39: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	6,  // 40: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	8,  // 41: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	4,  // 42: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
+	10, // 43: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
+	12, // 44: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
+	14, // 45: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	16, // 46: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	30, // [30:47] is the sub-list for method output_type
+	13, // [13:30] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -2499,7 +2800,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

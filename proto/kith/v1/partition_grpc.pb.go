@@ -32,6 +32,8 @@ const (
 	PartitionService_ReadRecords_FullMethodName    = "/kith.v1.PartitionService/ReadRecords"
 	PartitionService_ScanRecords_FullMethodName    = "/kith.v1.PartitionService/ScanRecords"
 	PartitionService_FollowProducts_FullMethodName = "/kith.v1.PartitionService/FollowProducts"
+	PartitionService_ActiveItems_FullMethodName    = "/kith.v1.PartitionService/ActiveItems"
+	PartitionService_LastItems_FullMethodName      = "/kith.v1.PartitionService/LastItems"
 	PartitionService_ApplyErasure_FullMethodName   = "/kith.v1.PartitionService/ApplyErasure"
 	PartitionService_PurgeUser_FullMethodName      = "/kith.v1.PartitionService/PurgeUser"
 )
@@ -71,6 +73,10 @@ type PartitionServiceClient interface {
 	// FollowProducts returns the products that have changed behind a point of the log, as they are now. Without any it waits a while for the
 	// next one. An answer has some 512 KiB at most.
 	FollowProducts(ctx context.Context, in *FollowProductsRequest, opts ...grpc.CallOption) (*FollowProductsResponse, error)
+	// ActiveItems streams the items with events of some behaviors in a window of time, by key.
+	ActiveItems(ctx context.Context, in *ActiveItemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ActiveItemsResponse], error)
+	// LastItems returns the items with the latest events.
+	LastItems(ctx context.Context, in *LastItemsRequest, opts ...grpc.CallOption) (*LastItemsResponse, error)
 	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
 	ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
@@ -242,6 +248,35 @@ func (c *partitionServiceClient) FollowProducts(ctx context.Context, in *FollowP
 	return out, nil
 }
 
+func (c *partitionServiceClient) ActiveItems(ctx context.Context, in *ActiveItemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ActiveItemsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[3], PartitionService_ActiveItems_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ActiveItemsRequest, ActiveItemsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ActiveItemsClient = grpc.ServerStreamingClient[ActiveItemsResponse]
+
+func (c *partitionServiceClient) LastItems(ctx context.Context, in *LastItemsRequest, opts ...grpc.CallOption) (*LastItemsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LastItemsResponse)
+	err := c.cc.Invoke(ctx, PartitionService_LastItems_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *partitionServiceClient) ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApplyErasureResponse)
@@ -297,6 +332,10 @@ type PartitionServiceServer interface {
 	// FollowProducts returns the products that have changed behind a point of the log, as they are now. Without any it waits a while for the
 	// next one. An answer has some 512 KiB at most.
 	FollowProducts(context.Context, *FollowProductsRequest) (*FollowProductsResponse, error)
+	// ActiveItems streams the items with events of some behaviors in a window of time, by key.
+	ActiveItems(*ActiveItemsRequest, grpc.ServerStreamingServer[ActiveItemsResponse]) error
+	// LastItems returns the items with the latest events.
+	LastItems(context.Context, *LastItemsRequest) (*LastItemsResponse, error)
 	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
 	ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
@@ -349,6 +388,12 @@ func (UnimplementedPartitionServiceServer) ScanRecords(context.Context, *ScanRec
 }
 func (UnimplementedPartitionServiceServer) FollowProducts(context.Context, *FollowProductsRequest) (*FollowProductsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FollowProducts not implemented")
+}
+func (UnimplementedPartitionServiceServer) ActiveItems(*ActiveItemsRequest, grpc.ServerStreamingServer[ActiveItemsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ActiveItems not implemented")
+}
+func (UnimplementedPartitionServiceServer) LastItems(context.Context, *LastItemsRequest) (*LastItemsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LastItems not implemented")
 }
 func (UnimplementedPartitionServiceServer) ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyErasure not implemented")
@@ -590,6 +635,35 @@ func _PartitionService_FollowProducts_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_ActiveItems_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ActiveItemsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).ActiveItems(m, &grpc.GenericServerStream[ActiveItemsRequest, ActiveItemsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ActiveItemsServer = grpc.ServerStreamingServer[ActiveItemsResponse]
+
+func _PartitionService_LastItems_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LastItemsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).LastItems(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_LastItems_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).LastItems(ctx, req.(*LastItemsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PartitionService_ApplyErasure_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ApplyErasureRequest)
 	if err := dec(in); err != nil {
@@ -674,6 +748,10 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _PartitionService_FollowProducts_Handler,
 		},
 		{
+			MethodName: "LastItems",
+			Handler:    _PartitionService_LastItems_Handler,
+		},
+		{
 			MethodName: "ApplyErasure",
 			Handler:    _PartitionService_ApplyErasure_Handler,
 		},
@@ -696,6 +774,11 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadRecords",
 			Handler:       _PartitionService_ReadRecords_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ActiveItems",
+			Handler:       _PartitionService_ActiveItems_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -1483,6 +1483,524 @@ func (x *SimilarEntry) GetScore() float64 {
 	return 0
 }
 
+// ListedItem is one rank of a list.
+type ListedItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	// Sum of the weights of its events, with boosts. Of Trending alone.
+	Score float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
+	// When it came, or when its last event was. Not of Trending.
+	TimeUnixMs    int64 `protobuf:"varint,3,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedItem) Reset() {
+	*x = ListedItem{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedItem) ProtoMessage() {}
+
+func (x *ListedItem) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedItem.ProtoReflect.Descriptor instead.
+func (*ListedItem) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListedItem) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *ListedItem) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *ListedItem) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+// TrendingRequest asks for items by the sum over their events of the weights of the behaviors.
+type TrendingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000. Zero means 10.
+	N uint32 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	// Largest age of the events. Zero means 7 days. Events without a time do not count, nor do those of the future.
+	WithinMs uint64 `protobuf:"varint,2,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
+	// Weights of behaviors. Empty means view 1, search 1, cart 3, purchase 5, cancel -5, rating 1. An item needs a sum above 0. At most 32.
+	Weights map[string]float64 `protobuf:"bytes,3,rep,name=weights,proto3" json:"weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// As in RecommendRequest.
+	Filter        *Filter    `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Boosts        []*Boost   `protobuf:"bytes,5,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Freshness     *Freshness `protobuf:"bytes,6,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Diversity     *Diversity `protobuf:"bytes,7,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs     int64      `protobuf:"varint,8,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Stale         bool       `protobuf:"varint,9,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrendingRequest) Reset() {
+	*x = TrendingRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrendingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrendingRequest) ProtoMessage() {}
+
+func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrendingRequest.ProtoReflect.Descriptor instead.
+func (*TrendingRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TrendingRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *TrendingRequest) GetWithinMs() uint64 {
+	if x != nil {
+		return x.WithinMs
+	}
+	return 0
+}
+
+func (x *TrendingRequest) GetWeights() map[string]float64 {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetBoosts() []*Boost {
+	if x != nil {
+		return x.Boosts
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetFreshness() *Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetDiversity() *Diversity {
+	if x != nil {
+		return x.Diversity
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *TrendingRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// TrendingResponse lists items by score descending, then key.
+type TrendingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []*ListedItem          `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Products of some partition are not known yet.
+	Partial       bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	Stale         bool `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrendingResponse) Reset() {
+	*x = TrendingResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrendingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrendingResponse) ProtoMessage() {}
+
+func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrendingResponse.ProtoReflect.Descriptor instead.
+func (*TrendingResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TrendingResponse) GetItems() []*ListedItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *TrendingResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *TrendingResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// NewArrivalsRequest asks for products by the time at which they came.
+type NewArrivalsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000. Zero means 10.
+	N uint32 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	// Time attribute. Empty means since. Products without it, or with one in the future, are left out.
+	Attribute string `protobuf:"bytes,2,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// As in RecommendRequest.
+	Filter        *Filter    `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	Diversity     *Diversity `protobuf:"bytes,4,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs     int64      `protobuf:"varint,5,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Stale         bool       `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewArrivalsRequest) Reset() {
+	*x = NewArrivalsRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewArrivalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewArrivalsRequest) ProtoMessage() {}
+
+func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewArrivalsRequest.ProtoReflect.Descriptor instead.
+func (*NewArrivalsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *NewArrivalsRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *NewArrivalsRequest) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *NewArrivalsRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *NewArrivalsRequest) GetDiversity() *Diversity {
+	if x != nil {
+		return x.Diversity
+	}
+	return nil
+}
+
+func (x *NewArrivalsRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *NewArrivalsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// NewArrivalsResponse lists products by time descending, then key.
+type NewArrivalsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*ListedItem          `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Partial       bool                   `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	Stale         bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewArrivalsResponse) Reset() {
+	*x = NewArrivalsResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewArrivalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewArrivalsResponse) ProtoMessage() {}
+
+func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewArrivalsResponse.ProtoReflect.Descriptor instead.
+func (*NewArrivalsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *NewArrivalsResponse) GetItems() []*ListedItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *NewArrivalsResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *NewArrivalsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// LatestRequest asks for items by the time of their last event.
+type LatestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000. Zero means 10.
+	N             uint32  `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	Filter        *Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	NowUnixMs     int64   `protobuf:"varint,3,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Stale         bool    `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LatestRequest) Reset() {
+	*x = LatestRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LatestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LatestRequest) ProtoMessage() {}
+
+func (x *LatestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LatestRequest.ProtoReflect.Descriptor instead.
+func (*LatestRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LatestRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *LatestRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *LatestRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *LatestRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// LatestResponse lists items by time descending, then key.
+type LatestResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*ListedItem          `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Partial       bool                   `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	Stale         bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LatestResponse) Reset() {
+	*x = LatestResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LatestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LatestResponse) ProtoMessage() {}
+
+func (x *LatestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LatestResponse.ProtoReflect.Descriptor instead.
+func (*LatestResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LatestResponse) GetItems() []*ListedItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *LatestResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *LatestResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
 var File_kith_v1_recommend_proto protoreflect.FileDescriptor
 
 const file_kith_v1_recommend_proto_rawDesc = "" +
@@ -1589,7 +2107,50 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x05stale\x18\x04 \x01(\bR\x05stale\"6\n" +
 	"\fSimilarEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05score\x18\x02 \x01(\x01R\x05score*\x92\x01\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\"X\n" +
+	"\n" +
+	"ListedItem\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\x12 \n" +
+	"\ftime_unix_ms\x18\x03 \x01(\x03R\n" +
+	"timeUnixMs\"\xa4\x03\n" +
+	"\x0fTrendingRequest\x12\f\n" +
+	"\x01n\x18\x01 \x01(\rR\x01n\x12\x1b\n" +
+	"\twithin_ms\x18\x02 \x01(\x04R\bwithinMs\x12?\n" +
+	"\aweights\x18\x03 \x03(\v2%.kith.v1.TrendingRequest.WeightsEntryR\aweights\x12'\n" +
+	"\x06filter\x18\x04 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12&\n" +
+	"\x06boosts\x18\x05 \x03(\v2\x0e.kith.v1.BoostR\x06boosts\x120\n" +
+	"\tfreshness\x18\x06 \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
+	"\tdiversity\x18\a \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
+	"\vnow_unix_ms\x18\b \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05stale\x18\t \x01(\bR\x05stale\x1a:\n" +
+	"\fWeightsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"m\n" +
+	"\x10TrendingResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\"\xd1\x01\n" +
+	"\x12NewArrivalsRequest\x12\f\n" +
+	"\x01n\x18\x01 \x01(\rR\x01n\x12\x1c\n" +
+	"\tattribute\x18\x02 \x01(\tR\tattribute\x12'\n" +
+	"\x06filter\x18\x03 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x120\n" +
+	"\tdiversity\x18\x04 \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
+	"\vnow_unix_ms\x18\x05 \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"p\n" +
+	"\x13NewArrivalsResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\"|\n" +
+	"\rLatestRequest\x12\f\n" +
+	"\x01n\x18\x01 \x01(\rR\x01n\x12'\n" +
+	"\x06filter\x18\x02 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12\x1e\n" +
+	"\vnow_unix_ms\x18\x03 \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\"k\n" +
+	"\x0eLatestResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale*\x92\x01\n" +
 	"\x05Model\x12\x15\n" +
 	"\x11MODEL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eMODEL_ITEM_KNN\x10\x01\x12\x12\n" +
@@ -1597,10 +2158,13 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\fMODEL_HYBRID\x10\x03\x12\x14\n" +
 	"\x10MODEL_POPULARITY\x10\x04\x12\x10\n" +
 	"\fMODEL_NEWEST\x10\x05\x12\x10\n" +
-	"\fMODEL_PINNED\x10\x062\x96\x01\n" +
+	"\fMODEL_PINNED\x10\x062\xdc\x02\n" +
 	"\x12RecommenderService\x12B\n" +
 	"\tRecommend\x12\x19.kith.v1.RecommendRequest\x1a\x1a.kith.v1.RecommendResponse\x12<\n" +
-	"\aSimilar\x12\x17.kith.v1.SimilarRequest\x1a\x18.kith.v1.SimilarResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\aSimilar\x12\x17.kith.v1.SimilarRequest\x1a\x18.kith.v1.SimilarResponse\x12?\n" +
+	"\bTrending\x12\x18.kith.v1.TrendingRequest\x1a\x19.kith.v1.TrendingResponse\x12H\n" +
+	"\vNewArrivals\x12\x1b.kith.v1.NewArrivalsRequest\x1a\x1c.kith.v1.NewArrivalsResponse\x129\n" +
+	"\x06Latest\x12\x16.kith.v1.LatestRequest\x1a\x17.kith.v1.LatestResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_recommend_proto_rawDescOnce sync.Once
@@ -1615,28 +2179,36 @@ func file_kith_v1_recommend_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_recommend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_kith_v1_recommend_proto_goTypes = []any{
-	(Model)(0),                // 0: kith.v1.Model
-	(*RecommendRequest)(nil),  // 1: kith.v1.RecommendRequest
-	(*Filter)(nil),            // 2: kith.v1.Filter
-	(*Condition)(nil),         // 3: kith.v1.Condition
-	(*Range)(nil),             // 4: kith.v1.Range
-	(*Available)(nil),         // 5: kith.v1.Available
-	(*HistoryRule)(nil),       // 6: kith.v1.HistoryRule
-	(*Boost)(nil),             // 7: kith.v1.Boost
-	(*Freshness)(nil),         // 8: kith.v1.Freshness
-	(*Diversity)(nil),         // 9: kith.v1.Diversity
-	(*Pin)(nil),               // 10: kith.v1.Pin
-	(*Basket)(nil),            // 11: kith.v1.Basket
-	(*BasketItem)(nil),        // 12: kith.v1.BasketItem
-	(*RecommendResponse)(nil), // 13: kith.v1.RecommendResponse
-	(*RecommendedItem)(nil),   // 14: kith.v1.RecommendedItem
-	(*Contribution)(nil),      // 15: kith.v1.Contribution
-	(*SimilarRequest)(nil),    // 16: kith.v1.SimilarRequest
-	(*SimilarResponse)(nil),   // 17: kith.v1.SimilarResponse
-	(*SimilarEntry)(nil),      // 18: kith.v1.SimilarEntry
-	(*TextList)(nil),          // 19: kith.v1.TextList
+	(Model)(0),                  // 0: kith.v1.Model
+	(*RecommendRequest)(nil),    // 1: kith.v1.RecommendRequest
+	(*Filter)(nil),              // 2: kith.v1.Filter
+	(*Condition)(nil),           // 3: kith.v1.Condition
+	(*Range)(nil),               // 4: kith.v1.Range
+	(*Available)(nil),           // 5: kith.v1.Available
+	(*HistoryRule)(nil),         // 6: kith.v1.HistoryRule
+	(*Boost)(nil),               // 7: kith.v1.Boost
+	(*Freshness)(nil),           // 8: kith.v1.Freshness
+	(*Diversity)(nil),           // 9: kith.v1.Diversity
+	(*Pin)(nil),                 // 10: kith.v1.Pin
+	(*Basket)(nil),              // 11: kith.v1.Basket
+	(*BasketItem)(nil),          // 12: kith.v1.BasketItem
+	(*RecommendResponse)(nil),   // 13: kith.v1.RecommendResponse
+	(*RecommendedItem)(nil),     // 14: kith.v1.RecommendedItem
+	(*Contribution)(nil),        // 15: kith.v1.Contribution
+	(*SimilarRequest)(nil),      // 16: kith.v1.SimilarRequest
+	(*SimilarResponse)(nil),     // 17: kith.v1.SimilarResponse
+	(*SimilarEntry)(nil),        // 18: kith.v1.SimilarEntry
+	(*ListedItem)(nil),          // 19: kith.v1.ListedItem
+	(*TrendingRequest)(nil),     // 20: kith.v1.TrendingRequest
+	(*TrendingResponse)(nil),    // 21: kith.v1.TrendingResponse
+	(*NewArrivalsRequest)(nil),  // 22: kith.v1.NewArrivalsRequest
+	(*NewArrivalsResponse)(nil), // 23: kith.v1.NewArrivalsResponse
+	(*LatestRequest)(nil),       // 24: kith.v1.LatestRequest
+	(*LatestResponse)(nil),      // 25: kith.v1.LatestResponse
+	nil,                         // 26: kith.v1.TrendingRequest.WeightsEntry
+	(*TextList)(nil),            // 27: kith.v1.TextList
 }
 var file_kith_v1_recommend_proto_depIdxs = []int32{
 	11, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
@@ -1648,9 +2220,9 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	9,  // 6: kith.v1.RecommendRequest.diversity:type_name -> kith.v1.Diversity
 	10, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
 	3,  // 8: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
-	19, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
-	19, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
-	19, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
+	27, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
+	27, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
+	27, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
 	4,  // 12: kith.v1.Condition.range:type_name -> kith.v1.Range
 	5,  // 13: kith.v1.Condition.available:type_name -> kith.v1.Available
 	2,  // 14: kith.v1.Boost.filter:type_name -> kith.v1.Filter
@@ -1664,15 +2236,32 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	8,  // 22: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
 	9,  // 23: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
 	18, // 24: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
-	1,  // 25: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
-	16, // 26: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
-	13, // 27: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
-	17, // 28: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
-	27, // [27:29] is the sub-list for method output_type
-	25, // [25:27] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	26, // 25: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
+	2,  // 26: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
+	7,  // 27: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 28: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 29: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
+	19, // 30: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 31: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
+	9,  // 32: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
+	19, // 33: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 34: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
+	19, // 35: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
+	1,  // 36: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
+	16, // 37: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
+	20, // 38: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
+	22, // 39: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
+	24, // 40: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
+	13, // 41: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
+	17, // 42: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
+	21, // 43: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
+	23, // 44: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
+	25, // 45: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
+	41, // [41:46] is the sub-list for method output_type
+	36, // [36:41] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_recommend_proto_init() }
@@ -1704,7 +2293,7 @@ func file_kith_v1_recommend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_recommend_proto_rawDesc), len(file_kith_v1_recommend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
