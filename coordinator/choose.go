@@ -74,6 +74,7 @@ func choose(candidates []scoredItem, n int, d *Diversity, taken map[uint32]int) 
 		q.take(at)
 	}
 	switch {
+	case len(chosen) == 0:
 	case d.Lambda > 0:
 		least = least / d.Lambda * largest
 	case least < 0: // a group that is not in the answer comes first, whatever the score

@@ -44,12 +44,18 @@ func (r *Router) fill(ctx context.Context, q Query, seen map[string]bool, a *Ans
 			continue
 		}
 		a.Items = append(a.Items, chosen...)
-		if ended && len(a.Items) < q.N {
-			for _, x := range popular {
-				have[x.Item] = true
-			}
-			a.Items = append(a.Items, r.chooseNewest(q, have, a.Items)...)
+		if !ended || len(a.Items) == q.N {
+			return nil
 		}
+		for _, x := range popular {
+			have[x.Item] = true
+		}
+		partial, stale, err := r.awaitProducts(ctx, q.Stale)
+		if err != nil {
+			return err
+		}
+		a.Partial, a.Stale = a.Partial || partial, a.Stale || stale
+		a.Items = append(a.Items, r.chooseNewest(q, have, a.Items)...)
 		return nil
 	}
 }

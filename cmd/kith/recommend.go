@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
-	"github.com/kith-io/kith/coordinator"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -84,8 +83,8 @@ dates and times), and name alone (above 0, or true).`,
 			default:
 				return usagef("for whom? Name one user, or items with --basket, and not both")
 			}
-			if n < 1 || n > coordinator.MaxN {
-				return usagef("-n is %d; want 1 to %d", n, coordinator.MaxN)
+			if err := checkLength(n); err != nil {
+				return err
 			}
 			some, err := rules.rules()
 			if err != nil {

@@ -38,6 +38,11 @@ func (r *ruleFlags) registerFilter(f *pflag.FlagSet) {
 func (r *ruleFlags) registerOrder(f *pflag.FlagSet) {
 	f.StringArrayVar(&r.boosts, "boost", nil, "multiply the score of items that meet `conditions:factor`, such as 'brand=acme:2'")
 	f.StringVar(&r.freshness, "freshness", "", "raise new products: the `age` at which the effect is half, such as 30d, and with 30d:3 how strong it is")
+	r.registerSpread(f)
+}
+
+// registerSpread adds the flags that spread an answer, and that of the time at which products came.
+func (r *ruleFlags) registerSpread(f *pflag.FlagSet) {
 	f.StringVar(&r.since, "since", "since", "the `attribute` with the time at which a product came")
 	f.Float64Var(&r.lambda, "lambda", 1, "spread the answer over groups: 1 is relevance alone, 0 spread alone")
 	f.Uint32Var(&r.maxPerGroup, "max-per-group", 0, "most items of a group; 0 means any number")
@@ -47,7 +52,7 @@ func (r *ruleFlags) registerOrder(f *pflag.FlagSet) {
 // registerHistory adds the flags that are about users and places.
 func (r *ruleFlags) registerHistory(f *pflag.FlagSet) {
 	f.StringVar(&r.bought, "exclude-bought", "", "in place of all known items, leave out those bought within an `age`, such as 30d, or ever")
-	f.StringVar(&r.seen, "exclude-seen", "", "the same for any behavior")
+	f.StringVar(&r.seen, "exclude-seen", "", "the same for any behavior within an `age`")
 	f.StringArrayVar(&r.pins, "pin", nil, "put an item at a place: `item@rank`")
 }
 
@@ -163,7 +168,7 @@ func parseAge(text string) (uint64, error) {
 //	name<5      also <=, > and >=: a number, a date or a time of RFC 3339
 //	name        a number above 0, or true
 //
-// A backslash takes the next byte as it is.
+// Spaces around names and values do not count. A backslash takes the next byte as it is.
 func parseConditions(text string) ([]*kithv1.Condition, error) {
 	var out []*kithv1.Condition
 	for _, part := range splitEscaped(text, ',') {
@@ -177,6 +182,7 @@ func parseConditions(text string) ([]*kithv1.Condition, error) {
 }
 
 func parseCondition(text string) (*kithv1.Condition, error) {
+	text = strings.TrimSpace(text)
 	at := strings.IndexAny(text, "=!<>")
 	if at < 0 {
 		if text == "" {
@@ -230,7 +236,7 @@ func parseCondition(text string) (*kithv1.Condition, error) {
 func textList(values []string) *kithv1.TextList {
 	out := &kithv1.TextList{}
 	for _, x := range values {
-		out.Texts = append(out.Texts, unescape(x))
+		out.Texts = append(out.Texts, unescape(strings.TrimSpace(x)))
 	}
 	return out
 }

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
-	"github.com/kith-io/kith/coordinator"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -23,8 +22,8 @@ func (a *app) similarCommand() *cobra.Command {
   kith similar --user u17`,
 		Args: oneArg("an item, or with --user a user"),
 		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
-			if n < 1 || n > coordinator.MaxN {
-				return usagef("-n is %d; want 1 to %d", n, coordinator.MaxN)
+			if err := checkLength(n); err != nil {
+				return err
 			}
 			req := &kithv1.SimilarRequest{N: uint32(n), Subject: &kithv1.SimilarRequest_Item{Item: args[0]}}
 			if user {
