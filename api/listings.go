@@ -82,3 +82,20 @@ func (a *API) list(ctx context.Context, n uint32, q coordinator.Listing, ask fun
 	}
 	return list, items, nil
 }
+
+// FrequentlyBoughtTogether implements kithv1.RecommenderServiceServer.
+func (a *API) FrequentlyBoughtTogether(ctx context.Context, req *kithv1.FrequentlyBoughtTogetherRequest) (*kithv1.FrequentlyBoughtTogetherResponse, error) {
+	rules, err := rulesOf(req)
+	if err != nil {
+		return nil, err
+	}
+	var baskets uint64
+	list, items, err := a.list(ctx, req.N, coordinator.Listing{Stale: req.Stale, Rules: rules}, func(ctx context.Context, q coordinator.Listing) (list *coordinator.List, err error) {
+		list, baskets, err = a.router.BoughtTogether(ctx, req.Item, q)
+		return list, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &kithv1.FrequentlyBoughtTogetherResponse{Items: items, Partial: list.Partial, Stale: list.Stale, Baskets: baskets}, nil
+}

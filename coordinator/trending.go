@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -107,33 +108,38 @@ func (r *Router) Trending(ctx context.Context, q Listing) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := make([]string, 0, len(counts))
-	for item := range counts {
-		items = append(items, item)
+	sums := make(map[string]float64, len(counts))
+	for item, of := range counts {
+		sum := 0.0
+		for k, b := range behaviors {
+			sum += float64(q.Weights[b] * float64(of[k])) // conversions forbid fused operations
+		}
+		if sum > 0 {
+			sums[item] = sum
+		}
 	}
-	slices.Sort(items)
+	out.Items = r.listBest(q, sums)
+	return out, nil
+}
+
+// listBest returns the n items with the largest scores by the rules, ties by key.
+func (r *Router) listBest(q Listing, scores map[string]float64) (out []Listed) {
+	items := slices.Sorted(maps.Keys(scores))
 	r.products.shelf.View(func(v *shelf.View) {
 		j := newJudge(&q.Rules, v, q.Now)
 		var all []scoredItem
 		for i, item := range items {
-			sum := 0.0
-			for k, b := range behaviors {
-				sum += float64(q.Weights[b] * float64(counts[item][k])) // conversions forbid fused operations
-			}
-			if sum <= 0 {
-				continue
-			}
 			if factor, group, ok := j.judge([]byte(item)); ok {
-				all = append(all, scoredItem{uint32(i), sum, sum * factor, group})
+				all = append(all, scoredItem{uint32(i), scores[item], scores[item] * factor, group})
 			}
 		}
 		sortScored(all)
 		best, _ := choose(all, q.N, q.Diversity, map[uint32]int{})
 		for _, x := range best {
-			out.Items = append(out.Items, Listed{Item: items[x.id], Score: x.score})
+			out = append(out, Listed{Item: items[x.id], Score: x.score})
 		}
 	})
-	return out, nil
+	return out
 }
 
 // weighed returns the behaviors that have a weight, sorted.

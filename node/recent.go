@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"google.golang.org/grpc"
 
@@ -55,4 +57,31 @@ func (n *Node) LastItems(ctx context.Context, req *kithv1.LastItemsRequest) (*ki
 		resp.Items, resp.TimesUnixMs = append(resp.Items, x.Item), append(resp.TimesUnixMs, x.Time)
 	}
 	return resp, nil
+}
+
+// BoughtTogether implements kithv1.PartitionServiceServer.
+func (n *Node) BoughtTogether(req *kithv1.BoughtTogetherRequest, stream grpc.ServerStreamingServer[kithv1.BoughtTogetherResponse]) error {
+	r, err := n.fresh(stream.Context(), req.Partition, req.Epoch, req.Stale)
+	if err != nil {
+		return err
+	}
+	others, baskets, err := r.store.BoughtTogether(stream.Context(), req.Item)
+	if err != nil {
+		return n.troubled(r, err)
+	}
+	m := &kithv1.BoughtTogetherResponse{Baskets: baskets}
+	for items := range slices.Chunk(slices.Sorted(maps.Keys(others)), activeChunk) {
+		m.Items = items
+		for _, item := range items {
+			m.Counts = append(m.Counts, others[item])
+		}
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+		m = &kithv1.BoughtTogetherResponse{}
+	}
+	if len(others) > 0 {
+		return nil
+	}
+	return stream.Send(m)
 }

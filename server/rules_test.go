@@ -580,7 +580,7 @@ func TestListsEqualBruteForce(t *testing.T) {
 				var got []*kithv1.ListedItem
 				value := func(x *kithv1.ListedItem) float64 { return x.Score }
 				client := kithv1.NewRecommenderServiceClient(c.Conn(member))
-				switch rapid.IntRange(0, 2).Draw(rt, "list") {
+				switch rapid.IntRange(0, 3).Draw(rt, "list") {
 				case 0:
 					req := &kithv1.TrendingRequest{N: uint32(n), WithinMs: uint64(rapid.IntRange(1, 20).Draw(rt, "within")), Filter: filter, Diversity: d, NowUnixMs: now}
 					weights := map[string]float64{"view": 1, "cart": 3, "purchase": 5}
@@ -620,6 +620,37 @@ func TestListsEqualBruteForce(t *testing.T) {
 						rt.Fatalf("%v, %v", resp, err)
 					}
 					got, value = resp.Items, func(x *kithv1.ListedItem) float64 { return float64(x.TimeUnixMs) }
+				case 3:
+					item := fmt.Sprintf("i%04d", rapid.IntRange(0, 62).Draw(rt, "item"))
+					in, baskets := map[string]map[string]bool{}, uint64(0) // all is of one day
+					for _, e := range stored {
+						if e.Behavior == "purchase" {
+							if in[e.User] == nil {
+								in[e.User] = map[string]bool{}
+							}
+							in[e.User][e.Item] = true
+						}
+					}
+					sums := map[string]float64{}
+					for _, basket := range in {
+						if !basket[item] {
+							continue
+						}
+						baskets++
+						for other := range basket {
+							if other != item && ref.passes(other, filter) {
+								sums[other]++
+							}
+						}
+					}
+					for other, x := range sums {
+						want = append(want, ranking{item: other, score: x})
+					}
+					resp, err := client.FrequentlyBoughtTogether(t.Context(), &kithv1.FrequentlyBoughtTogetherRequest{Item: item, N: uint32(n), Filter: filter, Diversity: d})
+					if err != nil || resp.Partial || resp.Stale || resp.Baskets != baskets {
+						rt.Fatalf("%v, %v, want %d baskets", resp, err, baskets)
+					}
+					got = resp.Items
 				case 2:
 					last := map[string]int64{}
 					for _, e := range stored {

@@ -91,6 +91,50 @@ func parseWeights(texts []string) (map[string]float64, error) {
 	return out, nil
 }
 
+func (a *app) togetherCommand() *cobra.Command {
+	var r remote
+	var rules ruleFlags
+	var n int
+	var stale bool
+	cmd := &cobra.Command{
+		Use:   "together ITEM",
+		Short: "List the items that are bought together with an item",
+		Long: `List the items that were in the most baskets with an item. A basket is what a user bought in one
+order (the context 'order' of purchases), or, of purchases that name none, on one day. The
+counts are exact.`,
+		Example: `  kith together i42 -n 5 --filter stock`,
+		Args:    oneArg("an item"),
+		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
+			if err := checkLength(n); err != nil {
+				return err
+			}
+			some, err := rules.rules()
+			if err != nil {
+				return err
+			}
+			req := &kithv1.FrequentlyBoughtTogetherRequest{
+				Item: args[0], N: uint32(n), Stale: stale, Filter: some.filter, Boosts: some.boosts, Freshness: some.freshness, Diversity: some.diversity,
+			}
+			var resp *kithv1.FrequentlyBoughtTogetherResponse
+			err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+				resp, err = kithv1.NewRecommenderServiceClient(conn).FrequentlyBoughtTogether(ctx, req)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return a.printListed(resp.Items, ">baskets", resp.Stale, resp.Partial)
+		}),
+	}
+	f := cmd.Flags()
+	f.IntVarP(&n, "n", "n", 10, "number of items")
+	f.BoolVar(&stale, "stale", false, "read from any replica; the newest events may be missing")
+	rules.registerFilter(f)
+	rules.registerOrder(f)
+	r.register(cmd, queryTimeout)
+	return cmd
+}
+
 func (a *app) newCommand() *cobra.Command {
 	var r remote
 	var rules ruleFlags

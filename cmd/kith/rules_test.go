@@ -99,7 +99,7 @@ func TestRulesOnTheCommandLine(t *testing.T) {
 			events = append(events, fmt.Sprintf("u%d,p%d,view,%s", u, item+1, at(20)))
 		}
 	}
-	events = append(events, "u0,p4,purchase,"+at(1), "u4,p1,purchase,"+at(40))
+	events = append(events, "u0,p4,purchase,"+at(1), "u4,p1,purchase,"+at(40), "u4,p2,purchase,"+at(40), "u3,p1,purchase,"+at(50), "u3,p2,purchase,"+at(50), "u3,p3,purchase,"+at(50))
 	addr := addrsOf(c)
 	mustKith(t, "ingest", "--addr", addr, write("events.csv", events...))
 	var products []string
@@ -138,7 +138,7 @@ func TestRulesOnTheCommandLine(t *testing.T) {
 		{"recommend x --pin p4@1 --pin p5@3", "p4 p1 p5 p2 p3"},
 		{"recommend u0 --exclude-seen 10d", "p1 p2 p3 p5"},
 		{"recommend u4 --exclude-bought 30d", "p1 p2 p3 p4 p5"},
-		{"recommend u4 --exclude-bought ever", "p2 p3 p4 p5"},
+		{"recommend u4 --exclude-bought ever", "p3 p4 p5"},
 		{"trending --within 30d", "p4 p1 p2 p3"},
 		{"trending --within 30d --weight view=1", "p1 p2 p3 p4"},
 		{"trending --within 2d", "p4"},
@@ -147,6 +147,8 @@ func TestRulesOnTheCommandLine(t *testing.T) {
 		{"new --filter category=boots -n 1", "p3"},
 		{"new --max-per-group 1", "p1 p3"},
 		{"latest -n 2", "p4 p1"},
+		{"together p1", "p2 p3"},
+		{"together p1 --filter stock", "p3"},
 		{"latest --filter stock -n 2", "p4 p1"},
 	} {
 		args := append(strings.Fields(tt.args), "--addr", addr)

@@ -234,7 +234,8 @@ func (p *pending) commit() error {
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
 	p.d.meta, p.d.top = p.meta, top
-	p.d.tellRecent(p.added, p.result.Erasure.Events > 0)
+	p.d.recent.tell(p.added, p.result.Erasure.Events > 0)
+	p.d.baskets.tell(p.added, p.result.Erasure.Events > 0)
 	for i, key := range p.products {
 		p.d.changes.add(ChangedProduct{key, Change{p.index, uint32(i)}})
 	}

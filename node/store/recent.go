@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,6 +50,8 @@ func newRecent(most int) *recent { return &recent{most: most, items: map[string]
 
 // add takes an event in, and lets the earliest go if there are too many.
 func (r *recent) add(e *fusion.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if e.Time <= r.floor {
 		return
 	}
@@ -150,74 +151,6 @@ func (r *recent) active(w Window, behaviors []fusion.Behavior) (out []Activity, 
 	return out, true
 }
 
-// errMoved means that events were removed while the recent ones were collected.
-var errMoved = errors.New("events were erased meanwhile")
-
-// recentTries is how often the recent events are collected while users are erased.
-const recentTries = 5
-
-// recentEvents returns the recent events of a database, and collects them at the first time and after an erasure. Cost: nothing, or a pass over all
-// events.
-func (s *Store) recentEvents(ctx context.Context, d *database) (*recent, error) {
-	d.collecting.Lock()
-	defer d.collecting.Unlock()
-	for try := 1; ; try++ {
-		r, err := s.collect(ctx, d)
-		if err == nil || try == recentTries || !errors.Is(err, errMoved) && !errors.Is(err, ErrErased) {
-			return r, err
-		}
-	}
-}
-
-func (s *Store) collect(ctx context.Context, d *database) (*recent, error) {
-	d.mu.Lock()
-	if d.recent != nil || d.failed != nil {
-		defer d.mu.Unlock()
-		return d.recent, d.failed
-	}
-	cut := d.meta.applied
-	d.came = &[]fusion.Event{}
-	d.mu.Unlock()
-	r := newRecent(s.recent)
-	err := d.dump(ctx, cut, Position{}, func(e fusion.Event) error {
-		r.add(&e)
-		return nil
-	})
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	came := d.came
-	d.came = nil
-	switch {
-	case err != nil:
-		return nil, err
-	case came == nil:
-		return nil, errMoved
-	}
-	for i := range *came {
-		r.add(&(*came)[i])
-	}
-	d.recent = r
-	return r, nil
-}
-
-// tellRecent tells of new events, or, with erased, that some are gone. d.mu is held.
-func (d *database) tellRecent(added []fusion.Event, erased bool) {
-	switch {
-	case erased:
-		d.recent, d.came = nil, nil
-	case d.recent != nil:
-		d.recent.mu.Lock()
-		defer d.recent.mu.Unlock()
-		for i := range added {
-			d.recent.add(&added[i])
-		}
-	case d.came != nil:
-		for _, e := range added {
-			*d.came = append(*d.came, fusion.Event{Item: e.Item, Behavior: e.Behavior, Time: e.Time})
-		}
-	}
-}
-
 // withRecent calls fn with the recent events.
 func (s *Store) withRecent(ctx context.Context, fn func(*database, *recent) error) error {
 	d, err := s.acquire()
@@ -225,7 +158,7 @@ func (s *Store) withRecent(ctx context.Context, fn func(*database, *recent) erro
 		return err
 	}
 	defer s.release(d)
-	r, err := s.recentEvents(ctx, d)
+	r, err := d.recent.get(ctx, d, func() *recent { return newRecent(s.recent) })
 	if err != nil {
 		return fmt.Errorf("event store %s: recent events: %w", s.dir, err)
 	}

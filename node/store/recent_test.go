@@ -13,14 +13,14 @@ import (
 	"github.com/kith-io/kith/fusion"
 )
 
-// TestRecentEqualsAllEvents compares what a store that keeps few events at hand says of windows and last events with what all its events say,
+// TestRecentEqualsAllEvents compares what a store that keeps few events at hand says of windows, last events and baskets with what all its events say,
 // while events come in any order and users are erased.
 func TestRecentEqualsAllEvents(t *testing.T) {
 	dir := t.TempDir()
 	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
-		s, err := Open(Options{Dir: fmt.Sprintf("%s/%d", dir, runs), recent: 8})
+		s, err := Open(Options{Dir: fmt.Sprintf("%s/%d", dir, runs), recent: 8, purchases: rapid.SampledFrom([]int{5, 1000}).Draw(t, "purchases")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +28,7 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 		var all []fusion.Event
 		behaviors := []fusion.Behavior{fusion.View, fusion.Purchase}
 		for index := uint64(1); index < 30; index++ {
-			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			switch rapid.IntRange(0, 6).Draw(t, "step") {
 			case 0:
 				w := Window{int64(rapid.IntRange(-5, 40).Draw(t, "from")), int64(rapid.IntRange(0, 50).Draw(t, "to"))}
 				counts := map[string][]uint64{}
@@ -72,6 +72,41 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 				if diff := gocmp.Diff(want[:min(n, len(want))], append([]LastEvent{}, got...)); diff != "" {
 					t.Fatalf("last %d up to %d, -want +got:\n%s", n, upTo, diff)
 				}
+			case 3:
+				item := fmt.Sprint("i", rapid.IntRange(0, 6).Draw(t, "item"))
+				in := map[string]map[string]bool{}
+				for _, e := range all {
+					key := e.User + " order " + e.Context["order"]
+					if e.Context["order"] == "" {
+						key = e.User + " day " + fmt.Sprint(e.Time/dayMs)
+					}
+					if e.Behavior != fusion.Purchase || e.Context["order"] == "" && e.Time == 0 {
+						continue
+					}
+					if in[key] == nil {
+						in[key] = map[string]bool{}
+					}
+					in[key][e.Item] = true
+				}
+				want, wantN := map[string]uint64{}, uint64(0)
+				for _, basket := range in {
+					if !basket[item] {
+						continue
+					}
+					wantN++
+					for other := range basket {
+						if other != item {
+							want[other]++
+						}
+					}
+				}
+				got, n, err := s.BoughtTogether(t.Context(), item)
+				if err != nil || n != wantN {
+					t.Fatalf("%d baskets with %s, error %v, want %d", n, item, err, wantN)
+				}
+				if diff := gocmp.Diff(want, got); diff != "" {
+					t.Fatalf("bought with %s, -want +got:\n%s", item, diff)
+				}
 			case 2:
 				user := fmt.Sprint("u", rapid.IntRange(0, 3).Draw(t, "user"))
 				if _, err := s.Apply(index, EncodeErase(nil, Erase{User: user, Request: [16]byte{byte(index)}, Again: true})); err != nil {
@@ -89,6 +124,11 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 				}
 				for i := range batch {
 					batch[i].ID = fmt.Sprint(index, "-", i)
+					if rapid.Bool().Draw(t, "in an order") {
+						batch[i].Context = map[string]string{"order": fmt.Sprint("o", rapid.IntRange(0, 3).Draw(t, "order"))}
+					} else if batch[i].Time > 0 && rapid.Bool().Draw(t, "another day") {
+						batch[i].Time += dayMs
+					}
 				}
 				if _, err := s.Apply(index, EncodeBatch(nil, batch)); err != nil {
 					t.Fatal(err)
@@ -141,6 +181,7 @@ func TestRecentWhileEventsCome(t *testing.T) {
 	}
 }
 
+// BenchmarkActive counts half of the events at hand, and, as without any at hand, those of a pass over all.
 func BenchmarkActive(b *testing.B) {
 	s, err := Open(Options{Dir: b.TempDir()})
 	if err != nil {
@@ -158,13 +199,17 @@ func BenchmarkActive(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	if _, err := s.Active(b.Context(), Window{0, keptRecent}, []fusion.Behavior{fusion.View}); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := s.Active(b.Context(), Window{keptRecent / 2, keptRecent}, []fusion.Behavior{fusion.View}); err != nil {
-			b.Fatal(err)
-		}
+	for _, first := range []bool{true, false} {
+		b.Run(fmt.Sprint("first=", first), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if first {
+					s.cur.recent.tell(nil, true)
+				}
+				if _, err := s.Active(b.Context(), Window{keptRecent / 2, keptRecent}, []fusion.Behavior{fusion.View}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -62,8 +62,8 @@ type Options struct {
 
 	// fs is replaced by tests; nil means the file system.
 	fs vfs.FS
-	// recent is set by tests; 0 means keptRecent.
-	recent int
+	// recent and purchases are set by tests; 0 means keptRecent and keptPurchases.
+	recent, purchases int
 }
 
 // Store is the event store of one partition. Apply and Restore are called by
@@ -74,8 +74,8 @@ type Store struct {
 	log   *slog.Logger
 	fs    vfs.FS
 	wait  *roomWait
-	// recent is how many of the latest events are kept at hand.
-	recent int
+	// recent and purchases are how many of the latest events, and of the items of baskets, are kept at hand.
+	recent, purchases int
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 	products    wakers        // of those who follow the products
@@ -101,21 +101,19 @@ type database struct {
 	graves graves
 	// changes of products since the database was opened.
 	changes changes
-	// recent are the latest events, once somebody asked; came are those that come while they are collected.
-	recent *recent
-	came   *[]fusion.Event
-	failed error // set for good when a write failed: the state is then unknown
-	damage error // set for good when a file was found to be damaged
+	// recent are the latest events, and baskets what was bought together.
+	recent  live[*recent]
+	baskets live[*baskets]
+	failed  error // set for good when a write failed: the state is then unknown
+	damage  error // set for good when a file was found to be damaged
 
 	tables sstable.ReaderOptions // to read a table by itself
-
-	collecting sync.Mutex // held while the recent events are collected
 }
 
 // Open opens the store in o.Dir, or makes an empty one. The caller must Close
 // it. Cost: a pass over the counts of all items.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), recent: cmp.Or(o.recent, keptRecent)}
+	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -922,6 +922,138 @@ func (x *LastItemsResponse) GetTimesUnixMs() []int64 {
 	return nil
 }
 
+// BoughtTogetherRequest names an item.
+type BoughtTogetherRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Item          string                 `protobuf:"bytes,3,opt,name=item,proto3" json:"item,omitempty"`
+	Stale         bool                   `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BoughtTogetherRequest) Reset() {
+	*x = BoughtTogetherRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BoughtTogetherRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BoughtTogetherRequest) ProtoMessage() {}
+
+func (x *BoughtTogetherRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BoughtTogetherRequest.ProtoReflect.Descriptor instead.
+func (*BoughtTogetherRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BoughtTogetherRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *BoughtTogetherRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *BoughtTogetherRequest) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *BoughtTogetherRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// BoughtTogetherResponse is a chunk of the other items, by key.
+type BoughtTogetherResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []string               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// For each, the number of baskets that have both.
+	Counts []uint64 `protobuf:"varint,2,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	// Baskets that have the item. Only in the first message.
+	Baskets       uint64 `protobuf:"varint,3,opt,name=baskets,proto3" json:"baskets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BoughtTogetherResponse) Reset() {
+	*x = BoughtTogetherResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BoughtTogetherResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BoughtTogetherResponse) ProtoMessage() {}
+
+func (x *BoughtTogetherResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BoughtTogetherResponse.ProtoReflect.Descriptor instead.
+func (*BoughtTogetherResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BoughtTogetherResponse) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *BoughtTogetherResponse) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *BoughtTogetherResponse) GetBaskets() uint64 {
+	if x != nil {
+		return x.Baskets
+	}
+	return 0
+}
+
 // ApplyErasureRequest is an erasure.
 type ApplyErasureRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -940,7 +1072,7 @@ type ApplyErasureRequest struct {
 
 func (x *ApplyErasureRequest) Reset() {
 	*x = ApplyErasureRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1084,7 @@ func (x *ApplyErasureRequest) String() string {
 func (*ApplyErasureRequest) ProtoMessage() {}
 
 func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1097,7 @@ func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
 func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ApplyErasureRequest) GetPartition() uint32 {
@@ -1032,7 +1164,7 @@ type ApplyErasureResponse struct {
 
 func (x *ApplyErasureResponse) Reset() {
 	*x = ApplyErasureResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1176,7 @@ func (x *ApplyErasureResponse) String() string {
 func (*ApplyErasureResponse) ProtoMessage() {}
 
 func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1189,7 @@ func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
 func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ApplyErasureResponse) GetIndex() uint64 {
@@ -1108,7 +1240,7 @@ type PurgeUserRequest struct {
 
 func (x *PurgeUserRequest) Reset() {
 	*x = PurgeUserRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1120,7 +1252,7 @@ func (x *PurgeUserRequest) String() string {
 func (*PurgeUserRequest) ProtoMessage() {}
 
 func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1133,7 +1265,7 @@ func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PurgeUserRequest) GetPartition() uint32 {
@@ -1173,7 +1305,7 @@ type PurgeUserResponse struct {
 
 func (x *PurgeUserResponse) Reset() {
 	*x = PurgeUserResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1317,7 @@ func (x *PurgeUserResponse) String() string {
 func (*PurgeUserResponse) ProtoMessage() {}
 
 func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1330,7 @@ func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 // TransferLeaderRequest names who is to lead.
@@ -1212,7 +1344,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1356,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1369,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -1263,7 +1395,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1407,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1420,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -1306,7 +1438,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1450,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1463,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -1379,7 +1511,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1391,7 +1523,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1404,7 +1536,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -1427,7 +1559,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1571,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1584,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -1485,7 +1617,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1629,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1642,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -1526,7 +1658,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1670,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1683,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -1588,7 +1720,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1600,7 +1732,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1613,7 +1745,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -1650,7 +1782,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1794,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1807,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -1716,7 +1848,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1860,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1873,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -1762,7 +1894,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1906,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1919,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -1817,7 +1949,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +1961,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +1974,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -1882,7 +2014,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2026,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2039,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -1955,7 +2087,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2099,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2112,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -2007,7 +2139,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2151,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2164,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -2083,7 +2215,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +2227,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +2240,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -2142,7 +2274,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2154,7 +2286,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2167,7 +2299,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -2214,7 +2346,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2358,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2371,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -2264,7 +2396,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2276,7 +2408,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2289,7 +2421,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -2370,7 +2502,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2514,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2527,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -2537,7 +2669,16 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x05stale\x18\x05 \x01(\bR\x05stale\"M\n" +
 	"\x11LastItemsResponse\x12\x14\n" +
 	"\x05items\x18\x01 \x03(\tR\x05items\x12\"\n" +
-	"\rtimes_unix_ms\x18\x02 \x03(\x03R\vtimesUnixMs\"\xda\x01\n" +
+	"\rtimes_unix_ms\x18\x02 \x03(\x03R\vtimesUnixMs\"u\n" +
+	"\x15BoughtTogetherRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04item\x18\x03 \x01(\tR\x04item\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\"`\n" +
+	"\x16BoughtTogetherResponse\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\x12\x16\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\x12\x18\n" +
+	"\abaskets\x18\x03 \x01(\x04R\abaskets\"\xda\x01\n" +
 	"\x13ApplyErasureRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -2656,7 +2797,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xbf\t\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\x94\n" +
+	"\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -2672,7 +2814,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12Q\n" +
 	"\x0eFollowProducts\x12\x1e.kith.v1.FollowProductsRequest\x1a\x1f.kith.v1.FollowProductsResponse\x12J\n" +
 	"\vActiveItems\x12\x1b.kith.v1.ActiveItemsRequest\x1a\x1c.kith.v1.ActiveItemsResponse0\x01\x12B\n" +
-	"\tLastItems\x12\x19.kith.v1.LastItemsRequest\x1a\x1a.kith.v1.LastItemsResponse\x12K\n" +
+	"\tLastItems\x12\x19.kith.v1.LastItemsRequest\x1a\x1a.kith.v1.LastItemsResponse\x12S\n" +
+	"\x0eBoughtTogether\x12\x1e.kith.v1.BoughtTogetherRequest\x1a\x1f.kith.v1.BoughtTogetherResponse0\x01\x12K\n" +
 	"\fApplyErasure\x12\x1c.kith.v1.ApplyErasureRequest\x1a\x1d.kith.v1.ApplyErasureResponse\x12B\n" +
 	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
@@ -2689,7 +2832,7 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(ReplicaChange)(0),             // 0: kith.v1.ReplicaChange
 	(*ApplyRecordsRequest)(nil),    // 1: kith.v1.ApplyRecordsRequest
@@ -2704,84 +2847,88 @@ var file_kith_v1_partition_proto_goTypes = []any{
 	(*ActiveItemsResponse)(nil),    // 10: kith.v1.ActiveItemsResponse
 	(*LastItemsRequest)(nil),       // 11: kith.v1.LastItemsRequest
 	(*LastItemsResponse)(nil),      // 12: kith.v1.LastItemsResponse
-	(*ApplyErasureRequest)(nil),    // 13: kith.v1.ApplyErasureRequest
-	(*ApplyErasureResponse)(nil),   // 14: kith.v1.ApplyErasureResponse
-	(*PurgeUserRequest)(nil),       // 15: kith.v1.PurgeUserRequest
-	(*PurgeUserResponse)(nil),      // 16: kith.v1.PurgeUserResponse
-	(*TransferLeaderRequest)(nil),  // 17: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil), // 18: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),   // 19: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),  // 20: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),    // 21: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),   // 22: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),     // 23: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),    // 24: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),         // 25: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),        // 26: kith.v1.HistoryResponse
-	(*CutRequest)(nil),             // 27: kith.v1.CutRequest
-	(*CutResponse)(nil),            // 28: kith.v1.CutResponse
-	(*DumpRequest)(nil),            // 29: kith.v1.DumpRequest
-	(*DumpResponse)(nil),           // 30: kith.v1.DumpResponse
-	(*PopularRequest)(nil),         // 31: kith.v1.PopularRequest
-	(*PopularResponse)(nil),        // 32: kith.v1.PopularResponse
-	(*ItemCount)(nil),              // 33: kith.v1.ItemCount
-	(*InfoRequest)(nil),            // 34: kith.v1.InfoRequest
-	(*InfoResponse)(nil),           // 35: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),            // 36: kith.v1.ReplicaInfo
-	(RecordKind)(0),                // 37: kith.v1.RecordKind
-	(*Record)(nil),                 // 38: kith.v1.Record
-	(*Event)(nil),                  // 39: kith.v1.Event
+	(*BoughtTogetherRequest)(nil),  // 13: kith.v1.BoughtTogetherRequest
+	(*BoughtTogetherResponse)(nil), // 14: kith.v1.BoughtTogetherResponse
+	(*ApplyErasureRequest)(nil),    // 15: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),   // 16: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),       // 17: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),      // 18: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),  // 19: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil), // 20: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),   // 21: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),  // 22: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),    // 23: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),   // 24: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),     // 25: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),    // 26: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),         // 27: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),        // 28: kith.v1.HistoryResponse
+	(*CutRequest)(nil),             // 29: kith.v1.CutRequest
+	(*CutResponse)(nil),            // 30: kith.v1.CutResponse
+	(*DumpRequest)(nil),            // 31: kith.v1.DumpRequest
+	(*DumpResponse)(nil),           // 32: kith.v1.DumpResponse
+	(*PopularRequest)(nil),         // 33: kith.v1.PopularRequest
+	(*PopularResponse)(nil),        // 34: kith.v1.PopularResponse
+	(*ItemCount)(nil),              // 35: kith.v1.ItemCount
+	(*InfoRequest)(nil),            // 36: kith.v1.InfoRequest
+	(*InfoResponse)(nil),           // 37: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),            // 38: kith.v1.ReplicaInfo
+	(RecordKind)(0),                // 39: kith.v1.RecordKind
+	(*Record)(nil),                 // 40: kith.v1.Record
+	(*Event)(nil),                  // 41: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	37, // 0: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	38, // 1: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	38, // 2: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
-	37, // 3: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	38, // 4: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	37, // 5: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	38, // 6: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	39, // 0: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	40, // 1: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	40, // 2: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
+	39, // 3: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	40, // 4: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	39, // 5: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	40, // 6: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
 	0,  // 7: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	39, // 8: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	39, // 9: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	39, // 10: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	33, // 11: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	36, // 12: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	23, // 13: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	25, // 14: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	27, // 15: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	31, // 16: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	29, // 17: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	34, // 18: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	19, // 19: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	21, // 20: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	17, // 21: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	41, // 8: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	41, // 9: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	41, // 10: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	35, // 11: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	38, // 12: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	25, // 13: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	27, // 14: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	29, // 15: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	33, // 16: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	31, // 17: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	36, // 18: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	21, // 19: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	23, // 20: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	19, // 21: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
 	1,  // 22: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
 	5,  // 23: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
 	7,  // 24: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
 	3,  // 25: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
 	9,  // 26: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
 	11, // 27: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
-	13, // 28: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	15, // 29: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	24, // 30: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	26, // 31: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	28, // 32: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	32, // 33: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	30, // 34: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	35, // 35: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	20, // 36: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	22, // 37: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	18, // 38: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	2,  // 39: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	6,  // 40: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	8,  // 41: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	4,  // 42: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
-	10, // 43: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
-	12, // 44: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
-	14, // 45: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	16, // 46: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	30, // [30:47] is the sub-list for method output_type
-	13, // [13:30] is the sub-list for method input_type
+	13, // 28: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
+	15, // 29: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	17, // 30: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	26, // 31: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	28, // 32: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	30, // 33: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	34, // 34: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	32, // 35: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	37, // 36: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	22, // 37: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	24, // 38: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	20, // 39: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	2,  // 40: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	6,  // 41: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	8,  // 42: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	4,  // 43: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
+	10, // 44: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
+	12, // 45: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
+	14, // 46: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
+	16, // 47: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	18, // 48: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	31, // [31:49] is the sub-list for method output_type
+	13, // [13:31] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
 	13, // [13:13] is the sub-list for extension extendee
 	0,  // [0:13] is the sub-list for field type_name
@@ -2800,7 +2947,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   36,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

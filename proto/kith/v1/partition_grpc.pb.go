@@ -34,6 +34,7 @@ const (
 	PartitionService_FollowProducts_FullMethodName = "/kith.v1.PartitionService/FollowProducts"
 	PartitionService_ActiveItems_FullMethodName    = "/kith.v1.PartitionService/ActiveItems"
 	PartitionService_LastItems_FullMethodName      = "/kith.v1.PartitionService/LastItems"
+	PartitionService_BoughtTogether_FullMethodName = "/kith.v1.PartitionService/BoughtTogether"
 	PartitionService_ApplyErasure_FullMethodName   = "/kith.v1.PartitionService/ApplyErasure"
 	PartitionService_PurgeUser_FullMethodName      = "/kith.v1.PartitionService/PurgeUser"
 )
@@ -77,6 +78,8 @@ type PartitionServiceClient interface {
 	ActiveItems(ctx context.Context, in *ActiveItemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ActiveItemsResponse], error)
 	// LastItems returns the items with the latest events.
 	LastItems(ctx context.Context, in *LastItemsRequest, opts ...grpc.CallOption) (*LastItemsResponse, error)
+	// BoughtTogether streams the items that share baskets with an item, with the numbers of the baskets.
+	BoughtTogether(ctx context.Context, in *BoughtTogetherRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BoughtTogetherResponse], error)
 	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
 	ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
@@ -277,6 +280,25 @@ func (c *partitionServiceClient) LastItems(ctx context.Context, in *LastItemsReq
 	return out, nil
 }
 
+func (c *partitionServiceClient) BoughtTogether(ctx context.Context, in *BoughtTogetherRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BoughtTogetherResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[4], PartitionService_BoughtTogether_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BoughtTogetherRequest, BoughtTogetherResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_BoughtTogetherClient = grpc.ServerStreamingClient[BoughtTogetherResponse]
+
 func (c *partitionServiceClient) ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApplyErasureResponse)
@@ -336,6 +358,8 @@ type PartitionServiceServer interface {
 	ActiveItems(*ActiveItemsRequest, grpc.ServerStreamingServer[ActiveItemsResponse]) error
 	// LastItems returns the items with the latest events.
 	LastItems(context.Context, *LastItemsRequest) (*LastItemsResponse, error)
+	// BoughtTogether streams the items that share baskets with an item, with the numbers of the baskets.
+	BoughtTogether(*BoughtTogetherRequest, grpc.ServerStreamingServer[BoughtTogetherResponse]) error
 	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
 	ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
@@ -394,6 +418,9 @@ func (UnimplementedPartitionServiceServer) ActiveItems(*ActiveItemsRequest, grpc
 }
 func (UnimplementedPartitionServiceServer) LastItems(context.Context, *LastItemsRequest) (*LastItemsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method LastItems not implemented")
+}
+func (UnimplementedPartitionServiceServer) BoughtTogether(*BoughtTogetherRequest, grpc.ServerStreamingServer[BoughtTogetherResponse]) error {
+	return status.Error(codes.Unimplemented, "method BoughtTogether not implemented")
 }
 func (UnimplementedPartitionServiceServer) ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyErasure not implemented")
@@ -664,6 +691,17 @@ func _PartitionService_LastItems_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_BoughtTogether_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BoughtTogetherRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).BoughtTogether(m, &grpc.GenericServerStream[BoughtTogetherRequest, BoughtTogetherResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_BoughtTogetherServer = grpc.ServerStreamingServer[BoughtTogetherResponse]
+
 func _PartitionService_ApplyErasure_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ApplyErasureRequest)
 	if err := dec(in); err != nil {
@@ -779,6 +817,11 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ActiveItems",
 			Handler:       _PartitionService_ActiveItems_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "BoughtTogether",
+			Handler:       _PartitionService_BoughtTogether_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -1487,9 +1487,9 @@ func (x *SimilarEntry) GetScore() float64 {
 type ListedItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
-	// Sum of the weights of its events, with boosts. Of Trending alone.
+	// Sum of the weights of its events, or number of baskets, with boosts. Of Trending and FrequentlyBoughtTogether.
 	Score float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
-	// When it came, or when its last event was. Not of Trending.
+	// When it came, or when its last event was. Of NewArrivals and Latest.
 	TimeUnixMs    int64 `protobuf:"varint,3,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2001,6 +2001,180 @@ func (x *LatestResponse) GetStale() bool {
 	return false
 }
 
+// FrequentlyBoughtTogetherRequest names an item. A basket is what a user bought in one order (the context order of purchases), or, of purchases that name
+// none, on one day in UTC. Cancellations take nothing out.
+type FrequentlyBoughtTogetherRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	// 1 to 1,000. Zero means 10.
+	N uint32 `protobuf:"varint,2,opt,name=n,proto3" json:"n,omitempty"`
+	// As in RecommendRequest.
+	Filter        *Filter    `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	Boosts        []*Boost   `protobuf:"bytes,4,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Freshness     *Freshness `protobuf:"bytes,5,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Diversity     *Diversity `protobuf:"bytes,6,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs     int64      `protobuf:"varint,7,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Stale         bool       `protobuf:"varint,8,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FrequentlyBoughtTogetherRequest) Reset() {
+	*x = FrequentlyBoughtTogetherRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FrequentlyBoughtTogetherRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FrequentlyBoughtTogetherRequest) ProtoMessage() {}
+
+func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FrequentlyBoughtTogetherRequest.ProtoReflect.Descriptor instead.
+func (*FrequentlyBoughtTogetherRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetBoosts() []*Boost {
+	if x != nil {
+		return x.Boosts
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetFreshness() *Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetDiversity() *Diversity {
+	if x != nil {
+		return x.Diversity
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// FrequentlyBoughtTogetherResponse lists items by score descending, then key.
+type FrequentlyBoughtTogetherResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Items   []*ListedItem          `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Partial bool                   `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	Stale   bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	// Baskets that have the item.
+	Baskets       uint64 `protobuf:"varint,4,opt,name=baskets,proto3" json:"baskets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FrequentlyBoughtTogetherResponse) Reset() {
+	*x = FrequentlyBoughtTogetherResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FrequentlyBoughtTogetherResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FrequentlyBoughtTogetherResponse) ProtoMessage() {}
+
+func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FrequentlyBoughtTogetherResponse.ProtoReflect.Descriptor instead.
+func (*FrequentlyBoughtTogetherResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FrequentlyBoughtTogetherResponse) GetItems() []*ListedItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *FrequentlyBoughtTogetherResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *FrequentlyBoughtTogetherResponse) GetBaskets() uint64 {
+	if x != nil {
+		return x.Baskets
+	}
+	return 0
+}
+
 var File_kith_v1_recommend_proto protoreflect.FileDescriptor
 
 const file_kith_v1_recommend_proto_rawDesc = "" +
@@ -2150,7 +2324,21 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x0eLatestResponse\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
-	"\x05stale\x18\x03 \x01(\bR\x05stale*\x92\x01\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\"\xae\x02\n" +
+	"\x1fFrequentlyBoughtTogetherRequest\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\tR\x04item\x12\f\n" +
+	"\x01n\x18\x02 \x01(\rR\x01n\x12'\n" +
+	"\x06filter\x18\x03 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12&\n" +
+	"\x06boosts\x18\x04 \x03(\v2\x0e.kith.v1.BoostR\x06boosts\x120\n" +
+	"\tfreshness\x18\x05 \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
+	"\tdiversity\x18\x06 \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
+	"\vnow_unix_ms\x18\a \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05stale\x18\b \x01(\bR\x05stale\"\x97\x01\n" +
+	" FrequentlyBoughtTogetherResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x18\n" +
+	"\abaskets\x18\x04 \x01(\x04R\abaskets*\x92\x01\n" +
 	"\x05Model\x12\x15\n" +
 	"\x11MODEL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eMODEL_ITEM_KNN\x10\x01\x12\x12\n" +
@@ -2158,11 +2346,12 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\fMODEL_HYBRID\x10\x03\x12\x14\n" +
 	"\x10MODEL_POPULARITY\x10\x04\x12\x10\n" +
 	"\fMODEL_NEWEST\x10\x05\x12\x10\n" +
-	"\fMODEL_PINNED\x10\x062\xdc\x02\n" +
+	"\fMODEL_PINNED\x10\x062\xcd\x03\n" +
 	"\x12RecommenderService\x12B\n" +
 	"\tRecommend\x12\x19.kith.v1.RecommendRequest\x1a\x1a.kith.v1.RecommendResponse\x12<\n" +
 	"\aSimilar\x12\x17.kith.v1.SimilarRequest\x1a\x18.kith.v1.SimilarResponse\x12?\n" +
-	"\bTrending\x12\x18.kith.v1.TrendingRequest\x1a\x19.kith.v1.TrendingResponse\x12H\n" +
+	"\bTrending\x12\x18.kith.v1.TrendingRequest\x1a\x19.kith.v1.TrendingResponse\x12o\n" +
+	"\x18FrequentlyBoughtTogether\x12(.kith.v1.FrequentlyBoughtTogetherRequest\x1a).kith.v1.FrequentlyBoughtTogetherResponse\x12H\n" +
 	"\vNewArrivals\x12\x1b.kith.v1.NewArrivalsRequest\x1a\x1c.kith.v1.NewArrivalsResponse\x129\n" +
 	"\x06Latest\x12\x16.kith.v1.LatestRequest\x1a\x17.kith.v1.LatestResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
@@ -2179,36 +2368,38 @@ func file_kith_v1_recommend_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_recommend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_kith_v1_recommend_proto_goTypes = []any{
-	(Model)(0),                  // 0: kith.v1.Model
-	(*RecommendRequest)(nil),    // 1: kith.v1.RecommendRequest
-	(*Filter)(nil),              // 2: kith.v1.Filter
-	(*Condition)(nil),           // 3: kith.v1.Condition
-	(*Range)(nil),               // 4: kith.v1.Range
-	(*Available)(nil),           // 5: kith.v1.Available
-	(*HistoryRule)(nil),         // 6: kith.v1.HistoryRule
-	(*Boost)(nil),               // 7: kith.v1.Boost
-	(*Freshness)(nil),           // 8: kith.v1.Freshness
-	(*Diversity)(nil),           // 9: kith.v1.Diversity
-	(*Pin)(nil),                 // 10: kith.v1.Pin
-	(*Basket)(nil),              // 11: kith.v1.Basket
-	(*BasketItem)(nil),          // 12: kith.v1.BasketItem
-	(*RecommendResponse)(nil),   // 13: kith.v1.RecommendResponse
-	(*RecommendedItem)(nil),     // 14: kith.v1.RecommendedItem
-	(*Contribution)(nil),        // 15: kith.v1.Contribution
-	(*SimilarRequest)(nil),      // 16: kith.v1.SimilarRequest
-	(*SimilarResponse)(nil),     // 17: kith.v1.SimilarResponse
-	(*SimilarEntry)(nil),        // 18: kith.v1.SimilarEntry
-	(*ListedItem)(nil),          // 19: kith.v1.ListedItem
-	(*TrendingRequest)(nil),     // 20: kith.v1.TrendingRequest
-	(*TrendingResponse)(nil),    // 21: kith.v1.TrendingResponse
-	(*NewArrivalsRequest)(nil),  // 22: kith.v1.NewArrivalsRequest
-	(*NewArrivalsResponse)(nil), // 23: kith.v1.NewArrivalsResponse
-	(*LatestRequest)(nil),       // 24: kith.v1.LatestRequest
-	(*LatestResponse)(nil),      // 25: kith.v1.LatestResponse
-	nil,                         // 26: kith.v1.TrendingRequest.WeightsEntry
-	(*TextList)(nil),            // 27: kith.v1.TextList
+	(Model)(0),                               // 0: kith.v1.Model
+	(*RecommendRequest)(nil),                 // 1: kith.v1.RecommendRequest
+	(*Filter)(nil),                           // 2: kith.v1.Filter
+	(*Condition)(nil),                        // 3: kith.v1.Condition
+	(*Range)(nil),                            // 4: kith.v1.Range
+	(*Available)(nil),                        // 5: kith.v1.Available
+	(*HistoryRule)(nil),                      // 6: kith.v1.HistoryRule
+	(*Boost)(nil),                            // 7: kith.v1.Boost
+	(*Freshness)(nil),                        // 8: kith.v1.Freshness
+	(*Diversity)(nil),                        // 9: kith.v1.Diversity
+	(*Pin)(nil),                              // 10: kith.v1.Pin
+	(*Basket)(nil),                           // 11: kith.v1.Basket
+	(*BasketItem)(nil),                       // 12: kith.v1.BasketItem
+	(*RecommendResponse)(nil),                // 13: kith.v1.RecommendResponse
+	(*RecommendedItem)(nil),                  // 14: kith.v1.RecommendedItem
+	(*Contribution)(nil),                     // 15: kith.v1.Contribution
+	(*SimilarRequest)(nil),                   // 16: kith.v1.SimilarRequest
+	(*SimilarResponse)(nil),                  // 17: kith.v1.SimilarResponse
+	(*SimilarEntry)(nil),                     // 18: kith.v1.SimilarEntry
+	(*ListedItem)(nil),                       // 19: kith.v1.ListedItem
+	(*TrendingRequest)(nil),                  // 20: kith.v1.TrendingRequest
+	(*TrendingResponse)(nil),                 // 21: kith.v1.TrendingResponse
+	(*NewArrivalsRequest)(nil),               // 22: kith.v1.NewArrivalsRequest
+	(*NewArrivalsResponse)(nil),              // 23: kith.v1.NewArrivalsResponse
+	(*LatestRequest)(nil),                    // 24: kith.v1.LatestRequest
+	(*LatestResponse)(nil),                   // 25: kith.v1.LatestResponse
+	(*FrequentlyBoughtTogetherRequest)(nil),  // 26: kith.v1.FrequentlyBoughtTogetherRequest
+	(*FrequentlyBoughtTogetherResponse)(nil), // 27: kith.v1.FrequentlyBoughtTogetherResponse
+	nil,                                      // 28: kith.v1.TrendingRequest.WeightsEntry
+	(*TextList)(nil),                         // 29: kith.v1.TextList
 }
 var file_kith_v1_recommend_proto_depIdxs = []int32{
 	11, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
@@ -2220,9 +2411,9 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	9,  // 6: kith.v1.RecommendRequest.diversity:type_name -> kith.v1.Diversity
 	10, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
 	3,  // 8: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
-	27, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
-	27, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
-	27, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
+	29, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
+	29, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
+	29, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
 	4,  // 12: kith.v1.Condition.range:type_name -> kith.v1.Range
 	5,  // 13: kith.v1.Condition.available:type_name -> kith.v1.Available
 	2,  // 14: kith.v1.Boost.filter:type_name -> kith.v1.Filter
@@ -2236,7 +2427,7 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	8,  // 22: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
 	9,  // 23: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
 	18, // 24: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
-	26, // 25: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
+	28, // 25: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
 	2,  // 26: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
 	7,  // 27: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
 	8,  // 28: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
@@ -2247,21 +2438,28 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	19, // 33: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
 	2,  // 34: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
 	19, // 35: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
-	1,  // 36: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
-	16, // 37: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
-	20, // 38: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
-	22, // 39: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
-	24, // 40: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
-	13, // 41: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
-	17, // 42: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
-	21, // 43: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
-	23, // 44: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
-	25, // 45: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
-	41, // [41:46] is the sub-list for method output_type
-	36, // [36:41] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	2,  // 36: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
+	7,  // 37: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 38: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 39: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
+	19, // 40: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
+	1,  // 41: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
+	16, // 42: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
+	20, // 43: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
+	26, // 44: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
+	22, // 45: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
+	24, // 46: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
+	13, // 47: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
+	17, // 48: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
+	21, // 49: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
+	27, // 50: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
+	23, // 51: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
+	25, // 52: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
+	47, // [47:53] is the sub-list for method output_type
+	41, // [41:47] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_recommend_proto_init() }
@@ -2293,7 +2491,7 @@ func file_kith_v1_recommend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_recommend_proto_rawDesc), len(file_kith_v1_recommend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

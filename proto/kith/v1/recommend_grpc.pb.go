@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RecommenderService_Recommend_FullMethodName   = "/kith.v1.RecommenderService/Recommend"
-	RecommenderService_Similar_FullMethodName     = "/kith.v1.RecommenderService/Similar"
-	RecommenderService_Trending_FullMethodName    = "/kith.v1.RecommenderService/Trending"
-	RecommenderService_NewArrivals_FullMethodName = "/kith.v1.RecommenderService/NewArrivals"
-	RecommenderService_Latest_FullMethodName      = "/kith.v1.RecommenderService/Latest"
+	RecommenderService_Recommend_FullMethodName                = "/kith.v1.RecommenderService/Recommend"
+	RecommenderService_Similar_FullMethodName                  = "/kith.v1.RecommenderService/Similar"
+	RecommenderService_Trending_FullMethodName                 = "/kith.v1.RecommenderService/Trending"
+	RecommenderService_FrequentlyBoughtTogether_FullMethodName = "/kith.v1.RecommenderService/FrequentlyBoughtTogether"
+	RecommenderService_NewArrivals_FullMethodName              = "/kith.v1.RecommenderService/NewArrivals"
+	RecommenderService_Latest_FullMethodName                   = "/kith.v1.RecommenderService/Latest"
 )
 
 // RecommenderServiceClient is the client API for RecommenderService service.
@@ -40,6 +41,8 @@ type RecommenderServiceClient interface {
 	Similar(ctx context.Context, in *SimilarRequest, opts ...grpc.CallOption) (*SimilarResponse, error)
 	// Trending returns the items with the most events of late, weighed by behavior. The counts are exact.
 	Trending(ctx context.Context, in *TrendingRequest, opts ...grpc.CallOption) (*TrendingResponse, error)
+	// FrequentlyBoughtTogether returns the items that were in the most baskets with an item. The counts are exact.
+	FrequentlyBoughtTogether(ctx context.Context, in *FrequentlyBoughtTogetherRequest, opts ...grpc.CallOption) (*FrequentlyBoughtTogetherResponse, error)
 	// NewArrivals returns the products that came last.
 	NewArrivals(ctx context.Context, in *NewArrivalsRequest, opts ...grpc.CallOption) (*NewArrivalsResponse, error)
 	// Latest returns the items with the latest events.
@@ -84,6 +87,16 @@ func (c *recommenderServiceClient) Trending(ctx context.Context, in *TrendingReq
 	return out, nil
 }
 
+func (c *recommenderServiceClient) FrequentlyBoughtTogether(ctx context.Context, in *FrequentlyBoughtTogetherRequest, opts ...grpc.CallOption) (*FrequentlyBoughtTogetherResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FrequentlyBoughtTogetherResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_FrequentlyBoughtTogether_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *recommenderServiceClient) NewArrivals(ctx context.Context, in *NewArrivalsRequest, opts ...grpc.CallOption) (*NewArrivalsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(NewArrivalsResponse)
@@ -118,6 +131,8 @@ type RecommenderServiceServer interface {
 	Similar(context.Context, *SimilarRequest) (*SimilarResponse, error)
 	// Trending returns the items with the most events of late, weighed by behavior. The counts are exact.
 	Trending(context.Context, *TrendingRequest) (*TrendingResponse, error)
+	// FrequentlyBoughtTogether returns the items that were in the most baskets with an item. The counts are exact.
+	FrequentlyBoughtTogether(context.Context, *FrequentlyBoughtTogetherRequest) (*FrequentlyBoughtTogetherResponse, error)
 	// NewArrivals returns the products that came last.
 	NewArrivals(context.Context, *NewArrivalsRequest) (*NewArrivalsResponse, error)
 	// Latest returns the items with the latest events.
@@ -140,6 +155,9 @@ func (UnimplementedRecommenderServiceServer) Similar(context.Context, *SimilarRe
 }
 func (UnimplementedRecommenderServiceServer) Trending(context.Context, *TrendingRequest) (*TrendingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Trending not implemented")
+}
+func (UnimplementedRecommenderServiceServer) FrequentlyBoughtTogether(context.Context, *FrequentlyBoughtTogetherRequest) (*FrequentlyBoughtTogetherResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FrequentlyBoughtTogether not implemented")
 }
 func (UnimplementedRecommenderServiceServer) NewArrivals(context.Context, *NewArrivalsRequest) (*NewArrivalsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method NewArrivals not implemented")
@@ -222,6 +240,24 @@ func _RecommenderService_Trending_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecommenderService_FrequentlyBoughtTogether_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FrequentlyBoughtTogetherRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).FrequentlyBoughtTogether(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_FrequentlyBoughtTogether_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).FrequentlyBoughtTogether(ctx, req.(*FrequentlyBoughtTogetherRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RecommenderService_NewArrivals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(NewArrivalsRequest)
 	if err := dec(in); err != nil {
@@ -276,6 +312,10 @@ var RecommenderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Trending",
 			Handler:    _RecommenderService_Trending_Handler,
+		},
+		{
+			MethodName: "FrequentlyBoughtTogether",
+			Handler:    _RecommenderService_FrequentlyBoughtTogether_Handler,
 		},
 		{
 			MethodName: "NewArrivals",
