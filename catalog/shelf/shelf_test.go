@@ -95,9 +95,9 @@ func passes(r *catalog.Record, key string, f *shelf.Filter) bool {
 				}
 			}
 		}
-		any, all := false, true
+		some, all := false, true
 		for _, x := range c.Values {
-			any, all = any || has(v, x), all && has(v, x)
+			some, all = some || has(v, x), all && has(v, x)
 		}
 		x := v.Number
 		if v.Type == catalog.Time {
@@ -106,11 +106,11 @@ func passes(r *catalog.Record, key string, f *shelf.Filter) bool {
 		ok := false
 		switch c.Op {
 		case shelf.AnyOf:
-			ok = any
+			ok = some
 		case shelf.AllOf:
 			ok = all
 		case shelf.NoneOf:
-			ok = !any
+			ok = !some
 		case shelf.Range:
 			ok = (v.Type == catalog.Number || v.Type == catalog.Time) && x >= c.Min && x <= c.Max && !(c.ExcludeMin && x == c.Min) && !(c.ExcludeMax && x == c.Max)
 		case shelf.Available:

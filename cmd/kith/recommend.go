@@ -231,17 +231,17 @@ func contributor(item string) string {
 
 // printAnswerNotes says what is special about an answer.
 func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
-	filled, new := 0, 0
+	filled, fresh := 0, 0
 	for _, x := range resp.Items {
 		switch x.Source {
 		case kithv1.Model_MODEL_POPULARITY:
 			filled++
 		case kithv1.Model_MODEL_NEWEST:
-			new++
+			fresh++
 		}
 	}
-	if new > 0 {
-		if err := a.printf("\n%s without events, the newest first.\n", plural(new, "place has a product", "places have products")); err != nil {
+	if fresh > 0 {
+		if err := a.printf("\n%s without events, the newest first.\n", plural(fresh, "place has a product", "places have products")); err != nil {
 			return err
 		}
 	}

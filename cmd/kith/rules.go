@@ -200,14 +200,14 @@ func parseCondition(text string) (*kithv1.Condition, error) {
 	}
 	switch op {
 	case "=":
-		any, all := splitEscaped(value, '|'), splitEscaped(value, '&')
+		some, all := splitEscaped(value, '|'), splitEscaped(value, '&')
 		switch {
-		case len(any) > 1 && len(all) > 1:
+		case len(some) > 1 && len(all) > 1:
 			return nil, usagef("condition %q has | and &; want one of them", text)
 		case len(all) > 1:
 			c.Test = &kithv1.Condition_AllOf{AllOf: textList(all)}
 		default:
-			c.Test = &kithv1.Condition_AnyOf{AnyOf: textList(any)}
+			c.Test = &kithv1.Condition_AnyOf{AnyOf: textList(some)}
 		}
 		return c, nil
 	case "!=":

@@ -168,17 +168,27 @@ func TestRulesOnTheCommandLine(t *testing.T) {
 		t.Errorf("recommend printed\n%s", text)
 	}
 	for _, args := range [][]string{
-		{"recommend", "x", "--filter", "a<b"}, {"recommend", "x", "--boost", "a=b"}, {"recommend", "x", "--boost", "a=b:x"}, {"recommend", "x", "--pin", "p"},
-		{"recommend", "x", "--pin", "p@0"}, {"recommend", "x", "--freshness", "ever"}, {"recommend", "x", "--exclude-seen", "x"}, {"trending", "--within", "ever"},
-		{"trending", "--weight", "view"}, {"new", "-n", "0"},
+		{"recommend", "x", "--filter", "a<b"},
+		{"recommend", "x", "--boost", "a=b"},
+		{"recommend", "x", "--boost", "a=b:x"},
+		{"recommend", "x", "--pin", "p"},
+		{"recommend", "x", "--pin", "p@0"},
+		{"recommend", "x", "--freshness", "ever"},
+		{"recommend", "x", "--exclude-seen", "x"},
+		{"trending", "--within", "ever"},
+		{"trending", "--weight", "view"},
+		{"new", "-n", "0"},
 	} {
 		if got := kith(t, nil, args...); got.code != exitUsage {
 			t.Errorf("kith %v: code %d, %s", args, got.code, got.err)
 		}
 	}
 	for _, args := range [][]string{
-		{"recommend", "x", "--filter", "a=" + strings.Repeat("x", shelf.MaxTextBytes+1)}, {"recommend", "x", "--lambda", "2"}, {"recommend", "x", "--boost", "a=b:0"},
-		{"recommend", "x", "--pin", "p1@1", "--pin", "p2@1"}, {"trending", "--weight", "View=1"},
+		{"recommend", "x", "--filter", "a=" + strings.Repeat("x", shelf.MaxTextBytes+1)},
+		{"recommend", "x", "--lambda", "2"},
+		{"recommend", "x", "--boost", "a=b:0"},
+		{"recommend", "x", "--pin", "p1@1", "--pin", "p2@1"},
+		{"trending", "--weight", "View=1"},
 	} {
 		if got := kith(t, nil, append(args, "--addr", addr)...); got.code != exitError || !strings.Contains(got.err, "want") && !strings.Contains(got.err, "once") {
 			t.Errorf("kith %v: code %d, %s", args, got.code, got.err)

@@ -136,16 +136,15 @@ func (r *recent) active(w Window, behaviors []fusion.Behavior) (out []Activity, 
 	for i, b := range r.behaviors {
 		place[i] = slices.Index(behaviors, b)
 	}
-	counts, any := make([]uint64, len(r.names)*len(behaviors)), make([]bool, len(r.names))
+	counts := make([]uint64, len(r.names)*len(behaviors))
 	for _, e := range r.events {
 		if at := place[e.behavior]; at >= 0 && w.has(e.time) {
 			counts[int(e.item)*len(behaviors)+at]++
-			any[e.item] = true
 		}
 	}
-	for i := range any {
-		if any[i] {
-			out = append(out, Activity{r.names[i].key, counts[i*len(behaviors) : (i+1)*len(behaviors) : (i+1)*len(behaviors)]})
+	for i := range r.names {
+		if of := counts[i*len(behaviors) : (i+1)*len(behaviors) : (i+1)*len(behaviors)]; slices.ContainsFunc(of, func(n uint64) bool { return n > 0 }) {
+			out = append(out, Activity{r.names[i].key, of})
 		}
 	}
 	return out, true
