@@ -233,18 +233,9 @@ func (r *Router) NewArrivals(ctx context.Context, q Listing) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.products.shelf.View(func(v *shelf.View) {
-		j := newJudge(&q.Rules, v, q.Now)
-		products := j.newest(v.Name(q.Since), nil, q.N, false)
-		all := make([]scoredItem, len(products))
-		for i, x := range products {
-			all[i] = scoredItem{id: uint32(i), group: x.group}
-		}
-		best, _ := choose(all, q.N, q.Diversity, map[uint32]int{})
-		for _, x := range best {
-			out.Items = append(out.Items, Listed{Item: products[x.id].key, Time: products[x.id].since})
-		}
-	})
+	for _, x := range r.newest(&q.Rules, q.Since, nil, q.N, false, nil) {
+		out.Items = append(out.Items, Listed{Item: x.key, Time: x.since})
+	}
 	return out, nil
 }
 

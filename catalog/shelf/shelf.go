@@ -200,11 +200,14 @@ func (v *View) Find(key []byte) int {
 	return None
 }
 
-// Each calls fn for each product that has a record, until it returns false.
-func (v *View) Each(fn func(slot int, key string) bool) {
-	for i := range v.shelf.rows {
-		if x := &v.shelf.rows[i]; x.there && !fn(i, x.key) {
-			return
+// Slots returns the number of slots. They are from 0, and a product keeps its own for ever.
+func (v *View) Slots() int { return len(v.shelf.rows) }
+
+// Each calls fn for each product that has a record among n slots, or fewer at the end.
+func (v *View) Each(from, n int, fn func(slot int, key string)) {
+	for i := from; i < min(from+n, len(v.shelf.rows)); i++ {
+		if x := &v.shelf.rows[i]; x.there {
+			fn(i, x.key)
 		}
 	}
 }
