@@ -368,7 +368,7 @@ func drawRequest(t *rapid.T) *kithv1.RecommendRequest {
 	req.Model = kithv1.Model(rapid.IntRange(1, 4).Draw(t, "model"))
 	req.IncludeSeen = rapid.Bool().Draw(t, "seen")
 	req.NoFallback = req.GetUser() != "nobody" && req.Model != kithv1.Model_MODEL_POPULARITY && rapid.IntRange(0, 4).Draw(t, "no fallback") == 0
-	req.NowUnixMs = shopNow
+	req.NowUnixMs, req.Explain = shopNow, true
 	req.Filter = drawFilter(t)
 	if rapid.IntRange(0, 3).Draw(t, "exclude?") == 0 {
 		req.ExcludeHistory = []*kithv1.HistoryRule{{Behaviors: []string{"purchase"}}, {WithinMs: uint64(shopNow - 1_700_000_000_000 - rapid.IntRange(0, 20).Draw(t, "age"))}}
@@ -428,6 +428,15 @@ func TestRulesEqualBruteForce(t *testing.T) {
 				resp := recommend(t, c, member, req)
 				if resp.Partial || resp.Stale {
 					rt.Fatalf("member %d: partial %v, stale %v", member, resp.Partial, resp.Stale)
+				}
+				for _, x := range resp.Items {
+					sum := 0.0
+					for _, part := range x.Contributions {
+						sum += part.Score
+					}
+					if x.Source <= kithv1.Model_MODEL_HYBRID && math.Abs(sum-x.Score) > 1e-6*x.Score {
+						rt.Fatalf("the shares of %v add up to %v", x, sum)
+					}
 				}
 				want := ref.answer(req)
 				if len(resp.Items) != len(want) {
