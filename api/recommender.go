@@ -27,6 +27,10 @@ func model(m coordinator.Method) kithv1.Model {
 		return kithv1.Model_MODEL_USER_KNN
 	case coordinator.Popularity:
 		return kithv1.Model_MODEL_POPULARITY
+	case coordinator.Newest:
+		return kithv1.Model_MODEL_NEWEST
+	case coordinator.Pinned:
+		return kithv1.Model_MODEL_PINNED
 	}
 	return kithv1.Model_MODEL_HYBRID
 }
@@ -50,11 +54,16 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 	}
 	method, ok := methods[req.Model]
 	if !ok {
-		return nil, fmt.Errorf("%w: model %d is not known", wire.ErrInvalid, req.Model)
+		return nil, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, req.Model)
 	}
+	rules, err := rulesOf(req)
+	if err != nil {
+		return nil, err
+	}
+	rules.Exclude, rules.Pins = historyRules(req.ExcludeHistory), pins(req.Pins)
 	q := coordinator.Query{
 		User: req.GetUser(), N: n, Method: method, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
-		Stale: req.Stale, Explain: req.Explain,
+		Stale: req.Stale, Explain: req.Explain, Rules: rules,
 	}
 	for _, b := range req.GetBasket().GetItems() {
 		weight := b.GetWeight()
@@ -100,20 +109,26 @@ func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (*kithv1.
 	if err := a.coordinator.CatchUp(ctx); err != nil {
 		return nil, err
 	}
-	resp := &kithv1.SimilarResponse{}
-	var entries []coordinator.SimilarEntry
+	rules, err := rulesOf(req)
+	if err != nil {
+		return nil, err
+	}
+	var similar *coordinator.Similar
 	switch {
 	case req.GetItem() != "":
-		entries, resp.ModelVersion, err = a.router.SimilarItems(ctx, req.GetItem(), n)
+		similar, err = a.router.SimilarItems(ctx, req.GetItem(), n, rules)
+	case req.GetUser() != "" && (req.Filter != nil || len(req.Boosts) > 0 || req.Freshness != nil || req.Diversity != nil):
+		err = fmt.Errorf("%w: filters, boosts and diversity are about items; ask for users without", wire.ErrInvalid)
 	case req.GetUser() != "":
-		entries, resp.ModelVersion, resp.Partial, err = a.router.SimilarUsers(ctx, req.GetUser(), n, false)
+		similar, err = a.router.SimilarUsers(ctx, req.GetUser(), n, false)
 	default:
 		err = fmt.Errorf("%w: want an item or a user", wire.ErrInvalid)
 	}
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
+	resp := &kithv1.SimilarResponse{ModelVersion: similar.Version, Partial: similar.Partial, Stale: similar.Stale}
+	for _, e := range similar.Entries {
 		resp.Neighbors = append(resp.Neighbors, &kithv1.SimilarEntry{Key: e.Key, Score: e.Score})
 	}
 	return resp, nil

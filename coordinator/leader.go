@@ -145,6 +145,9 @@ func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64
 
 // Run does the coordinator's work whenever this process leads, until ctx is done.
 func (c *Coordinator) Run(ctx context.Context) error {
+	var following sync.WaitGroup
+	following.Go(func() { c.followProducts(ctx) })
+	defer following.Wait()
 	changes := c.group.LeadershipChanges()
 	ticker := time.NewTicker(leaderPause)
 	defer ticker.Stop()

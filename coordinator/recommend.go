@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/kith-io/kith/catalog/shelf"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/neighborhood"
@@ -29,6 +30,8 @@ const (
 	ItemKNN                  // items like those of the history
 	UserKNN                  // items of users with a like history
 	Popularity               // items with the most events
+	Newest                   // products without events, by age: only in answers
+	Pinned                   // an item with a fixed place: only in answers
 )
 
 // Bounds and defaults of queries.
@@ -54,6 +57,7 @@ type Query struct {
 	Stale bool
 	// Explain adds contributions.
 	Explain bool
+	Rules
 }
 
 // BasketItem is an item with its weight in a basket.
@@ -69,9 +73,9 @@ type Answer struct {
 	Version uint64
 	// Fallback says why popularity filled places; empty if it did not.
 	Fallback string
-	// Partial says that some partition could not be asked.
+	// Partial says that some partition could not be asked, or that products of one are missing.
 	Partial bool
-	// Stale says that the history or the popularity is what some replica had, asked for or because a leader was missing.
+	// Stale says that the history, the popularity or the products are what some replica had, asked for or because a leader was missing.
 	Stale bool
 }
 
@@ -91,11 +95,13 @@ type Contribution struct {
 	Score float64
 }
 
-// Recommend answers a query. The order of the items does not depend on N, and an answer is shorter than N only when the
-// catalog has no more items that are allowed, or with NoFallback. Errors match wire.ErrInvalid, wire.ErrNotReady and,
+// Recommend answers a query. The order of the items does not depend on N, and an answer is shorter than N only when
+// there are no more items that are allowed, with events or a record, or with NoFallback. (With diversity a place may depend on N, where
+// popularity fills up.) Errors match wire.ErrInvalid, wire.ErrNotReady and,
 // with NoFallback, wire.ErrUnknownUser, wire.ErrUnknownItem and wire.ErrNoModel.
 //
-// Cost: one call for the history, one to each node that holds lists of its items, and two rounds for user-based scores.
+// Cost: one call for the history, one to each node that holds lists of its items, and two rounds for user-based scores. A filter is a test
+// in memory of the candidates; what it leaves for popularity to fill is walked for in steps of four times the length.
 func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	if q.N < 1 || q.N > MaxN {
 		return nil, fmt.Errorf("%w: n is %d; want 1 to %d", wire.ErrInvalid, q.N, MaxN)
@@ -103,7 +109,13 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	if (q.User == "") == (len(q.Basket) == 0) {
 		return nil, fmt.Errorf("%w: want a user or a basket of items, and not both", wire.ErrInvalid)
 	}
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
 	a := &Answer{}
+	if q.Now == 0 {
+		q.Now = r.now().UnixMilli()
+	}
 	var events []fusion.Event
 	if q.User != "" {
 		var err error
@@ -114,26 +126,82 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 			return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, q.User)
 		}
 	}
-	seen := map[string]bool{}
-	for i := range events {
-		seen[events[i].Item] = true
+	if q.usesProducts() {
+		partial, stale, err := r.awaitProducts(ctx, q.Stale)
+		if err != nil {
+			return nil, err
+		}
+		a.Partial, a.Stale = partial, a.Stale || stale
 	}
+	seen := q.excludes(events, q.Now)
 	for _, b := range q.Basket {
 		seen[b.Item] = true
 	}
-	if q.WithSeen {
+	if q.WithSeen && len(q.Exclude) == 0 {
 		clear(seen)
 	}
+	places := q.N
+	q.Pins = r.allowedPins(&q.Rules)
+	for _, p := range q.Pins {
+		seen[p.Item] = true
+		if p.Rank <= places {
+			q.N--
+		}
+	}
+	if err := r.rankItems(ctx, q, events, seen, a); err != nil {
+		return nil, err
+	}
+	a.Items = pin(a.Items, q.Pins, places)
+	return a, nil
+}
+
+// rankItems fills the answer by the model, and then by fallbacks.
+func (r *Router) rankItems(ctx context.Context, q Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	if q.Method != Popularity {
 		if err := r.personal(ctx, q, events, seen, a); err != nil {
-			return nil, err
+			return err
 		}
 		if q.NoFallback || len(a.Items) == q.N {
 			a.Fallback = ""
-			return a, nil
+			return nil
 		}
 	}
-	return a, r.fill(ctx, q, seen, a)
+	return r.fill(ctx, q, seen, a)
+}
+
+// allowedPins returns the pins that pass the filter, by rank.
+func (r *Router) allowedPins(rules *Rules) (allowed []Pin) {
+	if len(rules.Pins) == 0 {
+		return nil
+	}
+	r.products.shelf.View(func(v *shelf.View) {
+		test := v.Compile(&rules.Filter)
+		for _, p := range rules.Pins {
+			if key := []byte(p.Item); test.Match(v.Find(key), key) {
+				allowed = append(allowed, p)
+			}
+		}
+	})
+	slices.SortFunc(allowed, func(a, b Pin) int { return cmp.Compare(a.Rank, b.Rank) })
+	return allowed
+}
+
+// pin puts pins, which ascend by rank, at their places of an answer of n. What the others leave free they move up to.
+func pin(items []Ranked, pins []Pin, n int) []Ranked {
+	if len(pins) == 0 {
+		return items
+	}
+	var out []Ranked
+	for len(out) < n && len(items)+len(pins) > 0 {
+		if len(pins) > 0 && (pins[0].Rank <= len(out)+1 || len(items) == 0) {
+			out = append(out, Ranked{Item: pins[0].Item, Source: Pinned})
+			pins = pins[1:]
+			continue
+		}
+		out = append(out, items[0])
+		items = items[1:]
+	}
+	return out
 }
 
 // historySoon returns the history of a user, fresh if that can be had soon.
@@ -184,7 +252,7 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 			return err
 		}
 	}
-	a.Partial = s.partial
+	a.Partial = a.Partial || s.partial
 	excluded := make([]uint32, 0, len(seen))
 	for item := range seen {
 		if id, ok := dictionary.ID(item); ok {
@@ -192,20 +260,22 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 		}
 	}
 	slices.Sort(excluded)
-	var top []model.Scored
+	scores := byItems
 	switch q.Method {
-	case ItemKNN:
-		top = byItems.Top(q.N, excluded)
 	case UserKNN:
-		top = byUsers.Top(q.N, excluded)
-	default:
-		top = neighborhood.Hybrid(byItems, byUsers).Top(q.N, excluded)
+		scores = byUsers
+	case Hybrid:
+		scores = neighborhood.Hybrid(byItems, byUsers)
 	}
+	top := s.best(scores, q, excluded)
 	for _, x := range top {
-		a.Items = append(a.Items, Ranked{Item: dictionary.Key(x.Item), Score: x.Score, Source: q.Method})
+		a.Items = append(a.Items, Ranked{Item: dictionary.Key(x.id), Score: x.score, Source: q.Method})
 	}
 	if len(top) < q.N {
 		a.Fallback = fmt.Sprintf("the model ranks only %d items", len(top))
+		if !q.Filter.Empty() {
+			a.Fallback += " that are allowed"
+		}
 	}
 	if !q.Explain {
 		return nil
@@ -217,6 +287,46 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 		return nil
 	}
 	return s.explain(ctx, q.Method, byItems, top, a)
+}
+
+// best returns the n best of what has a score and is allowed, in the order of the answer.
+func (s *scoring) best(scores *neighborhood.Scores, q Query, excluded []uint32) (best []scoredItem) {
+	if q.Filter.Empty() && !q.reorders() {
+		return unchanged(scores.Top(q.N, excluded))
+	}
+	s.r.products.shelf.View(func(v *shelf.View) {
+		j := newJudge(&q.Rules, v, q.Now)
+		if !q.reorders() {
+			best = unchanged(scores.TopOf(q.N, excluded, func(item uint32) bool {
+				_, _, ok := j.judge(s.dictionary.KeyBytes(item))
+				return ok
+			}))
+			return
+		}
+		var all []scoredItem
+		items, sums := scores.All()
+		for i, item := range items {
+			if _, found := slices.BinarySearch(excluded, item); found || sums[i] <= 0 {
+				continue
+			}
+			if factor, group, ok := j.judge(s.dictionary.KeyBytes(item)); ok {
+				base := neighborhood.Float(sums[i])
+				all = append(all, scoredItem{item, base, base * factor, group})
+			}
+		}
+		sortScored(all)
+		best, _ = choose(all, q.N, q.Diversity, map[uint32]int{})
+	})
+	return best
+}
+
+// unchanged makes candidates of what is ranked.
+func unchanged(top []model.Scored) []scoredItem {
+	out := make([]scoredItem, len(top))
+	for i, x := range top {
+		out[i] = scoredItem{id: x.Item, base: x.Score, score: x.Score}
+	}
+	return out
 }
 
 // active returns the version that answers queries and its dictionary. The caller must release the version.
@@ -433,7 +543,7 @@ func (s *scoring) list(l *kithv1.NeighborList) ([]similarity.Neighbor, error) {
 
 // explain adds to each ranked item what each item of the history put into its score, largest first. They add up to the
 // score; in a hybrid the rest is that of the similar users.
-func (s *scoring) explain(ctx context.Context, method Method, byItems *neighborhood.Scores, top []model.Scored, a *Answer) error {
+func (s *scoring) explain(ctx context.Context, method Method, byItems *neighborhood.Scores, top []scoredItem, a *Answer) error {
 	lists, err := s.lists(ctx)
 	if err != nil {
 		return err
@@ -443,49 +553,24 @@ func (s *scoring) explain(ctx context.Context, method Method, byItems *neighborh
 		scale = 0.5 / neighborhood.Float(largest)
 	}
 	for i := range top {
-		ranked, rest := &a.Items[i], top[i].Score
+		ranked, rest := &a.Items[i], top[i].score
+		factor := top[i].score / top[i].base // of boosts
 		for _, h := range s.history {
 			for _, x := range lists[h.item] {
-				if x.ID != top[i].Item {
+				if x.ID != top[i].id {
 					continue
 				}
-				share := neighborhood.Float(neighborhood.Fixed(h.weight*unit, x.Score)) * scale
+				share := neighborhood.Float(neighborhood.Fixed(h.weight*unit, x.Score)) * scale * factor
 				ranked.Contributions = append(ranked.Contributions, Contribution{h.key, share})
 				rest -= share
 			}
 		}
-		if method == Hybrid && rest > 1e-9 {
+		if method == Hybrid && rest > 1e-9*factor {
 			ranked.Contributions = append(ranked.Contributions, Contribution{"", rest})
 		}
 		slices.SortStableFunc(ranked.Contributions, func(a, b Contribution) int {
 			return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Item, b.Item))
 		})
-	}
-	return nil
-}
-
-// fill fills an answer up from what is popular now.
-func (r *Router) fill(ctx context.Context, q Query, seen map[string]bool, a *Answer) error {
-	have := map[string]bool{}
-	for _, x := range a.Items {
-		have[x.Item] = true
-	}
-	var popular []PopularItem
-	stale, err := r.soon(ctx, q.Stale || a.Stale, func(ctx context.Context, stale bool) (err error) {
-		popular, err = r.Popular(ctx, q.N+len(seen)+len(have), stale)
-		return err
-	})
-	a.Stale = stale
-	if err != nil {
-		return err
-	}
-	for _, x := range popular {
-		if len(a.Items) == q.N {
-			break
-		}
-		if !seen[x.Item] && !have[x.Item] {
-			a.Items = append(a.Items, Ranked{Item: x.Item, Score: float64(x.Count), Source: Popularity})
-		}
 	}
 	return nil
 }
@@ -496,54 +581,87 @@ type SimilarEntry struct {
 	Score float64
 }
 
-// SimilarItems returns the n nearest neighbors of an item, at most the K of the model. Errors match wire.ErrUnknownItem
-// and wire.ErrNoModel.
-func (r *Router) SimilarItems(ctx context.Context, item string, n int) (entries []SimilarEntry, version uint64, err error) {
+// Similar are neighbors by rank.
+type Similar struct {
+	Entries []SimilarEntry
+	// Version of the model that answered.
+	Version uint64
+	// Partial and Stale are as in Answer.
+	Partial, Stale bool
+}
+
+// SimilarItems returns the n nearest neighbors of an item that the rules allow, in the order that they give; at most the K of the model. Rules about the
+// history and pins are not used. Errors match wire.ErrUnknownItem and wire.ErrNoModel.
+func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rules) (*Similar, error) {
+	if err := rules.Check(); err != nil {
+		return nil, err
+	}
 	m, dictionary, err := r.active()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer m.Release()
 	id, ok := dictionary.ID(item)
 	if !ok {
-		return nil, 0, fmt.Errorf("%w %q in model version %d; items without events before the build are not in it", wire.ErrUnknownItem, item, m.Version)
+		return nil, fmt.Errorf("%w %q in model version %d; items without events before the build are not in it", wire.ErrUnknownItem, item, m.Version)
+	}
+	out := &Similar{Version: m.Version}
+	if rules.usesProducts() {
+		if out.Partial, out.Stale, err = r.awaitProducts(ctx, false); err != nil {
+			return nil, err
+		}
 	}
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: []entry{{id, item, uint32(partition.Of(item, m.Partitions)), 1}}}
 	lists, err := s.lists(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if s.partial {
-		return nil, 0, fmt.Errorf("no replica has the neighbors of item %q: %w", item, wire.ErrNotReady)
+		return nil, fmt.Errorf("no replica has the neighbors of item %q: %w", item, wire.ErrNotReady)
 	}
-	for _, x := range lists[id] {
-		if len(entries) == n {
-			break
+	if rules.Now == 0 {
+		rules.Now = r.now().UnixMilli()
+	}
+	r.products.shelf.View(func(v *shelf.View) {
+		j := newJudge(&rules, v, rules.Now)
+		var all []scoredItem
+		for _, x := range lists[id] {
+			if factor, group, ok := j.judge(dictionary.KeyBytes(x.ID)); ok {
+				all = append(all, scoredItem{x.ID, float64(x.Score), float64(x.Score) * factor, group})
+			}
 		}
-		entries = append(entries, SimilarEntry{dictionary.Key(x.ID), float64(x.Score)})
-	}
-	return entries, m.Version, nil
+		sortScored(all)
+		best, _ := choose(all, n, rules.Diversity, map[uint32]int{})
+		for _, x := range best {
+			out.Entries = append(out.Entries, SimilarEntry{dictionary.Key(x.id), x.score})
+		}
+	})
+	return out, nil
 }
 
 // SimilarUsers returns the n users whose interactions are most similar to those of a user. Errors match
 // wire.ErrUnknownUser and wire.ErrNoModel.
-func (r *Router) SimilarUsers(ctx context.Context, user string, n int, stale bool) (entries []SimilarEntry, version uint64, partial bool, err error) {
+func (r *Router) SimilarUsers(ctx context.Context, user string, n int, stale bool) (*Similar, error) {
 	m, dictionary, err := r.active()
 	if err != nil {
-		return nil, 0, false, err
+		return nil, err
 	}
 	defer m.Release()
-	events, _, err := r.historySoon(ctx, user, stale)
+	events, wasStale, err := r.historySoon(ctx, user, stale)
 	if err != nil {
-		return nil, 0, false, err
+		return nil, err
 	}
 	if len(events) == 0 {
-		return nil, 0, false, fmt.Errorf("%w %q", wire.ErrUnknownUser, user)
+		return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, user)
 	}
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: r.history(m, dictionary, Query{}, events), user: user}
 	nearest, err := s.nearest(ctx, n, true)
-	for _, u := range nearest {
-		entries = append(entries, SimilarEntry{u.Key, float64(u.Score)})
+	if err != nil {
+		return nil, err
 	}
-	return entries, m.Version, s.partial, err
+	out := &Similar{Version: m.Version, Partial: s.partial, Stale: wasStale}
+	for _, u := range nearest {
+		out.Entries = append(out.Entries, SimilarEntry{u.Key, float64(u.Score)})
+	}
+	return out, nil
 }

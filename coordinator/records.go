@@ -51,6 +51,9 @@ func (r *Router) PutRecords(ctx context.Context, kind catalog.Kind, records []ca
 					counts.Changed += resp.Changed
 					counts.Unchanged += resp.Unchanged
 					counts.Erased += resp.Erased
+					if kind == catalog.Product {
+						r.products.expect(partition.ID(p), resp.Index)
+					}
 					return nil
 				})
 				if err != nil {

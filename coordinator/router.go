@@ -57,6 +57,7 @@ type Router struct {
 	local    Local
 	versions *node.Versions
 	now      func() time.Time
+	products *products
 
 	mu sync.Mutex
 	// leaders is where each partition's leader was last; a wrong one costs one more call.
@@ -75,7 +76,10 @@ type Local interface {
 
 // NewRouter returns a Router for a node.
 func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router {
-	return &Router{log: log, peers: peers, local: local, versions: local.Versions(), now: now, leaders: map[partition.ID]string{}, silent: map[string]time.Time{}}
+	return &Router{
+		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(now),
+		leaders: map[partition.ID]string{}, silent: map[string]time.Time{},
+	}
 }
 
 func (r *Router) leader(p partition.ID) string {

@@ -36,7 +36,7 @@ func (n *Node) ApplyErasure(ctx context.Context, req *kithv1.ApplyErasureRequest
 	if err := n.belongs(r, e.User); err != nil {
 		return nil, err
 	}
-	done, err := n.command(ctx, r, int64(proto.Size(req)), store.EncodeErase(nil, e))
+	_, done, err := n.command(ctx, r, int64(proto.Size(req)), store.EncodeErase(nil, e))
 	if err != nil {
 		return nil, err
 	}

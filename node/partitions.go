@@ -44,7 +44,7 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if len(events) == 0 {
 		return &kithv1.AppendBatchResponse{}, nil
 	}
-	done, err := n.command(ctx, r, int64(proto.Size(req)), store.EncodeBatch(nil, events))
+	_, done, err := n.command(ctx, r, int64(proto.Size(req)), store.EncodeBatch(nil, events))
 	if err != nil {
 		return nil, err
 	}

@@ -39,11 +39,11 @@ func (n *Node) ApplyRecords(ctx context.Context, req *kithv1.ApplyRecordsRequest
 			return nil, fmt.Errorf("record %d: %w", i, err)
 		}
 	}
-	done, err := n.command(ctx, r, int64(proto.Size(req)), store.EncodeRecords(nil, kind, records))
+	index, done, err := n.command(ctx, r, int64(proto.Size(req)), store.EncodeRecords(nil, kind, records))
 	if err != nil {
 		return nil, err
 	}
-	return &kithv1.ApplyRecordsResponse{Changed: done.Changed, Unchanged: done.Unchanged, Erased: done.Erased}, nil
+	return &kithv1.ApplyRecordsResponse{Changed: done.Changed, Unchanged: done.Unchanged, Erased: done.Erased, Index: index}, nil
 }
 
 // belongs returns an error if a key is not of the partition of a replica.
@@ -54,24 +54,24 @@ func (n *Node) belongs(r *replica, key string) error {
 	return nil
 }
 
-// command puts a command of some bytes on the wire through the group of a partition, if there is room for it.
-func (n *Node) command(ctx context.Context, r *replica, bytes int64, command []byte) (store.Result, error) {
+// command puts a command of some bytes on the wire through the group of a partition, if there is room for it, and returns its index in the log.
+func (n *Node) command(ctx context.Context, r *replica, bytes int64, command []byte) (uint64, store.Result, error) {
 	if err := n.disk.Room(); err != nil {
-		return store.Result{}, fmt.Errorf("partition %d: %w", r.id, err)
+		return 0, store.Result{}, fmt.Errorf("partition %d: %w", r.id, err)
 	}
 	free, err := n.inflight.Take(bytes)
 	if err != nil {
-		return store.Result{}, fmt.Errorf("partition %d: %w", r.id, err)
+		return 0, store.Result{}, fmt.Errorf("partition %d: %w", r.id, err)
 	}
-	_, result, err := r.group.ProposeHeld(ctx, command, free)
+	index, result, err := r.group.ProposeHeld(ctx, command, free)
 	if err != nil {
-		return store.Result{}, n.troubled(r, err)
+		return 0, store.Result{}, n.troubled(r, err)
 	}
 	done, ok := result.(store.Result)
 	if !ok {
-		return store.Result{}, fmt.Errorf("partition %d: unexpected result %T", r.id, result)
+		return 0, store.Result{}, fmt.Errorf("partition %d: unexpected result %T", r.id, result)
 	}
-	return done, nil
+	return index, done, nil
 }
 
 // ReadRecords implements kithv1.PartitionServiceServer.

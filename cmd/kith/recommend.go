@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
-	"github.com/kith-io/kith/coordinator"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -21,6 +21,8 @@ var modelNames = map[kithv1.Model]string{
 	kithv1.Model_MODEL_ITEM_KNN:   "item-knn",
 	kithv1.Model_MODEL_USER_KNN:   "user-knn",
 	kithv1.Model_MODEL_POPULARITY: popularity,
+	kithv1.Model_MODEL_NEWEST:     "newest",
+	kithv1.Model_MODEL_PINNED:     "pin",
 }
 
 // modelChoice takes the names of models.
@@ -42,15 +44,23 @@ func (a *app) recommendCommand() *cobra.Command {
 	var n int
 	var basket []string
 	var explain, seen, noFallback, stale bool
+	var rules ruleFlags
 	model := modelChoice()
 	cmd := &cobra.Command{
 		Use:   "recommend USER | --basket ITEM,ITEM",
 		Short: "Recommend items for a user or a basket",
 		Long: `Recommend the N best items for a user, from all events that are stored now, or for a basket
-of items. Places that the model cannot fill come from popularity, and say so. With
---explain each item names what it is recommended for; the parts add up to its score.`,
+of items. Places that the model cannot fill come from popularity, then from products without
+events, and say so. With --explain each item names what it is recommended for; the parts add up
+to its score.
+
+--filter leaves items out by what their products are. Conditions are separated by commas:
+name=a|b (one of), name=a&b (all of), name!=a|b (none of), name<5 (also <=, > and >=; numbers,
+dates and times), and name alone (above 0, or true).`,
 		Example: `  kith recommend u17 -n 10 --explain
-  kith recommend --basket i3,i8 --model item-knn`,
+  kith recommend --basket i3,i8 --model item-knn
+  kith recommend u17 --filter 'category=shoes|boots,price<50,stock' --exclude-bought 30d
+  kith recommend u17 --boost 'brand=acme:2' --freshness 30d --max-per-group 3 --pin i7@1`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("%d arguments; want one user, or --basket", len(args))
@@ -73,8 +83,16 @@ of items. Places that the model cannot fill come from popularity, and say so. Wi
 			default:
 				return usagef("for whom? Name one user, or items with --basket, and not both")
 			}
-			if n < 1 || n > coordinator.MaxN {
-				return usagef("-n is %d; want 1 to %d", n, coordinator.MaxN)
+			if err := checkLength(n); err != nil {
+				return err
+			}
+			some, err := rules.rules()
+			if err != nil {
+				return err
+			}
+			req.Filter, req.Boosts, req.Freshness, req.Diversity = some.filter, some.boosts, some.freshness, some.diversity
+			if err := rules.history(req); err != nil {
+				return err
 			}
 			resp, err := c.recommend(ctx, req)
 			if err != nil {
@@ -91,6 +109,9 @@ of items. Places that the model cannot fill come from popularity, and say so. Wi
 	f.BoolVar(&seen, "include-seen", false, "recommend also items that the user knows already")
 	f.BoolVar(&noFallback, "no-fallback", false, "do not fill up from popularity")
 	f.BoolVar(&stale, "stale", false, "read the history from any replica; the newest events may be missing")
+	rules.registerFilter(f)
+	rules.registerOrder(f)
+	rules.registerHistory(f)
 	r.register(cmd, queryTimeout)
 	return cmd
 }
@@ -173,10 +194,15 @@ func (a *app) printRecommended(req *kithv1.RecommendRequest, resp *kithv1.Recomm
 	return a.printAnswerNotes(resp)
 }
 
-// sourceScore writes a score of a model. Those of popularity are numbers of events.
+// sourceScore writes a score of a model. Those of popularity are numbers of events, unless boosts have changed them.
 func sourceScore(x float64, source string) string {
-	if source == popularity {
-		return count(int64(x))
+	switch source {
+	case "newest", "pin":
+		return ""
+	case popularity:
+		if x == math.Trunc(x) {
+			return count(int64(x))
+		}
 	}
 	return score(x)
 }
@@ -205,10 +231,18 @@ func contributor(item string) string {
 
 // printAnswerNotes says what is special about an answer.
 func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
-	filled := 0
+	filled, fresh := 0, 0
 	for _, x := range resp.Items {
-		if x.Source == kithv1.Model_MODEL_POPULARITY {
+		switch x.Source {
+		case kithv1.Model_MODEL_POPULARITY:
 			filled++
+		case kithv1.Model_MODEL_NEWEST:
+			fresh++
+		}
+	}
+	if fresh > 0 {
+		if err := a.printf("\n%s without events, the newest first.\n", plural(fresh, "place has a product", "places have products")); err != nil {
+			return err
 		}
 	}
 	if resp.FallbackReason != "" && resp.Model != kithv1.Model_MODEL_POPULARITY {
@@ -220,13 +254,18 @@ func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
 			return err
 		}
 	}
-	if resp.Stale {
-		if err := a.printf("\nThe newest events may be missing: a copy of the history was read.\n"); err != nil {
+	return a.printQuality(resp.Stale, resp.Partial)
+}
+
+// printQuality says what an answer may lack.
+func (a *app) printQuality(stale, partial bool) error {
+	if stale {
+		if err := a.printf("\nThe newest events or changes of products may be missing: a copy was read.\n"); err != nil {
 			return err
 		}
 	}
-	if resp.Partial {
-		return a.printf("\nThe answer is partial: some partitions could not be asked. See 'kith status'.\n")
+	if partial {
+		return a.printf("\nThe answer is partial: some partitions could not be asked, or their products are not known yet. See 'kith status'.\n")
 	}
 	return nil
 }

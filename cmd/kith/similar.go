@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
-	"github.com/kith-io/kith/coordinator"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -14,20 +13,27 @@ func (a *app) similarCommand() *cobra.Command {
 	var r remote
 	var n int
 	var user bool
+	var rules ruleFlags
 	cmd := &cobra.Command{
 		Use:   "similar ITEM",
 		Short: "List the neighbors of an item or, with --user, of a user",
 		Example: `  kith similar i42 -n 10
+  kith similar i42 --filter 'brand!=acme,price<50' --max-per-group 2
   kith similar --user u17`,
 		Args: oneArg("an item, or with --user a user"),
 		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
-			if n < 1 || n > coordinator.MaxN {
-				return usagef("-n is %d; want 1 to %d", n, coordinator.MaxN)
+			if err := checkLength(n); err != nil {
+				return err
 			}
 			req := &kithv1.SimilarRequest{N: uint32(n), Subject: &kithv1.SimilarRequest_Item{Item: args[0]}}
 			if user {
 				req.Subject = &kithv1.SimilarRequest_User{User: args[0]}
 			}
+			some, err := rules.rules()
+			if err != nil {
+				return err
+			}
+			req.Filter, req.Boosts, req.Freshness, req.Diversity = some.filter, some.boosts, some.freshness, some.diversity
 			resp, err := c.similar(ctx, req)
 			if err != nil {
 				return err
@@ -37,6 +43,8 @@ func (a *app) similarCommand() *cobra.Command {
 	}
 	cmd.Flags().IntVarP(&n, "n", "n", 10, "number of neighbors; of an item, at most the k of the model")
 	cmd.Flags().BoolVar(&user, "user", false, "the argument is a user")
+	rules.registerFilter(cmd.Flags())
+	rules.registerOrder(cmd.Flags())
 	r.register(cmd, queryTimeout)
 	return cmd
 }
@@ -61,7 +69,8 @@ func (a *app) printSimilar(req *kithv1.SimilarRequest, resp *kithv1.SimilarRespo
 		ModelVersion uint64     `json:"model_version"`
 		Neighbors    []neighbor `json:"neighbors"`
 		Partial      bool       `json:"partial"`
-	}{req.GetItem(), req.GetUser(), resp.ModelVersion, []neighbor{}, resp.Partial}
+		Stale        bool       `json:"stale"`
+	}{req.GetItem(), req.GetUser(), resp.ModelVersion, []neighbor{}, resp.Partial, resp.Stale}
 	var rows [][]any
 	for i, x := range resp.Neighbors {
 		out.Neighbors = append(out.Neighbors, neighbor{i + 1, x.Key, x.Score})
@@ -70,14 +79,13 @@ func (a *app) printSimilar(req *kithv1.SimilarRequest, resp *kithv1.SimilarRespo
 	switch {
 	case a.json():
 		return a.printJSON(out)
+	case len(rows) == 0 && req.Filter != nil:
+		return a.printf("No neighbor of %s in model version %d passes the filter.\n", printable(out.Item), resp.ModelVersion)
 	case len(rows) == 0:
 		return a.printf("%s has no neighbors in model version %d.\n", printable(out.Item+out.User), resp.ModelVersion)
 	}
 	if err := a.printTable("", columns{">rank", "neighbor", ">score"}, rows); err != nil {
 		return err
 	}
-	if resp.Partial {
-		return a.printf("\nThe answer is partial: some partitions could not be asked. See 'kith status'.\n")
-	}
-	return nil
+	return a.printQuality(resp.Stale, resp.Partial)
 }

@@ -182,6 +182,11 @@ func saturated(a, b int64) int64 {
 // then id ascending. It may return fewer. The first m of n are what Top returns for m.
 // Cost: O(Len · log(len(excluded)) + Len · log n) at worst; most items cost one comparison.
 func (s *Scores) Top(n int, excluded []uint32) []model.Scored {
+	return s.TopOf(n, excluded, func(uint32) bool { return true })
+}
+
+// TopOf is Top of the items that allow takes. It is asked only about items that would be among the n best so far.
+func (s *Scores) TopOf(n int, excluded []uint32, allow func(item uint32) bool) []model.Scored {
 	if n < 1 {
 		return nil
 	}
@@ -191,7 +196,7 @@ func (s *Scores) Top(n int, excluded []uint32) []model.Scored {
 		if sum <= 0 || len(best) == n && !r.before(best[0]) {
 			continue
 		}
-		if _, found := slices.BinarySearch(excluded, r.item); found {
+		if _, found := slices.BinarySearch(excluded, r.item); found || !allow(r.item) {
 			continue
 		}
 		if len(best) == n {

@@ -106,6 +106,9 @@ func (d *Dictionary) Len() int { return d.keys.len() }
 // Key returns the key of an item, which must be below Len. It is a copy, so that answers may keep it.
 func (d *Dictionary) Key(id uint32) string { return string(d.keys.at(int(id))) }
 
+// KeyBytes is Key without a copy: it must not be changed, nor kept beyond Close.
+func (d *Dictionary) KeyBytes(id uint32) []byte { return d.keys.at(int(id)) }
+
 // Count returns the count of an item, which must be below Len.
 func (d *Dictionary) Count(id uint32) uint64 { return d.counts[id] }
 

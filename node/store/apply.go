@@ -54,6 +54,9 @@ func (s *Store) Apply(index uint64, command []byte) (Result, error) {
 	if err == nil {
 		err = p.commit()
 	}
+	if p.catalog {
+		defer s.products.wake()
+	}
 	if err != nil {
 		// Part of the state may be written: reads could show it, later commands build on it.
 		err = fmt.Errorf("event store %s: apply %d: %w: %w", s.dir, index, ErrFailed, err)
@@ -94,10 +97,14 @@ type pending struct {
 	users  map[string]uint64   // new counts of the users met
 	items  map[string]uint64   // new counts of the items met
 	seen   map[string]struct{} // keys of the events added
+	added  []fusion.Event      // the same
 	fewer  bool                // counts of the most popular items have fallen
 	buried *graves             // new tombstones
-	key    []byte              // scratch
-	value  []byte              // scratch
+	// products that were kept or deleted, in their order; catalog says that the command was about products
+	products []string
+	catalog  bool
+	key      []byte // scratch
+	value    []byte // scratch
 }
 
 // add puts the new ones of events into the batch.
@@ -153,6 +160,7 @@ func (p *pending) add(events []fusion.Event) error {
 		if err := p.countItem(e.Item); err != nil {
 			return err
 		}
+		p.added = append(p.added, *e)
 		p.result.Appended++
 	}
 	p.meta.events += p.result.Appended
@@ -224,6 +232,11 @@ func (p *pending) commit() error {
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
 	p.d.meta, p.d.top = p.meta, top
+	p.d.recent.tell(p.added, p.result.Erasure.Events > 0)
+	p.d.baskets.tell(p.added, p.result.Erasure.Events > 0)
+	for i, key := range p.products {
+		p.d.changes.add(ChangedProduct{key, Change{p.index, uint32(i)}})
+	}
 	if p.buried != nil {
 		p.d.graves.secret = p.buried.secret
 		for h, index := range p.buried.index {

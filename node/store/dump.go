@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -37,12 +38,19 @@ type Position struct{ User, ID string }
 // events of each ascending by id. It sees one moment of the store, but what fn gets does not depend on it. fn may
 // keep the event; an error of it ends the dump and is returned. Dump returns an error that matches ErrBehind if
 // cut is not applied yet, and one that matches ErrErased if a user was erased after it. Cost: a pass over all events behind the position.
-func (s *Store) Dump(ctx context.Context, cut uint64, after Position, fn func(fusion.Event) error) (err error) {
+func (s *Store) Dump(ctx context.Context, cut uint64, after Position, fn func(fusion.Event) error) error {
 	d, err := s.acquire()
 	if err != nil {
 		return err
 	}
 	defer s.release(d)
+	return d.dump(ctx, cut, after, fn)
+}
+
+// everything is a cut behind all that there is.
+const everything = math.MaxUint64
+
+func (d *database) dump(ctx context.Context, cut uint64, after Position, fn func(fusion.Event) error) (err error) {
 	if _, err := d.state(); err != nil {
 		return err
 	}
@@ -52,6 +60,7 @@ func (s *Store) Dump(ctx context.Context, cut uint64, after Position, fn func(fu
 	switch {
 	case err != nil:
 		return err
+	case cut == everything:
 	case m.applied < cut:
 		return fmt.Errorf("%w: applied %d, asked for %d", ErrBehind, m.applied, cut)
 	case m.erasedAt > cut:

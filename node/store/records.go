@@ -73,6 +73,7 @@ func (m *meta) kept(kind catalog.Kind) *uint64 {
 // put keeps those of records that are newer than what is there.
 func (p *pending) put(kind catalog.Kind, records []catalog.Record) error {
 	p.meta.records = p.meta.records || len(records) > 0
+	p.catalog = kind == catalog.Product
 	latest := map[string]*catalog.Record{} // as of this command
 	for i := range records {
 		r := &records[i]
@@ -111,6 +112,9 @@ func (p *pending) put(kind catalog.Kind, records []catalog.Record) error {
 			return err
 		}
 		p.result.Changed++
+		if kind == catalog.Product {
+			p.products = append(p.products, r.Key)
+		}
 	}
 	return nil
 }

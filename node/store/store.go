@@ -66,6 +66,8 @@ type Options struct {
 
 	// fs is replaced by tests; nil means the file system.
 	fs vfs.FS
+	// recent and purchases are set by tests; 0 means keptRecent and keptPurchases.
+	recent, purchases int
 }
 
 // Store is the event store of one partition. Apply and Restore are called by
@@ -77,8 +79,11 @@ type Store struct {
 	fs     vfs.FS
 	wait   *roomWait
 	failed func()
+	// recent and purchases are how many of the latest events, and of the items of baskets, are kept at hand.
+	recent, purchases int
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
+	products    wakers        // of those who follow the products
 
 	mu     sync.Mutex // guards cur and closed; held only to take or replace them
 	cur    *database
@@ -99,8 +104,13 @@ type database struct {
 	meta   meta
 	top    *top
 	graves graves
-	failed error // set for good when a write failed: the state is then unknown
-	damage error // set for good when a file was found to be damaged
+	// changes of products since the database was opened.
+	changes changes
+	// recent are the latest events, and baskets what was bought together.
+	recent  live[*recent]
+	baskets live[*baskets]
+	failed  error // set for good when a write failed: the state is then unknown
+	damage  error // set for good when a file was found to be damaged
 
 	trouble  func() // is told when failed or damage are set
 	breaking sync.Once
@@ -112,7 +122,10 @@ type database struct {
 // Open opens the store in o.Dir, or makes an empty one. The caller must Close
 // it. Cost: a pass over the counts of all items.
 func Open(o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), failed: o.Failed}
+	s := &Store{
+		dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), failed: o.Failed,
+		recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases),
+	}
 	if s.failed == nil {
 		s.failed = func() {}
 	}
@@ -259,6 +272,7 @@ func (d *database) load() error {
 			return err
 		}
 	}
+	d.changes.begin = LastOf(d.meta.applied)
 	if err := d.loadGraves(); err != nil {
 		return err
 	}
@@ -371,6 +385,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.Interrupt()
+	s.products.wake()
 	d := s.cur
 	s.mu.Unlock()
 	s.release(d)

@@ -584,10 +584,12 @@ func (x *ApplyRecordsRequest) GetRecords() []*Record {
 
 // ApplyRecordsResponse counts as PutRecordsResponse.
 type ApplyRecordsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Changed       uint64                 `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
-	Unchanged     uint64                 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Erased        uint64                 `protobuf:"varint,3,opt,name=erased,proto3" json:"erased,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Changed   uint64                 `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	Unchanged uint64                 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Erased    uint64                 `protobuf:"varint,3,opt,name=erased,proto3" json:"erased,omitempty"`
+	// Index of the log at which they were applied.
+	Index         uint64 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -643,6 +645,180 @@ func (x *ApplyRecordsResponse) GetErased() uint64 {
 	return 0
 }
 
+func (x *ApplyRecordsResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// FollowProductsRequest names a point of the partition's log: all changes up to the index, and of the entry behind it those up to the ordinal.
+type FollowProductsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Index     uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Ordinal   uint32                 `protobuf:"varint,4,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
+	// How long to wait for a change.
+	WaitMs        uint32 `protobuf:"varint,5,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	Stale         bool   `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowProductsRequest) Reset() {
+	*x = FollowProductsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowProductsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowProductsRequest) ProtoMessage() {}
+
+func (x *FollowProductsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowProductsRequest.ProtoReflect.Descriptor instead.
+func (*FollowProductsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FollowProductsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetOrdinal() uint32 {
+	if x != nil {
+		return x.Ordinal
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+func (x *FollowProductsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// FollowProductsResponse is what comes behind the point.
+type FollowProductsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those deleted included.
+	Products []*Record `protobuf:"bytes,1,rep,name=products,proto3" json:"products,omitempty"`
+	// The point that they lead to.
+	Index   uint64 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Ordinal uint32 `protobuf:"varint,3,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
+	// The replica does not remember so far back: read all products first (ScanRecords), and go on from the point of this answer.
+	Behind bool `protobuf:"varint,4,opt,name=behind,proto3" json:"behind,omitempty"`
+	// There are more, so that the point is not the present.
+	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowProductsResponse) Reset() {
+	*x = FollowProductsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowProductsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowProductsResponse) ProtoMessage() {}
+
+func (x *FollowProductsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowProductsResponse.ProtoReflect.Descriptor instead.
+func (*FollowProductsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FollowProductsResponse) GetProducts() []*Record {
+	if x != nil {
+		return x.Products
+	}
+	return nil
+}
+
+func (x *FollowProductsResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *FollowProductsResponse) GetOrdinal() uint32 {
+	if x != nil {
+		return x.Ordinal
+	}
+	return 0
+}
+
+func (x *FollowProductsResponse) GetBehind() bool {
+	if x != nil {
+		return x.Behind
+	}
+	return false
+}
+
+func (x *FollowProductsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // ReadRecordsRequest names keys.
 type ReadRecordsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -657,7 +833,7 @@ type ReadRecordsRequest struct {
 
 func (x *ReadRecordsRequest) Reset() {
 	*x = ReadRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -669,7 +845,7 @@ func (x *ReadRecordsRequest) String() string {
 func (*ReadRecordsRequest) ProtoMessage() {}
 
 func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -682,7 +858,7 @@ func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadRecordsRequest) GetPartition() uint32 {
@@ -730,7 +906,7 @@ type ReadRecordsResponse struct {
 
 func (x *ReadRecordsResponse) Reset() {
 	*x = ReadRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +918,7 @@ func (x *ReadRecordsResponse) String() string {
 func (*ReadRecordsResponse) ProtoMessage() {}
 
 func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +931,7 @@ func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReadRecordsResponse) GetRecords() []*Record {
@@ -783,7 +959,7 @@ type ScanRecordsRequest struct {
 
 func (x *ScanRecordsRequest) Reset() {
 	*x = ScanRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +971,7 @@ func (x *ScanRecordsRequest) String() string {
 func (*ScanRecordsRequest) ProtoMessage() {}
 
 func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +984,7 @@ func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ScanRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScanRecordsRequest) GetPartition() uint32 {
@@ -872,7 +1048,7 @@ type ScanRecordsResponse struct {
 
 func (x *ScanRecordsResponse) Reset() {
 	*x = ScanRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +1060,7 @@ func (x *ScanRecordsResponse) String() string {
 func (*ScanRecordsResponse) ProtoMessage() {}
 
 func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +1073,7 @@ func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ScanRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScanRecordsResponse) GetRecords() []*Record {
@@ -912,6 +1088,407 @@ func (x *ScanRecordsResponse) GetMore() bool {
 		return x.More
 	}
 	return false
+}
+
+// ActiveItemsRequest names a window: behind from, up to to. Events without a time are in none.
+type ActiveItemsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	FromUnixMs    int64                  `protobuf:"varint,3,opt,name=from_unix_ms,json=fromUnixMs,proto3" json:"from_unix_ms,omitempty"`
+	ToUnixMs      int64                  `protobuf:"varint,4,opt,name=to_unix_ms,json=toUnixMs,proto3" json:"to_unix_ms,omitempty"`
+	Behaviors     []string               `protobuf:"bytes,5,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
+	Stale         bool                   `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActiveItemsRequest) Reset() {
+	*x = ActiveItemsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActiveItemsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActiveItemsRequest) ProtoMessage() {}
+
+func (x *ActiveItemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActiveItemsRequest.ProtoReflect.Descriptor instead.
+func (*ActiveItemsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ActiveItemsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ActiveItemsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ActiveItemsRequest) GetFromUnixMs() int64 {
+	if x != nil {
+		return x.FromUnixMs
+	}
+	return 0
+}
+
+func (x *ActiveItemsRequest) GetToUnixMs() int64 {
+	if x != nil {
+		return x.ToUnixMs
+	}
+	return 0
+}
+
+func (x *ActiveItemsRequest) GetBehaviors() []string {
+	if x != nil {
+		return x.Behaviors
+	}
+	return nil
+}
+
+func (x *ActiveItemsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// ActiveItemsResponse is a chunk of the items.
+type ActiveItemsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []string               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Numbers of events: for each item as many as there are behaviors, in their order.
+	Counts        []uint64 `protobuf:"varint,2,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActiveItemsResponse) Reset() {
+	*x = ActiveItemsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActiveItemsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActiveItemsResponse) ProtoMessage() {}
+
+func (x *ActiveItemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActiveItemsResponse.ProtoReflect.Descriptor instead.
+func (*ActiveItemsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ActiveItemsResponse) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ActiveItemsResponse) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// LastItemsRequest asks for the n items with the latest events up to a time.
+type LastItemsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	N             uint32                 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`
+	ToUnixMs      int64                  `protobuf:"varint,4,opt,name=to_unix_ms,json=toUnixMs,proto3" json:"to_unix_ms,omitempty"`
+	Stale         bool                   `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastItemsRequest) Reset() {
+	*x = LastItemsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastItemsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastItemsRequest) ProtoMessage() {}
+
+func (x *LastItemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastItemsRequest.ProtoReflect.Descriptor instead.
+func (*LastItemsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LastItemsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *LastItemsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LastItemsRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *LastItemsRequest) GetToUnixMs() int64 {
+	if x != nil {
+		return x.ToUnixMs
+	}
+	return 0
+}
+
+func (x *LastItemsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// LastItemsResponse lists items by the time of their last event, descending, then key.
+type LastItemsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []string               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	TimesUnixMs   []int64                `protobuf:"varint,2,rep,packed,name=times_unix_ms,json=timesUnixMs,proto3" json:"times_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LastItemsResponse) Reset() {
+	*x = LastItemsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LastItemsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LastItemsResponse) ProtoMessage() {}
+
+func (x *LastItemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LastItemsResponse.ProtoReflect.Descriptor instead.
+func (*LastItemsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *LastItemsResponse) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *LastItemsResponse) GetTimesUnixMs() []int64 {
+	if x != nil {
+		return x.TimesUnixMs
+	}
+	return nil
+}
+
+// BoughtTogetherRequest names an item.
+type BoughtTogetherRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Item          string                 `protobuf:"bytes,3,opt,name=item,proto3" json:"item,omitempty"`
+	Stale         bool                   `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BoughtTogetherRequest) Reset() {
+	*x = BoughtTogetherRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BoughtTogetherRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BoughtTogetherRequest) ProtoMessage() {}
+
+func (x *BoughtTogetherRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BoughtTogetherRequest.ProtoReflect.Descriptor instead.
+func (*BoughtTogetherRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BoughtTogetherRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *BoughtTogetherRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *BoughtTogetherRequest) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *BoughtTogetherRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// BoughtTogetherResponse is a chunk of the other items, by key.
+type BoughtTogetherResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []string               `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// For each, the number of baskets that have both.
+	Counts []uint64 `protobuf:"varint,2,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	// Baskets that have the item. Only in the first message.
+	Baskets       uint64 `protobuf:"varint,3,opt,name=baskets,proto3" json:"baskets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BoughtTogetherResponse) Reset() {
+	*x = BoughtTogetherResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BoughtTogetherResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BoughtTogetherResponse) ProtoMessage() {}
+
+func (x *BoughtTogetherResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BoughtTogetherResponse.ProtoReflect.Descriptor instead.
+func (*BoughtTogetherResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *BoughtTogetherResponse) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *BoughtTogetherResponse) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *BoughtTogetherResponse) GetBaskets() uint64 {
+	if x != nil {
+		return x.Baskets
+	}
+	return 0
 }
 
 // ApplyErasureRequest is an erasure.
@@ -932,7 +1509,7 @@ type ApplyErasureRequest struct {
 
 func (x *ApplyErasureRequest) Reset() {
 	*x = ApplyErasureRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1521,7 @@ func (x *ApplyErasureRequest) String() string {
 func (*ApplyErasureRequest) ProtoMessage() {}
 
 func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1534,7 @@ func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
 func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ApplyErasureRequest) GetPartition() uint32 {
@@ -1024,7 +1601,7 @@ type ApplyErasureResponse struct {
 
 func (x *ApplyErasureResponse) Reset() {
 	*x = ApplyErasureResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1036,7 +1613,7 @@ func (x *ApplyErasureResponse) String() string {
 func (*ApplyErasureResponse) ProtoMessage() {}
 
 func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1049,7 +1626,7 @@ func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
 func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ApplyErasureResponse) GetIndex() uint64 {
@@ -1100,7 +1677,7 @@ type PurgeUserRequest struct {
 
 func (x *PurgeUserRequest) Reset() {
 	*x = PurgeUserRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1689,7 @@ func (x *PurgeUserRequest) String() string {
 func (*PurgeUserRequest) ProtoMessage() {}
 
 func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1702,7 @@ func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PurgeUserRequest) GetPartition() uint32 {
@@ -1165,7 +1742,7 @@ type PurgeUserResponse struct {
 
 func (x *PurgeUserResponse) Reset() {
 	*x = PurgeUserResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1754,7 @@ func (x *PurgeUserResponse) String() string {
 func (*PurgeUserResponse) ProtoMessage() {}
 
 func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1767,7 @@ func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 // TransferLeaderRequest names who is to lead.
@@ -1204,7 +1781,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1793,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1806,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -1255,7 +1832,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1844,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1857,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -1298,7 +1875,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1887,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1900,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -1371,7 +1948,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1383,7 +1960,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1396,7 +1973,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -1419,7 +1996,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +2008,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +2021,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -1477,7 +2054,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +2066,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +2079,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -1518,7 +2095,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +2107,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +2120,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -1580,7 +2157,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +2169,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +2182,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -1642,7 +2219,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1654,7 +2231,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1667,7 +2244,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -1708,7 +2285,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +2297,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +2310,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -1754,7 +2331,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +2343,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +2356,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -1809,7 +2386,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +2398,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +2411,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -1874,7 +2451,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2463,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2476,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -1947,7 +2524,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2536,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2549,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -1999,7 +2576,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2588,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2601,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -2075,7 +2652,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2664,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2677,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -2134,7 +2711,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2723,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2736,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -2206,7 +2783,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2795,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2808,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{41}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -2256,7 +2833,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2845,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2858,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -2362,7 +2939,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2951,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2964,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -2504,11 +3081,25 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12'\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12)\n" +
-	"\arecords\x18\x04 \x03(\v2\x0f.kith.v1.RecordR\arecords\"f\n" +
+	"\arecords\x18\x04 \x03(\v2\x0f.kith.v1.RecordR\arecords\"|\n" +
 	"\x14ApplyRecordsResponse\x12\x18\n" +
 	"\achanged\x18\x01 \x01(\x04R\achanged\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x04R\tunchanged\x12\x16\n" +
-	"\x06erased\x18\x03 \x01(\x04R\x06erased\"\x9b\x01\n" +
+	"\x06erased\x18\x03 \x01(\x04R\x06erased\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\"\xaa\x01\n" +
+	"\x15FollowProductsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x18\n" +
+	"\aordinal\x18\x04 \x01(\rR\aordinal\x12\x17\n" +
+	"\await_ms\x18\x05 \x01(\rR\x06waitMs\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"\xa1\x01\n" +
+	"\x16FollowProductsResponse\x12+\n" +
+	"\bproducts\x18\x01 \x03(\v2\x0f.kith.v1.RecordR\bproducts\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x18\n" +
+	"\aordinal\x18\x03 \x01(\rR\aordinal\x12\x16\n" +
+	"\x06behind\x18\x04 \x01(\bR\x06behind\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"\x9b\x01\n" +
 	"\x12ReadRecordsRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12'\n" +
@@ -2528,7 +3119,38 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"leastIndex\"T\n" +
 	"\x13ScanRecordsResponse\x12)\n" +
 	"\arecords\x18\x01 \x03(\v2\x0f.kith.v1.RecordR\arecords\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\xda\x01\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xbc\x01\n" +
+	"\x12ActiveItemsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12 \n" +
+	"\ffrom_unix_ms\x18\x03 \x01(\x03R\n" +
+	"fromUnixMs\x12\x1c\n" +
+	"\n" +
+	"to_unix_ms\x18\x04 \x01(\x03R\btoUnixMs\x12\x1c\n" +
+	"\tbehaviors\x18\x05 \x03(\tR\tbehaviors\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"C\n" +
+	"\x13ActiveItemsResponse\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\x12\x16\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\"\x88\x01\n" +
+	"\x10LastItemsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\f\n" +
+	"\x01n\x18\x03 \x01(\rR\x01n\x12\x1c\n" +
+	"\n" +
+	"to_unix_ms\x18\x04 \x01(\x03R\btoUnixMs\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\bR\x05stale\"M\n" +
+	"\x11LastItemsResponse\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\x12\"\n" +
+	"\rtimes_unix_ms\x18\x02 \x03(\x03R\vtimesUnixMs\"u\n" +
+	"\x15BoughtTogetherRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
+	"\x04item\x18\x03 \x01(\tR\x04item\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\"`\n" +
+	"\x16BoughtTogetherResponse\x12\x14\n" +
+	"\x05items\x18\x01 \x03(\tR\x05items\x12\x16\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\x12\x18\n" +
+	"\abaskets\x18\x03 \x01(\x04R\abaskets\"\xda\x01\n" +
 	"\x13ApplyErasureRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -2647,7 +3269,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xf6\t\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xae\f\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -2660,7 +3282,11 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x0eTransferLeader\x12\x1e.kith.v1.TransferLeaderRequest\x1a\x1f.kith.v1.TransferLeaderResponse\x12K\n" +
 	"\fApplyRecords\x12\x1c.kith.v1.ApplyRecordsRequest\x1a\x1d.kith.v1.ApplyRecordsResponse\x12J\n" +
 	"\vReadRecords\x12\x1b.kith.v1.ReadRecordsRequest\x1a\x1c.kith.v1.ReadRecordsResponse0\x01\x12H\n" +
-	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12K\n" +
+	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12Q\n" +
+	"\x0eFollowProducts\x12\x1e.kith.v1.FollowProductsRequest\x1a\x1f.kith.v1.FollowProductsResponse\x12J\n" +
+	"\vActiveItems\x12\x1b.kith.v1.ActiveItemsRequest\x1a\x1c.kith.v1.ActiveItemsResponse0\x01\x12B\n" +
+	"\tLastItems\x12\x19.kith.v1.LastItemsRequest\x1a\x1a.kith.v1.LastItemsResponse\x12S\n" +
+	"\x0eBoughtTogether\x12\x1e.kith.v1.BoughtTogetherRequest\x1a\x1f.kith.v1.BoughtTogetherResponse0\x01\x12K\n" +
 	"\fApplyErasure\x12\x1c.kith.v1.ApplyErasureRequest\x1a\x1d.kith.v1.ApplyErasureResponse\x12B\n" +
 	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponse\x12Y\n" +
 	"\x10ReadUserFeatures\x12 .kith.v1.ReadUserFeaturesRequest\x1a!.kith.v1.ReadUserFeaturesResponse0\x01\x12Y\n" +
@@ -2680,7 +3306,7 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(ReplicaChange)(0),                  // 0: kith.v1.ReplicaChange
 	(*ReadUserFeaturesRequest)(nil),     // 1: kith.v1.ReadUserFeaturesRequest
@@ -2691,99 +3317,116 @@ var file_kith_v1_partition_proto_goTypes = []any{
 	(*ScanProductFeaturesResponse)(nil), // 6: kith.v1.ScanProductFeaturesResponse
 	(*ApplyRecordsRequest)(nil),         // 7: kith.v1.ApplyRecordsRequest
 	(*ApplyRecordsResponse)(nil),        // 8: kith.v1.ApplyRecordsResponse
-	(*ReadRecordsRequest)(nil),          // 9: kith.v1.ReadRecordsRequest
-	(*ReadRecordsResponse)(nil),         // 10: kith.v1.ReadRecordsResponse
-	(*ScanRecordsRequest)(nil),          // 11: kith.v1.ScanRecordsRequest
-	(*ScanRecordsResponse)(nil),         // 12: kith.v1.ScanRecordsResponse
-	(*ApplyErasureRequest)(nil),         // 13: kith.v1.ApplyErasureRequest
-	(*ApplyErasureResponse)(nil),        // 14: kith.v1.ApplyErasureResponse
-	(*PurgeUserRequest)(nil),            // 15: kith.v1.PurgeUserRequest
-	(*PurgeUserResponse)(nil),           // 16: kith.v1.PurgeUserResponse
-	(*TransferLeaderRequest)(nil),       // 17: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil),      // 18: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),        // 19: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),       // 20: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),         // 21: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),        // 22: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),          // 23: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),         // 24: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),              // 25: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),             // 26: kith.v1.HistoryResponse
-	(*CutRequest)(nil),                  // 27: kith.v1.CutRequest
-	(*CutResponse)(nil),                 // 28: kith.v1.CutResponse
-	(*DumpRequest)(nil),                 // 29: kith.v1.DumpRequest
-	(*DumpResponse)(nil),                // 30: kith.v1.DumpResponse
-	(*PopularRequest)(nil),              // 31: kith.v1.PopularRequest
-	(*PopularResponse)(nil),             // 32: kith.v1.PopularResponse
-	(*ItemCount)(nil),                   // 33: kith.v1.ItemCount
-	(*InfoRequest)(nil),                 // 34: kith.v1.InfoRequest
-	(*InfoResponse)(nil),                // 35: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),                 // 36: kith.v1.ReplicaInfo
-	(*FeatureOptions)(nil),              // 37: kith.v1.FeatureOptions
-	(*UserFeatures)(nil),                // 38: kith.v1.UserFeatures
-	(*ProductFeatures)(nil),             // 39: kith.v1.ProductFeatures
-	(RecordKind)(0),                     // 40: kith.v1.RecordKind
-	(*Record)(nil),                      // 41: kith.v1.Record
-	(*Event)(nil),                       // 42: kith.v1.Event
+	(*FollowProductsRequest)(nil),       // 9: kith.v1.FollowProductsRequest
+	(*FollowProductsResponse)(nil),      // 10: kith.v1.FollowProductsResponse
+	(*ReadRecordsRequest)(nil),          // 11: kith.v1.ReadRecordsRequest
+	(*ReadRecordsResponse)(nil),         // 12: kith.v1.ReadRecordsResponse
+	(*ScanRecordsRequest)(nil),          // 13: kith.v1.ScanRecordsRequest
+	(*ScanRecordsResponse)(nil),         // 14: kith.v1.ScanRecordsResponse
+	(*ActiveItemsRequest)(nil),          // 15: kith.v1.ActiveItemsRequest
+	(*ActiveItemsResponse)(nil),         // 16: kith.v1.ActiveItemsResponse
+	(*LastItemsRequest)(nil),            // 17: kith.v1.LastItemsRequest
+	(*LastItemsResponse)(nil),           // 18: kith.v1.LastItemsResponse
+	(*BoughtTogetherRequest)(nil),       // 19: kith.v1.BoughtTogetherRequest
+	(*BoughtTogetherResponse)(nil),      // 20: kith.v1.BoughtTogetherResponse
+	(*ApplyErasureRequest)(nil),         // 21: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),        // 22: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),            // 23: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),           // 24: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),       // 25: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil),      // 26: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),        // 27: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),       // 28: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),         // 29: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),        // 30: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),          // 31: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),         // 32: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),              // 33: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),             // 34: kith.v1.HistoryResponse
+	(*CutRequest)(nil),                  // 35: kith.v1.CutRequest
+	(*CutResponse)(nil),                 // 36: kith.v1.CutResponse
+	(*DumpRequest)(nil),                 // 37: kith.v1.DumpRequest
+	(*DumpResponse)(nil),                // 38: kith.v1.DumpResponse
+	(*PopularRequest)(nil),              // 39: kith.v1.PopularRequest
+	(*PopularResponse)(nil),             // 40: kith.v1.PopularResponse
+	(*ItemCount)(nil),                   // 41: kith.v1.ItemCount
+	(*InfoRequest)(nil),                 // 42: kith.v1.InfoRequest
+	(*InfoResponse)(nil),                // 43: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),                 // 44: kith.v1.ReplicaInfo
+	(*FeatureOptions)(nil),              // 45: kith.v1.FeatureOptions
+	(*UserFeatures)(nil),                // 46: kith.v1.UserFeatures
+	(*ProductFeatures)(nil),             // 47: kith.v1.ProductFeatures
+	(RecordKind)(0),                     // 48: kith.v1.RecordKind
+	(*Record)(nil),                      // 49: kith.v1.Record
+	(*Event)(nil),                       // 50: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	37, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	38, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	37, // 2: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	38, // 3: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	37, // 4: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	39, // 5: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
-	40, // 6: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	41, // 7: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	40, // 8: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	41, // 9: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	40, // 10: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	41, // 11: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
-	0,  // 12: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	42, // 13: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	42, // 14: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	42, // 15: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	33, // 16: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	36, // 17: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	23, // 18: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	25, // 19: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	27, // 20: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	31, // 21: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	29, // 22: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	34, // 23: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	19, // 24: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	21, // 25: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	17, // 26: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
-	7,  // 27: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
-	9,  // 28: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
-	11, // 29: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
-	13, // 30: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	15, // 31: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	1,  // 32: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
-	3,  // 33: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
-	5,  // 34: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
-	24, // 35: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	26, // 36: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	28, // 37: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	32, // 38: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	30, // 39: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	35, // 40: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	20, // 41: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	22, // 42: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	18, // 43: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	8,  // 44: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	10, // 45: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	12, // 46: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	14, // 47: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	16, // 48: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	2,  // 49: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
-	4,  // 50: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
-	6,  // 51: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
-	35, // [35:52] is the sub-list for method output_type
-	18, // [18:35] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	45, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	46, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	45, // 2: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	46, // 3: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	45, // 4: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	47, // 5: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
+	48, // 6: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	49, // 7: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	49, // 8: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
+	48, // 9: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	49, // 10: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	48, // 11: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	49, // 12: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	0,  // 13: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
+	50, // 14: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	50, // 15: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	50, // 16: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	41, // 17: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	44, // 18: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	31, // 19: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	33, // 20: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	35, // 21: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	39, // 22: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	37, // 23: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	42, // 24: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	27, // 25: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	29, // 26: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	25, // 27: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	7,  // 28: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
+	11, // 29: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
+	13, // 30: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
+	9,  // 31: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
+	15, // 32: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
+	17, // 33: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
+	19, // 34: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
+	21, // 35: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	23, // 36: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	1,  // 37: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
+	3,  // 38: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
+	5,  // 39: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
+	32, // 40: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	34, // 41: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	36, // 42: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	40, // 43: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	38, // 44: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	43, // 45: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	28, // 46: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	30, // 47: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	26, // 48: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	8,  // 49: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	12, // 50: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	14, // 51: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	10, // 52: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
+	16, // 53: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
+	18, // 54: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
+	20, // 55: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
+	22, // 56: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	24, // 57: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	2,  // 58: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
+	4,  // 59: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
+	6,  // 60: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
+	40, // [40:61] is the sub-list for method output_type
+	19, // [19:40] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -2800,7 +3443,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   36,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,10 @@ const (
 	PartitionService_ApplyRecords_FullMethodName        = "/kith.v1.PartitionService/ApplyRecords"
 	PartitionService_ReadRecords_FullMethodName         = "/kith.v1.PartitionService/ReadRecords"
 	PartitionService_ScanRecords_FullMethodName         = "/kith.v1.PartitionService/ScanRecords"
+	PartitionService_FollowProducts_FullMethodName      = "/kith.v1.PartitionService/FollowProducts"
+	PartitionService_ActiveItems_FullMethodName         = "/kith.v1.PartitionService/ActiveItems"
+	PartitionService_LastItems_FullMethodName           = "/kith.v1.PartitionService/LastItems"
+	PartitionService_BoughtTogether_FullMethodName      = "/kith.v1.PartitionService/BoughtTogether"
 	PartitionService_ApplyErasure_FullMethodName        = "/kith.v1.PartitionService/ApplyErasure"
 	PartitionService_PurgeUser_FullMethodName           = "/kith.v1.PartitionService/PurgeUser"
 	PartitionService_ReadUserFeatures_FullMethodName    = "/kith.v1.PartitionService/ReadUserFeatures"
@@ -70,6 +74,15 @@ type PartitionServiceClient interface {
 	ReadRecords(ctx context.Context, in *ReadRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadRecordsResponse], error)
 	// ScanRecords returns the next records behind a key, those deleted included. An answer has some 512 KiB at most.
 	ScanRecords(ctx context.Context, in *ScanRecordsRequest, opts ...grpc.CallOption) (*ScanRecordsResponse, error)
+	// FollowProducts returns the products that have changed behind a point of the log, as they are now. Without any it waits a while for the
+	// next one. An answer has some 512 KiB at most.
+	FollowProducts(ctx context.Context, in *FollowProductsRequest, opts ...grpc.CallOption) (*FollowProductsResponse, error)
+	// ActiveItems streams the items with events of some behaviors in a window of time, by key.
+	ActiveItems(ctx context.Context, in *ActiveItemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ActiveItemsResponse], error)
+	// LastItems returns the items with the latest events.
+	LastItems(ctx context.Context, in *LastItemsRequest, opts ...grpc.CallOption) (*LastItemsResponse, error)
+	// BoughtTogether streams the items that share baskets with an item, with the numbers of the baskets.
+	BoughtTogether(ctx context.Context, in *BoughtTogetherRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BoughtTogetherResponse], error)
 	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
 	ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
@@ -239,6 +252,64 @@ func (c *partitionServiceClient) ScanRecords(ctx context.Context, in *ScanRecord
 	return out, nil
 }
 
+func (c *partitionServiceClient) FollowProducts(ctx context.Context, in *FollowProductsRequest, opts ...grpc.CallOption) (*FollowProductsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FollowProductsResponse)
+	err := c.cc.Invoke(ctx, PartitionService_FollowProducts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *partitionServiceClient) ActiveItems(ctx context.Context, in *ActiveItemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ActiveItemsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[3], PartitionService_ActiveItems_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ActiveItemsRequest, ActiveItemsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ActiveItemsClient = grpc.ServerStreamingClient[ActiveItemsResponse]
+
+func (c *partitionServiceClient) LastItems(ctx context.Context, in *LastItemsRequest, opts ...grpc.CallOption) (*LastItemsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LastItemsResponse)
+	err := c.cc.Invoke(ctx, PartitionService_LastItems_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *partitionServiceClient) BoughtTogether(ctx context.Context, in *BoughtTogetherRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BoughtTogetherResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[4], PartitionService_BoughtTogether_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BoughtTogetherRequest, BoughtTogetherResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_BoughtTogetherClient = grpc.ServerStreamingClient[BoughtTogetherResponse]
+
 func (c *partitionServiceClient) ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApplyErasureResponse)
@@ -261,7 +332,7 @@ func (c *partitionServiceClient) PurgeUser(ctx context.Context, in *PurgeUserReq
 
 func (c *partitionServiceClient) ReadUserFeatures(ctx context.Context, in *ReadUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadUserFeaturesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[3], PartitionService_ReadUserFeatures_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[5], PartitionService_ReadUserFeatures_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +351,7 @@ type PartitionService_ReadUserFeaturesClient = grpc.ServerStreamingClient[ReadUs
 
 func (c *partitionServiceClient) ScanUserFeatures(ctx context.Context, in *ScanUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanUserFeaturesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[4], PartitionService_ScanUserFeatures_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[6], PartitionService_ScanUserFeatures_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +370,7 @@ type PartitionService_ScanUserFeaturesClient = grpc.ServerStreamingClient[ScanUs
 
 func (c *partitionServiceClient) ScanProductFeatures(ctx context.Context, in *ScanProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanProductFeaturesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[5], PartitionService_ScanProductFeatures_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[7], PartitionService_ScanProductFeatures_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -348,6 +419,15 @@ type PartitionServiceServer interface {
 	ReadRecords(*ReadRecordsRequest, grpc.ServerStreamingServer[ReadRecordsResponse]) error
 	// ScanRecords returns the next records behind a key, those deleted included. An answer has some 512 KiB at most.
 	ScanRecords(context.Context, *ScanRecordsRequest) (*ScanRecordsResponse, error)
+	// FollowProducts returns the products that have changed behind a point of the log, as they are now. Without any it waits a while for the
+	// next one. An answer has some 512 KiB at most.
+	FollowProducts(context.Context, *FollowProductsRequest) (*FollowProductsResponse, error)
+	// ActiveItems streams the items with events of some behaviors in a window of time, by key.
+	ActiveItems(*ActiveItemsRequest, grpc.ServerStreamingServer[ActiveItemsResponse]) error
+	// LastItems returns the items with the latest events.
+	LastItems(context.Context, *LastItemsRequest) (*LastItemsResponse, error)
+	// BoughtTogether streams the items that share baskets with an item, with the numbers of the baskets.
+	BoughtTogether(*BoughtTogetherRequest, grpc.ServerStreamingServer[BoughtTogetherResponse]) error
 	// ApplyErasure puts an erasure through the raft group. Only the leader accepts.
 	ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
@@ -405,6 +485,18 @@ func (UnimplementedPartitionServiceServer) ReadRecords(*ReadRecordsRequest, grpc
 }
 func (UnimplementedPartitionServiceServer) ScanRecords(context.Context, *ScanRecordsRequest) (*ScanRecordsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ScanRecords not implemented")
+}
+func (UnimplementedPartitionServiceServer) FollowProducts(context.Context, *FollowProductsRequest) (*FollowProductsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FollowProducts not implemented")
+}
+func (UnimplementedPartitionServiceServer) ActiveItems(*ActiveItemsRequest, grpc.ServerStreamingServer[ActiveItemsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ActiveItems not implemented")
+}
+func (UnimplementedPartitionServiceServer) LastItems(context.Context, *LastItemsRequest) (*LastItemsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LastItems not implemented")
+}
+func (UnimplementedPartitionServiceServer) BoughtTogether(*BoughtTogetherRequest, grpc.ServerStreamingServer[BoughtTogetherResponse]) error {
+	return status.Error(codes.Unimplemented, "method BoughtTogether not implemented")
 }
 func (UnimplementedPartitionServiceServer) ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyErasure not implemented")
@@ -637,6 +729,64 @@ func _PartitionService_ScanRecords_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_FollowProducts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FollowProductsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).FollowProducts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_FollowProducts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).FollowProducts(ctx, req.(*FollowProductsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PartitionService_ActiveItems_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ActiveItemsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).ActiveItems(m, &grpc.GenericServerStream[ActiveItemsRequest, ActiveItemsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_ActiveItemsServer = grpc.ServerStreamingServer[ActiveItemsResponse]
+
+func _PartitionService_LastItems_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LastItemsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).LastItems(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_LastItems_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).LastItems(ctx, req.(*LastItemsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PartitionService_BoughtTogether_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BoughtTogetherRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).BoughtTogether(m, &grpc.GenericServerStream[BoughtTogetherRequest, BoughtTogetherResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_BoughtTogetherServer = grpc.ServerStreamingServer[BoughtTogetherResponse]
+
 func _PartitionService_ApplyErasure_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ApplyErasureRequest)
 	if err := dec(in); err != nil {
@@ -750,6 +900,14 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _PartitionService_ScanRecords_Handler,
 		},
 		{
+			MethodName: "FollowProducts",
+			Handler:    _PartitionService_FollowProducts_Handler,
+		},
+		{
+			MethodName: "LastItems",
+			Handler:    _PartitionService_LastItems_Handler,
+		},
+		{
 			MethodName: "ApplyErasure",
 			Handler:    _PartitionService_ApplyErasure_Handler,
 		},
@@ -772,6 +930,16 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadRecords",
 			Handler:       _PartitionService_ReadRecords_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ActiveItems",
+			Handler:       _PartitionService_ActiveItems_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "BoughtTogether",
+			Handler:       _PartitionService_BoughtTogether_Handler,
 			ServerStreams: true,
 		},
 		{

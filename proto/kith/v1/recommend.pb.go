@@ -35,6 +35,10 @@ const (
 	Model_MODEL_HYBRID Model = 3
 	// The items with the most users.
 	Model_MODEL_POPULARITY Model = 4
+	// Only in answers: products without events, the newest first.
+	Model_MODEL_NEWEST Model = 5
+	// Only in answers: an item with a fixed place.
+	Model_MODEL_PINNED Model = 6
 )
 
 // Enum value maps for Model.
@@ -45,6 +49,8 @@ var (
 		2: "MODEL_USER_KNN",
 		3: "MODEL_HYBRID",
 		4: "MODEL_POPULARITY",
+		5: "MODEL_NEWEST",
+		6: "MODEL_PINNED",
 	}
 	Model_value = map[string]int32{
 		"MODEL_UNSPECIFIED": 0,
@@ -52,6 +58,8 @@ var (
 		"MODEL_USER_KNN":    2,
 		"MODEL_HYBRID":      3,
 		"MODEL_POPULARITY":  4,
+		"MODEL_NEWEST":      5,
+		"MODEL_PINNED":      6,
 	}
 )
 
@@ -102,7 +110,19 @@ type RecommendRequest struct {
 	// Read the user's history from any replica rather than from the leader.
 	Stale bool `protobuf:"varint,7,opt,name=stale,proto3" json:"stale,omitempty"`
 	// Return for each item the history items that made its score.
-	Explain       bool `protobuf:"varint,8,opt,name=explain,proto3" json:"explain,omitempty"`
+	Explain bool `protobuf:"varint,8,opt,name=explain,proto3" json:"explain,omitempty"`
+	// Which items may be in the answer, also those of fallbacks and pins.
+	Filter *Filter `protobuf:"bytes,9,opt,name=filter,proto3" json:"filter,omitempty"`
+	// What of the history may not be in the answer. If there are any they stand in place of all of the history, and of include_seen. At most 32.
+	ExcludeHistory []*HistoryRule `protobuf:"bytes,10,rep,name=exclude_history,json=excludeHistory,proto3" json:"exclude_history,omitempty"`
+	// At most 32; each multiplies the scores of the items that pass its filter.
+	Boosts    []*Boost   `protobuf:"bytes,11,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Freshness *Freshness `protobuf:"bytes,12,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Diversity *Diversity `protobuf:"bytes,13,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	// Items with fixed places. They must pass the filter; neither the history nor diversity counts for them. At most 1,000.
+	Pins []*Pin `protobuf:"bytes,14,rep,name=pins,proto3" json:"pins,omitempty"`
+	// The present, in Unix milliseconds, for ages and windows. Zero means the server's clock.
+	NowUnixMs     int64 `protobuf:"varint,15,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -204,6 +224,55 @@ func (x *RecommendRequest) GetExplain() bool {
 	return false
 }
 
+func (x *RecommendRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *RecommendRequest) GetExcludeHistory() []*HistoryRule {
+	if x != nil {
+		return x.ExcludeHistory
+	}
+	return nil
+}
+
+func (x *RecommendRequest) GetBoosts() []*Boost {
+	if x != nil {
+		return x.Boosts
+	}
+	return nil
+}
+
+func (x *RecommendRequest) GetFreshness() *Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+func (x *RecommendRequest) GetDiversity() *Diversity {
+	if x != nil {
+		return x.Diversity
+	}
+	return nil
+}
+
+func (x *RecommendRequest) GetPins() []*Pin {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
+func (x *RecommendRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
 type isRecommendRequest_Subject interface {
 	isRecommendRequest_Subject()
 }
@@ -222,6 +291,622 @@ func (*RecommendRequest_User) isRecommendRequest_Subject() {}
 
 func (*RecommendRequest_Basket) isRecommendRequest_Subject() {}
 
+// Filter says which items may be in an answer: those that meet all of it.
+type Filter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 64.
+	Conditions []*Condition `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	// If there are any, the only items that pass. At most 10,000.
+	Allow []string `protobuf:"bytes,2,rep,name=allow,proto3" json:"allow,omitempty"`
+	// Items that do not pass. At most 10,000.
+	Deny []string `protobuf:"bytes,3,rep,name=deny,proto3" json:"deny,omitempty"`
+	// Only products that have a record, which is not deleted.
+	OnlyProducts  bool `protobuf:"varint,4,opt,name=only_products,json=onlyProducts,proto3" json:"only_products,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Filter) Reset() {
+	*x = Filter{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Filter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Filter) ProtoMessage() {}
+
+func (x *Filter) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Filter.ProtoReflect.Descriptor instead.
+func (*Filter) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Filter) GetConditions() []*Condition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+func (x *Filter) GetAllow() []string {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
+func (x *Filter) GetDeny() []string {
+	if x != nil {
+		return x.Deny
+	}
+	return nil
+}
+
+func (x *Filter) GetOnlyProducts() bool {
+	if x != nil {
+		return x.OnlyProducts
+	}
+	return false
+}
+
+// Condition is about one attribute of a product. An item without the attribute, or without a record, meets none_of alone.
+type Condition struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Attribute string                 `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// One of them is set.
+	//
+	// Types that are valid to be assigned to Test:
+	//
+	//	*Condition_AnyOf
+	//	*Condition_AllOf
+	//	*Condition_NoneOf
+	//	*Condition_Range
+	//	*Condition_Available
+	Test          isCondition_Test `protobuf_oneof:"test"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Condition) Reset() {
+	*x = Condition{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Condition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Condition) ProtoMessage() {}
+
+func (x *Condition) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Condition.ProtoReflect.Descriptor instead.
+func (*Condition) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Condition) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *Condition) GetTest() isCondition_Test {
+	if x != nil {
+		return x.Test
+	}
+	return nil
+}
+
+func (x *Condition) GetAnyOf() *TextList {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_AnyOf); ok {
+			return x.AnyOf
+		}
+	}
+	return nil
+}
+
+func (x *Condition) GetAllOf() *TextList {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_AllOf); ok {
+			return x.AllOf
+		}
+	}
+	return nil
+}
+
+func (x *Condition) GetNoneOf() *TextList {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_NoneOf); ok {
+			return x.NoneOf
+		}
+	}
+	return nil
+}
+
+func (x *Condition) GetRange() *Range {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_Range); ok {
+			return x.Range
+		}
+	}
+	return nil
+}
+
+func (x *Condition) GetAvailable() *Available {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_Available); ok {
+			return x.Available
+		}
+	}
+	return nil
+}
+
+type isCondition_Test interface {
+	isCondition_Test()
+}
+
+type Condition_AnyOf struct {
+	// It is, or its list has, one of the texts. A text that reads as a number, or as true or false, stands for those, too. Texts have at
+	// most 256 bytes: longer ones of products cannot be found. At most 1,000, as in all lists here.
+	AnyOf *TextList `protobuf:"bytes,2,opt,name=any_of,json=anyOf,proto3,oneof"`
+}
+
+type Condition_AllOf struct {
+	// It has all of the texts.
+	AllOf *TextList `protobuf:"bytes,3,opt,name=all_of,json=allOf,proto3,oneof"`
+}
+
+type Condition_NoneOf struct {
+	// It has none of the texts.
+	NoneOf *TextList `protobuf:"bytes,4,opt,name=none_of,json=noneOf,proto3,oneof"`
+}
+
+type Condition_Range struct {
+	// It is a number within a range, or a time within one of Unix milliseconds.
+	Range *Range `protobuf:"bytes,5,opt,name=range,proto3,oneof"`
+}
+
+type Condition_Available struct {
+	// It is a number above 0, or true.
+	Available *Available `protobuf:"bytes,6,opt,name=available,proto3,oneof"`
+}
+
+func (*Condition_AnyOf) isCondition_Test() {}
+
+func (*Condition_AllOf) isCondition_Test() {}
+
+func (*Condition_NoneOf) isCondition_Test() {}
+
+func (*Condition_Range) isCondition_Test() {}
+
+func (*Condition_Available) isCondition_Test() {}
+
+// Range is bounded where a bound is set. Bounds belong to it unless they are excluded.
+type Range struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Min           *float64               `protobuf:"fixed64,1,opt,name=min,proto3,oneof" json:"min,omitempty"`
+	Max           *float64               `protobuf:"fixed64,2,opt,name=max,proto3,oneof" json:"max,omitempty"`
+	ExcludeMin    bool                   `protobuf:"varint,3,opt,name=exclude_min,json=excludeMin,proto3" json:"exclude_min,omitempty"`
+	ExcludeMax    bool                   `protobuf:"varint,4,opt,name=exclude_max,json=excludeMax,proto3" json:"exclude_max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Range) Reset() {
+	*x = Range{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Range) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Range) ProtoMessage() {}
+
+func (x *Range) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Range.ProtoReflect.Descriptor instead.
+func (*Range) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Range) GetMin() float64 {
+	if x != nil && x.Min != nil {
+		return *x.Min
+	}
+	return 0
+}
+
+func (x *Range) GetMax() float64 {
+	if x != nil && x.Max != nil {
+		return *x.Max
+	}
+	return 0
+}
+
+func (x *Range) GetExcludeMin() bool {
+	if x != nil {
+		return x.ExcludeMin
+	}
+	return false
+}
+
+func (x *Range) GetExcludeMax() bool {
+	if x != nil {
+		return x.ExcludeMax
+	}
+	return false
+}
+
+// Available has no parameters.
+type Available struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Available) Reset() {
+	*x = Available{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Available) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Available) ProtoMessage() {}
+
+func (x *Available) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Available.ProtoReflect.Descriptor instead.
+func (*Available) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{4}
+}
+
+// HistoryRule names items by events of the user.
+type HistoryRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means any.
+	Behaviors []string `protobuf:"bytes,1,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
+	// Largest age of the events; zero means any. Events without a time are new.
+	WithinMs      uint64 `protobuf:"varint,2,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryRule) Reset() {
+	*x = HistoryRule{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryRule) ProtoMessage() {}
+
+func (x *HistoryRule) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryRule.ProtoReflect.Descriptor instead.
+func (*HistoryRule) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *HistoryRule) GetBehaviors() []string {
+	if x != nil {
+		return x.Behaviors
+	}
+	return nil
+}
+
+func (x *HistoryRule) GetWithinMs() uint64 {
+	if x != nil {
+		return x.WithinMs
+	}
+	return 0
+}
+
+// Boost multiplies scores.
+type Boost struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Filter *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// 0.000001 to 1,000,000; below 1 it lowers.
+	Factor        float64 `protobuf:"fixed64,2,opt,name=factor,proto3" json:"factor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Boost) Reset() {
+	*x = Boost{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Boost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Boost) ProtoMessage() {}
+
+func (x *Boost) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Boost.ProtoReflect.Descriptor instead.
+func (*Boost) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Boost) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *Boost) GetFactor() float64 {
+	if x != nil {
+		return x.Factor
+	}
+	return 0
+}
+
+// Freshness multiplies the score of a product of some age by 1 + strength * 2^(-age/half-life), and leaves one without the time as it is.
+type Freshness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Time at which the product came. Empty means since.
+	Attribute  string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	HalfLifeMs uint64 `protobuf:"varint,2,opt,name=half_life_ms,json=halfLifeMs,proto3" json:"half_life_ms,omitempty"`
+	// Zero means 1.
+	Strength      float64 `protobuf:"fixed64,3,opt,name=strength,proto3" json:"strength,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Freshness) Reset() {
+	*x = Freshness{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Freshness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Freshness) ProtoMessage() {}
+
+func (x *Freshness) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Freshness.ProtoReflect.Descriptor instead.
+func (*Freshness) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Freshness) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *Freshness) GetHalfLifeMs() uint64 {
+	if x != nil {
+		return x.HalfLifeMs
+	}
+	return 0
+}
+
+func (x *Freshness) GetStrength() float64 {
+	if x != nil {
+		return x.Strength
+	}
+	return 0
+}
+
+// Diversity spreads an answer over groups: products whose attribute has the same text, of a list the first. Those without are alone.
+type Diversity struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means category.
+	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// Of maximal marginal relevance: 1 is relevance alone, 0 spread alone. Unset means 1.
+	Lambda *float64 `protobuf:"fixed64,2,opt,name=lambda,proto3,oneof" json:"lambda,omitempty"`
+	// Most items of a group. Zero means any number.
+	MaxPerGroup   uint32 `protobuf:"varint,3,opt,name=max_per_group,json=maxPerGroup,proto3" json:"max_per_group,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Diversity) Reset() {
+	*x = Diversity{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Diversity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Diversity) ProtoMessage() {}
+
+func (x *Diversity) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Diversity.ProtoReflect.Descriptor instead.
+func (*Diversity) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Diversity) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *Diversity) GetLambda() float64 {
+	if x != nil && x.Lambda != nil {
+		return *x.Lambda
+	}
+	return 0
+}
+
+func (x *Diversity) GetMaxPerGroup() uint32 {
+	if x != nil {
+		return x.MaxPerGroup
+	}
+	return 0
+}
+
+// Pin gives an item a place.
+type Pin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	// From 1. If the answer is shorter the item comes at its end, but not beyond N.
+	Rank          uint32 `protobuf:"varint,2,opt,name=rank,proto3" json:"rank,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Pin) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *Pin) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
 // Basket is a set of items with weights.
 type Basket struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -232,7 +917,7 @@ type Basket struct {
 
 func (x *Basket) Reset() {
 	*x = Basket{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[1]
+	mi := &file_kith_v1_recommend_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -244,7 +929,7 @@ func (x *Basket) String() string {
 func (*Basket) ProtoMessage() {}
 
 func (x *Basket) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[1]
+	mi := &file_kith_v1_recommend_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -257,7 +942,7 @@ func (x *Basket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Basket.ProtoReflect.Descriptor instead.
 func (*Basket) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Basket) GetItems() []*BasketItem {
@@ -279,7 +964,7 @@ type BasketItem struct {
 
 func (x *BasketItem) Reset() {
 	*x = BasketItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[2]
+	mi := &file_kith_v1_recommend_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +976,7 @@ func (x *BasketItem) String() string {
 func (*BasketItem) ProtoMessage() {}
 
 func (x *BasketItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[2]
+	mi := &file_kith_v1_recommend_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +989,7 @@ func (x *BasketItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BasketItem.ProtoReflect.Descriptor instead.
 func (*BasketItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *BasketItem) GetItem() string {
@@ -331,10 +1016,10 @@ type RecommendResponse struct {
 	ModelVersion uint64 `protobuf:"varint,3,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
 	// Why popularity filled some or all of the answer; empty when it did not.
 	FallbackReason string `protobuf:"bytes,4,opt,name=fallback_reason,json=fallbackReason,proto3" json:"fallback_reason,omitempty"`
-	// Some partition could not be asked: the answer may miss candidates.
+	// Some partition could not be asked, or its products are not known yet: the answer may miss candidates.
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The history was read from some replica, because it was asked for so or because the leader did not answer in half of
-	// the time: it may miss the newest events.
+	// the time: it may miss the newest events. Or the newest changes of products may be missing.
 	Stale         bool `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -342,7 +1027,7 @@ type RecommendResponse struct {
 
 func (x *RecommendResponse) Reset() {
 	*x = RecommendResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[3]
+	mi := &file_kith_v1_recommend_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -354,7 +1039,7 @@ func (x *RecommendResponse) String() string {
 func (*RecommendResponse) ProtoMessage() {}
 
 func (x *RecommendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[3]
+	mi := &file_kith_v1_recommend_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -367,7 +1052,7 @@ func (x *RecommendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendResponse.ProtoReflect.Descriptor instead.
 func (*RecommendResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecommendResponse) GetItems() []*RecommendedItem {
@@ -416,7 +1101,7 @@ func (x *RecommendResponse) GetStale() bool {
 type RecommendedItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
-	// The model's score; comparable only within the answer and its source.
+	// The model's score, with boosts; comparable only within the answer and its source. Zero for products without events and pins.
 	Score float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
 	// Which model put the item here; popularity for a filled place.
 	Source Model `protobuf:"varint,3,opt,name=source,proto3,enum=kith.v1.Model" json:"source,omitempty"`
@@ -428,7 +1113,7 @@ type RecommendedItem struct {
 
 func (x *RecommendedItem) Reset() {
 	*x = RecommendedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[4]
+	mi := &file_kith_v1_recommend_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +1125,7 @@ func (x *RecommendedItem) String() string {
 func (*RecommendedItem) ProtoMessage() {}
 
 func (x *RecommendedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[4]
+	mi := &file_kith_v1_recommend_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +1138,7 @@ func (x *RecommendedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendedItem.ProtoReflect.Descriptor instead.
 func (*RecommendedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RecommendedItem) GetItem() string {
@@ -496,7 +1181,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[5]
+	mi := &file_kith_v1_recommend_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +1193,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[5]
+	mi := &file_kith_v1_recommend_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +1206,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Contribution) GetItem() string {
@@ -549,14 +1234,20 @@ type SimilarRequest struct {
 	//	*SimilarRequest_User
 	Subject isSimilarRequest_Subject `protobuf_oneof:"subject"`
 	// 1 to 1,000. Zero means 10. For items, at most the K of the model can be answered.
-	N             uint32 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`
+	N uint32 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`
+	// As in RecommendRequest, of the neighbors of an item. Not for users.
+	Filter        *Filter    `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Boosts        []*Boost   `protobuf:"bytes,5,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Freshness     *Freshness `protobuf:"bytes,6,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Diversity     *Diversity `protobuf:"bytes,7,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs     int64      `protobuf:"varint,8,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SimilarRequest) Reset() {
 	*x = SimilarRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[6]
+	mi := &file_kith_v1_recommend_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -568,7 +1259,7 @@ func (x *SimilarRequest) String() string {
 func (*SimilarRequest) ProtoMessage() {}
 
 func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[6]
+	mi := &file_kith_v1_recommend_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -581,7 +1272,7 @@ func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarRequest.ProtoReflect.Descriptor instead.
 func (*SimilarRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SimilarRequest) GetSubject() isSimilarRequest_Subject {
@@ -616,6 +1307,41 @@ func (x *SimilarRequest) GetN() uint32 {
 	return 0
 }
 
+func (x *SimilarRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *SimilarRequest) GetBoosts() []*Boost {
+	if x != nil {
+		return x.Boosts
+	}
+	return nil
+}
+
+func (x *SimilarRequest) GetFreshness() *Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+func (x *SimilarRequest) GetDiversity() *Diversity {
+	if x != nil {
+		return x.Diversity
+	}
+	return nil
+}
+
+func (x *SimilarRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
 type isSimilarRequest_Subject interface {
 	isSimilarRequest_Subject()
 }
@@ -637,15 +1363,17 @@ type SimilarResponse struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Neighbors    []*SimilarEntry        `protobuf:"bytes,1,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
 	ModelVersion uint64                 `protobuf:"varint,2,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
-	// Some partition could not be asked (users only).
-	Partial       bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
+	// Some partition could not be asked, or its products are not known yet.
+	Partial bool `protobuf:"varint,3,opt,name=partial,proto3" json:"partial,omitempty"`
+	// As in RecommendResponse.
+	Stale         bool `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SimilarResponse) Reset() {
 	*x = SimilarResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[7]
+	mi := &file_kith_v1_recommend_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +1385,7 @@ func (x *SimilarResponse) String() string {
 func (*SimilarResponse) ProtoMessage() {}
 
 func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[7]
+	mi := &file_kith_v1_recommend_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +1398,7 @@ func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarResponse.ProtoReflect.Descriptor instead.
 func (*SimilarResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SimilarResponse) GetNeighbors() []*SimilarEntry {
@@ -694,6 +1422,13 @@ func (x *SimilarResponse) GetPartial() bool {
 	return false
 }
 
+func (x *SimilarResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
 // SimilarEntry is one neighbor.
 type SimilarEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -706,7 +1441,7 @@ type SimilarEntry struct {
 
 func (x *SimilarEntry) Reset() {
 	*x = SimilarEntry{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[8]
+	mi := &file_kith_v1_recommend_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +1453,7 @@ func (x *SimilarEntry) String() string {
 func (*SimilarEntry) ProtoMessage() {}
 
 func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[8]
+	mi := &file_kith_v1_recommend_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +1466,7 @@ func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarEntry.ProtoReflect.Descriptor instead.
 func (*SimilarEntry) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SimilarEntry) GetKey() string {
@@ -748,11 +1483,703 @@ func (x *SimilarEntry) GetScore() float64 {
 	return 0
 }
 
+// ListedItem is one rank of a list.
+type ListedItem struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	// Sum of the weights of its events, or number of baskets, with boosts. Of Trending and FrequentlyBoughtTogether.
+	Score float64 `protobuf:"fixed64,2,opt,name=score,proto3" json:"score,omitempty"`
+	// When it came, or when its last event was. Of NewArrivals and Latest.
+	TimeUnixMs    int64 `protobuf:"varint,3,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedItem) Reset() {
+	*x = ListedItem{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedItem) ProtoMessage() {}
+
+func (x *ListedItem) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedItem.ProtoReflect.Descriptor instead.
+func (*ListedItem) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ListedItem) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *ListedItem) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *ListedItem) GetTimeUnixMs() int64 {
+	if x != nil {
+		return x.TimeUnixMs
+	}
+	return 0
+}
+
+// TrendingRequest asks for items by the sum over their events of the weights of the behaviors.
+type TrendingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000. Zero means 10.
+	N uint32 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	// Largest age of the events. Zero means 7 days. Events without a time do not count, nor do those of the future.
+	WithinMs uint64 `protobuf:"varint,2,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
+	// Weights of behaviors. Empty means view 1, search 1, cart 3, purchase 5, cancel -5, rating 1. An item needs a sum above 0. At most 32.
+	Weights map[string]float64 `protobuf:"bytes,3,rep,name=weights,proto3" json:"weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	// As in RecommendRequest.
+	Filter        *Filter    `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Boosts        []*Boost   `protobuf:"bytes,5,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Freshness     *Freshness `protobuf:"bytes,6,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Diversity     *Diversity `protobuf:"bytes,7,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs     int64      `protobuf:"varint,8,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Stale         bool       `protobuf:"varint,9,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrendingRequest) Reset() {
+	*x = TrendingRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrendingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrendingRequest) ProtoMessage() {}
+
+func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrendingRequest.ProtoReflect.Descriptor instead.
+func (*TrendingRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TrendingRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *TrendingRequest) GetWithinMs() uint64 {
+	if x != nil {
+		return x.WithinMs
+	}
+	return 0
+}
+
+func (x *TrendingRequest) GetWeights() map[string]float64 {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetBoosts() []*Boost {
+	if x != nil {
+		return x.Boosts
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetFreshness() *Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetDiversity() *Diversity {
+	if x != nil {
+		return x.Diversity
+	}
+	return nil
+}
+
+func (x *TrendingRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *TrendingRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// TrendingResponse lists items by score descending, then key.
+type TrendingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []*ListedItem          `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// Products of some partition are not known yet.
+	Partial       bool `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	Stale         bool `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrendingResponse) Reset() {
+	*x = TrendingResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrendingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrendingResponse) ProtoMessage() {}
+
+func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrendingResponse.ProtoReflect.Descriptor instead.
+func (*TrendingResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TrendingResponse) GetItems() []*ListedItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *TrendingResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *TrendingResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// NewArrivalsRequest asks for products by the time at which they came.
+type NewArrivalsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000. Zero means 10.
+	N uint32 `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	// Time attribute. Empty means since. Products without it, or with one in the future, are left out.
+	Attribute string `protobuf:"bytes,2,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// As in RecommendRequest.
+	Filter        *Filter    `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	Diversity     *Diversity `protobuf:"bytes,4,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs     int64      `protobuf:"varint,5,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Stale         bool       `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewArrivalsRequest) Reset() {
+	*x = NewArrivalsRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewArrivalsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewArrivalsRequest) ProtoMessage() {}
+
+func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewArrivalsRequest.ProtoReflect.Descriptor instead.
+func (*NewArrivalsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *NewArrivalsRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *NewArrivalsRequest) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *NewArrivalsRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *NewArrivalsRequest) GetDiversity() *Diversity {
+	if x != nil {
+		return x.Diversity
+	}
+	return nil
+}
+
+func (x *NewArrivalsRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *NewArrivalsRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// NewArrivalsResponse lists products by time descending, then key.
+type NewArrivalsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*ListedItem          `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Partial       bool                   `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	Stale         bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewArrivalsResponse) Reset() {
+	*x = NewArrivalsResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewArrivalsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewArrivalsResponse) ProtoMessage() {}
+
+func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewArrivalsResponse.ProtoReflect.Descriptor instead.
+func (*NewArrivalsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *NewArrivalsResponse) GetItems() []*ListedItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *NewArrivalsResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *NewArrivalsResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// LatestRequest asks for items by the time of their last event.
+type LatestRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000. Zero means 10.
+	N             uint32  `protobuf:"varint,1,opt,name=n,proto3" json:"n,omitempty"`
+	Filter        *Filter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	NowUnixMs     int64   `protobuf:"varint,3,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Stale         bool    `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LatestRequest) Reset() {
+	*x = LatestRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LatestRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LatestRequest) ProtoMessage() {}
+
+func (x *LatestRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LatestRequest.ProtoReflect.Descriptor instead.
+func (*LatestRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LatestRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *LatestRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *LatestRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *LatestRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// LatestResponse lists items by time descending, then key.
+type LatestResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*ListedItem          `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Partial       bool                   `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	Stale         bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LatestResponse) Reset() {
+	*x = LatestResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LatestResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LatestResponse) ProtoMessage() {}
+
+func (x *LatestResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LatestResponse.ProtoReflect.Descriptor instead.
+func (*LatestResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LatestResponse) GetItems() []*ListedItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *LatestResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *LatestResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// FrequentlyBoughtTogetherRequest names an item. A basket is what a user bought in one order (the context order of purchases), or, of purchases that name
+// none, on one day in UTC. Cancellations take nothing out.
+type FrequentlyBoughtTogetherRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	// 1 to 1,000. Zero means 10.
+	N uint32 `protobuf:"varint,2,opt,name=n,proto3" json:"n,omitempty"`
+	// As in RecommendRequest.
+	Filter        *Filter    `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	Boosts        []*Boost   `protobuf:"bytes,4,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Freshness     *Freshness `protobuf:"bytes,5,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Diversity     *Diversity `protobuf:"bytes,6,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs     int64      `protobuf:"varint,7,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Stale         bool       `protobuf:"varint,8,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FrequentlyBoughtTogetherRequest) Reset() {
+	*x = FrequentlyBoughtTogetherRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FrequentlyBoughtTogetherRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FrequentlyBoughtTogetherRequest) ProtoMessage() {}
+
+func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FrequentlyBoughtTogetherRequest.ProtoReflect.Descriptor instead.
+func (*FrequentlyBoughtTogetherRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetBoosts() []*Boost {
+	if x != nil {
+		return x.Boosts
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetFreshness() *Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetDiversity() *Diversity {
+	if x != nil {
+		return x.Diversity
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *FrequentlyBoughtTogetherRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// FrequentlyBoughtTogetherResponse lists items by score descending, then key.
+type FrequentlyBoughtTogetherResponse struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Items   []*ListedItem          `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Partial bool                   `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"`
+	Stale   bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	// Baskets that have the item.
+	Baskets       uint64 `protobuf:"varint,4,opt,name=baskets,proto3" json:"baskets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FrequentlyBoughtTogetherResponse) Reset() {
+	*x = FrequentlyBoughtTogetherResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FrequentlyBoughtTogetherResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FrequentlyBoughtTogetherResponse) ProtoMessage() {}
+
+func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FrequentlyBoughtTogetherResponse.ProtoReflect.Descriptor instead.
+func (*FrequentlyBoughtTogetherResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FrequentlyBoughtTogetherResponse) GetItems() []*ListedItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *FrequentlyBoughtTogetherResponse) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *FrequentlyBoughtTogetherResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *FrequentlyBoughtTogetherResponse) GetBaskets() uint64 {
+	if x != nil {
+		return x.Baskets
+	}
+	return 0
+}
+
 var File_kith_v1_recommend_proto protoreflect.FileDescriptor
 
 const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/recommend.proto\x12\akith.v1\"\x86\x02\n" +
+	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\"\xbc\x04\n" +
 	"\x10RecommendRequest\x12\x14\n" +
 	"\x04user\x18\x01 \x01(\tH\x00R\x04user\x12)\n" +
 	"\x06basket\x18\x02 \x01(\v2\x0f.kith.v1.BasketH\x00R\x06basket\x12\f\n" +
@@ -762,8 +2189,60 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\vno_fallback\x18\x06 \x01(\bR\n" +
 	"noFallback\x12\x14\n" +
 	"\x05stale\x18\a \x01(\bR\x05stale\x12\x18\n" +
-	"\aexplain\x18\b \x01(\bR\aexplainB\t\n" +
-	"\asubject\"3\n" +
+	"\aexplain\x18\b \x01(\bR\aexplain\x12'\n" +
+	"\x06filter\x18\t \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12=\n" +
+	"\x0fexclude_history\x18\n" +
+	" \x03(\v2\x14.kith.v1.HistoryRuleR\x0eexcludeHistory\x12&\n" +
+	"\x06boosts\x18\v \x03(\v2\x0e.kith.v1.BoostR\x06boosts\x120\n" +
+	"\tfreshness\x18\f \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
+	"\tdiversity\x18\r \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12 \n" +
+	"\x04pins\x18\x0e \x03(\v2\f.kith.v1.PinR\x04pins\x12\x1e\n" +
+	"\vnow_unix_ms\x18\x0f \x01(\x03R\tnowUnixMsB\t\n" +
+	"\asubject\"\x8b\x01\n" +
+	"\x06Filter\x122\n" +
+	"\n" +
+	"conditions\x18\x01 \x03(\v2\x12.kith.v1.ConditionR\n" +
+	"conditions\x12\x14\n" +
+	"\x05allow\x18\x02 \x03(\tR\x05allow\x12\x12\n" +
+	"\x04deny\x18\x03 \x03(\tR\x04deny\x12#\n" +
+	"\ronly_products\x18\x04 \x01(\bR\fonlyProducts\"\x93\x02\n" +
+	"\tCondition\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12*\n" +
+	"\x06any_of\x18\x02 \x01(\v2\x11.kith.v1.TextListH\x00R\x05anyOf\x12*\n" +
+	"\x06all_of\x18\x03 \x01(\v2\x11.kith.v1.TextListH\x00R\x05allOf\x12,\n" +
+	"\anone_of\x18\x04 \x01(\v2\x11.kith.v1.TextListH\x00R\x06noneOf\x12&\n" +
+	"\x05range\x18\x05 \x01(\v2\x0e.kith.v1.RangeH\x00R\x05range\x122\n" +
+	"\tavailable\x18\x06 \x01(\v2\x12.kith.v1.AvailableH\x00R\tavailableB\x06\n" +
+	"\x04test\"\x87\x01\n" +
+	"\x05Range\x12\x15\n" +
+	"\x03min\x18\x01 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n" +
+	"\x03max\x18\x02 \x01(\x01H\x01R\x03max\x88\x01\x01\x12\x1f\n" +
+	"\vexclude_min\x18\x03 \x01(\bR\n" +
+	"excludeMin\x12\x1f\n" +
+	"\vexclude_max\x18\x04 \x01(\bR\n" +
+	"excludeMaxB\x06\n" +
+	"\x04_minB\x06\n" +
+	"\x04_max\"\v\n" +
+	"\tAvailable\"H\n" +
+	"\vHistoryRule\x12\x1c\n" +
+	"\tbehaviors\x18\x01 \x03(\tR\tbehaviors\x12\x1b\n" +
+	"\twithin_ms\x18\x02 \x01(\x04R\bwithinMs\"H\n" +
+	"\x05Boost\x12'\n" +
+	"\x06filter\x18\x01 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12\x16\n" +
+	"\x06factor\x18\x02 \x01(\x01R\x06factor\"g\n" +
+	"\tFreshness\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12 \n" +
+	"\fhalf_life_ms\x18\x02 \x01(\x04R\n" +
+	"halfLifeMs\x12\x1a\n" +
+	"\bstrength\x18\x03 \x01(\x01R\bstrength\"u\n" +
+	"\tDiversity\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x1b\n" +
+	"\x06lambda\x18\x02 \x01(\x01H\x00R\x06lambda\x88\x01\x01\x12\"\n" +
+	"\rmax_per_group\x18\x03 \x01(\rR\vmaxPerGroupB\t\n" +
+	"\a_lambda\"-\n" +
+	"\x03Pin\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\tR\x04item\x12\x12\n" +
+	"\x04rank\x18\x02 \x01(\rR\x04rank\"3\n" +
 	"\x06Basket\x12)\n" +
 	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.BasketItemR\x05items\"8\n" +
 	"\n" +
@@ -784,28 +2263,97 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\rcontributions\x18\x04 \x03(\v2\x15.kith.v1.ContributionR\rcontributions\"8\n" +
 	"\fContribution\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
-	"\x05score\x18\x02 \x01(\x01R\x05score\"U\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\"\xaa\x02\n" +
 	"\x0eSimilarRequest\x12\x14\n" +
 	"\x04item\x18\x01 \x01(\tH\x00R\x04item\x12\x14\n" +
 	"\x04user\x18\x02 \x01(\tH\x00R\x04user\x12\f\n" +
-	"\x01n\x18\x03 \x01(\rR\x01nB\t\n" +
-	"\asubject\"\x85\x01\n" +
+	"\x01n\x18\x03 \x01(\rR\x01n\x12'\n" +
+	"\x06filter\x18\x04 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12&\n" +
+	"\x06boosts\x18\x05 \x03(\v2\x0e.kith.v1.BoostR\x06boosts\x120\n" +
+	"\tfreshness\x18\x06 \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
+	"\tdiversity\x18\a \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
+	"\vnow_unix_ms\x18\b \x01(\x03R\tnowUnixMsB\t\n" +
+	"\asubject\"\x9b\x01\n" +
 	"\x0fSimilarResponse\x123\n" +
 	"\tneighbors\x18\x01 \x03(\v2\x15.kith.v1.SimilarEntryR\tneighbors\x12#\n" +
 	"\rmodel_version\x18\x02 \x01(\x04R\fmodelVersion\x12\x18\n" +
-	"\apartial\x18\x03 \x01(\bR\apartial\"6\n" +
+	"\apartial\x18\x03 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\"6\n" +
 	"\fSimilarEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05score\x18\x02 \x01(\x01R\x05score*n\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\"X\n" +
+	"\n" +
+	"ListedItem\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\x12 \n" +
+	"\ftime_unix_ms\x18\x03 \x01(\x03R\n" +
+	"timeUnixMs\"\xa4\x03\n" +
+	"\x0fTrendingRequest\x12\f\n" +
+	"\x01n\x18\x01 \x01(\rR\x01n\x12\x1b\n" +
+	"\twithin_ms\x18\x02 \x01(\x04R\bwithinMs\x12?\n" +
+	"\aweights\x18\x03 \x03(\v2%.kith.v1.TrendingRequest.WeightsEntryR\aweights\x12'\n" +
+	"\x06filter\x18\x04 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12&\n" +
+	"\x06boosts\x18\x05 \x03(\v2\x0e.kith.v1.BoostR\x06boosts\x120\n" +
+	"\tfreshness\x18\x06 \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
+	"\tdiversity\x18\a \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
+	"\vnow_unix_ms\x18\b \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05stale\x18\t \x01(\bR\x05stale\x1a:\n" +
+	"\fWeightsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"m\n" +
+	"\x10TrendingResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\"\xd1\x01\n" +
+	"\x12NewArrivalsRequest\x12\f\n" +
+	"\x01n\x18\x01 \x01(\rR\x01n\x12\x1c\n" +
+	"\tattribute\x18\x02 \x01(\tR\tattribute\x12'\n" +
+	"\x06filter\x18\x03 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x120\n" +
+	"\tdiversity\x18\x04 \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
+	"\vnow_unix_ms\x18\x05 \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"p\n" +
+	"\x13NewArrivalsResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\"|\n" +
+	"\rLatestRequest\x12\f\n" +
+	"\x01n\x18\x01 \x01(\rR\x01n\x12'\n" +
+	"\x06filter\x18\x02 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12\x1e\n" +
+	"\vnow_unix_ms\x18\x03 \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\"k\n" +
+	"\x0eLatestResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\"\xae\x02\n" +
+	"\x1fFrequentlyBoughtTogetherRequest\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\tR\x04item\x12\f\n" +
+	"\x01n\x18\x02 \x01(\rR\x01n\x12'\n" +
+	"\x06filter\x18\x03 \x01(\v2\x0f.kith.v1.FilterR\x06filter\x12&\n" +
+	"\x06boosts\x18\x04 \x03(\v2\x0e.kith.v1.BoostR\x06boosts\x120\n" +
+	"\tfreshness\x18\x05 \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
+	"\tdiversity\x18\x06 \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
+	"\vnow_unix_ms\x18\a \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05stale\x18\b \x01(\bR\x05stale\"\x97\x01\n" +
+	" FrequentlyBoughtTogetherResponse\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x18\n" +
+	"\abaskets\x18\x04 \x01(\x04R\abaskets*\x92\x01\n" +
 	"\x05Model\x12\x15\n" +
 	"\x11MODEL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eMODEL_ITEM_KNN\x10\x01\x12\x12\n" +
 	"\x0eMODEL_USER_KNN\x10\x02\x12\x10\n" +
 	"\fMODEL_HYBRID\x10\x03\x12\x14\n" +
-	"\x10MODEL_POPULARITY\x10\x042\x96\x01\n" +
+	"\x10MODEL_POPULARITY\x10\x04\x12\x10\n" +
+	"\fMODEL_NEWEST\x10\x05\x12\x10\n" +
+	"\fMODEL_PINNED\x10\x062\xcd\x03\n" +
 	"\x12RecommenderService\x12B\n" +
 	"\tRecommend\x12\x19.kith.v1.RecommendRequest\x1a\x1a.kith.v1.RecommendResponse\x12<\n" +
-	"\aSimilar\x12\x17.kith.v1.SimilarRequest\x1a\x18.kith.v1.SimilarResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\aSimilar\x12\x17.kith.v1.SimilarRequest\x1a\x18.kith.v1.SimilarResponse\x12?\n" +
+	"\bTrending\x12\x18.kith.v1.TrendingRequest\x1a\x19.kith.v1.TrendingResponse\x12o\n" +
+	"\x18FrequentlyBoughtTogether\x12(.kith.v1.FrequentlyBoughtTogetherRequest\x1a).kith.v1.FrequentlyBoughtTogetherResponse\x12H\n" +
+	"\vNewArrivals\x12\x1b.kith.v1.NewArrivalsRequest\x1a\x1c.kith.v1.NewArrivalsResponse\x129\n" +
+	"\x06Latest\x12\x16.kith.v1.LatestRequest\x1a\x17.kith.v1.LatestResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_recommend_proto_rawDescOnce sync.Once
@@ -820,37 +2368,98 @@ func file_kith_v1_recommend_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_recommend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_kith_v1_recommend_proto_goTypes = []any{
-	(Model)(0),                // 0: kith.v1.Model
-	(*RecommendRequest)(nil),  // 1: kith.v1.RecommendRequest
-	(*Basket)(nil),            // 2: kith.v1.Basket
-	(*BasketItem)(nil),        // 3: kith.v1.BasketItem
-	(*RecommendResponse)(nil), // 4: kith.v1.RecommendResponse
-	(*RecommendedItem)(nil),   // 5: kith.v1.RecommendedItem
-	(*Contribution)(nil),      // 6: kith.v1.Contribution
-	(*SimilarRequest)(nil),    // 7: kith.v1.SimilarRequest
-	(*SimilarResponse)(nil),   // 8: kith.v1.SimilarResponse
-	(*SimilarEntry)(nil),      // 9: kith.v1.SimilarEntry
+	(Model)(0),                               // 0: kith.v1.Model
+	(*RecommendRequest)(nil),                 // 1: kith.v1.RecommendRequest
+	(*Filter)(nil),                           // 2: kith.v1.Filter
+	(*Condition)(nil),                        // 3: kith.v1.Condition
+	(*Range)(nil),                            // 4: kith.v1.Range
+	(*Available)(nil),                        // 5: kith.v1.Available
+	(*HistoryRule)(nil),                      // 6: kith.v1.HistoryRule
+	(*Boost)(nil),                            // 7: kith.v1.Boost
+	(*Freshness)(nil),                        // 8: kith.v1.Freshness
+	(*Diversity)(nil),                        // 9: kith.v1.Diversity
+	(*Pin)(nil),                              // 10: kith.v1.Pin
+	(*Basket)(nil),                           // 11: kith.v1.Basket
+	(*BasketItem)(nil),                       // 12: kith.v1.BasketItem
+	(*RecommendResponse)(nil),                // 13: kith.v1.RecommendResponse
+	(*RecommendedItem)(nil),                  // 14: kith.v1.RecommendedItem
+	(*Contribution)(nil),                     // 15: kith.v1.Contribution
+	(*SimilarRequest)(nil),                   // 16: kith.v1.SimilarRequest
+	(*SimilarResponse)(nil),                  // 17: kith.v1.SimilarResponse
+	(*SimilarEntry)(nil),                     // 18: kith.v1.SimilarEntry
+	(*ListedItem)(nil),                       // 19: kith.v1.ListedItem
+	(*TrendingRequest)(nil),                  // 20: kith.v1.TrendingRequest
+	(*TrendingResponse)(nil),                 // 21: kith.v1.TrendingResponse
+	(*NewArrivalsRequest)(nil),               // 22: kith.v1.NewArrivalsRequest
+	(*NewArrivalsResponse)(nil),              // 23: kith.v1.NewArrivalsResponse
+	(*LatestRequest)(nil),                    // 24: kith.v1.LatestRequest
+	(*LatestResponse)(nil),                   // 25: kith.v1.LatestResponse
+	(*FrequentlyBoughtTogetherRequest)(nil),  // 26: kith.v1.FrequentlyBoughtTogetherRequest
+	(*FrequentlyBoughtTogetherResponse)(nil), // 27: kith.v1.FrequentlyBoughtTogetherResponse
+	nil,                                      // 28: kith.v1.TrendingRequest.WeightsEntry
+	(*TextList)(nil),                         // 29: kith.v1.TextList
 }
 var file_kith_v1_recommend_proto_depIdxs = []int32{
-	2,  // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
+	11, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
 	0,  // 1: kith.v1.RecommendRequest.model:type_name -> kith.v1.Model
-	3,  // 2: kith.v1.Basket.items:type_name -> kith.v1.BasketItem
-	5,  // 3: kith.v1.RecommendResponse.items:type_name -> kith.v1.RecommendedItem
-	0,  // 4: kith.v1.RecommendResponse.model:type_name -> kith.v1.Model
-	0,  // 5: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
-	6,  // 6: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
-	9,  // 7: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
-	1,  // 8: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
-	7,  // 9: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
-	4,  // 10: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
-	8,  // 11: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
-	10, // [10:12] is the sub-list for method output_type
-	8,  // [8:10] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	2,  // 2: kith.v1.RecommendRequest.filter:type_name -> kith.v1.Filter
+	6,  // 3: kith.v1.RecommendRequest.exclude_history:type_name -> kith.v1.HistoryRule
+	7,  // 4: kith.v1.RecommendRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 5: kith.v1.RecommendRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 6: kith.v1.RecommendRequest.diversity:type_name -> kith.v1.Diversity
+	10, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
+	3,  // 8: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
+	29, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
+	29, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
+	29, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
+	4,  // 12: kith.v1.Condition.range:type_name -> kith.v1.Range
+	5,  // 13: kith.v1.Condition.available:type_name -> kith.v1.Available
+	2,  // 14: kith.v1.Boost.filter:type_name -> kith.v1.Filter
+	12, // 15: kith.v1.Basket.items:type_name -> kith.v1.BasketItem
+	14, // 16: kith.v1.RecommendResponse.items:type_name -> kith.v1.RecommendedItem
+	0,  // 17: kith.v1.RecommendResponse.model:type_name -> kith.v1.Model
+	0,  // 18: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
+	15, // 19: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
+	2,  // 20: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
+	7,  // 21: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 22: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 23: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
+	18, // 24: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
+	28, // 25: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
+	2,  // 26: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
+	7,  // 27: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 28: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 29: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
+	19, // 30: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 31: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
+	9,  // 32: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
+	19, // 33: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 34: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
+	19, // 35: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 36: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
+	7,  // 37: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 38: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 39: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
+	19, // 40: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
+	1,  // 41: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
+	16, // 42: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
+	20, // 43: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
+	26, // 44: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
+	22, // 45: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
+	24, // 46: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
+	13, // 47: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
+	17, // 48: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
+	21, // 49: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
+	27, // 50: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
+	23, // 51: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
+	25, // 52: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
+	47, // [47:53] is the sub-list for method output_type
+	41, // [41:47] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_recommend_proto_init() }
@@ -858,11 +2467,21 @@ func file_kith_v1_recommend_proto_init() {
 	if File_kith_v1_recommend_proto != nil {
 		return
 	}
+	file_kith_v1_catalog_proto_init()
 	file_kith_v1_recommend_proto_msgTypes[0].OneofWrappers = []any{
 		(*RecommendRequest_User)(nil),
 		(*RecommendRequest_Basket)(nil),
 	}
-	file_kith_v1_recommend_proto_msgTypes[6].OneofWrappers = []any{
+	file_kith_v1_recommend_proto_msgTypes[2].OneofWrappers = []any{
+		(*Condition_AnyOf)(nil),
+		(*Condition_AllOf)(nil),
+		(*Condition_NoneOf)(nil),
+		(*Condition_Range)(nil),
+		(*Condition_Available)(nil),
+	}
+	file_kith_v1_recommend_proto_msgTypes[3].OneofWrappers = []any{}
+	file_kith_v1_recommend_proto_msgTypes[8].OneofWrappers = []any{}
+	file_kith_v1_recommend_proto_msgTypes[15].OneofWrappers = []any{
 		(*SimilarRequest_Item)(nil),
 		(*SimilarRequest_User)(nil),
 	}
@@ -872,7 +2491,7 @@ func file_kith_v1_recommend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_recommend_proto_rawDesc), len(file_kith_v1_recommend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

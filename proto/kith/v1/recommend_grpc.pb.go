@@ -19,8 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RecommenderService_Recommend_FullMethodName = "/kith.v1.RecommenderService/Recommend"
-	RecommenderService_Similar_FullMethodName   = "/kith.v1.RecommenderService/Similar"
+	RecommenderService_Recommend_FullMethodName                = "/kith.v1.RecommenderService/Recommend"
+	RecommenderService_Similar_FullMethodName                  = "/kith.v1.RecommenderService/Similar"
+	RecommenderService_Trending_FullMethodName                 = "/kith.v1.RecommenderService/Trending"
+	RecommenderService_FrequentlyBoughtTogether_FullMethodName = "/kith.v1.RecommenderService/FrequentlyBoughtTogether"
+	RecommenderService_NewArrivals_FullMethodName              = "/kith.v1.RecommenderService/NewArrivals"
+	RecommenderService_Latest_FullMethodName                   = "/kith.v1.RecommenderService/Latest"
 )
 
 // RecommenderServiceClient is the client API for RecommenderService service.
@@ -29,11 +33,20 @@ const (
 //
 // RecommenderService answers top-N queries. Every node serves it.
 type RecommenderServiceClient interface {
-	// Recommend returns the N best items for a user or a basket. The order does not depend on N. An answer has exactly N items
-	// whenever the catalog has as many that are allowed; what the models cannot fill comes from popularity and says so.
+	// Recommend returns the N best items for a user or a basket. The order does not depend on N, unless diversity is asked for. An answer has
+	// exactly N items whenever there are as many that are allowed, with events or a record; what the models cannot fill comes from popularity, then
+	// from products without events, and says so.
 	Recommend(ctx context.Context, in *RecommendRequest, opts ...grpc.CallOption) (*RecommendResponse, error)
 	// Similar returns the nearest neighbors of an item or a user.
 	Similar(ctx context.Context, in *SimilarRequest, opts ...grpc.CallOption) (*SimilarResponse, error)
+	// Trending returns the items with the most events of late, weighed by behavior. The counts are exact.
+	Trending(ctx context.Context, in *TrendingRequest, opts ...grpc.CallOption) (*TrendingResponse, error)
+	// FrequentlyBoughtTogether returns the items that were in the most baskets with an item. The counts are exact.
+	FrequentlyBoughtTogether(ctx context.Context, in *FrequentlyBoughtTogetherRequest, opts ...grpc.CallOption) (*FrequentlyBoughtTogetherResponse, error)
+	// NewArrivals returns the products that came last.
+	NewArrivals(ctx context.Context, in *NewArrivalsRequest, opts ...grpc.CallOption) (*NewArrivalsResponse, error)
+	// Latest returns the items with the latest events.
+	Latest(ctx context.Context, in *LatestRequest, opts ...grpc.CallOption) (*LatestResponse, error)
 }
 
 type recommenderServiceClient struct {
@@ -64,17 +77,66 @@ func (c *recommenderServiceClient) Similar(ctx context.Context, in *SimilarReque
 	return out, nil
 }
 
+func (c *recommenderServiceClient) Trending(ctx context.Context, in *TrendingRequest, opts ...grpc.CallOption) (*TrendingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TrendingResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_Trending_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recommenderServiceClient) FrequentlyBoughtTogether(ctx context.Context, in *FrequentlyBoughtTogetherRequest, opts ...grpc.CallOption) (*FrequentlyBoughtTogetherResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FrequentlyBoughtTogetherResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_FrequentlyBoughtTogether_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recommenderServiceClient) NewArrivals(ctx context.Context, in *NewArrivalsRequest, opts ...grpc.CallOption) (*NewArrivalsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(NewArrivalsResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_NewArrivals_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recommenderServiceClient) Latest(ctx context.Context, in *LatestRequest, opts ...grpc.CallOption) (*LatestResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LatestResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_Latest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RecommenderServiceServer is the server API for RecommenderService service.
 // All implementations must embed UnimplementedRecommenderServiceServer
 // for forward compatibility.
 //
 // RecommenderService answers top-N queries. Every node serves it.
 type RecommenderServiceServer interface {
-	// Recommend returns the N best items for a user or a basket. The order does not depend on N. An answer has exactly N items
-	// whenever the catalog has as many that are allowed; what the models cannot fill comes from popularity and says so.
+	// Recommend returns the N best items for a user or a basket. The order does not depend on N, unless diversity is asked for. An answer has
+	// exactly N items whenever there are as many that are allowed, with events or a record; what the models cannot fill comes from popularity, then
+	// from products without events, and says so.
 	Recommend(context.Context, *RecommendRequest) (*RecommendResponse, error)
 	// Similar returns the nearest neighbors of an item or a user.
 	Similar(context.Context, *SimilarRequest) (*SimilarResponse, error)
+	// Trending returns the items with the most events of late, weighed by behavior. The counts are exact.
+	Trending(context.Context, *TrendingRequest) (*TrendingResponse, error)
+	// FrequentlyBoughtTogether returns the items that were in the most baskets with an item. The counts are exact.
+	FrequentlyBoughtTogether(context.Context, *FrequentlyBoughtTogetherRequest) (*FrequentlyBoughtTogetherResponse, error)
+	// NewArrivals returns the products that came last.
+	NewArrivals(context.Context, *NewArrivalsRequest) (*NewArrivalsResponse, error)
+	// Latest returns the items with the latest events.
+	Latest(context.Context, *LatestRequest) (*LatestResponse, error)
 	mustEmbedUnimplementedRecommenderServiceServer()
 }
 
@@ -90,6 +152,18 @@ func (UnimplementedRecommenderServiceServer) Recommend(context.Context, *Recomme
 }
 func (UnimplementedRecommenderServiceServer) Similar(context.Context, *SimilarRequest) (*SimilarResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Similar not implemented")
+}
+func (UnimplementedRecommenderServiceServer) Trending(context.Context, *TrendingRequest) (*TrendingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Trending not implemented")
+}
+func (UnimplementedRecommenderServiceServer) FrequentlyBoughtTogether(context.Context, *FrequentlyBoughtTogetherRequest) (*FrequentlyBoughtTogetherResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FrequentlyBoughtTogether not implemented")
+}
+func (UnimplementedRecommenderServiceServer) NewArrivals(context.Context, *NewArrivalsRequest) (*NewArrivalsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method NewArrivals not implemented")
+}
+func (UnimplementedRecommenderServiceServer) Latest(context.Context, *LatestRequest) (*LatestResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Latest not implemented")
 }
 func (UnimplementedRecommenderServiceServer) mustEmbedUnimplementedRecommenderServiceServer() {}
 func (UnimplementedRecommenderServiceServer) testEmbeddedByValue()                            {}
@@ -148,6 +222,78 @@ func _RecommenderService_Similar_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecommenderService_Trending_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TrendingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).Trending(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_Trending_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).Trending(ctx, req.(*TrendingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecommenderService_FrequentlyBoughtTogether_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FrequentlyBoughtTogetherRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).FrequentlyBoughtTogether(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_FrequentlyBoughtTogether_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).FrequentlyBoughtTogether(ctx, req.(*FrequentlyBoughtTogetherRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecommenderService_NewArrivals_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(NewArrivalsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).NewArrivals(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_NewArrivals_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).NewArrivals(ctx, req.(*NewArrivalsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecommenderService_Latest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LatestRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).Latest(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_Latest_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).Latest(ctx, req.(*LatestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RecommenderService_ServiceDesc is the grpc.ServiceDesc for RecommenderService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -162,6 +308,22 @@ var RecommenderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Similar",
 			Handler:    _RecommenderService_Similar_Handler,
+		},
+		{
+			MethodName: "Trending",
+			Handler:    _RecommenderService_Trending_Handler,
+		},
+		{
+			MethodName: "FrequentlyBoughtTogether",
+			Handler:    _RecommenderService_FrequentlyBoughtTogether_Handler,
+		},
+		{
+			MethodName: "NewArrivals",
+			Handler:    _RecommenderService_NewArrivals_Handler,
+		},
+		{
+			MethodName: "Latest",
+			Handler:    _RecommenderService_Latest_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/kith-io/kith/fusion"
+)
+
+const (
+	// keptPurchases is how many different items of baskets a store keeps at hand once it was asked about one: some 40 bytes each, and some 150 a
+	// basket. With more, each question takes a pass over all events.
+	keptPurchases = 1 << 20
+	// orderKey is the context of an event that names the order.
+	orderKey = "order"
+	dayMs    = 24 * 60 * 60 * 1000
+)
+
+// basketOf returns the key of the basket of a user that an event belongs to, or "" for none: purchases of one order, or if they name none those of one
+// day in UTC. Cancellations take nothing out.
+func basketOf(e *fusion.Event) string {
+	switch order := e.Context[orderKey]; {
+	case e.Behavior != fusion.Purchase:
+		return ""
+	case order != "":
+		return "o" + order
+	case e.Time > 0:
+		return "d" + strconv.FormatInt(e.Time/dayMs, 10)
+	}
+	return ""
+}
+
+// baskets are the items that were bought together.
+type baskets struct {
+	mu    sync.Mutex // guards what follows
+	room  int        // for items of baskets; below 0 there were too many, and nothing is kept
+	items map[string]uint32
+	names []string            // of items, by number
+	keys  map[string]uint32   // number of a basket by user, NUL and its key
+	of    [][]uint32          // items of each basket
+	in    map[uint32][]uint32 // baskets of each item
+}
+
+func newBaskets(room int) *baskets {
+	return &baskets{room: room, items: map[string]uint32{}, keys: map[string]uint32{}, in: map[uint32][]uint32{}}
+}
+
+func (b *baskets) add(e *fusion.Event) {
+	key := basketOf(e)
+	if key == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.room < 0 {
+		return
+	}
+	key = e.User + "\x00" + key
+	basket, ok := b.keys[key]
+	if !ok {
+		basket = uint32(len(b.of))
+		b.keys[key] = basket
+		b.of = append(b.of, nil)
+	}
+	item, ok := b.items[e.Item]
+	if !ok {
+		item = uint32(len(b.names))
+		name := strings.Clone(e.Item)
+		b.items[name] = item
+		b.names = append(b.names, name)
+	}
+	if slices.Contains(b.of[basket], item) {
+		return
+	}
+	if b.room--; b.room < 0 {
+		b.items, b.names, b.keys, b.of, b.in = nil, nil, nil, nil, nil
+		return
+	}
+	b.of[basket] = append(b.of[basket], item)
+	b.in[item] = append(b.in[item], basket)
+}
+
+// with counts the baskets with an item, and those of them with each other item. It reports whether all baskets are there.
+func (b *baskets) with(item string) (others map[string]uint64, n uint64, all bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.room < 0 {
+		return nil, 0, false
+	}
+	others = map[string]uint64{}
+	id, ok := b.items[item]
+	if !ok {
+		return others, 0, true
+	}
+	counts := map[uint32]uint64{}
+	for _, basket := range b.in[id] {
+		for _, x := range b.of[basket] {
+			counts[x]++
+		}
+	}
+	n = counts[id]
+	delete(counts, id)
+	for x, c := range counts {
+		others[b.names[x]] = c
+	}
+	return others, n, true
+}
+
+// BoughtTogether counts the baskets that have an item, and for each other item those that have both. A basket is what a user bought in one order (the
+// context order of the events), or, if they name none, on one day in UTC; cancellations take nothing out. Cost: the baskets of the item, in memory;
+// of a store with more than 1,048,576 items of baskets, a pass over all events, as at the first call and the first behind an erasure.
+func (s *Store) BoughtTogether(ctx context.Context, item string) (others map[string]uint64, n uint64, err error) {
+	d, err := s.acquire()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer s.release(d)
+	b, err := d.baskets.get(ctx, d, func() *baskets { return newBaskets(s.purchases) })
+	if err != nil {
+		return nil, 0, fmt.Errorf("event store %s: baskets: %w", s.dir, err)
+	}
+	others, n, all := b.with(item)
+	if !all {
+		return d.allTogether(ctx, item)
+	}
+	return others, n, nil
+}
+
+// allTogether counts baskets out of all events, one user after the other.
+func (d *database) allTogether(ctx context.Context, item string) (others map[string]uint64, n uint64, err error) {
+	others = map[string]uint64{}
+	user, own := "", newBaskets(math.MaxInt)
+	count := func() {
+		found, with, _ := own.with(item)
+		n += with
+		for x, c := range found {
+			others[x] += c
+		}
+	}
+	err = d.dump(ctx, everything, Position{}, func(e fusion.Event) error {
+		if e.User != user {
+			count()
+			user, own = e.User, newBaskets(math.MaxInt)
+		}
+		own.add(&e)
+		return nil
+	})
+	count()
+	return others, n, err
+}
