@@ -79,7 +79,7 @@ func checkIssuerURL(text string) error {
 	if ip := net.ParseIP(u.Hostname()); u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()) {
 		return nil
 	}
-	return fmt.Errorf("%q: want https://...", text)
+	return fmt.Errorf("%q: want a URL that begins with https", text)
 }
 
 // issuer verifies tokens. It fetches keys when it needs them, so that a server starts without the issuer.

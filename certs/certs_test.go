@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// make writes an authority to dir, and certificates: NAME -> roles.
-func makeSet(t *testing.T, dir, cluster string, names map[string][]string) {
+// makeSet writes an authority of the cluster shop to dir, and certificates: NAME -> roles.
+func makeSet(t *testing.T, dir string, names map[string][]string) {
 	t.Helper()
-	pair, err := NewAuthority(cluster, time.Now(), AuthorityValid)
+	pair, err := NewAuthority("shop", time.Now(), AuthorityValid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func meet(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, 
 
 func TestIssue(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made")
-	makeSet(t, dir, "shop", map[string][]string{"a": {NodeRole}, "alice": {"read", "train"}})
+	makeSet(t, dir, map[string][]string{"a": {NodeRole}, "alice": {"read", "train"}})
 	for _, e := range must(os.ReadDir(dir)) {
 		if info := must(e.Info()); info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, want 0600", e.Name(), info.Mode())
@@ -134,7 +134,7 @@ func TestIssue(t *testing.T) {
 	if _, err := client.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err == nil {
 		t.Error("a client can be a server")
 	}
-	if d := node.NotAfter.Sub(time.Now()); d > Valid || d < Valid-time.Hour {
+	if d := time.Until(node.NotAfter); d > Valid || d < Valid-time.Hour {
 		t.Errorf("a node is valid for %v, want %v", d, Valid)
 	}
 	// Nothing is overwritten, and a refusal writes nothing.
@@ -184,8 +184,8 @@ func must[T any](v T, err error) T {
 // TestWhoMeets has callers of all kinds at both listeners of a node.
 func TestWhoMeets(t *testing.T) {
 	ours, twin, foreign := t.TempDir(), t.TempDir(), t.TempDir()
-	makeSet(t, ours, "shop", map[string][]string{"a": {NodeRole}, "b": {NodeRole}, "alice": {"admin"}})
-	makeSet(t, foreign, "shop", map[string][]string{"f": {NodeRole}}) // another authority with the same name
+	makeSet(t, ours, map[string][]string{"a": {NodeRole}, "b": {NodeRole}, "alice": {"admin"}})
+	makeSet(t, foreign, map[string][]string{"f": {NodeRole}}) // another authority with the same name
 	// A cluster of another name under the same authority.
 	a := must(LoadAuthority(ours))
 	a.cluster = "other"
@@ -238,7 +238,7 @@ func TestWhoMeets(t *testing.T) {
 // TestFilesAreFollowed changes the certificate of a node, then its authority, and writes what cannot be used between.
 func TestFilesAreFollowed(t *testing.T) {
 	live, next := t.TempDir(), t.TempDir()
-	makeSet(t, live, "shop", map[string][]string{"a": {NodeRole}, "b": {NodeRole}})
+	makeSet(t, live, map[string][]string{"a": {NodeRole}, "b": {NodeRole}})
 	files := filesOf(live, "a")
 	source, other := open(t, files), open(t, filesOf(live, "b"))
 	serial := func() string {
@@ -282,7 +282,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	}
 	// A new authority: both are trusted, then both nodes get new certificates, then the old one goes.
 	fresh := t.TempDir()
-	makeSet(t, fresh, "shop", map[string][]string{"a": {NodeRole}, "b": {NodeRole}})
+	makeSet(t, fresh, map[string][]string{"a": {NodeRole}, "b": {NodeRole}})
 	oldCA, newCA := must(os.ReadFile(files.CA)), must(os.ReadFile(filepath.Join(fresh, "ca.crt")))
 	if err := os.WriteFile(files.CA, slices.Concat(oldCA, newCA), 0o600); err != nil {
 		t.Fatal(err)
@@ -313,8 +313,8 @@ func TestFilesAreFollowed(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
-	makeSet(t, dir, "shop", map[string][]string{"a": {NodeRole}, "alice": {"read"}})
-	makeSet(t, other, "shop", nil)
+	makeSet(t, dir, map[string][]string{"a": {NodeRole}, "alice": {"read"}})
+	makeSet(t, other, nil)
 	issue(t, dir, dir, "late", []string{NodeRole}, time.Now().Add(-Valid-time.Hour))
 	good := filesOf(dir, "a")
 	for _, tt := range []struct {

@@ -211,13 +211,19 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(wire.UnaryServer),
 		grpc.ChainStreamInterceptor(wire.StreamServer),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		KeepAlive(0),
 		grpc.InitialWindowSize(4 << 20),
 		grpc.InitialConnWindowSize(8 << 20),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
 	}
+}
+
+// KeepAlive has a server notice connections that are dead, and ask for others in the place of those that are older than maxAge, if that is
+// not 0. Calls that are under way end on the old one.
+func KeepAlive(maxAge time.Duration) grpc.ServerOption {
+	return grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second, MaxConnectionAge: maxAge})
 }
 
 // Close closes all connections.

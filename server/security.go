@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -25,6 +26,10 @@ const (
 	raftProtocol = "kith-raft"
 	grpcProtocol = "h2"
 )
+
+// connectionAge is how long a connection may show the same certificates. Other nodes keep theirs open for as long as they run, beyond the end of
+// a certificate that was replaced long before.
+const connectionAge = time.Hour
 
 // auditDir is the folder of the audit log in a data folder.
 const auditDir = "audit"
@@ -48,7 +53,8 @@ func (c *Config) checkExposure() error {
 		name, addr string
 		safe       bool
 	}{
-		{"GRPCAddr (--grpc-addr)", c.GRPCAddr, c.TLS.Set()}, {"RaftAddr (--raft-addr)", c.RaftAddr, c.TLS.Set()},
+		{"GRPCAddr (--grpc-addr)", c.GRPCAddr, c.TLS.Set()},
+		{"RaftAddr (--raft-addr)", c.RaftAddr, c.TLS.Set()},
 		{"HTTPAddr (--http-addr)", c.HTTPAddr, c.TLS.Set()},
 		{"GossipAddr (--gossip-addr)", c.GossipAddr, c.GossipKeysFile != "" || len(c.GossipKey) > 0},
 	} {
@@ -113,7 +119,7 @@ func (s *Server) newPeers() *node.Peers {
 func (s *Server) serverOptions() []grpc.ServerOption {
 	options := append(node.ServerOptions(), s.security.guard.ServerOptions()...)
 	if c := s.security.certs; c != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(c.Public(grpcProtocol))))
+		options = append(options, grpc.Creds(credentials.NewTLS(c.Public(grpcProtocol))), node.KeepAlive(connectionAge))
 	}
 	return options
 }

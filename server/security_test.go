@@ -445,6 +445,38 @@ func TestSecuredCluster(t *testing.T) {
 			t.Errorf("gets %v %s, want no connection", st.Code(), st.Message())
 		}
 	})
+	t.Run("a key is revoked while it stores events", func(t *testing.T) {
+		secret, k := s.key(auth.NewKey{Name: "import", Roles: []auth.Role{auth.Write}})
+		client := kithv1.NewEventsServiceClient(s.connect(c.Members[0].Server.GRPCAddr(), "Bearer "+secret, ""))
+		var stream grpc.ClientStreamingClient[kithv1.AppendRequest, kithv1.AppendResponse]
+		send := func() error { return stream.Send(&kithv1.AppendRequest{Events: events[:1]}) }
+		c.Eventually(func() (err error) { // the server reads the new key
+			if stream, err = client.Append(t.Context()); err == nil {
+				_ = send()
+				_, err = stream.CloseAndRecv()
+			}
+			return err
+		})
+		var err error
+		if stream, err = client.Append(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := send(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := auth.RevokeKey(s.keysFile, k.ID, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		c.Eventually(func() error {
+			if err := send(); err == nil {
+				return errors.New("messages of a revoked key are taken")
+			}
+			return nil
+		})
+		if _, err := stream.CloseAndRecv(); !errors.Is(err, wire.ErrUnauthenticated) {
+			t.Errorf("the stream ends with %v", err)
+		}
+	})
 	t.Run("certificates change", func(t *testing.T) {
 		serial := func() string {
 			t.Helper()

@@ -113,5 +113,7 @@ func TestTLSMux(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	_ = conn.Close()
-	<-done
+	if err := <-done; err != nil {
+		t.Errorf("echo: %v", err)
+	}
 }

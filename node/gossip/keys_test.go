@@ -100,7 +100,9 @@ func TestKeysChangeOnTheWay(t *testing.T) {
 	// The old key, and no key, do not get in any more.
 	for id, keys := range map[string][][]byte{"old": first, "plain": nil} {
 		log := newRefusals()
-		start(t, id, func(c *gossip.Config, _ *gossip.Meta) { c.Keys, c.Join, c.Log = keys, []string{nodes[0].Addr()}, slog.New(log) })
+		start(t, id, func(c *gossip.Config, _ *gossip.Meta) {
+			c.Keys, c.Join, c.Log = keys, []string{nodes[0].Addr()}, slog.New(log)
+		})
 		select {
 		case <-log.seen:
 		case <-time.After(patience):
