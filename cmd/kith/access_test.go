@@ -73,7 +73,7 @@ func TestAccess(t *testing.T) {
 		{"by its name", base, []string{"status", "--tls-server-name", "a.example.com", "--api-key", reader.Key}, exitOK, ""},
 		{"by localhost", base, []string{"status", "--addr", "localhost:" + port, "--api-key", reader.Key}, exitOK, ""},
 		{"authorities of the machine", base, []string{"status", "--tls-ca", "system", "--api-key", reader.Key}, exitError, "unknown authority"},
-		{"probe", base, []string{"health", "--ready"}, exitOK, ""},
+		{"probe", base, []string{"health"}, exitOK, ""},
 		{"doctor", append(base, "KITH_API_KEY="+reader.Key), []string{"doctor"}, exitOK, ""},
 		{"a key without TLS", []string{"KITH_ADDR=" + addr}, []string{"status", "--api-key", reader.Key}, exitUsage, "--tls-ca"},
 		{"half of a certificate", base, []string{"status", "--tls-cert", file("ops.crt")}, exitUsage, "belong together"},
