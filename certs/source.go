@@ -61,7 +61,8 @@ func Open(files Files, log *slog.Logger) (*Source, error) {
 	s := &Source{files: files, log: log, now: time.Now, every: lookEvery}
 	for _, f := range []struct{ what, path string }{{"authorities (--tls-ca)", files.CA}, {"certificate (--tls-cert)", files.Cert}, {"key (--tls-key)", files.Key}} {
 		if f.path == "" {
-			return nil, fmt.Errorf("TLS: no file of the %s; a server needs all three, as made by 'kith cert'", f.what)
+			return nil, fmt.Errorf("TLS: no file of the %s; a server needs all three, as made by 'kith cert', or none of them: see also KITH_TLS_CA, KITH_TLS_CERT and KITH_TLS_KEY",
+				f.what)
 		}
 	}
 	s.stamps = s.stat()
