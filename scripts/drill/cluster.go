@@ -115,7 +115,6 @@ func (c *cluster) newProcess(h *host, more ...string) (*process, error) {
 	p.args = append([]string{
 		"server", "--data-dir", p.dir, "--node-id", p.id, "--grpc-addr", h.at(grpcPort), "--raft-addr", h.at(raftPort),
 		"--gossip-addr", h.at(gossipPort), "--partitions", fmt.Sprint(c.cfg.partitions), "--cache-mib", "16",
-		"--insecure", // the hosts of namespaces are not on the loopback network
 	}, more...)
 	if c.cfg.local {
 		p.args = append(p.args, "--local")
