@@ -49,14 +49,9 @@ type push struct {
 	slots chan struct{}
 }
 
-// Handler returns the HTTP face of the API: POST /v1/events, which docs/guide.md describes.
-func (a *API) Handler() http.Handler { return newPush(a.store, time.Now) }
-
 func newPush(store storer, now func() time.Time) http.Handler {
 	p := &push{store: store, now: now, slots: make(chan struct{}, maxPushes)}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/events", p.events)
-	return mux
+	return http.HandlerFunc(p.events)
 }
 
 // pushed is the answer. It tells also what was stored before an error.

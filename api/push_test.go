@@ -173,7 +173,7 @@ func TestPushRefuses(t *testing.T) {
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/events", nil)
 	w := httptest.NewRecorder()
-	newPush((&kept{}).store, time.Now).ServeHTTP(w, r)
+	(&API{}).Handler(func(_ string, h http.Handler) http.Handler { return h }).ServeHTTP(w, r)
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET: status %d", w.Code)
 	}

@@ -29,6 +29,8 @@ type Peer struct {
 // not. It is safe for concurrent use.
 type Peers struct {
 	self string
+	// options are those of connections, besides DialOptions.
+	options []grpc.DialOption
 
 	mu      sync.Mutex
 	known   map[string]Peer
@@ -42,9 +44,10 @@ type connKey struct {
 	bulk bool // block parts and files must not hold up queries
 }
 
-// NewPeers returns a Peers that knows nobody. The caller must Close it.
-func NewPeers(self string) *Peers {
-	return &Peers{self: self, known: map[string]Peer{}, conns: map[connKey]*grpc.ClientConn{}}
+// NewPeers returns a Peers that knows nobody. Its connections have some options besides DialOptions, such as credentials. The caller
+// must Close it.
+func NewPeers(self string, options ...grpc.DialOption) *Peers {
+	return &Peers{self: self, options: options, known: map[string]Peer{}, conns: map[connKey]*grpc.ClientConn{}}
 }
 
 // Self returns the id of this node.
@@ -166,7 +169,7 @@ func (p *Peers) conn(id, addr string, bulk bool) (grpc.ClientConnInterface, erro
 	if c, ok := p.conns[key]; ok {
 		return c, nil
 	}
-	c, err := grpc.NewClient("passthrough:///"+addr, DialOptions()...)
+	c, err := grpc.NewClient("passthrough:///"+addr, DialOptions(p.options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to node %s: %w", id, err)
 	}
@@ -174,9 +177,10 @@ func (p *Peers) conn(id, addr string, bulk bool) (grpc.ClientConnInterface, erro
 	return c, nil
 }
 
-// DialOptions are those of every connection to a kith server.
-func DialOptions() []grpc.DialOption {
-	return []grpc.DialOption{
+// DialOptions are those of every connection to a kith server. Those that are given count for more: without credentials among them
+// the connection is not encrypted.
+func DialOptions(more ...grpc.DialOption) []grpc.DialOption {
+	return append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithChainUnaryInterceptor(wire.UnaryClient),
 		grpc.WithChainStreamInterceptor(wire.StreamClient),
@@ -190,7 +194,7 @@ func DialOptions() []grpc.DialOption {
 		grpc.WithInitialWindowSize(4 << 20),
 		grpc.WithInitialConnWindowSize(8 << 20),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
-	}
+	}, more...)
 }
 
 // maxMessageBytes is the largest message: bulk data comes in chunks under 1 MiB, but an answer of 1,000 items with
@@ -207,13 +211,19 @@ func ServerOptions() []grpc.ServerOption {
 		grpc.ChainUnaryInterceptor(wire.UnaryServer),
 		grpc.ChainStreamInterceptor(wire.StreamServer),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		KeepAlive(0),
 		grpc.InitialWindowSize(4 << 20),
 		grpc.InitialConnWindowSize(8 << 20),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
 	}
+}
+
+// KeepAlive has a server notice connections that are dead, and ask for others in the place of those that are older than maxAge, if that is
+// not 0. Calls that are under way end on the old one.
+func KeepAlive(maxAge time.Duration) grpc.ServerOption {
+	return grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second, MaxConnectionAge: maxAge})
 }
 
 // Close closes all connections.

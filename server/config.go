@@ -7,6 +7,9 @@ import (
 	"math"
 	"net"
 	"time"
+
+	"github.com/kith-io/kith/auth"
+	"github.com/kith-io/kith/certs"
 )
 
 // Config of a Server. The zero value of a field means its default where one is named.
@@ -53,8 +56,22 @@ type Config struct {
 	Version string
 	// CacheBytes is the block cache of the event stores. Default 128 MiB.
 	CacheBytes int64
-	// GossipKey encrypts gossip: 16, 24 or 32 bytes.
-	GossipKey []byte
+	// GossipKey encrypts gossip: 16, 24 or 32 bytes. Or GossipKeysFile does, whose keys change without a restart; see gossip.ReadKeys.
+	GossipKey      []byte
+	GossipKeysFile string
+	// TLS names the certificate of this node. With it all connections are encrypted, other servers must have a certificate of the same
+	// cluster, and clients must show a certificate, a key or a token.
+	TLS certs.Files
+	// KeysFile has the API keys that are taken; see auth.ReadKeys.
+	KeysFile string
+	// Issuer of OpenID Connect whose tokens are taken; none if its URL is empty.
+	Issuer auth.IssuerConfig
+	// Rate bounds the calls a second of each caller whose key has no rate of its own; 0 means no bound.
+	Rate float64
+	// AuditBytes is the size of a file of the audit log. Default 16 MiB.
+	AuditBytes int64
+	// Insecure allows addresses that other machines reach without anything that keeps strangers out.
+	Insecure bool
 	// Local shortens the timings of failure detection to suit processes on one machine.
 	Local bool
 	// Logger is required.
@@ -132,6 +149,9 @@ func (c *Config) complete() error {
 	}
 	if _, _, err := net.SplitHostPort(c.HTTPAddr); c.HTTPAddr != "" && err != nil {
 		return fmt.Errorf("server: HTTPAddr is %q; want host:port, or nothing: %w", c.HTTPAddr, err)
+	}
+	if err := c.checkExposure(); err != nil {
+		return err
 	}
 	if c.BootstrapExpect == 0 && len(c.Join) == 0 {
 		c.BootstrapExpect = 1

@@ -1,6 +1,10 @@
 package server
 
-import "context"
+import (
+	"context"
+
+	"google.golang.org/grpc"
+)
 
 // InflightPeak returns the most bytes of events that callers had under way at once, and the partitions led here.
 func (s *Server) InflightPeak() (calls, partitions int64) {
@@ -14,3 +18,9 @@ func (s *Server) Jobs() int { return s.node.Jobs() }
 
 // Scrub reads all files of the process, has damage mended, and returns how much there was.
 func (s *Server) Scrub(ctx context.Context) int { return s.node.Scrub(ctx) }
+
+// Services returns the services of the gRPC server, as it describes them itself.
+func (s *Server) Services() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
+
+// Routes returns the patterns of the HTTP face.
+func (s *Server) Routes() []string { return s.api.Routes() }

@@ -58,6 +58,7 @@ type Server struct {
 	grpc        *grpc.Server
 	health      *health.Server
 	disk        *node.Disk
+	security    security
 	log         *slog.Logger
 
 	// aborted is closed by Abort.
@@ -93,6 +94,9 @@ func New(cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	s.log = cfg.Logger.With("node", s.id)
+	if err = s.secure(); err != nil {
+		return nil, err
+	}
 	if s.grpcLn, err = net.Listen("tcp", cfg.GRPCAddr); err != nil {
 		return nil, fmt.Errorf("listen for calls on %s: %w", cfg.GRPCAddr, err)
 	}
@@ -111,9 +115,9 @@ func New(cfg Config) (_ *Server, err error) {
 	}); err != nil {
 		return nil, errors.Join(err, raftLn.Close())
 	}
-	s.mux = consensus.NewMux(raftLn, s.raftAddr, s.log)
+	s.mux = s.newMux(raftLn)
 	s.mux.SetCluster(s.folder.cluster())
-	s.peers = node.NewPeers(s.id)
+	s.peers = s.newPeers()
 	pattern := consensus.Config{
 		HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat(), SnapshotLimit: consensus.NewSnapshotLimit(max(0, cfg.MoveRate)),
 	}
@@ -146,7 +150,7 @@ func New(cfg Config) (_ *Server, err error) {
 	}, control, s.node)
 	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)
 	s.api = api.New(s.coordinator, s.peers, s.inflight)
-	s.grpc = grpc.NewServer(node.ServerOptions()...)
+	s.grpc = grpc.NewServer(s.serverOptions()...)
 	s.api.Register(s.grpc)
 	s.node.Register(s.grpc)
 	s.coordinator.Register(s.grpc, s.approve)
@@ -165,9 +169,12 @@ func (s *Server) openGossip() error {
 	if s.cfg.Local {
 		preset = gossip.Local
 	}
-	var err error
+	keys, err := s.gossipKeys()
+	if err != nil {
+		return err
+	}
 	s.gossip, err = gossip.New(gossip.Config{
-		BindAddr: s.cfg.GossipAddr, AdvertiseAddr: s.cfg.AdvertiseHost, Join: s.cfg.Join, Key: s.cfg.GossipKey,
+		BindAddr: s.cfg.GossipAddr, AdvertiseAddr: s.cfg.AdvertiseHost, Join: s.cfg.Join, Keys: keys,
 		PeersFile: filepath.Join(s.cfg.DataDir, "peers"), Preset: preset, Log: s.log,
 	}, s.meta())
 	if err != nil {
@@ -320,7 +327,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.wasAborted() {
 		err = nil
 	}
-	return errors.Join(err, s.peers.Close(), s.lock.Close())
+	return errors.Join(err, s.peers.Close(), s.security.audit.Close(), s.lock.Close())
 }
 
 // drain lets calls in flight end, for a while.
@@ -369,6 +376,9 @@ func (s *Server) Close() error {
 	if s.peers != nil {
 		errs = append(errs, s.peers.Close())
 	}
+	if s.security.audit != nil {
+		errs = append(errs, s.security.audit.Close())
+	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
@@ -397,6 +407,7 @@ func (s *Server) follow(ctx context.Context) error {
 				return err
 			}
 		}
+		s.followGossipKeys()
 		s.updatePeers()
 		if meta := s.meta(); meta != said {
 			if err := s.gossip.UpdateMeta(meta); err != nil {
@@ -408,7 +419,7 @@ func (s *Server) follow(ctx context.Context) error {
 		select {
 		case <-s.gossip.Changes():
 		case <-changed:
-		case <-ticker.C: // the raft group tells nobody when it gets its first state
+		case <-ticker.C: // the raft group tells nobody when it gets its first state, nor files when they change
 		case <-ctx.Done():
 			return nil
 		}

@@ -92,6 +92,7 @@ Every flag can also be set in the environment: --data-dir is KITH_DATA_DIR.`,
 		&cobra.Group{ID: "model", Title: "Models:"},
 		&cobra.Group{ID: "answer", Title: "Answers:"},
 		&cobra.Group{ID: "cluster", Title: "Cluster:"},
+		&cobra.Group{ID: "access", Title: "Access:"},
 		&cobra.Group{ID: "other", Title: "Other:"},
 	)
 	root.SetHelpCommandGroupID("other")
@@ -105,6 +106,7 @@ Every flag can also be set in the environment: --data-dir is KITH_DATA_DIR.`,
 		{"model", []*cobra.Command{a.buildCommand(), a.modelsCommand(), a.neighborsCommand(), a.evaluateCommand()}},
 		{"answer", []*cobra.Command{a.recommendCommand(), a.similarCommand(), a.togetherCommand(), a.trendingCommand(), a.newCommand(), a.latestCommand()}},
 		{"cluster", []*cobra.Command{a.clusterCommand(), a.statusCommand("status"), a.healthCommand(), a.doctorCommand()}},
+		{"access", []*cobra.Command{a.certCommand(), a.keyCommand()}},
 		{"other", []*cobra.Command{a.planCommand(), a.benchCommand(), a.versionCommand(), a.completionCommand()}},
 	} {
 		for _, c := range group.commands {

@@ -35,6 +35,7 @@ const (
 type remote struct {
 	addrs   []string
 	timeout time.Duration
+	access  access
 }
 
 // queryTimeout is the usual time that a question to a cluster may take: long enough for an election.
@@ -43,6 +44,7 @@ const queryTimeout = 15 * time.Second
 func (r *remote) register(cmd *cobra.Command, timeout time.Duration) {
 	cmd.Flags().StringSliceVar(&r.addrs, "addr", []string{server.DefaultGRPCAddr}, "`host:port` of a server, or several; the next one is asked when one does not answer")
 	cmd.Flags().DurationVar(&r.timeout, "timeout", timeout, "how long to try")
+	r.access.register(cmd)
 }
 
 // client talks to a cluster through whichever of its servers answers. It is safe for concurrent use.
@@ -62,12 +64,16 @@ func (r *remote) open() (*client, error) {
 	if r.timeout <= 0 {
 		return nil, usagef("--timeout is %v; want more than 0", r.timeout)
 	}
+	options, err := r.access.options()
+	if err != nil {
+		return nil, err
+	}
 	for _, addr := range r.addrs {
 		addr = strings.TrimSpace(addr)
 		if err := checkAddr(addr); err != nil {
 			return nil, err
 		}
-		conn, err := grpc.NewClient("passthrough:///"+addr, node.DialOptions()...)
+		conn, err := grpc.NewClient("passthrough:///"+addr, node.DialOptions(options...)...)
 		if err != nil {
 			return nil, fmt.Errorf("--addr %q: %w", addr, err)
 		}
@@ -205,6 +211,9 @@ var remedies = []struct {
 	{wire.ErrOverloaded, "send less at once, or give the servers more to take with --max-inflight-mib"},
 	{wire.ErrDiskFull, "nothing was lost; what was read and not stored can be sent again"},
 	{wire.ErrErased, "repeat the command: it begins anew without the user"},
+	{wire.ErrUnauthenticated, "give a key with --api-key or KITH_API_KEY, or a client certificate with --tls-cert and --tls-key"},
+	{wire.ErrForbidden, "use a key or certificate that has the role; see 'kith key list'"},
+	{wire.ErrLimited, "send less at once, or give the key a higher --rate"},
 	{wire.ErrUnknownOutcome, "repeat the command; nothing is stored twice"},
 	{backup.ErrCorrupt, "use another copy of it, or an earlier backup"},
 	{fusion.ErrNoValidRow, "check the file, --columns, --sep and --format, or the mapping"},

@@ -20,6 +20,7 @@ func (a *app) healthCommand() *cobra.Command {
 	var addr string
 	var ready bool
 	var timeout time.Duration
+	var x access
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Ask one server whether it lives, or is ready; for probes",
@@ -44,7 +45,7 @@ The same is served as grpc.health.v1, with the services "" and "ready".`,
 			if ready {
 				service, want = server.ReadyService, "ready"
 			}
-			status, err := probe(ctx, addr, service)
+			status, err := probe(ctx, addr, service, &x)
 			if err != nil {
 				return fmt.Errorf("%s does not answer: %s", addr, reason(err))
 			}
@@ -61,12 +62,17 @@ The same is served as grpc.health.v1, with the services "" and "ready".`,
 	f.StringVar(&addr, "addr", server.DefaultGRPCAddr, "`host:port` of the server")
 	f.BoolVar(&ready, "ready", false, "ask whether it is ready to serve, not only whether it lives")
 	f.DurationVar(&timeout, "timeout", probeTimeout, "how long to wait for the answer")
+	x.register(cmd)
 	return cmd
 }
 
 // probe asks one server, once.
-func probe(ctx context.Context, addr, service string) (healthv1.HealthCheckResponse_ServingStatus, error) {
-	conn, err := grpc.NewClient("passthrough:///"+addr, node.DialOptions()...)
+func probe(ctx context.Context, addr, service string, x *access) (healthv1.HealthCheckResponse_ServingStatus, error) {
+	options, err := x.options()
+	if err != nil {
+		return 0, err
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr, node.DialOptions(options...)...)
 	if err != nil {
 		return 0, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kith-io/kith/auth"
+	"github.com/kith-io/kith/node/gossip"
 	"github.com/kith-io/kith/server"
 )
 
@@ -29,12 +30,18 @@ alone reaches. Servers that are to make a new cluster together are told how many
 and where the others are; later ones join without --bootstrap-expect.
 
 SIGINT or SIGTERM stops it in order: it says goodbye, ends the calls in flight and closes
-its data. A file given with --config has the names of the flags as keys.`,
+its data. A file given with --config has the names of the flags as keys.
+
+A server on an address that other machines reach needs certificates and a key of gossip, or
+--insecure. With certificates, other servers show one of the same cluster, and clients show a
+certificate, an API key or a token (docs/security.md). Files of certificates and keys are
+followed: what is written to them counts within a second.`,
 		Example: `  kith server --data-dir /var/lib/kith
 
-  # three servers, on each machine:
+  # three servers, on each machine, here a; 'kith cert' and 'kith key' make the files:
   kith server --grpc-addr :7801 --raft-addr :7802 --gossip-addr :7803 \
-      --join a:7803,b:7803,c:7803 --bootstrap-expect 3`,
+      --join a:7803,b:7803,c:7803 --bootstrap-expect 3 --gossip-keys gossip.keys \
+      --tls-ca certs/ca.crt --tls-cert certs/a.crt --tls-key certs/a.key`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if cfg.GossipKey, err = gossipKey(key); err != nil {
@@ -87,6 +94,16 @@ its data. A file given with --config has the names of the flags as keys.`,
 	f.Int64Var(&reserveMiB, "disk-reserve-mib", 0, "free space on the disk, in MiB, below which no new data is taken (default 1% of the disk, 256 at most)")
 	f.DurationVar(&cfg.ScrubInterval, "scrub-interval", 0, "how often all files are read and compared with their checksums (default 24h)")
 	f.StringVar(&key, "gossip-key", "", "base64 of 16, 24 or 32 bytes that encrypt membership; better set by environment or file")
+	f.StringVar(&cfg.GossipKeysFile, "gossip-keys", "", "`file` of keys that encrypt membership, in the place of --gossip-key")
+	f.StringVar(&cfg.TLS.CA, "tls-ca", "", "PEM `file` of the authorities of servers and clients")
+	f.StringVar(&cfg.TLS.Cert, "tls-cert", "", "PEM `file` of the certificate of this server")
+	f.StringVar(&cfg.TLS.Key, "tls-key", "", "PEM `file` of its key")
+	f.StringVar(&cfg.KeysFile, keysFileFlag, "", "`file` of the API keys that are taken, as 'kith key create' makes it")
+	f.StringVar(&cfg.Issuer.URL, "oidc-issuer", "", "`URL` of an issuer of OpenID Connect whose tokens are taken")
+	f.StringVar(&cfg.Issuer.Audience, "oidc-audience", "", "audience that tokens must be for")
+	f.StringVar(&cfg.Issuer.RoleClaim, "oidc-role-claim", "", "`claim` with the roles of a token; dots lead into objects (default "+auth.DefaultRoleClaim+")")
+	f.Float64Var(&cfg.Rate, "rate-limit", 0, "most calls a second of each caller whose key has no rate of its own (default: no bound)")
+	f.BoolVar(&cfg.Insecure, "insecure", false, "let other machines reach this server without TLS and keys, as friends")
 	f.BoolVar(&cfg.Local, "local", false, "short timings, for servers on one machine")
 	f.Var(&level, "log-level", "least level of the log")
 	f.Var(&format, "log-format", "form of the log on standard error")
@@ -116,9 +133,9 @@ func gossipKey(s string) ([]byte, error) {
 	if s == "" {
 		return nil, nil
 	}
-	key, err := base64.StdEncoding.DecodeString(s)
-	if n := len(key); err != nil || n != 16 && n != 24 && n != 32 {
-		return nil, usagef("--gossip-key: want base64 of 16, 24 or 32 bytes, as made by 'openssl rand -base64 32'")
+	key, err := gossip.ParseKey(s)
+	if err != nil {
+		return nil, usagef("--gossip-key: %w", err)
 	}
 	return key, nil
 }

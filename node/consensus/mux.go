@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ import (
 // the same: raft would take such a process for the member that it calls, which then seems to have forgotten what it acknowledged. A
 // process that is in no cluster yet leaves that id empty, which fits all.
 //
-// Nothing is answered: from there on the connection belongs to raft.
+// Nothing is answered: from there on the connection belongs to raft. With TLS all of it is inside.
 const (
 	muxMagic   = "kith"
 	muxVersion = 3
@@ -45,6 +46,8 @@ type Mux struct {
 	ln   net.Listener
 	addr net.Addr
 	log  *slog.Logger
+	// server and client are the settings of TLS of connections from and to others; nil without TLS.
+	server, client *tls.Config
 	// cluster is the id of the cluster that this process is part of; empty as long as it is not known.
 	cluster atomic.Pointer[string]
 
@@ -64,6 +67,14 @@ func NewMux(ln net.Listener, advertise string, log *slog.Logger) *Mux {
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
+	return m
+}
+
+// NewTLSMux is NewMux with connections that are encrypted. The settings must make sure that only nodes of the cluster are at both ends: raft
+// asks for nothing more.
+func NewTLSMux(ln net.Listener, advertise string, server, client *tls.Config, log *slog.Logger) *Mux {
+	m := NewMux(ln, advertise, log)
+	m.server, m.client = server, client
 	return m
 }
 
@@ -148,17 +159,25 @@ func (m *Mux) close() {
 	}
 }
 
-// handshake reads the header of conn and hands conn to its layer. After an
+// handshake agrees on TLS, reads the header of conn and hands conn to its layer. After an
 // error conn is still the caller's.
 func (m *Mux) handshake(ctx context.Context, conn net.Conn) error {
 	// A stop must not wait for the timeout.
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	raw := conn
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if err := conn.SetReadDeadline(time.Now().Add(headerTimeout)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(headerTimeout)); err != nil {
 		return err
 	}
 	if ctx.Err() != nil { // the stop may have come before the deadline was set
 		return ctx.Err()
+	}
+	if m.server != nil {
+		secure := tls.Server(conn, m.server)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return err // told of at the level of debugging: strangers could fill the log
+		}
+		conn = secure
 	}
 	h, err := readHeader(conn)
 	if err != nil {
@@ -171,7 +190,7 @@ func (m *Mux) handshake(ctx context.Context, conn net.Conn) error {
 	if !stop() {
 		return ctx.Err()
 	}
-	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -324,13 +343,21 @@ func (l *layer) Dial(target raft.ServerAddress, timeout time.Duration) (net.Conn
 		return nil, err
 	}
 	if timeout > 0 {
-		if err = conn.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		if err = conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 			_ = conn.Close()
 			return nil, err
 		}
 	}
+	if l.mux.client != nil {
+		secure := tls.Client(conn, l.mux.client)
+		if err := secure.HandshakeContext(l.ctx); err != nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("call %s: %w", address, err)
+		}
+		conn = secure
+	}
 	if _, err = conn.Write(header{l.group, l.mux.clusterID(), member}.bytes()); err == nil {
-		err = conn.SetWriteDeadline(time.Time{})
+		err = conn.SetDeadline(time.Time{})
 	}
 	if err != nil {
 		_ = conn.Close()

@@ -96,8 +96,9 @@ type Config struct {
 	// RejoinInterval is the mean time between tries of addresses without a
 	// living node; each pause is drawn from 0.8 to 1.2 of it. Default 15s.
 	RejoinInterval time.Duration
-	// Key encrypts all gossip with AES if not empty: 16, 24 or 32 bytes, the same on all nodes.
-	Key []byte
+	// Keys encrypt all gossip with AES if there are any: 16, 24 or 32 bytes each. The first encrypts; what others of them
+	// encrypted is understood, too.
+	Keys [][]byte
 	// PeersFile remembers addresses of members over restarts, if not empty.
 	PeersFile string
 	// Preset is LAN by default.
@@ -112,14 +113,16 @@ type Gossip struct {
 	cfg     Config
 	log     *slog.Logger
 	list    *memberlist.Memberlist
-	addr    string        // as advertised
-	changes chan struct{} // of size 1: a hint that waits
-	peers   []peer        // remembered from earlier; belongs to Run after New
+	addr    string              // as advertised
+	changes chan struct{}       // of size 1: a hint that waits
+	keyring *memberlist.Keyring // nil without encryption
+	peers   []peer              // remembered from earlier; belongs to Run after New
 
 	closeOnce sync.Once
 	// closed is closed when the end begins; closing is held while memberlist says goodbye or ends.
 	closed  chan struct{}
 	closing sync.Mutex
+	keysMu  sync.Mutex // held while the keys are replaced
 
 	mu      sync.Mutex // guards what follows; memberlist is never called under it
 	self    Meta
@@ -191,12 +194,12 @@ func (g *Gossip) memberlistConfig() (*memberlist.Config, error) {
 	conf.DeadNodeReclaimTime = time.Nanosecond
 	conf.LogOutput = logWriter{g.log}
 	conf.Delegate, conf.Events, conf.Alive, conf.Conflict = delegate{g}, events{g}, events{g}, events{g}
-	switch len(g.cfg.Key) {
-	case 0:
-	case 16, 24, 32:
-		conf.SecretKey = slices.Clone(g.cfg.Key)
-	default:
-		return nil, fmt.Errorf("gossip config: Key has %d bytes, want 16, 24 or 32", len(g.cfg.Key))
+	if len(g.cfg.Keys) > 0 {
+		var err error
+		if g.keyring, err = memberlist.NewKeyring(g.cfg.Keys, g.cfg.Keys[0]); err != nil {
+			return nil, fmt.Errorf("gossip config: Keys: %w", err)
+		}
+		conf.Keyring = g.keyring
 	}
 
 	host, port, err := splitHostPort(g.cfg.BindAddr)

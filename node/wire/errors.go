@@ -55,6 +55,10 @@ var (
 	ErrInvalid = errors.New("invalid argument")
 	// ErrCorrupt means that stored data is damaged.
 	ErrCorrupt = errors.New("damaged data")
+	// ErrUnauthenticated means that the caller did not show who it is, or with what is not or no longer valid.
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrForbidden means that the caller is known and has no role that the call needs.
+	ErrForbidden = errors.New("not allowed")
 )
 
 // domain of the ErrorInfo details that carry the reason.
@@ -101,6 +105,9 @@ var table = []row{
 	{ErrCorrupt, codes.DataLoss, "CORRUPT"},
 	{ErrOverloaded, codes.ResourceExhausted, "OVERLOADED"},
 	{ErrDiskFull, codes.ResourceExhausted, "DISK_FULL"},
+	{ErrLimited, codes.ResourceExhausted, "RATE_LIMITED"},
+	{ErrUnauthenticated, codes.Unauthenticated, "UNAUTHENTICATED"},
+	{ErrForbidden, codes.PermissionDenied, "FORBIDDEN"},
 }
 
 // NotLeaderError is an ErrNotLeader that names the leader, if the node knows it.
@@ -143,8 +150,8 @@ func ToStatus(err error) error {
 			info.Metadata = map[string]string{"leader": hint.Leader}
 		}
 		details := []protoadapt.MessageV1{info}
-		if hint := (*OverloadedError)(nil); errors.As(err, &hint) {
-			details = append(details, protoadapt.MessageV1Of(hint.retryInfo()))
+		if pause := RetryIn(err); pause > 0 {
+			details = append(details, protoadapt.MessageV1Of(retryInfo(pause)))
 		}
 		st, detailErr := status.New(row.code, err.Error()).WithDetails(details...)
 		if detailErr != nil {
@@ -197,8 +204,11 @@ func FromStatus(err error) error {
 				return &NotLeaderError{Leader: info.Metadata["leader"]}
 			}
 			sentinel := row.err
-			if errors.Is(row.err, ErrOverloaded) {
-				sentinel = overloaded(st.Details())
+			switch {
+			case errors.Is(row.err, ErrOverloaded):
+				sentinel = &OverloadedError{RetryIn: retryIn(st.Details())}
+			case errors.Is(row.err, ErrLimited):
+				sentinel = &LimitedError{RetryIn: retryIn(st.Details())}
 			}
 			return &remote{sentinel: sentinel, text: st.Message(), status: st}
 		}
@@ -213,7 +223,7 @@ func FromStatus(err error) error {
 }
 
 // passing are the conditions under which asking again may succeed.
-var passing = []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader, ErrOverloaded, ErrDiskFull}
+var passing = []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader, ErrOverloaded, ErrDiskFull, ErrLimited}
 
 // Retryable reports whether asking again, perhaps another node, may succeed. Wait for RetryIn before.
 func Retryable(err error) bool { return Answered(err) || status.Code(err) == codes.Unavailable }

@@ -26,25 +26,42 @@ func (e *OverloadedError) Error() string {
 // Is makes errors.Is(err, ErrOverloaded) true.
 func (e *OverloadedError) Is(target error) bool { return target == ErrOverloaded }
 
+// ErrLimited means that the caller has made as many calls as it may for the moment.
+var ErrLimited = errors.New("more calls than this caller may make")
+
+// LimitedError is an ErrLimited that says when to come back.
+type LimitedError struct{ RetryIn time.Duration }
+
+// Error implements error.
+func (e *LimitedError) Error() string {
+	return fmt.Sprintf("%v: try again in %v", ErrLimited, e.RetryIn)
+}
+
+// Is makes errors.Is(err, ErrLimited) true.
+func (e *LimitedError) Is(target error) bool { return target == ErrLimited }
+
 // RetryIn returns how long the node that refused asks to wait, or 0 if err does not say.
 func RetryIn(err error) time.Duration {
 	if e := (*OverloadedError)(nil); errors.As(err, &e) {
+		return e.RetryIn
+	}
+	if e := (*LimitedError)(nil); errors.As(err, &e) {
 		return e.RetryIn
 	}
 	return 0
 }
 
 // retryInfo is the hint in the form in which any client of gRPC understands it.
-func (e *OverloadedError) retryInfo() *errdetails.RetryInfo {
-	return &errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryIn)}
+func retryInfo(pause time.Duration) *errdetails.RetryInfo {
+	return &errdetails.RetryInfo{RetryDelay: durationpb.New(pause)}
 }
 
-// overloaded returns the hint among the details of a status; it says 0 if there is none.
-func overloaded(details []any) *OverloadedError {
+// retryIn returns the hint among the details of a status, or 0 if there is none.
+func retryIn(details []any) time.Duration {
 	for _, d := range details {
 		if info, ok := d.(*errdetails.RetryInfo); ok {
-			return &OverloadedError{RetryIn: max(0, info.GetRetryDelay().AsDuration())}
+			return max(0, info.GetRetryDelay().AsDuration())
 		}
 	}
-	return &OverloadedError{}
+	return 0
 }

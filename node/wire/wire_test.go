@@ -39,6 +39,9 @@ func TestSentinelsCrossTheWire(t *testing.T) {
 		{wire.ErrCorrupt, codes.DataLoss},
 		{wire.ErrOverloaded, codes.ResourceExhausted},
 		{wire.ErrDiskFull, codes.ResourceExhausted},
+		{wire.ErrLimited, codes.ResourceExhausted},
+		{wire.ErrUnauthenticated, codes.Unauthenticated},
+		{wire.ErrForbidden, codes.PermissionDenied},
 		{context.Canceled, codes.Canceled},
 		{context.DeadlineExceeded, codes.DeadlineExceeded},
 	} {
@@ -87,6 +90,10 @@ func TestRetryHintCrossesTheWire(t *testing.T) {
 			t.Fatalf("after %d hops: details are %v, want google.rpc.RetryInfo with 250ms", hop, sent.Details())
 		}
 		err = wire.FromStatus(status.FromProto(sent.Proto()).Err())
+	}
+	limited := wire.FromStatus(wire.ToStatus(&wire.LimitedError{RetryIn: time.Second}))
+	if got := wire.RetryIn(limited); got != time.Second || !errors.Is(limited, wire.ErrLimited) || errors.Is(limited, wire.ErrOverloaded) || !wire.Retryable(limited) {
+		t.Errorf("too many calls arrived as %v with a hint of %v", limited, got)
 	}
 	if got := wire.RetryIn(wire.ErrNotReady); got != 0 {
 		t.Errorf("hint of another error: got %v, want 0", got)

@@ -35,6 +35,8 @@ type Options struct {
 	DeadAfter time.Duration
 	// Configure may change the settings of a member each time that it starts; nil leaves them.
 	Configure func(member int, cfg *server.Config)
+	// Dial are options of the connections to members, such as credentials.
+	Dial []grpc.DialOption
 }
 
 // Cluster is a number of servers that form a cluster. Its methods fail the test.
@@ -121,7 +123,7 @@ func (c *Cluster) Run(i int) {
 	ctx, stop := context.WithCancel(context.Background())
 	m.Server, m.grpc, m.gossip, m.stop, m.done = s, s.GRPCAddr(), s.GossipAddr(), stop, make(chan error, 1)
 	go func() { m.done <- s.Run(ctx) }() // received by end
-	if m.conn, err = grpc.NewClient("passthrough:///"+m.grpc, node.DialOptions()...); err != nil {
+	if m.conn, err = grpc.NewClient("passthrough:///"+m.grpc, node.DialOptions(c.opts.Dial...)...); err != nil {
 		c.t.Fatal(err)
 	}
 }
