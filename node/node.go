@@ -15,6 +15,7 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/store"
 	"github.com/kith-io/kith/node/worker"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -92,8 +93,9 @@ type Config struct {
 	Threads int
 	// Background makes builds yield the processors to queries and events. Changes speed only.
 	Background bool
-	// CacheBytes is the size of the block cache that all stores share.
+	// CacheBytes is the size of the block cache that all stores share, and Stores how many these may become: there is room for their tables in memory.
 	CacheBytes int64
+	Stores     int
 	// InflightBytes bounds the events that wait to be stored by the partitions that this node leads.
 	InflightBytes int64
 	// Consensus is the pattern for the raft groups: timings and snapshots.
@@ -170,7 +172,7 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 		return nil, err
 	}
 	n.inflight = NewInflight(cfg.ID, cfg.InflightBytes)
-	n.cache = pebble.NewCache(cfg.CacheBytes)
+	n.cache = store.NewCache(cfg.CacheBytes, max(cfg.Stores, countStores(cfg.Dir)))
 	return n, nil
 }
 

@@ -35,6 +35,15 @@ func (n *Node) dir(id partition.ID) string {
 	return filepath.Join(n.cfg.Dir, "partitions", fmt.Sprintf("%05d", id))
 }
 
+// countStores returns how many replicas have a folder below dir.
+func countStores(dir string) int {
+	entries, err := os.ReadDir(filepath.Join(dir, "partitions"))
+	if err != nil {
+		return 0 // a new node
+	}
+	return len(entries)
+}
+
 func (n *Node) openReplica(id partition.ID) (*replica, error) {
 	if free := n.disk.Free(); free < openBytes {
 		return nil, fmt.Errorf("node %s: %w: %d KiB are free, and opening needs %d MiB; make room and it goes on by itself",

@@ -54,7 +54,7 @@ type Config struct {
 	NodeID string
 	// Version of the program, shown to others.
 	Version string
-	// CacheBytes is the block cache of the event stores. Default 128 MiB.
+	// CacheBytes is the block cache of the event stores. Default 128 MiB; 16 MiB for each partition come on top, for what is not written yet.
 	CacheBytes int64
 	// GossipKey encrypts gossip: 16, 24 or 32 bytes. Or GossipKeysFile does, whose keys change without a restart; see gossip.ReadKeys.
 	GossipKey      []byte

@@ -134,7 +134,7 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	control := coordinator.NewControl(machine, s.group, s.peers)
 	s.node, err = node.New(node.Config{
-		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
+		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, Stores: cfg.Partitions, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
 		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval, Background: true,
 		Products: func(ctx context.Context, items []string, stale bool) ([]*kithv1.Record, error) {
 			return s.coordinator.Router().ReadProducts(ctx, items, stale) // made below, before there are calls

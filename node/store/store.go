@@ -217,6 +217,13 @@ func (s *Store) sweep(current string) {
 	}
 }
 
+// NewCache returns a cache of blocks for some number of stores. Pebble takes the tables that it has in memory out of the cache, so there must be room for
+// these: without it a cache of 128 MiB for 16 stores holds no block at all, and each look for an event that may be there already reads from the disk. Under
+// load a store has two tables, one that is filled and one that is written. Memory: bytes, and 16 MiB for each store.
+func NewCache(bytes int64, stores int) *pebble.Cache {
+	return pebble.NewCache(bytes + int64(stores)*2*memTableBytes)
+}
+
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (_ *database, err error) {
 	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{})}

@@ -19,6 +19,7 @@ Needs duckdb (pip install duckdb), and makes Parquet with it; without it, only C
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -93,7 +94,8 @@ class Server:
         out = self.folder / "users.jsonl"
         subprocess.run([KITH, "users", "features", "--all", "--out", out, "--now", "2030-01-01T00:00:00Z", "--timeout", "30m", "--addr", self.addr], check=True,
                        stdout=subprocess.DEVNULL)
-        return hashlib.sha256("".join(sorted(open(out))).encode()).hexdigest()
+        lines = sorted(hashlib.sha256(line).digest() for line in open(out, "rb"))
+        return hashlib.sha256(b"".join(lines)).hexdigest()
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -159,10 +161,9 @@ def main():
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    try:
-        import duckdb
-    except ImportError:
-        duckdb = None
+    # It is not imported: the memory of this process would count as that of its children.
+    duckdb = importlib.util.find_spec("duckdb")
+    if not duckdb:
         print("duckdb is not installed (pip install duckdb): no Parquet, and nothing beside wc", file=sys.stderr)
     work = tempfile.mkdtemp(prefix="kith-bench-ingest-")
     try:
@@ -173,7 +174,8 @@ def main():
         if duckdb:
             parquet = os.path.join(work, "events.parquet")
             # The damaged rows of the log stay: those that are short have no place in a table.
-            duckdb.sql(f"COPY (SELECT * FROM read_csv('{forms['CSV'][0]}', all_varchar=true, ignore_errors=true)) TO '{parquet}'")
+            sql = f"COPY (SELECT * FROM read_csv('{forms['CSV'][0]}', all_varchar=true, ignore_errors=true)) TO '{parquet}'"
+            subprocess.run([sys.executable, "-c", f"import duckdb; duckdb.sql({sql!r})"], check=True)
             forms["Parquet"] = (parquet, "parquet")
         results = {}
         for form, (path, name) in forms.items():
@@ -191,7 +193,7 @@ def main():
                     _, row["duckdb"], row["duckdb_cpu"], row["duckdb_mib"] = timed([sys.executable, "-c", program])
                 rows.append(row)
             size = os.path.getsize(path)
-            print(f"\n{form}: {rows[0]['kith']['events']:,} events, {size / 1e6:,.0f} MB, {args.rounds} rounds")
+            print(f"\n{form}: {rows[0]['kith']['events']:,} events, {size / 1e6:,.0f} MB, {args.rounds} rounds", flush=True)
             show(rows)
         if args.kills:
             mapping = os.path.join(work, "csv.yaml")
