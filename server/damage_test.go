@@ -80,6 +80,7 @@ func TestDamagedEventStores(t *testing.T) {
 					t.Fatal(err)
 				}
 				member := servers - 1
+				sameEverywhere(t, c) // a follower that has applied nothing has no files
 				c.Stop(member)
 				flip(t, filepath.Join(c.Dir(member), "partitions/*/events", file))
 				c.Run(member)
