@@ -30,7 +30,7 @@ type side struct {
 func (s *side) key(kind, text string) string {
 	k := s.canonical(kind, text)
 	key := k.Text
-	if len(s.entity.Kinds) > 0 && k.Kind != s.entity.Kinds[0] {
+	if len(s.entity.Kinds) > 0 && (k.Kind != s.entity.Kinds[0] || s.looksOther(k.Text)) {
 		key = k.Kind + ":" + k.Text
 	}
 	switch {
@@ -41,6 +41,13 @@ func (s *side) key(kind, text string) string {
 		return k.Kind + ":#" + hex.EncodeToString(sum[:16])
 	}
 	return key
+}
+
+// looksOther reports whether a key of the first kind looks like one of a kind: an account that calls itself cookie:c1 must not get what the cookie
+// has done.
+func (s *side) looksOther(text string) bool {
+	kind, _, found := strings.Cut(text, ":")
+	return found && slices.Contains(s.entity.Kinds, kind)
 }
 
 // canonical returns the key that stands for all that are one with a key.

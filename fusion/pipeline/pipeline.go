@@ -68,6 +68,9 @@ func (p *Pipeline) side(s side) side {
 	return s
 }
 
+// maxKind is the longest name of a kind, in bytes.
+const maxKind = 64
+
 // checkSide checks how keys of a side are joined.
 func (p *Pipeline) checkSide(s *side) error {
 	e := &s.entity
@@ -84,6 +87,11 @@ func (p *Pipeline) checkSide(s *side) error {
 			}
 		}
 	} else {
+		for i, kind := range e.Kinds {
+			if strings.Contains(kind, ":") || len(kind) > maxKind {
+				return fail(fmt.Sprintf(".kinds[%d]", i), "%q has a colon, which stands between kind and key, or more than %d letters", kind, maxKind)
+			}
+		}
 		cfg := s.linkConfig()
 		if _, err := identity.NewLinks(cfg); err != nil {
 			return fail(".kinds", "%w", err)

@@ -287,6 +287,7 @@ func TestMistakes(t *testing.T) {
 		{"key is needed", "personal: [city]", "personal: [user]", "user is needed"},
 		{"no secret", "secret_env: KITH_TEST_SECRET", "", "hashed fields need secret_env"},
 		{"links of nothing", "users: {kinds: [customer, cookie]}", "", `"cookie" is not one of users.kinds`},
+		{"colon", "users: {kinds: [customer, cookie]}", "users: {kinds: [customer, cookie, 'a:b']}", "has a colon"},
 		{"method", "price: newest", "price: best", `map.yaml:50:89: bad mapping: bad identity configuration: method "best"`},
 		{"newest of what", "changed: changed, fields", "fields", "newest needs changed"},
 		{"trust", "trust: [own, supplier]", "trust: [own, suplier]", `there is no source "suplier"; did you mean "supplier"?`},
@@ -421,5 +422,29 @@ users: {kinds: [account, cookie]}
 	}
 	if !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, "2 ") }) {
 		t.Error("no share knows the account of c2")
+	}
+}
+
+// TestKeysOfKindsStayApart: nobody gets the events of another by the form of a key.
+func TestKeysOfKindsStayApart(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: a, path: a.csv, columns: {user: user, item: item}}
+  - {name: c, path: c.csv, user_kind: cookie, columns: {user: user, item: item}}
+users: {kinds: [account, cookie]}
+`,
+		"a.csv": "user,item\nc1,1\ncookie:c1,2\naccount:c1,3\nmail:c1,4\n",
+		"c.csv": "user,item\nc1,5\ncookie:c1,6\naccount:c1,7\n" + strings.Repeat("x", 256) + ",8\n" + strings.Repeat("x", 255) + "y,9\n",
+	}), pipeline.Options{})
+	users := map[string]string{}
+	for _, e := range got.events {
+		if other, taken := users[e.User]; taken {
+			t.Errorf("events of items %s and %s are of one user %s", other, e.Item, e.User)
+		}
+		users[e.User] = e.Item
+	}
+	if len(got.events) != 9 || users["c1"] != "1" || users["account:cookie:c1"] != "2" || users["cookie:c1"] != "5" || users["mail:c1"] != "4" {
+		t.Errorf("%d events: %v", len(got.events), users)
 	}
 }
