@@ -139,7 +139,7 @@ def killed(mapping, work, seconds, kills, seed):
     with tempfile.TemporaryDirectory(dir=work) as folder:
         server = Server(folder)
         try:
-            command = ingest(mapping, server.addr, "--state", os.path.join(folder, "state"))
+            command = ingest(mapping, server.addr, "--state", os.path.join(folder, "state"), "--state-every", "200ms")
             for _ in range(kills):
                 child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 try:
