@@ -376,17 +376,22 @@ func (r *rowReader) finish() (Report, error) { return r.report, r.report.check(r
 
 func (r *rowReader) close() error { return r.src.Close() }
 
-// appendID appends to dst the id of a row that has none of its own.
-func (r *rowReader) appendID(dst []byte) []byte {
+// sourceOfRow returns the part of ids that stands for the source, and the file if there are several.
+func (r *rowReader) sourceOfRow() sourceID {
 	if r.rec.File != r.file {
 		r.file = r.rec.File
 		r.source = newSourceID(r.report.Name + "\x00" + r.file)
 	}
+	return r.source
+}
+
+// appendID appends to dst the id of a row that has none of its own.
+func (r *rowReader) appendID(dst []byte) []byte {
 	r.fields = r.fields[:0]
 	for _, at := range [...]int{r.at.user, r.at.item, r.at.behavior, r.at.value, r.at.time} {
 		if at >= 0 {
 			r.fields = appendString(r.fields, r.rec.Fields[at])
 		}
 	}
-	return r.source.appendID(dst, r.rec.Line, r.rec.Part, r.fields)
+	return r.sourceOfRow().appendID(dst, r.rec.Line, r.rec.Part, r.fields)
 }

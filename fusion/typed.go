@@ -273,7 +273,7 @@ func (t *typedRows) makeID(r *rowReader, fields [][]byte) {
 		}
 	}
 	n := len(content)
-	content = r.source.appendID(content, r.rec.Line, r.rec.Part, content)
+	content = r.sourceOfRow().appendID(content, r.rec.Line, r.rec.Part, content)
 	t.values[len(t.fields)-1] = record.OfText(string(content[n:]))
 	t.scratch = content
 }

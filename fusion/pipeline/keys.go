@@ -152,10 +152,13 @@ func (r *run) addLinks(ctx context.Context, s *side, in *input, links *identity.
 		keys := keysOf(in, fields)
 		var have []identity.Key
 		return func(rec *record.Record) error {
-			if have = keys(rec.Values, have[:0]); len(have) == 1 && slices.Contains(s.entity.Kinds, have[0].Kind) {
+			if have = keys(rec.Values, have[:0]); len(have) == 1 && slices.Contains(s.entity.Kinds, have[0].Kind) && strings.IndexByte(have[0].Text, 0) < 0 {
 				return links.AddKey(have[0])
 			}
 			for i, k := range have {
+				if strings.IndexByte(k.Text, 0) >= 0 {
+					return r.refuse(in, fields, rec, "bad_key", fmt.Sprintf("the %s holds a NUL byte", k.Kind))
+				}
 				if !slices.Contains(s.entity.Kinds, k.Kind) {
 					return r.refuse(in, fields, rec, "unknown_kind", fmt.Sprintf("%q is not one of %s.kinds, which are %s", k.Kind, s.name, strings.Join(s.entity.Kinds, ", ")))
 				}

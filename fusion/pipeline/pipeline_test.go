@@ -448,3 +448,34 @@ users: {kinds: [account, cookie]}
 		t.Errorf("%d events: %v", len(got.events), users)
 	}
 }
+
+// TestEqualFiles: equal rows of two files of a source are two events, and have the ids of the fast way.
+func TestEqualFiles(t *testing.T) {
+	var ids [][]string
+	for _, how := range []string{"columns", "fields"} {
+		got := mustRun(t, folder(t, map[string]string{
+			"map.yaml":  "sources: [{name: logs, path: 'log-*.csv', " + how + ": {user: user, item: item}}]\n",
+			"log-a.csv": "user,item\nu,i\n", "log-b.csv": "user,item\nu,i\n",
+		}), pipeline.Options{})
+		var of []string
+		for _, e := range got.events {
+			of = append(of, e.ID)
+		}
+		ids = append(ids, of)
+	}
+	if len(ids[0]) != 2 || ids[0][0] == ids[0][1] || !slices.Equal(ids[0], ids[1]) {
+		t.Errorf("ids by columns %v, by fields %v", ids[0], ids[1])
+	}
+}
+
+// TestNulInLinks refuses a key that no event can have.
+func TestNulInLinks(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources:\n  - {name: l, kind: links, path: l.csv, keys: [account, cookie], fields: {account: account, cookie: cookie}}\n" +
+			"  - {name: p, kind: users, path: p.csv, fields: {user: user, city: city}}\nusers: {kinds: [account, cookie]}\n",
+		"l.csv": "account,cookie\nA\x00B,k1\nA,k2\n", "p.csv": "user,city\nA,Bonn\n",
+	}), pipeline.Options{})
+	if l := got.source(t, "l"); l.Reasons["bad_key"] != 1 || l.Kept != 1 || len(got.profiles) != 1 {
+		t.Errorf("%+v, %d profiles", l, len(got.profiles))
+	}
+}
