@@ -72,12 +72,9 @@ func (e *Entity) Joins() bool {
 // Alone returns the sources of a file for one who reads each by itself, or an error if that gives something else than the file says.
 func (f *File) Alone() ([]Mapping, error) {
 	const remedy = "is for kith ingest, which joins sources; take it out to read each source by itself"
-	for _, part := range []struct {
-		key string
-		of  *Entity
-	}{{"users", &f.Users}, {"products", &f.Products}} {
-		if part.of.Joins() {
-			return nil, f.Fail(part.key, fmt.Errorf("%w: %s %s", ErrMapping, part.key, remedy))
+	for _, s := range f.sections() {
+		if s.entity.Joins() {
+			return nil, f.Fail(s.key, fmt.Errorf("%w: %s %s", ErrMapping, s.key, remedy))
 		}
 	}
 	for i := range f.Sources {
@@ -88,6 +85,14 @@ func (f *File) Alone() ([]Mapping, error) {
 	}
 	return f.Sources, nil
 }
+
+// section is a part of the file about what is one.
+type section struct {
+	key    string
+	entity *Entity
+}
+
+func (f *File) sections() []section { return []section{{"users", &f.Users}, {"products", &f.Products}} }
 
 // Fail returns an error about a key of the file, such as users.kinds, with its place.
 func (f *File) Fail(path string, err error) error {
@@ -146,13 +151,10 @@ func (f *File) check() error {
 	if len(f.Products.Match) > 0 {
 		return f.Fail("products.match", fmt.Errorf("%w: match is for users; products have titles", ErrMapping))
 	}
-	for _, part := range []struct {
-		key string
-		of  *Entity
-	}{{"users", &f.Users}, {"products", &f.Products}} {
-		for i, name := range part.of.Trust {
+	for _, s := range f.sections() {
+		for i, name := range s.entity.Trust {
 			if !slices.Contains(names, name) {
-				return f.Fail(fmt.Sprintf("%s.trust[%d]", part.key, i), fmt.Errorf("%w: there is no source %q%s", ErrMapping, name, suggest(name, names)))
+				return f.Fail(fmt.Sprintf("%s.trust[%d]", s.key, i), fmt.Errorf("%w: there is no source %q%s", ErrMapping, name, suggest(name, names)))
 			}
 		}
 	}

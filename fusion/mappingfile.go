@@ -134,11 +134,11 @@ type MappingOptions struct {
 
 // ReadMappingsWith is ReadMappings with options.
 func ReadMappingsWith(path string, o MappingOptions) ([]Mapping, error) {
-	f, err := ReadFile(path, o)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return f.Alone()
+	return parseMappings(data, path, o)
 }
 
 // ReadFile reads a mapping file. Every mistake is an error that names file, line and column.

@@ -114,8 +114,9 @@ func counts[K ~string](of map[K]int64, n int) string {
 	return strings.Join(out, ", ")
 }
 
-// check returns ErrNoValidRow with the name and the reasons if nothing was kept.
-func (r *Report) check(example string) error {
+// Check returns an error that matches ErrNoValidRow, with the name and the reasons, if nothing was kept. Example is a row that was refused; it may be
+// empty.
+func (r *Report) Check(example string) error {
 	switch {
 	case r.Kept > 0 || r.Skipped > 0:
 		return nil

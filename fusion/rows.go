@@ -372,7 +372,7 @@ func (r *rowReader) checkContext(fields [][]byte) error {
 }
 
 // finish returns the report, and an error if no row was good.
-func (r *rowReader) finish() (Report, error) { return r.report, r.report.check(r.refused) }
+func (r *rowReader) finish() (Report, error) { return r.report, r.report.Check(r.refused) }
 
 func (r *rowReader) close() error { return r.src.Close() }
 

@@ -55,14 +55,11 @@ func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 		return nil, usagef("what to read? Name %s or a mapping with --mapping, and not both", how)
 	}
 	if in.mapping != "" {
-		f, err := fusion.ReadFile(in.mapping, in.mappingOptions())
-		if err == nil {
-			_, err = f.Alone()
-		}
+		ms, err := fusion.ReadMappingsWith(in.mapping, in.mappingOptions())
 		if err != nil {
 			return nil, &usageError{fmt.Errorf("--mapping: %w", err)}
 		}
-		return withOpeners(f.Sources), nil
+		return withOpeners(ms), nil
 	}
 	pattern := fusion.Mapping{Behavior: fusion.Behavior(in.behavior)}
 	var err error
