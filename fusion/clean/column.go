@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/kith-io/kith/fusion/record"
 )
@@ -45,7 +46,7 @@ func (g *groups) of(values []record.Value) (uint32, error) {
 		return 0, fmt.Errorf("%w: more than %d groups; raise the memory limit, or group by a field with fewer values", ErrMemory, n)
 	}
 	g.number[string(g.key)] = n
-	g.names = append(g.names, cloneValue(record.OfText(name)).Text())
+	g.names = append(g.names, strings.Clone(name))
 	return n, nil
 }
 

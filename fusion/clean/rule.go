@@ -65,7 +65,7 @@ func (c *counter) set(r *record.Record, i int, v record.Value) {
 	c.changed = true
 	c.report.Values++
 	if len(c.report.Changes) < c.samples {
-		c.report.Changes = append(c.report.Changes, Change{clonePlace(r.Place), c.fields[i].Name, cloneValue(old), cloneValue(v)})
+		c.report.Changes = append(c.report.Changes, Change{clonePlace(r.Place), c.fields[i].Name, old.Clone(), v.Clone()})
 	}
 	r.Values[i] = v
 }
@@ -77,7 +77,7 @@ func (c *counter) reject(r *record.Record, reason string) {
 	if len(c.report.Rejections) < c.samples {
 		values := make([]record.Value, len(r.Values))
 		for i, v := range r.Values {
-			values[i] = cloneValue(v)
+			values[i] = v.Clone()
 		}
 		c.report.Rejections = append(c.report.Rejections, Rejection{
 			Rule: c.report.Name, Reason: strings.Clone(reason), Fields: c.fields, Record: record.Record{Place: clonePlace(r.Place), Values: values},
@@ -97,14 +97,7 @@ func (c *counter) statistic(field, group, name string, x float64) {
 	}
 }
 
-// cloneValue and clonePlace copy texts, which may be small parts of large blocks.
-func cloneValue(v record.Value) record.Value {
-	if v.Type() == record.Text {
-		return record.OfText(strings.Clone(v.Text()))
-	}
-	return v
-}
-
+// clonePlace copies texts, which may be small parts of large blocks.
 func clonePlace(p record.Place) record.Place {
 	p.Source, p.File = strings.Clone(p.Source), strings.Clone(p.File)
 	return p

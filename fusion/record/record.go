@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -76,6 +77,12 @@ func (v Value) Type() Type { return v.typ }
 
 // IsNull reports whether the value is missing.
 func (v Value) IsNull() bool { return v.typ == Null }
+
+// Clone returns a copy whose text, which may be a small part of a large block, is its own.
+func (v Value) Clone() Value {
+	v.text = strings.Clone(v.text)
+	return v
+}
 
 // Text returns the text of a text value, and "" for others.
 func (v Value) Text() string { return v.text }
