@@ -93,10 +93,9 @@ func (in *input) shared() (bool, error) {
 func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Event) error) error {
 	r.o.Dead.Observe(in.report.sample)
 	defer r.o.Dead.Observe(nil)
-	rename := r.renamer()
 	report, err := fusion.Events(ctx, in.m, r.o.Dead, r.o.Batch, func(events []fusion.Event) error {
 		for i := range events {
-			rename(&events[i], in.m.UserKind, in.m.ItemKind)
+			r.rename(&events[i], in.m.UserKind, in.m.ItemKind)
 		}
 		r.progress(len(events))
 		return yield(events)
@@ -106,21 +105,13 @@ func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Eve
 	return err
 }
 
-// renamer returns what puts canonical keys into the events of a source, whose keys have some kinds.
-func (r *run) renamer() func(e *fusion.Event, userKind, itemKind string) {
-	users := len(r.users.entity.Kinds) > 0 || r.users.hash != nil
-	items := len(r.products.entity.Kinds) > 0 || r.products.hash != nil
-	return func(e *fusion.Event, userKind, itemKind string) {
-		if r.users.hash != nil {
-			e.ID = r.users.hash.of("id", e.ID) // a made one has a digest of the row, by which the user could be guessed
-		}
-		if users {
-			e.User = r.users.key(userKind, e.User)
-		}
-		if items {
-			e.Item = r.products.key(itemKind, e.Item)
-		}
+// rename puts canonical keys into an event whose keys have some kinds.
+func (r *run) rename(e *fusion.Event, userKind, itemKind string) {
+	if r.users.hash != nil {
+		e.ID = r.users.hash.of("id", e.ID) // a made one has a digest of the row, by which the user could be guessed
 	}
+	e.User = r.users.key(userKind, e.User)
+	e.Item = r.products.key(itemKind, e.Item)
 }
 
 // Fields of events with the kinds of their keys, for sources in which rows differ.
@@ -137,10 +128,7 @@ func (r *run) kinds(in *input, fields []record.Field) func(values []record.Value
 		}
 		kind = values[at].String()
 		values[at] = record.Value{} // not a part of the event
-		if !slices.Contains(s.entity.Kinds, kind) {
-			return kind, fmt.Errorf("%q is not one of %s.kinds, which are %s", kind, s.name, strings.Join(s.entity.Kinds, ", "))
-		}
-		return kind, nil
+		return kind, s.checkKind(kind)
 	}
 	userAt, itemAt := record.FieldIndex(fields, fieldUserKind), record.FieldIndex(fields, fieldItemKind)
 	return func(values []record.Value) (user, item string, err error) {
@@ -169,7 +157,6 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 		}
 		return yield(nil)
 	}
-	rename := r.renamer()
 	err := r.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
 		maker, err := fusion.NewEventMaker(in.m.Kind, fields)
 		if err != nil {
@@ -186,15 +173,15 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 			if err != nil {
 				return r.refuse(in, fields, rec, fusion.Code(err), err.Error())
 			}
-			rename(&e, userKind, itemKind)
+			r.rename(&e, userKind, itemKind)
 			if batch = append(batch, e); len(batch) < cmp.Or(r.o.Batch, fusion.DefaultBatch) {
 				return nil
 			}
 			return flush()
 		}, nil
 	})
-	if err == nil && in.report.Kept == 0 && in.report.Skipped == 0 {
-		err = fmt.Errorf("%s: %w: %d rows rejected (%s)", in.report.Name, fusion.ErrNoValidRow, in.report.Rejected, in.report.TopReasons(3))
+	if err == nil {
+		err = in.report.Check("")
 	}
 	return err
 }
@@ -219,9 +206,7 @@ func (r *run) hide(in *input, fields []record.Field) func(values []record.Value)
 			values[i] = record.Value{}
 		}
 		for _, i := range hashed {
-			if !values[i].IsNull() {
-				values[i] = record.OfText(hash.of(fields[i].Name, values[i].String()))
-			}
+			values[i] = hash.value(fields[i].Name, values[i])
 		}
 	}
 }

@@ -50,6 +50,14 @@ func (s *side) looksOther(text string) bool {
 	return found && slices.Contains(s.entity.Kinds, kind)
 }
 
+// checkKind returns an error that names the kinds that there are, if a kind is none of them.
+func (s *side) checkKind(kind string) error {
+	if slices.Contains(s.entity.Kinds, kind) {
+		return nil
+	}
+	return fmt.Errorf("%q is not one of %s.kinds, which are %s", kind, s.name, strings.Join(s.entity.Kinds, ", "))
+}
+
 // canonical returns the key that stands for all that are one with a key.
 func (s *side) canonical(kind, text string) identity.Key {
 	k := identity.Key{Kind: kind, Text: text}
@@ -159,8 +167,8 @@ func (r *run) addLinks(ctx context.Context, s *side, in *input, links *identity.
 				if strings.IndexByte(k.Text, 0) >= 0 {
 					return r.refuse(in, fields, rec, "bad_key", fmt.Sprintf("the %s holds a NUL byte", k.Kind))
 				}
-				if !slices.Contains(s.entity.Kinds, k.Kind) {
-					return r.refuse(in, fields, rec, "unknown_kind", fmt.Sprintf("%q is not one of %s.kinds, which are %s", k.Kind, s.name, strings.Join(s.entity.Kinds, ", ")))
+				if err := s.checkKind(k.Kind); err != nil {
+					return r.refuse(in, fields, rec, "unknown_kind", err.Error())
 				}
 				for _, other := range have[:i] {
 					if err := links.Add(other, k); err != nil {
@@ -239,7 +247,9 @@ func (r *run) listings(ctx context.Context, s *side, fields []string, yield func
 	return nil
 }
 
-// split takes a key of listings apart.
+// listingKey makes one text of a key, and split takes it apart.
+func listingKey(k identity.Key) string { return k.Kind + "\x00" + k.Text }
+
 func split(key string) identity.Key {
 	kind, text, _ := strings.Cut(key, "\x00")
 	return identity.Key{Kind: kind, Text: text}
@@ -268,7 +278,7 @@ func (r *run) match(ctx context.Context, s *side, links *identity.Links) (*ident
 	// What sources say about an account is put together first: one may have its address, another its phone.
 	accounts := map[string][]string{}
 	err = r.listings(ctx, s, fields, func(_ string, k identity.Key, values []string) error {
-		key := k.Kind + "\x00" + k.Text
+		key := listingKey(k)
 		have := accounts[key]
 		if have == nil {
 			accounts[key] = slices.Clone(values)
@@ -311,7 +321,7 @@ func (r *run) titles(ctx context.Context, s *side, links *identity.Links) (*iden
 	fields := append([]string{cmp.Or(s.entity.Titles.Field, "title")}, s.entity.Titles.Agree...)
 	seen := map[string]bool{} // a source that lists a product twice says nothing new
 	err = r.listings(ctx, s, fields, func(source string, k identity.Key, values []string) error {
-		key := k.Kind + "\x00" + k.Text + "\x00" + source
+		key := listingKey(k) + "\x00" + source
 		if seen[key] {
 			return nil
 		}

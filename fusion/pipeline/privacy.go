@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/record"
 )
 
 // minSecret is the length of the shortest secret: what a person types without thinking is guessed.
@@ -45,6 +46,14 @@ func (h *hasher) of(domain, text string) string {
 	h.sum = append(append(append(h.sum[:0], domain...), 0), text...)
 	h.mac.Write(h.sum)
 	return strings.ToLower(hashEncoding.EncodeToString(h.mac.Sum(h.sum[:0])[:20]))
+}
+
+// value returns what is stored of the value of a hashed field; a missing one stays missing.
+func (h *hasher) value(field string, v record.Value) record.Value {
+	if v.IsNull() {
+		return v
+	}
+	return record.OfText(h.of(field, v.String()))
 }
 
 // StoredKey returns the key under which a user of a kind is stored, by the file and its secret. Kind is empty for the first one, or if there are

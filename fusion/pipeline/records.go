@@ -144,8 +144,8 @@ func (s *shape) appendRow(dst []byte, rec *record.Record, hash *hasher) []byte {
 	dst = record.AppendValue(dst, when)
 	for i, at := range s.at {
 		v := rec.Values[at]
-		if s.hash[i] && !v.IsNull() {
-			v = record.OfText(hash.of(s.fields[i].Name, v.String()))
+		if s.hash[i] {
+			v = hash.value(s.fields[i].Name, v)
 		}
 		dst = record.AppendValue(dst, v)
 	}
@@ -238,6 +238,7 @@ func (f *fuser) emit(ctx context.Context) error {
 		return fmt.Errorf("temporary store: %w", err)
 	}
 	defer func() { _ = it.Close() }() // Error is asked below
+	names := f.names()
 	var key string
 	var rows []row
 	l := &Lineage{}
@@ -245,7 +246,7 @@ func (f *fuser) emit(ctx context.Context) error {
 		if key == "" {
 			return nil
 		}
-		err := f.record(ctx, key, rows, l)
+		err := f.record(ctx, key, rows, names, l)
 		rows, l = rows[:0], &Lineage{}
 		return err
 	}
@@ -282,7 +283,7 @@ func (f *fuser) emit(ctx context.Context) error {
 }
 
 // record settles one record and hands it over.
-func (f *fuser) record(ctx context.Context, key string, rows []row, l *Lineage) error {
+func (f *fuser) record(ctx context.Context, key string, rows []row, names []string, l *Lineage) error {
 	rec := catalog.Record{Key: key}
 	l.RowCount = len(rows)
 	timed := false
@@ -298,7 +299,6 @@ func (f *fuser) record(ctx context.Context, key string, rows []row, l *Lineage) 
 	if !timed {
 		rec.Version = f.o.Now.UnixMilli()
 	}
-	names := f.names(rows)
 	l.Fields = make(map[string]LineageField, len(names))
 	for _, name := range names {
 		if v, of, ok := f.settle(key, name, rows); ok {

@@ -46,14 +46,11 @@ func (f *fuser) finish() {
 	}
 }
 
-// names returns the names of all fields of some rows, ascending.
-func (f *fuser) names(rows []row) []string {
+// names returns the names of all fields, ascending.
+func (f *fuser) names() []string {
 	var names []string
-	for i := range rows {
-		if i > 0 && rows[i].input == rows[i-1].input {
-			continue
-		}
-		for _, field := range f.shapes[rows[i].input].fields {
+	for i := range f.shapes {
+		for _, field := range f.shapes[i].fields {
 			names = append(names, field.Name)
 		}
 	}

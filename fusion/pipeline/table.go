@@ -80,7 +80,7 @@ func (r *run) fill(ctx context.Context, in *input, t *table) error {
 			values := make([]record.Value, len(take))
 			size := int64(len(key) + rowOverhead)
 			for i, at := range take {
-				values[i] = cloneValue(rec.Values[at])
+				values[i] = rec.Values[at].Clone()
 				size += 40 + int64(len(values[i].Text()))
 			}
 			if _, again := t.rows[string(key)]; !again {
@@ -209,12 +209,4 @@ func (s *Source) unmatched(source string) {
 		s.Unmatched = map[string]int64{}
 	}
 	s.Unmatched[source]++
-}
-
-// cloneValue copies a text, which may be a small part of a large block.
-func cloneValue(v record.Value) record.Value {
-	if v.Type() == record.Text {
-		return record.OfText(string(append([]byte(nil), v.Text()...)))
-	}
-	return v
 }
