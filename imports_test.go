@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"source/checkpoint":  {"source", "durable"},
 	"source/db":          {"source"},
 	"source/db/dbtest":   {},
+	"source/datatest":    {},
 	"source/kafka":       {"source"},
 	"source/object":      {"source"},
 	"source/synthetic":   {},
@@ -68,7 +69,7 @@ var allowed = map[string][]string{
 }
 
 // helpers are for tests: any test may import them, nothing else may.
-var helpers = []string{"model/modeltest", "server/clustertest", "source/db/dbtest"}
+var helpers = []string{"model/modeltest", "server/clustertest", "source/db/dbtest", "source/datatest"}
 
 // testData makes data with a known truth and imports nothing of ours: any test may import it, others as the table says.
 const testData = "source/synthetic"

@@ -2,26 +2,17 @@ package evaluate_test
 
 import (
 	"math"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/kith-io/kith/evaluate"
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/source/datatest"
 )
 
 // movieLens reads the 100,000 ratings of MovieLens 100K, and skips the test where they are not.
 func movieLens(t testing.TB) *fusion.Table {
 	t.Helper()
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data")
-	}
-	path := filepath.Join(dir, "ml-100k", "u.data")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("MovieLens 100K is not there; set KITH_DATA to the folder of data sets: %v", err)
-	}
-	table, _, err := fusion.ReadTable(t.Context(), []fusion.Mapping{{Path: path}}, fusion.DefaultWeights(), 0, nil)
+	table, _, err := fusion.ReadTable(t.Context(), []fusion.Mapping{{Path: datatest.File(t, "ml-100k/u.data")}}, fusion.DefaultWeights(), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package fusion
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -10,24 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/kith-io/kith/source"
+	"github.com/kith-io/kith/source/datatest"
 )
-
-// dataDir returns the folder of the public data sets, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data") // beside the checkout
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no data sets at %s; set KITH_DATA to their folder", dir)
-	}
-	return dir
-}
 
 // TestPublicData reads public data sets as they are and finds the numbers that are known of them.
 func TestPublicData(t *testing.T) {
-	dir := dataDir(t)
+	dir := datatest.Dir(t)
 	lines, baskets := source.Options{Format: source.Lines}, source.Options{Format: source.Baskets}
 	retail := Columns{User: "CustomerID", Item: "Description", Value: "Quantity", Time: "InvoiceDate"}
 	type numbers struct {
@@ -166,7 +153,7 @@ func day(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.DateOnly
 
 // TestGroceries: trimmed keys make the most popular item what it is known to be.
 func TestGroceries(t *testing.T) {
-	m := Mapping{Path: filepath.Join(dataDir(t), "groceries", "groceries.csv"), Source: source.Options{Format: source.Baskets}}
+	m := Mapping{Path: filepath.Join(datatest.Dir(t), "groceries", "groceries.csv"), Source: source.Options{Format: source.Baskets}}
 	milk := 0
 	if _, err := Events(t.Context(), m, nil, 0, func(batch []Event) error {
 		for i := range batch {
@@ -186,7 +173,7 @@ func TestGroceries(t *testing.T) {
 // TestOnlineRetail: the negative quantities of cancellations take purchases back.
 func TestOnlineRetail(t *testing.T) {
 	m := Mapping{
-		Path:    filepath.Join(dataDir(t), "online-retail", "online_retail_bm.parquet"),
+		Path:    filepath.Join(datatest.Dir(t), "online-retail", "online_retail_bm.parquet"),
 		Columns: Columns{Item: "Description"}, Behavior: Purchase,
 	}
 	negative := 0

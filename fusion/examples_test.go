@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/kith-io/kith/fusion/record"
+	"github.com/kith-io/kith/source/datatest"
 )
 
 // exampleNumbers is what is published of a source, or follows from it.
@@ -22,7 +23,7 @@ type exampleNumbers struct {
 
 // TestExamples reads the public data sets by the mappings of examples and finds the numbers that are known of them.
 func TestExamples(t *testing.T) {
-	dir := dataDir(t)
+	dir := datatest.Dir(t)
 	want := map[string]exampleNumbers{
 		"ml-100k/ratings":           {kept: 100000, distinct: map[string]int{"user": 943, "item": 1682, "value": 5}},
 		"ml-100k/movies":            {kept: 1682, distinct: map[string]int{"item": 1682, "title": 1663}, sum: map[string]float64{"action": 251, "drama": 725}},

@@ -3,22 +3,16 @@ package source_test
 import (
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/kith-io/kith/source"
+	"github.com/kith-io/kith/source/datatest"
 )
 
 // TestPublicData reads public data sets as they are: all rows that are known to be in them, and no other.
 func TestPublicData(t *testing.T) {
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data") // beside the checkout
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no data sets at %s; set KITH_DATA to their folder", dir)
-	}
+	dir := datatest.Dir(t)
 	yes, no := source.HeaderYes, source.HeaderNo
 	tests := []struct {
 		file    string

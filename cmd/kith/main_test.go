@@ -155,20 +155,6 @@ func writeFile(t *testing.T, name, text string) string {
 	return path
 }
 
-// dataFile returns the path of a file of the real data sets, which are not part of the project.
-func dataFile(t *testing.T, path string) string {
-	t.Helper()
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	path = filepath.Join(dir, path)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no real data: %v; set KITH_DATA to their folder", err)
-	}
-	return path
-}
-
 // long skips a test that takes more than some seconds, or far more under the race detector.
 func long(t *testing.T) {
 	t.Helper()

@@ -20,6 +20,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/kith-io/kith/similarity"
+	"github.com/kith-io/kith/source/datatest"
 )
 
 // neighborRow is a row of the output.
@@ -390,7 +391,7 @@ func TestNeighborsOrder(t *testing.T) {
 
 func TestNeighborsOfMovieLens(t *testing.T) {
 	long(t)
-	path := dataFile(t, "ml-100k/u.data")
+	path := datatest.File(t, "ml-100k/u.data")
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

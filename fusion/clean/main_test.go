@@ -3,7 +3,6 @@ package clean
 import (
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -149,19 +148,6 @@ func wantSlice[T comparable](t testing.TB, what string, got []T, want ...T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
-}
-
-// dataDir returns the folder of the public data sets, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data") // beside the checkout
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no data sets at %s; set KITH_DATA to their folder", dir)
-	}
-	return dir
 }
 
 var errTest = errors.New("test")

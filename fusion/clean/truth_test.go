@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/kith-io/kith/fusion/record"
+	"github.com/kith-io/kith/source/datatest"
 	"github.com/kith-io/kith/source/synthetic"
 )
 
@@ -269,7 +270,7 @@ func TestPlantedBots(t *testing.T) {
 
 // TestRealUsersAreNoBots runs the default thresholds over two real logs, in which nothing is known to be a bot.
 func TestRealUsersAreNoBots(t *testing.T) {
-	dir := dataDir(t)
+	dir := datatest.Dir(t)
 	for _, tt := range []struct {
 		file        string
 		comma       rune

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/kith-io/kith/fusion/identity"
 	"github.com/kith-io/kith/fusion/record"
+	"github.com/kith-io/kith/source/datatest"
 	"github.com/kith-io/kith/source/synthetic"
 )
 
@@ -411,13 +411,9 @@ func TestPlantedConflicts(t *testing.T) {
 
 // TestOlistCustomers joins the customer of each order to the person. Every order has a customer id of its own there.
 func TestOlistCustomers(t *testing.T) {
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data") // beside the checkout
-	}
-	f, err := os.Open(filepath.Join(dir, "olist", "olist_customers_dataset.csv"))
+	f, err := os.Open(datatest.File(t, "olist/olist_customers_dataset.csv"))
 	if err != nil {
-		t.Skipf("no data sets: %v; set KITH_DATA to their folder", err)
+		t.Fatal(err)
 	}
 	defer func() { _ = f.Close() }() // read only
 	l, err := identity.NewLinks(identity.UserLinks("person", "customer"))

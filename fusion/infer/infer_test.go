@@ -13,6 +13,7 @@ import (
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/record"
+	"github.com/kith-io/kith/source/datatest"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -185,17 +186,7 @@ func try(t *testing.T, text string) (out []fusion.Report) {
 
 // TestPublicData proposes a mapping for every public data set with a log or a table of products or users, and reads the whole set by it, unchanged.
 func TestPublicData(t *testing.T) {
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data") // beside the checkout
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no data sets at %s; set KITH_DATA to their folder", dir)
-	}
+	dir := datatest.Dir(t)
 	tests := []struct {
 		file   string
 		kind   fusion.Kind

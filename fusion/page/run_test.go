@@ -13,6 +13,7 @@ import (
 	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/pipeline"
+	"github.com/kith-io/kith/source/datatest"
 	"github.com/kith-io/kith/source/synthetic"
 )
 
@@ -84,16 +85,5 @@ func shopReport(t testing.TB) *pipeline.Report {
 // olistReport returns the report of a run of Olist's tables, or skips the test.
 func olistReport(t testing.TB) *pipeline.Report {
 	t.Helper()
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	dir, err := filepath.Abs(dir) // the mapping is in another folder
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(dir, "olist")); err != nil {
-		t.Skipf("no data sets: %v; set KITH_DATA to their folder", err)
-	}
-	return runMapping(t, "testdata/olist.yaml", map[string]string{"KITH_DATA": dir})
+	return runMapping(t, "testdata/olist.yaml", map[string]string{"KITH_DATA": filepath.Dir(datatest.File(t, "olist"))})
 }

@@ -118,20 +118,3 @@ func attributes(r catalog.Record) map[string]string {
 	}
 	return out
 }
-
-// dataDir returns the folder of the public data sets, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("KITH_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data") // beside the checkout
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no data sets at %s; set KITH_DATA to their folder", dir)
-	}
-	return dir
-}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/pipeline"
+	"github.com/kith-io/kith/source/datatest"
 	"github.com/kith-io/kith/source/synthetic"
 )
 
@@ -174,7 +175,7 @@ func TestShop(t *testing.T) {
 
 // TestOlist: orders of real customers get their time and status from another file, and their customers become the people that they are.
 func TestOlist(t *testing.T) {
-	data := dataDir(t)
+	data := datatest.Dir(t)
 	t.Setenv("KITH_DATA", data)
 	f, err := pipeline.Read(filepath.Join("..", "..", "examples", "olist.yaml"), fusion.MappingOptions{})
 	if err != nil {
