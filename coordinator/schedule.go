@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/kith-io/kith/node/wire"
-	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -66,13 +65,11 @@ func nextBuild(s *State, every time.Duration, now time.Time) (wait time.Duration
 type eventCount struct{ events, users uint64 }
 
 func (c *Coordinator) countEvents(ctx context.Context) (n eventCount, err error) {
-	ctx, cancel := context.WithTimeout(ctx, cutPatience)
-	defer cancel()
-	for p := range c.State().Replicas {
-		cut, err := c.router.Cut(ctx, partition.ID(p))
-		if err != nil {
-			return n, err
-		}
+	cuts, err := c.cuts(ctx)
+	if err != nil {
+		return n, err
+	}
+	for _, cut := range cuts {
 		n.events += cut.Events
 		n.users += cut.Users
 	}
