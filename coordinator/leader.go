@@ -226,7 +226,7 @@ func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) e
 	c.cfg.Logger.Info("build begins or goes on", "job", job)
 	b := NewBuilder(BuilderConfig{
 		Log: c, Rows: true, Now: c.cfg.Now, Logger: c.cfg.Logger,
-		Nodes:    buildNodes{Peers: c.peers, router: c.router, bulk: c.peers.Bulk()},
+		Nodes:    buildNodes{slowPeers{c.peers, c.peers.Bulk()}, c.router},
 		Progress: func(phase kithv1.JobPhase, done, _ int) { strides.note(job, phase, done) },
 	})
 	if err := b.Run(ctx, job); err != nil {

@@ -125,7 +125,7 @@ type follower struct {
 	router *Router
 }
 
-// slowPeers gives connections for calls that wait.
+// slowPeers gives connections for calls that wait, or that move much.
 type slowPeers struct {
 	Peers
 	bulk node.BulkPeers

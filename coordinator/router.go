@@ -382,14 +382,8 @@ func (r *Router) Cut(ctx context.Context, p partition.ID) (*kithv1.PartitionCut,
 
 // buildNodes is what a Builder needs of a cluster.
 type buildNodes struct {
-	Peers
+	slowPeers
 	router *Router
-	bulk   node.BulkPeers
-}
-
-// Conn returns a connection apart from those of queries.
-func (b buildNodes) Conn(ctx context.Context, node string) (grpc.ClientConnInterface, error) {
-	return b.bulk.Conn(ctx, node, "")
 }
 
 // Cut implements Nodes. It waits for elections.
