@@ -146,10 +146,11 @@ func BenchmarkJudge(b *testing.B) {
 		Boosts:    []Boost{{shelf.Filter{Conditions: []shelf.Condition{{Attribute: "brand", Op: shelf.AnyOf, Values: []string{"b1", "b2"}}}}, 2}},
 		Freshness: &Freshness{"since", 1 << 50, 1},
 		Diversity: &Diversity{"category", 0.7, 3},
+		Now:       1e12,
 	}
 	b.Run("each", func(b *testing.B) {
 		s.View(func(v *shelf.View) {
-			j := newJudge(rules, v, 1e12)
+			j := newJudge(rules, v)
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
@@ -163,7 +164,7 @@ func BenchmarkJudge(b *testing.B) {
 	b.Run("answer", func(b *testing.B) {
 		for b.Loop() {
 			s.View(func(v *shelf.View) {
-				j := newJudge(rules, v, 1e12)
+				j := newJudge(rules, v)
 				var all []scoredItem
 				for i, key := range keys {
 					if factor, group, ok := j.judge(key); ok {

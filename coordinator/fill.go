@@ -67,7 +67,7 @@ func (r *Router) choosePopular(q Query, popular []PopularItem, ended bool, have 
 		return nil, true
 	}
 	r.products.shelf.View(func(v *shelf.View) {
-		j := newJudge(&q.Rules, v, q.Now)
+		j := newJudge(&q.Rules, v)
 		var all []scoredItem
 		for i, x := range popular {
 			if have[x.Item] {
@@ -140,7 +140,7 @@ func (r *Router) newest(rules *Rules, since string, but map[string]bool, n int, 
 	var found []arrival
 	for from, slots := 0, 1; from < slots; from += slotsAtOnce {
 		r.products.shelf.View(func(v *shelf.View) {
-			j, name := newJudge(rules, v, rules.Now), v.Name(since)
+			j, name := newJudge(rules, v), v.Name(since)
 			v.Each(from, slotsAtOnce, func(slot int, key string) {
 				x := arrival{key: key}
 				if x.since, x.known = v.Time(slot, name); !x.known && !unknown || but[key] {
@@ -161,7 +161,7 @@ func (r *Router) newest(rules *Rules, since string, but map[string]bool, n int, 
 	all := make([]scoredItem, len(found))
 	var best []scoredItem
 	r.products.shelf.View(func(v *shelf.View) {
-		j := newJudge(rules, v, rules.Now)
+		j := newJudge(rules, v)
 		for i, x := range found {
 			all[i] = scoredItem{id: uint32(i), group: v.Group(v.Find([]byte(x.key)), j.group)}
 		}

@@ -112,10 +112,8 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
+	q.settle(r.now())
 	a := &Answer{}
-	if q.Now == 0 {
-		q.Now = r.now().UnixMilli()
-	}
 	var events []fusion.Event
 	if q.User != "" {
 		var err error
@@ -133,7 +131,7 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 		}
 		a.Partial, a.Stale = partial, a.Stale || stale
 	}
-	seen := q.excludes(events, q.Now)
+	seen := q.excludes(events)
 	for _, b := range q.Basket {
 		seen[b.Item] = true
 	}
@@ -295,7 +293,7 @@ func (s *scoring) best(scores *neighborhood.Scores, q Query, excluded []uint32) 
 		return unchanged(scores.Top(q.N, excluded))
 	}
 	s.r.products.shelf.View(func(v *shelf.View) {
-		j := newJudge(&q.Rules, v, q.Now)
+		j := newJudge(&q.Rules, v)
 		if !q.reorders() {
 			best = unchanged(scores.TopOf(q.N, excluded, func(item uint32) bool {
 				_, _, ok := j.judge(s.dictionary.KeyBytes(item))
@@ -596,6 +594,7 @@ func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rul
 	if err := rules.Check(); err != nil {
 		return nil, err
 	}
+	rules.settle(r.now())
 	m, dictionary, err := r.active()
 	if err != nil {
 		return nil, err
@@ -619,11 +618,8 @@ func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rul
 	if s.partial {
 		return nil, fmt.Errorf("no replica has the neighbors of item %q: %w", item, wire.ErrNotReady)
 	}
-	if rules.Now == 0 {
-		rules.Now = r.now().UnixMilli()
-	}
 	r.products.shelf.View(func(v *shelf.View) {
-		j := newJudge(&rules, v, rules.Now)
+		j := newJudge(&rules, v)
 		var all []scoredItem
 		for _, x := range lists[id] {
 			if factor, group, ok := j.judge(dictionary.KeyBytes(x.ID)); ok {

@@ -155,6 +155,13 @@ func checkPins(pins []Pin) error {
 	return nil
 }
 
+// settle says when the present is, where the rules do not.
+func (r *Rules) settle(now time.Time) {
+	if r.Now == 0 {
+		r.Now = now.UnixMilli()
+	}
+}
+
 // usesProducts reports whether the outcome depends on what products are.
 func (r *Rules) usesProducts() bool {
 	return r.Filter.UsesProducts() || r.Freshness != nil || r.Diversity != nil ||
@@ -177,10 +184,10 @@ func (r *Rules) largestFactor() float64 {
 }
 
 // excludes returns the items of a history that may not be in the answer.
-func (r *Rules) excludes(events []fusion.Event, now int64) map[string]bool {
+func (r *Rules) excludes(events []fusion.Event) map[string]bool {
 	out := map[string]bool{}
 	for i := range events {
-		if len(r.Exclude) == 0 || slices.ContainsFunc(r.Exclude, func(x HistoryRule) bool { return x.covers(&events[i], now) }) {
+		if len(r.Exclude) == 0 || slices.ContainsFunc(r.Exclude, func(x HistoryRule) bool { return x.covers(&events[i], r.Now) }) {
 			out[events[i].Item] = true
 		}
 	}
@@ -194,19 +201,18 @@ func (x *HistoryRule) covers(e *fusion.Event, now int64) bool {
 	return x.Within == 0 || e.Time == 0 || now-e.Time <= x.Within.Milliseconds()
 }
 
-// judge applies rules to items, by the products of one moment.
+// judge applies rules, whose present is settled, to items, by the products of one moment.
 type judge struct {
 	rules  *Rules
 	view   *shelf.View
-	now    int64
 	test   *shelf.Test
 	boosts []*shelf.Test
 	since  shelf.Name
 	group  shelf.Name
 }
 
-func newJudge(r *Rules, v *shelf.View, now int64) *judge {
-	j := &judge{rules: r, view: v, now: now, test: v.Compile(&r.Filter)}
+func newJudge(r *Rules, v *shelf.View) *judge {
+	j := &judge{rules: r, view: v, test: v.Compile(&r.Filter)}
 	for i := range r.Boosts {
 		j.boosts = append(j.boosts, v.Compile(&r.Boosts[i].Filter))
 	}
@@ -233,7 +239,7 @@ func (j *judge) judge(key []byte) (factor float64, group uint32, ok bool) {
 	}
 	if f := j.rules.Freshness; f != nil {
 		if since, known := j.view.Time(slot, j.since); known {
-			age := max(0, j.now-since)
+			age := max(0, j.rules.Now-since)
 			factor *= 1 + f.Strength*math.Exp2(-float64(age)/float64(f.HalfLife.Milliseconds()))
 		}
 	}

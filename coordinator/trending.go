@@ -66,9 +66,7 @@ func (r *Router) begin(ctx context.Context, q *Listing, products bool) (*List, e
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
-	if q.Now == 0 {
-		q.Now = r.now().UnixMilli()
-	}
+	q.settle(r.now())
 	out := &List{}
 	if products || q.usesProducts() {
 		var err error
@@ -126,7 +124,7 @@ func (r *Router) Trending(ctx context.Context, q Listing) (*List, error) {
 func (r *Router) listBest(q Listing, scores map[string]float64) (out []Listed) {
 	items := slices.Sorted(maps.Keys(scores))
 	r.products.shelf.View(func(v *shelf.View) {
-		j := newJudge(&q.Rules, v, q.Now)
+		j := newJudge(&q.Rules, v)
 		var all []scoredItem
 		for i, item := range items {
 			if factor, group, ok := j.judge([]byte(item)); ok {
@@ -225,10 +223,8 @@ func (r *Router) NewArrivals(ctx context.Context, q Listing) (*List, error) {
 	if q.Since == "" {
 		q.Since = DefaultSince
 	}
+	q.settle(r.now())
 	q.Filter.Conditions = append(slices.Clone(q.Filter.Conditions), shelf.Condition{Attribute: q.Since, Op: shelf.Range, Min: math.Inf(-1), Max: float64(q.Now)})
-	if q.Now == 0 {
-		q.Filter.Conditions[len(q.Filter.Conditions)-1].Max = float64(r.now().UnixMilli())
-	}
 	out, err := r.begin(ctx, &q, true)
 	if err != nil {
 		return nil, err
