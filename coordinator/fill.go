@@ -3,6 +3,7 @@ package coordinator
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,10 +22,7 @@ func (r *Router) fill(ctx context.Context, q Query, seen map[string]bool, a *Ans
 	if len(a.Items) >= q.N {
 		return nil
 	}
-	have := map[string]bool{}
-	for item := range seen {
-		have[item] = true
-	}
+	have := maps.Clone(seen)
 	for _, x := range a.Items {
 		have[x.Item] = true
 	}
@@ -39,7 +37,7 @@ func (r *Router) fill(ctx context.Context, q Query, seen map[string]bool, a *Ans
 			return err
 		}
 		ended := len(popular) < ask
-		chosen, sure := r.choosePopular(q, popular, ended, have, a.Items)
+		chosen, sure := r.choosePopular(q, popular, have, a.Items)
 		if !ended && !sure {
 			continue
 		}
@@ -62,7 +60,7 @@ func (r *Router) fill(ctx context.Context, q Query, seen map[string]bool, a *Ans
 
 // choosePopular returns the popular items that fill the answer up behind those there. sure means that no item that is less popular could change
 // the choice.
-func (r *Router) choosePopular(q Query, popular []PopularItem, ended bool, have map[string]bool, there []Ranked) (chosen []Ranked, sure bool) {
+func (r *Router) choosePopular(q Query, popular []PopularItem, have map[string]bool, there []Ranked) (chosen []Ranked, sure bool) {
 	if len(popular) == 0 {
 		return nil, true
 	}
@@ -80,7 +78,7 @@ func (r *Router) choosePopular(q Query, popular []PopularItem, ended bool, have 
 		missing := q.N - len(there)
 		var best []scoredItem
 		var least float64
-		if enough := q.Diversity != nil && len(all) > diversityPool; enough {
+		if q.Diversity != nil && len(all) > diversityPool {
 			pool := slices.Clone(all[:diversityPool])
 			sortScored(pool)
 			best, _ = choose(pool, missing, q.Diversity, j.taken(there))
@@ -95,7 +93,7 @@ func (r *Router) choosePopular(q Query, popular []PopularItem, ended bool, have 
 			chosen = append(chosen, Ranked{Item: popular[x.id].Item, Score: x.score, Source: Popularity})
 		}
 	})
-	return chosen, sure || ended
+	return chosen, sure
 }
 
 // chooseNewest returns the products that fill the answer up behind those there, the newest first, those of unknown age last. Scores and boosts do not
