@@ -1,13 +1,11 @@
 package coordinator
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +13,7 @@ import (
 
 	"github.com/kith-io/kith/catalog/shelf"
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/store"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -245,7 +244,7 @@ func (r *Router) Latest(ctx context.Context, q Listing) (*List, error) {
 		return nil, err
 	}
 	for ask := q.N; ; ask *= 4 {
-		var last []Listed
+		var last []store.LastEvent
 		stale, err := r.soon(ctx, q.Stale, func(ctx context.Context, stale bool) (err error) {
 			last, err = r.lastItems(ctx, ask, q.Now, stale)
 			return err
@@ -259,7 +258,7 @@ func (r *Router) Latest(ctx context.Context, q Listing) (*List, error) {
 			test := v.Compile(&q.Filter)
 			for _, x := range last {
 				if key := []byte(x.Item); len(out.Items) < q.N && test.Match(v.Find(key), key) {
-					out.Items = append(out.Items, x)
+					out.Items = append(out.Items, Listed{Item: x.Item, Time: x.Time})
 				}
 			}
 		})
@@ -270,7 +269,7 @@ func (r *Router) Latest(ctx context.Context, q Listing) (*List, error) {
 }
 
 // lastItems returns the n items with the latest events over all partitions.
-func (r *Router) lastItems(ctx context.Context, n int, upTo int64, stale bool) ([]Listed, error) {
+func (r *Router) lastItems(ctx context.Context, n int, upTo int64, stale bool) ([]store.LastEvent, error) {
 	last := map[string]int64{}
 	var mu sync.Mutex
 	err := r.eachPartition(ctx, stale, func(ctx context.Context, c kithv1.PartitionServiceClient, p partition.ID, epoch uint64) error {
@@ -291,10 +290,10 @@ func (r *Router) lastItems(ctx context.Context, n int, upTo int64, stale bool) (
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Listed, 0, len(last))
+	out := make([]store.LastEvent, 0, len(last))
 	for item, t := range last {
-		out = append(out, Listed{Item: item, Time: t})
+		out = append(out, store.LastEvent{Item: item, Time: t})
 	}
-	slices.SortFunc(out, func(a, b Listed) int { return cmp.Or(cmp.Compare(b.Time, a.Time), strings.Compare(a.Item, b.Item)) })
+	slices.SortFunc(out, store.CompareLast)
 	return out[:min(n, len(out))], nil
 }
