@@ -1,8 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"math"
+	"sort"
 	"sync"
 )
 
@@ -21,10 +21,8 @@ type Change struct {
 func LastOf(index uint64) Change { return Change{index, math.MaxUint32} }
 
 // Before reports whether c comes before o.
-func (c Change) Before(o Change) bool { return c.compare(o) < 0 }
-
-func (c Change) compare(o Change) int {
-	return cmp.Or(cmp.Compare(c.Index, o.Index), cmp.Compare(c.Ordinal, o.Ordinal))
+func (c Change) Before(o Change) bool {
+	return c.Index < o.Index || c.Index == o.Index && c.Ordinal < o.Ordinal
 }
 
 // ChangedProduct is a product that has changed.
@@ -53,16 +51,9 @@ func (c *changes) add(x ChangedProduct) {
 // behind returns up to n changes behind a place.
 func (c *changes) behind(after Change, n int) (out []ChangedProduct) {
 	at := func(i int) *ChangedProduct { return &c.ring[(c.next+i)%len(c.ring)] }
-	lo, hi := 0, len(c.ring)
-	for lo < hi {
-		if mid := (lo + hi) / 2; at(mid).At.compare(after) <= 0 {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	for ; lo < len(c.ring) && len(out) < n; lo++ {
-		out = append(out, *at(lo))
+	first := sort.Search(len(c.ring), func(i int) bool { return after.Before(at(i).At) })
+	for i := first; i < len(c.ring) && len(out) < n; i++ {
+		out = append(out, *at(i))
 	}
 	return out
 }
@@ -77,7 +68,7 @@ func (s *Store) ProductChanges(after Change, n int) (changed []ChangedProduct, a
 	defer s.release(d)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.failed != nil || after.compare(d.changes.begin) < 0 {
+	if d.failed != nil || after.Before(d.changes.begin) {
 		return nil, d.meta.applied, false, d.failed
 	}
 	return d.changes.behind(after, n), d.meta.applied, true, nil
