@@ -23,15 +23,7 @@ func putProducts(t *testing.T, s *Store, index uint64, version int64, keys ...st
 
 // TestProductChanges follows a store from every place, over more changes than it remembers, and over a restart and a restored snapshot.
 func TestProductChanges(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	s := openMem(t)
 	changed := s.ProductsChanged()
 	putProducts(t, s, 3, 1, "a", "b", "a") // the second a is no change
 	select {
