@@ -3,7 +3,9 @@
 package shelf
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/kith-io/kith/catalog"
@@ -141,17 +143,8 @@ func (s *Shelf) cells(r *catalog.Record) []cell {
 		}
 	}
 	s.bytes += cellBytes * int64(len(cells))
-	sortCells(cells)
+	slices.SortStableFunc(cells, func(a, b cell) int { return cmp.Compare(a.name, b.name) }) // the order of texts stays
 	return cells
-}
-
-// sortCells sorts by name and keeps the order of texts. Records have few attributes, and they come nearly sorted.
-func sortCells(cells []cell) {
-	for i := 1; i < len(cells); i++ {
-		for k := i; k > 0 && cells[k].name < cells[k-1].name; k-- {
-			cells[k], cells[k-1] = cells[k-1], cells[k]
-		}
-	}
 }
 
 func number(x float64) token { return token{catalog.Number, math.Float64bits(x + 0)} } // minus zero is zero
