@@ -56,7 +56,7 @@ func rulesOf(req ruled) (r coordinator.Rules, err error) {
 	return r, r.Check()
 }
 
-// duration converts milliseconds.
+// duration converts milliseconds; with an error it returns 0.
 func duration(what string, ms uint64) (time.Duration, error) {
 	if ms > math.MaxInt64/uint64(time.Millisecond) {
 		return 0, fmt.Errorf("%w: %s of %d ms; want at most 292 years", wire.ErrInvalid, what, ms)
@@ -101,9 +101,7 @@ func conditionOf(m *kithv1.Condition) shelf.Condition {
 func historyRules(ms []*kithv1.HistoryRule) (rules []coordinator.HistoryRule) {
 	for _, m := range ms {
 		x := coordinator.HistoryRule{}
-		if m.GetWithinMs() <= math.MaxInt64/uint64(time.Millisecond) {
-			x.Within = time.Duration(m.GetWithinMs()) * time.Millisecond
-		}
+		x.Within, _ = duration("age", m.GetWithinMs())
 		for _, b := range m.GetBehaviors() {
 			x.Behaviors = append(x.Behaviors, fusion.Behavior(b))
 		}
