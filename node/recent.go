@@ -29,12 +29,11 @@ func (n *Node) ActiveItems(req *kithv1.ActiveItemsRequest, stream grpc.ServerStr
 	if err != nil {
 		return n.troubled(r, err)
 	}
-	for len(active) > 0 {
+	for some := range slices.Chunk(active, activeChunk) {
 		m := &kithv1.ActiveItemsResponse{}
-		for _, x := range active[:min(activeChunk, len(active))] {
+		for _, x := range some {
 			m.Items, m.Counts = append(m.Items, x.Item), append(m.Counts, x.Counts...)
 		}
-		active = active[len(m.Items):]
 		if err := stream.Send(m); err != nil {
 			return err
 		}
