@@ -59,9 +59,7 @@ func (n *Node) ReadUserFeatures(req *kithv1.ReadUserFeaturesRequest, stream grpc
 			if err != nil {
 				return n.troubled(r, err)
 			}
-			for i := range events {
-				size += eventBytes(&events[i])
-			}
+			size += eventBytes(events)
 			chunk = append(chunk, userEvents{req.Users[at], events})
 		}
 		rows, err := v.users(ctx, chunk)
@@ -201,9 +199,7 @@ func (r *replica) users(ctx context.Context, cut uint64, after string) (users []
 			more = true
 			return store.ErrStop
 		}
-		for i := range events {
-			size += eventBytes(&events[i])
-		}
+		size += eventBytes(events)
 		users = append(users, userEvents{user, slices.Clone(events)})
 		return nil
 	})

@@ -85,11 +85,13 @@ type userEvents struct {
 	events []fusion.Event
 }
 
-// eventBytes is about what an event takes in memory.
-func eventBytes(e *fusion.Event) int {
-	n := 128 + len(e.Item) + len(e.ID)
-	for k, v := range e.Context {
-		n += 64 + len(k) + len(v)
+// eventBytes is about what events take in memory.
+func eventBytes(events []fusion.Event) (n int) {
+	for i := range events {
+		n += 128 + len(events[i].Item) + len(events[i].ID)
+		for k, v := range events[i].Context {
+			n += 64 + len(k) + len(v)
+		}
 	}
 	return n
 }
