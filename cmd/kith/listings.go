@@ -19,13 +19,60 @@ func checkLength(n int) error {
 	return nil
 }
 
+// listing are the flags of commands that list items.
+type listing struct {
+	remote
+	rules ruleFlags
+	n     int
+	stale bool
+}
+
+// staleEvents is what --stale means where events are counted.
+const staleEvents = "read from any replica; the newest events may be missing"
+
+// register adds the flags that all lists have; what is listed, and what --stale means for it.
+func (l *listing) register(cmd *cobra.Command, what, stale string) {
+	cmd.Flags().IntVarP(&l.n, "n", "n", 10, "number of "+what)
+	cmd.Flags().BoolVar(&l.stale, "stale", false, stale)
+	l.rules.registerFilter(cmd.Flags())
+	l.remote.register(cmd, queryTimeout)
+}
+
+// listed is an answer that lists items.
+type listed interface {
+	GetItems() []*kithv1.ListedItem
+	GetStale() bool
+	GetPartial() bool
+}
+
+// list returns what runs a command: it makes a request of the arguments, asks, and prints the answer with scores, or with times, in a column of a name.
+func list[Q any, R listed](a *app, l *listing, column string, request func(args []string) (Q, error),
+	ask func(kithv1.RecommenderServiceClient, context.Context, Q, ...grpc.CallOption) (R, error),
+) func(*cobra.Command, []string) error {
+	return a.remotely(&l.remote, func(ctx context.Context, c *client, args []string) error {
+		if err := checkLength(l.n); err != nil {
+			return err
+		}
+		req, err := request(args)
+		if err != nil {
+			return err
+		}
+		var resp R
+		err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
+			resp, err = ask(kithv1.NewRecommenderServiceClient(conn), ctx, req)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return a.printListed(resp, column)
+	})
+}
+
 func (a *app) trendingCommand() *cobra.Command {
-	var r remote
-	var rules ruleFlags
-	var n int
+	var l listing
 	var within string
 	var weights []string
-	var stale bool
 	cmd := &cobra.Command{
 		Use:   "trending",
 		Short: "List the items with the most events of late",
@@ -35,42 +82,25 @@ a pass over all its events.`,
 		Example: `  kith trending -n 10 --within 24h
   kith trending --filter category=shoes --weight purchase=1`,
 		Args: noArgs,
-		RunE: a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
-			if err := checkLength(n); err != nil {
-				return err
-			}
-			req := &kithv1.TrendingRequest{N: uint32(n), Stale: stale}
+		RunE: list(a, &l, ">score", func([]string) (*kithv1.TrendingRequest, error) {
+			req := &kithv1.TrendingRequest{N: uint32(l.n), Stale: l.stale}
 			var err error
 			if req.WithinMs, err = parseAge(within); err != nil || req.WithinMs == 0 {
-				return usagef("--within %q: want an age such as 7d, 12h or 90m", within)
+				return nil, usagef("--within %q: want an age such as 7d, 12h or 90m", within)
 			}
 			if req.Weights, err = parseWeights(weights); err != nil {
-				return err
+				return nil, err
 			}
-			some, err := rules.rules()
-			if err != nil {
-				return err
-			}
+			some, err := l.rules.rules()
 			req.Filter, req.Boosts, req.Freshness, req.Diversity = some.filter, some.boosts, some.freshness, some.diversity
-			var resp *kithv1.TrendingResponse
-			err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-				resp, err = kithv1.NewRecommenderServiceClient(conn).Trending(ctx, req)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			return a.printListed(resp.Items, ">score", resp.Stale, resp.Partial)
-		}),
+			return req, err
+		}, kithv1.RecommenderServiceClient.Trending),
 	}
 	f := cmd.Flags()
-	f.IntVarP(&n, "n", "n", 10, "number of items")
 	f.StringVar(&within, "within", "7d", "largest `age` of the events")
 	f.StringSliceVar(&weights, "weight", nil, "weights of `behavior=weight`; others do not count (default view=1,search=1,cart=3,purchase=5,cancel=-5,rating=1)")
-	f.BoolVar(&stale, "stale", false, "read from any replica; the newest events may be missing")
-	rules.registerFilter(f)
-	rules.registerOrder(f)
-	r.register(cmd, queryTimeout)
+	l.rules.registerOrder(f)
+	l.register(cmd, "items", staleEvents)
 	return cmd
 }
 
@@ -92,10 +122,7 @@ func parseWeights(texts []string) (map[string]float64, error) {
 }
 
 func (a *app) togetherCommand() *cobra.Command {
-	var r remote
-	var rules ruleFlags
-	var n int
-	var stale bool
+	var l listing
 	cmd := &cobra.Command{
 		Use:   "together ITEM",
 		Short: "List the items that are bought together with an item",
@@ -104,42 +131,20 @@ order (the context 'order' of purchases), or, of purchases that name none, on on
 counts are exact.`,
 		Example: `  kith together i42 -n 5 --filter stock`,
 		Args:    oneArg("an item"),
-		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
-			if err := checkLength(n); err != nil {
-				return err
-			}
-			some, err := rules.rules()
-			if err != nil {
-				return err
-			}
-			req := &kithv1.FrequentlyBoughtTogetherRequest{
-				Item: args[0], N: uint32(n), Stale: stale, Filter: some.filter, Boosts: some.boosts, Freshness: some.freshness, Diversity: some.diversity,
-			}
-			var resp *kithv1.FrequentlyBoughtTogetherResponse
-			err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-				resp, err = kithv1.NewRecommenderServiceClient(conn).FrequentlyBoughtTogether(ctx, req)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			return a.printListed(resp.Items, ">baskets", resp.Stale, resp.Partial)
-		}),
+		RunE: list(a, &l, ">baskets", func(args []string) (*kithv1.FrequentlyBoughtTogetherRequest, error) {
+			some, err := l.rules.rules()
+			return &kithv1.FrequentlyBoughtTogetherRequest{
+				Item: args[0], N: uint32(l.n), Stale: l.stale, Filter: some.filter, Boosts: some.boosts, Freshness: some.freshness, Diversity: some.diversity,
+			}, err
+		}, kithv1.RecommenderServiceClient.FrequentlyBoughtTogether),
 	}
-	f := cmd.Flags()
-	f.IntVarP(&n, "n", "n", 10, "number of items")
-	f.BoolVar(&stale, "stale", false, "read from any replica; the newest events may be missing")
-	rules.registerFilter(f)
-	rules.registerOrder(f)
-	r.register(cmd, queryTimeout)
+	l.rules.registerOrder(cmd.Flags())
+	l.register(cmd, "items", staleEvents)
 	return cmd
 }
 
 func (a *app) newCommand() *cobra.Command {
-	var r remote
-	var rules ruleFlags
-	var n int
-	var stale bool
+	var l listing
 	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "List the products that came last",
@@ -147,88 +152,48 @@ func (a *app) newCommand() *cobra.Command {
 		Example: `  kith new -n 10
   kith new --since published --filter 'category=books,stock' --max-per-group 2 --group-by author`,
 		Args: noArgs,
-		RunE: a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
-			if err := checkLength(n); err != nil {
-				return err
-			}
-			some, err := rules.rules()
-			if err != nil {
-				return err
-			}
-			req := &kithv1.NewArrivalsRequest{N: uint32(n), Attribute: rules.since, Filter: some.filter, Diversity: some.diversity, Stale: stale}
-			var resp *kithv1.NewArrivalsResponse
-			err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-				resp, err = kithv1.NewRecommenderServiceClient(conn).NewArrivals(ctx, req)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			return a.printListed(resp.Items, "came", resp.Stale, resp.Partial)
-		}),
+		RunE: list(a, &l, "came", func([]string) (*kithv1.NewArrivalsRequest, error) {
+			some, err := l.rules.rules()
+			return &kithv1.NewArrivalsRequest{N: uint32(l.n), Attribute: l.rules.since, Filter: some.filter, Diversity: some.diversity, Stale: l.stale}, err
+		}, kithv1.RecommenderServiceClient.NewArrivals),
 	}
-	f := cmd.Flags()
-	f.IntVarP(&n, "n", "n", 10, "number of products")
-	f.BoolVar(&stale, "stale", false, "do not wait for changes that this member has acknowledged")
-	rules.registerFilter(f)
-	rules.registerSpread(f)
-	r.register(cmd, queryTimeout)
+	l.rules.registerSpread(cmd.Flags())
+	l.register(cmd, "products", "do not wait for changes that this member has acknowledged")
 	return cmd
 }
 
 func (a *app) latestCommand() *cobra.Command {
-	var r remote
-	var rules ruleFlags
-	var n int
-	var stale bool
+	var l listing
 	cmd := &cobra.Command{
 		Use:     "latest",
 		Short:   "List the items with the latest events",
 		Example: `  kith latest -n 10 --filter category=shoes`,
 		Args:    noArgs,
-		RunE: a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
-			if err := checkLength(n); err != nil {
-				return err
-			}
-			filter, err := rules.filter()
-			if err != nil {
-				return err
-			}
-			var resp *kithv1.LatestResponse
-			err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-				resp, err = kithv1.NewRecommenderServiceClient(conn).Latest(ctx, &kithv1.LatestRequest{N: uint32(n), Filter: filter, Stale: stale})
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			return a.printListed(resp.Items, "last event", resp.Stale, resp.Partial)
-		}),
+		RunE: list(a, &l, "last event", func([]string) (*kithv1.LatestRequest, error) {
+			filter, err := l.rules.filter()
+			return &kithv1.LatestRequest{N: uint32(l.n), Filter: filter, Stale: l.stale}, err
+		}, kithv1.RecommenderServiceClient.Latest),
 	}
-	f := cmd.Flags()
-	f.IntVarP(&n, "n", "n", 10, "number of items")
-	f.BoolVar(&stale, "stale", false, "read from any replica; the newest events may be missing")
-	rules.registerFilter(f)
-	r.register(cmd, queryTimeout)
+	l.register(cmd, "items", staleEvents)
 	return cmd
 }
 
-// printListed prints a list with scores, or with times in a column of a name.
-func (a *app) printListed(items []*kithv1.ListedItem, what string, stale, partial bool) error {
-	type listed struct {
+// printListed prints a list with scores, or with times, in a column of a name.
+func (a *app) printListed(resp listed, column string) error {
+	type place struct {
 		Rank  int     `json:"rank"`
 		Item  string  `json:"item"`
 		Score float64 `json:"score,omitempty"`
 		Time  string  `json:"time,omitempty"`
 	}
 	out := struct {
-		Items   []listed `json:"items"`
-		Partial bool     `json:"partial"`
-		Stale   bool     `json:"stale"`
-	}{[]listed{}, partial, stale}
+		Items   []place `json:"items"`
+		Partial bool    `json:"partial"`
+		Stale   bool    `json:"stale"`
+	}{[]place{}, resp.GetPartial(), resp.GetStale()}
 	var rows [][]any
-	for i, x := range items {
-		out.Items = append(out.Items, listed{i + 1, x.Item, x.Score, timeOf(x.TimeUnixMs)})
+	for i, x := range resp.GetItems() {
+		out.Items = append(out.Items, place{i + 1, x.Item, x.Score, timeOf(x.TimeUnixMs)})
 		cell := timeOf(x.TimeUnixMs)
 		if x.Score != 0 {
 			cell = sourceScore(x.Score, popularity)
@@ -242,8 +207,8 @@ func (a *app) printListed(items []*kithv1.ListedItem, what string, stale, partia
 		if err := a.printf("Nothing to list.\n"); err != nil {
 			return err
 		}
-	} else if err := a.printTable("", columns{">rank", "item", what}, rows); err != nil {
+	} else if err := a.printTable("", columns{">rank", "item", column}, rows); err != nil {
 		return err
 	}
-	return a.printQuality(stale, partial)
+	return a.printQuality(resp.GetStale(), resp.GetPartial())
 }
