@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -170,13 +171,11 @@ func writeLines[J any](w io.Writer, rows []J) error {
 // writeCSV writes the columns that Parquet has, by the same names.
 func (k *featureKind[J, F]) writeCSV(w io.Writer, stream func(take func([]J) error) error) error {
 	out := csv.NewWriter(w)
-	fields := reflect.VisibleFields(reflect.TypeFor[F]())
+	fields := slices.DeleteFunc(reflect.VisibleFields(reflect.TypeFor[F]()), func(f reflect.StructField) bool { return f.Anonymous })
 	var line []string
 	for _, f := range fields {
-		if !f.Anonymous {
-			name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
-			line = append(line, name)
-		}
+		name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
+		line = append(line, name)
 	}
 	if err := out.Write(line); err != nil {
 		return err
@@ -185,9 +184,7 @@ func (k *featureKind[J, F]) writeCSV(w io.Writer, stream func(take func([]J) err
 		for _, row := range k.flatten(rows) {
 			line = line[:0]
 			for _, f := range fields {
-				if !f.Anonymous {
-					line = append(line, csvCell(reflect.ValueOf(row).FieldByIndex(f.Index)))
-				}
+				line = append(line, csvCell(reflect.ValueOf(row).FieldByIndex(f.Index)))
 			}
 			if err := out.Write(line); err != nil {
 				return err
