@@ -107,10 +107,7 @@ func (r *featureRequest) options() (*kithv1.FeatureOptions, error) {
 	}
 	o.SessionGapMs = r.gap.Milliseconds()
 	if r.now != "" {
-		now, err := time.Parse(time.DateOnly, r.now)
-		if err != nil {
-			now, err = time.Parse(time.RFC3339, r.now)
-		}
+		now, err := parseTime(r.now)
 		if err != nil || now.UnixMilli() <= 0 || now.UnixMilli() > fusion.MaxTime {
 			return nil, usagef("--now %q: want a day or a time after 1970, such as 2026-01-31 or 2026-01-31T12:00:00Z", r.now)
 		}

@@ -246,12 +246,18 @@ func parseBound(text string) (float64, error) {
 	if x, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(x) {
 		return x, nil
 	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return float64(t.UnixMilli()), nil
-		}
+	if t, err := parseTime(text); err == nil {
+		return float64(t.UnixMilli()), nil
 	}
 	return 0, usagef("bound %q is not a number, nor a date such as 2026-11-25, nor a time such as 2026-11-25T10:00:00Z", text)
+}
+
+// parseTime reads a date, of which it takes the begin in UTC, or a time of RFC 3339.
+func parseTime(text string) (time.Time, error) {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, nil
+	}
+	return time.Parse(time.RFC3339, text)
 }
 
 // splitEscaped splits at a byte that has no backslash before it, and leaves backslashes in place.
