@@ -24,8 +24,6 @@ const (
 	tablePartitions = 4
 	// tableItems is the number of items whose features one pass adds up.
 	tableItems = 50_000
-	// tableChunk is the number of products that are made messages of at once.
-	tableChunk = 500
 )
 
 // ReadProducts is a node.ProductReader.
@@ -113,19 +111,8 @@ func (c *Coordinator) ListProductFeatures(ctx context.Context, o *kithv1.Feature
 		if err := t.addItems(ctx, &kithv1.ScanProductFeaturesRequest{Options: o, Items: items, AfterItem: after, N: tableItems}, sum); err != nil {
 			return err
 		}
-		var keys []string
-		keys, more = sum.Sorted()
-		for chunk := range slices.Chunk(keys, tableChunk) {
-			after = chunk[len(chunk)-1]
-			rows := make([]*kithv1.ProductFeatures, len(chunk))
-			for i, item := range chunk {
-				rows[i] = wire.ProductFeaturesToProto(item, sum.Item(item))
-			}
-			for _, some := range wire.Chunks(rows) {
-				if err := send(some); err != nil {
-					return err
-				}
-			}
+		if after, more, err = wire.SendItems(sum, send); err != nil {
+			return err
 		}
 	}
 	return nil

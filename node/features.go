@@ -150,17 +150,11 @@ func (n *Node) ScanProductFeatures(req *kithv1.ScanProductFeaturesRequest, strea
 	if err != nil {
 		return err
 	}
-	keys, more := items.Sorted()
-	for some := range slices.Chunk(keys, viewUsers) {
-		var rows []*kithv1.ProductFeatures
-		for _, item := range some {
-			rows = append(rows, wire.ProductFeaturesToProto(item, items.Item(item)))
-		}
-		for _, chunk := range wire.Chunks(rows) {
-			if err := stream.Send(&kithv1.ScanProductFeaturesResponse{Products: chunk}); err != nil {
-				return err
-			}
-		}
+	_, more, err := wire.SendItems(items, func(products []*kithv1.ProductFeatures) error {
+		return stream.Send(&kithv1.ScanProductFeaturesResponse{Products: products})
+	})
+	if err != nil {
+		return err
 	}
 	return stream.Send(&kithv1.ScanProductFeaturesResponse{More: more})
 }

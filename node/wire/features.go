@@ -3,6 +3,7 @@ package wire
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -24,6 +25,8 @@ const (
 	chunkBytes = 512 << 10
 	// rowOverhead is what a row takes besides its own bytes, so that small ones do not make a long message.
 	rowOverhead = 64
+	// itemsAtOnce is the number of items that are made messages of at once.
+	itemsAtOnce = 500
 )
 
 // Chunks cuts rows into those of one message each; at least one, which may be empty.
@@ -37,6 +40,25 @@ func Chunks[M proto.Message](rows []M) (out [][]M) {
 		size += proto.Size(m) + rowOverhead
 	}
 	return append(out, rows[from:])
+}
+
+// SendItems sends the features of items, by key, in the messages of Chunks. It returns the last key, and whether there are items behind it. The
+// caller may change nothing of the items any more.
+func SendItems(items *view.Items, send func([]*kithv1.ProductFeatures) error) (last string, more bool, err error) {
+	keys, more := items.Sorted()
+	for some := range slices.Chunk(keys, itemsAtOnce) {
+		rows := make([]*kithv1.ProductFeatures, len(some))
+		for i, item := range some {
+			rows[i] = ProductFeaturesToProto(item, items.Item(item))
+		}
+		for _, chunk := range Chunks(rows) {
+			if err := send(chunk); err != nil {
+				return last, more, err
+			}
+		}
+		last = some[len(some)-1]
+	}
+	return last, more, nil
 }
 
 // CompleteFeatures returns the options of features with their defaults spelled out, as of a time in Unix milliseconds unless they have
