@@ -108,7 +108,7 @@ func (c *Coordinator) ListProductFeatures(ctx context.Context, o *kithv1.Feature
 		if len(items) > 0 {
 			sum = view.NamedItems(items)
 		}
-		if err := t.addItems(ctx, &kithv1.ScanProductFeaturesRequest{Options: o, Items: items, AfterItem: after, N: tableItems}, sum); err != nil {
+		if err := t.addItems(ctx, &kithv1.ScanProductFeaturesRequest{Items: items, AfterItem: after, N: tableItems}, sum); err != nil {
 			return err
 		}
 		if after, more, err = wire.SendItems(sum, send); err != nil {
@@ -181,7 +181,7 @@ func (t *table) purchases(ctx context.Context) ([][]view.Purchases, error) {
 	return found, g.Wait()
 }
 
-// addItems adds up what all partitions say of items, in the order of partitions, so that sums can be repeated.
+// addItems adds up what all partitions say of the items that req asks for, in the order of partitions, so that sums can be repeated.
 func (t *table) addItems(ctx context.Context, req *kithv1.ScanProductFeaturesRequest, sum *view.Items) error {
 	all := make([]partition.ID, len(t.cuts))
 	for p := range all {
@@ -223,7 +223,7 @@ func (t *table) items(ctx context.Context, p partition.ID, req *kithv1.ScanProdu
 		found = partItems{} // of a try that broke off
 		open := func(ctx context.Context, c kithv1.PartitionServiceClient) (grpc.ServerStreamingClient[kithv1.ScanProductFeaturesResponse], error) {
 			return c.ScanProductFeatures(ctx, &kithv1.ScanProductFeaturesRequest{
-				Partition: uint32(p), Epoch: epoch, Options: req.Options, Cut: t.cuts[p].Index, Items: req.Items, AfterItem: req.AfterItem, N: req.N,
+				Partition: uint32(p), Epoch: epoch, Options: t.options, Cut: t.cuts[p].Index, Items: req.Items, AfterItem: req.AfterItem, N: req.N,
 			})
 		}
 		err = listen(ctx, t.c, node, open, func(m *kithv1.ScanProductFeaturesResponse) error {
