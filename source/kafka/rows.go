@@ -273,10 +273,12 @@ func (r *rows) learn() error {
 // poll waits for messages. A change of the assignment ends it, too.
 func (r *rows) poll() error {
 	ctx, cancel := context.WithCancel(r.ctx)
-	if r.cfg.follow {
-		ctx, cancel = context.WithTimeout(r.ctx, breath)
-	}
 	defer cancel()
+	if r.cfg.follow {
+		var timeout context.CancelFunc
+		ctx, timeout = context.WithTimeout(ctx, breath)
+		defer timeout()
+	}
 	r.mu.Lock()
 	if r.ends != nil && r.changes != r.looked {
 		r.mu.Unlock()
