@@ -35,14 +35,15 @@ var page = template.Must(template.New("page").Funcs(functions).Parse(source))
 
 // Write writes the page. It keeps the order of the report, and is a function of its arguments.
 func Write(w io.Writer, report *pipeline.Report, about About) error {
+	rows := rowsOf(report)
 	v := &view{
 		About: about, Report: report, Style: style + chart.Style,
-		Rows: rowsOf(report), SourcesChart: sourcesChart(report), Cleaned: cleanedOf(report),
+		Rows: rows, SourcesChart: sourcesChart(rows), Cleaned: cleanedOf(report),
 		Identities: identitiesOf(report), Records: recordsOf(report), BehaviorsChart: behaviorsChart(&report.Events),
 	}
-	v.Sources, v.Clean = sourcesOf(report)
-	for i := range v.Rows {
-		v.Total.add(&v.Rows[i])
+	v.Sources, v.Clean = sourcesOf(report, rows)
+	for i := range rows {
+		v.Total.add(&rows[i])
 	}
 	return page.Execute(w, v)
 }

@@ -86,18 +86,17 @@ func rowsOf(report *pipeline.Report) []sourceRow {
 }
 
 // sourcesChart shows for each source how many rows were kept.
-func sourcesChart(report *pipeline.Report) template.HTML {
-	if len(report.Sources) == 0 {
+func sourcesChart(rows []sourceRow) template.HTML {
+	if len(rows) == 0 {
 		return ""
 	}
 	c := chart.Bars{
 		Title: "Rows of each source: kept, changed, left out, rejected", Unit: "per cent of the rows read", Shares: true,
 		Parts: []chart.Part{{Name: "kept as they are", Color: chart.Good}, {Name: "kept, but repaired or cleaned", Color: chart.Changed}, {Name: "left out by the mapping", Color: chart.Left}, {Name: "rejected", Color: chart.Bad}},
 	}
-	for _, s := range report.Sources {
-		r := rowOf(s)
+	for _, r := range rows {
 		values := []float64{float64(r.Kept - r.Changed), float64(r.Changed), float64(r.Skipped), float64(r.Rejected())}
-		c.Rows = append(c.Rows, chart.Bar{Label: s.Name, Note: plural(s.Read, "row"), Values: values})
+		c.Rows = append(c.Rows, chart.Bar{Label: r.Name, Note: plural(r.Read, "row"), Values: values})
 	}
 	return c.HTML()
 }
@@ -134,14 +133,14 @@ type sourceView struct {
 	Unmatched []counted
 }
 
-// sourcesOf returns the sources, but those of which all rows were kept as they are: of these only the names.
-func sourcesOf(report *pipeline.Report) (out []sourceView, clean []string) {
-	for _, s := range report.Sources {
+// sourcesOf returns the sources, whose rows are given, but those of which all rows were kept as they are: of these only the names.
+func sourcesOf(report *pipeline.Report, rows []sourceRow) (out []sourceView, clean []string) {
+	for i, s := range report.Sources {
 		if s.Kept == s.Read && s.Read > 0 && s.Repaired+s.Cleaned == 0 && len(s.Unmatched)+len(s.Repairs) == 0 {
 			clean = append(clean, s.Name)
 			continue
 		}
-		v := sourceView{Row: rowOf(s), Private: s.Private, Repairs: ranked(s.Repairs), Unmatched: ranked(s.Unmatched)}
+		v := sourceView{Row: rows[i], Private: s.Private, Repairs: ranked(s.Repairs), Unmatched: ranked(s.Unmatched)}
 		for _, r := range ranked(s.Reasons) {
 			reason := reasonView{Code: r.Name, Count: r.Count}
 			for _, x := range s.Samples {
