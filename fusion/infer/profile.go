@@ -353,6 +353,14 @@ func (c *column) but(f *form, words string) string {
 	return fmt.Sprintf("%s, but for %d of %d values, whose rows will be refused (0.8)", words, f.bad, c.n)
 }
 
+// when says which times the values of a form are, or which else they may be.
+func (c *column) when(f *form) string {
+	if other := c.other(f); other != "" {
+		return fmt.Sprintf("%s, or as %s: look which (0.5)", f.words, other)
+	}
+	return c.but(f, f.words)
+}
+
 // other returns another layout that reads as many values, or "".
 func (c *column) other(f *form) string {
 	for _, g := range c.forms {

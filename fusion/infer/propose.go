@@ -258,11 +258,7 @@ func (p *proposal) time(c *column) {
 		return
 	}
 	f := c.mostly("time")
-	why := c.but(f, f.words)
-	if other := c.other(f); other != "" {
-		why = fmt.Sprintf("%s, or as %s: look which (0.5)", f.words, other)
-	}
-	p.columns = append(p.columns, line{"time", p.t.ref(c), why})
+	p.columns = append(p.columns, line{"time", p.t.ref(c), c.when(f)})
 	switch format := f.field.Format[0]; format {
 	case "auto":
 	case "unix":

@@ -81,13 +81,7 @@ func (t *table) form(name string, c *column) (keys, why string) {
 	case c.ofType("bool") != nil && !c.integers && !typed:
 		return "type: bool", "truth values (0.9)"
 	case name == "time", moment != nil && (number == nil || strings.Contains(strings.ToLower(c.name), "time")):
-		f := moment
-		keys = "type: time, format: " + quote(f.field.Format[0]) + f.onError()
-		why = c.but(f, f.words)
-		if other := c.other(f); other != "" {
-			why = fmt.Sprintf("%s, or as %s: look which (0.5)", f.words, other)
-		}
-		return keys, why
+		return "type: time, format: " + quote(moment.field.Format[0]) + moment.onError(), c.when(moment)
 	case number != nil && !c.zeros && (typed || !t.code(c)):
 		f := number
 		keys = "type: number"
