@@ -46,13 +46,6 @@ func serviceRow(i int) (user, item string, at int) {
 // wantRows compares what is stored with the rows from 0 to n-1, each once.
 func wantRows(t *testing.T, addrs string, n int) {
 	t.Helper()
-	if err := missingRows(t, addrs, n); err != nil {
-		t.Error(err)
-	}
-}
-
-func missingRows(t *testing.T, addrs string, n int) error {
-	t.Helper()
 	var users, got, want []string
 	for u := range resumeUsers {
 		users = append(users, fmt.Sprint("u", u))
@@ -69,9 +62,8 @@ func missingRows(t *testing.T, addrs string, n int) error {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		return fmt.Errorf("%d events are stored of %d rows (-want +got):\n%.2000s", len(got), len(want), cmp.Diff(want, got))
+		t.Errorf("%d events are stored of %d rows (-want +got):\n%.2000s", len(got), len(want), cmp.Diff(want, got))
 	}
-	return nil
 }
 
 // resumed is a service whose ingestion is killed.
@@ -412,6 +404,15 @@ func (q *queue) wantCommitted(t *testing.T, want int) {
 	}
 }
 
+// allCommitted returns an error as long as a message is not committed.
+func (q *queue) allCommitted(t *testing.T) error {
+	t.Helper()
+	if got := q.committed(t); got != q.sent {
+		return fmt.Errorf("%d messages committed of %d", got, q.sent)
+	}
+	return nil
+}
+
 // TestIngestQueueKilled kills the ingestion of a topic, without a state. What is not committed is read again, and stored once.
 func TestIngestQueueKilled(t *testing.T) {
 	long(t)
@@ -453,7 +454,7 @@ func TestIngestQueueOfNoUse(t *testing.T) {
 	q.wantCommitted(t, 10)
 }
 
-// following is a program that follows a topic.
+// following is a program that ingests a topic beside the test.
 type following struct {
 	cmd   *exec.Cmd
 	text  bytes.Buffer
@@ -473,13 +474,19 @@ func (r *resumed) start(t *testing.T) *following {
 	return f
 }
 
-// interrupt wants the program to end in order.
-func (f *following) interrupt(t *testing.T) {
+// stop interrupts the program, and returns how it ended.
+func (f *following) stop(t *testing.T) error {
 	t.Helper()
 	if err := f.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-f.ended; err != nil {
+	return <-f.ended
+}
+
+// interrupt wants the program to end in order.
+func (f *following) interrupt(t *testing.T) {
+	t.Helper()
+	if err := f.stop(t); err != nil {
 		t.Fatalf("interrupted: %v: %s", err, f.text.String())
 	}
 	if s := jsonOf[jsonIngest](t, f.out.String()); len(s.Sources) != 1 {
@@ -501,10 +508,7 @@ func TestIngestFollow(t *testing.T) {
 				t.Fatalf("it ended: %v: %s", err, f.text.String())
 			default:
 			}
-			if got := q.committed(t); got != q.sent {
-				return fmt.Errorf("%d messages committed of %d", got, q.sent)
-			}
-			return nil
+			return q.allCommitted(t)
 		})
 		wantRows(t, r.addr, q.sent)
 	}
@@ -563,12 +567,7 @@ func TestIngestRebalanced(t *testing.T) {
 	_ = second.cmd.Process.Kill()
 	t.Logf("killed: %v", <-second.ended)
 	q.send(t, 1000)
-	eventually(t, patience, func() error {
-		if got := q.committed(t); got != q.sent {
-			return fmt.Errorf("%d messages committed of %d", got, q.sent)
-		}
-		return nil
-	})
+	eventually(t, patience, func() error { return q.allCommitted(t) })
 	third.interrupt(t)
 	wantRows(t, r.addr, q.sent)
 }
@@ -591,11 +590,8 @@ func TestIngestInterrupted(t *testing.T) {
 	reached := r.c.begin(20_000)
 	f := r.start(t)
 	<-reached
-	if err := f.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
 	var code *exec.ExitError
-	if err := <-f.ended; !errors.As(err, &code) || code.ExitCode() != exitInterrupted {
+	if err := f.stop(t); !errors.As(err, &code) || code.ExitCode() != exitInterrupted {
 		t.Fatalf("interrupted: %v: %s", err, f.text.String())
 	}
 	committed := q.committed(t)
