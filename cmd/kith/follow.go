@@ -61,37 +61,65 @@ func (j *ingestion) outlast(ctx context.Context) (work context.Context, release 
 	}
 }
 
-// follower makes the reading of one service go on where an earlier one ended.
+// hold is for sender.hold: with a state, events wait no longer than it takes until it is written.
+func (j *ingestion) hold() time.Duration {
+	if j.state == nil {
+		return 0
+	}
+	return j.every
+}
+
+// follower makes the reading of one source go on where an earlier one ended.
 type follower struct {
 	job     *ingestion
 	sender  *sender
 	name    string
 	store   *checkpoint.Store // where parts belong
 	track   *source.Track
-	commits bool // the service keeps itself how far it is read
+	commits bool // the source is a service that keeps itself how far it is read
 	useful  bool // some row was an event
 	resumed bool
 }
 
-// followService is follow for a service. One that keeps itself how far it was read is told what is stored, with a state or without; of the others
-// the state keeps the position.
-func (j *ingestion) followService(ctx context.Context, m *fusion.Mapping, s *sender) (resumed func() bool, finish func() error) {
+// follow makes the reading of a source go on where the state says, and the sender tell the state what is stored. What it returns says whether some
+// file was not begun anew, or a service has been read before, and tells the state that the source is read to its end.
+//
+// A service that keeps itself how far it was read is told what is stored, with a state or without; of the others the state keeps the position.
+func (j *ingestion) follow(ctx context.Context, m *fusion.Mapping, s *sender) (resumed func() bool, finish func() error) {
+	if j.client == nil {
+		m.Source.Remote.Follow = false // what is there can be checked
+	}
+	scheme := source.Scheme(m.Path)
+	if j.client == nil || j.state == nil && scheme == "" {
+		return func() bool { return false }, func() error { return nil }
+	}
 	f := &follower{job: j, sender: s, name: m.SourceName(), store: j.state, track: &source.Track{Every: j.every}}
 	m.Source.Track = f.track
-	scheme := source.Scheme(m.Path)
-	if open := m.Source.Remote.Openers[scheme]; open != nil {
+	if scheme == "" {
+		f.track.Begin, s.part = f.begin, f.part
+	} else if open := m.Source.Remote.Openers[scheme]; open != nil {
 		m.Source.Remote.Openers = map[string]source.Opener{scheme: func(reading context.Context, address *url.URL, o source.Options) (source.Rows, error) {
 			return f.open(ctx, reading, open, address, o)
 		}}
 	}
-	return func() bool { return f.resumed }, func() error {
-		if s.part == nil {
-			return nil
-		}
-		_, err := s.part(0)
-		s.part, s.hold = nil, j.hold
-		return err
+	return func() bool { return f.resumed }, f.finish
+}
+
+// begin is for source.Track.Begin.
+func (f *follower) begin(file, path string) (source.Position, error) {
+	at, err := f.store.Begin(f.name, file, path)
+	f.resumed = f.resumed || at.Line > 0
+	return at, err
+}
+
+// finish tells the state that the source is read to its end.
+func (f *follower) finish() error {
+	if f.sender.part == nil {
+		return nil
 	}
+	_, err := f.part(0)
+	f.sender.part, f.sender.hold = nil, f.job.hold()
+	return err
 }
 
 // open opens the service. Context work bounds the work with its rows; reading them ends with interrupt, if they are followed.

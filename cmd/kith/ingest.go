@@ -105,7 +105,7 @@ the mapping it is read until an interruption, which ends in order.`,
 				job.client.patient()
 			}
 			if state != "" {
-				if err := a.openState(cmd.Context(), job, &in, state, stateEvery); err != nil {
+				if err := a.openState(cmd.Context(), job, &in, state); err != nil {
 					return err
 				}
 			}
@@ -147,7 +147,7 @@ func (a *app) infer(ctx context.Context, in *input) error {
 }
 
 // openState makes an ingestion go on where an earlier one was.
-func (a *app) openState(ctx context.Context, job *ingestion, in *input, path string, every time.Duration) error {
+func (a *app) openState(ctx context.Context, job *ingestion, in *input, path string) error {
 	var status *kithv1.StatusResponse
 	err := job.client.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
 		status, err = kithv1.NewClusterServiceClient(conn).Status(ctx, &kithv1.StatusRequest{})
@@ -163,8 +163,7 @@ func (a *app) openState(ctx context.Context, job *ingestion, in *input, path str
 	if err != nil {
 		return err
 	}
-	job.hold = every
-	job.state, err = checkpoint.Open(path, status.ClusterId, reading, every, func(text string) { a.note("%s", printable(text)) })
+	job.state, err = checkpoint.Open(path, status.ClusterId, reading, job.every, func(text string) { a.note("%s", printable(text)) })
 	return err
 }
 
@@ -177,7 +176,6 @@ type ingestion struct {
 	client   *client // nil reads and checks alone
 	progress *progress
 	state    *checkpoint.Store // nil reads everything
-	hold     time.Duration     // see sender; with a state
 	every    time.Duration     // how often it is kept what is stored
 	follows  bool              // the last source does not end
 	share    source.Share
@@ -316,7 +314,7 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	summary := &jsonIngest{DryRun: j.client == nil}
 	work, release := j.outlast(ctx)
 	defer release()
-	s := &sender{client: j.client, hold: j.hold, stored: func(n int64) { j.progress.set("storing", n, 0) }}
+	s := &sender{client: j.client, hold: j.hold(), stored: func(n int64) { j.progress.set("storing", n, 0) }}
 	o := pipeline.Options{Dead: j.dead, MemoryLimit: j.memory, Batch: readBatch, Resume: j.state != nil, Share: j.share, Outlast: work}
 	o.Follow = func(m *fusion.Mapping) (func() bool, func() error) { return j.follow(ctx, m, s) }
 	o.Progress = func(step string, n int64) {
@@ -368,37 +366,4 @@ func (j *ingestion) put(ctx context.Context, kind catalog.Kind, records []catalo
 		}
 	}
 	return s.flush(ctx)
-}
-
-// follow makes the reading of a source go on where the state says, and the sender tell the state what is stored. What it returns says whether some
-// file was not begun anew, and tells the state that the source is read to its end.
-func (j *ingestion) follow(ctx context.Context, m *fusion.Mapping, s *sender) (func() bool, func() error) {
-	resumed := false
-	switch {
-	case j.client == nil:
-		m.Source.Remote.Follow = false // what is there can be checked
-		fallthrough
-	case j.state == nil && source.Scheme(m.Path) == "":
-		return func() bool { return false }, func() error { return nil }
-	case source.Scheme(m.Path) != "":
-		return j.followService(ctx, m, s)
-	}
-	name := m.SourceName()
-	track := &source.Track{Begin: func(file, path string) (source.Position, error) {
-		at, err := j.state.Begin(name, file, path)
-		resumed = resumed || at.Line > 0
-		return at, err
-	}}
-	m.Source.Track = track
-	s.part = func(events int) (*checkpoint.Part, error) {
-		// What is refused has to be on its way to the disk before its rows are not read any more.
-		if err := j.dead.Flush(); err != nil {
-			return nil, err
-		}
-		return j.state.Add(name, events, track.Take()), nil
-	}
-	return func() bool { return resumed }, func() error {
-		_, err := s.part(0)
-		return err
-	}
 }
