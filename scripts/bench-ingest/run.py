@@ -18,6 +18,7 @@ Needs duckdb (pip install duckdb), and makes Parquet with it; without it, only C
 """
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -103,6 +104,17 @@ class Server:
         self.log.close()
 
 
+@contextlib.contextmanager
+def server_in(work):
+    """A server whose folder is there as long as it is."""
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        server = Server(folder)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 def timed(command, **kwargs):
     """Runs a command. Returns its output, seconds, processor seconds and largest memory in MiB."""
     began = time.perf_counter()
@@ -122,36 +134,28 @@ def ingest(mapping, addr, *flags):
 
 def measure_kith(mapping, work):
     """One reading into a new server."""
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        server = Server(folder)
-        try:
-            out, took, client, peak = timed(ingest(mapping, server.addr))
-            summary = json.loads(out)
-            return {"seconds": took, "events": summary["appended"], "client_cpu": client, "server_cpu": processor(server.process.pid),
-                    "client_mib": peak, "server_mib": memory(server.process.pid)}
-        finally:
-            server.stop()
+    with server_in(work) as server:
+        out, took, client, peak = timed(ingest(mapping, server.addr))
+        summary = json.loads(out)
+        return {"seconds": took, "events": summary["appended"], "client_cpu": client, "server_cpu": processor(server.process.pid),
+                "client_mib": peak, "server_mib": memory(server.process.pid)}
 
 
 def killed(mapping, work, seconds, kills, seed):
-    """Reads with --state, killed at random points. Returns the digest, and how many times the rows were read."""
+    """Reads with --state, killed at random points. Returns the digest, the events stored, and the summary of the last run."""
     rng = random.Random(seed)
-    with tempfile.TemporaryDirectory(dir=work) as folder:
-        server = Server(folder)
-        try:
-            command = ingest(mapping, server.addr, "--state", os.path.join(folder, "state"), "--state-every", "200ms")
-            for _ in range(kills):
-                child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                try:
-                    child.wait(rng.uniform(0.02, 1.6 / (kills + 1)) * seconds)
-                except subprocess.TimeoutExpired:
-                    child.kill()
-                    child.wait()
-            out, *_ = timed(command)
-            status = server.status()
-            return server.digest(), status["events"], json.loads(out)
-        finally:
-            server.stop()
+    with server_in(work) as server:
+        command = ingest(mapping, server.addr, "--state", server.folder / "state", "--state-every", "200ms")
+        for _ in range(kills):
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                child.wait(rng.uniform(0.02, 1.6 / (kills + 1)) * seconds)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        out, *_ = timed(command)
+        status = server.status()
+        return server.digest(), status["events"], json.loads(out)
 
 
 def main():
@@ -197,11 +201,9 @@ def main():
             show(rows)
         if args.kills:
             mapping = os.path.join(work, "csv.yaml")
-            with tempfile.TemporaryDirectory(dir=work) as folder:
-                server = Server(folder)
+            with server_in(work) as server:
                 _, seconds, *_ = timed(ingest(mapping, server.addr))
                 want, events = server.digest(), server.status()["events"]
-                server.stop()
             got, stored, last = killed(mapping, work, seconds, args.kills, args.seed)
             same = "the same" if (got, stored) == (want, events) else "NOT the same"
             print(f"\n{args.kills} kills: {stored:,} events stored, {events:,} in one go; features of all users are {same}; the last run read {last['sources'][0]['read']:,} rows")
