@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"audit":              {},
 	"auth":               {"audit", "certs", "durable", "node/wire", "proto"},
 	"catalog":            {},
-	"certs":              {},
+	"certs":              {"durable"},
 	"catalog/shelf":      {"catalog"},
 	"coordinator":        {"node/...", "model/...", "similarity", "catalog", "catalog/shelf", "erasure", "fusion", "fusion/view", "partition", "proto"},
 	"backup":             {"node/store", "catalog", "fusion", "proto"},

@@ -211,10 +211,9 @@ func (r *keyring) get(id string) (Key, bool) {
 	defer r.mu.Unlock()
 	if now := r.now(); now.Sub(r.looked) >= lookEvery {
 		r.looked = now
-		info, err := os.Stat(r.path)
-		if changed := (err == nil) != (r.info != nil) || err == nil && !same(info, r.info); changed {
+		if info, _ := os.Stat(r.path); !durable.Same(info, r.info) { // an error shows at reading
 			r.info = info
-			if err = r.read(); err != nil {
+			if err := r.read(); err != nil {
 				r.log.Warn("go on with the keys as they were; the file cannot be used", "err", err)
 			} else {
 				r.log.Info("use new API keys", "keys", len(r.byID))
@@ -223,10 +222,6 @@ func (r *keyring) get(id string) (Key, bool) {
 	}
 	k, ok := r.byID[id]
 	return k, ok
-}
-
-func same(a, b os.FileInfo) bool {
-	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
 // caller returns who shows a key.

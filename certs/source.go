@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/kith-io/kith/durable"
 )
 
 // lookEvery is how long the files are taken to be unchanged: a second at most until a new connection uses what was written.
@@ -35,7 +37,7 @@ type Source struct {
 
 	mu     sync.Mutex // guards what follows
 	looked time.Time
-	stamps [3]stamp
+	infos  [3]os.FileInfo // nil where a file could not be looked at
 	good   *material
 }
 
@@ -43,17 +45,6 @@ type Source struct {
 type material struct {
 	cert  *tls.Certificate
 	roots *x509.CertPool
-}
-
-// stamp tells versions of a file apart.
-type stamp struct {
-	mod  time.Time
-	size int64
-	file os.FileInfo // nil if it cannot be read
-}
-
-func (s stamp) same(other stamp) bool {
-	return s.mod.Equal(other.mod) && s.size == other.size && (s.file == nil) == (other.file == nil) && (s.file == nil || os.SameFile(s.file, other.file))
 }
 
 // Open reads the files of a node. Its certificate must be signed by one of the authorities, not have ended, and have the role node in one cluster.
@@ -65,7 +56,7 @@ func Open(files Files, log *slog.Logger) (*Source, error) {
 				f.what)
 		}
 	}
-	s.stamps = s.stat()
+	s.infos = s.stat()
 	m, err := s.load()
 	if err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
@@ -81,13 +72,11 @@ func Open(files Files, log *slog.Logger) (*Source, error) {
 // Cluster is the name of the cluster in the certificate.
 func (s *Source) Cluster() string { return s.cluster }
 
-func (s *Source) stat() (stamps [3]stamp) {
+func (s *Source) stat() (infos [3]os.FileInfo) {
 	for i, path := range []string{s.files.CA, s.files.Cert, s.files.Key} {
-		if info, err := os.Stat(path); err == nil {
-			stamps[i] = stamp{info.ModTime(), info.Size(), info}
-		}
+		infos[i], _ = os.Stat(path) // an error shows at reading
 	}
-	return stamps
+	return infos
 }
 
 // load reads the files and checks that they fit together.
@@ -130,8 +119,8 @@ func (s *Source) current() *material {
 		return s.good
 	}
 	s.looked = now
-	stamps := s.stat()
-	if slices.EqualFunc(stamps[:], s.stamps[:], stamp.same) {
+	infos := s.stat()
+	if slices.EqualFunc(infos[:], s.infos[:], durable.Same) {
 		return s.good
 	}
 	m, err := s.load()
@@ -141,7 +130,7 @@ func (s *Source) current() *material {
 			err = fmt.Errorf("%s is of cluster %s, this one is %s", s.files.Cert, cluster, s.cluster)
 		}
 	}
-	s.stamps = stamps
+	s.infos = infos
 	if err != nil {
 		s.log.Warn("keep the certificate in use; the files cannot be used", "err", err)
 		return s.good

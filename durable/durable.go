@@ -1,4 +1,4 @@
-// Package durable writes what must be on the disk after a crash of the machine.
+// Package durable writes what must be on the disk after a crash of the machine, and tells whether another process has replaced it.
 package durable
 
 import (

@@ -16,6 +16,7 @@ import (
 	"github.com/kith-io/kith/audit"
 	"github.com/kith-io/kith/auth"
 	"github.com/kith-io/kith/certs"
+	"github.com/kith-io/kith/durable"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/consensus"
 	"github.com/kith-io/kith/node/gossip"
@@ -151,16 +152,15 @@ func (s *Server) gossipKeys() ([][]byte, error) {
 
 // followGossipKeys takes over the keys of gossip if their file has changed. Where it cannot be used, the keys stay.
 func (s *Server) followGossipKeys() {
-	last := s.security.keysFile
-	if last == nil {
+	if s.security.keysFile == nil {
 		return
 	}
 	info, err := os.Stat(s.cfg.GossipKeysFile)
-	if err == nil && os.SameFile(info, last) && info.ModTime().Equal(last.ModTime()) && info.Size() == last.Size() {
-		return
-	}
 	if err != nil {
 		s.log.Debug("look for new gossip keys", "err", err) // it is being replaced
+		return
+	}
+	if durable.Same(info, s.security.keysFile) {
 		return
 	}
 	s.security.keysFile = info
