@@ -127,9 +127,9 @@ func (g *Guard) authenticate(ctx context.Context, c *call) (*Caller, error) {
 	default:
 		return nil, fmt.Errorf("%w: more than one authorization", wire.ErrUnauthenticated)
 	}
-	kind, secret, _ := strings.Cut(c.bearer[0], " ")
-	switch secret = strings.TrimSpace(secret); {
-	case !strings.EqualFold(kind, "bearer") || secret == "":
+	secret, ok := secretIn(c.bearer[0])
+	switch {
+	case !ok:
 		return nil, fmt.Errorf("%w: want the authorization 'Bearer KEY'", wire.ErrUnauthenticated)
 	case g.keys != nil && strings.HasPrefix(secret, keyPrefix):
 		return g.keys.caller(secret)
@@ -137,6 +137,13 @@ func (g *Guard) authenticate(ctx context.Context, c *call) (*Caller, error) {
 		return g.issuer.caller(ctx, secret)
 	}
 	return nil, fmt.Errorf("%w: this server takes no keys or tokens of that kind", wire.ErrUnauthenticated)
+}
+
+// secretIn returns the key or the token in an authorization.
+func secretIn(authorization string) (secret string, ok bool) {
+	kind, secret, _ := strings.Cut(authorization, " ")
+	secret = strings.TrimSpace(secret)
+	return secret, strings.EqualFold(kind, "bearer") && secret != ""
 }
 
 // certified returns who a certificate names. TLS has verified it; only its end may have passed since.
@@ -157,7 +164,11 @@ func (g *Guard) certified(state *tls.ConnectionState) (*Caller, error) {
 
 // token reports whether the caller shows a token, for whose key the issuer may have to be asked.
 func (g *Guard) token(c *call) bool {
-	return len(c.bearer) == 1 && g.issuer != nil && !strings.Contains(c.bearer[0], " "+keyPrefix)
+	if len(c.bearer) != 1 || g.issuer == nil {
+		return false
+	}
+	secret, ok := secretIn(c.bearer[0])
+	return ok && !strings.HasPrefix(secret, keyPrefix)
 }
 
 // isNode reports whether a caller is a server of the cluster, or all are alike.
