@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -171,16 +170,10 @@ func (g *Guard) token(c *call) bool {
 	return ok && !strings.HasPrefix(secret, keyPrefix)
 }
 
-// isNode reports whether a caller is a server of the cluster, or all are alike.
-func isNode(c *Caller) bool { return slices.Contains(c.Roles, Node) }
-
 // admit authorizes a call and counts it.
 func (g *Guard) admit(ctx context.Context, c *call) error {
 	if err := g.authorize(ctx, c); err != nil {
 		return err
-	}
-	if isNode(c.caller) {
-		return nil
 	}
 	return g.limits.take(c.caller)
 }
@@ -189,9 +182,6 @@ func (g *Guard) admit(ctx context.Context, c *call) error {
 func (g *Guard) again(ctx context.Context, c *call) error {
 	if err := g.authorize(ctx, c); err != nil {
 		return err
-	}
-	if isNode(c.caller) {
-		return nil
 	}
 	return g.limits.wait(ctx, c.caller)
 }

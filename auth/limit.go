@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +25,11 @@ type limits struct {
 	buckets map[string]*rate.Limiter
 }
 
-// bucket returns that of a caller, or nil if its calls are not bounded.
+// bucket returns that of a caller, or nil if its calls are not bounded: those of servers of the cluster, or where all are alike.
 func (l *limits) bucket(c *Caller) *rate.Limiter {
+	if slices.Contains(c.Roles, Node) {
+		return nil
+	}
 	perSecond, burst := c.rate, c.burst
 	if perSecond == 0 {
 		perSecond = l.rate

@@ -62,6 +62,12 @@ func TestLimits(t *testing.T) {
 		if err := (&limits{}).take(other); err != nil {
 			t.Errorf("without a bound: %v", err)
 		}
+		node := &Caller{Kind: "certificate", ID: "a", Roles: []Role{Node}}
+		for range 10 {
+			if err := l.take(node); err != nil {
+				t.Errorf("a server of the cluster: %v", err)
+			}
+		}
 	})
 }
 
