@@ -218,7 +218,10 @@ func three(t *testing.T) *cluster {
 
 var ids = []string{"a", "b", "c"}
 
-func (c *cluster) three() {
+func (c *cluster) three() { c.found(ids...) }
+
+// found starts and bootstraps a group.
+func (c *cluster) found(ids ...string) {
 	c.t.Helper()
 	var servers []consensus.Server
 	for _, id := range ids {

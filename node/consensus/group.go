@@ -40,7 +40,9 @@ type Group struct {
 	wal     *logStore
 	snaps   snapshotStore
 	raft    *raft.Raft
-	opened  time.Time
+
+	followers followers
+	opened    time.Time
 
 	cancel context.CancelFunc // ends snapshots being written
 	done   chan struct{}      // closed when Shutdown begins
@@ -151,7 +153,7 @@ func (g *Group) start(mux *Mux) error {
 	}
 	g.wal.started = true
 	g.wal.disk.patience = patienceElections * g.cfg.ElectionTimeout
-	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls, &g.wal.disk}); err != nil {
+	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls, &g.wal.disk, &g.followers}); err != nil {
 		return err
 	}
 	started.Store(true)
@@ -529,19 +531,6 @@ func (g *Group) change(ctx context.Context, what, id string, start func(time.Dur
 	}
 	if err != nil {
 		return fmt.Errorf("group %s: %s %s: %w", g.cfg.Group, what, id, err)
-	}
-	return nil
-}
-
-// TransferLeadership hands leadership to the voter that is most up to date, and
-// returns when this member leads no more. It returns ErrNotLeader if it did not lead.
-func (g *Group) TransferLeadership(ctx context.Context) error {
-	if !g.IsLeader() {
-		return ErrNotLeader
-	}
-	_, err := g.await(ctx, func() error { return translate(g.raft.LeadershipTransfer().Error()) })
-	if err != nil {
-		return fmt.Errorf("group %s: transfer leadership: %w", g.cfg.Group, err)
 	}
 	return nil
 }

@@ -19,13 +19,14 @@ const pipelineRoom = 64
 type pipeline struct {
 	raft.AppendPipeline
 	disk    *standstill
+	sent    func() // is called for each request
 	answers chan raft.AppendFuture
 	done    chan struct{} // closed by Close
 	close   func() error
 }
 
-func newPipeline(p raft.AppendPipeline, disk *standstill) *pipeline {
-	out := &pipeline{AppendPipeline: p, disk: disk, answers: make(chan raft.AppendFuture, pipelineRoom), done: make(chan struct{})}
+func newPipeline(p raft.AppendPipeline, disk *standstill, sent func()) *pipeline {
+	out := &pipeline{AppendPipeline: p, disk: disk, sent: sent, answers: make(chan raft.AppendFuture, pipelineRoom), done: make(chan struct{})}
 	var forwarding sync.WaitGroup
 	forwarding.Go(out.forward)
 	out.close = sync.OnceValue(func() error {

@@ -57,7 +57,7 @@ func (p *tight) Close() error {
 
 // TestPipelineWithoutReader sends on when nobody reads answers any more, as raft does when there is a newer term.
 func TestPipelineWithoutReader(t *testing.T) {
-	p := newPipeline(newTight(), &standstill{})
+	p := newPipeline(newTight(), &standstill{}, func() {})
 	sent, err := p.AppendEntries(nil, nil)
 	if err != nil {
 		t.Fatal(err)

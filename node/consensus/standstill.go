@@ -60,5 +60,6 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.App
 	if err := p.disk.await(); err != nil {
 		return nil, err
 	}
+	p.sent()
 	return p.AppendPipeline.AppendEntries(args, resp)
 }

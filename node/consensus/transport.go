@@ -7,13 +7,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is that of raft with four changes: it looks up members by id, names whom it calls, so that nobody else at that address
-// answers (see Mux), has pipelines of its own, and a leader's is silent while its disk stands still.
+// transport is that of raft with five changes: it looks up members by id, names whom it calls, so that nobody else at that address
+// answers (see Mux), has pipelines of its own, a leader's is silent while its disk stands still, and it counts what goes to whom.
 type transport struct {
 	*raft.NetworkTransport
 	resolve func(nodeID string) (addr string, ok bool)
 	calls   <-chan raft.RPC
 	disk    *standstill
+
+	followers *followers
 }
 
 var (
@@ -47,7 +49,7 @@ func (t transport) AppendEntriesPipeline(id raft.ServerID, added raft.ServerAddr
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(p, t.disk), nil
+	return newPipeline(p, t.disk, func() { t.followers.sent(id) }), nil
 }
 
 // AppendEntries implements raft.Transport. Heartbeats are sent by it, too.
@@ -55,7 +57,11 @@ func (t transport) AppendEntries(id raft.ServerID, added raft.ServerAddress, req
 	if err := t.disk.await(); err != nil {
 		return err
 	}
-	return t.NetworkTransport.AppendEntries(id, t.target(id, added), req, resp)
+	err := t.NetworkTransport.AppendEntries(id, t.target(id, added), req, resp)
+	if err == nil {
+		t.followers.heard(id)
+	}
+	return err
 }
 
 // RequestVote implements raft.Transport.

@@ -149,10 +149,10 @@ func (p *process) quit(ctx context.Context) error {
 	return nil
 }
 
-// lastWords matches what kith, or the Go runtime, says before it ends in an error, and an error in the log.
-var lastWords = regexp.MustCompile(`^kith( [a-z]+)*: |^panic: |^fatal error: |level=ERROR`)
+// lastWords matches what kith, or the Go runtime, says before it ends by itself, and an error in the log.
+var lastWords = regexp.MustCompile(`^kith( [a-z]+)*: |^panic: |^fatal error: |level=ERROR|msg=stopped reason=`)
 
-// lastError returns the last line of the log that tells of an error, as an error.
+// lastError returns the last line of the log that tells of an error, or of the reason for the end, as an error.
 func (p *process) lastError() error {
 	b, err := os.ReadFile(p.log)
 	if err != nil {

@@ -121,6 +121,7 @@ func TestLastError(t *testing.T) {
 		"level=INFO msg=a\n":                                               "level=INFO msg=a",
 		"level=ERROR msg=a\nlevel=INFO msg=b\n":                            "level=ERROR msg=a",
 		"level=ERROR msg=a\nkith server: start: no\nlevel=INFO msg=b\n":    "kith server: start: no",
+		"level=ERROR msg=a\nlevel=WARN msg=stopped reason=b\n":             "level=WARN msg=stopped reason=b",
 		"kith cluster restore: no\n":                                       "kith cluster restore: no",
 		"level=ERROR msg=a\npanic: no\n\ngoroutine 1 [running]:\nmain()\n": "panic: no",
 	} {
