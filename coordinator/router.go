@@ -77,7 +77,7 @@ type Local interface {
 // NewRouter returns a Router for a node.
 func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router {
 	return &Router{
-		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(now),
+		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(shelfBytes, now),
 		leaders: map[partition.ID]string{}, silent: map[string]time.Time{},
 	}
 }
