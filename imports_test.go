@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"doctor":             {"proto"},
 	"node":               {"node/...", "model/...", "similarity", "catalog", "fusion", "fusion/view", "partition", "proto", "durable"},
 	"node/consensus":     {"durable"},
+	"node/direct":        {"node/wire"},
 	"node/gossip":        {"durable"},
 	"node/store":         {"catalog", "fusion"},
 	"node/artifact":      {"similarity", "durable"},

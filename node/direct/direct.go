@@ -110,37 +110,46 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	if !ok {
 		return unknown(method)
 	}
-	if err := ctx.Err(); err != nil {
-		return failure(err)
-	}
 	request := m.give(args.(proto.Message))
-	type outcome struct {
-		message any
-		err     error
-	}
-	ended := make(chan outcome, 1)
-	err := c.run(func() {
+	response, err := Do(ctx, c, func() (any, error) {
 		take := func(into any) error {
 			move(into.(proto.Message), request)
 			return nil
 		}
-		var o outcome
-		o.message, o.err = m.handler(m.impl, ctx, take, nil)
-		ended <- o
+		return m.handler(m.impl, ctx, take, nil)
 	})
 	if err != nil {
-		return failure(err)
+		return err
 	}
-	select {
-	case o := <-ended:
-		if o.err != nil {
-			return failure(o.err)
+	move(reply.(proto.Message), m.give(response.(proto.Message)))
+	return nil
+}
+
+// Do runs f as the handler of a call of c: it returns when the context ends, though f may go on, and with the errors of a call.
+func Do[T any](ctx context.Context, c *Conn, f func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	ended := make(chan outcome, 1)
+	err := ctx.Err()
+	if err == nil {
+		err = c.run(func() {
+			var o outcome
+			o.value, o.err = f()
+			ended <- o
+		})
+	}
+	if err == nil {
+		select {
+		case o := <-ended:
+			return o.value, failure(o.err)
+		case <-ctx.Done():
+			err = ctx.Err()
 		}
-		move(reply.(proto.Message), m.give(o.message.(proto.Message)))
-		return nil
-	case <-ctx.Done():
-		return failure(ctx.Err())
 	}
+	var none T
+	return none, failure(err)
 }
 
 // NewStream implements grpc.ClientConnInterface.

@@ -16,10 +16,10 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/direct"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -139,7 +139,7 @@ func both(t *testing.T, lending bool, f func(t *testing.T, s *shop, conn grpc.Cl
 	}
 	t.Run("network", func(t *testing.T) {
 		s := newShop()
-		server := grpc.NewServer(node.ServerOptions()...)
+		server := grpc.NewServer(grpc.UnaryInterceptor(wire.UnaryServer), grpc.StreamInterceptor(wire.StreamServer))
 		s.register(server)
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -148,13 +148,18 @@ func both(t *testing.T, lending bool, f func(t *testing.T, s *shop, conn grpc.Cl
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = server.Serve(listener) })
 		t.Cleanup(func() { server.Stop(); serving.Wait() })
-		conn, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), node.DialOptions()...)
+		conn, err := dial(listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 		f(t, s, conn)
 	})
+}
+
+func dial(addr string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithUnaryInterceptor(wire.UnaryClient), grpc.WithStreamInterceptor(wire.StreamClient))
 }
 
 func newShop() *shop { return &shop{held: make(chan struct{}), holds: make(chan struct{})} }
@@ -352,7 +357,7 @@ func BenchmarkCall(b *testing.B) {
 	defer lending.Close()
 	s.register(conn)
 	s.register(lending.Lend())
-	server := grpc.NewServer(node.ServerOptions()...)
+	server := grpc.NewServer(grpc.UnaryInterceptor(wire.UnaryServer), grpc.StreamInterceptor(wire.StreamServer))
 	s.register(server)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -362,7 +367,7 @@ func BenchmarkCall(b *testing.B) {
 	serving.Go(func() { _ = server.Serve(listener) })
 	defer serving.Wait()
 	defer server.Stop()
-	network, err := grpc.NewClient("passthrough:///"+listener.Addr().String(), node.DialOptions()...)
+	network, err := dial(listener.Addr().String())
 	if err != nil {
 		b.Fatal(err)
 	}
