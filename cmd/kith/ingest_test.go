@@ -105,10 +105,11 @@ func TestReportOfRun(t *testing.T) {
 		Share    string `json:"share"`
 		Error    string `json:"error"`
 	}
-	told := func() (of struct {
+	type content struct {
 		Run     run             `json:"run"`
 		Sources []fusion.Report `json:"sources"`
-	}) {
+	}
+	told := func() (of content) {
 		text, err := os.ReadFile(report)
 		if err == nil {
 			err = json.Unmarshal(text, &of)

@@ -458,8 +458,10 @@ func TestFollowed(t *testing.T) {
 	const kafka = "path: kafka://host/topic, group: g, format: jsonl, follow: true"
 	for _, c := range []struct{ sources, want string }{
 		{"[{name: t, kind: tables, " + kafka + ", fields: {a: a}}]", "all rows of tables are needed before the first event"},
-		{"[{name: l, path: l.csv, join: [{source: t, on: {a: a}, take: {b: b}}], fields: {user: u, item: i, a: a}}, {name: t, " + kafka + ", fields: {user: a, item: b, a: a, b: b}}]",
-			"t has follow: true and does not end"},
+		{
+			"[{name: l, path: l.csv, join: [{source: t, on: {a: a}, take: {b: b}}], fields: {user: u, item: i, a: a}}, {name: t, " + kafka + ", fields: {user: a, item: b, a: a, b: b}}]",
+			"t has follow: true and does not end",
+		},
 	} {
 		if _, err := run(t, folder(t, map[string]string{"map.yaml": "sources: " + c.sources + "\n"}), pipeline.Options{}); !errors.Is(err, fusion.ErrMapping) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v\nwant %s", err, c.want)
