@@ -493,3 +493,33 @@ func FuzzConvert(f *testing.F) {
 		}
 	})
 }
+
+// TestWhereComesFirst: a row that where does not take is no dead letter, whatever else is wrong with it, if where can be asked.
+func TestWhereComesFirst(t *testing.T) {
+	const log = "user,item,kind,time\nu,a,shop,2024-01-01\n,b,test,2024-01-01\n,c,shop,2024-01-01\nu,d,test,soon\nu,e,shop,soon\n,,test,soon\n"
+	for _, c := range []struct {
+		name, mapping string
+		kept, skipped int64
+		reasons       map[string]int64
+	}{
+		{"fields", "fields: {user: user, item: item, kind: kind, time: {column: time, type: time}}, where: kind != 'test'", 1, 3, map[string]int64{"no_user": 1, "bad_time": 1}},
+		{"columns", "columns: {user: user, item: item, time: time, context: {kind: kind}}, where: kind != 'test'", 1, 3, map[string]int64{"no_user": 1, "bad_time": 1}},
+		{"a column that is no field", "fields: {user: user, item: item}, where: field('kind') != 'test'", 2, 3, map[string]int64{"no_user": 1}},
+		{"a field that cannot be read", "fields: {user: user, item: item, time: {column: time, type: time}}, where: year(time) > 2024", 0, 3, map[string]int64{"bad_time": 2, "no_user": 1}},
+		{"one made of such a field", "fields: {user: user, item: item, time: {column: time, type: time}, y: {expr: year(time)}}, where: y > 2024", 0, 3, map[string]int64{"bad_time": 2, "no_user": 1}},
+		{"missing fields of fields", "fields: {user: user, item: item}, where: user != nil", 3, 3, map[string]int64{}},
+		{"missing fields of columns", "columns: {user: user, item: item, time: '-'}, where: user != nil", 3, 3, map[string]int64{}},
+		{"the id that is made", "fields: {user: user, item: item}, where: id != nil", 3, 0, map[string]int64{"no_user": 3}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rows, report, letters, err := readRecords(t, "sources: [{path: log.csv, "+c.mapping+"}]\n", map[string]string{"log.csv": log})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Report{Name: "log.csv", Read: 6, Kept: c.kept, Skipped: c.skipped, Rejected: 6 - c.kept - c.skipped, Reasons: c.reasons}
+			if d := cmp.Diff(want, report); d != "" || len(rows) != int(c.kept) || len(letters) != int(want.Rejected) {
+				t.Errorf("%d rows, %d dead letters: %s", len(rows), len(letters), d)
+			}
+		})
+	}
+}

@@ -221,7 +221,7 @@ func (a *app) printRows(l *jsonLineage) error {
 		if more := l.KeyCount - len(l.Keys); more > 0 {
 			keys = append(keys, fmt.Sprintf("and %d more", more))
 		}
-		if err := a.printf("\nkeys that are one: %s\n", wrap(strings.Join(keys, ", "), 100, "  ")); err != nil {
+		if err := a.printf("\n%d keys that are one: %s\n", l.KeyCount, wrap(strings.Join(keys, ", "), 100, "  ")); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ func (r *run) eventsOf(ctx context.Context, in *input, yield func([]fusion.Event
 		ctx = r.o.Outlast
 	}
 	read := r.recordEvents
-	if len(in.rules.Rules) == 0 && len(in.joins) == 0 && !in.m.Private() && !in.m.Has(fieldUserKind) && !in.m.Has(fieldItemKind) {
+	if !in.read && len(in.rules.Rules) == 0 && len(in.joins) == 0 && !in.m.Private() && !in.m.Has(fieldUserKind) && !in.m.Has(fieldItemKind) {
 		read = r.fastEvents
 	}
 	err := read(ctx, in, yield)
@@ -89,7 +89,7 @@ func (in *input) shared() (bool, error) {
 	return many || m.Source.Share.Has(in.report.Name), err
 }
 
-// fastEvents hands on the events of a source whose rows need nothing but other keys.
+// fastEvents hands on the events of a source whose rows need nothing but other keys, and that nobody has read before.
 func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Event) error) error {
 	r.o.Dead.Observe(in.report.sample)
 	defer r.o.Dead.Observe(nil)
@@ -166,12 +166,12 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 		return func(rec *record.Record) error {
 			userKind, itemKind, err := kinds(rec.Values)
 			if err != nil {
-				return r.refuse(in, fields, rec, "unknown_kind", err.Error())
+				return r.refuseLate(in, fields, rec, "unknown_kind", err.Error())
 			}
 			hide(rec.Values)
 			e, err := maker.Event(rec.Values)
 			if err != nil {
-				return r.refuse(in, fields, rec, fusion.Code(err), err.Error())
+				return r.refuseLate(in, fields, rec, fusion.Code(err), err.Error())
 			}
 			r.rename(&e, userKind, itemKind)
 			if batch = append(batch, e); len(batch) < cmp.Or(r.o.Batch, fusion.DefaultBatch) {

@@ -165,10 +165,10 @@ func (r *run) addLinks(ctx context.Context, s *side, in *input, links *identity.
 			}
 			for i, k := range have {
 				if strings.IndexByte(k.Text, 0) >= 0 {
-					return r.refuse(in, fields, rec, "bad_key", fmt.Sprintf("the %s holds a NUL byte", k.Kind))
+					return r.refuseLate(in, fields, rec, "bad_key", fmt.Sprintf("the %s holds a NUL byte", k.Kind))
 				}
 				if err := s.checkKind(k.Kind); err != nil {
-					return r.refuse(in, fields, rec, "unknown_kind", err.Error())
+					return r.refuseLate(in, fields, rec, "unknown_kind", err.Error())
 				}
 				for _, other := range have[:i] {
 					if err := links.Add(other, k); err != nil {
@@ -226,6 +226,9 @@ func (r *run) listings(ctx context.Context, s *side, fields []string, yield func
 			}
 			values := make([]string, len(fields))
 			return func(rec *record.Record) error {
+				if rec.Values[key].IsNull() {
+					return nil // refused when records are made
+				}
 				for i, at := range at {
 					values[i] = ""
 					if at >= 0 {

@@ -322,8 +322,28 @@ func TestReadAlone(t *testing.T) {
 	}
 }
 
-// TestBadRecords: what the catalog does not take is set aside, with its rows.
+// TestBadRecords: of what the catalog does not take, the rows are set aside that make it too large, and no others.
 func TestBadRecords(t *testing.T) {
+	long := strings.Repeat("long ", 20_000)
+	both := mustRun(t, folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: p, kind: products, path: p.csv, fields: {item: sku, text: text, price: price}}
+  - {name: q, kind: products, path: q.csv, fields: {item: sku, title: title}}
+`,
+		"p.csv": "sku,text,price\na,short,1\nb," + long + ",2\nb,other,3\n", "q.csv": "sku,title\nb,Lamp\n",
+	}), pipeline.Options{})
+	if b := attributes(both.products["b"]); b["title"] != "Lamp" || b["text"] != "other" || b["price"] != "3" {
+		t.Errorf("b is %.200v", b)
+	}
+	if p, q := both.source(t, "p"), both.source(t, "q"); p.Kept != 2 || p.Reasons["bad_record"] != 1 || q.Kept != 1 || q.Rejected != 0 {
+		t.Errorf("p %+v\nq %+v", p.Report, q.Report)
+	}
+	for _, f := range both.report.Catalog.Fields {
+		if f.Name == "text" && (f.Values != 2 || f.Conflicts != 0) {
+			t.Errorf("what was refused is counted: %+v", f)
+		}
+	}
 	files := map[string]string{
 		"map.yaml": "sources:\n  - {name: p, kind: products, path: p.csv, fields: {item: sku, text: text}}\n",
 		"p.csv":    "sku,text\na,short\nb," + strings.Repeat("long ", 20_000) + "\n",
@@ -331,6 +351,121 @@ func TestBadRecords(t *testing.T) {
 	got := mustRun(t, folder(t, files), pipeline.Options{})
 	if p := got.source(t, "p"); p.Kept != 1 || p.Reasons["bad_record"] != 1 || len(got.products) != 1 || len(p.Samples) != 1 || p.Samples[0].Line != 3 {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestReadTwice: each row of a source that is read as a table, too, is counted once, and those that make no event are refused.
+func TestReadTwice(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: log, path: log.csv, kind: orders, fields: {user: user, item: item, order: order, status: status}}
+  - {name: more, path: more.csv, join: [{source: log, on: {order: order}, take: {user: user}}], fields: {item: item, order: order}}
+`,
+		"log.csv":  "user,item,order,status\nu,a,1,purchase\nu,b,2,lost\n,c,3,purchase\n",
+		"more.csv": "item,order\nd,1\n",
+	})
+	path := filepath.Join(t.TempDir(), "rejected.jsonl")
+	dead := fusion.NewDeadLetterWriter(path)
+	got := mustRun(t, dir, pipeline.Options{Dead: dead})
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := fusion.Report{Name: "log", Read: 3, Kept: 1, Rejected: 2, Reasons: map[string]int64{"no_user": 1, "bad_status": 1}}
+	log := got.source(t, "log")
+	if d := cmp.Diff(want, log.Report); d != "" || len(got.events) != 2 || len(log.Samples) != 2 {
+		t.Errorf("%d events, samples %+v: %s", len(got.events), log.Samples, d)
+	}
+	if text, err := os.ReadFile(path); err != nil || strings.Count(string(text), "\n") != 2 || !strings.Contains(string(text), "bad_status") {
+		t.Errorf("dead letters %s, %v", text, err)
+	}
+}
+
+// TestTableOfReplacedRows: what replaces the values of a row counts to the memory of a table.
+func TestTableOfReplacedRows(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: log, path: log.csv, join: [{source: names, on: {item: item}, take: {name: name}}], fields: {user: user, item: item}}
+  - {name: names, kind: tables, path: names.csv, fields: {item: item, name: name}}
+`,
+		"log.csv":   "user,item\nu,a\n",
+		"names.csv": "item,name\na,x\na," + strings.Repeat("long ", 2000) + "\n",
+	})
+	if _, err := run(t, dir, pipeline.Options{MemoryLimit: 4 << 10}); !errors.Is(err, pipeline.ErrMemory) {
+		t.Errorf("a row that became large: %v", err)
+	}
+	files := "item,name\n" + strings.Repeat("a,"+strings.Repeat("long ", 100)+"\na,\n", 50)
+	if err := os.WriteFile(filepath.Join(dir, "names.csv"), []byte(files), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, dir, pipeline.Options{MemoryLimit: 4 << 10})
+}
+
+// TestRowsOfOneKey: the rows of a key that stands for many are refused, and those of others are not.
+func TestRowsOfOneKey(t *testing.T) {
+	var rows strings.Builder
+	rows.WriteString("sku,text\n")
+	for i := range 600 {
+		fmt.Fprintf(&rows, "n/a,%d\nk%d,%d\n", i, i%50, i)
+	}
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources:\n  - {name: p, kind: products, path: p.csv, fields: {item: sku, text: text}}\n", "p.csv": rows.String(),
+	}), pipeline.Options{MemoryLimit: 64 << 10})
+	p := got.source(t, "p")
+	if p.Reasons["too_many_rows"] != 600 || p.Kept != 600 || len(got.products) != 50 || !strings.Contains(p.Samples[0].Detail, "of item \"n/a\" take more than") {
+		t.Errorf("%d products, %+v", len(got.products), p)
+	}
+}
+
+// TestTooManyBehaviors: a report does not grow with a column that is none of behaviors.
+func TestTooManyBehaviors(t *testing.T) {
+	var rows strings.Builder
+	rows.WriteString("user,item,behavior\n")
+	for i := range 1200 {
+		fmt.Fprintf(&rows, "u,i,b%d\n", i)
+	}
+	got := mustRun(t, folder(t, map[string]string{"map.yaml": "sources: [{path: log.csv}]\n", "log.csv": rows.String()}), pipeline.Options{})
+	if e := got.report.Events; len(e.Behaviors) != 1000 || e.OtherBehaviors != 200 || e.Events != 1200 {
+		t.Errorf("%d behaviors, %d events of others, %d in all", len(e.Behaviors), e.OtherBehaviors, e.Events)
+	}
+}
+
+// TestCleanedRowsAreKept: a row that rules change and that is refused later is not among those kept that rules changed.
+func TestCleanedRowsAreKept(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources: [{name: log, kind: orders, path: log.csv, fields: {user: user, item: item, status: status}, clean: [{rule: text, fields: [status]}]}]\n",
+		"log.csv":  "user,item,status\nu,a,\"pur  chase\"\nu,b,purchase\n",
+	}), pipeline.Options{})
+	if l := got.source(t, "log"); l.Kept != 1 || l.Reasons["bad_status"] != 1 || l.Cleaned != 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// TestKeysThatRulesTake: a row without key is of no record, and not of the next one.
+func TestKeysThatRulesTake(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources: [{name: p, kind: products, path: p.csv, fields: {item: sku, price: price}, clean: [{rule: pattern, fields: [item], match: 'k.*', action: null}]}]\n",
+		"p.csv":    "sku,price\n?,1\nk,2\n",
+	}), pipeline.Options{})
+	if p := got.source(t, "p"); p.Reasons["no_item"] != 1 || len(got.products) != 1 || attributes(got.products["k"])["price"] != "2" {
+		t.Errorf("%+v, %v", p, got.products)
+	}
+}
+
+// TestFollowed: sources that do not end are refused where their last row is waited for.
+func TestFollowed(t *testing.T) {
+	const kafka = "path: kafka://host/topic, group: g, format: jsonl, follow: true"
+	for _, c := range []struct{ sources, want string }{
+		{"[{name: t, kind: tables, " + kafka + ", fields: {a: a}}]", "all rows of tables are needed before the first event"},
+		{
+			"[{name: l, path: l.csv, join: [{source: t, on: {a: a}, take: {b: b}}], fields: {user: u, item: i, a: a}}, {name: t, " + kafka + ", fields: {user: a, item: b, a: a, b: b}}]",
+			"t has follow: true and does not end",
+		},
+	} {
+		if _, err := run(t, folder(t, map[string]string{"map.yaml": "sources: " + c.sources + "\n"}), pipeline.Options{}); !errors.Is(err, fusion.ErrMapping) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v\nwant %s", err, c.want)
+		}
 	}
 }
 

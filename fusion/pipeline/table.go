@@ -78,13 +78,13 @@ func (r *run) fill(ctx context.Context, in *input, t *table) error {
 				return nil // nothing can be equal to a missing value
 			}
 			values := make([]record.Value, len(take))
-			size := int64(len(key) + rowOverhead)
 			for i, at := range take {
 				values[i] = rec.Values[at].Clone()
-				size += 40 + int64(len(values[i].Text()))
 			}
-			if _, again := t.rows[string(key)]; !again {
-				t.bytes += size
+			if old, again := t.rows[string(key)]; again {
+				t.bytes += sizeOf(values) - sizeOf(old)
+			} else {
+				t.bytes += int64(len(key)+rowOverhead) + sizeOf(values)
 			}
 			t.rows[string(key)] = values
 			if t.bytes > r.o.MemoryLimit {
@@ -95,6 +95,18 @@ func (r *run) fill(ctx context.Context, in *input, t *table) error {
 		}, nil
 	})
 }
+
+// sizeOf is about the memory of some values, in bytes.
+func sizeOf(values []record.Value) int64 {
+	size := int64(0)
+	for _, v := range values {
+		size += valueBytes + int64(len(v.Text()))
+	}
+	return size
+}
+
+// valueBytes is the memory of a value without its text.
+const valueBytes = 40
 
 // keyOf appends the key that some values make; ok is false if one is missing.
 func keyOf(dst []byte, values []record.Value, at []int) (key []byte, ok bool) {
@@ -190,7 +202,7 @@ func (s *joinedStream) join() *table {
 			found, ok = p.rows[string(s.key)]
 		}
 		if !ok {
-			s.in.report.unmatched(p.join.Source)
+			s.in.counts.unmatched(p.join.Source)
 			if p.join.Missing != "null" {
 				return p.table
 			}
