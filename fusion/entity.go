@@ -1,8 +1,11 @@
 package fusion
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/kith-io/kith/source"
 )
@@ -39,10 +42,13 @@ type Entity struct {
 	// Trust has the names of sources, the most trusted first. The others follow in the order of the file.
 	Trust []string `yaml:"trust" doc:"names of sources, the most trusted first; default the order of the file"`
 	// Changed is the field that says when a row was changed last.
-	Changed string `yaml:"changed" doc:"the field that says when a row was changed; needed by newest, and the version of the record"`
+	Changed string `yaml:"changed" doc:"the field that says when a row was changed; needed by newest"`
 	// Pseudonyms says that keys are replaced by keyed hashes.
 	Pseudonyms bool `yaml:"pseudonyms" doc:"keys are stored as keyed hashes only; needs secret_env"`
 }
+
+// DefaultTitle is the field with the title of a product if the mapping names none.
+const DefaultTitle = "title"
 
 // Titles says when two products are one by their titles; see package identity.
 type Titles struct {
@@ -114,7 +120,7 @@ func (f *File) Source(name string) *Mapping {
 	return &f.Sources[i]
 }
 
-// check checks what refers from one part of the file to another.
+// check checks what refers from one part of the file to another, and tells sources what other parts say about them.
 func (f *File) check() error {
 	var names []string
 	for i := range f.Sources {
@@ -123,26 +129,12 @@ func (f *File) check() error {
 	for i := range f.Sources {
 		m := &f.Sources[i]
 		for k := range m.Joins {
-			j := &m.Joins[k]
-			path := fmt.Sprintf("join[%d]", k)
-			if j.Source == m.name() || !slices.Contains(names, j.Source) {
-				return m.Fail(path+".source", fmt.Errorf("%w: there is no other source %q%s", ErrMapping, j.Source, suggest(j.Source, names)))
-			}
-			if len(j.On) == 0 || len(j.Take) == 0 {
-				return m.Fail(path, fmt.Errorf("%w: a join needs on and take, such as {source: orders, on: {order: order}, take: {time: time}}", ErrMapping))
-			}
-			if j.Missing != "" && j.Missing != "reject" && j.Missing != "null" {
-				return m.Fail(path+".missing", fmt.Errorf("%w: %q; want reject or null", ErrMapping, j.Missing))
+			if err := f.checkJoin(m, i, k, names); err != nil {
+				return err
 			}
 		}
-		for _, use := range []struct {
-			key, kind string
-			of        *Entity
-			section   string
-		}{{"user_kind", m.UserKind, &f.Users, "users"}, {"item_kind", m.ItemKind, &f.Products, "products"}} {
-			if use.kind != "" && !slices.Contains(use.of.Kinds, use.kind) {
-				return m.Fail(use.key, fmt.Errorf("%w: %q is not one of %s.kinds%s", ErrMapping, use.kind, use.section, suggest(use.kind, use.of.Kinds)))
-			}
+		if err := f.checkKinds(m); err != nil {
+			return err
 		}
 	}
 	if f.Users.Titles != nil {
@@ -157,8 +149,182 @@ func (f *File) check() error {
 				return f.Fail(fmt.Sprintf("%s.trust[%d]", s.key, i), fmt.Errorf("%w: there is no source %q%s", ErrMapping, name, suggest(name, names)))
 			}
 		}
+		if err := f.checkFields(s); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// checkJoin checks join k of source i, and hides what it takes if that is hidden in the other source. What that one takes itself has been
+// hidden before: it stands before this one.
+func (f *File) checkJoin(m *Mapping, i, k int, names []string) error {
+	j := &m.Joins[k]
+	path := fmt.Sprintf("join[%d]", k)
+	fail := func(key, format string, args ...any) error {
+		return m.Fail(path+key, fmt.Errorf("%w: "+format, append([]any{ErrMapping}, args...)...))
+	}
+	of := slices.Index(names, j.Source)
+	switch {
+	case of < 0 || of == i:
+		return fail(".source", "there is no other source %q%s", j.Source, suggest(j.Source, names))
+	case len(j.On) == 0 || len(j.Take) == 0:
+		return fail("", "a join needs on and take, such as {source: orders, on: {order: order}, take: {time: time}}")
+	case j.Missing != "" && j.Missing != "reject" && j.Missing != "null":
+		return fail(".missing", "%q; want reject or null", j.Missing)
+	}
+	other := &f.Sources[of]
+	if len(other.Joins) > 0 && of > i {
+		if circle := f.circle(other, m.name()); circle != nil {
+			return fail(".source", "the sources join each other in a circle: %s; take one of these joins out, or read its file by another source, of kind tables, that joins nothing",
+				strings.Join(append([]string{m.name()}, circle...), " joins "))
+		}
+		return fail(".source", "%s joins %s itself; put it before this source", j.Source, other.Joins[0].Source)
+	}
+	for _, here := range slices.Sorted(maps.Keys(j.Take)) {
+		there := j.Take[here]
+		for _, hide := range []struct {
+			how        string
+			from, mine *[]string
+		}{{"personal", &other.Personal, &m.Personal}, {"hashed", &other.Hashed, &m.Hashed}} {
+			if !slices.Contains(*hide.from, there) {
+				continue
+			}
+			if means, ok := meaningOf(m.kind(), here); ok && !means.mayHide(hide.how == "hashed") {
+				return fail(".take."+here, "%s is %s in %s, and could not be the %s of %s here%s", there, hide.how, j.Source, here, m.kind(), f.unhide(here, there, hide.how))
+			}
+			if !slices.Contains(*hide.mine, here) {
+				*hide.mine = append(*hide.mine, here)
+			}
+		}
+	}
+	return nil
+}
+
+// unhide says what to do about a hidden field that means something where it is taken to.
+func (f *File) unhide(here, there, how string) string {
+	if here == "user" {
+		return fmt.Sprintf("; take it out of %s there, and hide keys of users by users: {pseudonyms: true}", how)
+	}
+	return fmt.Sprintf("; declare the column of %s there a second time, under a name that is not %s, and take that", there, how)
+}
+
+// circle returns the names of sources that lead from one by its joins to a name, that one first; nil if it joins nothing that leads there.
+func (f *File) circle(from *Mapping, to string) []string {
+	seen := map[string]bool{}
+	var walk func(m *Mapping) []string
+	walk = func(m *Mapping) []string {
+		if m == nil || seen[m.name()] {
+			return nil
+		}
+		seen[m.name()] = true
+		for k := range m.Joins {
+			next := m.Joins[k].Source
+			if next == to {
+				return []string{m.name(), to}
+			}
+			if way := walk(f.Source(next)); way != nil {
+				return append([]string{m.name()}, way...)
+			}
+		}
+		return nil
+	}
+	return walk(from)
+}
+
+// checkKinds checks the kinds of keys that a source names: those that are said once for all rows, and those that fields may have.
+func (f *File) checkKinds(m *Mapping) error {
+	for _, s := range f.sections() {
+		check := func(path, kind string) error {
+			if slices.Contains(s.entity.Kinds, kind) {
+				return nil
+			}
+			return m.Fail(path, fmt.Errorf("%w: %q is not one of %s.kinds%s", ErrMapping, kind, s.key, suggest(kind, s.entity.Kinds)))
+		}
+		key, of, carries := "user_kind", m.UserKind, m.kind().hasUsers()
+		if s.key == "products" {
+			key, of, carries = "item_kind", m.ItemKind, m.kind().hasItems()
+		}
+		if of != "" {
+			if err := check(key, of); err != nil {
+				return err
+			}
+		}
+		fields := []string{key}
+		switch {
+		case m.kind() == LinkRows && cmp.Or(m.Of, "users") == s.key:
+			if len(s.entity.Kinds) == 0 {
+				continue // who joins keys needs them, who reads the links alone does not
+			}
+			for i, kind := range m.Keys {
+				if err := check(fmt.Sprintf("keys[%d]", i), kind); err != nil {
+					return err
+				}
+			}
+			fields = []string{"left_kind", "right_kind"}
+		case !carries:
+			continue
+		case len(s.entity.Kinds) == 0 && m.Has(key):
+			return m.Fail("fields."+key, fmt.Errorf("%w: the field %s says of which kind a key is; say %s: {kinds: [...]} at the end of the file, or call it something else", ErrMapping, key, s.key))
+		}
+		for i := range m.Fields {
+			if !slices.Contains(fields, m.Fields[i].Name) {
+				continue
+			}
+			for path, kind := range m.Fields[i].words() {
+				if err := check("fields."+m.Fields[i].Name+path, kind); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// checkFields checks that the fields that a section names are there.
+func (f *File) checkFields(s section) error {
+	kind := UserRows
+	if s.key == "products" {
+		kind = ProductRows
+	}
+	var have []string
+	for i := range f.Sources {
+		if m := &f.Sources[i]; m.Kind == kind {
+			have = append(have, m.fieldNames()...)
+			if rules, ok := m.Rules.(interface{ Makes() []string }); ok {
+				have = append(have, rules.Makes()...)
+			}
+		}
+	}
+	slices.Sort(have)
+	have = slices.Compact(have)
+	check := func(path, name string) error {
+		if name == "" || slices.Contains(have, name) {
+			return nil
+		}
+		return f.Fail(s.key+path, fmt.Errorf("%w: no source of kind %s has the field %q%s", ErrMapping, kind, name, suggest(name, have)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.entity.Fields)) {
+		if err := check(".fields."+name, name); err != nil {
+			return err
+		}
+	}
+	for _, form := range slices.Sorted(maps.Keys(s.entity.Match)) {
+		if err := check(".match."+form, s.entity.Match[form]); err != nil {
+			return err
+		}
+	}
+	if t := s.entity.Titles; t != nil {
+		if err := check(".titles.field", cmp.Or(t.Field, DefaultTitle)); err != nil {
+			return err
+		}
+		for i, name := range t.Agree {
+			if err := check(fmt.Sprintf(".titles.agree[%d]", i), name); err != nil {
+				return err
+			}
+		}
+	}
+	return check(".changed", s.entity.Changed)
 }
 
 // checkUse checks what is said about the use of fields.
@@ -173,9 +339,9 @@ func (m *Mapping) checkUse() error {
 		return at("keys", "only links have keys; the source is of kind %s", k)
 	case len(m.Keys) == 1:
 		return at("keys", "one key alone is linked to nothing; name two or more")
-	case m.UserKind != "" && k != EventRows && k != OrderRows && k != UserRows:
+	case m.UserKind != "" && !k.hasUsers():
 		return at("user_kind", "rows of %s have no user", k)
-	case m.ItemKind != "" && k != EventRows && k != OrderRows && k != ProductRows:
+	case m.ItemKind != "" && !k.hasItems():
 		return at("item_kind", "rows of %s have no item", k)
 	case len(m.Lists) > 0 && k != ProductRows && k != UserRows:
 		return at("lists", "lists are attributes of products and users; the source is of kind %s", k)
@@ -186,8 +352,8 @@ func (m *Mapping) checkUse() error {
 	}{{"personal", m.Personal}, {"hashed", m.Hashed}, {"keys", m.Keys}} {
 		for i, name := range list.names {
 			path := fmt.Sprintf("%s[%d]", list.key, i)
-			if meaning, ok := meaningOf(k, name); ok && meaning.needed {
-				return at(path, "%s is needed; keys of users are replaced by users.pseudonyms", name)
+			if err := m.checkHidden(path, list.key, name); err != nil {
+				return err
 			}
 			if !m.Has(name) {
 				return at(path, "there is no field %q%s", name, suggest(name, m.fieldNames()))
@@ -200,6 +366,21 @@ func (m *Mapping) checkUse() error {
 		}
 	}
 	return nil
+}
+
+// checkHidden refuses to hide what rows are made of.
+func (m *Mapping) checkHidden(path, how, name string) error {
+	means, ok := meaningOf(m.kind(), name)
+	switch {
+	case !ok || how != "keys" && means.mayHide(how == "hashed"):
+		return nil
+	case means.needed:
+		return at(path, "%s is needed; keys of users are replaced by users.pseudonyms", name)
+	case how == "keys":
+		return nil
+	}
+	return at(path, "%s of %s is what the row means (%s), and would be lost or be something else; take it out of %s, and declare the column a second time, under another name, for what is to be %s",
+		name, m.kind(), means.what, how, how)
 }
 
 // takes reports whether a join makes a field.
@@ -231,5 +412,12 @@ func (m *Mapping) Has(field string) bool { return slices.Contains(m.fieldNames()
 // Local reports whether a source is of files, which can be opened again at no cost to others.
 func (m *Mapping) Local() bool { return m.Path != "-" && source.Scheme(m.Path) == "" }
 
-// Private reports whether a source has fields that must not be shown.
-func (m *Mapping) Private() bool { return len(m.Personal) > 0 || len(m.Hashed) > 0 }
+// Private reports whether a source has what must not be shown: personal or hashed fields, or keys of users that are stored as pseudonyms.
+// Any table may have such keys, for others to join.
+func (m *Mapping) Private() bool {
+	if len(m.Personal) > 0 || len(m.Hashed) > 0 {
+		return true
+	}
+	k := m.kind()
+	return m.HideUsers && (k.hasUsers() || k == TableRows || k == LinkRows && m.Of != "products")
+}

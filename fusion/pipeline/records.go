@@ -88,7 +88,7 @@ func (s *side) shapeOf(in *input, fields []record.Field) (shape, error) {
 		}
 	}
 	for i, field := range fields {
-		if i == f.key || slices.Contains(in.m.Personal, field.Name) {
+		if i == f.key || field.Name == s.kindField() || slices.Contains(in.m.Personal, field.Name) {
 			continue
 		}
 		hashed := slices.Contains(in.m.Hashed, field.Name)
@@ -111,7 +111,6 @@ func (f *fuser) addRows(ctx context.Context, i int, in *input) error {
 	if f.secret != nil {
 		hash = newHasher(f.secret)
 	}
-	kind := f.side.kindOf(&in.m)
 	f.shapes = append(f.shapes, make([]shape, i+1-len(f.shapes))...)
 	return f.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
 		s, err := f.side.shapeOf(in, fields)
@@ -119,7 +118,12 @@ func (f *fuser) addRows(ctx context.Context, i int, in *input) error {
 			return nil, err
 		}
 		f.shapes[i] = s
+		kindOf := f.side.kindIn(in, fields)
 		return func(rec *record.Record) error {
+			kind, err := kindOf(rec.Values)
+			if err != nil {
+				return f.refuse(in, fields, rec, unknownKind, err.Error())
+			}
 			f.report.Rows++
 			f.n++
 			f.key = append(append(f.key[:0], f.side.key(kind, rec.Values[s.key].Text())...), 0)
@@ -284,20 +288,10 @@ func (f *fuser) emit(ctx context.Context) error {
 
 // record settles one record and hands it over.
 func (f *fuser) record(ctx context.Context, key string, rows []row, names []string, l *Lineage) error {
-	rec := catalog.Record{Key: key}
+	rec := catalog.Record{Key: key, Version: f.o.Now.UnixMilli()}
 	l.RowCount = len(rows)
-	timed := false
-	for i := range rows {
-		w := &rows[i]
-		if w.when.Type() == record.Time {
-			rec.Version, timed = max(rec.Version, w.when.Millis()), true
-		}
-		if i < maxRows {
-			l.Rows = append(l.Rows, f.lineageRow(w))
-		}
-	}
-	if !timed {
-		rec.Version = f.o.Now.UnixMilli()
+	for i := range rows[:min(len(rows), maxRows)] {
+		l.Rows = append(l.Rows, f.lineageRow(&rows[i]))
 	}
 	l.Fields = make(map[string]LineageField, len(names))
 	for _, name := range names {
