@@ -136,6 +136,11 @@ func (f *File) check() error {
 		if err := f.checkKinds(m); err != nil {
 			return err
 		}
+		if f.Users.Pseudonyms {
+			if err := m.checkPseudonyms(); err != nil {
+				return err
+			}
+		}
 	}
 	if f.Users.Titles != nil {
 		return f.Fail("users.titles", fmt.Errorf("%w: titles are of products", ErrMapping))
@@ -277,6 +282,32 @@ func (f *File) checkKinds(m *Mapping) error {
 				}
 			}
 		}
+	}
+	return nil
+}
+
+// checkPseudonyms refuses to store the key of a user, which a pseudonym stands for, in clear under another name.
+func (m *Mapping) checkPseudonyms() error {
+	user, path, columns := m.Columns.User, "columns.context.", map[string]string{}
+	maps.Copy(columns, m.Columns.Context)
+	for i := range m.Fields {
+		f := &m.Fields[i]
+		path = "fields."
+		means, ok := meaningOf(m.kind(), f.Name)
+		switch {
+		case f.Name == "user":
+			user = f.Column
+		case f.Expr != "" || f.Values != nil, ok && !means.mayHide(true): // no longer the key, or not stored as it is
+		default:
+			columns[f.Name] = f.Column
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(columns)) {
+		if user == "" || !strings.EqualFold(columns[name], user) || slices.Contains(m.Personal, name) || slices.Contains(m.Hashed, name) {
+			continue
+		}
+		return m.Fail(path+name, fmt.Errorf("%w: %s would be stored in clear, and has the key of the user, for which a pseudonym is stored; say personal: [%s], or hashed: [%s]",
+			ErrMapping, name, name, name))
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func (s *side) kindIn(in *input, fields []record.Field) func(values []record.Val
 		if err := s.checkKind(of); err != nil {
 			return "", err
 		}
-		values[at] = record.Value{} // not a part of the event
+		values[at] = record.Value{} // it is no part of the event or record
 		return of, nil
 	}
 }

@@ -88,7 +88,7 @@ func (s *side) shapeOf(in *input, fields []record.Field) (shape, error) {
 		}
 	}
 	for i, field := range fields {
-		if i == f.key || field.Name == s.kindField() || slices.Contains(in.m.Personal, field.Name) {
+		if i == f.key || slices.Contains(in.m.Personal, field.Name) {
 			continue
 		}
 		hashed := slices.Contains(in.m.Hashed, field.Name)
