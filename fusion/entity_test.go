@@ -32,16 +32,22 @@ func TestHiddenFields(t *testing.T) {
 		{"sources:\n  - {path: a, columns: {user: u, item: i, time: t}, hashed: [time]}\n", "time of events is what the row means"},
 		{lines + "mail: mail}}]}\n" + heads + "hashed: [mail]}\n", ""},
 		{log + "hashed: [city]}\nusers: {pseudonyms: true}\n", ""},
-		{"sources:\n  - {path: a, fields: {user: u, item: i, buyer: U}}\nusers: {pseudonyms: true}\n",
-			"map.yaml:2:49: a: bad mapping: buyer would be stored in clear, and has the key of the user, for which a pseudonym is stored; say personal: [buyer]"},
+		{
+			"sources:\n  - {path: a, fields: {user: u, item: i, buyer: U}}\nusers: {pseudonyms: true}\n",
+			"map.yaml:2:49: a: bad mapping: buyer would be stored in clear, and has the key of the user, for which a pseudonym is stored; say personal: [buyer]",
+		},
 		{"sources:\n  - {path: a, fields: {user: u, item: i, buyer: u}, personal: [buyer]}\nusers: {pseudonyms: true}\n", ""},
 		{"sources:\n  - {path: a, fields: {user: u, item: i, id: u, staff: {column: u, values: {root: yes, '*': no}}}}\nusers: {pseudonyms: true}\n", ""},
 		{"sources:\n  - {path: a, fields: {user: u, item: i, buyer: u}}\n", ""},
 		{"sources:\n  - {path: a, columns: {user: u, item: i, context: {buyer: u}}}\nusers: {pseudonyms: true}\n", "buyer would be stored in clear"},
-		{lines + "time: placed}}]}\n" + heads + "personal: [placed]}\n",
-			"placed is personal in heads, and could not be the time of orders here; declare the column of placed there a second time, under a name that is not personal"},
-		{lines + "mail: mail}}]}\n" + heads + "hashed: [customer]}\n",
-			"map.yaml:2:128: lines: bad mapping: customer is hashed in heads, and could not be the user of orders here; take it out of hashed there, and hide keys of users by users: {pseudonyms: true}"},
+		{
+			lines + "time: placed}}]}\n" + heads + "personal: [placed]}\n",
+			"placed is personal in heads, and could not be the time of orders here; declare the column of placed there a second time, under a name that is not personal",
+		},
+		{
+			lines + "mail: mail}}]}\n" + heads + "hashed: [customer]}\n",
+			"map.yaml:2:128: lines: bad mapping: customer is hashed in heads, and could not be the user of orders here; take it out of hashed there, and hide keys of users by users: {pseudonyms: true}",
+		},
 	} {
 		switch _, err := parseText(c.in); {
 		case c.want == "" && err != nil:
@@ -110,8 +116,10 @@ sources:
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{"keys: [account, cookie], fields: {account: a, cookie: c}", "keys: [account, cooky], fields: {account: a, cooky: c}",
-			`map.yaml:4:63: seen: bad mapping: "cooky" is not one of users.kinds; did you mean "cookie"?`},
+		{
+			"keys: [account, cookie], fields: {account: a, cookie: c}", "keys: [account, cooky], fields: {account: a, cooky: c}",
+			`map.yaml:4:63: seen: bad mapping: "cooky" is not one of users.kinds; did you mean "cookie"?`,
+		},
 		{"{constant: account}", "{constant: acount}", `map.yaml:5:89: pairs: bad mapping: "acount" is not one of users.kinds; did you mean "account"?`},
 		{"'*': cookie", "'*': kookie", `pairs: bad mapping: "kookie" is not one of users.kinds`},
 		{"keys: [sku, ean], fields: {sku: s, ean: e}", "keys: [sku, isbn], fields: {sku: s, isbn: e}", `skus: bad mapping: "isbn" is not one of products.kinds`},
@@ -121,8 +129,10 @@ sources:
 		{"titles: {", "titles: {field: name, ", `no source of kind products has the field "name"`},
 		{"changed: seen", "changed: sen", `no source of kind products has the field "sen"; did you mean "seen"?`},
 		{"email: mail", "email: e-mail", `map.yaml:9:58: bad mapping: no source of kind users has the field "e-mail"`},
-		{"users: {kinds: [account, cookie, device], match: {email: mail}}", "",
-			`map.yaml:3:70: log: bad mapping: the field user_kind says of which kind a key is; say users: {kinds: [...]}`},
+		{
+			"users: {kinds: [account, cookie, device], match: {email: mail}}", "",
+			`map.yaml:3:70: log: bad mapping: the field user_kind says of which kind a key is; say users: {kinds: [...]}`,
+		},
 	} {
 		in := strings.Replace(sources+users+products, c.old, c.new, 1)
 		if _, err := parseText(in); !errors.Is(err, ErrMapping) || !strings.Contains(err.Error(), c.want) {

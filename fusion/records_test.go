@@ -291,6 +291,11 @@ func TestMissingIDs(t *testing.T) {
 	if len(got) != 3 || len(made) != 3 || got[0].ID != "E1" || got[1].ID != made[1].ID || got[2].ID != made[2].ID || made[1].ID == made[2].ID {
 		t.Errorf("%+v\nwithout ids %+v", got, made)
 	}
+	where := m
+	where.Where = "id != nil"
+	if given, report := allEvents(t, where); len(given) != 1 || report.Skipped != 2 {
+		t.Errorf("%d events with an id, %+v", len(given), report)
+	}
 	var ids []string
 	if _, err := ReadRecords(t.Context(), m, nil, func(fields []record.Field, rec record.Record) error {
 		ids = append(ids, rec.Values[record.FieldIndex(fields, "id")].Text())

@@ -257,10 +257,16 @@ func (t *typedRows) convert(r *rowReader, fields [][]byte) (repaired bool, err e
 			return false, fmt.Errorf("%s: %w", c.f.Name, err)
 		}
 	}
-	if t.made || t.id >= 0 && t.values[t.id].Text() == "" {
+	if t.made {
 		t.makeID(r, fields)
 	}
-	return repaired, t.filter()
+	if err := t.filter(); err != nil {
+		return repaired, err
+	}
+	if t.id >= 0 && t.values[t.id].Text() == "" { // now, as the condition may be about ids
+		t.makeID(r, fields)
+	}
+	return repaired, nil
 }
 
 // makeID sets the id of a row that has none.

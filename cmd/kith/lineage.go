@@ -123,7 +123,7 @@ type eventOrigin struct {
 // Sources of events that say less.
 const (
 	ownIDs = "events with ids of their own"
-	// unknownIDs are ids that look like made ones, and no two of which name one source: those of other programs may.
+	// unknownIDs have the form of made ids, of sources without a name: of another program, most likely.
 	unknownIDs = "events of unknown sources"
 )
 

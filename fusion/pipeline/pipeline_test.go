@@ -319,8 +319,10 @@ func TestMistakes(t *testing.T) {
 		{"rule", "rule: text", "rule: tex", `"tex" is unknown`},
 		{"rule on no field", "fields: [title]}\n  - name: supplier", "fields: [titel]}\n  - name: supplier", `there is no field "titel"`},
 		{"lists", `lists: {tags: "|"}`, `lists: {price: "|"}`, "price is a number; only texts are lists"},
-		{"types of keys", "fields: {number: number,", "fields: {number: {column: number, type: number},",
-			`map.yaml:14:40: lines: bad mapping: order is a text here, and number a number in heads, so no two are equal; give both fields one type`},
+		{
+			"types of keys", "fields: {number: number,", "fields: {number: {column: number, type: number},",
+			`map.yaml:14:40: lines: bad mapping: order is a text here, and number a number in heads, so no two are equal; give both fields one type`,
+		},
 		{"types", "status: state", "quantity: state", "quantity is a number here and a text in heads"},
 		{"titles of users", "users: {kinds", "users: {titles: {field: x}, kinds", "titles are of products"},
 	} {

@@ -157,8 +157,13 @@ secret_env: KITH_TEST_SECRET
 	files["map.yaml"] = strings.Replace(files["map.yaml"], "pseudonyms: true", "pseudonyms: false", 1)
 	plain := mustRun(t, folder(t, files), pipeline.Options{})
 	want := []record.Place{
-		{Source: "logs", File: "log-a.csv", Line: 2}, {Source: "logs", File: "log-a.csv", Line: 3}, {Source: "logs", File: "log-b.csv", Line: 2},
-		{}, {Source: "own", Line: 3}, {Source: "own", Line: 4}, {},
+		{Source: "logs", File: "log-a.csv", Line: 2},
+		{Source: "logs", File: "log-a.csv", Line: 3},
+		{Source: "logs", File: "log-b.csv", Line: 2},
+		{},
+		{Source: "own", Line: 3},
+		{Source: "own", Line: 4},
+		{},
 	}
 	if len(got.events) != len(want) || len(plain.events) != len(want) {
 		t.Fatalf("%d and %d events, want %d", len(got.events), len(plain.events), len(want))
