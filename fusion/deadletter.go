@@ -21,8 +21,8 @@ type DeadLetter struct {
 	RawBytes []byte `json:"raw_bytes,omitempty"`
 }
 
-// Withheld is the detail of rows of sources with personal fields.
-const Withheld = "the row is not shown: its source has personal fields"
+// Withheld is the detail of rows of private sources; see Mapping.Private.
+const Withheld = "the row is not shown: its source has personal fields, or users with pseudonyms"
 
 // DeadLetterWriter appends refused rows to a file, one JSON object a line. The
 // file is created when the first row is refused; rows of an earlier run stay.

@@ -282,6 +282,29 @@ func allEvents(t *testing.T, m Mapping) ([]Event, Report) {
 	return out, report
 }
 
+// TestMissingIDs: a row that lacks its id gets the one that it has where no row has any.
+func TestMissingIDs(t *testing.T) {
+	m := Mapping{Path: writeFile(t, "log.csv", "who,what,event\nu1,i1,E1\nu1,i2,\nu2,i1,NULL\n"), Fields: []Field{{Name: "user", Column: "who"}, {Name: "item", Column: "what"}}}
+	made, _ := allEvents(t, m)
+	m.Fields = append(m.Fields, Field{Name: "id", Column: "event"})
+	got, _ := allEvents(t, m)
+	if len(got) != 3 || len(made) != 3 || got[0].ID != "E1" || got[1].ID != made[1].ID || got[2].ID != made[2].ID || made[1].ID == made[2].ID {
+		t.Errorf("%+v\nwithout ids %+v", got, made)
+	}
+	where := m
+	where.Where = "id != nil"
+	if given, report := allEvents(t, where); len(given) != 1 || report.Skipped != 2 {
+		t.Errorf("%d events with an id, %+v", len(given), report)
+	}
+	var ids []string
+	if _, err := ReadRecords(t.Context(), m, nil, func(fields []record.Field, rec record.Record) error {
+		ids = append(ids, rec.Values[record.FieldIndex(fields, "id")].Text())
+		return nil
+	}); err != nil || !slices.Equal(ids, []string{"E1", made[1].ID, made[2].ID}) {
+		t.Errorf("records have the ids %v, %v", ids, err)
+	}
+}
+
 // TestBothWays holds that events are the same, ids included, whether their source says what its columns are, declares them as fields, or goes
 // through records for another reason.
 func TestBothWays(t *testing.T) {

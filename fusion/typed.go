@@ -27,7 +27,9 @@ type typedRows struct {
 	where  *expression.Expression
 	// unread are the fields of the row that have no value since theirs cannot be read; only with where.
 	unread []bool
-	// made says that ids are made; then idOf are the fields whose content goes into them. The id is the last field.
+	// id is the place of the id of an event, -1 where there is none. Where made is set no row has one of its own; idOf are the fields whose content
+	// goes into ids that are made.
+	id      int
 	made    bool
 	idOf    []int
 	need    int // fields that a row must have
@@ -37,7 +39,7 @@ type typedRows struct {
 
 // typedFields makes the fields of a mapping ready for a source with these columns.
 func (m *Mapping) typedFields(header []string, width int) (*typedRows, error) {
-	t := &typedRows{kind: m.kind()}
+	t := &typedRows{kind: m.kind(), id: -1}
 	for i := range m.Fields {
 		f := &m.Fields[i]
 		c, err := newConverter(f, t.kind, m.Rates)
@@ -131,10 +133,6 @@ func (t *typedRows) addMeanings(m *Mapping) {
 		t.fields = append(t.fields, record.Field{Name: "behavior", Type: record.Text})
 		t.convs = append(t.convs, &converter{f: &Field{Name: "behavior", Constant: string(b)}, typ: record.Text, at: -1, currencyAt: -1, constant: record.OfText(string(b))})
 	}
-	if !undeclared("id") {
-		return
-	}
-	t.made = true
 	parts := []string{"user", "item", "behavior", "value", "time"} // as the fast way has it, so that ids are the same
 	if t.kind == OrderRows {
 		parts = []string{"user", "item", "status", "quantity", "time"}
@@ -144,7 +142,10 @@ func (t *typedRows) addMeanings(m *Mapping) {
 			t.idOf = append(t.idOf, i)
 		}
 	}
-	t.fields = append(t.fields, record.Field{Name: "id", Type: record.Text})
+	if t.made = undeclared("id"); t.made {
+		t.fields = append(t.fields, record.Field{Name: "id", Type: record.Text})
+	}
+	t.id = record.FieldIndex(t.fields, "id")
 }
 
 // environment returns what an expression sees: the first n fields, and the columns.
@@ -208,7 +209,7 @@ func (m *Mapping) compileWhere(env []record.Field) (*expression.Expression, erro
 
 // typedColumns makes rows of the fast way records, for a mapping with columns.
 func (m *Mapping) typedColumns(at *positions) (*typedRows, error) {
-	t := &typedRows{kind: EventRows, fields: []record.Field{
+	t := &typedRows{kind: EventRows, id: -1, fields: []record.Field{
 		{Name: "user", Type: record.Text},
 		{Name: "item", Type: record.Text},
 		{Name: "behavior", Type: record.Text},
@@ -266,7 +267,13 @@ func (t *typedRows) convert(r *rowReader, fields [][]byte) (repaired bool, err e
 	if t.made {
 		t.makeID(r, fields)
 	}
-	return repaired, t.filter()
+	if err := t.filter(); err != nil {
+		return repaired, err
+	}
+	if t.id >= 0 && t.values[t.id].Text() == "" { // now, as the condition may be about ids
+		t.makeID(r, fields)
+	}
+	return repaired, nil
 }
 
 // convertField makes the value of a field, and notes whether it cannot be read. One that is needed and missing is read as missing.
@@ -343,7 +350,7 @@ func (t *typedRows) makeID(r *rowReader, fields [][]byte) {
 	}
 	n := len(content)
 	content = r.sourceOfRow().appendID(content, r.rec.Line, r.rec.Part, content)
-	t.values[len(t.fields)-1] = record.OfText(string(content[n:]))
+	t.values[t.id] = record.OfText(string(content[n:]))
 	t.scratch = content
 }
 

@@ -56,7 +56,7 @@ func New(f fusion.File) (*Pipeline, error) {
 	}
 	for i := range f.Sources {
 		if m := &f.Sources[i]; len(m.Hashed) > 0 && p.secret == nil {
-			return nil, m.Fail("hashed", fmt.Errorf("%w: hashed fields need secret_env", fusion.ErrMapping))
+			return nil, m.Fail("hashed", fmt.Errorf("%w: hashed fields need secret_env, the environment variable with the secret; hashed are %s", fusion.ErrMapping, strings.Join(m.Hashed, ", ")))
 		}
 	}
 	return p, nil
@@ -156,7 +156,7 @@ type Options struct {
 	TempDir string
 	// MemoryLimit is about how many bytes tables, rules and the sorting of records may take, each; 0 means DefaultMemoryLimit.
 	MemoryLimit int64
-	// Now is the version of records whose rows do not say when they were changed; the zero Time means the time of the call.
+	// Now is the version of all records: of two runs the one with the later Now counts. The zero Time means the time of the call.
 	Now time.Time
 	// Batch is the number of events handed over at once; 0 means fusion.DefaultBatch.
 	Batch int
@@ -236,6 +236,7 @@ func (p *Pipeline) Run(ctx context.Context, sink Sink, o Options) (_ *Report, er
 // plan lists the sources.
 func (r *run) plan() {
 	for _, m := range r.file.Sources {
+		m.HideUsers = r.file.Users.Pseudonyms
 		in := &input{m: m, report: &Source{Report: fusion.Report{Name: m.SourceName(), Reasons: map[string]int64{}}, Kind: cmp.Or(m.Kind, fusion.EventRows), Private: m.Private()}}
 		in.rules, _ = m.Rules.(clean.Config)
 		r.inputs = append(r.inputs, in)

@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/pipeline"
 	"github.com/kith-io/kith/source"
@@ -117,12 +119,6 @@ func TestSmallByHand(t *testing.T) {
 	}, products); d != "" {
 		t.Error(d)
 	}
-	if got := got.products["A"].Version; got != 1738368000000 {
-		t.Errorf("version %d, want that of the newest row", got)
-	}
-	if got := got.profiles["17"].Version; got != now.UnixMilli() {
-		t.Errorf("version %d of rows without a time, want that of the run", got)
-	}
 
 	lamp, err := pipeline.ParseLineage(got.products["A"].Places)
 	if err != nil {
@@ -186,6 +182,31 @@ func TestSmallByHand(t *testing.T) {
 	}
 }
 
+// TestLaterRunCounts: what a corrected mapping, or another file, makes replaces what an earlier run made, for all records, whatever rows say of their
+// changes and in whatever order the records of two runs come.
+func TestLaterRunCounts(t *testing.T) {
+	secret(t)
+	first := mustRun(t, folder(t, small), pipeline.Options{})
+	corrected := maps.Clone(small)
+	corrected["map.yaml"] = strings.Replace(corrected["map.yaml"], "title: title, price: {column: price, type: number}, tags", "title: title, price: {column: price, type: number, unit: cents}, tags", 1)
+	older := maps.Clone(small)
+	older["own.csv"] = strings.ReplaceAll(older["own.csv"], "2025-01-01", "2020-01-01")
+	for name, files := range map[string]map[string]string{"corrected mapping": corrected, "older file": older} {
+		later := mustRun(t, folder(t, files), pipeline.Options{Now: now.Add(time.Millisecond)})
+		for _, kind := range []struct{ first, later map[string]catalog.Record }{{first.products, later.products}, {first.profiles, later.profiles}} {
+			for key, was := range kind.first {
+				is := kind.later[key]
+				if !catalog.Newer(&is, &was) || catalog.Newer(&was, &is) || is.Version != now.UnixMilli()+1 {
+					t.Errorf("%s: %s of version %d does not replace that of version %d", name, key, is.Version, was.Version)
+				}
+			}
+		}
+		if name == "corrected mapping" && attributes(later.products["B"])["price"] != "0.2" {
+			t.Errorf("B is %v", attributes(later.products["B"]))
+		}
+	}
+}
+
 // TestPseudonyms: no key of a user is told, the same user has the same pseudonym in all sources, and another secret gives others.
 func TestPseudonyms(t *testing.T) {
 	secret(t)
@@ -214,6 +235,10 @@ func TestPseudonyms(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%s %v", got.profiles[names["17"]].Places, names); strings.Contains(text, "c1") {
 		t.Errorf("the cookie is told: %s", text)
+	}
+	l, err := pipeline.ParseLineage(got.profiles[names["17"]].Places)
+	if err != nil || len(l.Keys) != 2 || l.Keys[0] != (pipeline.LineageKey{Kind: "customer", Text: names["17"]}) || l.Keys[1].Kind != "cookie" {
+		t.Errorf("lineage %+v, %v; want the first key to be that of the record", l, err)
 	}
 	f, err := pipeline.Read(filepath.Join(dir, "map.yaml"), fusion.MappingOptions{})
 	if err != nil {
@@ -294,6 +319,10 @@ func TestMistakes(t *testing.T) {
 		{"rule", "rule: text", "rule: tex", `"tex" is unknown`},
 		{"rule on no field", "fields: [title]}\n  - name: supplier", "fields: [titel]}\n  - name: supplier", `there is no field "titel"`},
 		{"lists", `lists: {tags: "|"}`, `lists: {price: "|"}`, "price is a number; only texts are lists"},
+		{
+			"types of keys", "fields: {number: number,", "fields: {number: {column: number, type: number},",
+			`map.yaml:14:40: lines: bad mapping: order is a text here, and number a number in heads, so no two are equal; give both fields one type`,
+		},
 		{"types", "status: state", "quantity: state", "quantity is a number here and a text in heads"},
 		{"titles of users", "users: {kinds", "users: {titles: {field: x}, kinds", "titles are of products"},
 	} {
@@ -581,6 +610,70 @@ users: {kinds: [account, cookie]}
 	}
 	if len(got.events) != 9 || users["c1"] != "1" || users["account:cookie:c1"] != "2" || users["cookie:c1"] != "5" || users["mail:c1"] != "4" {
 		t.Errorf("%d events: %v", len(got.events), users)
+	}
+}
+
+// TestLongKeys: a key that is too long with its kind is stored as a hash, and a key that is written as that hash gets nothing of it.
+func TestLongKeys(t *testing.T) {
+	files := map[string]string{
+		"map.yaml": "sources: [{path: c.csv, user_kind: cookie, columns: {user: user, item: item}}]\nusers: {kinds: [account, cookie]}\n",
+		"c.csv":    "user,item\n" + strings.Repeat("x", 256) + ",1\n",
+	}
+	long := mustRun(t, folder(t, files), pipeline.Options{}).events[0].User
+	if len(long) != len("cookie:#")+32 {
+		t.Fatalf("stored as %q", long)
+	}
+	files["c.csv"] = "user,item\n" + strings.TrimPrefix(long, "cookie:") + ",1\n#1,2\n"
+	got := mustRun(t, folder(t, files), pipeline.Options{})
+	if got.events[0].User == long || got.events[1].User != "cookie:#1" {
+		t.Errorf("users %s and %s; one looks like %s", got.events[0].User, got.events[1].User, long)
+	}
+}
+
+// TestKindOfEachRow: profiles and products have keys of the kinds that their rows say, as events have.
+func TestKindOfEachRow(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: people, kind: users, path: people.csv, user_kind: cookie, fields: {user: id, user_kind: kind, city: city}}
+  - {name: goods, kind: products, path: goods.csv, fields: {item: id, item_kind: kind, title: title}}
+  - {name: seen, kind: links, path: seen.csv, keys: [account, cookie, device], fields: {account: a, cookie: c, device: d}}
+users: {kinds: [account, cookie, device]}
+products: {kinds: [sku, ean], titles: {field: title}}
+`,
+		"people.csv": "id,kind,city\n1,account,Bonn\n1,,Kiel\n1,device,Ulm\n1,phone,Hof\nc7,cookie,Jena\n",
+		"goods.csv":  "id,kind,title\n400,sku,Lamp\n400,ean,Chair\n401,isbn,Book\n",
+		"seen.csv":   "a,c,d\n7,c7,\n",
+	}), pipeline.Options{})
+	people, goods := map[string]string{}, map[string]string{}
+	for key, r := range got.profiles {
+		people[key] = fmt.Sprint(attributes(r))
+	}
+	for key, r := range got.products {
+		goods[key] = fmt.Sprint(attributes(r))
+	}
+	if d := cmp.Diff(map[string]string{"1": "map[city:Bonn]", "cookie:1": "map[city:Kiel]", "device:1": "map[city:Ulm]", "7": "map[city:Jena]"}, people); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(map[string]string{"400": "map[title:Lamp]", "ean:400": "map[title:Chair]"}, goods); d != "" {
+		t.Error(d)
+	}
+	for source, line := range map[string]int64{"people": 5, "goods": 4} {
+		if s := got.source(t, source); s.Reasons["unknown_kind"] != 1 || s.Rejected != 1 || len(s.Samples) != 1 || s.Samples[0].Line != line || !strings.Contains(s.Samples[0].Raw, "kind") {
+			t.Errorf("%s: %+v", source, s)
+		}
+	}
+}
+
+// TestUnknownKindLinksNothing: a row with a key of a kind that is not declared links none of its keys.
+func TestUnknownKindLinksNothing(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources:\n  - {name: l, kind: links, path: l.csv, fields: {left: a, left_kind: ka, right: b, right_kind: kb}}\n" +
+			"  - {name: e, path: e.csv, columns: {user: user, item: item}, user_kind: cookie}\nusers: {kinds: [account, cookie]}\n",
+		"l.csv": "a,ka,b,kb\n1,account,c1,cookie\n2,account,p,phone\np,phone,c2,cookie\n", "e.csv": "user,item\nc1,A\nc2,A\n",
+	}), pipeline.Options{})
+	if l := got.source(t, "l"); l.Reasons["unknown_kind"] != 2 || got.report.Users.Links.Keys != 2 || got.events[0].User != "1" || got.events[1].User != "cookie:c2" {
+		t.Errorf("%+v, %+v, events of %s and %s", l, got.report.Users.Links, got.events[0].User, got.events[1].User)
 	}
 }
 

@@ -130,18 +130,20 @@ func (r *run) records(ctx context.Context, in *input, rows record.Stream, begin 
 	}
 	report, err := clean.Run(ctx, stream, in.rules, o, func(rec record.Record) error { return count(&rec) })
 	if report != nil && in.m.Private() {
-		withholdGroups(report)
+		in.withhold(report)
 	}
 	in.counts.Clean = report
 	return err
 }
 
-// withholdGroups leaves out statistics by the values of a field.
-func withholdGroups(report *clean.Report) {
+// withhold leaves out statistics by the values of a field, and those of fields that must not be shown: bounds and medians are values of somebody.
+func (in *input) withhold(report *clean.Report) {
 	for i := range report.Rules {
 		rule := &report.Rules[i]
 		all := len(rule.Statistics)
-		rule.Statistics = slices.DeleteFunc(rule.Statistics, func(s clean.Statistic) bool { return s.Group != "" })
+		rule.Statistics = slices.DeleteFunc(rule.Statistics, func(s clean.Statistic) bool {
+			return s.Group != "" || slices.Contains(in.m.Personal, s.Field) || slices.Contains(in.m.Hashed, s.Field)
+		})
 		rule.MoreStatistics += all - len(rule.Statistics)
 	}
 }

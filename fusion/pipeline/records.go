@@ -111,7 +111,6 @@ func (f *fuser) addRows(ctx context.Context, i int, in *input) error {
 	if f.secret != nil {
 		hash = newHasher(f.secret)
 	}
-	kind := f.side.kindOf(&in.m)
 	f.shapes = append(f.shapes, make([]shape, i+1-len(f.shapes))...)
 	return f.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
 		s, err := f.side.shapeOf(in, fields)
@@ -119,9 +118,14 @@ func (f *fuser) addRows(ctx context.Context, i int, in *input) error {
 			return nil, err
 		}
 		f.shapes[i] = s
+		kindOf := f.side.kindIn(in, fields)
 		return func(rec *record.Record) error {
 			if rec.Values[s.key].IsNull() {
 				return f.refuseLate(in, fields, rec, "no_"+f.side.field, "a rule has taken the key away")
+			}
+			kind, err := kindOf(rec.Values)
+			if err != nil {
+				return f.refuseLate(in, fields, rec, unknownKind, err.Error())
 			}
 			f.report.Rows++
 			f.n++
@@ -345,21 +349,11 @@ func (f *fuser) record(ctx context.Context, g *group, names []string) error {
 
 // settleAll settles all fields of a record.
 func (f *fuser) settleAll(g *group, names []string) (catalog.Record, []choice, *Lineage) {
-	rec := catalog.Record{Key: g.key}
+	rec := catalog.Record{Key: g.key, Version: f.o.Now.UnixMilli()}
 	l := g.keys
 	l.RowCount = len(g.rows)
-	timed := false
-	for i := range g.rows {
-		w := &g.rows[i]
-		if w.when.Type() == record.Time {
-			rec.Version, timed = max(rec.Version, w.when.Millis()), true
-		}
-		if i < maxRows {
-			l.Rows = append(l.Rows, f.lineageRow(w))
-		}
-	}
-	if !timed {
-		rec.Version = f.o.Now.UnixMilli()
+	for i := range g.rows[:min(len(g.rows), maxRows)] {
+		l.Rows = append(l.Rows, f.lineageRow(&g.rows[i]))
 	}
 	l.Fields = make(map[string]LineageField, len(names))
 	var choices []choice

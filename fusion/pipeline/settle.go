@@ -112,12 +112,17 @@ func (f *fuser) example(s *settler, key string, settled *identity.Settled) {
 	}
 	x := Conflict{Key: key}
 	for _, c := range append([]identity.Claim{settled.Claim}, settled.Others[:min(len(settled.Others), maxOthers)]...) {
-		if f.file.Source(c.Place.Source).Private() {
+		if f.private(c.Place.Source) {
 			return
 		}
 		x.Claims = append(x.Claims, Claim{cut(c.Value.String(), sampleBytes), c.Place})
 	}
 	s.report.Examples = append(s.report.Examples, x)
+}
+
+// private reports whether a source is private.
+func (f *fuser) private(source string) bool {
+	return slices.ContainsFunc(f.inputs, func(in *input) bool { return in.report.Name == source && in.report.Private })
 }
 
 // attribute returns a value as the catalog has it.
