@@ -91,6 +91,25 @@ func (n *Node) History(req *kithv1.HistoryRequest, stream grpc.ServerStreamingSe
 	return nil
 }
 
+// maxScannedUsers bounds an answer: a key has at most 256 bytes.
+const maxScannedUsers = 2000
+
+// ScanUsers implements kithv1.PartitionServiceServer.
+func (n *Node) ScanUsers(ctx context.Context, req *kithv1.ScanUsersRequest) (*kithv1.ScanUsersResponse, error) {
+	if req.N < 1 || req.N > maxScannedUsers {
+		return nil, fmt.Errorf("%w: n is %d; want 1 to %d", wire.ErrInvalid, req.N, maxScannedUsers)
+	}
+	r, err := n.fresh(ctx, req.Partition, req.Epoch, req.Stale)
+	if err != nil {
+		return nil, err
+	}
+	users, err := r.store.Users(ctx, req.AfterUser, int(req.N))
+	if err != nil {
+		return nil, n.troubled(r, err)
+	}
+	return &kithv1.ScanUsersResponse{Users: users}, nil
+}
+
 // Cut implements kithv1.PartitionServiceServer. The index is that of the last batch: other entries of the log change
 // no events.
 func (n *Node) Cut(ctx context.Context, req *kithv1.CutRequest) (*kithv1.CutResponse, error) {

@@ -559,6 +559,31 @@ func (s *Store) Popular(n int) ([]ItemCount, error) {
 	return slices.Clone(first[:max(0, min(n, len(first)))]), nil
 }
 
+// Users returns the keys of at most n users with events behind a key (of all, if it is empty), ascending. Cost: a seek and n counts.
+func (s *Store) Users(ctx context.Context, after string, n int) (users []string, err error) {
+	d, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(d)
+	if _, err := d.state(); err != nil {
+		return nil, err
+	}
+	lower := append([]byte{'u'}, after...)
+	if after != "" {
+		lower = append(lower, 0) // keys have no NUL bytes
+	}
+	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: []byte{'u' + 1}})
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer func() { err = cmp.Or(err, translate(it.Close())) }()
+	for ok := it.First(); ok && len(users) < n; ok = it.Next() {
+		users = append(users, string(it.Key()[1:]))
+	}
+	return users, translate(it.Error())
+}
+
 // pebbleLogger writes Pebble's messages to slog.
 type pebbleLogger struct {
 	log *slog.Logger
