@@ -39,6 +39,9 @@ var table = map[string]Rule{
 	kithv1.CatalogService_GetRecords_FullMethodName:    {Roles: read},
 	kithv1.CatalogService_ListRecords_FullMethodName:   {Roles: read},
 	kithv1.CatalogService_DeleteRecords_FullMethodName: {Roles: write, Audited: true},
+	kithv1.CatalogService_PutRecord_FullMethodName:     {Roles: write},
+	kithv1.CatalogService_GetRecord_FullMethodName:     {Roles: read},
+	kithv1.CatalogService_DeleteRecord_FullMethodName:  {Roles: write, Audited: true},
 
 	kithv1.CatalogService_GetUserFeatures_FullMethodName:     {Roles: read},
 	kithv1.CatalogService_ListUserFeatures_FullMethodName:    {Roles: read},
@@ -46,6 +49,7 @@ var table = map[string]Rule{
 	kithv1.CatalogService_ListProductFeatures_FullMethodName: {Roles: read},
 
 	kithv1.RecommenderService_Recommend_FullMethodName:                {Roles: read},
+	kithv1.RecommenderService_RecommendMany_FullMethodName:            {Roles: read},
 	kithv1.RecommenderService_Similar_FullMethodName:                  {Roles: read},
 	kithv1.RecommenderService_Trending_FullMethodName:                 {Roles: read},
 	kithv1.RecommenderService_FrequentlyBoughtTogether_FullMethodName: {Roles: read},

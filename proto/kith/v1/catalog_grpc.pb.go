@@ -23,6 +23,9 @@ const (
 	CatalogService_GetRecords_FullMethodName          = "/kith.v1.CatalogService/GetRecords"
 	CatalogService_ListRecords_FullMethodName         = "/kith.v1.CatalogService/ListRecords"
 	CatalogService_DeleteRecords_FullMethodName       = "/kith.v1.CatalogService/DeleteRecords"
+	CatalogService_GetRecord_FullMethodName           = "/kith.v1.CatalogService/GetRecord"
+	CatalogService_PutRecord_FullMethodName           = "/kith.v1.CatalogService/PutRecord"
+	CatalogService_DeleteRecord_FullMethodName        = "/kith.v1.CatalogService/DeleteRecord"
 	CatalogService_GetUserFeatures_FullMethodName     = "/kith.v1.CatalogService/GetUserFeatures"
 	CatalogService_ListUserFeatures_FullMethodName    = "/kith.v1.CatalogService/ListUserFeatures"
 	CatalogService_GetProductFeatures_FullMethodName  = "/kith.v1.CatalogService/GetProductFeatures"
@@ -44,6 +47,12 @@ type CatalogServiceClient interface {
 	ListRecords(ctx context.Context, in *ListRecordsRequest, opts ...grpc.CallOption) (*ListRecordsResponse, error)
 	// DeleteRecords deletes what there is at some keys.
 	DeleteRecords(ctx context.Context, in *DeleteRecordsRequest, opts ...grpc.CallOption) (*DeleteRecordsResponse, error)
+	// GetRecord returns the record at a key; NOT_FOUND if there is none, or a deleted one.
+	GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error)
+	// PutRecord stores a record if it is newer than what there is, as PutRecords does. One that cannot be stored is INVALID_ARGUMENT.
+	PutRecord(ctx context.Context, in *PutRecordRequest, opts ...grpc.CallOption) (*PutRecordResponse, error)
+	// DeleteRecord deletes what there is at a key.
+	DeleteRecord(ctx context.Context, in *DeleteRecordRequest, opts ...grpc.CallOption) (*DeleteRecordResponse, error)
 	// GetUserFeatures streams the features of some users. Those without events are left out.
 	GetUserFeatures(ctx context.Context, in *GetUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetUserFeaturesResponse], error)
 	// ListUserFeatures streams the features of all users, partitions in order, by key, as of one moment of each partition: every event
@@ -108,6 +117,36 @@ func (c *catalogServiceClient) DeleteRecords(ctx context.Context, in *DeleteReco
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteRecordsResponse)
 	err := c.cc.Invoke(ctx, CatalogService_DeleteRecords_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRecordResponse)
+	err := c.cc.Invoke(ctx, CatalogService_GetRecord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) PutRecord(ctx context.Context, in *PutRecordRequest, opts ...grpc.CallOption) (*PutRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutRecordResponse)
+	err := c.cc.Invoke(ctx, CatalogService_PutRecord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) DeleteRecord(ctx context.Context, in *DeleteRecordRequest, opts ...grpc.CallOption) (*DeleteRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteRecordResponse)
+	err := c.cc.Invoke(ctx, CatalogService_DeleteRecord_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +244,12 @@ type CatalogServiceServer interface {
 	ListRecords(context.Context, *ListRecordsRequest) (*ListRecordsResponse, error)
 	// DeleteRecords deletes what there is at some keys.
 	DeleteRecords(context.Context, *DeleteRecordsRequest) (*DeleteRecordsResponse, error)
+	// GetRecord returns the record at a key; NOT_FOUND if there is none, or a deleted one.
+	GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error)
+	// PutRecord stores a record if it is newer than what there is, as PutRecords does. One that cannot be stored is INVALID_ARGUMENT.
+	PutRecord(context.Context, *PutRecordRequest) (*PutRecordResponse, error)
+	// DeleteRecord deletes what there is at a key.
+	DeleteRecord(context.Context, *DeleteRecordRequest) (*DeleteRecordResponse, error)
 	// GetUserFeatures streams the features of some users. Those without events are left out.
 	GetUserFeatures(*GetUserFeaturesRequest, grpc.ServerStreamingServer[GetUserFeaturesResponse]) error
 	// ListUserFeatures streams the features of all users, partitions in order, by key, as of one moment of each partition: every event
@@ -237,6 +282,15 @@ func (UnimplementedCatalogServiceServer) ListRecords(context.Context, *ListRecor
 }
 func (UnimplementedCatalogServiceServer) DeleteRecords(context.Context, *DeleteRecordsRequest) (*DeleteRecordsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteRecords not implemented")
+}
+func (UnimplementedCatalogServiceServer) GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRecord not implemented")
+}
+func (UnimplementedCatalogServiceServer) PutRecord(context.Context, *PutRecordRequest) (*PutRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutRecord not implemented")
+}
+func (UnimplementedCatalogServiceServer) DeleteRecord(context.Context, *DeleteRecordRequest) (*DeleteRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteRecord not implemented")
 }
 func (UnimplementedCatalogServiceServer) GetUserFeatures(*GetUserFeaturesRequest, grpc.ServerStreamingServer[GetUserFeaturesResponse]) error {
 	return status.Error(codes.Unimplemented, "method GetUserFeatures not implemented")
@@ -336,6 +390,60 @@ func _CatalogService_DeleteRecords_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_GetRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).GetRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_GetRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).GetRecord(ctx, req.(*GetRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_PutRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).PutRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_PutRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).PutRecord(ctx, req.(*PutRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_DeleteRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).DeleteRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_DeleteRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).DeleteRecord(ctx, req.(*DeleteRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CatalogService_GetUserFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(GetUserFeaturesRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -398,6 +506,18 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteRecords",
 			Handler:    _CatalogService_DeleteRecords_Handler,
+		},
+		{
+			MethodName: "GetRecord",
+			Handler:    _CatalogService_GetRecord_Handler,
+		},
+		{
+			MethodName: "PutRecord",
+			Handler:    _CatalogService_PutRecord_Handler,
+		},
+		{
+			MethodName: "DeleteRecord",
+			Handler:    _CatalogService_DeleteRecord_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
