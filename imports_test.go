@@ -25,7 +25,10 @@ var allowed = map[string][]string{
 	"server/clustertest": {"server", "node", "proto"},
 	"capacity":           {"chart", "coordinator", "similarity", "partition", "source/synthetic"},
 	"chart":              {},
-	"api":                {"coordinator", "node/...", "catalog", "catalog/shelf", "fusion", "partition", "proto"},
+	"api":                {"api/...", "coordinator", "node/...", "catalog", "catalog/shelf", "fusion", "partition", "proto"},
+	"api/reference":      {"node/wire"},
+	"api/rest":           {"api/rest/route", "node/wire"},
+	"api/rest/route":     {},
 	"audit":              {},
 	"auth":               {"audit", "certs", "durable", "node/wire", "proto"},
 	"catalog":            {},
@@ -66,6 +69,7 @@ var allowed = map[string][]string{
 	"partition":          {},
 	"proto/kith/v1":      {},
 	"scripts/drill":      {"backup", "node/wire", "partition", "proto"},
+	"scripts/openapi":    {"api/rest/route"},
 }
 
 // helpers are for tests: any test may import them, nothing else may.

@@ -27,8 +27,12 @@ func (s *Server) openHTTP() (err error) {
 	if s.httpLn, err = net.Listen("tcp", s.cfg.HTTPAddr); err != nil {
 		return fmt.Errorf("listen for HTTP on %s: %w", s.cfg.HTTPAddr, err)
 	}
+	handler, err := s.api.Handler(s.security.guard, s.log)
+	if err != nil {
+		return err
+	}
 	s.http = &http.Server{
-		Handler: s.api.Handler(s.security.guard.Route), TLSConfig: s.httpTLS(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
+		Handler: handler, TLSConfig: s.httpTLS(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
