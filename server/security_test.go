@@ -364,6 +364,15 @@ func TestEveryCallIsGuarded(t *testing.T) {
 		}
 		s.tryRoute(srv.HTTPAddr(), pattern, rule, keys, []string{"", "Bearer", "Basic eA==", "Bearer " + expired, "Bearer " + token[:20], "Bearer " + revoked})
 	}
+	// The certificate of a connection counts over HTTP, too.
+	for name, want := range map[string]int{"n1": http.StatusOK, "nobody": http.StatusForbidden} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.tls(name)}}
+		resp, text := send(t, client, curl(t, "curl https://"+srv.HTTPAddr()+"/v1/status", ""))
+		client.CloseIdleConnections()
+		if resp.StatusCode != want {
+			t.Errorf("the certificate of %s: %d %s, want %d", name, resp.StatusCode, text, want)
+		}
+	}
 	// After all that it serves.
 	if _, err := kithv1.NewClusterServiceClient(byToken).Status(t.Context(), &kithv1.StatusRequest{}); err != nil {
 		t.Errorf("status at the end: %v", err)

@@ -15,7 +15,7 @@ import (
 var files embed.FS
 
 // policy lets the page load its own script and style, call its own server, and nothing else.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Routes returns the handlers by pattern.
 func Routes() map[string]http.Handler {

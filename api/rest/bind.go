@@ -41,8 +41,8 @@ func (h *handler) bind(w http.ResponseWriter, r *http.Request, m protoreflect.Me
 	if err := h.bindBody(r, text, m); err != nil {
 		return err
 	}
-	for i, f := range h.route.Vars {
-		if err := setOnce(m, f, r.PathValue(route.Wildcard(i))); err != nil {
+	for _, f := range h.route.Vars {
+		if err := setOnce(m, f, r.PathValue(string(f.Leaf().Name()))); err != nil {
 			return fmt.Errorf("%w: path: %w", wire.ErrInvalid, err)
 		}
 	}

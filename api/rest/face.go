@@ -113,7 +113,7 @@ func (f *Face) Routes() (map[string]string, error) {
 func (f *Face) Register(mux *http.ServeMux) error {
 	for _, pattern := range slices.Sorted(maps.Keys(f.routes)) {
 		h := f.routes[pattern]
-		mux.Handle(h.route.Mux(), f.cfg.Guard(h.route.FullMethod(), http.HandlerFunc(h.serve)))
+		mux.Handle(pattern, f.cfg.Guard(h.route.FullMethod(), http.HandlerFunc(h.serve)))
 	}
 	return f.err
 }

@@ -62,7 +62,8 @@ type document struct {
 	needed  []protoreflect.Descriptor
 	schemas map[string]any
 	paths   map[string]map[string]any
-	tags    []object
+	// tags describe those services that have routes.
+	tags map[string]object
 	// examples of bodies by the id of their operation, until it has come.
 	examples map[string]json.RawMessage
 }
@@ -73,6 +74,7 @@ func generate(files []*protogen.File) ([]byte, error) {
 	var parts struct {
 		Paths      map[string]map[string]any
 		Components map[string]map[string]any
+		Tags       []string
 		Examples   map[string]json.RawMessage
 	}
 	for _, v := range []any{&whole, &parts} {
@@ -82,7 +84,7 @@ func generate(files []*protogen.File) ([]byte, error) {
 	}
 	d := &document{
 		messages: map[protoreflect.FullName]*protogen.Message{}, enums: map[protoreflect.FullName]*protogen.Enum{},
-		schemas: parts.Components["schemas"], paths: parts.Paths, examples: parts.Examples,
+		schemas: parts.Components["schemas"], paths: parts.Paths, examples: parts.Examples, tags: map[string]object{},
 	}
 	for _, f := range files {
 		for _, m := range f.Messages {
@@ -105,6 +107,13 @@ func generate(files []*protogen.File) ([]byte, error) {
 	for id := range d.examples {
 		return nil, fmt.Errorf("frame.json: there is no operation %s with a body for the example", id)
 	}
+	tags := make([]object, len(parts.Tags))
+	for i, name := range parts.Tags {
+		tags[i] = d.tags[name]
+	}
+	if len(tags) != len(d.tags) || slices.ContainsFunc(tags, func(o object) bool { return o == nil }) {
+		return nil, fmt.Errorf("frame.json has the tags %v; want those of all %d services that have routes", parts.Tags, len(d.tags))
+	}
 	var text bytes.Buffer
 	out := json.NewEncoder(&text)
 	out.SetEscapeHTML(false)
@@ -113,7 +122,7 @@ func generate(files []*protogen.File) ([]byte, error) {
 		{"openapi", whole["openapi"]},
 		{"info", whole["info"]},
 		{"security", whole["security"]},
-		{"tags", d.tags},
+		{"tags", tags},
 		{"paths", d.paths},
 		{"components", parts.Components},
 	})
@@ -133,7 +142,7 @@ func (d *document) service(s *protogen.Service) error {
 		for i := range routes {
 			if !known {
 				known = true
-				d.tags = append(d.tags, object{{"name", tag(s)}, {"description", prose(s.Comments.Leading)}})
+				d.tags[tag(s)] = object{{"name", tag(s)}, {"description", sentence(s.GoName, prose(s.Comments.Leading))}}
 			}
 			r := &routes[i]
 			id := m.GoName
@@ -233,7 +242,11 @@ func (d *document) parameter(in string, f route.Field) object {
 	if leaf.IsList() {
 		schema = object{{"type", "array"}, {"items", schema}}
 	}
-	p := object{{"name", f.Name}, {"in", in}, {"required", in == "path"}}
+	name := f.Name
+	if in == "path" {
+		name = string(leaf.Name())
+	}
+	p := object{{"name", name}, {"in", in}, {"required", in == "path"}}
 	if text := d.comment(leaf); text != "" {
 		p = append(p, member{"description", text})
 	}
@@ -296,7 +309,7 @@ func (d *document) message(m protoreflect.MessageDescriptor) object {
 		default:
 			schema = d.value(fd)
 		}
-		if text := d.comment(fd); text != "" {
+		if text := strings.TrimSpace(d.comment(fd) + exclusion(fd)); text != "" {
 			schema = append(schema, member{"description", text})
 		}
 		properties = append(properties, member{string(fd.Name()), schema})
@@ -329,26 +342,28 @@ func (d *document) value(fd protoreflect.FieldDescriptor) object {
 	return object{{"type", "string"}}
 }
 
-// comment returns the comment of a message, a field, an enum or one of its values. A field that excludes others says so.
+// exclusion says which fields a field excludes.
+func exclusion(fd protoreflect.FieldDescriptor) string {
+	one := fd.ContainingOneof()
+	if one == nil || one.IsSynthetic() {
+		return ""
+	}
+	var others []string
+	for i := range one.Fields().Len() {
+		if other := one.Fields().Get(i); other != fd {
+			others = append(others, string(other.Name()))
+		}
+	}
+	return " Excludes " + strings.Join(others, ", ") + "."
+}
+
+// comment returns the comment of a message, a field, an enum or one of its values.
 func (d *document) comment(of protoreflect.Descriptor) string {
 	switch of := of.(type) {
 	case protoreflect.FieldDescriptor:
-		m := d.messages[of.Parent().FullName()]
-		if m == nil {
-			return ""
+		if m := d.messages[of.Parent().FullName()]; m != nil {
+			return prose(m.Fields[of.Index()].Comments.Leading)
 		}
-		text := prose(m.Fields[of.Index()].Comments.Leading)
-		one := of.ContainingOneof()
-		if one == nil || one.IsSynthetic() {
-			return text
-		}
-		var others []string
-		for i := range one.Fields().Len() {
-			if other := one.Fields().Get(i); other != of {
-				others = append(others, string(other.Name()))
-			}
-		}
-		return strings.TrimSpace(text + " Excludes " + strings.Join(others, ", ") + ".")
 	case protoreflect.MessageDescriptor:
 		if m := d.messages[of.FullName()]; m != nil {
 			return prose(m.Comments.Leading)
@@ -370,13 +385,17 @@ func prose(c protogen.Comments) string {
 	return strings.Join(strings.Fields(string(c)), " ")
 }
 
-// titles cuts the comment of a method, which begins with its name, into its first sentence and the rest.
-func titles(name, comment string) (summary, description string) {
+// sentence leaves out the name that a comment begins with.
+func sentence(name, comment string) string {
 	comment = strings.TrimPrefix(comment, name+" ")
-	summary, description, _ = strings.Cut(comment, ". ")
-	summary = strings.TrimSuffix(summary, ".")
-	if summary != "" {
-		summary = strings.ToUpper(summary[:1]) + summary[1:]
+	if comment == "" {
+		return ""
 	}
-	return summary, description
+	return strings.ToUpper(comment[:1]) + comment[1:]
+}
+
+// titles cuts the comment of a method into its first sentence and the rest.
+func titles(name, comment string) (summary, description string) {
+	summary, description, _ = strings.Cut(sentence(name, comment), ". ")
+	return strings.TrimSuffix(summary, "."), description
 }

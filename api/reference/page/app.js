@@ -18,6 +18,11 @@ function make(tag, properties, ...children) {
   return element;
 }
 
+// breakable lets a path go on in the next line at its slashes.
+function breakable(path) {
+  return path.split("/").slice(1).flatMap((part) => [make("wbr"), `/${part}`]).slice(1);
+}
+
 class Page {
   constructor(api) {
     this.api = api;
@@ -73,7 +78,8 @@ class Page {
       if (details.open && details.childElementCount === 1) details.append(this.inside(path, verb, operation));
     });
     const words = `${verb} ${path} ${operation.summary ?? ""} ${operation.description ?? ""} ${id}`.toLowerCase();
-    const item = make("li", {}, make("a", { href: `#${id}` }, operation.summary ?? id));
+    const item = make("li", {}, make("a", { href: `#${id}`, title: operation.summary ?? id },
+      make("span", { className: `verb ${verb}` }, verb.toUpperCase()), " ", ...breakable(path.replace(/^\/v1/, ""))));
     this.calls.push({ details, item, words });
     return { details, item };
   }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -22,9 +23,9 @@ const AllBody = "*"
 type Route struct {
 	// Verb is GET, PUT, POST, DELETE or PATCH.
 	Verb string
-	// Path is the template, such as /v1/users/{user}/events.
+	// Path is the template, such as /v1/users/{user}/events. A variable has the last name of its field.
 	Path string
-	// Vars are the variables of Path, in its order.
+	// Vars are the fields of the variables of Path, in its order.
 	Vars []Field
 	// Body is the field that the body is for, or AllBody; empty if there is no body.
 	Body string
@@ -40,27 +41,11 @@ type Field struct {
 	Way []protoreflect.FieldDescriptor
 }
 
-// Leaf is the field itself.
+// Leaf is the field itself; in a path its name stands for it.
 func (f Field) Leaf() protoreflect.FieldDescriptor { return f.Way[len(f.Way)-1] }
 
-// Pattern is the name of the route: verb and template.
+// Pattern is the name of the route, and the pattern that http.ServeMux has for it.
 func (r *Route) Pattern() string { return r.Verb + " " + r.Path }
-
-// Mux is the pattern for http.ServeMux, whose wildcards are named by Wildcard.
-func (r *Route) Mux() string {
-	segments := strings.Split(r.Path, "/")
-	i := 0
-	for at, segment := range segments {
-		if strings.HasPrefix(segment, "{") {
-			segments[at] = "{" + Wildcard(i) + "}"
-			i++
-		}
-	}
-	return r.Verb + " " + strings.Join(segments, "/")
-}
-
-// Wildcard is the name of the wildcard of variable i.
-func Wildcard(i int) string { return fmt.Sprintf("v%d", i) }
 
 // FullMethod is the name of the method as gRPC has it.
 func (r *Route) FullMethod() string {
@@ -128,7 +113,8 @@ func of(m protoreflect.MethodDescriptor, rule *annotations.HttpRule) (Route, err
 	if !ok {
 		return r, fmt.Errorf("path %q does not begin with a slash", r.Path)
 	}
-	for segment := range strings.SplitSeq(rest, "/") {
+	segments := strings.Split(rest, "/")
+	for i, segment := range segments {
 		name, open := strings.CutPrefix(segment, "{")
 		name, closed := strings.CutSuffix(name, "}")
 		switch {
@@ -145,7 +131,12 @@ func of(m protoreflect.MethodDescriptor, rule *annotations.HttpRule) (Route, err
 			return r, fmt.Errorf("path %q: %s is not a single value", r.Path, name)
 		}
 		r.Vars = append(r.Vars, f)
+		segments[i] = fmt.Sprintf("{%s}", f.Leaf().Name())
+		if slices.Contains(segments[:i], segments[i]) {
+			return r, fmt.Errorf("path %q: two variables end with %s", r.Path, f.Leaf().Name())
+		}
 	}
+	r.Path = "/" + strings.Join(segments, "/")
 	return r, nil
 }
 

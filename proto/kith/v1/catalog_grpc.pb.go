@@ -38,7 +38,7 @@ const (
 //
 // CatalogService keeps records of products and users, and tells what their events say of them.
 type CatalogServiceClient interface {
-	// PutRecords stores those that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
+	// PutRecords stores records that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
 	// leaves open which of them are: put them again.
 	PutRecords(ctx context.Context, in *PutRecordsRequest, opts ...grpc.CallOption) (*PutRecordsResponse, error)
 	// GetRecords streams the records of some keys, by key. Those that are not there or deleted are left out.
@@ -47,22 +47,22 @@ type CatalogServiceClient interface {
 	ListRecords(ctx context.Context, in *ListRecordsRequest, opts ...grpc.CallOption) (*ListRecordsResponse, error)
 	// DeleteRecords deletes what there is at some keys.
 	DeleteRecords(ctx context.Context, in *DeleteRecordsRequest, opts ...grpc.CallOption) (*DeleteRecordsResponse, error)
-	// GetRecord returns the record at a key; NOT_FOUND if there is none, or a deleted one.
+	// GetRecord returns the record at a key. NOT_FOUND means that there is none, or a deleted one.
 	GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error)
-	// PutRecord stores a record if it is newer than what there is, as PutRecords does. One that cannot be stored is INVALID_ARGUMENT.
+	// PutRecord stores a record if it is newer than what there is. One that cannot be stored is INVALID_ARGUMENT.
 	PutRecord(ctx context.Context, in *PutRecordRequest, opts ...grpc.CallOption) (*PutRecordResponse, error)
 	// DeleteRecord deletes what there is at a key.
 	DeleteRecord(ctx context.Context, in *DeleteRecordRequest, opts ...grpc.CallOption) (*DeleteRecordResponse, error)
 	// GetUserFeatures streams the features of some users. Those without events are left out.
 	GetUserFeatures(ctx context.Context, in *GetUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetUserFeaturesResponse], error)
-	// ListUserFeatures streams the features of all users, partitions in order, by key, as of one moment of each partition: every event
+	// ListUserFeatures streams the features of all users. Partitions come in order, users by key, as of one moment of each partition: every event
 	// acknowledged before the call counts, and none that comes later. It ends with an error of reason ERASED if a user is erased meanwhile. It
 	// has no deadline of its own.
 	ListUserFeatures(ctx context.Context, in *ListUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUserFeaturesResponse], error)
 	// GetProductFeatures streams the features of some items, by key. Those without events are left out. Events are kept by user, so it reads
 	// all of them, as ListUserFeatures does.
 	GetProductFeatures(ctx context.Context, in *GetProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetProductFeaturesResponse], error)
-	// ListProductFeatures streams the features of all items that have events, by key, as GetProductFeatures does.
+	// ListProductFeatures streams the features of all items that have events, by key. It reads all events, as GetProductFeatures does.
 	ListProductFeatures(ctx context.Context, in *ListProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListProductFeaturesResponse], error)
 }
 
@@ -235,7 +235,7 @@ type CatalogService_ListProductFeaturesClient = grpc.ServerStreamingClient[ListP
 //
 // CatalogService keeps records of products and users, and tells what their events say of them.
 type CatalogServiceServer interface {
-	// PutRecords stores those that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
+	// PutRecords stores records that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
 	// leaves open which of them are: put them again.
 	PutRecords(context.Context, *PutRecordsRequest) (*PutRecordsResponse, error)
 	// GetRecords streams the records of some keys, by key. Those that are not there or deleted are left out.
@@ -244,22 +244,22 @@ type CatalogServiceServer interface {
 	ListRecords(context.Context, *ListRecordsRequest) (*ListRecordsResponse, error)
 	// DeleteRecords deletes what there is at some keys.
 	DeleteRecords(context.Context, *DeleteRecordsRequest) (*DeleteRecordsResponse, error)
-	// GetRecord returns the record at a key; NOT_FOUND if there is none, or a deleted one.
+	// GetRecord returns the record at a key. NOT_FOUND means that there is none, or a deleted one.
 	GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error)
-	// PutRecord stores a record if it is newer than what there is, as PutRecords does. One that cannot be stored is INVALID_ARGUMENT.
+	// PutRecord stores a record if it is newer than what there is. One that cannot be stored is INVALID_ARGUMENT.
 	PutRecord(context.Context, *PutRecordRequest) (*PutRecordResponse, error)
 	// DeleteRecord deletes what there is at a key.
 	DeleteRecord(context.Context, *DeleteRecordRequest) (*DeleteRecordResponse, error)
 	// GetUserFeatures streams the features of some users. Those without events are left out.
 	GetUserFeatures(*GetUserFeaturesRequest, grpc.ServerStreamingServer[GetUserFeaturesResponse]) error
-	// ListUserFeatures streams the features of all users, partitions in order, by key, as of one moment of each partition: every event
+	// ListUserFeatures streams the features of all users. Partitions come in order, users by key, as of one moment of each partition: every event
 	// acknowledged before the call counts, and none that comes later. It ends with an error of reason ERASED if a user is erased meanwhile. It
 	// has no deadline of its own.
 	ListUserFeatures(*ListUserFeaturesRequest, grpc.ServerStreamingServer[ListUserFeaturesResponse]) error
 	// GetProductFeatures streams the features of some items, by key. Those without events are left out. Events are kept by user, so it reads
 	// all of them, as ListUserFeatures does.
 	GetProductFeatures(*GetProductFeaturesRequest, grpc.ServerStreamingServer[GetProductFeaturesResponse]) error
-	// ListProductFeatures streams the features of all items that have events, by key, as GetProductFeatures does.
+	// ListProductFeatures streams the features of all items that have events, by key. It reads all events, as GetProductFeatures does.
 	ListProductFeatures(*ListProductFeaturesRequest, grpc.ServerStreamingServer[ListProductFeaturesResponse]) error
 	mustEmbedUnimplementedCatalogServiceServer()
 }
