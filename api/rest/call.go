@@ -87,7 +87,7 @@ type sink interface {
 
 // stream is the server's side of a call whose one message is the request.
 type stream struct {
-	ctx   context.Context //nolint:containedctx // that of the call, as grpc.ServerStream has it
+	ctx   context.Context // that of the call, which grpc.ServerStream hands out
 	bind  func(in any) error
 	bound bool
 	out   sink

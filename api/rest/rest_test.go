@@ -199,8 +199,8 @@ func TestBadRequests(t *testing.T) {
 		status              int
 		code, text          string
 	}{
-		{"an unknown parameter", recommend + "?colour=red", "", nil, 400, "INVALID", `"colour": unknown field "colour"; want one of n, model, `},
-		{"an unknown parameter within", recommend + "?filter.colour=red", "", nil, 400, "INVALID", "filter.colour"},
+		{"an unknown parameter", recommend + "?shade=red", "", nil, 400, "INVALID", `"shade": unknown field "shade"; want one of n, model, `},
+		{"an unknown parameter within", recommend + "?filter.shade=red", "", nil, 400, "INVALID", "filter.shade"},
 		{"a way through a value", recommend + "?n.x=1", "", nil, 400, "INVALID", "n.x"},
 		{"a parameter that the path has", recommend + "?user=u2", "", nil, 400, "INVALID", "the path or the body has it already"},
 		{"the other one of two", "GET /v1/items/i1/similar?user=u1", "", nil, 400, "INVALID", "exclude each other"},
@@ -218,8 +218,8 @@ func TestBadRequests(t *testing.T) {
 		{"half an escape", recommend + "?n=%zz", "", nil, 400, "INVALID", "query"},
 		{"a kind that is none", "GET /v1/records/thing/x", "", nil, 400, "INVALID", `"thing": want one of unspecified, product, user`},
 		{"a body where none is", recommend, "{}", nil, 400, "INVALID", "takes no body"},
-		{"an unknown field", post, `{"user":"u1","colour":"red"}`, nil, 400, "INVALID", `unknown field "colour"`},
-		{"an unknown field within", post, `{"user":"u1","filter":{"colour":"red"}}`, nil, 400, "INVALID", `unknown field "colour"`},
+		{"an unknown field", post, `{"user":"u1","shade":"red"}`, nil, 400, "INVALID", `unknown field "shade"`},
+		{"an unknown field within", post, `{"user":"u1","filter":{"shade":"red"}}`, nil, 400, "INVALID", `unknown field "shade"`},
 		{"a field twice", post, `{"user":"u1","user":"u2"}`, nil, 400, "INVALID", "user"},
 		{"two of one", post, `{"user":"u1","basket":{}}`, nil, 400, "INVALID", "oneof"},
 		{"no JSON", post, "user=u1", nil, 400, "INVALID", "body: "},
