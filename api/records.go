@@ -132,12 +132,12 @@ func (a *API) GetRecord(ctx context.Context, req *kithv1.GetRecordRequest) (*kit
 
 // PutRecord implements kithv1.CatalogServiceServer.
 func (a *API) PutRecord(ctx context.Context, req *kithv1.PutRecordRequest) (*kithv1.PutRecordResponse, error) {
+	if _, err := wire.RecordFromProto(req.Record); err != nil {
+		return nil, err
+	}
 	put, err := a.PutRecords(ctx, &kithv1.PutRecordsRequest{Kind: req.Kind, Records: []*kithv1.Record{req.Record}})
 	if err != nil {
 		return nil, err
-	}
-	for _, r := range put.Rejections {
-		return nil, fmt.Errorf("%w: %s", wire.ErrInvalid, r.Detail)
 	}
 	return &kithv1.PutRecordResponse{Changed: put.Changed > 0, Erased: put.Erased > 0}, nil
 }

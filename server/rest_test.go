@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -287,6 +288,9 @@ func TestREST(t *testing.T) {
 	})
 
 	t.Run("names of requests", func(t *testing.T) {
+		if _, text := send(t, client, curl(t, "curl -X PUT -H 'Content-Type: application/json' -d '{\"version\":-1}' http://"+addr+"/v1/records/user/u1", addr)); strings.Count(text, "invalid argument") != 1 {
+			t.Errorf("a record that cannot be stored: %s", text)
+		}
 		for given, taken := range map[string]bool{"order-17/a": true, "": false, "two words": false, strings.Repeat("x", 65): false, `"`: false} {
 			resp, text := get(t, "/v1/records/product/none", "X-Request-Id", given)
 			id := resp.Header.Get("X-Request-Id")
@@ -355,4 +359,45 @@ func TestREST(t *testing.T) {
 			t.Errorf("the last line is %v", last)
 		}
 	})
+
+	t.Run("the end of the process breaks requests off", func(t *testing.T) {
+		patient := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: clustertest.Patience}}
+		defer patient.CloseIdleConnections()
+		req := curl(t, "curl -H 'Expect: 100-continue' -X POST http://"+addr+"/v1/recommendations", addr)
+		body := &pending{asked: make(chan struct{}), ends: make(chan struct{})}
+		req.Body, req.ContentLength = body, 1000
+		failed := make(chan error, 1)
+		go func() {
+			resp, err := patient.Do(req)
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			failed <- err
+		}()
+		<-body.asked // the server reads the body
+		c.Kill(0)    // ends only after the request
+		_ = body.Close()
+		if err := <-failed; err == nil {
+			t.Error("the request went well")
+		}
+	})
+}
+
+// pending is a body that does not come until it is closed.
+type pending struct {
+	asked, ends  chan struct{}
+	ask, closing sync.Once
+}
+
+// Read implements io.Reader.
+func (p *pending) Read([]byte) (int, error) {
+	p.ask.Do(func() { close(p.asked) })
+	<-p.ends
+	return 0, io.ErrClosedPipe
+}
+
+// Close implements io.Closer.
+func (p *pending) Close() error {
+	p.closing.Do(func() { close(p.ends) })
+	return nil
 }
