@@ -22,5 +22,5 @@ func (s *Server) Scrub(ctx context.Context) int { return s.node.Scrub(ctx) }
 // Services returns the services of the gRPC server, as it describes them itself.
 func (s *Server) Services() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
-// Routes returns the patterns of the HTTP face.
-func (s *Server) Routes() []string { return s.api.Routes() }
+// Routes returns the patterns of the HTTP face, each with the method that it calls or "".
+func (s *Server) Routes() (map[string]string, error) { return s.api.Routes() }
