@@ -31,6 +31,14 @@ func model(m coordinator.Method) kithv1.Model {
 		return kithv1.Model_MODEL_NEWEST
 	case coordinator.Pinned:
 		return kithv1.Model_MODEL_PINNED
+	case coordinator.Categories:
+		return kithv1.Model_MODEL_CATEGORIES
+	case coordinator.Trending:
+		return kithv1.Model_MODEL_TRENDING
+	case coordinator.Neighbors:
+		return kithv1.Model_MODEL_SIMILAR
+	case coordinator.Together:
+		return kithv1.Model_MODEL_TOGETHER
 	}
 	return kithv1.Model_MODEL_HYBRID
 }
@@ -48,36 +56,23 @@ func length(n uint32) (int, error) {
 
 // Recommend implements kithv1.RecommenderServiceServer.
 func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kithv1.RecommendResponse, error) {
-	n, err := length(req.N)
-	if err != nil {
-		return nil, err
-	}
-	method, ok := methods[req.Model]
-	if !ok {
-		return nil, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, req.Model)
-	}
-	rules, err := rulesOf(req)
-	if err != nil {
-		return nil, err
-	}
-	rules.Exclude, rules.Pins = historyRules(req.ExcludeHistory), pins(req.Pins)
-	q := coordinator.Query{
-		User: req.GetUser(), N: n, Method: method, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
-		Stale: req.Stale, Explain: req.Explain, Rules: rules,
-	}
-	for _, b := range req.GetBasket().GetItems() {
-		weight := b.GetWeight()
-		if weight == 0 {
-			weight = 1
-		}
-		if b.GetItem() == "" || weight < 0 || math.IsNaN(float64(weight)) || math.IsInf(float64(weight), 0) {
-			return nil, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
-		}
-		q.Basket = append(q.Basket, coordinator.BasketItem{Item: b.Item, Weight: weight})
-	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
+	if err := a.coordinator.CatchUp(ctx); err != nil && !req.Stale {
+		return nil, err
+	}
+	var scene *chosen
+	var q coordinator.Query
+	var err error
+	if req.Scene != "" {
+		if scene, err = a.choose(ctx, req); err != nil {
+			return nil, err
+		}
+		q, err = sceneQuery(scene.Scene.Scene, req)
+	} else if q, err = queryOf(req); err == nil && req.Item != "" {
+		err = fmt.Errorf("%w: an item, and no scene that is about items; name one, or leave the item out", wire.ErrInvalid)
+	}
+	if err != nil {
 		return nil, err
 	}
 	answer, err := a.router.Recommend(ctx, q)
@@ -85,7 +80,7 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 		return nil, err
 	}
 	resp := &kithv1.RecommendResponse{
-		Model: model(method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
+		Model: model(q.Method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
 		Stale: answer.Stale,
 	}
 	for _, x := range answer.Items {
@@ -95,7 +90,42 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 		}
 		resp.Items = append(resp.Items, item)
 	}
+	if scene != nil {
+		a.name(scene, resp)
+	}
 	return resp, nil
+}
+
+// queryOf returns the query of a request, without what a scene says.
+func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
+	n, err := length(req.N)
+	if err != nil {
+		return q, err
+	}
+	method, ok := methods[req.Model]
+	if !ok {
+		return q, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, req.Model)
+	}
+	rules, err := rulesOf(req)
+	if err != nil {
+		return q, err
+	}
+	rules.Exclude, rules.Pins = historyRules(req.ExcludeHistory), pins(req.Pins)
+	q = coordinator.Query{
+		User: req.GetUser(), Item: req.Item, N: n, Method: method, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
+		Stale: req.Stale, Explain: req.Explain, Rules: rules,
+	}
+	for _, b := range req.GetBasket().GetItems() {
+		weight := b.GetWeight()
+		if weight == 0 {
+			weight = 1
+		}
+		if b.GetItem() == "" || weight < 0 || math.IsNaN(float64(weight)) || math.IsInf(float64(weight), 0) {
+			return q, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
+		}
+		q.Basket = append(q.Basket, coordinator.BasketItem{Item: b.Item, Weight: weight})
+	}
+	return q, nil
 }
 
 // Similar implements kithv1.RecommenderServiceServer.

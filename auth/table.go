@@ -58,6 +58,9 @@ var table = map[string]Rule{
 	kithv1.ModelService_WatchJob_FullMethodName:   {Roles: watch},
 	kithv1.ModelService_ListModels_FullMethodName: {Roles: watch},
 
+	kithv1.SceneService_GetScenes_FullMethodName: {Roles: watch},
+	kithv1.SceneService_SetScenes_FullMethodName: {Roles: train, Audited: true},
+
 	// Clients of all kinds look whether the cluster is ready, and of how many partitions it is.
 	kithv1.ClusterService_Status_FullMethodName:    {Roles: anyRole},
 	kithv1.ClusterService_Backup_FullMethodName:    {Roles: admin, Audited: true},
