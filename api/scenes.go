@@ -47,6 +47,18 @@ func (a *API) SetScenes(ctx context.Context, req *kithv1.SetScenesRequest) (*kit
 	return &kithv1.SetScenesResponse{Version: version}, nil
 }
 
+// ReportExperiment implements kithv1.SceneServiceServer. It has no deadline of its own, as it reads all events.
+func (a *API) ReportExperiment(ctx context.Context, req *kithv1.ReportExperimentRequest) (*kithv1.ReportExperimentResponse, error) {
+	if err := a.coordinator.Confirm(ctx); err != nil {
+		return nil, err
+	}
+	o, err := wire.CompleteFeatures(&kithv1.FeatureOptions{PriceAttribute: req.PriceAttribute}, time.Now().UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	return a.coordinator.ReportExperiment(ctx, req.Name, o)
+}
+
 // CheckScenes returns nil if all scenes of a set can answer, or a *coordinator.SceneError.
 func CheckScenes(set *kithv1.SceneSet) error {
 	if err := coordinator.CheckScenes(set); err != nil {

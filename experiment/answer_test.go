@@ -82,3 +82,13 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkAnswerID(b *testing.B) {
+	a := experiment.Answer{Unit: 1, Time: 1_796_130_000_000, Version: 42, Scene: "home", Experiment: "home-2026-12", Variant: "control", Items: make([]uint16, 10)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if a.ID(key) == "" {
+			b.Fatal("no id")
+		}
+	}
+}

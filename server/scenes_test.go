@@ -85,6 +85,7 @@ func TestScenes(t *testing.T) {
 	t.Run("adds what the caller says", s.addsWhatTheCallerSays)
 	t.Run("falls back in order", s.fallsBackInOrder)
 	t.Run("is one on all members", s.isOneOnAllMembers)
+	t.Run("is tested by an experiment", s.isTestedByAnExperiment)
 }
 
 // drawn are scenes and requests that were made at random, and by one number the same again.
@@ -310,5 +311,145 @@ func (s *sceneShop) isOneOnAllMembers(t *testing.T) {
 	}
 	if _, err := s.Recommender(2).Recommend(t.Context(), &kithv1.RecommendRequest{Scene: "s0", Subject: &kithv1.RecommendRequest_User{User: "u"}}); status.Code(err) != codes.NotFound {
 		t.Errorf("a scene that is gone: %v, want NOT_FOUND", err)
+	}
+}
+
+// isTestedByAnExperiment goes the whole way: all members give a user the same variant, what is sent back of the answers is counted as a count by hand says, and does
+// not change what is popular or known.
+func (s *sceneShop) isTestedByAnExperiment(t *testing.T) {
+	s.t = t
+	const hour = 3_600_000
+	s.set(0, &kithv1.SceneSet{
+		Scenes: []*kithv1.Scene{
+			{Name: "home", Model: kithv1.Model_MODEL_POPULARITY, N: 5},
+			{Name: "by-items", Model: kithv1.Model_MODEL_ITEM_KNN, N: 4},
+		},
+		Experiments: []*kithv1.Experiment{{
+			Name: "e", Scene: "home", StartUnixMs: shopNow - hour, EndUnixMs: shopNow + hour, WindowMs: 10 * hour,
+			Variants: []*kithv1.Variant{{Name: "control", Scene: "home", Weight: 3}, {Name: "b", Scene: "by-items", Weight: 1}},
+		}},
+	})
+	popular := func() *kithv1.RecommendResponse {
+		return s.ask(1, &kithv1.RecommendRequest{Subject: forUser("u001", 0).Subject, N: 40, NowUnixMs: shopNow})
+	}
+	latest := func() []string {
+		resp, err := s.Recommender(1).Latest(t.Context(), &kithv1.LatestRequest{N: 10, NowUnixMs: shopNow + 100*hour})
+		return listedOf(t, resp, err)
+	}
+	before, latestBefore := popular(), latest()
+
+	type variant struct {
+		users, clicked, converted, impressions, clicks, purchases uint64
+		revenue                                                   float64
+	}
+	want := map[string]*variant{"control": {}, "b": {}}
+	refused := uint64(0)
+	var events []*kithv1.Event
+	rng := rand.New(rand.NewPCG(5, 6))
+	for u := range 120 {
+		user := fmt.Sprintf("u%03d", u) // 40 of them have a history
+		req := &kithv1.RecommendRequest{Scene: "home", NowUnixMs: shopNow + int64(u)}
+		if u%4 == 3 {
+			req.Session, req.Subject = user, &kithv1.RecommendRequest_Basket{Basket: &kithv1.Basket{Items: []*kithv1.BasketItem{{Item: "i0001"}}}}
+		} else {
+			req.Subject = forUser(user, 0).Subject
+		}
+		resp := s.ask(0, req)
+		for member := 1; member < len(s.Members); member++ {
+			if other := s.ask(member, req); !proto.Equal(resp, other) {
+				t.Fatalf("user %s: member 0 answers %v, member %d %v", user, resp, member, other)
+			}
+		}
+		w := want[resp.Variant]
+		if w == nil || resp.Scene != "home" || resp.Experiment != "e" || len(resp.Items) != map[string]int{"control": 5, "b": 4}[resp.Variant] {
+			t.Fatalf("user %s: %v", user, resp)
+		}
+		send := func(behavior, item string, at int64, context map[string]string) {
+			events = append(events, &kithv1.Event{Id: fmt.Sprint("f", len(events)), User: user, Item: item, Behavior: behavior, TimeUnixMs: at, Context: context})
+		}
+		about := map[string]string{"answer": resp.AnswerId}
+		seen, clicked, converted := 0, false, false
+		for i, x := range resp.Items {
+			at := req.NowUnixMs + int64(i)*10
+			if rng.IntN(3) > 0 {
+				continue
+			}
+			seen++
+			send("impression", x.Item, at, about)
+			send("impression", x.Item, at+1, about) // twice, as pages do
+			if rng.IntN(2) > 0 {
+				continue
+			}
+			clicked = true
+			w.clicks++
+			send("click", x.Item, at+5, about)
+			switch rng.IntN(4) {
+			case 0:
+				converted = true
+				w.purchases, w.revenue = w.purchases+1, w.revenue+12
+				send("purchase", x.Item, at+hour, map[string]string{"price": "12"})
+			case 1: // too late
+				send("purchase", x.Item, at+11*hour, map[string]string{"price": "1000"})
+			case 2: // given back
+				send("purchase", x.Item, at+hour, map[string]string{"price": "1000"})
+				send("cancel", x.Item, at+2*hour, nil)
+			}
+		}
+		send("impression", "i0059x", shopNow, about) // was not in the answer
+		send("click", resp.Items[0].Item, shopNow, map[string]string{"answer": resp.AnswerId[:len(resp.AnswerId)-5] + "AAAAA"})
+		refused += 2
+		w.impressions += uint64(seen)
+		if seen > 0 {
+			w.users++
+		}
+		if clicked {
+			w.clicked++
+		}
+		if converted {
+			w.converted++
+		}
+	}
+	onlyFeedback := slices.DeleteFunc(slices.Clone(events), func(e *kithv1.Event) bool { return e.Behavior == "purchase" || e.Behavior == "cancel" })
+	s.Append(2, onlyFeedback)
+	if after := popular(); !proto.Equal(before, after) {
+		t.Errorf("impressions and clicks have changed an answer from\n%v\nto\n%v", before, after)
+	}
+	if after := latest(); !slices.Equal(latestBefore, after) {
+		t.Errorf("impressions and clicks have changed the latest items from %v to %v", latestBefore, after)
+	}
+	s.Append(1, events)
+	if want["b"].users == 0 || want["b"].users >= want["control"].users || want["control"].converted == 0 {
+		t.Fatalf("%+v and %+v: the test shows nothing", want["control"], want["b"])
+	}
+	for member := range s.Members {
+		r, err := s.scenes(member).ReportExperiment(t.Context(), &kithv1.ReportExperimentRequest{Name: "e"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Variants) != 2 || r.Variants[0].Name != "control" || r.Variants[1].Scene != "by-items" || r.Refused != refused || r.Crossed != 0 || r.Others != 0 || r.SplitP < 0.05 {
+			t.Errorf("member %d: %v, want %d refused", member, r, refused)
+		}
+		for _, v := range r.Variants {
+			got := variant{v.Users, v.Clicked.Users, v.Converted.Users, v.Counts.Impressions, v.Counts.Clicks, v.Counts.Purchases, v.Counts.Revenue}
+			if w := want[v.Name]; got != *w {
+				t.Errorf("member %d, variant %s: %+v, want %+v", member, v.Name, got, *w)
+			}
+			if mean := float64(v.Converted.Users) / float64(v.Users); v.Converted.Mean != mean {
+				t.Errorf("variant %s: mean %v, want %v", v.Name, v.Converted.Mean, mean)
+			}
+		}
+		if p := r.Variants[1].Converted.P; !(p > 0 && p <= 1) {
+			t.Errorf("p = %v", p)
+		}
+	}
+	if _, err := s.scenes(0).ReportExperiment(t.Context(), &kithv1.ReportExperimentRequest{Name: "f"}); status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "there are e") {
+		t.Errorf("unknown experiment: %v", err)
+	}
+	// Who says so is not shown again what was shown.
+	shown := s.ask(0, &kithv1.RecommendRequest{Subject: forUser("u000", 0).Subject, N: 100, ExcludeHistory: []*kithv1.HistoryRule{{Behaviors: []string{"impression"}}}})
+	for _, e := range onlyFeedback {
+		if e.User == "u000" && e.Behavior == "impression" && slices.Contains(keys(shown.Items), e.Item) {
+			t.Errorf("%s was shown to u000, and is in an answer without what was", e.Item)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -198,6 +199,10 @@ func TestScenes(t *testing.T) {
 		t.Errorf("experiments printed %s", got)
 	}
 
+	if got := mustKith(t, "experiments", "report", "--addr", addr, "home-2026-12"); !strings.Contains(got, "home-2026-12 on scene home, not begun") || !strings.Contains(got, "too few yet") {
+		t.Errorf("report printed %s", got)
+	}
+
 	shown := writeFile(t, "shown.yaml", mustKith(t, "scenes", "show", "--addr", addr))
 	if got := mustKith(t, "scenes", "delete", "--addr", addr, "cart"); got != "removed  scene cart\nVersion 2 is there.\n" {
 		t.Errorf("delete printed %q", got)
@@ -215,6 +220,7 @@ func TestScenes(t *testing.T) {
 		"recommend u --scene home --model item-knn": "the scene names the model",
 		"recommend --scene home":                    "want a user or a basket",
 		"recommend u --scene product-page":          "an item of 0 bytes",
+		"experiments report home":                   `unknown experiment "home": there are home-2026-12; see 'kith experiments'`,
 		"recommend u --item i1":                     "no scene that is about items",
 		"scenes apply " + filepath.Join(filepath.Dir(path), "nothing.yaml"): "check the path",
 	} {
@@ -228,5 +234,44 @@ func TestScenes(t *testing.T) {
 	}
 	if text := mustKith(t, "recommend", "u17", "--addr", addr, "--scene", "home-trending", "-n", "3"); !strings.Contains(text, "Scene home-trending, answer ") {
 		t.Errorf("recommend printed %s", text)
+	}
+}
+
+// TestReportIsPrinted compares a report with its golden file.
+func TestReportIsPrinted(t *testing.T) {
+	outcome := func(users uint64, mean, difference, radius, p float64) *kithv1.VariantOutcome {
+		return &kithv1.VariantOutcome{Users: users, Mean: mean, Known: radius > 0, Difference: difference, Low: difference - radius, High: difference + radius, P: p}
+	}
+	counts := func(impressions, clicks, purchases uint64, revenue float64) *kithv1.AnswerCounts {
+		return &kithv1.AnswerCounts{Impressions: impressions, Clicks: clicks, Purchases: purchases, Revenue: revenue}
+	}
+	resp := &kithv1.ReportExperimentResponse{
+		Experiment: &kithv1.Experiment{Name: "home-2026-12", Scene: "home", StartUnixMs: 1_796_083_200_000, EndUnixMs: 1_797_292_800_000, WindowMs: 604_800_000},
+		NowUnixMs:  1_796_500_000_000, SplitP: 0.731, Crossed: 1, Others: 2, Refused: 3,
+		Variants: []*kithv1.VariantReport{
+			{
+				Name: "control", Scene: "home", Share: 0.5, Users: 5021, Clicked: outcome(804, 0.1601, 0, 0, 0), Converted: outcome(251, 0.05, 0, 0, 0),
+				Revenue: outcome(251, 1.49, 0, 0, 0), Counts: counts(60_123, 1012, 270, 7481.25),
+				Models: []*kithv1.ModelCounts{{Version: 40, Counts: counts(20_000, 400, 100, 2481.25)}, {Version: 57, Counts: counts(40_123, 612, 170, 5000)}},
+			},
+			{
+				Name: "trending", Scene: "home-trending", Share: 0.5, Users: 4987, Clicked: outcome(1010, 0.2025, 0.0424, 0.02, 0.0001), Converted: outcome(339, 0.068, 0.018, 0.0165, 0.0213),
+				Revenue: outcome(339, 1.8, 0, 0, 1), Counts: counts(59_871, 1377, 362, 8976.5),
+				Models: []*kithv1.ModelCounts{{Version: 0, Counts: counts(59_871, 1377, 362, 8976.5)}},
+			},
+		},
+	}
+	print := func(resp *kithv1.ReportExperimentResponse) string {
+		var out bytes.Buffer
+		a := &app{out: &out, output: choice{"table", []string{"table", "json"}}, env: func(string) (string, bool) { return "", false }}
+		if err := a.printReport(resp); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	golden(t, "report", print(resp))
+	resp.SplitP = 0.0004
+	if got := print(resp); !strings.Contains(got, "not split as the weights say (p = 0.0004)") {
+		t.Errorf("a bad split is printed as\n%s", got)
 	}
 }

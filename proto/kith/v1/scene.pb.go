@@ -614,6 +614,495 @@ func (x *SetScenesResponse) GetVersion() uint64 {
 	return 0
 }
 
+// ReportExperimentRequest names an experiment.
+type ReportExperimentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Attribute of products that is the price of one piece, a number. Empty means price.
+	PriceAttribute string `protobuf:"bytes,2,opt,name=price_attribute,json=priceAttribute,proto3" json:"price_attribute,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReportExperimentRequest) Reset() {
+	*x = ReportExperimentRequest{}
+	mi := &file_kith_v1_scene_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportExperimentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportExperimentRequest) ProtoMessage() {}
+
+func (x *ReportExperimentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportExperimentRequest.ProtoReflect.Descriptor instead.
+func (*ReportExperimentRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReportExperimentRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReportExperimentRequest) GetPriceAttribute() string {
+	if x != nil {
+		return x.PriceAttribute
+	}
+	return ""
+}
+
+// ReportExperimentResponse is what became of an experiment. It may be asked for at any time, and as often as one likes: p-values and intervals hold at all
+// looks together.
+type ReportExperimentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As it is now.
+	Experiment *Experiment `protobuf:"bytes,1,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	// As of when.
+	NowUnixMs int64 `protobuf:"varint,2,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	// In the order of the experiment.
+	Variants []*VariantReport `protobuf:"bytes,3,rep,name=variants,proto3" json:"variants,omitempty"`
+	// p-value of the users having been split as the weights say now. Below 0.01 something is wrong with the experiment, and its other figures say nothing.
+	SplitP float64 `protobuf:"fixed64,4,opt,name=split_p,json=splitP,proto3" json:"split_p,omitempty"`
+	// Users who met more than one variant. They count for the first.
+	Crossed uint64 `protobuf:"varint,5,opt,name=crossed,proto3" json:"crossed,omitempty"`
+	// Users who met a variant first that the experiment has no more. They are not in variants.
+	Others uint64 `protobuf:"varint,6,opt,name=others,proto3" json:"others,omitempty"`
+	// Impressions and clicks, of any scene, whose answer id was not made here, was for another user, or was of an answer without the item.
+	Refused       uint64 `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportExperimentResponse) Reset() {
+	*x = ReportExperimentResponse{}
+	mi := &file_kith_v1_scene_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportExperimentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportExperimentResponse) ProtoMessage() {}
+
+func (x *ReportExperimentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportExperimentResponse.ProtoReflect.Descriptor instead.
+func (*ReportExperimentResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReportExperimentResponse) GetExperiment() *Experiment {
+	if x != nil {
+		return x.Experiment
+	}
+	return nil
+}
+
+func (x *ReportExperimentResponse) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *ReportExperimentResponse) GetVariants() []*VariantReport {
+	if x != nil {
+		return x.Variants
+	}
+	return nil
+}
+
+func (x *ReportExperimentResponse) GetSplitP() float64 {
+	if x != nil {
+		return x.SplitP
+	}
+	return 0
+}
+
+func (x *ReportExperimentResponse) GetCrossed() uint64 {
+	if x != nil {
+		return x.Crossed
+	}
+	return 0
+}
+
+func (x *ReportExperimentResponse) GetOthers() uint64 {
+	if x != nil {
+		return x.Others
+	}
+	return 0
+}
+
+func (x *ReportExperimentResponse) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+// VariantReport is what became of the users and of the answers of a variant.
+type VariantReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Scene string                 `protobuf:"bytes,2,opt,name=scene,proto3" json:"scene,omitempty"`
+	// Share of the users that it should have.
+	Share float64 `protobuf:"fixed64,3,opt,name=share,proto3" json:"share,omitempty"`
+	// Exposed users: with an impression or a click of an answer of the experiment, by the variant that they met first.
+	Users uint64 `protobuf:"varint,4,opt,name=users,proto3" json:"users,omitempty"`
+	// Those of them who clicked on an item of an answer, and who bought it, within the window; and what they spent on that.
+	Clicked   *VariantOutcome `protobuf:"bytes,5,opt,name=clicked,proto3" json:"clicked,omitempty"`
+	Converted *VariantOutcome `protobuf:"bytes,6,opt,name=converted,proto3" json:"converted,omitempty"`
+	Revenue   *VariantOutcome `protobuf:"bytes,7,opt,name=revenue,proto3" json:"revenue,omitempty"`
+	// By the variant that gave the answer.
+	Counts        *AnswerCounts  `protobuf:"bytes,8,opt,name=counts,proto3" json:"counts,omitempty"`
+	Models        []*ModelCounts `protobuf:"bytes,9,rep,name=models,proto3" json:"models,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VariantReport) Reset() {
+	*x = VariantReport{}
+	mi := &file_kith_v1_scene_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VariantReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VariantReport) ProtoMessage() {}
+
+func (x *VariantReport) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VariantReport.ProtoReflect.Descriptor instead.
+func (*VariantReport) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *VariantReport) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *VariantReport) GetScene() string {
+	if x != nil {
+		return x.Scene
+	}
+	return ""
+}
+
+func (x *VariantReport) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *VariantReport) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *VariantReport) GetClicked() *VariantOutcome {
+	if x != nil {
+		return x.Clicked
+	}
+	return nil
+}
+
+func (x *VariantReport) GetConverted() *VariantOutcome {
+	if x != nil {
+		return x.Converted
+	}
+	return nil
+}
+
+func (x *VariantReport) GetRevenue() *VariantOutcome {
+	if x != nil {
+		return x.Revenue
+	}
+	return nil
+}
+
+func (x *VariantReport) GetCounts() *AnswerCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *VariantReport) GetModels() []*ModelCounts {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+// VariantOutcome is an outcome of exposed users, and how it differs from that of the first variant.
+type VariantOutcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With an outcome that is not 0.
+	Users uint64 `protobuf:"varint,1,opt,name=users,proto3" json:"users,omitempty"`
+	// Mean of all exposed users.
+	Mean float64 `protobuf:"fixed64,2,opt,name=mean,proto3" json:"mean,omitempty"`
+	// There are difference, low and high: 100 users in each variant, and 25 outcomes in both. Of the first variant there are none.
+	Known      bool    `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`
+	Difference float64 `protobuf:"fixed64,4,opt,name=difference,proto3" json:"difference,omitempty"`
+	// With 95% the true difference is between them, at all looks and for all variants together.
+	Low  float64 `protobuf:"fixed64,5,opt,name=low,proto3" json:"low,omitempty"`
+	High float64 `protobuf:"fixed64,6,opt,name=high,proto3" json:"high,omitempty"`
+	// Always-valid p-value of no difference, for all variants together. Of the first variant zero, and without meaning.
+	P             float64 `protobuf:"fixed64,7,opt,name=p,proto3" json:"p,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VariantOutcome) Reset() {
+	*x = VariantOutcome{}
+	mi := &file_kith_v1_scene_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VariantOutcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VariantOutcome) ProtoMessage() {}
+
+func (x *VariantOutcome) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VariantOutcome.ProtoReflect.Descriptor instead.
+func (*VariantOutcome) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *VariantOutcome) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *VariantOutcome) GetMean() float64 {
+	if x != nil {
+		return x.Mean
+	}
+	return 0
+}
+
+func (x *VariantOutcome) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *VariantOutcome) GetDifference() float64 {
+	if x != nil {
+		return x.Difference
+	}
+	return 0
+}
+
+func (x *VariantOutcome) GetLow() float64 {
+	if x != nil {
+		return x.Low
+	}
+	return 0
+}
+
+func (x *VariantOutcome) GetHigh() float64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+func (x *VariantOutcome) GetP() float64 {
+	if x != nil {
+		return x.P
+	}
+	return 0
+}
+
+// AnswerCounts are what became of answers: each item of each counts once as an impression, and once as a click.
+type AnswerCounts struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Impressions uint64                 `protobuf:"varint,1,opt,name=impressions,proto3" json:"impressions,omitempty"`
+	Clicks      uint64                 `protobuf:"varint,2,opt,name=clicks,proto3" json:"clicks,omitempty"`
+	// Purchases that count for a click, and were not canceled, and what they brought. The price is that of the purchase (its context price), or that of the product.
+	Purchases     uint64  `protobuf:"varint,3,opt,name=purchases,proto3" json:"purchases,omitempty"`
+	Revenue       float64 `protobuf:"fixed64,4,opt,name=revenue,proto3" json:"revenue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerCounts) Reset() {
+	*x = AnswerCounts{}
+	mi := &file_kith_v1_scene_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerCounts) ProtoMessage() {}
+
+func (x *AnswerCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerCounts.ProtoReflect.Descriptor instead.
+func (*AnswerCounts) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AnswerCounts) GetImpressions() uint64 {
+	if x != nil {
+		return x.Impressions
+	}
+	return 0
+}
+
+func (x *AnswerCounts) GetClicks() uint64 {
+	if x != nil {
+		return x.Clicks
+	}
+	return 0
+}
+
+func (x *AnswerCounts) GetPurchases() uint64 {
+	if x != nil {
+		return x.Purchases
+	}
+	return 0
+}
+
+func (x *AnswerCounts) GetRevenue() float64 {
+	if x != nil {
+		return x.Revenue
+	}
+	return 0
+}
+
+// ModelCounts are those of answers by one version of the model; 0 stands for answers without one.
+type ModelCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Counts        *AnswerCounts          `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelCounts) Reset() {
+	*x = ModelCounts{}
+	mi := &file_kith_v1_scene_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelCounts) ProtoMessage() {}
+
+func (x *ModelCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelCounts.ProtoReflect.Descriptor instead.
+func (*ModelCounts) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ModelCounts) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ModelCounts) GetCounts() *AnswerCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
 var File_kith_v1_scene_proto protoreflect.FileDescriptor
 
 const file_kith_v1_scene_proto_rawDesc = "" +
@@ -667,10 +1156,52 @@ const file_kith_v1_scene_proto_rawDesc = "" +
 	"\x10SetScenesRequest\x12#\n" +
 	"\x03set\x18\x01 \x01(\v2\x11.kith.v1.SceneSetR\x03set\"-\n" +
 	"\x11SetScenesResponse\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion2\x96\x01\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"V\n" +
+	"\x17ReportExperimentRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12'\n" +
+	"\x0fprice_attribute\x18\x02 \x01(\tR\x0epriceAttribute\"\x88\x02\n" +
+	"\x18ReportExperimentResponse\x123\n" +
+	"\n" +
+	"experiment\x18\x01 \x01(\v2\x13.kith.v1.ExperimentR\n" +
+	"experiment\x12\x1e\n" +
+	"\vnow_unix_ms\x18\x02 \x01(\x03R\tnowUnixMs\x122\n" +
+	"\bvariants\x18\x03 \x03(\v2\x16.kith.v1.VariantReportR\bvariants\x12\x17\n" +
+	"\asplit_p\x18\x04 \x01(\x01R\x06splitP\x12\x18\n" +
+	"\acrossed\x18\x05 \x01(\x04R\acrossed\x12\x16\n" +
+	"\x06others\x18\x06 \x01(\x04R\x06others\x12\x18\n" +
+	"\arefused\x18\a \x01(\x04R\arefused\"\xdf\x02\n" +
+	"\rVariantReport\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05scene\x18\x02 \x01(\tR\x05scene\x12\x14\n" +
+	"\x05share\x18\x03 \x01(\x01R\x05share\x12\x14\n" +
+	"\x05users\x18\x04 \x01(\x04R\x05users\x121\n" +
+	"\aclicked\x18\x05 \x01(\v2\x17.kith.v1.VariantOutcomeR\aclicked\x125\n" +
+	"\tconverted\x18\x06 \x01(\v2\x17.kith.v1.VariantOutcomeR\tconverted\x121\n" +
+	"\arevenue\x18\a \x01(\v2\x17.kith.v1.VariantOutcomeR\arevenue\x12-\n" +
+	"\x06counts\x18\b \x01(\v2\x15.kith.v1.AnswerCountsR\x06counts\x12,\n" +
+	"\x06models\x18\t \x03(\v2\x14.kith.v1.ModelCountsR\x06models\"\xa4\x01\n" +
+	"\x0eVariantOutcome\x12\x14\n" +
+	"\x05users\x18\x01 \x01(\x04R\x05users\x12\x12\n" +
+	"\x04mean\x18\x02 \x01(\x01R\x04mean\x12\x14\n" +
+	"\x05known\x18\x03 \x01(\bR\x05known\x12\x1e\n" +
+	"\n" +
+	"difference\x18\x04 \x01(\x01R\n" +
+	"difference\x12\x10\n" +
+	"\x03low\x18\x05 \x01(\x01R\x03low\x12\x12\n" +
+	"\x04high\x18\x06 \x01(\x01R\x04high\x12\f\n" +
+	"\x01p\x18\a \x01(\x01R\x01p\"\x80\x01\n" +
+	"\fAnswerCounts\x12 \n" +
+	"\vimpressions\x18\x01 \x01(\x04R\vimpressions\x12\x16\n" +
+	"\x06clicks\x18\x02 \x01(\x04R\x06clicks\x12\x1c\n" +
+	"\tpurchases\x18\x03 \x01(\x04R\tpurchases\x12\x18\n" +
+	"\arevenue\x18\x04 \x01(\x01R\arevenue\"V\n" +
+	"\vModelCounts\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12-\n" +
+	"\x06counts\x18\x02 \x01(\v2\x15.kith.v1.AnswerCountsR\x06counts2\xef\x01\n" +
 	"\fSceneService\x12B\n" +
 	"\tGetScenes\x12\x19.kith.v1.GetScenesRequest\x1a\x1a.kith.v1.GetScenesResponse\x12B\n" +
-	"\tSetScenes\x12\x19.kith.v1.SetScenesRequest\x1a\x1a.kith.v1.SetScenesResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\tSetScenes\x12\x19.kith.v1.SetScenesRequest\x1a\x1a.kith.v1.SetScenesResponse\x12W\n" +
+	"\x10ReportExperiment\x12 .kith.v1.ReportExperimentRequest\x1a!.kith.v1.ReportExperimentResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_scene_proto_rawDescOnce sync.Once
@@ -684,49 +1215,65 @@ func file_kith_v1_scene_proto_rawDescGZIP() []byte {
 	return file_kith_v1_scene_proto_rawDescData
 }
 
-var file_kith_v1_scene_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_kith_v1_scene_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_kith_v1_scene_proto_goTypes = []any{
-	(*Scene)(nil),             // 0: kith.v1.Scene
-	(*Experiment)(nil),        // 1: kith.v1.Experiment
-	(*Variant)(nil),           // 2: kith.v1.Variant
-	(*SceneSet)(nil),          // 3: kith.v1.SceneSet
-	(*GetScenesRequest)(nil),  // 4: kith.v1.GetScenesRequest
-	(*GetScenesResponse)(nil), // 5: kith.v1.GetScenesResponse
-	(*SetScenesRequest)(nil),  // 6: kith.v1.SetScenesRequest
-	(*SetScenesResponse)(nil), // 7: kith.v1.SetScenesResponse
-	nil,                       // 8: kith.v1.Scene.WeightsEntry
-	(Model)(0),                // 9: kith.v1.Model
-	(*Filter)(nil),            // 10: kith.v1.Filter
-	(*HistoryRule)(nil),       // 11: kith.v1.HistoryRule
-	(*Boost)(nil),             // 12: kith.v1.Boost
-	(*Freshness)(nil),         // 13: kith.v1.Freshness
-	(*Diversity)(nil),         // 14: kith.v1.Diversity
-	(*Pin)(nil),               // 15: kith.v1.Pin
+	(*Scene)(nil),                    // 0: kith.v1.Scene
+	(*Experiment)(nil),               // 1: kith.v1.Experiment
+	(*Variant)(nil),                  // 2: kith.v1.Variant
+	(*SceneSet)(nil),                 // 3: kith.v1.SceneSet
+	(*GetScenesRequest)(nil),         // 4: kith.v1.GetScenesRequest
+	(*GetScenesResponse)(nil),        // 5: kith.v1.GetScenesResponse
+	(*SetScenesRequest)(nil),         // 6: kith.v1.SetScenesRequest
+	(*SetScenesResponse)(nil),        // 7: kith.v1.SetScenesResponse
+	(*ReportExperimentRequest)(nil),  // 8: kith.v1.ReportExperimentRequest
+	(*ReportExperimentResponse)(nil), // 9: kith.v1.ReportExperimentResponse
+	(*VariantReport)(nil),            // 10: kith.v1.VariantReport
+	(*VariantOutcome)(nil),           // 11: kith.v1.VariantOutcome
+	(*AnswerCounts)(nil),             // 12: kith.v1.AnswerCounts
+	(*ModelCounts)(nil),              // 13: kith.v1.ModelCounts
+	nil,                              // 14: kith.v1.Scene.WeightsEntry
+	(Model)(0),                       // 15: kith.v1.Model
+	(*Filter)(nil),                   // 16: kith.v1.Filter
+	(*HistoryRule)(nil),              // 17: kith.v1.HistoryRule
+	(*Boost)(nil),                    // 18: kith.v1.Boost
+	(*Freshness)(nil),                // 19: kith.v1.Freshness
+	(*Diversity)(nil),                // 20: kith.v1.Diversity
+	(*Pin)(nil),                      // 21: kith.v1.Pin
 }
 var file_kith_v1_scene_proto_depIdxs = []int32{
-	9,  // 0: kith.v1.Scene.model:type_name -> kith.v1.Model
-	9,  // 1: kith.v1.Scene.fallback:type_name -> kith.v1.Model
-	10, // 2: kith.v1.Scene.filter:type_name -> kith.v1.Filter
-	11, // 3: kith.v1.Scene.exclude_history:type_name -> kith.v1.HistoryRule
-	12, // 4: kith.v1.Scene.boosts:type_name -> kith.v1.Boost
-	13, // 5: kith.v1.Scene.freshness:type_name -> kith.v1.Freshness
-	14, // 6: kith.v1.Scene.diversity:type_name -> kith.v1.Diversity
-	15, // 7: kith.v1.Scene.pins:type_name -> kith.v1.Pin
-	8,  // 8: kith.v1.Scene.weights:type_name -> kith.v1.Scene.WeightsEntry
+	15, // 0: kith.v1.Scene.model:type_name -> kith.v1.Model
+	15, // 1: kith.v1.Scene.fallback:type_name -> kith.v1.Model
+	16, // 2: kith.v1.Scene.filter:type_name -> kith.v1.Filter
+	17, // 3: kith.v1.Scene.exclude_history:type_name -> kith.v1.HistoryRule
+	18, // 4: kith.v1.Scene.boosts:type_name -> kith.v1.Boost
+	19, // 5: kith.v1.Scene.freshness:type_name -> kith.v1.Freshness
+	20, // 6: kith.v1.Scene.diversity:type_name -> kith.v1.Diversity
+	21, // 7: kith.v1.Scene.pins:type_name -> kith.v1.Pin
+	14, // 8: kith.v1.Scene.weights:type_name -> kith.v1.Scene.WeightsEntry
 	2,  // 9: kith.v1.Experiment.variants:type_name -> kith.v1.Variant
 	0,  // 10: kith.v1.SceneSet.scenes:type_name -> kith.v1.Scene
 	1,  // 11: kith.v1.SceneSet.experiments:type_name -> kith.v1.Experiment
 	3,  // 12: kith.v1.GetScenesResponse.set:type_name -> kith.v1.SceneSet
 	3,  // 13: kith.v1.SetScenesRequest.set:type_name -> kith.v1.SceneSet
-	4,  // 14: kith.v1.SceneService.GetScenes:input_type -> kith.v1.GetScenesRequest
-	6,  // 15: kith.v1.SceneService.SetScenes:input_type -> kith.v1.SetScenesRequest
-	5,  // 16: kith.v1.SceneService.GetScenes:output_type -> kith.v1.GetScenesResponse
-	7,  // 17: kith.v1.SceneService.SetScenes:output_type -> kith.v1.SetScenesResponse
-	16, // [16:18] is the sub-list for method output_type
-	14, // [14:16] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	1,  // 14: kith.v1.ReportExperimentResponse.experiment:type_name -> kith.v1.Experiment
+	10, // 15: kith.v1.ReportExperimentResponse.variants:type_name -> kith.v1.VariantReport
+	11, // 16: kith.v1.VariantReport.clicked:type_name -> kith.v1.VariantOutcome
+	11, // 17: kith.v1.VariantReport.converted:type_name -> kith.v1.VariantOutcome
+	11, // 18: kith.v1.VariantReport.revenue:type_name -> kith.v1.VariantOutcome
+	12, // 19: kith.v1.VariantReport.counts:type_name -> kith.v1.AnswerCounts
+	13, // 20: kith.v1.VariantReport.models:type_name -> kith.v1.ModelCounts
+	12, // 21: kith.v1.ModelCounts.counts:type_name -> kith.v1.AnswerCounts
+	4,  // 22: kith.v1.SceneService.GetScenes:input_type -> kith.v1.GetScenesRequest
+	6,  // 23: kith.v1.SceneService.SetScenes:input_type -> kith.v1.SetScenesRequest
+	8,  // 24: kith.v1.SceneService.ReportExperiment:input_type -> kith.v1.ReportExperimentRequest
+	5,  // 25: kith.v1.SceneService.GetScenes:output_type -> kith.v1.GetScenesResponse
+	7,  // 26: kith.v1.SceneService.SetScenes:output_type -> kith.v1.SetScenesResponse
+	9,  // 27: kith.v1.SceneService.ReportExperiment:output_type -> kith.v1.ReportExperimentResponse
+	25, // [25:28] is the sub-list for method output_type
+	22, // [22:25] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_scene_proto_init() }
@@ -742,7 +1289,7 @@ func file_kith_v1_scene_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_scene_proto_rawDesc), len(file_kith_v1_scene_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

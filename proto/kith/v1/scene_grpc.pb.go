@@ -19,20 +19,24 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SceneService_GetScenes_FullMethodName = "/kith.v1.SceneService/GetScenes"
-	SceneService_SetScenes_FullMethodName = "/kith.v1.SceneService/SetScenes"
+	SceneService_GetScenes_FullMethodName        = "/kith.v1.SceneService/GetScenes"
+	SceneService_SetScenes_FullMethodName        = "/kith.v1.SceneService/SetScenes"
+	SceneService_ReportExperiment_FullMethodName = "/kith.v1.SceneService/ReportExperiment"
 )
 
 // SceneServiceClient is the client API for SceneService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SceneService keeps scenes and experiments. Every node serves it.
+// SceneService keeps scenes and experiments, and reports on experiments. Every node serves it.
 type SceneServiceClient interface {
 	// GetScenes returns all scenes and experiments.
 	GetScenes(ctx context.Context, in *GetScenesRequest, opts ...grpc.CallOption) (*GetScenesResponse, error)
 	// SetScenes replaces all scenes and experiments, if they are those of a version. FAILED_PRECONDITION if they have changed since.
 	SetScenes(ctx context.Context, in *SetScenesRequest, opts ...grpc.CallOption) (*SetScenesResponse, error)
+	// ReportExperiment tells what became of the answers of an experiment, up to now, from all events of behavior impression, click and purchase. It reads all
+	// events, and takes as long as that takes.
+	ReportExperiment(ctx context.Context, in *ReportExperimentRequest, opts ...grpc.CallOption) (*ReportExperimentResponse, error)
 }
 
 type sceneServiceClient struct {
@@ -63,16 +67,29 @@ func (c *sceneServiceClient) SetScenes(ctx context.Context, in *SetScenesRequest
 	return out, nil
 }
 
+func (c *sceneServiceClient) ReportExperiment(ctx context.Context, in *ReportExperimentRequest, opts ...grpc.CallOption) (*ReportExperimentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportExperimentResponse)
+	err := c.cc.Invoke(ctx, SceneService_ReportExperiment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SceneServiceServer is the server API for SceneService service.
 // All implementations must embed UnimplementedSceneServiceServer
 // for forward compatibility.
 //
-// SceneService keeps scenes and experiments. Every node serves it.
+// SceneService keeps scenes and experiments, and reports on experiments. Every node serves it.
 type SceneServiceServer interface {
 	// GetScenes returns all scenes and experiments.
 	GetScenes(context.Context, *GetScenesRequest) (*GetScenesResponse, error)
 	// SetScenes replaces all scenes and experiments, if they are those of a version. FAILED_PRECONDITION if they have changed since.
 	SetScenes(context.Context, *SetScenesRequest) (*SetScenesResponse, error)
+	// ReportExperiment tells what became of the answers of an experiment, up to now, from all events of behavior impression, click and purchase. It reads all
+	// events, and takes as long as that takes.
+	ReportExperiment(context.Context, *ReportExperimentRequest) (*ReportExperimentResponse, error)
 	mustEmbedUnimplementedSceneServiceServer()
 }
 
@@ -88,6 +105,9 @@ func (UnimplementedSceneServiceServer) GetScenes(context.Context, *GetScenesRequ
 }
 func (UnimplementedSceneServiceServer) SetScenes(context.Context, *SetScenesRequest) (*SetScenesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetScenes not implemented")
+}
+func (UnimplementedSceneServiceServer) ReportExperiment(context.Context, *ReportExperimentRequest) (*ReportExperimentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportExperiment not implemented")
 }
 func (UnimplementedSceneServiceServer) mustEmbedUnimplementedSceneServiceServer() {}
 func (UnimplementedSceneServiceServer) testEmbeddedByValue()                      {}
@@ -146,6 +166,24 @@ func _SceneService_SetScenes_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SceneService_ReportExperiment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportExperimentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SceneServiceServer).ReportExperiment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SceneService_ReportExperiment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SceneServiceServer).ReportExperiment(ctx, req.(*ReportExperimentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SceneService_ServiceDesc is the grpc.ServiceDesc for SceneService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -160,6 +198,10 @@ var SceneService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetScenes",
 			Handler:    _SceneService_SetScenes_Handler,
+		},
+		{
+			MethodName: "ReportExperiment",
+			Handler:    _SceneService_ReportExperiment_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
