@@ -129,6 +129,7 @@ func sceneQuery(s *kithv1.Scene, req *kithv1.RecommendRequest) (coordinator.Quer
 		}
 		q.Weights[fusion.Behavior(b)] = x
 	}
+	q.Anonymous = true
 	q.Share, q.Category, q.Since = s.Blend, s.CategoryAttribute, s.SinceAttribute
 	return q, nil
 }

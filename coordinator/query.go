@@ -67,6 +67,8 @@ type Query struct {
 	Fallback []Method
 	// Item is what Neighbors and Together are about.
 	Item string
+	// Anonymous allows a query for nobody by a method that needs a user or a basket: the fallbacks answer it.
+	Anonymous bool
 	// Share is the part of item-based scores in a Hybrid, 0 to 1; nil means a half.
 	Share *float64
 	// Within and Weights are those of Trending; 0 and nil mean the defaults.
@@ -132,7 +134,7 @@ func (q *Query) Check() error {
 		subjects++
 	}
 	switch {
-	case subjects > 1 || subjects == 0 && q.Method.ofUsers():
+	case subjects > 1 || subjects == 0 && q.Method.ofUsers() && (!q.Anonymous || q.NoFallback):
 		return fmt.Errorf("%w: want a user or a basket of items, and not both", wire.ErrInvalid)
 	case q.Method.ofItems() && (q.Item == "" || len(q.Item) > fusion.MaxKeyBytes):
 		return fmt.Errorf("%w: an item of %d bytes; want the key of one that the answer is about", wire.ErrInvalid, len(q.Item))
@@ -175,7 +177,7 @@ func (q *Query) canAsk(m Method) bool {
 		return q.Item != ""
 	case Categories:
 		return q.User != "" || len(q.Basket) > 0 || q.Item != ""
-	case UserKNN:
+	case Hybrid, ItemKNN, UserKNN:
 		return q.User != "" || len(q.Basket) > 0
 	}
 	return true

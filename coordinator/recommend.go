@@ -70,7 +70,9 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 
 // rankItems fills the answer by the method, and then by the fallbacks.
 func (r *Router) rankItems(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
-	if err := r.rank(ctx, q, q.Method, events, seen, a); err != nil {
+	if !q.canAsk(q.Method) {
+		a.Fallback = "there is neither a user nor a basket"
+	} else if err := r.rank(ctx, q, q.Method, events, seen, a); err != nil {
 		return err
 	}
 	if q.NoFallback || len(a.Items) >= q.N {

@@ -70,7 +70,8 @@ func CheckScenes(set *kithv1.SceneSet) error {
 		}
 		for _, other := range set.Experiments[:i] {
 			if other.Scene == e.Scene && other.StartUnixMs < e.EndUnixMs && e.StartUnixMs < other.EndUnixMs {
-				return &SceneError{fmt.Sprintf("experiments[%d].start", i), fmt.Errorf("overlaps with experiment %s, on the same scene %s; a caller is in one at a time", other.Name, e.Scene)}
+				err := fmt.Errorf("overlaps with experiment %s, on the same scene %s; a caller is in one at a time", other.Name, e.Scene)
+				return &SceneError{fmt.Sprintf("experiments[%d].start", i), err}
 			}
 		}
 	}

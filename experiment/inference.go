@@ -8,10 +8,10 @@ const (
 	concentration = 100
 	// DefaultExpected is the number of users for which intervals are narrowest.
 	DefaultExpected = 10_000
-	// MinUsers and MinOutcomes are how many users each variant must have, and how many with an outcome other than 0 two of them together, before there are
+	// minUsers and minOutcomes are how many users each variant must have, and how many with an outcome other than 0 two of them together, before there are
 	// intervals: they rest on the central limit theorem.
-	MinUsers    = 100
-	MinOutcomes = 25
+	minUsers    = 100
+	minOutcomes = 25
 )
 
 // SplitP returns an always-valid p-value of the hypothesis that each of the counted came to its place by chance, with the expected shares: at any time, and
@@ -69,7 +69,7 @@ func (s Sample) variance() float64 {
 
 // Difference is how much larger a mean is than another.
 type Difference struct {
-	// Known is false where there is too little to say: see MinUsers. Then the rest is 0, but P is 1.
+	// Known is false where there is too little to say: see minUsers. Then the rest is 0, but P is 1.
 	Known bool
 	// Value is estimated; with a probability of 1-α the true one is between Low and High at all looks.
 	Value, Low, High float64
@@ -78,7 +78,7 @@ type Difference struct {
 }
 
 // Compare returns the difference of the means of a variant and the control, by an asymptotic confidence sequence at level 1-alpha that is narrowest at expected
-// users: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Annals of Statistics 2024 [waudbysmith2024], theorem 2.2, with the variance of the difference of two means
+// users: Waudby-Smith and others, Annals of Statistics 2024 [waudbysmith2024], theorem 2.2, with the variance of the difference of two means
 // in the place of that of one,
 //
 //	d ± √(V·n) · √( 2(nρ²+1)/(n²ρ²) · ln(√(nρ²+1)/α) ),   V = s²(control)/n(control) + s²(variant)/n(variant)
@@ -86,7 +86,7 @@ type Difference struct {
 // of n users in both, and ρ² = (2ln(1/α) + ln(1+2ln(1/α)))/expected. It is the mixture sequential test of normal means with estimated variances. That holds for
 // all looks behind the first, in the limit of many users.
 func Compare(control, variant Sample, alpha float64, expected uint64) Difference {
-	if control.N < MinUsers || variant.N < MinUsers || control.Outcomes+variant.Outcomes < MinOutcomes {
+	if control.N < minUsers || variant.N < minUsers || control.Outcomes+variant.Outcomes < minOutcomes {
 		return Difference{P: 1}
 	}
 	n := float64(control.N + variant.N)

@@ -85,11 +85,11 @@ const (
 	alpha = 0.05
 )
 
-// atMost fails when more of n than a share, and three standard deviations.
-func atMost(t *testing.T, what string, got, n int, share float64) {
+// atMost fails when more of n than alpha, and three standard deviations.
+func atMost(t *testing.T, what string, got, n int) {
 	t.Helper()
-	if most := float64(n)*share + 3*math.Sqrt(float64(n)*share*(1-share)); float64(got) > most {
-		t.Errorf("%s: %d of %d, want at most %v and chance: %.0f", what, got, n, share, most)
+	if most := float64(n)*alpha + 3*math.Sqrt(float64(n)*alpha*(1-alpha)); float64(got) > most {
+		t.Errorf("%s: %d of %d, want at most %v and chance: %.0f", what, got, n, alpha, most)
 	}
 }
 
@@ -126,10 +126,10 @@ func TestPeekingAtEqualVariants(t *testing.T) {
 	}
 	t.Logf("of %d tests of equal variants, %d looks at %d users: the split rejected %.1f%%, conversions %.1f%%, the interval of conversions %.1f%%, revenue %.1f%%; a fixed test %.1f%%",
 		runs, looks, users, percent(split, runs), percent(exact, runs), percent(rate, runs), percent(revenue, runs), percent(fixed, runs))
-	atMost(t, "split", split, runs, alpha)
-	atMost(t, "conversions", exact, runs, alpha)
-	atMost(t, "interval of conversions", rate, runs, alpha)
-	atMost(t, "revenue", revenue, runs, alpha)
+	atMost(t, "split", split, runs)
+	atMost(t, "conversions", exact, runs)
+	atMost(t, "interval of conversions", rate, runs)
+	atMost(t, "revenue", revenue, runs)
 	if fixed < 4*alpha*runs {
 		t.Errorf("a test for a fixed size rejects %d of %d; want far too many, or the simulation shows nothing", fixed, runs)
 	}
@@ -170,7 +170,7 @@ func TestPeekingAtDifferentVariants(t *testing.T) {
 	if exact < runs*8/10 {
 		t.Errorf("%d of %d found, want at least 80%%", exact, runs)
 	}
-	atMost(t, "missed", missed, runs, alpha)
+	atMost(t, "missed", missed, runs)
 }
 
 // TestSplitP: a split that is off is found, one that is not stays, and the order of the shares' unit does not matter.

@@ -226,7 +226,9 @@ func (a *app) printReport(resp *kithv1.ReportExperimentResponse) error {
 			differences = append(differences, []any{v.Name, x.what, difference, interval, fmt.Sprintf("%.4f", *x.of.P)})
 		}
 		for _, m := range v.Models {
-			models = append(models, []any{v.Name, m.Version, count(m.Impressions), count(m.Clicks), percentText(ratio(m.Clicks, m.Impressions)), count(m.Purchases), money(m.Revenue)})
+			models = append(models, []any{
+				v.Name, m.Version, count(m.Impressions), count(m.Clicks), percentText(ratio(m.Clicks, m.Impressions)), count(m.Purchases), money(m.Revenue),
+			})
 		}
 	}
 	if len(r.Variants) == 0 {
@@ -258,7 +260,8 @@ func (a *app) printReport(resp *kithv1.ReportExperimentResponse) error {
 func (a *app) printReportNotes(r *jsonReport) error {
 	notes := []string{fmt.Sprintf("The users are split as the weights say: p = %.4f.", r.SplitP)}
 	if r.SplitP < 0.01 {
-		notes[0] = fmt.Sprintf("The users are not split as the weights say (p = %.4f): impressions of a variant are lost, or weights were changed. The rest says nothing.", r.SplitP)
+		notes[0] = fmt.Sprintf("The users are not split as the weights say (p = %.4f): impressions of a variant are lost, or weights were "+
+			"changed. The rest says nothing.", r.SplitP)
 	}
 	if r.Crossed > 0 {
 		notes = append(notes, plural(r.Crossed, "user", "users")+" met more than one variant; the first counts.")
@@ -267,7 +270,8 @@ func (a *app) printReportNotes(r *jsonReport) error {
 		notes = append(notes, plural(r.Others, "user", "users")+" met a variant first that is no more: left out.")
 	}
 	if r.Refused > 0 {
-		notes = append(notes, plural(r.Refused, "impression or click", "impressions and clicks")+" of any scene did not count: the answer was for another user, without the item, or not of this cluster.")
+		notes = append(notes, plural(r.Refused, "impression or click", "impressions and clicks")+
+			" of any scene did not count: the answer was for another user, without the item, or not of this cluster.")
 	}
 	return a.printf("\n%s\n", strings.Join(notes, "\n"))
 }

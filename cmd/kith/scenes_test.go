@@ -35,7 +35,7 @@ func TestParseScenes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blend, one, max := 0.7, 1.0, uint32(3)
+	blend, one := 0.7, 1.0
 	home := &kithv1.Scene{
 		Name: "home", Model: kithv1.Model_MODEL_HYBRID, Blend: &blend, N: 12,
 		ExcludeHistory: []*kithv1.HistoryRule{{Behaviors: []string{"purchase"}, WithinMs: 30 * 86_400_000}},
@@ -47,7 +47,7 @@ func TestParseScenes(t *testing.T) {
 			{Attribute: "brand", Test: &kithv1.Condition_AnyOf{AnyOf: &kithv1.TextList{Texts: []string{"acme"}}}},
 		}}}},
 		Freshness: &kithv1.Freshness{Attribute: "since", HalfLifeMs: 30 * 86_400_000, Strength: 2},
-		Diversity: &kithv1.Diversity{Attribute: "category", Lambda: &one, MaxPerGroup: max},
+		Diversity: &kithv1.Diversity{Attribute: "category", Lambda: &one, MaxPerGroup: 3},
 		Fallback: []kithv1.Model{
 			kithv1.Model_MODEL_USER_KNN, kithv1.Model_MODEL_CATEGORIES, kithv1.Model_MODEL_TRENDING, kithv1.Model_MODEL_POPULARITY, kithv1.Model_MODEL_NEWEST,
 		},
@@ -126,7 +126,7 @@ func TestSceneMistakes(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"empty":              {"", "x.yaml:1:1: no scenes"},
 		"no YAML":            {"scenes: [", "x.yaml:1:9: "},
-		"unknown key":        {"scenes:\n  - name: a\n    modle: hybrid\n", `x.yaml:3:5: unknown field "modle"`},
+		"unknown key":        {"scenes:\n  - name: a\n    method: hybrid\n", `x.yaml:3:5: unknown field "method"`},
 		"type":               {"scenes:\n  - name: a\n    n: many\n", "x.yaml:3:8: "},
 		"name":               {"scenes:\n  - name: Home\n", `x.yaml:2:5: scenes[0].name: scene "Home"; want a name`},
 		"no name":            {"scenes:\n  - n: 3\n", "x.yaml:2:5: scenes[0].name"},
@@ -214,14 +214,14 @@ func TestScenes(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"scenes delete home":                        `there is no scene "home"`,
-		"scenes delete cart":                        `unknown scene "cart": there are home, home-trending, product-page`,
-		"recommend u --scene hoem":                  `unknown scene "hoem": there are home, home-trending, product-page`,
-		"recommend u --scene home --model item-knn": "the scene names the model",
-		"recommend --scene home":                    "want a user or a basket",
-		"recommend u --scene product-page":          "an item of 0 bytes",
-		"experiments report home":                   `unknown experiment "home": there are home-2026-12; see 'kith experiments'`,
-		"recommend u --item i1":                     "no scene that is about items",
+		"scenes delete home":                                                `there is no scene "home"`,
+		"scenes delete cart":                                                `unknown scene "cart": there are home, home-trending, product-page`,
+		"recommend u --scene hoem":                                          `unknown scene "hoem": there are home, home-trending, product-page`,
+		"recommend u --scene home --model item-knn":                         "the scene names the model",
+		"recommend --scene home --no-fallback":                              "want a user or a basket",
+		"recommend u --scene product-page":                                  "an item of 0 bytes",
+		"experiments report home":                                           `unknown experiment "home": there are home-2026-12; see 'kith experiments'`,
+		"recommend u --item i1":                                             "no scene that is about items",
 		"scenes apply " + filepath.Join(filepath.Dir(path), "nothing.yaml"): "check the path",
 	} {
 		if got := kith(t, nil, append(strings.Fields(args), "--addr", addr)...); got.code == exitOK || !strings.Contains(got.err, want) {
@@ -261,7 +261,7 @@ func TestReportIsPrinted(t *testing.T) {
 			},
 		},
 	}
-	print := func(resp *kithv1.ReportExperimentResponse) string {
+	printed := func(resp *kithv1.ReportExperimentResponse) string {
 		var out bytes.Buffer
 		a := &app{out: &out, output: choice{"table", []string{"table", "json"}}, env: func(string) (string, bool) { return "", false }}
 		if err := a.printReport(resp); err != nil {
@@ -269,9 +269,9 @@ func TestReportIsPrinted(t *testing.T) {
 		}
 		return out.String()
 	}
-	golden(t, "report", print(resp))
+	golden(t, "report", printed(resp))
 	resp.SplitP = 0.0004
-	if got := print(resp); !strings.Contains(got, "not split as the weights say (p = 0.0004)") {
+	if got := printed(resp); !strings.Contains(got, "not split as the weights say (p = 0.0004)") {
 		t.Errorf("a bad split is printed as\n%s", got)
 	}
 }

@@ -141,7 +141,7 @@ type RecommendRequest struct {
 	NowUnixMs int64 `protobuf:"varint,15,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
 	// Name of a scene, which says how to answer. What is given here adds to it: filters, boosts, exclude_history, include_seen and no_fallback hold
 	// beside those of the scene; n, freshness and diversity replace them, and so does a pin one of the same item or place. A model must not be
-	// given. The subject may be left out where the model of the scene is not about users.
+	// given. The subject may be left out: where the model of the scene is about users, what comes next answers then.
 	Scene string `protobuf:"bytes,20,opt,name=scene,proto3" json:"scene,omitempty"`
 	// Who asks, where there is no user: decides with an experiment which variant answers. The events of whoever it is must have it as their user.
 	Session string `protobuf:"bytes,21,opt,name=session,proto3" json:"session,omitempty"`
