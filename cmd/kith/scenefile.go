@@ -14,7 +14,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/kith-io/kith/api"
 	"github.com/kith-io/kith/coordinator"
@@ -83,6 +85,9 @@ func parseScenes(name string, data []byte) (*kithv1.SceneSet, error) {
 	parsed, err := parser.ParseBytes(data, 0)
 	var file sceneFile
 	if err == nil {
+		if t := tagIn(data); t != nil {
+			return nil, usagef("%s:%d:%d: tag %s; a file of scenes needs none, take it out", name, t.Position.Line, t.Position.Column, t.Value)
+		}
 		if err = yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&file); errors.Is(err, io.EOF) {
 			return nil, usagef("%s:1:1: no scenes; want a list under the key scenes", name)
 		}
@@ -103,6 +108,16 @@ func parseScenes(name string, data []byte) (*kithv1.SceneSet, error) {
 		return nil, usagef("%s:%d:%d: %s: %w", name, line, column, wrong.Path, wrong.Err)
 	}
 	return set, err
+}
+
+// tagIn returns a tag of a file, if there is one: the decoder does not stand those on values of another kind.
+func tagIn(data []byte) *token.Token {
+	for _, t := range lexer.Tokenize(string(data)) {
+		if t.Type == token.TagType {
+			return t
+		}
+	}
+	return nil
 }
 
 // place returns where a path such as scenes[0].boost stands in a file, or the nearest thing around it that is there.

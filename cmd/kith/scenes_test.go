@@ -127,6 +127,7 @@ func TestSceneMistakes(t *testing.T) {
 		"empty":              {"", "x.yaml:1:1: no scenes"},
 		"no YAML":            {"scenes: [", "x.yaml:1:9: "},
 		"unknown key":        {"scenes:\n  - name: a\n    method: hybrid\n", `x.yaml:3:5: unknown field "method"`},
+		"tag":                {"scenes: !x\n  - name: a\n", "x.yaml:1:9: tag !x"},
 		"type":               {"scenes:\n  - name: a\n    n: many\n", "x.yaml:3:8: "},
 		"name":               {"scenes:\n  - name: Home\n", `x.yaml:2:5: scenes[0].name: scene "Home"; want a name`},
 		"no name":            {"scenes:\n  - n: 3\n", "x.yaml:2:5: scenes[0].name"},
