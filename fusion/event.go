@@ -76,7 +76,7 @@ type Event struct {
 }
 
 // Feedback reports whether the event tells what became of an answer, rather than what the user is interested in: an impression or a click with the id of the
-// answer. It does not count in what is popular, nor as an item that the user knows, and in interactions only where weights name the behavior.
+// answer. It does not count in what is popular, in features, nor as an item that the user knows, and in interactions only where weights name the behavior.
 func (e *Event) Feedback() bool {
 	return (e.Behavior == Impression || e.Behavior == Click) && e.Context[ContextAnswer] != ""
 }

@@ -349,11 +349,12 @@ func (s *sceneShop) isTestedByAnExperiment(t *testing.T) {
 	for u := range 120 {
 		user := fmt.Sprintf("u%03d", u) // 40 of them have a history
 		req := &kithv1.RecommendRequest{Scene: "home", NowUnixMs: shopNow + int64(u)}
-		if u%8 == 7 {
+		switch u % 8 {
+		case 7: // nobody who is known
 			req.Session = user
-		} else if u%8 == 3 {
+		case 3:
 			req.Session, req.Subject = user, &kithv1.RecommendRequest_Basket{Basket: &kithv1.Basket{Items: []*kithv1.BasketItem{{Item: "i0001"}}}}
-		} else {
+		default:
 			req.Subject = forUser(user, 0).Subject
 		}
 		resp := s.ask(0, req)

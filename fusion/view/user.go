@@ -120,9 +120,9 @@ func ByTime(events []fusion.Event) {
 	slices.SortFunc(events, func(a, b fusion.Event) int { return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.ID, b.ID)) })
 }
 
-// counted returns the events up to now in their order, and what is known of a user by counting them.
+// counted returns the events up to now in their order, but for feedback (fusion.Event.Feedback), and what is known of a user by counting them.
 func counted(events []fusion.Event, now int64) ([]fusion.Event, User) {
-	events = slices.DeleteFunc(slices.Clone(events), func(e fusion.Event) bool { return e.Time > now })
+	events = slices.DeleteFunc(slices.Clone(events), func(e fusion.Event) bool { return e.Time > now || e.Feedback() })
 	ByTime(events)
 	u := User{Events: map[fusion.Behavior]int{}}
 	items := map[string]bool{}
