@@ -566,15 +566,13 @@ func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rul
 	}
 	rules.settle(r.now())
 	out := &Similar{}
+	var err error
 	if rules.usesProducts() {
-		var err error
 		if out.Partial, out.Stale, err = r.awaitProducts(ctx, false); err != nil {
 			return nil, err
 		}
 	}
-	var err error
-	out.Entries, out.Version, err = r.neighbors(ctx, item, n, &rules, nil, nil)
-	if err != nil {
+	if out.Entries, out.Version, err = r.neighbors(ctx, item, n, &rules, nil, nil); err != nil {
 		return nil, err
 	}
 	return out, nil
