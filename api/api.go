@@ -29,6 +29,7 @@ type API struct {
 	kithv1.UnimplementedClusterServiceServer
 	kithv1.UnimplementedCatalogServiceServer
 	kithv1.UnimplementedErasureServiceServer
+	kithv1.UnimplementedSceneServiceServer
 
 	coordinator *coordinator.Coordinator
 	router      *coordinator.Router
@@ -49,4 +50,5 @@ func (a *API) Register(r grpc.ServiceRegistrar) {
 	kithv1.RegisterClusterServiceServer(r, a)
 	kithv1.RegisterCatalogServiceServer(r, a)
 	kithv1.RegisterErasureServiceServer(r, a)
+	kithv1.RegisterSceneServiceServer(r, a)
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/node/wire"
@@ -40,6 +41,14 @@ func model(m coordinator.Method) kithv1.Model {
 		return kithv1.Model_MODEL_NEWEST
 	case coordinator.Pinned:
 		return kithv1.Model_MODEL_PINNED
+	case coordinator.Categories:
+		return kithv1.Model_MODEL_CATEGORIES
+	case coordinator.Trending:
+		return kithv1.Model_MODEL_TRENDING
+	case coordinator.Neighbors:
+		return kithv1.Model_MODEL_SIMILAR
+	case coordinator.Together:
+		return kithv1.Model_MODEL_TOGETHER
 	}
 	return kithv1.Model_MODEL_HYBRID
 }
@@ -57,16 +66,12 @@ func length(n uint32) (int, error) {
 
 // Recommend implements kithv1.RecommenderServiceServer.
 func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kithv1.RecommendResponse, error) {
-	q, err := queryOf(req)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
+	if err := a.coordinator.CatchUp(ctx); err != nil && !req.Stale {
 		return nil, err
 	}
-	return a.recommend(ctx, q)
+	return a.recommend(ctx, req)
 }
 
 // RecommendMany implements kithv1.RecommenderServiceServer. A user whose turn does not come within the deadline has an error as others have.
@@ -81,16 +86,16 @@ func (a *API) RecommendMany(ctx context.Context, req *kithv1.RecommendManyReques
 		}
 		asked[user] = true
 	}
-	if req.GetRequest().GetSubject() != nil {
-		return nil, fmt.Errorf("%w: the request for all users has a user or a basket of its own; leave it out", wire.ErrInvalid)
-	}
-	q, err := queryOf(req.GetRequest())
-	if err != nil {
-		return nil, err
+	all := req.GetRequest()
+	if all == nil {
+		all = &kithv1.RecommendRequest{}
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
+	if err := a.coordinator.CatchUp(ctx); err != nil && !all.Stale {
+		return nil, err
+	}
+	if err := a.checkForAll(ctx, all); err != nil {
 		return nil, err
 	}
 	resp := &kithv1.RecommendManyResponse{Answers: make([]*kithv1.UserRecommendations, len(req.Users))}
@@ -98,53 +103,55 @@ func (a *API) RecommendMany(ctx context.Context, req *kithv1.RecommendManyReques
 	g.SetLimit(usersAtOnce)
 	for i, user := range req.Users {
 		g.Go(func() error {
-			one := q
-			one.User = user
-			answer, err := a.recommend(ctx, one)
-			resp.Answers[i] = &kithv1.UserRecommendations{User: user, Response: answer}
-			if err != nil {
-				resp.Answers[i].Error = &kithv1.AnswerError{Reason: wire.Reason(err), Message: err.Error()}
-			}
+			resp.Answers[i] = a.recommendTo(ctx, user, all)
 			return nil
 		})
 	}
 	return resp, g.Wait()
 }
 
-// queryOf converts a request and checks it.
-func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
-	n, err := length(req.GetN())
-	if err != nil {
-		return q, err
+// checkForAll returns what is wrong with a request that is for each of many users.
+func (a *API) checkForAll(ctx context.Context, req *kithv1.RecommendRequest) error {
+	if req.Subject != nil {
+		return fmt.Errorf("%w: the request for all users has a user or a basket of its own; leave it out", wire.ErrInvalid)
 	}
-	method, ok := methods[req.GetModel()]
-	if !ok {
-		return q, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, req.GetModel())
-	}
-	rules, err := rulesOf(req)
-	if err != nil {
-		return q, err
-	}
-	rules.Exclude, rules.Pins = historyRules(req.GetExcludeHistory()), pins(req.GetPins())
-	q = coordinator.Query{
-		User: req.GetUser(), N: n, Method: method, WithSeen: req.GetIncludeSeen(), NoFallback: req.GetNoFallback(),
-		Stale: req.GetStale(), Explain: req.GetExplain(), Rules: rules,
-	}
-	for _, b := range req.GetBasket().GetItems() {
-		weight := b.GetWeight()
-		if weight == 0 {
-			weight = 1
-		}
-		if b.GetItem() == "" || weight < 0 || math.IsNaN(float64(weight)) || math.IsInf(float64(weight), 0) {
-			return q, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
-		}
-		q.Basket = append(q.Basket, coordinator.BasketItem{Item: b.Item, Weight: weight})
-	}
-	return q, nil
+	_, _, err := a.query(ctx, req)
+	return err
 }
 
-// recommend asks the router.
-func (a *API) recommend(ctx context.Context, q coordinator.Query) (*kithv1.RecommendResponse, error) {
+// recommendTo answers a request that is for each of many users for one of them.
+func (a *API) recommendTo(ctx context.Context, user string, all *kithv1.RecommendRequest) *kithv1.UserRecommendations {
+	req := proto.Clone(all).(*kithv1.RecommendRequest)
+	req.Subject = &kithv1.RecommendRequest_User{User: user}
+	resp, err := a.recommend(ctx, req)
+	out := &kithv1.UserRecommendations{User: user, Response: resp}
+	if err != nil {
+		out.Error = &kithv1.AnswerError{Reason: wire.Reason(err), Message: err.Error()}
+	}
+	return out
+}
+
+// query returns the query of a request, with what its scene says, if it names one.
+func (a *API) query(ctx context.Context, req *kithv1.RecommendRequest) (q coordinator.Query, scene *chosen, err error) {
+	if req.Scene != "" {
+		if scene, err = a.choose(ctx, req); err != nil {
+			return q, nil, err
+		}
+		q, err = sceneQuery(scene.Scene.Scene, req)
+		return q, scene, err
+	}
+	if q, err = queryOf(req); err == nil && req.Item != "" {
+		err = fmt.Errorf("%w: an item, and no scene that is about items; name one, or leave the item out", wire.ErrInvalid)
+	}
+	return q, nil, err
+}
+
+// recommend answers a request.
+func (a *API) recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kithv1.RecommendResponse, error) {
+	q, scene, err := a.query(ctx, req)
+	if err != nil {
+		return nil, err
+	}
 	answer, err := a.router.Recommend(ctx, q)
 	if err != nil {
 		return nil, err
@@ -160,7 +167,42 @@ func (a *API) recommend(ctx context.Context, q coordinator.Query) (*kithv1.Recom
 		}
 		resp.Items = append(resp.Items, item)
 	}
+	if scene != nil {
+		a.name(scene, resp)
+	}
 	return resp, nil
+}
+
+// queryOf returns the query of a request, without what a scene says.
+func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
+	n, err := length(req.N)
+	if err != nil {
+		return q, err
+	}
+	method, ok := methods[req.Model]
+	if !ok {
+		return q, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, req.Model)
+	}
+	rules, err := rulesOf(req)
+	if err != nil {
+		return q, err
+	}
+	rules.Exclude, rules.Pins = historyRules(req.ExcludeHistory), pins(req.Pins)
+	q = coordinator.Query{
+		User: req.GetUser(), Item: req.Item, N: n, Method: method, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
+		Stale: req.Stale, Explain: req.Explain, Rules: rules,
+	}
+	for _, b := range req.GetBasket().GetItems() {
+		weight := b.GetWeight()
+		if weight == 0 {
+			weight = 1
+		}
+		if b.GetItem() == "" || weight < 0 || math.IsNaN(float64(weight)) || math.IsInf(float64(weight), 0) {
+			return q, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
+		}
+		q.Basket = append(q.Basket, coordinator.BasketItem{Item: b.Item, Weight: weight})
+	}
+	return q, nil
 }
 
 // Similar implements kithv1.RecommenderServiceServer.

@@ -57,6 +57,11 @@ func arguments(req any) map[string]string {
 	switch r := req.(type) {
 	case *kithv1.SetIntentRequest:
 		return map[string]string{"member": r.Member, "intent": r.Intent.String()}
+	case *kithv1.SetScenesRequest:
+		return map[string]string{
+			"from_version": strconv.FormatUint(r.Set.GetVersion(), 10), "scenes": strconv.Itoa(len(r.Set.GetScenes())),
+			"experiments": strconv.Itoa(len(r.Set.GetExperiments())),
+		}
 	case *kithv1.ActivateRequest:
 		return map[string]string{"version": strconv.FormatUint(r.Version, 10)}
 	case *kithv1.CancelRequest:

@@ -68,6 +68,10 @@ var table = map[string]Rule{
 	kithv1.ModelService_WatchJob_FullMethodName:   {Roles: watch},
 	kithv1.ModelService_ListModels_FullMethodName: {Roles: watch},
 
+	kithv1.SceneService_GetScenes_FullMethodName:        {Roles: watch},
+	kithv1.SceneService_SetScenes_FullMethodName:        {Roles: train, Audited: true},
+	kithv1.SceneService_ReportExperiment_FullMethodName: {Roles: watch},
+
 	// Clients of all kinds look whether the cluster is ready, and of how many partitions it is.
 	kithv1.ClusterService_Status_FullMethodName:    {Roles: anyRole},
 	kithv1.ClusterService_Backup_FullMethodName:    {Roles: admin, Audited: true},
@@ -99,6 +103,7 @@ var table = map[string]Rule{
 	kithv1.PartitionService_ReadUserFeatures_FullMethodName:    internal,
 	kithv1.PartitionService_ScanUserFeatures_FullMethodName:    internal,
 	kithv1.PartitionService_ScanProductFeatures_FullMethodName: internal,
+	kithv1.PartitionService_TallyExperiment_FullMethodName:     internal,
 
 	kithv1.QueryService_NeighborLists_FullMethodName: internal,
 	kithv1.QueryService_ScoreItems_FullMethodName:    internal,

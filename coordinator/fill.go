@@ -3,29 +3,27 @@ package coordinator
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/kith-io/kith/catalog/shelf"
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/wire"
 )
 
 // diversityPool is how many of the most popular allowed items are looked at to spread what popularity fills up, if they suffice: to look at all would
 // be a pass over the catalog whenever there are fewer groups than places.
 const diversityPool = 5000
 
-// fill fills an answer up: from what is popular now, as far down as it takes, then with products that nobody has met, the newest first.
+// fillPopular fills an answer up from what is popular now, as far down as it takes. m is the method that the places are said to come from.
 //
 // Cost: that of Popular for the first items, and for four times as many as often as the rules leave too few: to find what hardly any item is,
 // all are looked at. Boosts make it look further, until no item beyond could come in.
-func (r *Router) fill(ctx context.Context, q Query, seen map[string]bool, a *Answer) error {
-	if len(a.Items) >= q.N {
-		return nil
-	}
-	have := maps.Clone(seen)
-	for _, x := range a.Items {
-		have[x.Item] = true
-	}
+func (r *Router) fillPopular(ctx context.Context, q *Query, m Method, seen map[string]bool, a *Answer) error {
+	have := behind(seen, a.Items)
 	for ask := q.N + len(have); ; ask *= 4 {
 		var popular []PopularItem
 		stale, err := r.soon(ctx, q.Stale || a.Stale, func(ctx context.Context, stale bool) (err error) {
@@ -36,31 +34,175 @@ func (r *Router) fill(ctx context.Context, q Query, seen map[string]bool, a *Ans
 		if err != nil {
 			return err
 		}
-		ended := len(popular) < ask
-		chosen, sure := r.choosePopular(q, popular, have, a.Items)
-		if !ended && !sure {
-			continue
-		}
-		a.Items = append(a.Items, chosen...)
-		if !ended || len(a.Items) == q.N {
+		if chosen, sure := r.choosePopular(q, popular, have, a.Items); sure || len(popular) < ask {
+			for _, x := range chosen {
+				x.Source = m
+				a.Items = append(a.Items, x)
+			}
 			return nil
 		}
-		for _, x := range popular {
-			have[x.Item] = true
+	}
+}
+
+// fillNewest fills an answer up with products, the newest first. As a fallback it takes those of unknown age, too. Scores and boosts do not count here.
+//
+// Cost: a pass over all products, about a microsecond each.
+func (r *Router) fillNewest(ctx context.Context, q *Query, seen map[string]bool, a *Answer) error {
+	if err := r.awaitProductsOf(ctx, q, a); err != nil {
+		return err
+	}
+	since := q.Since
+	switch {
+	case since != "":
+	case q.Freshness != nil:
+		since = q.Freshness.Attribute
+	default:
+		since = DefaultSince
+	}
+	for _, x := range r.newest(&q.Rules, since, behind(seen, a.Items), q.N-len(a.Items), q.Method != Newest, a.Items) {
+		a.Items = append(a.Items, Ranked{Item: x.key, Source: Newest})
+	}
+	return nil
+}
+
+// awaitProductsOf waits for the products that an answer looks at.
+func (r *Router) awaitProductsOf(ctx context.Context, q *Query, a *Answer) error {
+	partial, stale, err := r.awaitProducts(ctx, q.Stale)
+	a.Partial, a.Stale = a.Partial || partial, a.Stale || stale
+	return err
+}
+
+const (
+	// DefaultCategory is the attribute that is the category of a product.
+	DefaultCategory = "category"
+	// mostCategories is the number of categories of a user, or a basket, that Categories take items from: enough to be of a taste.
+	mostCategories = 3
+)
+
+// fillCategories fills an answer up from what is popular in the categories that the subject is interested in most: those of its items, weighed as
+// builds do by default. Cost: as fillPopular with a filter.
+func (r *Router) fillCategories(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
+	if err := r.awaitProductsOf(ctx, q, a); err != nil {
+		return err
+	}
+	part := *q
+	if part.Category == "" {
+		part.Category = DefaultCategory
+	}
+	interests := fusion.Fuse(events, fusion.DefaultWeights(), q.Now)
+	for _, b := range q.Basket {
+		interests = append(interests, fusion.Interaction{Item: b.Item, Weight: b.Weight})
+	}
+	if q.Item != "" {
+		interests = append(interests, fusion.Interaction{Item: q.Item, Weight: 1})
+	}
+	favorites := r.favorites(interests, part.Category)
+	if len(favorites) == 0 {
+		if a.Fallback == "" {
+			a.Fallback = fmt.Sprintf("no known product has a %s", part.Category)
 		}
-		partial, stale, err := r.awaitProducts(ctx, q.Stale)
-		if err != nil {
-			return err
-		}
-		a.Partial, a.Stale = a.Partial || partial, a.Stale || stale
-		a.Items = append(a.Items, r.chooseNewest(q, have, a.Items)...)
 		return nil
+	}
+	part.Filter.Conditions = append(slices.Clone(q.Filter.Conditions), shelf.Condition{Attribute: part.Category, Op: shelf.AnyOf, Values: favorites})
+	return r.fillPopular(ctx, &part, Categories, seen, a)
+}
+
+// favorites returns the categories with the largest sums of weights, ties by name.
+func (r *Router) favorites(interests []fusion.Interaction, attribute string) []string {
+	sums := map[string]float64{}
+	r.products.shelf.View(func(v *shelf.View) {
+		name := v.Name(attribute)
+		for _, x := range interests {
+			if category, ok := v.Text(v.Find([]byte(x.Item)), name); ok {
+				sums[category] += float64(x.Weight)
+			}
+		}
+	})
+	order := slices.SortedFunc(maps.Keys(sums), func(a, b string) int { return cmp.Or(cmp.Compare(sums[b], sums[a]), strings.Compare(a, b)) })
+	return order[:min(mostCategories, len(order))]
+}
+
+// fillTrending fills an answer up with what Trending lists. Cost: that of Trending.
+func (r *Router) fillTrending(ctx context.Context, q *Query, seen map[string]bool, a *Answer) error {
+	list := q.listing(a)
+	if list.Within == 0 {
+		list.Within = DefaultWithin
+	}
+	if list.Weights == nil {
+		list.Weights = fusion.DefaultWeights().Behavior
+	}
+	sums, stale, err := r.activity(ctx, list)
+	a.Stale = a.Stale || stale
+	if err != nil {
+		return err
+	}
+	a.add(r.listBest(list, sums, behind(seen, a.Items), a.Items), Trending)
+	a.noteShort(q, Trending, fmt.Sprintf("only %d items that are allowed have had events within %v", len(a.Items), list.Within))
+	return nil
+}
+
+// fillTogether fills an answer up with what BoughtTogether lists. Cost: that of BoughtTogether.
+func (r *Router) fillTogether(ctx context.Context, q *Query, seen map[string]bool, a *Answer) error {
+	list := q.listing(a)
+	var counts map[string]float64
+	stale, err := r.soon(ctx, list.Stale, func(ctx context.Context, stale bool) (err error) {
+		counts, _, err = r.boughtWith(ctx, q.Item, stale)
+		return err
+	})
+	a.Stale = a.Stale || stale
+	if err != nil {
+		return err
+	}
+	a.add(r.listBest(list, counts, behind(seen, a.Items), a.Items), Together)
+	a.noteShort(q, Together, fmt.Sprintf("only %d items that are allowed were bought together with item %q", len(a.Items), q.Item))
+	return nil
+}
+
+// fillNeighbors fills an answer up with what SimilarItems lists. Cost: that of SimilarItems.
+func (r *Router) fillNeighbors(ctx context.Context, q *Query, seen map[string]bool, a *Answer) error {
+	entries, version, err := r.neighbors(ctx, q.Item, q.N-len(a.Items), &q.Rules, behind(seen, a.Items), a.Items)
+	switch {
+	case q.NoFallback && err != nil:
+		return err
+	case errors.Is(err, wire.ErrNoModel) || errors.Is(err, wire.ErrUnknownItem):
+		a.Fallback = err.Error()
+		return nil
+	case errors.Is(err, wire.ErrNotReady):
+		a.Fallback, a.Partial = err.Error(), true
+		return nil
+	case err != nil:
+		return err
+	}
+	a.Version = version
+	for _, x := range entries {
+		a.Items = append(a.Items, Ranked{Item: x.Key, Score: x.Score, Source: Neighbors})
+	}
+	a.noteShort(q, Neighbors, fmt.Sprintf("item %q has only %d neighbors that are allowed", q.Item, len(entries)))
+	return nil
+}
+
+// listing asks for what is left of an answer.
+func (q *Query) listing(a *Answer) Listing {
+	return Listing{N: q.N - len(a.Items), Within: q.Within, Weights: q.Weights, Stale: q.Stale || a.Stale, Rules: q.Rules}
+}
+
+// add puts listed items behind those there.
+func (a *Answer) add(items []Listed, m Method) {
+	for _, x := range items {
+		a.Items = append(a.Items, Ranked{Item: x.Item, Score: x.Score, Source: m})
+	}
+}
+
+// noteShort notes why places are left, if there are any and the method is what was asked for.
+func (a *Answer) noteShort(q *Query, m Method, why string) {
+	if m == q.Method && len(a.Items) < q.N {
+		a.Fallback = why
 	}
 }
 
 // choosePopular returns the popular items that fill the answer up behind those there. sure means that no item that is less popular could change
 // the choice.
-func (r *Router) choosePopular(q Query, popular []PopularItem, have map[string]bool, there []Ranked) (chosen []Ranked, sure bool) {
+func (r *Router) choosePopular(q *Query, popular []PopularItem, have map[string]bool, there []Ranked) (chosen []Ranked, sure bool) {
 	if len(popular) == 0 {
 		return nil, true
 	}
@@ -94,19 +236,6 @@ func (r *Router) choosePopular(q Query, popular []PopularItem, have map[string]b
 		}
 	})
 	return chosen, sure
-}
-
-// chooseNewest returns the products that fill the answer up behind those there, the newest first, those of unknown age last. Scores and boosts do not
-// count here.
-func (r *Router) chooseNewest(q Query, have map[string]bool, there []Ranked) (chosen []Ranked) {
-	since := DefaultSince
-	if q.Freshness != nil {
-		since = q.Freshness.Attribute
-	}
-	for _, x := range r.newest(&q.Rules, since, have, q.N-len(there), true, there) {
-		chosen = append(chosen, Ranked{Item: x.key, Source: Newest})
-	}
-	return chosen
 }
 
 // DefaultSince is the attribute that has the moment at which a product came.

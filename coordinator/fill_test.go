@@ -66,7 +66,7 @@ func TestDiversityLooksAtThePool(t *testing.T) {
 		{Diversity{Attribute: "category", Lambda: 0.5, MaxPerGroup: 1}, 2, "[p00000 p05500]", true},
 		{Diversity{Attribute: "category", Lambda: 0.5, MaxPerGroup: 1}, 3, "[p00000 p05500]", false},
 	} {
-		chosen, sure := r.choosePopular(Query{N: tt.n, Rules: Rules{Diversity: &tt.d}}, popular, nil, nil)
+		chosen, sure := r.choosePopular(&Query{N: tt.n, Rules: Rules{Diversity: &tt.d}}, popular, nil, nil)
 		var got []string
 		for _, x := range chosen {
 			got = append(got, x.Item)

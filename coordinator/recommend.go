@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,101 +22,21 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// Method is a way of scoring.
-type Method uint8
-
-// Methods.
-const (
-	Hybrid     Method = iota // the average of both kinds of neighborhoods
-	ItemKNN                  // items like those of the history
-	UserKNN                  // items of users with a like history
-	Popularity               // items with the most events
-	Newest                   // products without events, by age: only in answers
-	Pinned                   // an item with a fixed place: only in answers
-)
-
-// Bounds and defaults of queries.
-const (
-	DefaultN = 10
-	MaxN     = 1000
-)
-
-// Query asks for the N best items for a user or a basket.
-type Query struct {
-	// User is a key; empty for a basket.
-	User string
-	// Basket holds items that are together now.
-	Basket []BasketItem
-	// N is the length of the answer, 1 to MaxN.
-	N      int
-	Method Method
-	// WithSeen lets items of the history into the answer.
-	WithSeen bool
-	// NoFallback makes an unknown user and a missing model errors, and the answer as long as the model can make it.
-	NoFallback bool
-	// Stale reads the history from any replica.
-	Stale bool
-	// Explain adds contributions.
-	Explain bool
-	Rules
-}
-
-// BasketItem is an item with its weight in a basket.
-type BasketItem struct {
-	Item   string
-	Weight float32
-}
-
-// Answer is a ranked answer.
-type Answer struct {
-	Items []Ranked
-	// Version of the model that answered; 0 for none.
-	Version uint64
-	// Fallback says why popularity filled places; empty if it did not.
-	Fallback string
-	// Partial says that some partition could not be asked, or that products of one are missing.
-	Partial bool
-	// Stale says that the history, the popularity or the products are what some replica had, asked for or because a leader was missing.
-	Stale bool
-}
-
-// Ranked is one place of an answer.
-type Ranked struct {
-	Item string
-	// Score compares within one answer and source.
-	Score float64
-	// Source is the method, or Popularity for a filled place.
-	Source        Method
-	Contributions []Contribution
-}
-
-// Contribution is the share of one item of the history in a score; an empty Item stands for all similar users.
-type Contribution struct {
-	Item  string
-	Score float64
-}
-
 // Recommend answers a query. The order of the items does not depend on N, and an answer is shorter than N only when
-// there are no more items that are allowed, with events or a record, or with NoFallback. (With diversity a place may depend on N, where
+// there are no more items that are allowed, with events or a record, with NoFallback, or with another Fallback. (With diversity a place may depend on N, where
 // popularity fills up.) Errors match wire.ErrInvalid, wire.ErrNotReady and,
 // with NoFallback, wire.ErrUnknownUser, wire.ErrUnknownItem and wire.ErrNoModel.
 //
 // Cost: one call for the history, one to each node that holds lists of its items, and two rounds for user-based scores. A filter is a test
 // in memory of the candidates; what it leaves for popularity to fill is walked for in steps of four times the length.
 func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
-	if q.N < 1 || q.N > MaxN {
-		return nil, fmt.Errorf("%w: n is %d; want 1 to %d", wire.ErrInvalid, q.N, MaxN)
-	}
-	if (q.User == "") == (len(q.Basket) == 0) {
-		return nil, fmt.Errorf("%w: want a user or a basket of items, and not both", wire.ErrInvalid)
-	}
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
 	q.settle(r.now())
 	a := &Answer{}
 	var events []fusion.Event
-	if q.User != "" {
+	if q.usesHistory() {
 		var err error
 		if events, a.Stale, err = r.historySoon(ctx, q.User, q.Stale); err != nil {
 			return nil, err
@@ -131,13 +52,7 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 		}
 		a.Partial, a.Stale = partial, a.Stale || stale
 	}
-	seen := q.excludes(events)
-	for _, b := range q.Basket {
-		seen[b.Item] = true
-	}
-	if q.WithSeen && len(q.Exclude) == 0 {
-		clear(seen)
-	}
+	seen := q.known(events)
 	places := q.N
 	q.Pins = r.allowedPins(&q.Rules)
 	for _, p := range q.Pins {
@@ -146,25 +61,78 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 			q.N--
 		}
 	}
-	if err := r.rankItems(ctx, q, events, seen, a); err != nil {
+	if err := r.rankItems(ctx, &q, events, seen, a); err != nil {
 		return nil, err
 	}
 	a.Items = pin(a.Items, q.Pins, places)
 	return a, nil
 }
 
-// rankItems fills the answer by the model, and then by fallbacks.
-func (r *Router) rankItems(ctx context.Context, q Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
-	if q.Method != Popularity {
-		if err := r.personal(ctx, q, events, seen, a); err != nil {
+// rankItems fills the answer by the method, and then by the fallbacks.
+func (r *Router) rankItems(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
+	if !q.canAsk(q.Method) {
+		a.Fallback = "there is neither a user nor a basket"
+	} else if err := r.rank(ctx, q, q.Method, events, seen, a); err != nil {
+		return err
+	}
+	if q.NoFallback || len(a.Items) >= q.N {
+		a.Fallback = ""
+		return nil
+	}
+	fallback := q.Fallback
+	if fallback == nil {
+		fallback = defaultFallback
+	}
+	why := a.Fallback
+	for _, m := range fallback {
+		if len(a.Items) >= q.N {
+			break
+		}
+		if m == q.Method || !q.canAsk(m) {
+			continue
+		}
+		if err := r.rank(ctx, q, m, events, seen, a); err != nil {
 			return err
 		}
-		if q.NoFallback || len(a.Items) == q.N {
-			a.Fallback = ""
-			return nil
-		}
 	}
-	return r.fill(ctx, q, seen, a)
+	a.Fallback = why // of the method, not of a fallback
+	return nil
+}
+
+// defaultFallback finds N items wherever there are as many that are allowed, with events or a record.
+var defaultFallback = []Method{Popularity, Newest}
+
+// rank adds what a method ranks to an answer, up to N, and says why if that is too little. seen are items that may not be in it.
+func (r *Router) rank(ctx context.Context, q *Query, m Method, events []fusion.Event, seen map[string]bool, a *Answer) error {
+	switch m {
+	case Popularity:
+		return r.fillPopular(ctx, q, m, seen, a)
+	case Newest:
+		return r.fillNewest(ctx, q, seen, a)
+	case Categories:
+		return r.fillCategories(ctx, q, events, seen, a)
+	case Trending:
+		return r.fillTrending(ctx, q, seen, a)
+	case Neighbors:
+		return r.fillNeighbors(ctx, q, seen, a)
+	case Together:
+		return r.fillTogether(ctx, q, seen, a)
+	}
+	part := *q
+	part.Method, part.N = m, q.N-len(a.Items)
+	return r.personal(ctx, part, events, behind(seen, a.Items), a)
+}
+
+// behind returns the items that may not come behind an answer: those seen and those in it.
+func behind(seen map[string]bool, items []Ranked) map[string]bool {
+	if len(items) == 0 {
+		return seen
+	}
+	out := maps.Clone(seen)
+	for _, x := range items {
+		out[x.Item] = true
+	}
+	return out
 }
 
 // allowedPins returns the pins that pass the filter, by rank.
@@ -211,7 +179,7 @@ func (r *Router) historySoon(ctx context.Context, user string, stale bool) (even
 	return events, wasStale, err
 }
 
-// personal fills the answer with what the model says, and the reason why it may say little.
+// personal adds up to N items that the model ranks to the answer, and the reason why they may be few.
 func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	m, dictionary, err := r.active()
 	switch {
@@ -263,9 +231,10 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	case UserKNN:
 		scores = byUsers
 	case Hybrid:
-		scores = neighborhood.Hybrid(byItems, byUsers)
+		scores = neighborhood.Blend(byItems, byUsers, q.share())
 	}
-	top := s.best(scores, q, excluded)
+	top := s.best(scores, q, excluded, a.Items)
+	there := len(a.Items)
 	for _, x := range top {
 		a.Items = append(a.Items, Ranked{Item: dictionary.Key(x.id), Score: x.score, Source: q.Method})
 	}
@@ -278,17 +247,18 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	if !q.Explain {
 		return nil
 	}
+	items := a.Items[there:]
 	if q.Method == UserKNN {
-		for i := range a.Items {
-			a.Items[i].Contributions = []Contribution{{Score: a.Items[i].Score}} // of the similar users together
+		for i := range items {
+			items[i].Contributions = []Contribution{{Score: items[i].Score}} // of the similar users together
 		}
 		return nil
 	}
-	return s.explain(ctx, q.Method, byItems, top, a)
+	return s.explain(ctx, q, byItems, top, items)
 }
 
-// best returns the n best of what has a score and is allowed, in the order of the answer.
-func (s *scoring) best(scores *neighborhood.Scores, q Query, excluded []uint32) (best []scoredItem) {
+// best returns the n best of what has a score and is allowed, in the order of the answer, behind the items there.
+func (s *scoring) best(scores *neighborhood.Scores, q Query, excluded []uint32, there []Ranked) (best []scoredItem) {
 	if q.Filter.Empty() && !q.reorders() {
 		return unchanged(scores.Top(q.N, excluded))
 	}
@@ -313,7 +283,7 @@ func (s *scoring) best(scores *neighborhood.Scores, q Query, excluded []uint32) 
 			}
 		}
 		sortScored(all)
-		best, _ = choose(all, q.N, q.Diversity, map[uint32]int{})
+		best, _ = choose(all, q.N, q.Diversity, j.taken(there))
 	})
 	return best
 }
@@ -541,17 +511,17 @@ func (s *scoring) list(l *kithv1.NeighborList) ([]similarity.Neighbor, error) {
 
 // explain adds to each ranked item what each item of the history put into its score, largest first. They add up to the
 // score; in a hybrid the rest is that of the similar users.
-func (s *scoring) explain(ctx context.Context, method Method, byItems *neighborhood.Scores, top []scoredItem, a *Answer) error {
+func (s *scoring) explain(ctx context.Context, q Query, byItems *neighborhood.Scores, top []scoredItem, items []Ranked) error {
 	lists, err := s.lists(ctx)
 	if err != nil {
 		return err
 	}
 	scale, unit := 1.0, s.m.Similarity.Measure.Unit()
-	if largest := byItems.Largest(); method == Hybrid && largest > 0 {
-		scale = 0.5 / neighborhood.Float(largest)
+	if largest := byItems.Largest(); q.Method == Hybrid && largest > 0 {
+		scale = q.share() / neighborhood.Float(largest)
 	}
 	for i := range top {
-		ranked, rest := &a.Items[i], top[i].score
+		ranked, rest := &items[i], top[i].score
 		factor := top[i].score / top[i].base // of boosts
 		for _, h := range s.history {
 			for _, x := range lists[h.item] {
@@ -563,7 +533,7 @@ func (s *scoring) explain(ctx context.Context, method Method, byItems *neighborh
 				rest -= share
 			}
 		}
-		if method == Hybrid && rest > 1e-9*factor {
+		if q.Method == Hybrid && rest > 1e-9*factor {
 			ranked.Contributions = append(ranked.Contributions, Contribution{"", rest})
 		}
 		slices.SortStableFunc(ranked.Contributions, func(a, b Contribution) int {
@@ -595,44 +565,56 @@ func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rul
 		return nil, err
 	}
 	rules.settle(r.now())
-	m, dictionary, err := r.active()
-	if err != nil {
-		return nil, err
-	}
-	defer m.Release()
-	id, ok := dictionary.ID(item)
-	if !ok {
-		return nil, fmt.Errorf("%w %q in model version %d; items without events before the build are not in it", wire.ErrUnknownItem, item, m.Version)
-	}
-	out := &Similar{Version: m.Version}
+	out := &Similar{}
+	var err error
 	if rules.usesProducts() {
 		if out.Partial, out.Stale, err = r.awaitProducts(ctx, false); err != nil {
 			return nil, err
 		}
 	}
+	if out.Entries, out.Version, err = r.neighbors(ctx, item, n, &rules, nil, nil); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// neighbors returns the n nearest neighbors of an item that the rules allow and that are not among some, spread behind an answer that is there.
+func (r *Router) neighbors(ctx context.Context, item string, n int, rules *Rules, but map[string]bool, there []Ranked) (out []SimilarEntry, version uint64, err error) {
+	m, dictionary, err := r.active()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer m.Release()
+	id, ok := dictionary.ID(item)
+	if !ok {
+		return nil, 0, fmt.Errorf("%w %q in model version %d; items without events before the build are not in it", wire.ErrUnknownItem, item, m.Version)
+	}
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: []entry{{id, item, uint32(partition.Of(item, m.Partitions)), 1}}}
 	lists, err := s.lists(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if s.partial {
-		return nil, fmt.Errorf("no replica has the neighbors of item %q: %w", item, wire.ErrNotReady)
+		return nil, 0, fmt.Errorf("no replica has the neighbors of item %q: %w", item, wire.ErrNotReady)
 	}
 	r.products.shelf.View(func(v *shelf.View) {
-		j := newJudge(&rules, v)
+		j := newJudge(rules, v)
 		var all []scoredItem
 		for _, x := range lists[id] {
+			if but[dictionary.Key(x.ID)] {
+				continue
+			}
 			if factor, group, ok := j.judge(dictionary.KeyBytes(x.ID)); ok {
 				all = append(all, scoredItem{x.ID, float64(x.Score), float64(x.Score) * factor, group})
 			}
 		}
 		sortScored(all)
-		best, _ := choose(all, n, rules.Diversity, map[uint32]int{})
+		best, _ := choose(all, n, rules.Diversity, j.taken(there))
 		for _, x := range best {
-			out.Entries = append(out.Entries, SimilarEntry{dictionary.Key(x.id), x.score})
+			out = append(out, SimilarEntry{dictionary.Key(x.id), x.score})
 		}
 	})
-	return out, nil
+	return out, m.Version, nil
 }
 
 // SimilarUsers returns the n users whose interactions are most similar to those of a user. Errors match

@@ -30,7 +30,7 @@ type Rules struct {
 
 // HistoryRule excludes items of some events of the user.
 type HistoryRule struct {
-	// Behaviors of the events; none means all.
+	// Behaviors of the events; none means all but feedback (fusion.Event.Feedback).
 	Behaviors []fusion.Behavior
 	// Within is the largest age of the events; 0 means any. Events without a time are new.
 	Within time.Duration
@@ -187,15 +187,23 @@ func (r *Rules) largestFactor() float64 {
 func (r *Rules) excludes(events []fusion.Event) map[string]bool {
 	out := map[string]bool{}
 	for i := range events {
-		if len(r.Exclude) == 0 || slices.ContainsFunc(r.Exclude, func(x HistoryRule) bool { return x.covers(&events[i], r.Now) }) {
+		if len(r.Exclude) == 0 && !events[i].Feedback() || slices.ContainsFunc(r.Exclude, func(x HistoryRule) bool { return x.covers(&events[i], r.Now) }) {
 			out[events[i].Item] = true
 		}
 	}
 	return out
 }
 
+// about reports whether a rule is about events as this one; without behaviors it is about all but feedback.
+func (x *HistoryRule) about(e *fusion.Event) bool {
+	if len(x.Behaviors) == 0 {
+		return !e.Feedback()
+	}
+	return slices.Contains(x.Behaviors, e.Behavior)
+}
+
 func (x *HistoryRule) covers(e *fusion.Event, now int64) bool {
-	if len(x.Behaviors) > 0 && !slices.Contains(x.Behaviors, e.Behavior) {
+	if !x.about(e) {
 		return false
 	}
 	return x.Within == 0 || e.Time == 0 || now-e.Time <= x.Within.Milliseconds()

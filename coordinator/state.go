@@ -45,6 +45,8 @@ type State struct {
 	Active uint64
 	// Secrets sign receipts of erasures and hash who was erased; nil until they are made.
 	Secrets *kithv1.SetSecrets
+	// Scenes are the scenes and experiments; nil until there are some.
+	Scenes *kithv1.SceneSet
 	// Applied is the index of the log entry that made this state.
 	Applied uint64
 }
@@ -89,6 +91,8 @@ func (s *State) Apply(index uint64, c *kithv1.ControlCommand) (next *State, id u
 		err = n.forgetMember(c.ForgetMember)
 	case *kithv1.ControlCommand_SetSecrets:
 		err = n.setSecrets(c.SetSecrets)
+	case *kithv1.ControlCommand_SetScenes:
+		err = n.setScenes(c.SetScenes)
 	default:
 		err = fmt.Errorf("%w: unknown kind %T; a newer member wrote it, upgrade this one", errCommand, c)
 	}
@@ -375,7 +379,7 @@ func (s *State) Encode() ([]byte, error) {
 	m := &kithv1.ControlState{
 		Cluster: s.Cluster, Members: s.Members, Epoch: s.Epoch, Jobs: s.Jobs, Versions: s.Versions,
 		ActiveVersion: s.Active, AppliedIndex: s.Applied, Moves: s.Moves, Formed: s.Formed, Left: s.Left,
-		Secrets: s.Secrets,
+		Secrets: s.Secrets, Scenes: s.Scenes,
 	}
 	for _, nodes := range s.Replicas {
 		m.Partitions = append(m.Partitions, &kithv1.Replicas{Nodes: nodes})
@@ -392,7 +396,7 @@ func DecodeState(b []byte) (*State, error) {
 	s := &State{
 		Cluster: m.Cluster, Members: m.Members, Epoch: m.Epoch, Jobs: m.Jobs, Versions: m.Versions,
 		Active: m.ActiveVersion, Applied: m.AppliedIndex, Moves: m.Moves, Formed: m.Formed, Left: m.Left,
-		Secrets: m.Secrets,
+		Secrets: m.Secrets, Scenes: m.Scenes,
 	}
 	for _, r := range m.Partitions {
 		s.Replicas = append(s.Replicas, r.Nodes)

@@ -34,7 +34,7 @@ func (r *Router) BoughtTogether(ctx context.Context, item string, q Listing) (*L
 	if err != nil {
 		return nil, 0, err
 	}
-	out.Items = r.listBest(q, counts)
+	out.Items = r.listBest(q, counts, nil, nil)
 	return out, baskets, nil
 }
 

@@ -85,10 +85,6 @@ func (r *Router) Trending(ctx context.Context, q Listing) (*List, error) {
 	if q.Weights == nil {
 		q.Weights = fusion.DefaultWeights().Behavior
 	}
-	behaviors, err := weighed(q.Weights)
-	if err != nil {
-		return nil, err
-	}
 	if q.Within <= 0 {
 		return nil, fmt.Errorf("%w: a window of %v; want more than 0", wire.ErrInvalid, q.Within)
 	}
@@ -96,16 +92,30 @@ func (r *Router) Trending(ctx context.Context, q Listing) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
-	var counts map[string][]uint64
-	stale, err := r.soon(ctx, q.Stale, func(ctx context.Context, stale bool) (err error) {
-		counts, err = r.activeItems(ctx, q, behaviors, stale)
-		return err
-	})
-	out.Stale = out.Stale || stale
+	sums, stale, err := r.activity(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	sums := make(map[string]float64, len(counts))
+	out.Stale = out.Stale || stale
+	out.Items = r.listBest(q, sums, nil, nil)
+	return out, nil
+}
+
+// activity returns the sums of the weights of the events in the window of a listing that are above 0, by item.
+func (r *Router) activity(ctx context.Context, q Listing) (sums map[string]float64, wasStale bool, err error) {
+	behaviors, err := weighed(q.Weights)
+	if err != nil {
+		return nil, false, err
+	}
+	var counts map[string][]uint64
+	wasStale, err = r.soon(ctx, q.Stale, func(ctx context.Context, stale bool) (err error) {
+		counts, err = r.activeItems(ctx, q, behaviors, stale)
+		return err
+	})
+	if err != nil {
+		return nil, wasStale, err
+	}
+	sums = make(map[string]float64, len(counts))
 	for item, of := range counts {
 		sum := 0.0
 		for k, b := range behaviors {
@@ -115,23 +125,25 @@ func (r *Router) Trending(ctx context.Context, q Listing) (*List, error) {
 			sums[item] = sum
 		}
 	}
-	out.Items = r.listBest(q, sums)
-	return out, nil
+	return sums, wasStale, nil
 }
 
-// listBest returns the n items with the largest scores by the rules, ties by key.
-func (r *Router) listBest(q Listing, scores map[string]float64) (out []Listed) {
+// listBest returns the n items with the largest scores by the rules that are not among some, ties by key, spread behind an answer that is there.
+func (r *Router) listBest(q Listing, scores map[string]float64, but map[string]bool, there []Ranked) (out []Listed) {
 	items := slices.Sorted(maps.Keys(scores))
 	r.products.shelf.View(func(v *shelf.View) {
 		j := newJudge(&q.Rules, v)
 		var all []scoredItem
 		for i, item := range items {
+			if but[item] {
+				continue
+			}
 			if factor, group, ok := j.judge([]byte(item)); ok {
 				all = append(all, scoredItem{uint32(i), scores[item], scores[item] * factor, group})
 			}
 		}
 		sortScored(all)
-		best, _ := choose(all, q.N, q.Diversity, map[uint32]int{})
+		best, _ := choose(all, q.N, q.Diversity, j.taken(there))
 		for _, x := range best {
 			out = append(out, Listed{Item: items[x.id], Score: x.score})
 		}

@@ -26,7 +26,13 @@ const (
 	Purchase Behavior = "purchase"
 	Cancel   Behavior = "cancel" // takes a purchase back
 	Rating   Behavior = "rating" // Value is the weight itself
+	// Of an item of an answer, which the context names; see Event.Feedback.
+	Impression Behavior = "impression" // it came into view
+	Click      Behavior = "click"
 )
+
+// ContextAnswer is the key of the context that has the id of the answer that an impression or a click is about.
+const ContextAnswer = "answer"
 
 // Valid reports whether b is a well-formed name.
 func (b Behavior) Valid() bool {
@@ -69,6 +75,12 @@ type Event struct {
 	ID string
 	// Context is free: device, channel, order, ... At most MaxContextBytes.
 	Context map[string]string
+}
+
+// Feedback reports whether the event tells what became of an answer, rather than what the user is interested in: an impression or a click with the id of the
+// answer. It does not count in what is popular, in features, nor as an item that the user knows, and in interactions only where weights name the behavior.
+func (e *Event) Feedback() bool {
+	return (e.Behavior == Impression || e.Behavior == Click) && e.Context[ContextAnswer] != ""
 }
 
 // refusal is a sentinel with a code for counting.

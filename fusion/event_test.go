@@ -165,3 +165,31 @@ func TestOriginOf(t *testing.T) {
 		}
 	}
 }
+
+func TestFeedback(t *testing.T) {
+	answer := map[string]string{ContextAnswer: "x"}
+	for _, tt := range []struct {
+		e    Event
+		want bool
+	}{
+		{Event{Behavior: Impression, Context: answer}, true},
+		{Event{Behavior: Click, Context: answer}, true},
+		{Event{Behavior: Click}, false}, // a behavior of the shop's own
+		{Event{Behavior: Purchase, Context: answer}, false},
+	} {
+		if got := tt.e.Feedback(); got != tt.want {
+			t.Errorf("%+v: %t, want %t", tt.e, got, tt.want)
+		}
+	}
+	fused := func(w Weights) int {
+		return len(Fuse([]Event{{Item: "i", Behavior: Click, Value: 1, Context: answer}}, w, 0))
+	}
+	weights := DefaultWeights()
+	if n := fused(weights); n != 0 {
+		t.Errorf("a click is %d interactions by the default weights, want none", n)
+	}
+	weights.Behavior[Click] = 1
+	if n := fused(weights); n != 1 {
+		t.Errorf("a click is %d interactions by weights that name it, want one", n)
+	}
+}

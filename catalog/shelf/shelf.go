@@ -235,6 +235,14 @@ func (v *View) Group(slot int, name Name) uint32 {
 	return 0
 }
 
+// Text returns the text of an attribute, of a list the first, and whether there is one.
+func (v *View) Text(slot int, name Name) (string, bool) {
+	if group := v.Group(slot, name); group != 0 {
+		return v.shelf.texts.entries[group-1].text, true
+	}
+	return "", false
+}
+
 // Time returns the moment of an attribute in Unix milliseconds, and whether there is one.
 func (v *View) Time(slot int, name Name) (int64, bool) {
 	for _, c := range ofName(v.cells(slot), name) {

@@ -207,6 +207,8 @@ var remedies = []struct {
 	{wire.ErrUnknownVersion, "see 'kith models list'"},
 	{wire.ErrUnknownJob, "see 'kith status'"},
 	{wire.ErrJobRunning, "see 'kith status', or end that one with 'kith build cancel'"},
+	{wire.ErrUnknownExperiment, "see 'kith experiments'"},
+	{wire.ErrScenesChanged, "begin again from what is there now: see 'kith scenes show'"},
 	{wire.ErrNotReady, "see 'kith status'; a majority of the servers must run"},
 	{wire.ErrOverloaded, "send less at once, or give the servers more to take with --max-inflight-mib"},
 	{wire.ErrDiskFull, "nothing was lost; what was read and not stored can be sent again"},

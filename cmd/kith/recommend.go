@@ -23,6 +23,10 @@ var modelNames = map[kithv1.Model]string{
 	kithv1.Model_MODEL_POPULARITY: popularity,
 	kithv1.Model_MODEL_NEWEST:     "newest",
 	kithv1.Model_MODEL_PINNED:     "pin",
+	kithv1.Model_MODEL_CATEGORIES: "categories",
+	kithv1.Model_MODEL_TRENDING:   "trending",
+	kithv1.Model_MODEL_SIMILAR:    "similar",
+	kithv1.Model_MODEL_TOGETHER:   "together",
 }
 
 // modelChoice takes the names of models.
@@ -44,9 +48,11 @@ func (a *app) recommendCommand() *cobra.Command {
 	var n int
 	var basket []string
 	var explain, seen, noFallback, stale bool
+	var scene, session, item string
 	var rules ruleFlags
 	model := modelChoice()
-	cmd := &cobra.Command{
+	var cmd *cobra.Command
+	cmd = &cobra.Command{
 		Use:   "recommend USER | --basket ITEM,ITEM",
 		Short: "Recommend items for a user or a basket",
 		Long: `Recommend the N best items for a user, from all events that are stored now, or for a basket
@@ -56,11 +62,16 @@ to its score.
 
 --filter leaves items out by what their products are. Conditions are separated by commas:
 name=a|b (one of), name=a&b (all of), name!=a|b (none of), name<5 (also <=, > and >=; numbers,
-dates and times), and name alone (above 0, or true).`,
+dates and times), and name alone (above 0, or true).
+
+--scene answers as a scene says (see 'kith scenes'): its filters and boosts hold beside those
+given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 		Example: `  kith recommend u17 -n 10 --explain
   kith recommend --basket i3,i8 --model item-knn
   kith recommend u17 --filter 'category=shoes|boots,price<50,stock' --exclude-bought 30d
-  kith recommend u17 --boost 'brand=acme:2' --freshness 30d --max-per-group 3 --pin i7@1`,
+  kith recommend u17 --boost 'brand=acme:2' --freshness 30d --max-per-group 3 --pin i7@1
+  kith recommend u17 --scene home
+  kith recommend --scene product-page --item i42 --session 8f2c`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return usagef("%d arguments; want one user, or --basket", len(args))
@@ -70,6 +81,15 @@ dates and times), and name alone (above 0, or true).`,
 		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
 			req := &kithv1.RecommendRequest{
 				N: uint32(n), Model: modelByName(model.value), IncludeSeen: seen, NoFallback: noFallback, Stale: stale, Explain: explain,
+				Scene: scene, Session: session, Item: item,
+			}
+			if scene != "" { // what is not said is for the scene to say
+				if !cmd.Flags().Changed("n") {
+					req.N = 0
+				}
+				if !cmd.Flags().Changed("model") {
+					req.Model = kithv1.Model_MODEL_UNSPECIFIED
+				}
 			}
 			switch {
 			case len(args) == 1 && args[0] != "" && len(basket) == 0:
@@ -80,6 +100,7 @@ dates and times), and name alone (above 0, or true).`,
 					b.Items = append(b.Items, &kithv1.BasketItem{Item: item})
 				}
 				req.Subject = &kithv1.RecommendRequest_Basket{Basket: b}
+			case len(args) == 0 && len(basket) == 0 && scene != "":
 			default:
 				return usagef("for whom? Name one user, or items with --basket, and not both")
 			}
@@ -109,6 +130,9 @@ dates and times), and name alone (above 0, or true).`,
 	f.BoolVar(&seen, "include-seen", false, "recommend also items that the user knows already")
 	f.BoolVar(&noFallback, "no-fallback", false, "do not fill up from popularity")
 	f.BoolVar(&stale, "stale", false, "read the history from any replica; the newest events may be missing")
+	f.StringVar(&scene, "scene", "", "answer as the scene of this `name` says")
+	f.StringVar(&session, "session", "", "who asks, where there is no user: decides which variant of an experiment answers")
+	f.StringVar(&item, "item", "", "what a scene of similar items, or of those bought together, is about")
 	rules.registerFilter(f)
 	rules.registerOrder(f)
 	rules.registerHistory(f)
@@ -146,6 +170,10 @@ type jsonRecommendation struct {
 	FallbackReason string            `json:"fallback_reason,omitempty"`
 	Partial        bool              `json:"partial"`
 	Stale          bool              `json:"stale"`
+	Scene          string            `json:"scene,omitempty"`
+	Experiment     string            `json:"experiment,omitempty"`
+	Variant        string            `json:"variant,omitempty"`
+	AnswerID       string            `json:"answer_id,omitempty"`
 }
 
 // recommendation returns an answer in the form in which it is printed as JSON.
@@ -153,6 +181,7 @@ func recommendation(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse
 	out := jsonRecommendation{
 		User: req.GetUser(), Model: modelNames[resp.Model], ModelVersion: resp.ModelVersion, Items: []jsonRecommended{},
 		FallbackReason: resp.FallbackReason, Partial: resp.Partial, Stale: resp.Stale,
+		Scene: resp.Scene, Experiment: resp.Experiment, Variant: resp.Variant, AnswerID: resp.AnswerId,
 	}
 	for _, b := range req.GetBasket().GetItems() {
 		out.Basket = append(out.Basket, b.Item)
@@ -231,6 +260,9 @@ func contributor(item string) string {
 
 // printAnswerNotes says what is special about an answer.
 func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
+	if resp.Scene != "" {
+		return a.printSceneNotes(resp)
+	}
 	filled, fresh := 0, 0
 	for _, x := range resp.Items {
 		switch x.Source {
@@ -253,6 +285,26 @@ func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
 		if err := a.printf("\n%s: %s.\n", text, resp.FallbackReason); err != nil {
 			return err
 		}
+	}
+	return a.printQuality(resp.Stale, resp.Partial)
+}
+
+// printSceneNotes says what is special about the answer of a scene.
+func (a *app) printSceneNotes(resp *kithv1.RecommendResponse) error {
+	if resp.FallbackReason != "" {
+		if err := a.printf("\nThe scene fell back: %s.\n", resp.FallbackReason); err != nil {
+			return err
+		}
+	}
+	text := "\nScene " + resp.Scene
+	if resp.Experiment != "" {
+		text += fmt.Sprintf(", experiment %s, variant %s", resp.Experiment, resp.Variant)
+	}
+	if resp.AnswerId != "" {
+		text += ", answer " + resp.AnswerId
+	}
+	if err := a.printf("%s.\n", text); err != nil {
+		return err
 	}
 	return a.printQuality(resp.Stale, resp.Partial)
 }

@@ -53,7 +53,7 @@ func OfItems(events []fusion.Event, products Products, o Options) map[string]*It
 	for item, of := range byItem {
 		of, u := counted(of, o.Now)
 		if u.Items == 0 {
-			continue // all events are after Now
+			continue // all events are after Now, or feedback
 		}
 		u.orders(of, make([]int, len(of)), products) // sessions only tell orders apart, which are not counted here
 		x := &Item{

@@ -115,10 +115,15 @@ func OfUser(events []fusion.Event, products Products, o Options) User {
 	return u
 }
 
-// counted returns the events up to now in their order, and what is known of a user by counting them.
-func counted(events []fusion.Event, now int64) ([]fusion.Event, User) {
-	events = slices.DeleteFunc(slices.Clone(events), func(e fusion.Event) bool { return e.Time > now })
+// ByTime sorts the events of a user by time, then id.
+func ByTime(events []fusion.Event) {
 	slices.SortFunc(events, func(a, b fusion.Event) int { return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(a.ID, b.ID)) })
+}
+
+// counted returns the events up to now in their order, but for feedback (fusion.Event.Feedback), and what is known of a user by counting them.
+func counted(events []fusion.Event, now int64) ([]fusion.Event, User) {
+	events = slices.DeleteFunc(slices.Clone(events), func(e fusion.Event) bool { return e.Time > now || e.Feedback() })
+	ByTime(events)
 	u := User{Events: map[fusion.Behavior]int{}}
 	items := map[string]bool{}
 	for i := range events {
@@ -164,52 +169,60 @@ func (u *User) sessions(events []fusion.Event, gap int64) []int {
 	return session
 }
 
-// bought is one purchase and what is left of it.
-type bought struct {
-	event *fusion.Event
-	order string
-	left  float64 // pieces that were not canceled
-	price float64 // of one; 0 if unknown
+// Bought is one purchase and what is left of it.
+type Bought struct {
+	Event *fusion.Event
+	// Left are the pieces that were not canceled.
+	Left float64
+	// Price of one; 0 if it is not known.
+	Price float64
+	// at is the position of the event.
+	at int
 }
 
-// orders sums up purchases and what was canceled of them. A cancellation takes back the latest purchases of its item before it, of its
-// order where it names one.
-func (u *User) orders(events []fusion.Event, session []int, products Products) {
-	var purchases []bought
+// BoughtBy returns the purchases among the events of a user, which are by time and id, in that order, and the number of pieces that were given back. A
+// cancellation takes back the latest purchases of its item before it, of its order where it names one.
+func BoughtBy(events []fusion.Event, products Products) (purchases []Bought, canceled float64) {
 	for i := range events {
 		e := &events[i]
 		switch e.Behavior {
 		case fusion.Purchase:
-			order := e.Context[ContextOrder]
-			if order == "" {
-				order = "\x00session " + strconv.Itoa(session[i]) // no order has such a number
-			}
-			purchases = append(purchases, bought{e, order, max(0, e.Value), priceOf(e, products)})
+			purchases = append(purchases, Bought{e, max(0, e.Value), priceOf(e, products), i})
 		case fusion.Cancel:
-			back := math.Abs(e.Value)
+			back, order := math.Abs(e.Value), e.Context[ContextOrder]
 			for k := len(purchases) - 1; k >= 0 && back > 0; k-- {
 				b := &purchases[k]
-				if b.event.Item != e.Item || e.Context[ContextOrder] != "" && e.Context[ContextOrder] != b.order {
+				if b.Event.Item != e.Item || order != "" && order != b.Event.Context[ContextOrder] {
 					continue
 				}
-				taken := min(back, b.left)
-				b.left, back = b.left-taken, back-taken
-				u.Canceled += taken
+				taken := min(back, b.Left)
+				b.Left, back = b.Left-taken, back-taken
+				canceled += taken
 			}
 		}
 	}
+	return purchases, canceled
+}
+
+// orders sums up purchases and what was canceled of them. Purchases of no order are one by session.
+func (u *User) orders(events []fusion.Event, session []int, products Products) {
+	purchases, canceled := BoughtBy(events, products)
+	u.Canceled += canceled
 	kept := map[string]bool{}
-	for i := range purchases {
-		b := &purchases[i]
-		if b.left == 0 {
+	for _, b := range purchases {
+		if b.Left == 0 {
 			continue
 		}
-		kept[b.order] = true
-		u.Quantity += b.left
-		u.Revenue += b.left * b.price
-		u.LastOrder = max(u.LastOrder, b.event.Time)
-		if b.price == 0 {
-			u.Unpriced += b.left
+		order := b.Event.Context[ContextOrder]
+		if order == "" {
+			order = "\x00session " + strconv.Itoa(session[b.at]) // no order has such a number
+		}
+		kept[order] = true
+		u.Quantity += b.Left
+		u.Revenue += b.Left * b.Price
+		u.LastOrder = max(u.LastOrder, b.Event.Time)
+		if b.Price == 0 {
+			u.Unpriced += b.Left
 		}
 	}
 	u.Orders = len(kept)

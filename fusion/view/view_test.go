@@ -51,6 +51,7 @@ func TestUserByHand(t *testing.T) {
 		event(330, fusion.Cancel, "coffee", 1, "order", "B"),
 		event(400, fusion.Purchase, "coffee", 9, "order", "C"), // after now
 		{User: "u", Item: "gift", Behavior: fusion.View, Value: 1, ID: "no time"},
+		event(50, fusion.Impression, "lamp", 1, fusion.ContextAnswer, "x"), // tells of an answer
 	}
 	// The cancellation of coffee at the same time comes after the purchase, as "cancel" follows the id of it.
 	events[7].ID = events[6].ID + "!"

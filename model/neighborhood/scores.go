@@ -279,28 +279,31 @@ func sink(heap []ranked) {
 // The largest score is taken over all items, also those that an answer leaves out, so that the order of two items does
 // not depend on what is excluded. The quotients are float64; their average is rounded to the nearest multiple of
 // 1/Scale, and is a function of the scores alone. a and b are not changed.
-func Hybrid(a, b *Scores) *Scores {
+func Hybrid(a, b *Scores) *Scores { return Blend(a, b, 0.5) }
+
+// Blend is Hybrid with another share of a than a half: share·a/max(a) + (1-share)·b/max(b). share must be from 0 to 1.
+func Blend(a, b *Scores, share float64) *Scores {
 	h := &Scores{items: make([]uint32, 0, len(a.items)+len(b.items)), sums: make([]int64, 0, len(a.items)+len(b.items))}
 	add := func(id uint32, sum int64) { h.items, h.sums = append(h.items, id), append(h.sums, sum) }
 	largestA, largestB := a.Largest(), b.Largest()
 	for i, id := range a.items {
-		add(id, blend(a.sums[i], largestA, b.Score(id), largestB))
+		add(id, blend(a.sums[i], largestA, b.Score(id), largestB, share))
 	}
 	for i, id := range b.items {
 		if a.position(id) < 0 {
-			add(id, blend(0, largestA, b.sums[i], largestB))
+			add(id, blend(0, largestA, b.sums[i], largestB, share))
 		}
 	}
 	return h
 }
 
-func blend(a, largestA, b, largestB int64) int64 {
+func blend(a, largestA, b, largestB int64, share float64) int64 {
 	var sum float64
 	if largestA > 0 {
-		sum = float64(a) / float64(largestA)
+		sum = float64(share * (float64(a) / float64(largestA))) // conversions forbid fused operations
 	}
 	if largestB > 0 {
-		sum += float64(b) / float64(largestB)
+		sum += float64((1 - share) * (float64(b) / float64(largestB)))
 	}
-	return fixed(sum / 2)
+	return fixed(sum)
 }

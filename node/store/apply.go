@@ -157,8 +157,10 @@ func (p *pending) add(events []fusion.Event) error {
 			p.meta.users++
 		}
 		p.users[e.User] = n + 1
-		if err := p.countItem(e.Item); err != nil {
-			return err
+		if !e.Feedback() {
+			if err := p.countItem(e.Item); err != nil {
+				return err
+			}
 		}
 		p.added = append(p.added, *e)
 		p.result.Appended++

@@ -168,6 +168,10 @@ func knownBehavior(b []byte) fusion.Behavior {
 		return fusion.Cancel
 	case string(fusion.Rating):
 		return fusion.Rating
+	case string(fusion.Impression):
+		return fusion.Impression
+	case string(fusion.Click):
+		return fusion.Click
 	}
 	return fusion.Behavior(b)
 }

@@ -272,8 +272,10 @@ func (p *pending) eraseEvents(user string, g *grave) (err error) {
 		if _, err := decodeEventValue(it.Value(), &e); err != nil {
 			return err
 		}
-		if err := p.uncountItem(e.Item); err != nil {
-			return err
+		if !e.Feedback() {
+			if err := p.uncountItem(e.Item); err != nil {
+				return err
+			}
 		}
 		g.until = max(g.until, e.Time)
 		g.events++

@@ -21,7 +21,7 @@ type Window struct{ From, To int64 }
 
 func (w Window) has(t int64) bool { return t > max(0, w.From) && t <= w.To }
 
-// recent are the events with the latest times. All that are later than floor are there.
+// recent are the events with the latest times, but for feedback (fusion.Event.Feedback). All that are later than floor are there.
 type recent struct {
 	mu     sync.Mutex // guards what follows
 	floor  int64
@@ -52,7 +52,7 @@ func newRecent(most int) *recent { return &recent{most: most, items: map[string]
 func (r *recent) add(e *fusion.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e.Time <= r.floor {
+	if e.Time <= r.floor || e.Feedback() {
 		return
 	}
 	id, ok := r.items[e.Item]
@@ -164,10 +164,10 @@ func (s *Store) withRecent(ctx context.Context, fn func(*database, *recent) erro
 	return fn(d, r)
 }
 
-// allIn calls fn for each event of a window, out of all events.
+// allIn calls fn for each event of a window but feedback, out of all events.
 func (d *database) allIn(ctx context.Context, w Window, fn func(fusion.Event)) error {
 	return d.dump(ctx, everything, Position{}, func(e fusion.Event) error {
-		if w.has(e.Time) {
+		if w.has(e.Time) && !e.Feedback() {
 			fn(e)
 		}
 		return nil

@@ -26,7 +26,7 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 		}
 		defer func() { _ = s.Close() }()
 		var all []fusion.Event
-		behaviors := []fusion.Behavior{fusion.View, fusion.Purchase}
+		behaviors := []fusion.Behavior{fusion.View, fusion.Purchase, fusion.Click}
 		for index := uint64(1); index < 30; index++ {
 			switch rapid.IntRange(0, 6).Draw(t, "step") {
 			case 0:
@@ -35,7 +35,7 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 				for _, e := range all {
 					if at := slices.Index(behaviors, e.Behavior); at >= 0 && e.Time > 0 && e.Time > w.From && e.Time <= w.To {
 						if counts[e.Item] == nil {
-							counts[e.Item] = make([]uint64, 2)
+							counts[e.Item] = make([]uint64, len(behaviors))
 						}
 						counts[e.Item][at]++
 					}
@@ -129,11 +129,18 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 					} else if batch[i].Time > 0 && rapid.Bool().Draw(t, "another day") {
 						batch[i].Time += dayMs
 					}
+					if rapid.IntRange(0, 4).Draw(t, "feedback") == 0 {
+						batch[i].Behavior, batch[i].Context = fusion.Click, map[string]string{fusion.ContextAnswer: "x"}
+					}
 				}
 				if _, err := s.Apply(index, EncodeBatch(nil, batch)); err != nil {
 					t.Fatal(err)
 				}
-				all = append(all, batch...)
+				for _, e := range batch {
+					if !e.Feedback() {
+						all = append(all, e)
+					}
+				}
 			}
 		}
 	})

@@ -163,7 +163,9 @@ func (m *model) at(cut uint64) dump {
 		}
 		d.Counts.Events++
 		d.History[e.User] = append(d.History[e.User], e)
-		counts[e.Item]++
+		if !e.Feedback() {
+			counts[e.Item]++
+		}
 	}
 	d.Counts.Users = uint64(len(d.History))
 	m.showRecords(&d)
@@ -201,6 +203,10 @@ var genEvent = rapid.Custom(func(t *rapid.T) fusion.Event {
 	}
 	if rapid.Bool().Draw(t, "with context") {
 		e.Context = map[string]string{"device": rapid.StringN(0, 5, 20).Draw(t, "device"), "q": ""}
+	}
+	if rapid.IntRange(0, 4).Draw(t, "answer") == 0 { // feedback, but for views
+		e.Behavior = rapid.SampledFrom([]fusion.Behavior{fusion.View, fusion.Impression, fusion.Click}).Draw(t, "feedback")
+		e.Context = map[string]string{fusion.ContextAnswer: "x"}
 	}
 	return e
 })

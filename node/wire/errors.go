@@ -53,6 +53,12 @@ var (
 	ErrLastMember = errors.New("no other member stays to take over the data of the last one")
 	// ErrErased means that a user was erased meanwhile, so that what there was before is gone: what was begun then must begin again.
 	ErrErased = errors.New("a user was erased meanwhile")
+	// ErrUnknownScene means that no scene has the name.
+	ErrUnknownScene = errors.New("unknown scene")
+	// ErrUnknownExperiment means that no experiment has the name.
+	ErrUnknownExperiment = errors.New("unknown experiment")
+	// ErrScenesChanged means that scenes were replaced since they were read.
+	ErrScenesChanged = errors.New("scenes have changed meanwhile")
 	// ErrInvalid means that an argument is out of its bounds.
 	ErrInvalid = errors.New("invalid argument")
 	// ErrCorrupt means that stored data is damaged.
@@ -104,6 +110,9 @@ var table = []row{
 	{ErrUnknownMember, codes.NotFound, "UNKNOWN_MEMBER"},
 	{ErrLastMember, codes.FailedPrecondition, "LAST_MEMBER"},
 	{ErrErased, codes.Aborted, "ERASED"},
+	{ErrUnknownScene, codes.NotFound, "UNKNOWN_SCENE"},
+	{ErrUnknownExperiment, codes.NotFound, "UNKNOWN_EXPERIMENT"},
+	{ErrScenesChanged, codes.FailedPrecondition, "SCENES_CHANGED"},
 	{ErrInvalid, codes.InvalidArgument, "INVALID"},
 	{ErrCorrupt, codes.DataLoss, "CORRUPT"},
 	{ErrOverloaded, codes.ResourceExhausted, "OVERLOADED"},

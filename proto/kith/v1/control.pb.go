@@ -539,6 +539,7 @@ type ControlCommand struct {
 	//	*ControlCommand_SetIntent
 	//	*ControlCommand_ForgetMember
 	//	*ControlCommand_SetSecrets
+	//	*ControlCommand_SetScenes
 	Command       isControlCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -734,6 +735,15 @@ func (x *ControlCommand) GetSetSecrets() *SetSecrets {
 	return nil
 }
 
+func (x *ControlCommand) GetSetScenes() *SetScenes {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_SetScenes); ok {
+			return x.SetScenes
+		}
+	}
+	return nil
+}
+
 type isControlCommand_Command interface {
 	isControlCommand_Command()
 }
@@ -806,6 +816,10 @@ type ControlCommand_SetSecrets struct {
 	SetSecrets *SetSecrets `protobuf:"bytes,30,opt,name=set_secrets,json=setSecrets,proto3,oneof"`
 }
 
+type ControlCommand_SetScenes struct {
+	SetScenes *SetScenes `protobuf:"bytes,40,opt,name=set_scenes,json=setScenes,proto3,oneof"`
+}
+
 func (*ControlCommand_InitCluster) isControlCommand_Command() {}
 
 func (*ControlCommand_UpsertMember) isControlCommand_Command() {}
@@ -839,6 +853,8 @@ func (*ControlCommand_SetIntent) isControlCommand_Command() {}
 func (*ControlCommand_ForgetMember) isControlCommand_Command() {}
 
 func (*ControlCommand_SetSecrets) isControlCommand_Command() {}
+
+func (*ControlCommand_SetScenes) isControlCommand_Command() {}
 
 // InitCluster sets what never changes afterwards.
 type InitCluster struct {
@@ -1326,6 +1342,51 @@ func (x *SetSecrets) GetHashKey() []byte {
 	return nil
 }
 
+// SetScenes replaces all scenes and experiments, if the version is one more than the present one.
+type SetScenes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Set           *SceneSet              `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetScenes) Reset() {
+	*x = SetScenes{}
+	mi := &file_kith_v1_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetScenes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetScenes) ProtoMessage() {}
+
+func (x *SetScenes) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetScenes.ProtoReflect.Descriptor instead.
+func (*SetScenes) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SetScenes) GetSet() *SceneSet {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
 // SetFormed says that all partitions have had a leader: no replica may make a new group from now on.
 type SetFormed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1335,7 +1396,7 @@ type SetFormed struct {
 
 func (x *SetFormed) Reset() {
 	*x = SetFormed{}
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1408,7 @@ func (x *SetFormed) String() string {
 func (*SetFormed) ProtoMessage() {}
 
 func (x *SetFormed) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1421,7 @@ func (x *SetFormed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormed.ProtoReflect.Descriptor instead.
 func (*SetFormed) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 // SetIntent records what is to become of a member.
@@ -1374,7 +1435,7 @@ type SetIntent struct {
 
 func (x *SetIntent) Reset() {
 	*x = SetIntent{}
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1447,7 @@ func (x *SetIntent) String() string {
 func (*SetIntent) ProtoMessage() {}
 
 func (x *SetIntent) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1460,7 @@ func (x *SetIntent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetIntent.ProtoReflect.Descriptor instead.
 func (*SetIntent) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetIntent) GetId() string {
@@ -1428,7 +1489,7 @@ type ForgetMember struct {
 
 func (x *ForgetMember) Reset() {
 	*x = ForgetMember{}
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1440,7 +1501,7 @@ func (x *ForgetMember) String() string {
 func (*ForgetMember) ProtoMessage() {}
 
 func (x *ForgetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1453,7 +1514,7 @@ func (x *ForgetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetMember.ProtoReflect.Descriptor instead.
 func (*ForgetMember) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ForgetMember) GetId() string {
@@ -1483,7 +1544,7 @@ type CreateJob struct {
 
 func (x *CreateJob) Reset() {
 	*x = CreateJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1556,7 @@ func (x *CreateJob) String() string {
 func (*CreateJob) ProtoMessage() {}
 
 func (x *CreateJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1569,7 @@ func (x *CreateJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJob.ProtoReflect.Descriptor instead.
 func (*CreateJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateJob) GetSpec() *BuildSpec {
@@ -1551,7 +1612,7 @@ type PlanJob struct {
 
 func (x *PlanJob) Reset() {
 	*x = PlanJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1624,7 @@ func (x *PlanJob) String() string {
 func (*PlanJob) ProtoMessage() {}
 
 func (x *PlanJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1637,7 @@ func (x *PlanJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanJob.ProtoReflect.Descriptor instead.
 func (*PlanJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PlanJob) GetJob() uint64 {
@@ -1636,7 +1697,7 @@ type PlanBounds struct {
 
 func (x *PlanBounds) Reset() {
 	*x = PlanBounds{}
-	mi := &file_kith_v1_control_proto_msgTypes[22]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1648,7 +1709,7 @@ func (x *PlanBounds) String() string {
 func (*PlanBounds) ProtoMessage() {}
 
 func (x *PlanBounds) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[22]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1661,7 +1722,7 @@ func (x *PlanBounds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanBounds.ProtoReflect.Descriptor instead.
 func (*PlanBounds) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PlanBounds) GetSideEntries() uint64 {
@@ -1697,7 +1758,7 @@ type FinishTasks struct {
 
 func (x *FinishTasks) Reset() {
 	*x = FinishTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[23]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1770,7 @@ func (x *FinishTasks) String() string {
 func (*FinishTasks) ProtoMessage() {}
 
 func (x *FinishTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[23]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1783,7 @@ func (x *FinishTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTasks.ProtoReflect.Descriptor instead.
 func (*FinishTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FinishTasks) GetJob() uint64 {
@@ -1757,7 +1818,7 @@ type ReopenTasks struct {
 
 func (x *ReopenTasks) Reset() {
 	*x = ReopenTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[24]
+	mi := &file_kith_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1830,7 @@ func (x *ReopenTasks) String() string {
 func (*ReopenTasks) ProtoMessage() {}
 
 func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[24]
+	mi := &file_kith_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1843,7 @@ func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenTasks.ProtoReflect.Descriptor instead.
 func (*ReopenTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ReopenTasks) GetJob() uint64 {
@@ -1813,7 +1874,7 @@ type SetJobPhase struct {
 
 func (x *SetJobPhase) Reset() {
 	*x = SetJobPhase{}
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +1886,7 @@ func (x *SetJobPhase) String() string {
 func (*SetJobPhase) ProtoMessage() {}
 
 func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +1899,7 @@ func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobPhase.ProtoReflect.Descriptor instead.
 func (*SetJobPhase) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetJobPhase) GetJob() uint64 {
@@ -1888,7 +1949,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +1961,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +1974,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -1942,7 +2003,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2015,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2028,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -2001,7 +2062,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2074,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2087,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -2046,7 +2107,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2058,7 +2119,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2071,7 +2132,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -2099,7 +2160,7 @@ type JobRecord struct {
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2111,7 +2172,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2124,7 +2185,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -2199,13 +2260,14 @@ type ControlState struct {
 	// Ids of members that have left.
 	Left          []string    `protobuf:"bytes,11,rep,name=left,proto3" json:"left,omitempty"`
 	Secrets       *SetSecrets `protobuf:"bytes,30,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	Scenes        *SceneSet   `protobuf:"bytes,40,opt,name=scenes,proto3" json:"scenes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[31]
+	mi := &file_kith_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2279,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[31]
+	mi := &file_kith_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2292,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -2317,11 +2379,18 @@ func (x *ControlState) GetSecrets() *SetSecrets {
 	return nil
 }
 
+func (x *ControlState) GetScenes() *SceneSet {
+	if x != nil {
+		return x.Scenes
+	}
+	return nil
+}
+
 var File_kith_v1_control_proto protoreflect.FileDescriptor
 
 const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/cluster.proto\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\"X\n" +
+	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/cluster.proto\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\x1a\x13kith/v1/scene.proto\"X\n" +
 	"\x0fStandingRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06folder\x18\x02 \x01(\tR\x06folder\x12\x1d\n" +
@@ -2340,7 +2409,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\acommand\x18\x01 \x01(\v2\x17.kith.v1.ControlCommandR\acommand\"7\n" +
 	"\x0fProposeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\x04R\x02id\"\xdd\a\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"\x92\b\n" +
 	"\x0eControlCommand\x129\n" +
 	"\finit_cluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterH\x00R\vinitCluster\x12<\n" +
 	"\rupsert_member\x18\x02 \x01(\v2\x15.kith.v1.UpsertMemberH\x00R\fupsertMember\x12:\n" +
@@ -2364,7 +2433,9 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"set_intent\x18\x0f \x01(\v2\x12.kith.v1.SetIntentH\x00R\tsetIntent\x12<\n" +
 	"\rforget_member\x18\x10 \x01(\v2\x15.kith.v1.ForgetMemberH\x00R\fforgetMember\x126\n" +
 	"\vset_secrets\x18\x1e \x01(\v2\x13.kith.v1.SetSecretsH\x00R\n" +
-	"setSecretsB\t\n" +
+	"setSecrets\x123\n" +
+	"\n" +
+	"set_scenes\x18( \x01(\v2\x12.kith.v1.SetScenesH\x00R\tsetScenesB\t\n" +
 	"\acommand\"{\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
@@ -2402,7 +2473,9 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"SetSecrets\x12!\n" +
 	"\fsigning_seed\x18\x01 \x01(\fR\vsigningSeed\x12\x19\n" +
-	"\bhash_key\x18\x02 \x01(\fR\ahashKey\"\v\n" +
+	"\bhash_key\x18\x02 \x01(\fR\ahashKey\"0\n" +
+	"\tSetScenes\x12#\n" +
+	"\x03set\x18\x01 \x01(\v2\x11.kith.v1.SceneSetR\x03set\"\v\n" +
 	"\tSetFormed\"J\n" +
 	"\tSetIntent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
@@ -2462,7 +2535,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\bfinished\x18\x05 \x03(\v2\x14.kith.v1.FinishTasksR\bfinished\x12\x14\n" +
 	"\x05sides\x18\x06 \x01(\rR\x05sides\x12\x14\n" +
 	"\x05nodes\x18\a \x01(\rR\x05nodes\x12+\n" +
-	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"\xe0\x03\n" +
+	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"\x8b\x04\n" +
 	"\fControlState\x12.\n" +
 	"\acluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterR\acluster\x12/\n" +
 	"\amembers\x18\x02 \x03(\v2\x15.kith.v1.MemberRecordR\amembers\x12\x14\n" +
@@ -2478,7 +2551,8 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x06formed\x18\n" +
 	" \x01(\bR\x06formed\x12\x12\n" +
 	"\x04left\x18\v \x03(\tR\x04left\x12-\n" +
-	"\asecrets\x18\x1e \x01(\v2\x13.kith.v1.SetSecretsR\asecrets*}\n" +
+	"\asecrets\x18\x1e \x01(\v2\x13.kith.v1.SetSecretsR\asecrets\x12)\n" +
+	"\x06scenes\x18( \x01(\v2\x11.kith.v1.SceneSetR\x06scenes*}\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STANDING_UNKNOWN\x10\x01\x12\x13\n" +
@@ -2509,7 +2583,7 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_kith_v1_control_proto_goTypes = []any{
 	(Standing)(0),             // 0: kith.v1.Standing
 	(MoveStep)(0),             // 1: kith.v1.MoveStep
@@ -2530,28 +2604,30 @@ var file_kith_v1_control_proto_goTypes = []any{
 	(*StartMove)(nil),         // 16: kith.v1.StartMove
 	(*StepMove)(nil),          // 17: kith.v1.StepMove
 	(*SetSecrets)(nil),        // 18: kith.v1.SetSecrets
-	(*SetFormed)(nil),         // 19: kith.v1.SetFormed
-	(*SetIntent)(nil),         // 20: kith.v1.SetIntent
-	(*ForgetMember)(nil),      // 21: kith.v1.ForgetMember
-	(*CreateJob)(nil),         // 22: kith.v1.CreateJob
-	(*PlanJob)(nil),           // 23: kith.v1.PlanJob
-	(*PlanBounds)(nil),        // 24: kith.v1.PlanBounds
-	(*FinishTasks)(nil),       // 25: kith.v1.FinishTasks
-	(*ReopenTasks)(nil),       // 26: kith.v1.ReopenTasks
-	(*SetJobPhase)(nil),       // 27: kith.v1.SetJobPhase
-	(*VersionRecord)(nil),     // 28: kith.v1.VersionRecord
-	(*Publish)(nil),           // 29: kith.v1.Publish
-	(*ActivateVersion)(nil),   // 30: kith.v1.ActivateVersion
-	(*DropVersion)(nil),       // 31: kith.v1.DropVersion
-	(*JobRecord)(nil),         // 32: kith.v1.JobRecord
-	(*ControlState)(nil),      // 33: kith.v1.ControlState
-	(MemberIntent)(0),         // 34: kith.v1.MemberIntent
-	(*Move)(nil),              // 35: kith.v1.Move
-	(*BuildSpec)(nil),         // 36: kith.v1.BuildSpec
-	(JobPhase)(0),             // 37: kith.v1.JobPhase
-	(*ModelVersion)(nil),      // 38: kith.v1.ModelVersion
-	(*Artifact)(nil),          // 39: kith.v1.Artifact
-	(*Job)(nil),               // 40: kith.v1.Job
+	(*SetScenes)(nil),         // 19: kith.v1.SetScenes
+	(*SetFormed)(nil),         // 20: kith.v1.SetFormed
+	(*SetIntent)(nil),         // 21: kith.v1.SetIntent
+	(*ForgetMember)(nil),      // 22: kith.v1.ForgetMember
+	(*CreateJob)(nil),         // 23: kith.v1.CreateJob
+	(*PlanJob)(nil),           // 24: kith.v1.PlanJob
+	(*PlanBounds)(nil),        // 25: kith.v1.PlanBounds
+	(*FinishTasks)(nil),       // 26: kith.v1.FinishTasks
+	(*ReopenTasks)(nil),       // 27: kith.v1.ReopenTasks
+	(*SetJobPhase)(nil),       // 28: kith.v1.SetJobPhase
+	(*VersionRecord)(nil),     // 29: kith.v1.VersionRecord
+	(*Publish)(nil),           // 30: kith.v1.Publish
+	(*ActivateVersion)(nil),   // 31: kith.v1.ActivateVersion
+	(*DropVersion)(nil),       // 32: kith.v1.DropVersion
+	(*JobRecord)(nil),         // 33: kith.v1.JobRecord
+	(*ControlState)(nil),      // 34: kith.v1.ControlState
+	(MemberIntent)(0),         // 35: kith.v1.MemberIntent
+	(*Move)(nil),              // 36: kith.v1.Move
+	(*SceneSet)(nil),          // 37: kith.v1.SceneSet
+	(*BuildSpec)(nil),         // 38: kith.v1.BuildSpec
+	(JobPhase)(0),             // 39: kith.v1.JobPhase
+	(*ModelVersion)(nil),      // 40: kith.v1.ModelVersion
+	(*Artifact)(nil),          // 41: kith.v1.Artifact
+	(*Job)(nil),               // 42: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.StandingResponse.standing:type_name -> kith.v1.Standing
@@ -2559,55 +2635,58 @@ var file_kith_v1_control_proto_depIdxs = []int32{
 	11, // 2: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
 	13, // 3: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
 	15, // 4: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
-	22, // 5: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
-	23, // 6: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
-	25, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
-	26, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
-	27, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	29, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	30, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	31, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	23, // 5: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
+	24, // 6: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
+	26, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
+	27, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
+	28, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
+	30, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	31, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	32, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
 	16, // 13: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
 	17, // 14: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
-	19, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
-	20, // 16: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
-	21, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
+	20, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
+	21, // 16: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
+	22, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
 	18, // 18: kith.v1.ControlCommand.set_secrets:type_name -> kith.v1.SetSecrets
-	34, // 19: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
-	12, // 20: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
-	14, // 21: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	35, // 22: kith.v1.StartMove.move:type_name -> kith.v1.Move
-	1,  // 23: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
-	34, // 24: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
-	36, // 25: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	24, // 26: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
-	37, // 27: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	38, // 28: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	39, // 29: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	28, // 30: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	40, // 31: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	25, // 32: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	24, // 33: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
-	11, // 34: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	12, // 35: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	14, // 36: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	32, // 37: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	28, // 38: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	35, // 39: kith.v1.ControlState.moves:type_name -> kith.v1.Move
-	18, // 40: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
-	8,  // 41: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	6,  // 42: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
-	4,  // 43: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
-	2,  // 44: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
-	9,  // 45: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	7,  // 46: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
-	5,  // 47: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
-	3,  // 48: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
-	45, // [45:49] is the sub-list for method output_type
-	41, // [41:45] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	19, // 19: kith.v1.ControlCommand.set_scenes:type_name -> kith.v1.SetScenes
+	35, // 20: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
+	12, // 21: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
+	14, // 22: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
+	36, // 23: kith.v1.StartMove.move:type_name -> kith.v1.Move
+	1,  // 24: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
+	37, // 25: kith.v1.SetScenes.set:type_name -> kith.v1.SceneSet
+	35, // 26: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
+	38, // 27: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	25, // 28: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
+	39, // 29: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	40, // 30: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	41, // 31: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	29, // 32: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	42, // 33: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	26, // 34: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	25, // 35: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
+	11, // 36: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	12, // 37: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	14, // 38: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	33, // 39: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	29, // 40: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	36, // 41: kith.v1.ControlState.moves:type_name -> kith.v1.Move
+	18, // 42: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
+	37, // 43: kith.v1.ControlState.scenes:type_name -> kith.v1.SceneSet
+	8,  // 44: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	6,  // 45: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	4,  // 46: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
+	2,  // 47: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
+	9,  // 48: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	7,  // 49: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	5,  // 50: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
+	3,  // 51: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
+	48, // [48:52] is the sub-list for method output_type
+	44, // [44:48] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_control_proto_init() }
@@ -2618,6 +2697,7 @@ func file_kith_v1_control_proto_init() {
 	file_kith_v1_cluster_proto_init()
 	file_kith_v1_compute_proto_init()
 	file_kith_v1_model_proto_init()
+	file_kith_v1_scene_proto_init()
 	file_kith_v1_control_proto_msgTypes[8].OneofWrappers = []any{
 		(*ControlCommand_InitCluster)(nil),
 		(*ControlCommand_UpsertMember)(nil),
@@ -2636,6 +2716,7 @@ func file_kith_v1_control_proto_init() {
 		(*ControlCommand_SetIntent)(nil),
 		(*ControlCommand_ForgetMember)(nil),
 		(*ControlCommand_SetSecrets)(nil),
+		(*ControlCommand_SetScenes)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2643,7 +2724,7 @@ func file_kith_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,7 +32,8 @@ type Event struct {
 	User string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// At most 256 bytes of UTF-8 without NUL.
 	Item string `protobuf:"bytes,3,opt,name=item,proto3" json:"item,omitempty"`
-	// view, search, cart, purchase, cancel, rating, or a name of the caller's own ([a-z][a-z0-9_-]{0,31}).
+	// view, search, cart, purchase, cancel, rating, or a name of the caller's own ([a-z][a-z0-9_-]{0,31}). impression and click, with the id of an answer in
+	// the context under the key answer, tell what became of the answer (RecommendResponse.answer_id).
 	Behavior string `protobuf:"bytes,4,opt,name=behavior,proto3" json:"behavior,omitempty"`
 	// Rating or quantity. Unset means 1.
 	Value *float64 `protobuf:"fixed64,5,opt,name=value,proto3,oneof" json:"value,omitempty"`

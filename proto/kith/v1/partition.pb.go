@@ -3159,11 +3159,309 @@ func (x *ReplicaInfo) GetErased() uint64 {
 	return 0
 }
 
+// TallyExperimentRequest names an experiment.
+type TallyExperimentRequest struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Partition  uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch      uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Cut        uint64                 `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
+	Experiment string                 `protobuf:"bytes,4,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	// Of answer ids.
+	Key []byte `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	// A purchase counts for a click up to so long before.
+	WindowMs uint64 `protobuf:"varint,6,opt,name=window_ms,json=windowMs,proto3" json:"window_ms,omitempty"`
+	// Of products, where the price is.
+	Options       *FeatureOptions `protobuf:"bytes,7,opt,name=options,proto3" json:"options,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TallyExperimentRequest) Reset() {
+	*x = TallyExperimentRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TallyExperimentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TallyExperimentRequest) ProtoMessage() {}
+
+func (x *TallyExperimentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TallyExperimentRequest.ProtoReflect.Descriptor instead.
+func (*TallyExperimentRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *TallyExperimentRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *TallyExperimentRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *TallyExperimentRequest) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *TallyExperimentRequest) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
+}
+
+func (x *TallyExperimentRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *TallyExperimentRequest) GetWindowMs() uint64 {
+	if x != nil {
+		return x.WindowMs
+	}
+	return 0
+}
+
+func (x *TallyExperimentRequest) GetOptions() *FeatureOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// TallyExperimentResponse is a sign of life, or the last message.
+type TallyExperimentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset but in the last one.
+	Tally         *ExperimentTally `protobuf:"bytes,1,opt,name=tally,proto3" json:"tally,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TallyExperimentResponse) Reset() {
+	*x = TallyExperimentResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TallyExperimentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TallyExperimentResponse) ProtoMessage() {}
+
+func (x *TallyExperimentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TallyExperimentResponse.ProtoReflect.Descriptor instead.
+func (*TallyExperimentResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *TallyExperimentResponse) GetTally() *ExperimentTally {
+	if x != nil {
+		return x.Tally
+	}
+	return nil
+}
+
+// ExperimentTally adds up over partitions.
+type ExperimentTally struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Variants []*VariantTally        `protobuf:"bytes,1,rep,name=variants,proto3" json:"variants,omitempty"`
+	// As in ReportExperimentResponse.
+	Crossed       uint64 `protobuf:"varint,2,opt,name=crossed,proto3" json:"crossed,omitempty"`
+	Refused       uint64 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExperimentTally) Reset() {
+	*x = ExperimentTally{}
+	mi := &file_kith_v1_partition_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExperimentTally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExperimentTally) ProtoMessage() {}
+
+func (x *ExperimentTally) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExperimentTally.ProtoReflect.Descriptor instead.
+func (*ExperimentTally) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ExperimentTally) GetVariants() []*VariantTally {
+	if x != nil {
+		return x.Variants
+	}
+	return nil
+}
+
+func (x *ExperimentTally) GetCrossed() uint64 {
+	if x != nil {
+		return x.Crossed
+	}
+	return 0
+}
+
+func (x *ExperimentTally) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+// VariantTally is that of one variant. Users, and what is of them, are counted for the variant that they met first, models for the one that answered.
+type VariantTally struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Variant   string                 `protobuf:"bytes,1,opt,name=variant,proto3" json:"variant,omitempty"`
+	Users     uint64                 `protobuf:"varint,2,opt,name=users,proto3" json:"users,omitempty"`
+	Clicked   uint64                 `protobuf:"varint,3,opt,name=clicked,proto3" json:"clicked,omitempty"`
+	Converted uint64                 `protobuf:"varint,4,opt,name=converted,proto3" json:"converted,omitempty"`
+	Revenue   float64                `protobuf:"fixed64,5,opt,name=revenue,proto3" json:"revenue,omitempty"`
+	// Sum of the squares of the revenues of users.
+	Squares       float64        `protobuf:"fixed64,6,opt,name=squares,proto3" json:"squares,omitempty"`
+	Models        []*ModelCounts `protobuf:"bytes,7,rep,name=models,proto3" json:"models,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VariantTally) Reset() {
+	*x = VariantTally{}
+	mi := &file_kith_v1_partition_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VariantTally) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VariantTally) ProtoMessage() {}
+
+func (x *VariantTally) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VariantTally.ProtoReflect.Descriptor instead.
+func (*VariantTally) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *VariantTally) GetVariant() string {
+	if x != nil {
+		return x.Variant
+	}
+	return ""
+}
+
+func (x *VariantTally) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *VariantTally) GetClicked() uint64 {
+	if x != nil {
+		return x.Clicked
+	}
+	return 0
+}
+
+func (x *VariantTally) GetConverted() uint64 {
+	if x != nil {
+		return x.Converted
+	}
+	return 0
+}
+
+func (x *VariantTally) GetRevenue() float64 {
+	if x != nil {
+		return x.Revenue
+	}
+	return 0
+}
+
+func (x *VariantTally) GetSquares() float64 {
+	if x != nil {
+		return x.Squares
+	}
+	return 0
+}
+
+func (x *VariantTally) GetModels() []*ModelCounts {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
 var File_kith_v1_partition_proto protoreflect.FileDescriptor
 
 const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\x1a\x13kith/v1/event.proto\x1a\x16kith/v1/features.proto\"\xac\x01\n" +
+	"\x17kith/v1/partition.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\x1a\x13kith/v1/event.proto\x1a\x16kith/v1/features.proto\x1a\x13kith/v1/scene.proto\"\xac\x01\n" +
 	"\x17ReadUserFeaturesRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x121\n" +
@@ -3395,12 +3693,36 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\rarrived_bytes\x18\a \x01(\x04R\farrivedBytes\x12\x1a\n" +
 	"\bproducts\x18\x14 \x01(\x04R\bproducts\x12\x1a\n" +
 	"\bprofiles\x18\x15 \x01(\x04R\bprofiles\x12\x16\n" +
-	"\x06erased\x18\x16 \x01(\x04R\x06erased*~\n" +
+	"\x06erased\x18\x16 \x01(\x04R\x06erased\"\xe0\x01\n" +
+	"\x16TallyExperimentRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03cut\x18\x03 \x01(\x04R\x03cut\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\x04 \x01(\tR\n" +
+	"experiment\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\x12\x1b\n" +
+	"\twindow_ms\x18\x06 \x01(\x04R\bwindowMs\x121\n" +
+	"\aoptions\x18\a \x01(\v2\x17.kith.v1.FeatureOptionsR\aoptions\"I\n" +
+	"\x17TallyExperimentResponse\x12.\n" +
+	"\x05tally\x18\x01 \x01(\v2\x18.kith.v1.ExperimentTallyR\x05tally\"x\n" +
+	"\x0fExperimentTally\x121\n" +
+	"\bvariants\x18\x01 \x03(\v2\x15.kith.v1.VariantTallyR\bvariants\x12\x18\n" +
+	"\acrossed\x18\x02 \x01(\x04R\acrossed\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x04R\arefused\"\xd8\x01\n" +
+	"\fVariantTally\x12\x18\n" +
+	"\avariant\x18\x01 \x01(\tR\avariant\x12\x14\n" +
+	"\x05users\x18\x02 \x01(\x04R\x05users\x12\x18\n" +
+	"\aclicked\x18\x03 \x01(\x04R\aclicked\x12\x1c\n" +
+	"\tconverted\x18\x04 \x01(\x04R\tconverted\x12\x18\n" +
+	"\arevenue\x18\x05 \x01(\x01R\arevenue\x12\x18\n" +
+	"\asquares\x18\x06 \x01(\x01R\asquares\x12,\n" +
+	"\x06models\x18\a \x03(\v2\x14.kith.v1.ModelCountsR\x06models*~\n" +
 	"\rReplicaChange\x12\x1e\n" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xf2\f\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xca\r\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -3423,7 +3745,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponse\x12Y\n" +
 	"\x10ReadUserFeatures\x12 .kith.v1.ReadUserFeaturesRequest\x1a!.kith.v1.ReadUserFeaturesResponse0\x01\x12Y\n" +
 	"\x10ScanUserFeatures\x12 .kith.v1.ScanUserFeaturesRequest\x1a!.kith.v1.ScanUserFeaturesResponse0\x01\x12b\n" +
-	"\x13ScanProductFeatures\x12#.kith.v1.ScanProductFeaturesRequest\x1a$.kith.v1.ScanProductFeaturesResponse0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x13ScanProductFeatures\x12#.kith.v1.ScanProductFeaturesRequest\x1a$.kith.v1.ScanProductFeaturesResponse0\x01\x12V\n" +
+	"\x0fTallyExperiment\x12\x1f.kith.v1.TallyExperimentRequest\x1a .kith.v1.TallyExperimentResponse0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_partition_proto_rawDescOnce sync.Once
@@ -3438,7 +3761,7 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(ReplicaChange)(0),                  // 0: kith.v1.ReplicaChange
 	(*ReadUserFeaturesRequest)(nil),     // 1: kith.v1.ReadUserFeaturesRequest
@@ -3487,82 +3810,93 @@ var file_kith_v1_partition_proto_goTypes = []any{
 	(*InfoRequest)(nil),                 // 44: kith.v1.InfoRequest
 	(*InfoResponse)(nil),                // 45: kith.v1.InfoResponse
 	(*ReplicaInfo)(nil),                 // 46: kith.v1.ReplicaInfo
-	(*FeatureOptions)(nil),              // 47: kith.v1.FeatureOptions
-	(*UserFeatures)(nil),                // 48: kith.v1.UserFeatures
-	(*ProductFeatures)(nil),             // 49: kith.v1.ProductFeatures
-	(RecordKind)(0),                     // 50: kith.v1.RecordKind
-	(*Record)(nil),                      // 51: kith.v1.Record
-	(*Event)(nil),                       // 52: kith.v1.Event
+	(*TallyExperimentRequest)(nil),      // 47: kith.v1.TallyExperimentRequest
+	(*TallyExperimentResponse)(nil),     // 48: kith.v1.TallyExperimentResponse
+	(*ExperimentTally)(nil),             // 49: kith.v1.ExperimentTally
+	(*VariantTally)(nil),                // 50: kith.v1.VariantTally
+	(*FeatureOptions)(nil),              // 51: kith.v1.FeatureOptions
+	(*UserFeatures)(nil),                // 52: kith.v1.UserFeatures
+	(*ProductFeatures)(nil),             // 53: kith.v1.ProductFeatures
+	(RecordKind)(0),                     // 54: kith.v1.RecordKind
+	(*Record)(nil),                      // 55: kith.v1.Record
+	(*Event)(nil),                       // 56: kith.v1.Event
+	(*ModelCounts)(nil),                 // 57: kith.v1.ModelCounts
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	47, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	48, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	47, // 2: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	48, // 3: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	47, // 4: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	49, // 5: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
-	50, // 6: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	51, // 7: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	51, // 8: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
-	50, // 9: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	51, // 10: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	50, // 11: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	51, // 12: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	51, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	52, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	51, // 2: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	52, // 3: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	51, // 4: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	53, // 5: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
+	54, // 6: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	55, // 7: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	55, // 8: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
+	54, // 9: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	55, // 10: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	54, // 11: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	55, // 12: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
 	0,  // 13: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	52, // 14: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	52, // 15: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	52, // 16: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	56, // 14: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	56, // 15: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	56, // 16: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
 	43, // 17: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
 	46, // 18: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	33, // 19: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	35, // 20: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	37, // 21: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	41, // 22: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	39, // 23: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	44, // 24: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	29, // 25: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	31, // 26: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	27, // 27: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
-	7,  // 28: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
-	11, // 29: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
-	13, // 30: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
-	9,  // 31: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
-	15, // 32: kith.v1.PartitionService.ScanUsers:input_type -> kith.v1.ScanUsersRequest
-	17, // 33: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
-	19, // 34: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
-	21, // 35: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
-	23, // 36: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	25, // 37: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	1,  // 38: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
-	3,  // 39: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
-	5,  // 40: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
-	34, // 41: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	36, // 42: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	38, // 43: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	42, // 44: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	40, // 45: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	45, // 46: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	30, // 47: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	32, // 48: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	28, // 49: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	8,  // 50: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	12, // 51: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	14, // 52: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	10, // 53: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
-	16, // 54: kith.v1.PartitionService.ScanUsers:output_type -> kith.v1.ScanUsersResponse
-	18, // 55: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
-	20, // 56: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
-	22, // 57: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
-	24, // 58: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	26, // 59: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	2,  // 60: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
-	4,  // 61: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
-	6,  // 62: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
-	41, // [41:63] is the sub-list for method output_type
-	19, // [19:41] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	51, // 19: kith.v1.TallyExperimentRequest.options:type_name -> kith.v1.FeatureOptions
+	49, // 20: kith.v1.TallyExperimentResponse.tally:type_name -> kith.v1.ExperimentTally
+	50, // 21: kith.v1.ExperimentTally.variants:type_name -> kith.v1.VariantTally
+	57, // 22: kith.v1.VariantTally.models:type_name -> kith.v1.ModelCounts
+	33, // 23: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	35, // 24: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	37, // 25: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	41, // 26: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	39, // 27: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	44, // 28: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	29, // 29: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	31, // 30: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	27, // 31: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	7,  // 32: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
+	11, // 33: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
+	13, // 34: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
+	9,  // 35: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
+	15, // 36: kith.v1.PartitionService.ScanUsers:input_type -> kith.v1.ScanUsersRequest
+	17, // 37: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
+	19, // 38: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
+	21, // 39: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
+	23, // 40: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	25, // 41: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	1,  // 42: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
+	3,  // 43: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
+	5,  // 44: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
+	47, // 45: kith.v1.PartitionService.TallyExperiment:input_type -> kith.v1.TallyExperimentRequest
+	34, // 46: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	36, // 47: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	38, // 48: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	42, // 49: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	40, // 50: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	45, // 51: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	30, // 52: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	32, // 53: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	28, // 54: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	8,  // 55: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	12, // 56: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	14, // 57: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	10, // 58: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
+	16, // 59: kith.v1.PartitionService.ScanUsers:output_type -> kith.v1.ScanUsersResponse
+	18, // 60: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
+	20, // 61: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
+	22, // 62: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
+	24, // 63: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	26, // 64: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	2,  // 65: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
+	4,  // 66: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
+	6,  // 67: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
+	48, // 68: kith.v1.PartitionService.TallyExperiment:output_type -> kith.v1.TallyExperimentResponse
+	46, // [46:69] is the sub-list for method output_type
+	23, // [23:46] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -3573,13 +3907,14 @@ func file_kith_v1_partition_proto_init() {
 	file_kith_v1_catalog_proto_init()
 	file_kith_v1_event_proto_init()
 	file_kith_v1_features_proto_init()
+	file_kith_v1_scene_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   46,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -41,6 +41,7 @@ const (
 	PartitionService_ReadUserFeatures_FullMethodName    = "/kith.v1.PartitionService/ReadUserFeatures"
 	PartitionService_ScanUserFeatures_FullMethodName    = "/kith.v1.PartitionService/ScanUserFeatures"
 	PartitionService_ScanProductFeatures_FullMethodName = "/kith.v1.PartitionService/ScanProductFeatures"
+	PartitionService_TallyExperiment_FullMethodName     = "/kith.v1.PartitionService/TallyExperiment"
 )
 
 // PartitionServiceClient is the client API for PartitionService service.
@@ -98,6 +99,9 @@ type PartitionServiceClient interface {
 	// ScanProductFeatures streams what the users of a partition add to the features of the first items behind a key, as of a cut, by key, after
 	// a pass over all of its events; meanwhile it streams empty messages as a sign of life.
 	ScanProductFeatures(ctx context.Context, in *ScanProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ScanProductFeaturesResponse], error)
+	// TallyExperiment counts what became of the users of a partition in an experiment, as of a cut, after a pass over all of its events; meanwhile it streams empty
+	// messages as a sign of life. Any replica answers, once it has come to the cut.
+	TallyExperiment(ctx context.Context, in *TallyExperimentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TallyExperimentResponse], error)
 }
 
 type partitionServiceClient struct {
@@ -400,6 +404,25 @@ func (c *partitionServiceClient) ScanProductFeatures(ctx context.Context, in *Sc
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PartitionService_ScanProductFeaturesClient = grpc.ServerStreamingClient[ScanProductFeaturesResponse]
 
+func (c *partitionServiceClient) TallyExperiment(ctx context.Context, in *TallyExperimentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[TallyExperimentResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[8], PartitionService_TallyExperiment_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TallyExperimentRequest, TallyExperimentResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_TallyExperimentClient = grpc.ServerStreamingClient[TallyExperimentResponse]
+
 // PartitionServiceServer is the server API for PartitionService service.
 // All implementations must embed UnimplementedPartitionServiceServer
 // for forward compatibility.
@@ -455,6 +478,9 @@ type PartitionServiceServer interface {
 	// ScanProductFeatures streams what the users of a partition add to the features of the first items behind a key, as of a cut, by key, after
 	// a pass over all of its events; meanwhile it streams empty messages as a sign of life.
 	ScanProductFeatures(*ScanProductFeaturesRequest, grpc.ServerStreamingServer[ScanProductFeaturesResponse]) error
+	// TallyExperiment counts what became of the users of a partition in an experiment, as of a cut, after a pass over all of its events; meanwhile it streams empty
+	// messages as a sign of life. Any replica answers, once it has come to the cut.
+	TallyExperiment(*TallyExperimentRequest, grpc.ServerStreamingServer[TallyExperimentResponse]) error
 	mustEmbedUnimplementedPartitionServiceServer()
 }
 
@@ -530,6 +556,9 @@ func (UnimplementedPartitionServiceServer) ScanUserFeatures(*ScanUserFeaturesReq
 }
 func (UnimplementedPartitionServiceServer) ScanProductFeatures(*ScanProductFeaturesRequest, grpc.ServerStreamingServer[ScanProductFeaturesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ScanProductFeatures not implemented")
+}
+func (UnimplementedPartitionServiceServer) TallyExperiment(*TallyExperimentRequest, grpc.ServerStreamingServer[TallyExperimentResponse]) error {
+	return status.Error(codes.Unimplemented, "method TallyExperiment not implemented")
 }
 func (UnimplementedPartitionServiceServer) mustEmbedUnimplementedPartitionServiceServer() {}
 func (UnimplementedPartitionServiceServer) testEmbeddedByValue()                          {}
@@ -892,6 +921,17 @@ func _PartitionService_ScanProductFeatures_Handler(srv interface{}, stream grpc.
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type PartitionService_ScanProductFeaturesServer = grpc.ServerStreamingServer[ScanProductFeaturesResponse]
 
+func _PartitionService_TallyExperiment_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TallyExperimentRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PartitionServiceServer).TallyExperiment(m, &grpc.GenericServerStream[TallyExperimentRequest, TallyExperimentResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PartitionService_TallyExperimentServer = grpc.ServerStreamingServer[TallyExperimentResponse]
+
 // PartitionService_ServiceDesc is the grpc.ServiceDesc for PartitionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -995,6 +1035,11 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ScanProductFeatures",
 			Handler:       _PartitionService_ScanProductFeatures_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "TallyExperiment",
+			Handler:       _PartitionService_TallyExperiment_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -36,22 +36,34 @@ const (
 	Model_MODEL_HYBRID Model = 3
 	// The items with the most users.
 	Model_MODEL_POPULARITY Model = 4
-	// Only in answers: products without events, the newest first.
+	// Only in answers and of scenes: products by age, the newest first; where popularity comes before it those without events.
 	Model_MODEL_NEWEST Model = 5
 	// Only in answers: an item with a fixed place.
 	Model_MODEL_PINNED Model = 6
+	// Only of scenes: the most popular items of the categories that the user, or the basket, is interested in most.
+	Model_MODEL_CATEGORIES Model = 20
+	// Only of scenes: as Trending.
+	Model_MODEL_TRENDING Model = 21
+	// Only of scenes: the neighbors of an item, as Similar.
+	Model_MODEL_SIMILAR Model = 22
+	// Only of scenes: what is bought together with an item, as FrequentlyBoughtTogether.
+	Model_MODEL_TOGETHER Model = 23
 )
 
 // Enum value maps for Model.
 var (
 	Model_name = map[int32]string{
-		0: "MODEL_UNSPECIFIED",
-		1: "MODEL_ITEM_KNN",
-		2: "MODEL_USER_KNN",
-		3: "MODEL_HYBRID",
-		4: "MODEL_POPULARITY",
-		5: "MODEL_NEWEST",
-		6: "MODEL_PINNED",
+		0:  "MODEL_UNSPECIFIED",
+		1:  "MODEL_ITEM_KNN",
+		2:  "MODEL_USER_KNN",
+		3:  "MODEL_HYBRID",
+		4:  "MODEL_POPULARITY",
+		5:  "MODEL_NEWEST",
+		6:  "MODEL_PINNED",
+		20: "MODEL_CATEGORIES",
+		21: "MODEL_TRENDING",
+		22: "MODEL_SIMILAR",
+		23: "MODEL_TOGETHER",
 	}
 	Model_value = map[string]int32{
 		"MODEL_UNSPECIFIED": 0,
@@ -61,6 +73,10 @@ var (
 		"MODEL_POPULARITY":  4,
 		"MODEL_NEWEST":      5,
 		"MODEL_PINNED":      6,
+		"MODEL_CATEGORIES":  20,
+		"MODEL_TRENDING":    21,
+		"MODEL_SIMILAR":     22,
+		"MODEL_TOGETHER":    23,
 	}
 )
 
@@ -123,7 +139,15 @@ type RecommendRequest struct {
 	// Items with fixed places. They must pass the filter; neither the history nor diversity counts for them. At most 1,000.
 	Pins []*Pin `protobuf:"bytes,14,rep,name=pins,proto3" json:"pins,omitempty"`
 	// The present, in Unix milliseconds, for ages and windows. Zero means the server's clock.
-	NowUnixMs     int64 `protobuf:"varint,15,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	NowUnixMs int64 `protobuf:"varint,15,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	// Name of a scene, which says how to answer. What is given here adds to it: filters, boosts, exclude_history, include_seen and no_fallback hold
+	// beside those of the scene; n, freshness and diversity replace them, and so does a pin one of the same item or place. A model must not be
+	// given. The subject may be left out: where the model of the scene is about users, what comes next answers then.
+	Scene string `protobuf:"bytes,20,opt,name=scene,proto3" json:"scene,omitempty"`
+	// Who asks, where there is no user: decides with an experiment which variant answers. The events of whoever it is must have it as their user.
+	Session string `protobuf:"bytes,21,opt,name=session,proto3" json:"session,omitempty"`
+	// What MODEL_SIMILAR and MODEL_TOGETHER of a scene are about. Needed there.
+	Item          string `protobuf:"bytes,22,opt,name=item,proto3" json:"item,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -272,6 +296,27 @@ func (x *RecommendRequest) GetNowUnixMs() int64 {
 		return x.NowUnixMs
 	}
 	return 0
+}
+
+func (x *RecommendRequest) GetScene() string {
+	if x != nil {
+		return x.Scene
+	}
+	return ""
+}
+
+func (x *RecommendRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *RecommendRequest) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
 }
 
 type isRecommendRequest_Subject interface {
@@ -1015,13 +1060,21 @@ type RecommendResponse struct {
 	Model Model `protobuf:"varint,2,opt,name=model,proto3,enum=kith.v1.Model" json:"model,omitempty"`
 	// Version of the model that answered; zero when there is none yet.
 	ModelVersion uint64 `protobuf:"varint,3,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
-	// Why popularity filled some or all of the answer; empty when it did not.
+	// Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come.
 	FallbackReason string `protobuf:"bytes,4,opt,name=fallback_reason,json=fallbackReason,proto3" json:"fallback_reason,omitempty"`
 	// Some partition could not be asked, or its products are not known yet: the answer may miss candidates.
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
 	// The history was read from some replica, because it was asked for so or because the leader did not answer in half of
 	// the time: it may miss the newest events. Or the newest changes of products may be missing.
-	Stale         bool `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	Stale bool `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	// The scene that was asked for.
+	Scene string `protobuf:"bytes,20,opt,name=scene,proto3" json:"scene,omitempty"`
+	// The experiment and the variant that the caller is in; empty if there is none.
+	Experiment string `protobuf:"bytes,21,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	Variant    string `protobuf:"bytes,22,opt,name=variant,proto3" json:"variant,omitempty"`
+	// Stands for the answer of a scene: events of behavior impression and click that have it in their context under the key answer are counted
+	// for it. Empty without a user and a session. Up to 500 bytes.
+	AnswerId      string `protobuf:"bytes,23,opt,name=answer_id,json=answerId,proto3" json:"answer_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1096,6 +1149,34 @@ func (x *RecommendResponse) GetStale() bool {
 		return x.Stale
 	}
 	return false
+}
+
+func (x *RecommendResponse) GetScene() string {
+	if x != nil {
+		return x.Scene
+	}
+	return ""
+}
+
+func (x *RecommendResponse) GetExperiment() string {
+	if x != nil {
+		return x.Experiment
+	}
+	return ""
+}
+
+func (x *RecommendResponse) GetVariant() string {
+	if x != nil {
+		return x.Variant
+	}
+	return ""
+}
+
+func (x *RecommendResponse) GetAnswerId() string {
+	if x != nil {
+		return x.AnswerId
+	}
+	return ""
 }
 
 // RecommendManyRequest asks for several users at once.
@@ -2398,7 +2479,7 @@ var File_kith_v1_recommend_proto protoreflect.FileDescriptor
 
 const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15kith/v1/catalog.proto\"\xbc\x04\n" +
+	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15kith/v1/catalog.proto\"\x80\x05\n" +
 	"\x10RecommendRequest\x12\x14\n" +
 	"\x04user\x18\x01 \x01(\tH\x00R\x04user\x12)\n" +
 	"\x06basket\x18\x02 \x01(\v2\x0f.kith.v1.BasketH\x00R\x06basket\x12\f\n" +
@@ -2416,7 +2497,10 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\tfreshness\x18\f \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
 	"\tdiversity\x18\r \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12 \n" +
 	"\x04pins\x18\x0e \x03(\v2\f.kith.v1.PinR\x04pins\x12\x1e\n" +
-	"\vnow_unix_ms\x18\x0f \x01(\x03R\tnowUnixMsB\t\n" +
+	"\vnow_unix_ms\x18\x0f \x01(\x03R\tnowUnixMs\x12\x14\n" +
+	"\x05scene\x18\x14 \x01(\tR\x05scene\x12\x18\n" +
+	"\asession\x18\x15 \x01(\tR\asession\x12\x12\n" +
+	"\x04item\x18\x16 \x01(\tR\x04itemB\t\n" +
 	"\asubject\"\x8b\x01\n" +
 	"\x06Filter\x122\n" +
 	"\n" +
@@ -2467,14 +2551,20 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\n" +
 	"BasketItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\x02R\x06weight\"\xe7\x01\n" +
+	"\x06weight\x18\x02 \x01(\x02R\x06weight\"\xd4\x02\n" +
 	"\x11RecommendResponse\x12.\n" +
 	"\x05items\x18\x01 \x03(\v2\x18.kith.v1.RecommendedItemR\x05items\x12$\n" +
 	"\x05model\x18\x02 \x01(\x0e2\x0e.kith.v1.ModelR\x05model\x12#\n" +
 	"\rmodel_version\x18\x03 \x01(\x04R\fmodelVersion\x12'\n" +
 	"\x0ffallback_reason\x18\x04 \x01(\tR\x0efallbackReason\x12\x18\n" +
 	"\apartial\x18\x05 \x01(\bR\apartial\x12\x14\n" +
-	"\x05stale\x18\x06 \x01(\bR\x05stale\"a\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\x12\x14\n" +
+	"\x05scene\x18\x14 \x01(\tR\x05scene\x12\x1e\n" +
+	"\n" +
+	"experiment\x18\x15 \x01(\tR\n" +
+	"experiment\x12\x18\n" +
+	"\avariant\x18\x16 \x01(\tR\avariant\x12\x1b\n" +
+	"\tanswer_id\x18\x17 \x01(\tR\banswerId\"a\n" +
 	"\x14RecommendManyRequest\x12\x14\n" +
 	"\x05users\x18\x01 \x03(\tR\x05users\x123\n" +
 	"\arequest\x18\x02 \x01(\v2\x19.kith.v1.RecommendRequestR\arequest\"O\n" +
@@ -2569,7 +2659,7 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
 	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x18\n" +
-	"\abaskets\x18\x04 \x01(\x04R\abaskets*\x92\x01\n" +
+	"\abaskets\x18\x04 \x01(\x04R\abaskets*\xe3\x01\n" +
 	"\x05Model\x12\x15\n" +
 	"\x11MODEL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eMODEL_ITEM_KNN\x10\x01\x12\x12\n" +
@@ -2577,7 +2667,11 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\fMODEL_HYBRID\x10\x03\x12\x14\n" +
 	"\x10MODEL_POPULARITY\x10\x04\x12\x10\n" +
 	"\fMODEL_NEWEST\x10\x05\x12\x10\n" +
-	"\fMODEL_PINNED\x10\x062\xaa\a\n" +
+	"\fMODEL_PINNED\x10\x06\x12\x14\n" +
+	"\x10MODEL_CATEGORIES\x10\x14\x12\x12\n" +
+	"\x0eMODEL_TRENDING\x10\x15\x12\x11\n" +
+	"\rMODEL_SIMILAR\x10\x16\x12\x12\n" +
+	"\x0eMODEL_TOGETHER\x10\x172\xaa\a\n" +
 	"\x12RecommenderService\x12\x86\x01\n" +
 	"\tRecommend\x12\x19.kith.v1.RecommendRequest\x1a\x1a.kith.v1.RecommendResponse\"B\x82\xd3\xe4\x93\x02<Z\x18:\x01*\"\x13/v1/recommendations\x12 /v1/users/{user}/recommendations\x12t\n" +
 	"\rRecommendMany\x12\x1d.kith.v1.RecommendManyRequest\x1a\x1e.kith.v1.RecommendManyResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/recommendations/batch\x12\x8c\x01\n" +
