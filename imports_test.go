@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"catalog":            {},
 	"certs":              {"durable"},
 	"catalog/shelf":      {"catalog"},
+	"client":             {"proto"},
 	"coordinator":        {"node/...", "model/...", "similarity", "catalog", "catalog/shelf", "erasure", "fusion", "fusion/view", "partition", "proto"},
 	"backup":             {"node/store", "catalog", "fusion", "proto"},
 	"doctor":             {"proto"},

@@ -1,0 +1,78 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+
+	"github.com/kith-io/kith/client"
+)
+
+func Example() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	c, err := client.New(ctx, []string{"localhost:7600"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.Append(ctx, []client.Event{{User: "u1", Item: "i1", Behavior: client.Purchase}}); err != nil {
+		log.Print(err)
+		return
+	}
+	answer, err := c.Recommend(ctx, client.Query{User: "u1", N: 10, Rules: client.Rules{
+		Filter: client.Filter{Conditions: []client.Condition{client.AtMost("price", 50)}},
+	}})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	for _, r := range answer.Items {
+		fmt.Println(r.Item, r.Score)
+	}
+}
+
+func ExampleClient_NewAppender() {
+	ctx := context.Background()
+	c, err := client.New(ctx, []string{"localhost:7600"}, client.WithHedging(0.05))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	a, err := c.NewAppender(ctx, client.AppenderConfig{Lost: func(e client.Event, err error) {
+		log.Printf("event %s: %v", e.ID, err)
+	}})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	for i := range 100 {
+		if err := a.Add(ctx, client.Event{User: "u1", Item: fmt.Sprint("i", i), Behavior: client.View}); err != nil {
+			log.Print(err)
+		}
+	}
+	if err := a.Close(ctx); err != nil {
+		log.Print(err)
+	}
+}
+
+func ExampleReason() {
+	ctx := context.Background()
+	c, err := client.New(ctx, []string{"localhost:7600"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	_, err = c.Recommend(ctx, client.Query{User: "u1", NoFallback: true})
+	switch {
+	case errors.Is(err, client.NoModel):
+		fmt.Println("build one with kith build")
+	case errors.Is(err, client.UnknownUser):
+		fmt.Println("show what is popular")
+	case err != nil:
+		log.Print(err)
+	}
+}
