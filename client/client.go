@@ -141,7 +141,7 @@ func New(ctx context.Context, addrs []string, options ...Option) (*Client, error
 	for i := range addrs {
 		addrs[i] = strings.TrimSpace(addrs[i])
 		if _, _, err := net.SplitHostPort(addrs[i]); err != nil {
-			return nil, fmt.Errorf("client: address %q: want host:port, such as localhost:7600", addrs[i])
+			return nil, fmt.Errorf("client: address %q: want host:port, such as localhost:7801", addrs[i])
 		}
 	}
 	if len(addrs) == 0 {

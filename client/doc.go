@@ -1,6 +1,6 @@
 // Package client is for shops: it asks a kith cluster and stores events and records in it.
 //
-//	c, err := client.New(ctx, []string{"kith-1:7600", "kith-2:7600"}, client.WithTLS(tls), client.WithAPIKey(key))
+//	c, err := client.New(ctx, []string{"kith-1:7801", "kith-2:7801"}, client.WithTLS(tls), client.WithAPIKey(key))
 //	...
 //	defer c.Close()
 //	answer, err := c.Recommend(ctx, client.Query{User: "u1", N: 10})

@@ -14,7 +14,7 @@ import (
 func Example() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	c, err := client.New(ctx, []string{"localhost:7600"})
+	c, err := client.New(ctx, []string{"localhost:7801"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func Example() {
 
 func ExampleClient_NewAppender() {
 	ctx := context.Background()
-	c, err := client.New(ctx, []string{"localhost:7600"}, client.WithHedging(0.05))
+	c, err := client.New(ctx, []string{"localhost:7801"}, client.WithHedging(0.05))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func ExampleClient_NewAppender() {
 
 func ExampleReason() {
 	ctx := context.Background()
-	c, err := client.New(ctx, []string{"localhost:7600"})
+	c, err := client.New(ctx, []string{"localhost:7801"})
 	if err != nil {
 		log.Fatal(err)
 	}
