@@ -47,7 +47,7 @@ class Server:
                 "--tls-ca", "certs/ca.crt", "--tls-cert", "certs/a.crt", "--tls-key", "certs/a.key", "--keys-file", "keys.json",
             ],
             cwd=folder, stdout=self._log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        )
 
     def run(self, *args: str) -> str:
         done = subprocess.run([kith_binary(), *args], cwd=self.folder, capture_output=True, text=True, check=False)

@@ -59,7 +59,7 @@ def test_all_calls(server: Server, client: kith.Client) -> None:
             kith.any_of("category", "shoes"), kith.all_of("tags", "a", "b"), kith.none_of("tags", "c"), kith.between("price", 10, 50),
             kith.at_least("price", 50), kith.at_most("price", 50), kith.available("stock"),
         ]), now=NOW,
-    )  # fmt: skip
+    )
     assert [(r.item, r.source) for r in answer.items] == [("y", kith.Model.ITEM_KNN)]
     assert [c.item for c in answer.items[0].contributions] == ["x"]
     assert answer.version == client.status().version > 0
@@ -114,6 +114,6 @@ def test_example(server: Server, client: kith.Client) -> None:
     done = subprocess.run(
         [sys.executable, str(example), server.addr, "--ca", str(server.folder / "certs/ca.crt")],
         env={"KITH_API_KEY": server.key, "PYTHONPATH": str(example.parent.parent / "src")}, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert "for u1:" in done.stdout

@@ -176,7 +176,7 @@ class Client:
             n=_count(n), model=_enum(model), include_seen=include_seen, no_fallback=no_fallback, stale=stale, explain=explain,
             exclude_history=[h.to_proto() for h in exclude_history], pins=[p.to_proto() for p in pins],
             **_rules(filter, boosts, freshness, diversity, now),
-        )  # fmt: skip
+        )
         if user is not None:
             req.user = user
         elif basket is not None:
@@ -439,7 +439,7 @@ class Client:
                     self._nodes.update(members, self._answering)
             except ClosedError:
                 return
-            except Exception:  # noqa: BLE001  also what a source of tokens raises: calls tell their callers
+            except Exception:  # also what a source of tokens raises: calls tell their callers
                 pause = min(pause, _REFRESH_GAP)
             if self._closed.wait(min(_REFRESH_GAP, pause)):
                 return
@@ -484,4 +484,4 @@ def _rules(
     return {
         "filter": _proto(filter), "boosts": [b.to_proto() for b in boosts], "freshness": _proto(freshness), "diversity": _proto(diversity),
         "now_unix_ms": to_ms(now),
-    }  # fmt: skip
+    }
