@@ -78,7 +78,7 @@ func (e *Error) Error() string {
 
 // Is implements errors.Is for reasons.
 func (e *Error) Is(target error) bool {
-	r, ok := target.(Reason) //nolint:errorlint // a Reason wraps nothing
+	r, ok := target.(Reason)
 	return ok && r == e.Reason
 }
 

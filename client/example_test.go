@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"os"
 	"os/signal"
 
@@ -16,18 +15,19 @@ func Example() {
 	defer stop()
 	c, err := client.New(ctx, []string{"localhost:7801"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = c.Close() }()
 	if _, err := c.Append(ctx, []client.Event{{User: "u1", Item: "i1", Behavior: client.Purchase}}); err != nil {
-		log.Print(err)
+		fmt.Println(err)
 		return
 	}
 	answer, err := c.Recommend(ctx, client.Query{User: "u1", N: 10, Rules: client.Rules{
 		Filter: client.Filter{Conditions: []client.Condition{client.AtMost("price", 50)}},
 	}})
 	if err != nil {
-		log.Print(err)
+		fmt.Println(err)
 		return
 	}
 	for _, r := range answer.Items {
@@ -39,23 +39,24 @@ func ExampleClient_NewAppender() {
 	ctx := context.Background()
 	c, err := client.New(ctx, []string{"localhost:7801"}, client.WithHedging(0.05))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = c.Close() }()
 	a, err := c.NewAppender(ctx, client.AppenderConfig{Lost: func(e client.Event, err error) {
-		log.Printf("event %s: %v", e.ID, err)
+		fmt.Printf("event %s: %v\n", e.ID, err)
 	}})
 	if err != nil {
-		log.Print(err)
+		fmt.Println(err)
 		return
 	}
 	for i := range 100 {
 		if err := a.Add(ctx, client.Event{User: "u1", Item: fmt.Sprint("i", i), Behavior: client.View}); err != nil {
-			log.Print(err)
+			fmt.Println(err)
 		}
 	}
 	if err := a.Close(ctx); err != nil {
-		log.Print(err)
+		fmt.Println(err)
 	}
 }
 
@@ -63,7 +64,8 @@ func ExampleReason() {
 	ctx := context.Background()
 	c, err := client.New(ctx, []string{"localhost:7801"})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer func() { _ = c.Close() }()
 	_, err = c.Recommend(ctx, client.Query{User: "u1", NoFallback: true})
@@ -73,6 +75,6 @@ func ExampleReason() {
 	case errors.Is(err, client.UnknownUser):
 		fmt.Println("show what is popular")
 	case err != nil:
-		log.Print(err)
+		fmt.Println(err)
 	}
 }

@@ -40,7 +40,9 @@ func TestBudget(t *testing.T) {
 	for range 10_000 {
 		b.earn()
 	}
-	for spent = 0; b.spend(); spent++ {
+	spent = 0
+	for b.spend() {
+		spent++
 	}
 	if spent != maxTokens {
 		t.Errorf("%d hedges at once after a quiet time, want %d", spent, maxTokens)

@@ -127,10 +127,10 @@ func (d *Diversity) proto() *kithv1.Diversity {
 }
 
 // milliseconds converts a duration. A negative one becomes so large that servers refuse it.
-func milliseconds(d time.Duration) uint64 { return uint64(d.Milliseconds()) } //nolint:gosec // see above
+func milliseconds(d time.Duration) uint64 { return uint64(d.Milliseconds()) }
 
 // count converts a number. A negative one becomes so large that servers refuse it.
-func count(n int) uint32 { return uint32(min(max(-1, n), 1<<31)) } //nolint:gosec // see above
+func count(n int) uint32 { return uint32(min(max(-1, n), 1<<31)) }
 
 // unixMilli returns 0 for the zero time.
 func unixMilli(t time.Time) int64 {
