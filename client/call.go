@@ -114,8 +114,7 @@ func race[T any](ctx context.Context, c *Client, p plan, tried *[]*node, first *
 		_, after = p.kind.quantiles()
 	}
 	if after == 0 {
-		value, err := try(ctx, c, p, first, f)
-		return value, err
+		return try(ctx, c, p, first, f)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

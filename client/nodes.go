@@ -113,20 +113,16 @@ func (p *nodes) update(members []string) error {
 	return nil
 }
 
-// pick returns the next node for an attempt, other than those that were tried; any if all were. The caller must release it.
-// It returns nil after close.
+// pick returns the next node for an attempt, if it can be one that was not tried. The caller must release it. It returns nil after close.
 //
-// Of all nodes those of the best standing take turns: connected, not aside, and named by the cluster.
+// Of all nodes those of the best standing take turns: not left alone, connected, not tried, and named by the cluster, in this order.
 func (p *nodes) pick(tried []*node) *node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil
 	}
-	n := p.best(tried)
-	if n == nil {
-		n = p.best(nil)
-	}
+	n, _ := p.best(tried)
 	n.calls++
 	return n
 }
@@ -135,8 +131,11 @@ func (p *nodes) pick(tried []*node) *node {
 func (p *nodes) another(tried []*node) *node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.best(tried)
-	if p.closed || n == nil || p.standing(n, time.Now()) > 1 {
+	if p.closed {
+		return nil
+	}
+	n, standing := p.best(tried)
+	if standing > notMember {
 		return nil
 	}
 	n.calls++
@@ -150,29 +149,34 @@ func (p *nodes) several() bool {
 	return len(p.all) > 1
 }
 
-// best returns the next of those that stand best and were not tried, or nil. The caller holds mu.
-func (p *nodes) best(tried []*node) (best *node) {
+// best returns the next of those that stand best, of which there is one. The caller holds mu.
+func (p *nodes) best(tried []*node) (best *node, standing int) {
 	now := time.Now()
-	standing := 0
 	for i := range p.all {
 		n := p.all[(p.next+i)%len(p.all)]
-		if slices.Contains(tried, n) {
-			continue
-		}
-		if s := p.standing(n, now); best == nil || s < standing {
+		if s := p.standing(n, tried, now); best == nil || s < standing {
 			best, standing = n, s
 		}
 	}
-	if best != nil {
-		p.next = slices.Index(p.all, best) + 1
-	}
-	return best
+	p.next = slices.Index(p.all, best) + 1
+	return best, standing
 }
 
+// What speaks against a node. Each counts for more than those before together.
+const (
+	notMember = 1 << iota
+	triedNow
+	notConnected
+	leftAlone
+)
+
 // standing is lower for better nodes. One that is not connected is told to connect.
-func (p *nodes) standing(n *node, now time.Time) (s int) {
+func (p *nodes) standing(n *node, tried []*node, now time.Time) (s int) {
 	if p.learned && !n.member {
-		s++
+		s += notMember
+	}
+	if slices.Contains(tried, n) {
+		s += triedNow
 	}
 	switch n.conn.GetState() {
 	case connectivity.Ready:
@@ -180,10 +184,10 @@ func (p *nodes) standing(n *node, now time.Time) (s int) {
 		n.conn.Connect()
 		fallthrough
 	default:
-		s += 2
+		s += notConnected
 	}
 	if now.Before(n.until) {
-		s += 4
+		s += leftAlone
 	}
 	return s
 }

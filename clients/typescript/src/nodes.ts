@@ -125,12 +125,19 @@ export class Nodes {
   }
 
   /**
-   * The next node for an attempt, other than those that were tried; any if all were; undefined after close. Release it.
+   * The next node for an attempt, if it can be one that was not tried; undefined after close. Release it.
    *
-   * Of all nodes those of the best standing take turns: not left alone, and named by the cluster.
+   * Of all nodes those of the best standing take turns: not left alone, not tried, and named by the cluster, in this order.
    */
   pick(tried: readonly Node[]): Node | undefined {
-    const best = this.best(tried) ?? this.best([]);
+    const now = performance.now();
+    const at = this.next % this.all.length;
+    let best: Node | undefined;
+    for (const n of [...this.all.slice(at), ...this.all.slice(0, at)]) {
+      if (best === undefined || this.standing(n, tried, now) < this.standing(best, tried, now)) {
+        best = n;
+      }
+    }
     if (best !== undefined) {
       this.next = this.all.indexOf(best) + 1;
       best.calls++;
@@ -138,20 +145,8 @@ export class Nodes {
     return best;
   }
 
-  private best(tried: readonly Node[]): Node | undefined {
-    let best: Node | undefined;
-    const now = performance.now();
-    for (let i = 0; i < this.all.length; i++) {
-      const n = this.all[(this.next + i) % this.all.length];
-      if (n !== undefined && !tried.includes(n) && (best === undefined || this.standing(n, now) < this.standing(best, now))) {
-        best = n;
-      }
-    }
-    return best;
-  }
-
-  private standing(n: Node, now: number): number {
-    return (this.learned && !n.member ? 1 : 0) + (now < n.until ? 2 : 0);
+  private standing(n: Node, tried: readonly Node[], now: number): number {
+    return (this.learned && !n.member ? 1 : 0) + (tried.includes(n) ? 2 : 0) + (now < n.until ? 4 : 0);
   }
 
   /** Ends an attempt; tells whether the node did well. */

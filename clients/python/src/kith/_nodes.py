@@ -52,23 +52,22 @@ class Nodes:
             return len(self._all) > 1
 
     def pick(self, tried: Sequence[Node]) -> Node | None:
-        """The next node for an attempt, other than those that were tried; any if all were; None after close. Release it.
+        """The next node for an attempt, if it can be one that was not tried; None after close. Release it.
 
-        Of all nodes those of the best standing take turns: not left alone, and named by the cluster.
+        Of all nodes those of the best standing take turns: not left alone, not tried, and named by the cluster, in this order.
         """
         now = time.monotonic()
         with self._lock:
             if self._closed:
                 return None
             turn = self._all[self._next % len(self._all) :] + self._all[: self._next % len(self._all)]
-            node = min((n for n in turn if n not in tried), key=lambda n: self._standing(n, now), default=None)
-            node = node or min(turn, key=lambda n: self._standing(n, now))
+            node = min(turn, key=lambda n: self._standing(n, tried, now))
             self._next = self._all.index(node) + 1
             node.calls += 1
             return node
 
-    def _standing(self, n: Node, now: float) -> int:
-        return (1 if self._learned and not n.member else 0) + (2 if now < n.until else 0)
+    def _standing(self, n: Node, tried: Sequence[Node], now: float) -> int:
+        return (1 if self._learned and not n.member else 0) + (2 if n in tried else 0) + (4 if now < n.until else 0)
 
     def release(self, n: Node, well: bool) -> None:
         """End an attempt; tell whether the node did well."""
