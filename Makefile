@@ -24,7 +24,7 @@ BUF := cd proto && $(GO) tool -modfile=../tools/go.mod buf
 
 .PHONY: help
 help: ## Print this help.
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/kith.
@@ -35,11 +35,18 @@ demo: build ## Build, then show everything on generated shop data.
 	bin/kith demo
 
 .PHONY: test
-test: ## Run all tests, then all but the long ones with the race detector.
+test: test-go test-clients ## Run all tests, then all but the long ones with the race detector, then those of the clients.
+
+.PHONY: test-go
+test-go:
 	$(GO) test -shuffle=on -timeout=10m $(PKGS)
 	$(GO) test -tags=purego -shuffle=on -short ./similarity
 	$(RACE) -short -timeout=15m $(PKGS)
 	$(GO) test -race -tags=purego -short ./similarity
+
+.PHONY: test-clients
+test-clients: ## Run the tests of the clients in Python and TypeScript, as far as their packages can be had.
+	GO='$(GO)' clients/run test
 
 .PHONY: drill
 drill: ## Break a cluster of real processes for five minutes, and check what it promised.
@@ -139,6 +146,10 @@ proto: ## Check the .proto files and generate code from them.
 generate: ## Make the generated code.
 	rm -f proto/kith/v1/*.pb.go
 	$(BUF) generate
+
+.PHONY: generate-clients
+generate-clients: ## Make the generated code of the clients in Python and TypeScript.
+	clients/run generate
 
 .PHONY: tidy
 tidy: ## Bring go.mod and go.sum up to date.

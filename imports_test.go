@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"catalog":            {},
 	"certs":              {"durable"},
 	"catalog/shelf":      {"catalog"},
+	"client":             {"proto"},
 	"coordinator":        {"node/...", "model/...", "similarity", "catalog", "catalog/shelf", "erasure", "experiment", "fusion", "fusion/view", "partition", "proto"},
 	"backup":             {"node/store", "catalog", "fusion", "proto"},
 	"doctor":             {"proto"},
