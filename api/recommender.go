@@ -8,6 +8,7 @@ import (
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/telemetry"
 )
 
 // methods are the models of the wire.
@@ -47,7 +48,9 @@ func length(n uint32) (int, error) {
 }
 
 // Recommend implements kithv1.RecommenderServiceServer.
-func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kithv1.RecommendResponse, error) {
+func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (resp *kithv1.RecommendResponse, err error) {
+	running := a.queries.Begin(telemetry.Recommend)
+	defer func() { running.End(ctx, recommended(req, resp), err) }()
 	n, err := length(req.N)
 	if err != nil {
 		return nil, err
@@ -84,7 +87,7 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 	if err != nil {
 		return nil, err
 	}
-	resp := &kithv1.RecommendResponse{
+	resp = &kithv1.RecommendResponse{
 		Model: model(method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
 		Stale: answer.Stale,
 	}
@@ -99,7 +102,9 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 }
 
 // Similar implements kithv1.RecommenderServiceServer.
-func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (*kithv1.SimilarResponse, error) {
+func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (resp *kithv1.SimilarResponse, err error) {
+	running := a.queries.Begin(telemetry.Similar)
+	defer func() { running.End(ctx, found(req.N, resp, len(resp.GetNeighbors())), err) }()
 	n, err := length(req.N)
 	if err != nil {
 		return nil, err
@@ -127,7 +132,7 @@ func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (*kithv1.
 	if err != nil {
 		return nil, err
 	}
-	resp := &kithv1.SimilarResponse{ModelVersion: similar.Version, Partial: similar.Partial, Stale: similar.Stale}
+	resp = &kithv1.SimilarResponse{ModelVersion: similar.Version, Partial: similar.Partial, Stale: similar.Stale}
 	for _, e := range similar.Entries {
 		resp.Neighbors = append(resp.Neighbors, &kithv1.SimilarEntry{Key: e.Key, Score: e.Score})
 	}

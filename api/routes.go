@@ -8,7 +8,7 @@ import (
 // routes returns the handlers of the HTTP face by pattern; docs/guide.md describes them.
 func (a *API) routes() map[string]http.Handler {
 	return map[string]http.Handler{
-		"POST /v1/events": newPush(a.store, time.Now),
+		"POST /v1/events": newPush(a.store, a.events.Rejected, time.Now),
 	}
 }
 

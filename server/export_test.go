@@ -2,7 +2,10 @@ package server
 
 import (
 	"context"
+	"maps"
+	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 )
 
@@ -23,4 +26,9 @@ func (s *Server) Scrub(ctx context.Context) int { return s.node.Scrub(ctx) }
 func (s *Server) Services() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
 // Routes returns the patterns of the HTTP face.
-func (s *Server) Routes() []string { return s.api.Routes() }
+func (s *Server) Routes() []string {
+	return append(s.api.Routes(), slices.Collect(maps.Keys(s.operatorRoutes()))...)
+}
+
+// Registry has the metrics of the process.
+func (s *Server) Registry() *prometheus.Registry { return s.watching.registry }

@@ -240,7 +240,7 @@ var internalServices = []string{
 func TestEveryCallIsGuarded(t *testing.T) {
 	s := newSecured(t)
 	keys := map[auth.Role]string{}
-	for _, role := range []auth.Role{auth.Read, auth.Write, auth.Train, auth.Admin} {
+	for _, role := range []auth.Role{auth.Read, auth.Write, auth.Train, auth.Metrics, auth.Admin} {
 		keys[role], _ = s.key(auth.NewKey{Name: string(role), Roles: []auth.Role{role}})
 	}
 	expired, _, err := auth.CreateKey(s.keysFile, auth.NewKey{Name: "old", Roles: []auth.Role{auth.Admin}, Valid: time.Hour}, time.Now().Add(-2*time.Hour))
@@ -349,6 +349,9 @@ func TestEveryCallIsGuarded(t *testing.T) {
 			continue
 		}
 		method, path, _ := strings.Cut(pattern, " ")
+		if strings.HasPrefix(path, "/debug/pprof/") {
+			path += "?seconds=1" // for those that take their time
+		}
 		ask := func(authorization string) (int, string) {
 			t.Helper()
 			client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.tls("")}}
@@ -386,6 +389,9 @@ func TestEveryCallIsGuarded(t *testing.T) {
 				t.Errorf("%s with the role %s: %d %s, want %d", pattern, role, code, body, want)
 			}
 		}
+	}
+	if b, err := os.ReadFile(filepath.Join(c.Dir(0), "audit", audit.Name)); err != nil || !strings.Contains(string(b), `"act":"GET /debug/pprof/profile","outcome":"OK"`) {
+		t.Errorf("the profile is not in the audit log: %v\n%s", err, b)
 	}
 	// After all that it serves.
 	if _, err := kithv1.NewClusterServiceClient(byToken).Status(t.Context(), &kithv1.StatusRequest{}); err != nil {
