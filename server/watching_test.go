@@ -119,7 +119,6 @@ func checkFigures(t *testing.T, c *clustertest.Cluster, partitions, appended, ve
 		{"events", figure(t, first, "kith_events_total", "outcome=appended"), appended},
 		{"events in partitions", total("kith_partition_events"), appended},
 		{"leaders of partitions", total("kith_partition_leader"), partitions},
-		{"leaders of the control group", total("kith_raft_leader", "group=control"), 1},
 		{"coordinators", total("kith_coordinator"), 1},
 		{"replicas that lead", total("kith_replicas", "state=leader"), partitions},
 		{"replicas of other states", total("kith_replicas") - total("kith_replicas", "state=leader"), 0},

@@ -49,25 +49,20 @@ type series struct {
 	inFlight prometheus.Gauge
 }
 
-func newDirection(side, what string) direction {
+// newDirection returns the figures of a side, server or client, of calls of some kind.
+func newDirection(side, calls string) direction {
 	name := func(s string) string { return "kith_grpc_" + side + "_" + s }
 	return direction{
-		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: name("handled_total"), Help: "Calls of gRPC that were " + what + ", by method and code.",
-		}, []string{"method", "code"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: name("duration_seconds"), Help: "How long calls of gRPC that were " + what + " took, those of streams too.", Buckets: buckets,
-		}, []string{"method"}),
-		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: name("in_flight"), Help: "Calls of gRPC under way that are " + what + ".",
-		}, []string{"method"}),
+		handled:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: name("handled_total"), Help: calls + " that have ended, by method and code."}, []string{"method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name("duration_seconds"), Help: calls + ": how long they took.", Buckets: buckets}, []string{"method"}),
+		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("in_flight"), Help: calls + " under way."}, []string{"method"}),
 	}
 }
 
 // NewCalls returns a Calls that knows no method. It logs calls that end with an error inside.
 func NewCalls(reg prometheus.Registerer, log *slog.Logger) *Calls {
 	c := &Calls{
-		log: log, served: newDirection("server", "served"), made: newDirection("client", "made to other servers, without streams"),
+		log: log, served: newDirection("server", "Calls of gRPC to this server"), made: newDirection("client", "Calls of gRPC by this server, without streams"),
 		methods: map[string]*method{}, other: &method{label: "other"},
 	}
 	for _, d := range []*direction{&c.served, &c.made} {

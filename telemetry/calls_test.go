@@ -128,14 +128,14 @@ func TestCallsAreCounted(t *testing.T) {
 	serve(t, c, internalMethod, nil, nil)
 	serve(t, c, "/any.Thing/Else", nil, nil)
 	want := `
-# HELP kith_grpc_server_handled_total Calls of gRPC that were served, by method and code.
+# HELP kith_grpc_server_handled_total Calls of gRPC to this server that have ended, by method and code.
 # TYPE kith_grpc_server_handled_total counter
 kith_grpc_server_handled_total{code="OK",method="QueryService/ScoreItems"} 1
 kith_grpc_server_handled_total{code="OK",method="RecommenderService/Recommend"} 2
 kith_grpc_server_handled_total{code="NotFound",method="RecommenderService/Recommend"} 1
 kith_grpc_server_handled_total{code="Internal",method="RecommenderService/Recommend"} 1
 kith_grpc_server_handled_total{code="OK",method="other"} 1
-# HELP kith_grpc_server_in_flight Calls of gRPC under way that are served.
+# HELP kith_grpc_server_in_flight Calls of gRPC to this server under way.
 # TYPE kith_grpc_server_in_flight gauge
 kith_grpc_server_in_flight{method="QueryService/ScoreItems"} 0
 kith_grpc_server_in_flight{method="RecommenderService/Recommend"} 0

@@ -52,9 +52,12 @@ func (c *TraceConfig) Validate() error {
 // Tracer makes spans of what a process serves and of what it asks of others. One that is off costs nothing.
 type Tracer struct {
 	provider   trace.TracerProvider
-	sdk        *sdktrace.TracerProvider // nil if off
 	propagator propagation.TextMapPropagator
 	tracer     trace.Tracer
+	// These are nil if it is off.
+	sdk       *sdktrace.TracerProvider
+	processor sdktrace.SpanProcessor
+	sender    *sender
 }
 
 // NewTracer returns a Tracer, which is off without an endpoint and an exporter. It does not wait for the endpoint. The caller must Shutdown it.
@@ -71,8 +74,10 @@ func NewTracer(ctx context.Context, cfg TraceConfig) (*Tracer, error) {
 		}
 	}
 	if exporter != nil {
+		t.sender = newSender(ctx, exporter, cfg.Log)
+		t.processor = sdktrace.NewBatchSpanProcessor(t.sender)
 		t.sdk = sdktrace.NewTracerProvider(
-			sdktrace.WithBatcher(&discreet{exporter, cfg.Log}),
+			sdktrace.WithSpanProcessor(t.processor),
 			sdktrace.WithSampler(sdktrace.ParentBased(entrances{sdktrace.TraceIDRatioBased(cfg.Ratio)})),
 			sdktrace.WithResource(resource.NewSchemaless(
 				attribute.String("service.name", "kith"), attribute.String("service.version", cfg.Version), attribute.String("service.instance.id", cfg.Node),
@@ -84,12 +89,15 @@ func NewTracer(ctx context.Context, cfg TraceConfig) (*Tracer, error) {
 	return t, nil
 }
 
-// Shutdown sends what is left, until ctx ends, and makes no spans any more.
+// Shutdown sends what is left, until ctx ends, and makes no spans any more. It returns after every goroutine has ended.
 func (t *Tracer) Shutdown(ctx context.Context) error {
 	if t.sdk == nil {
 		return nil
 	}
-	if err := t.sdk.Shutdown(ctx); err != nil {
+	err := t.processor.Shutdown(ctx) // the provider would not ask it if ctx has ended
+	t.sender.giveUp()
+	<-t.sender.ended
+	if err := errors.Join(err, t.sdk.Shutdown(context.WithoutCancel(ctx))); err != nil {
 		return fmt.Errorf("send the last traces: %w", err)
 	}
 	return nil
@@ -130,22 +138,42 @@ func (e entrances) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Sampling
 	return e.Sampler.ShouldSample(p)
 }
 
-// discreet leaves texts of errors out of spans, as they may name users, and logs what cannot be sent: nobody waits for it.
-type discreet struct {
-	sdktrace.SpanExporter
-	log *slog.Logger
+// sender sends spans without the texts of errors, as they may name users, and logs what cannot be sent: nobody waits for it.
+type sender struct {
+	exporter sdktrace.SpanExporter
+	log      *slog.Logger
+	// open ends by giveUp: the SDK goes on to send beyond the end of its Shutdown.
+	open   context.Context
+	giveUp context.CancelFunc
+	// ended is closed when the SDK has sent its last.
+	ended chan struct{}
+}
+
+func newSender(ctx context.Context, exporter sdktrace.SpanExporter, log *slog.Logger) *sender {
+	s := &sender{exporter: exporter, log: log, ended: make(chan struct{})}
+	s.open, s.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	return s
 }
 
 // ExportSpans implements sdktrace.SpanExporter.
-func (d *discreet) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+func (s *sender) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.open, cancel)()
 	quiet := make([]sdktrace.ReadOnlySpan, len(spans))
-	for i, s := range spans {
-		quiet[i] = quietSpan{s}
+	for i, span := range spans {
+		quiet[i] = quietSpan{span}
 	}
-	if err := d.SpanExporter.ExportSpans(ctx, quiet); err != nil && !errors.Is(err, context.Canceled) {
-		d.log.Warn("spans could not be sent", "spans", len(spans), "err", err)
+	if err := s.exporter.ExportSpans(ctx, quiet); err != nil {
+		s.log.Warn("spans could not be sent", "spans", len(spans), "err", err)
 	}
 	return nil
+}
+
+// Shutdown implements sdktrace.SpanExporter. The SDK calls it once, when its own work has ended.
+func (s *sender) Shutdown(ctx context.Context) error {
+	defer close(s.ended)
+	return s.exporter.Shutdown(ctx)
 }
 
 // quietSpan is a span whose status has no text.

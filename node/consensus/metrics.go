@@ -41,12 +41,6 @@ func newFigure(name, help string, kind prometheus.ValueType, value func(g *Group
 }
 
 var figures = []figure{
-	newFigure("leader", "1 if this server leads the raft group, otherwise 0.", prometheus.GaugeValue, func(g *Group) float64 {
-		if g.IsLeader() {
-			return 1
-		}
-		return 0
-	}),
 	newFigure("term", "Term of the raft group.", prometheus.GaugeValue, func(g *Group) float64 { return float64(g.raft.CurrentTerm()) }),
 	newFigure("last_index", "Index of the last entry in the log of the raft group.", prometheus.GaugeValue, func(g *Group) float64 { return float64(g.raft.LastIndex()) }),
 	newFigure("commit_index", "Index of the last entry that is committed, as far as this server knows.", prometheus.GaugeValue,
