@@ -393,6 +393,11 @@ func TestEveryCallIsGuarded(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(c.Dir(0), "audit", audit.Name)); err != nil || !strings.Contains(string(b), `"act":"GET /debug/pprof/profile","outcome":"OK"`) {
 		t.Errorf("the profile is not in the audit log: %v\n%s", err, b)
 	}
+	for _, reason := range []string{"unauthenticated", "forbidden"} {
+		if n := figure(t, srv.Registry(), "kith_auth_refused_total", "reason="+reason); n < float64(len(names)) {
+			t.Errorf("%v calls were counted as refused for the reason %s, want at least one of each of %d methods", n, reason, len(names))
+		}
+	}
 	// After all that it serves.
 	if _, err := kithv1.NewClusterServiceClient(byToken).Status(t.Context(), &kithv1.StatusRequest{}); err != nil {
 		t.Errorf("status at the end: %v", err)

@@ -36,7 +36,7 @@ func (s *Server) openWatching() (err error) {
 	}); err != nil {
 		return err
 	}
-	w.registry, w.calls, w.http = reg, telemetry.NewCalls(reg, s.log), telemetry.NewHTTP(reg, w.tracer)
+	w.registry, w.calls, w.http = reg, telemetry.NewCalls(reg, s.log), telemetry.NewHTTP(reg, w.tracer, s.log)
 	w.queries, w.events = telemetry.NewQueries(reg, s.log, s.cfg.SlowQuery), telemetry.NewEvents(reg)
 	w.ready = prometheus.NewGauge(prometheus.GaugeOpts{Name: "kith_ready", Help: "1 if this server can do its part: the service 'ready' of its health checks."})
 	w.refusals = prometheus.NewCounterVec(prometheus.CounterOpts{

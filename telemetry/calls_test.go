@@ -22,10 +22,10 @@ const (
 )
 
 // newCalls returns a Calls that knows two methods, with what it logs and measures.
-func newCalls(level slog.Level) (*Calls, *bytes.Buffer, *prometheus.Registry) {
+func newCalls() (*Calls, *bytes.Buffer, *prometheus.Registry) {
 	var text bytes.Buffer
 	reg := prometheus.NewRegistry()
-	c := NewCalls(reg, slog.New(LogHandler(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: level}))))
+	c := NewCalls(reg, slog.New(LogHandler(slog.NewTextHandler(&text, nil))))
 	c.Know(map[string]grpc.ServiceInfo{
 		"kith.v1.RecommenderService": {Methods: []grpc.MethodInfo{{Name: "Recommend"}}},
 		"kith.v1.QueryService":       {Methods: []grpc.MethodInfo{{Name: "ScoreItems"}}},
@@ -63,7 +63,7 @@ func serve(t *testing.T, c *Calls, method string, md metadata.MD, result error) 
 }
 
 func TestRequestIDs(t *testing.T) {
-	c, _, _ := newCalls(slog.LevelInfo)
+	c, _, _ := newCalls()
 	given := func(id string) metadata.MD { return metadata.Pairs(requestHeader, id) }
 	for _, tt := range []struct {
 		name, method string
@@ -97,7 +97,7 @@ func TestRequestIDs(t *testing.T) {
 
 // TestRequestIDsGoOn asks another server for a request, and by itself.
 func TestRequestIDsGoOn(t *testing.T) {
-	c, _, _ := newCalls(slog.LevelInfo)
+	c, _, _ := newCalls()
 	var sent []string
 	invoker := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
 		md, _ := metadata.FromOutgoingContext(ctx)
@@ -119,7 +119,7 @@ func TestRequestIDsGoOn(t *testing.T) {
 }
 
 func TestCallsAreCounted(t *testing.T) {
-	c, text, reg := newCalls(slog.LevelInfo)
+	c, text, reg := newCalls()
 	secret := `unknown user "anna@example.com"`
 	serve(t, c, publicMethod, nil, nil)
 	serve(t, c, publicMethod, nil, nil)
@@ -155,7 +155,7 @@ kith_grpc_server_in_flight{method="other"} 0
 
 // TestCallsCostNoMemory holds the promise of the package about calls between servers, of which a query makes many.
 func TestCallsCostNoMemory(t *testing.T) {
-	c, _, _ := newCalls(slog.LevelInfo)
+	c, _, _ := newCalls()
 	info := &grpc.UnaryServerInfo{FullMethod: internalMethod}
 	handler := func(context.Context, any) (any, error) { return nil, nil }
 	invoker := func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return nil }
@@ -170,7 +170,7 @@ func TestCallsCostNoMemory(t *testing.T) {
 
 // BenchmarkCall compares a handler alone with what is measured around it: within the cluster, and for clients, who get an id.
 func BenchmarkCall(b *testing.B) {
-	c, _, _ := newCalls(slog.LevelInfo)
+	c, _, _ := newCalls()
 	handler := func(context.Context, any) (any, error) { return nil, nil }
 	stream := &serverStream{}
 	ctx := grpc.NewContextWithServerTransportStream(metadata.NewIncomingContext(b.Context(), metadata.MD{}), stream)

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,15 +16,16 @@ import (
 // HTTP measures the requests over HTTP that a process serves, gives each an id, and traces some. It is safe for concurrent use.
 type HTTP struct {
 	tracer   *Tracer
+	log      *slog.Logger
 	handled  *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 }
 
-// NewHTTP returns an HTTP.
-func NewHTTP(reg prometheus.Registerer, tracer *Tracer) *HTTP {
+// NewHTTP returns an HTTP. It logs requests that end with an error inside.
+func NewHTTP(reg prometheus.Registerer, tracer *Tracer, log *slog.Logger) *HTTP {
 	h := &HTTP{
-		tracer: tracer,
+		tracer: tracer, log: log,
 		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kith_http_requests_total", Help: "Requests over HTTP that were served, by route and status.",
 		}, []string{"route", "code"}),
@@ -63,6 +65,9 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 		code := answer.code()
 		h.duration.WithLabelValues(route).Observe(time.Since(began).Seconds())
 		h.handled.WithLabelValues(route, strconv.Itoa(code)).Inc()
+		if code == http.StatusInternalServerError {
+			h.log.ErrorContext(ctx, "request failed", "route", route, "code", code)
+		}
 		if span.IsRecording() {
 			span.SetName(route)
 			span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", code))

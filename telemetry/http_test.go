@@ -86,7 +86,8 @@ func TestRequests(t *testing.T) {
 		}
 	})
 	mux.HandleFunc("GET /v1/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	h := NewHTTP(reg, tracer).Handler(mux)
+	mux.HandleFunc("GET /v1/failing", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "of anna", http.StatusInternalServerError) })
+	h := NewHTTP(reg, tracer, log).Handler(mux)
 	const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 	ask := func(path, flags string) *httptest.ResponseRecorder {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
@@ -100,6 +101,7 @@ func TestRequests(t *testing.T) {
 		t.Errorf("headers %v; want the id of the request", w.Header())
 	}
 	ask("/v1/broken", "01")
+	ask("/v1/failing", "01")
 	ask("/v1/users/otto", "00")
 	ask("/secret/anna", "01")
 	want := `
@@ -107,13 +109,15 @@ func TestRequests(t *testing.T) {
 # TYPE kith_http_requests_total counter
 kith_http_requests_total{code="200",route="GET /v1/users/{user}"} 2
 kith_http_requests_total{code="404",route="none"} 1
+kith_http_requests_total{code="500",route="GET /v1/failing"} 1
 kith_http_requests_total{code="503",route="GET /v1/broken"} 1
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "kith_http_requests_total"); err != nil {
 		t.Error(err)
 	}
-	if s := text.String(); !strings.Contains(s, "request_id=q7 trace_id="+traceID) {
-		t.Errorf("logged %q; want the ids of request and trace", s)
+	if s := text.String(); !strings.Contains(s, "msg=seen request_id=q7 trace_id="+traceID) || !strings.Contains(s, `msg="request failed" route="GET /v1/failing" code=500 request_id=q7`) ||
+		strings.Contains(s, "anna") || strings.Count(s, "request failed") != 1 {
+		t.Errorf("logged %q; want the ids of request and trace, and no keys", s)
 	}
 	if err := tracer.Shutdown(t.Context()); err != nil || !exporter.ended {
 		t.Errorf("shutdown: %v", err)
@@ -125,7 +129,7 @@ kith_http_requests_total{code="503",route="GET /v1/broken"} 1
 			t.Errorf("span %s is of trace %s and kind %v", s.Name(), s.SpanContext().TraceID(), s.SpanKind())
 		}
 	}
-	if got := strings.Join(names, ", "); got != "GET /v1/users/{user}, GET /v1/broken, none" {
+	if got := strings.Join(names, ", "); got != "GET /v1/users/{user}, GET /v1/broken, GET /v1/failing, none" {
 		t.Errorf("spans %s", got)
 	}
 }

@@ -11,7 +11,7 @@ import (
 const maxProfileSeconds = 120
 
 // Profiles returns the handlers of the profiles of the Go runtime, by pattern, in the form of net/http/pprof. That of the command line is not among
-// them, since that may have secrets.
+// them, since that may have secrets. (The import gives all of them to http.DefaultServeMux, too, which nothing here serves.)
 func Profiles() map[string]http.Handler {
 	return map[string]http.Handler{
 		"GET /debug/pprof/":        bounded(pprof.Index), // all that the runtime knows by name
