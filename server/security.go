@@ -112,16 +112,16 @@ func (s *Server) newMux(ln net.Listener) *consensus.Mux {
 
 // newPeers returns the connections to other nodes.
 func (s *Server) newPeers() *node.Peers {
-	options := append(s.watching.calls.DialOptions(), s.watching.tracer.DialOptions()...)
+	options := s.watching.tracer.DialOptions()
 	if c := s.security.certs; c != nil {
 		options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(c.Dial(grpcProtocol))))
 	}
-	return node.NewPeers(s.id, options...)
+	return node.NewPeers(s.id, s.watching.calls.Conn, options...)
 }
 
 // serverOptions are those of the gRPC server.
 func (s *Server) serverOptions() []grpc.ServerOption {
-	options := slices.Concat(s.watching.tracer.ServerOptions(), s.watching.calls.ServerOptions(), node.ServerOptions(), s.security.guard.ServerOptions())
+	options := slices.Concat(node.TransportOptions(), s.watching.tracer.ServerOptions(), s.watching.calls.ServerOptions(), s.security.guard.ServerOptions())
 	if c := s.security.certs; c != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(c.Public(grpcProtocol))), node.KeepAlive(connectionAge))
 	}

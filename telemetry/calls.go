@@ -12,12 +12,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/kith-io/kith/node/wire"
 )
 
 // Calls measures the calls of gRPC that a process serves, and those of one answer that it makes, and gives each call of a client an id. It is
 // safe for concurrent use after Know.
 //
-// Cost: none in memory for a call between servers without an id, and the id and its header for others.
+// Cost: no memory for a call between servers, unless it has an id, and the id and its header for calls of clients.
 type Calls struct {
 	log          *slog.Logger
 	served, made direction
@@ -113,18 +115,17 @@ func (s *series) done(began time.Time, err error) {
 }
 
 // identify returns the context of a call with its id, and the header that tells it to the caller. Calls between servers have the id of the call
-// that they are made for, or none.
+// that they are made for, if they are told, or none.
 func (m *method) identify(ctx context.Context) (context.Context, metadata.MD) {
-	id := requestIDOf(metadata.ValueFromIncomingContext(ctx, requestHeader))
-	switch {
-	case m.internal && id == "":
+	given := metadata.ValueFromIncomingContext(ctx, requestHeader)
+	if m.internal && len(given) == 0 {
 		return ctx, nil
-	case m.internal:
-		return WithRequestID(ctx, id), nil
-	case id == "":
-		id = newRequestID()
 	}
-	return WithRequestID(ctx, id), metadata.MD{requestHeader: {id}}
+	c := identify(ctx, given)
+	if m.internal {
+		return c, nil
+	}
+	return c, metadata.MD{requestHeader: {c.id}}
 }
 
 // failed logs a call that ended for a reason that is not the caller's. The text of the error may name a user, so it is for debugging alone.
@@ -136,15 +137,10 @@ func (c *Calls) failed(ctx context.Context, m *method, err error) {
 	}
 }
 
-// ServerOptions measure what a server serves. They must come first, to see how calls end.
+// ServerOptions measure what a server serves, and convert the errors of its handlers as wire.UnaryServer does: two interceptors would cost memory for each
+// call. They must come before other interceptors.
 func (c *Calls) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(c.unary), grpc.ChainStreamInterceptor(c.stream)}
-}
-
-// DialOptions measure what is asked of other servers, and tell them for which request. Streams are not measured here: to know their ends would
-// cost memory for each.
-func (c *Calls) DialOptions() []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.unaryClient), grpc.WithChainStreamInterceptor(c.streamClient)}
 }
 
 func (c *Calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -157,11 +153,7 @@ func (c *Calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 		_ = grpc.SetHeader(ctx, header) // only without a stream of gRPC, as in tests
 	}
 	resp, err := handler(ctx, req)
-	s.done(began, err)
-	if err != nil {
-		c.failed(ctx, m, err)
-	}
-	return resp, err
+	return resp, c.end(ctx, m, s, began, err)
 }
 
 func (c *Calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -176,7 +168,12 @@ func (c *Calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 	if ctx != stream.Context() {
 		stream = &identified{stream, ctx}
 	}
-	err := handler(srv, stream)
+	return c.end(ctx, m, s, began, handler(srv, stream))
+}
+
+// end counts a call that was served, and returns its error as it is sent.
+func (c *Calls) end(ctx context.Context, m *method, s *series, began time.Time, err error) error {
+	err = wire.ToStatus(err)
 	s.done(began, err)
 	if err != nil {
 		c.failed(ctx, m, err)
@@ -193,24 +190,28 @@ type identified struct {
 // Context implements grpc.ServerStream.
 func (s *identified) Context() context.Context { return s.ctx }
 
-// outgoing adds the id of the request to what is asked of another server.
-func outgoing(ctx context.Context) context.Context {
-	if id := RequestID(ctx); id != "" {
-		return metadata.AppendToOutgoingContext(ctx, requestHeader, id)
-	}
-	return ctx
+// conn is a connection to a server whose calls are measured.
+type conn struct {
+	grpc.ClientConnInterface
+	calls *Calls
 }
 
-func (c *Calls) unaryClient(ctx context.Context, full string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	m := c.method(full)
-	s := m.series(&m.made, &c.made)
+// Conn returns a connection around one to a server of the cluster, whose calls are measured and have the id of the request that they are made for. Streams are
+// not measured: to know their ends would cost memory for each.
+func (c *Calls) Conn(to grpc.ClientConnInterface) grpc.ClientConnInterface { return &conn{to, c} }
+
+// Invoke implements grpc.ClientConnInterface.
+func (c *conn) Invoke(ctx context.Context, full string, args, reply any, opts ...grpc.CallOption) error {
+	m := c.calls.method(full)
+	s := m.series(&m.made, &c.calls.made)
 	began := time.Now()
 	s.inFlight.Inc()
-	err := invoker(outgoing(ctx), full, req, reply, cc, opts...)
-	s.done(began, err)
+	err := c.ClientConnInterface.Invoke(outgoing(ctx), full, args, reply, opts...)
+	s.done(began, wire.ToStatus(err)) // as the error was sent
 	return err
 }
 
-func (c *Calls) streamClient(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, full string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	return streamer(outgoing(ctx), desc, cc, full, opts...)
+// NewStream implements grpc.ClientConnInterface.
+func (c *conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, full string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return c.ClientConnInterface.NewStream(outgoing(ctx), desc, full, opts...)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -14,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/kith-io/kith/node/wire"
 )
 
 const (
@@ -56,7 +59,7 @@ func serve(t *testing.T, c *Calls, method string, md metadata.MD, result error) 
 		seen = RequestID(ctx)
 		return nil, result
 	})
-	if !errors.Is(err, result) {
+	if status.Code(err) != status.Code(wire.ToStatus(result)) {
 		t.Fatalf("%s: got %v, want %v", method, err, result)
 	}
 	return seen, strings.Join(stream.header.Get(requestHeader), ",")
@@ -95,26 +98,66 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-// TestRequestIDsGoOn asks another server for a request, and by itself.
+// other is a connection to another server, which answers all calls alike.
+type other struct {
+	grpc.ClientConnInterface
+	sent metadata.MD // with the last call
+	err  error
+}
+
+func (o *other) Invoke(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
+	o.sent, _ = metadata.FromOutgoingContext(ctx)
+	return o.err
+}
+
+func (o *other) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	o.sent, _ = metadata.FromOutgoingContext(ctx)
+	return nil, o.err
+}
+
+// TestRequestIDsGoOn asks another server for requests whose callers gave an id, for others, and by itself.
 func TestRequestIDsGoOn(t *testing.T) {
 	c, _, _ := newCalls()
-	var sent []string
-	invoker := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
-		md, _ := metadata.FromOutgoingContext(ctx)
-		sent = md.Get(requestHeader)
-		return nil
+	to := &other{}
+	conn := c.Conn(to)
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		want string
+	}{
+		{"given", identify(t.Context(), []string{"q7"}), "q7"},
+		{"made", identify(t.Context(), nil), ""},
+		{"of none", t.Context(), ""},
+	} {
+		if err := conn.Invoke(tt.ctx, internalMethod, nil, nil); err != nil || strings.Join(to.sent.Get(requestHeader), ",") != tt.want {
+			t.Errorf("%s: sent %v (%v), want %q", tt.name, to.sent, err, tt.want)
+		}
+		to.sent = nil
+		if _, err := conn.NewStream(tt.ctx, nil, internalMethod); err != nil || strings.Join(to.sent.Get(requestHeader), ",") != tt.want {
+			t.Errorf("%s: a stream sent %v (%v), want %q", tt.name, to.sent, err, tt.want)
+		}
 	}
-	for _, id := range []string{"q7", ""} {
-		ctx := t.Context()
-		if id != "" {
-			ctx = WithRequestID(ctx, id)
+}
+
+// TestAskedCallsAreCounted counts calls to others by the codes that these sent, which are errors of another kind by then.
+func TestAskedCallsAreCounted(t *testing.T) {
+	c, _, reg := newCalls()
+	to := &other{}
+	for _, err := range []error{nil, nil, &wire.NotLeaderError{Leader: "b"}, status.Error(codes.Internal, "x")} {
+		to.err = err
+		if got := c.Conn(to).Invoke(t.Context(), internalMethod, nil, nil); !errors.Is(got, err) {
+			t.Errorf("got %v, want %v", got, err)
 		}
-		if err := c.unaryClient(ctx, internalMethod, nil, nil, nil, invoker); err != nil {
-			t.Fatal(err)
-		}
-		if strings.Join(sent, ",") != id {
-			t.Errorf("sent %q, want %q", sent, id)
-		}
+	}
+	want := `
+# HELP kith_grpc_client_handled_total Calls of gRPC by this server, without streams that have ended, by method and code.
+# TYPE kith_grpc_client_handled_total counter
+kith_grpc_client_handled_total{code="Internal",method="QueryService/ScoreItems"} 1
+kith_grpc_client_handled_total{code="OK",method="QueryService/ScoreItems"} 2
+kith_grpc_client_handled_total{code="Unavailable",method="QueryService/ScoreItems"} 1
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "kith_grpc_client_handled_total"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -123,7 +166,7 @@ func TestCallsAreCounted(t *testing.T) {
 	secret := `unknown user "anna@example.com"`
 	serve(t, c, publicMethod, nil, nil)
 	serve(t, c, publicMethod, nil, nil)
-	serve(t, c, publicMethod, nil, status.Error(codes.NotFound, secret))
+	serve(t, c, publicMethod, nil, fmt.Errorf("%w: %s", wire.ErrUnknownUser, secret))
 	serve(t, c, publicMethod, metadata.Pairs(requestHeader, "q8"), status.Error(codes.Internal, secret))
 	serve(t, c, internalMethod, nil, nil)
 	serve(t, c, "/any.Thing/Else", nil, nil)
@@ -153,17 +196,22 @@ kith_grpc_server_in_flight{method="other"} 0
 	}
 }
 
+// silent is a connection that does nothing.
+type silent struct{ grpc.ClientConnInterface }
+
+func (silent) Invoke(context.Context, string, any, any, ...grpc.CallOption) error { return nil }
+
 // TestCallsCostNoMemory holds the promise of the package about calls between servers, of which a query makes many.
 func TestCallsCostNoMemory(t *testing.T) {
 	c, _, _ := newCalls()
 	info := &grpc.UnaryServerInfo{FullMethod: internalMethod}
 	handler := func(context.Context, any) (any, error) { return nil, nil }
-	invoker := func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error { return nil }
+	conn := c.Conn(silent{})
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(100, func() { _, _ = c.unary(ctx, nil, info, handler) }); n != 0 {
 		t.Errorf("serving allocates %v times", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { _ = c.unaryClient(ctx, internalMethod, nil, nil, nil, invoker) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = conn.Invoke(ctx, internalMethod, nil, nil) }); n != 0 {
 		t.Errorf("asking allocates %v times", n)
 	}
 }

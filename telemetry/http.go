@@ -47,13 +47,9 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 		began := time.Now()
 		h.inFlight.Inc()
 		defer h.inFlight.Dec()
-		id := requestIDOf(r.Header.Values(requestHeader))
-		if id == "" {
-			id = newRequestID()
-		}
-		w.Header().Set(requestHeader, id)
-		ctx := h.tracer.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		ctx, span := h.tracer.tracer.Start(WithRequestID(ctx, id), "HTTP", trace.WithSpanKind(trace.SpanKindServer))
+		request := identify(h.tracer.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), r.Header.Values(requestHeader))
+		w.Header().Set(requestHeader, request.id)
+		ctx, span := h.tracer.tracer.Start(request, "HTTP", trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
 		r = r.WithContext(ctx)
 		answer := &statusWriter{ResponseWriter: w}

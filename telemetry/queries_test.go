@@ -63,7 +63,7 @@ func TestSlowQueriesAreLogged(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(LogHandler(slog.NewTextHandler(&text, nil)))
 	q := NewQueries(prometheus.NewRegistry(), log, time.Nanosecond)
-	ctx := WithRequestID(t.Context(), "q7")
+	ctx := identify(t.Context(), []string{"q7"})
 	end := func(err error) {
 		running := q.Begin(Recommend)
 		running.began = running.began.Add(-time.Second)

@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc/filters"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -68,8 +68,11 @@ func NewTracer(ctx context.Context, cfg TraceConfig) (*Tracer, error) {
 	t := &Tracer{provider: noop.NewTracerProvider(), propagator: propagation.TraceContext{}}
 	exporter := cfg.Exporter
 	if exporter == nil && cfg.Endpoint != "" {
-		var err error
-		if exporter, err = otlptracegrpc.New(ctx, otlptracegrpc.WithEndpointURL(cfg.Endpoint)); err != nil {
+		client, err := newOTLPClient(cfg.Endpoint)
+		if err == nil {
+			exporter, err = otlptrace.New(ctx, client)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("send traces to %s: %w", cfg.Endpoint, err)
 		}
 	}

@@ -1,8 +1,10 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -12,12 +14,15 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 )
 
 // receiver takes spans by OTLP.
 type receiver struct {
 	collector.UnimplementedTraceServiceServer
-	mu   sync.Mutex
+	answer *collector.ExportTraceServiceResponse
+
+	mu   sync.Mutex // guards text
 	text string
 }
 
@@ -25,7 +30,7 @@ func (r *receiver) Export(_ context.Context, req *collector.ExportTraceServiceRe
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.text += req.String()
-	return &collector.ExportTraceServiceResponse{}, nil
+	return r.answer, nil
 }
 
 func listen(t *testing.T) net.Listener {
@@ -37,15 +42,19 @@ func listen(t *testing.T) net.Listener {
 	return ln
 }
 
-// TestSpansAreSent sends a span to a collector: it must be there when Shutdown has returned.
+// TestSpansAreSent sends a span to a collector, which refuses half of it in words: it must be there when Shutdown has returned.
 func TestSpansAreSent(t *testing.T) {
-	ln, r, s := listen(t), &receiver{}, grpc.NewServer()
+	r := &receiver{answer: &collector.ExportTraceServiceResponse{PartialSuccess: &collector.ExportTracePartialSuccess{RejectedSpans: 1, ErrorMessage: "too many"}}}
+	ln, s := listen(t), grpc.NewServer()
 	collector.RegisterTraceServiceServer(s, r)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = s.Serve(ln) })
 	defer serving.Wait()
 	defer s.Stop()
-	tracer := newTracer(t, TraceConfig{Endpoint: "http://" + ln.Addr().String(), Ratio: 1, Node: "n-7", Version: "v1.2.3"})
+	var text bytes.Buffer
+	tracer := newTracer(t, TraceConfig{
+		Endpoint: "http://" + ln.Addr().String(), Ratio: 1, Node: "n-7", Version: "v1.2.3", Log: slog.New(slog.NewTextHandler(&text, nil)),
+	})
 	_, span := tracer.tracer.Start(t.Context(), "request", trace.WithSpanKind(trace.SpanKindServer))
 	span.End()
 	if err := tracer.Shutdown(t.Context()); err != nil {
@@ -56,6 +65,19 @@ func TestSpansAreSent(t *testing.T) {
 	for _, want := range []string{`"request"`, "n-7", "v1.2.3", "service.name"} {
 		if !strings.Contains(r.text, want) {
 			t.Errorf("%s is not in what was sent: %s", want, r.text)
+		}
+	}
+	if !strings.Contains(text.String(), "refused 1 spans: too many") {
+		t.Errorf("logged %q; want what the collector said", text.String())
+	}
+}
+
+// TestNoCompression holds what otlpClient is for: whatever registers a compressor with gRPC makes each call between servers carry a header more, and lets
+// callers send compressed messages.
+func TestNoCompression(t *testing.T) {
+	for _, name := range []string{"gzip", "snappy", "zstd"} {
+		if encoding.GetCompressor(name) != nil {
+			t.Errorf("gRPC takes %s in this process", name)
 		}
 	}
 }
