@@ -1,17 +1,11 @@
 package coordinator
 
 import (
-	"context"
-	"errors"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/kith-io/kith/catalog/shelf"
-	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -72,20 +66,6 @@ func jobOutcome(j *kithv1.Job) string {
 // buildTime is how long a job took that has ended.
 func buildTime(j *kithv1.Job) time.Duration {
 	return time.Duration(max(0, j.EndedUnixMs-j.CreatedUnixMs)) * time.Millisecond
-}
-
-// tryOutcome is the reason of an error of a call as a label.
-func tryOutcome(err error) string {
-	reason := wire.Reason(err)
-	switch {
-	case reason != "INTERNAL":
-		return strings.ToLower(reason)
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	case status.Code(err) == codes.Unavailable:
-		return "unavailable"
-	}
-	return "internal"
 }
 
 var _ prometheus.Collector = (*Coordinator)(nil)

@@ -1,17 +1,12 @@
 package coordinator
 
 import (
-	"context"
-	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
-	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -109,23 +104,5 @@ kith_model_version 0
 	if err := testutil.CollectAndCompare(collected{&State{}, nil}, strings.NewReader(empty), "kith_model_version", "kith_model_created_timestamp_seconds",
 		"kith_build_last_end_timestamp_seconds", "kith_build_started_timestamp_seconds", "kith_build_tasks"); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestOutcomesOfTries(t *testing.T) {
-	for _, tt := range []struct {
-		err  error
-		want string
-	}{
-		{&wire.NotLeaderError{Leader: "b"}, "not_leader"},
-		{fmt.Errorf("partition 3: %w", wire.ErrStaleEpoch), "stale_epoch"},
-		{fmt.Errorf("call: %w", context.DeadlineExceeded), "deadline_exceeded"},
-		{context.Canceled, "canceled"},
-		{status.Error(codes.Unavailable, "connection refused to 10.0.0.7"), "unavailable"},
-		{status.Error(codes.Internal, "of user anna"), "internal"},
-	} {
-		if got := tryOutcome(tt.err); got != tt.want {
-			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
-		}
 	}
 }

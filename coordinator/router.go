@@ -263,7 +263,7 @@ func (r *Router) try(ctx context.Context, node string, others bool, f func(conte
 		}
 	}
 	if err != nil {
-		r.tries.WithLabelValues(tryOutcome(err)).Inc()
+		r.tries.WithLabelValues(wire.Outcome(err)).Inc()
 		return fmt.Errorf("node %s: %w", node, err)
 	}
 	r.answered.Inc()

@@ -16,7 +16,7 @@ import (
 	"github.com/kith-io/kith/node/wire"
 )
 
-// Calls measures the calls of gRPC that a process serves, and those of one answer that it makes, and gives each call of a client an id. It is
+// Calls measures the calls of gRPC that a process serves, and those with one answer that it makes, and gives each call of a client an id. It is
 // safe for concurrent use after Know.
 //
 // Cost: no memory for a call between servers, unless it has an id, and the id and its header for calls of clients.
@@ -64,7 +64,7 @@ func newDirection(side, calls string) direction {
 // NewCalls returns a Calls that knows no method. It logs calls that end with an error inside.
 func NewCalls(reg prometheus.Registerer, log *slog.Logger) *Calls {
 	c := &Calls{
-		log: log, served: newDirection("server", "Calls of gRPC to this server"), made: newDirection("client", "Calls of gRPC by this server, without streams"),
+		log: log, served: newDirection("server", "Calls of gRPC to this server"), made: newDirection("client", "Calls of gRPC by this server with one answer"),
 		methods: map[string]*method{}, other: &method{label: "other"},
 	}
 	for _, d := range []*direction{&c.served, &c.made} {

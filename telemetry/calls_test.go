@@ -150,7 +150,7 @@ func TestAskedCallsAreCounted(t *testing.T) {
 		}
 	}
 	want := `
-# HELP kith_grpc_client_handled_total Calls of gRPC by this server, without streams that have ended, by method and code.
+# HELP kith_grpc_client_handled_total Calls of gRPC by this server with one answer that have ended, by method and code.
 # TYPE kith_grpc_client_handled_total counter
 kith_grpc_client_handled_total{code="Internal",method="QueryService/ScoreItems"} 1
 kith_grpc_client_handled_total{code="OK",method="QueryService/ScoreItems"} 2

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -145,7 +144,7 @@ func (r Running) End(ctx context.Context, a Answer, err error) {
 	f.inFlight.Dec()
 	f.duration.Observe(took.Seconds())
 	if err != nil {
-		q.ended.WithLabelValues(r.kind.String(), outcome(err)).Inc()
+		q.ended.WithLabelValues(r.kind.String(), wire.Outcome(err)).Inc()
 	} else {
 		f.ok.Inc()
 		for i, marked := range a.marks() {
@@ -167,17 +166,9 @@ func (r Running) End(ctx context.Context, a Answer, err error) {
 	}
 }
 
-// outcome is the reason of an error as labels and logs have it. There are as many as wire has.
-func outcome(err error) string {
-	if err == nil {
-		return "ok"
-	}
-	return strings.ToLower(wire.Reason(err))
-}
-
 // describe says on the span of a query how it was answered.
 func describe(span trace.Span, a *Answer, err error) {
-	span.SetAttributes(attribute.String("kith.outcome", outcome(err)))
+	span.SetAttributes(attribute.String("kith.outcome", wire.Outcome(err)))
 	if err != nil {
 		return
 	}
@@ -189,6 +180,6 @@ func describe(span trace.Span, a *Answer, err error) {
 
 // tell logs a slow query.
 func (q *Queries) tell(ctx context.Context, kind Query, took time.Duration, a *Answer, err error) {
-	q.log.WarnContext(ctx, "slow query", "query", kind.String(), "took", took.Round(time.Microsecond), "outcome", outcome(err),
+	q.log.WarnContext(ctx, "slow query", "query", kind.String(), "took", took.Round(time.Microsecond), "outcome", wire.Outcome(err),
 		"items", a.Items, "asked", a.Asked, "model_version", a.Version, "partial", a.Partial, "stale", a.Stale, "fallback", a.Fallback)
 }
