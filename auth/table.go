@@ -81,6 +81,7 @@ var table = map[string]Rule{
 	kithv1.PartitionService_ApplyRecords_FullMethodName:   internal,
 	kithv1.PartitionService_ReadRecords_FullMethodName:    internal,
 	kithv1.PartitionService_ScanRecords_FullMethodName:    internal,
+	kithv1.PartitionService_ScanUsers_FullMethodName:      internal,
 	kithv1.PartitionService_ApplyErasure_FullMethodName:   internal,
 	kithv1.PartitionService_PurgeUser_FullMethodName:      internal,
 

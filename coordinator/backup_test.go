@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/coordinator"
+	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -68,7 +69,10 @@ func (r *replica) Dump(req *kithv1.DumpRequest, stream grpc.ServerStreamingServe
 type outside struct{}
 
 func (outside) Leaderless(partition.ID) time.Duration { return 0 }
-func (outside) Versions() *node.Versions              { return nil }
+func (outside) HistoryOf(context.Context, partition.ID, uint64, string, bool) ([]fusion.Event, error) {
+	return nil, wire.ErrNoReplica
+}
+func (outside) Versions() *node.Versions { return nil }
 
 // backupCluster returns a coordinator of two partitions that are on all of some replicas.
 func backupCluster(t *testing.T, replicas ...*replica) *coordinator.Coordinator {

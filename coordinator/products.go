@@ -51,8 +51,8 @@ type followed struct {
 	least uint64
 }
 
-func newProducts(now func() time.Time) *products {
-	return &products{shelf: shelf.New(shelfBytes), now: now, moved: make(chan struct{})}
+func newProducts(limit int64, now func() time.Time) *products {
+	return &products{shelf: shelf.New(limit), now: now, moved: make(chan struct{})}
 }
 
 // change changes the state of a partition, and wakes who waits.
@@ -99,7 +99,13 @@ func (x *products) look(partitions int) (partial, stale, wait bool, moved <-chan
 	return partial, stale, wait, x.moved
 }
 
-// await waits until the shelf has what was acknowledged through this node, for a part of the time that there is. It says what it lacks.
+// omits says whether there was no room for some product.
+func (x *products) omits() (omits bool) {
+	x.shelf.View(func(v *shelf.View) { omits = v.Omitted() > 0 })
+	return omits
+}
+
+// awaitProducts waits until the shelf has what was acknowledged through this node, for a part of the time that there is. It says what it lacks.
 func (r *Router) awaitProducts(ctx context.Context, stale bool) (isPartial, isStale bool, err error) {
 	partitions, err := r.partitions()
 	if err != nil {
@@ -110,7 +116,7 @@ func (r *Router) awaitProducts(ctx context.Context, stale bool) (isPartial, isSt
 	for {
 		partial, old, wait, moved := r.products.look(partitions)
 		if !wait || stale && !partial || waiting.Err() != nil {
-			return partial, old || stale, ctx.Err()
+			return partial || r.products.omits(), old || stale, ctx.Err()
 		}
 		select {
 		case <-moved:

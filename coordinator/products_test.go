@@ -2,17 +2,21 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/kith-io/kith/catalog"
+	"github.com/kith-io/kith/catalog/shelf"
 	"github.com/kith-io/kith/node/store"
+	"github.com/kith-io/kith/node/wire"
 )
 
 // TestProductsSayWhatTheyLack looks at a node that follows two partitions, at each state that it can be in.
 func TestProductsSayWhatTheyLack(t *testing.T) {
 	now := time.Unix(1000, 0)
-	x := newProducts(func() time.Time { return now })
+	x := newProducts(shelfBytes, func() time.Time { return now })
 	check := func(what string, partial, stale, wait bool) {
 		t.Helper()
 		if p, s, w, _ := x.look(2); p != partial || s != stale || w != wait {
@@ -67,11 +71,40 @@ func TestAwaitProducts(t *testing.T) {
 		if o := <-done; o != (outcome{}) {
 			t.Errorf("after it came: %+v", o)
 		}
+		full := newProducts(1, r.now)
+		full.shelf.Put(&catalog.Record{Key: "p", Attributes: []catalog.Attribute{{Name: "brand", Value: catalog.Value{Type: catalog.Text, Text: "b"}}}})
+		known := r.products
+		r.products = full
+		heard(2)
+		if partial, stale, err := r.awaitProducts(t.Context(), false); !partial || stale || err != nil {
+			t.Errorf("a product did not fit: partial %v, stale %v, error %v", partial, stale, err)
+		}
+		r.products = known
+
 		r.products.expect(0, 3)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		if partial, stale, err := r.awaitProducts(ctx, false); partial || !stale || err != nil || ctx.Err() != nil {
 			t.Errorf("what never comes: partial %v, stale %v, error %v, and the time of the caller: %v", partial, stale, err, ctx.Err())
+		}
+	})
+}
+
+// TestNewArrivalsWithAllConditions: the condition that a list of new products adds is not counted to those of the caller.
+func TestNewArrivalsWithAllConditions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := routerOver(t, fakePeers{}, "a")
+		r.products.change(0, func(f *followed) { f.loaded, f.heard = true, r.now() })
+		q := Listing{N: 1}
+		for range shelf.MaxConditions {
+			q.Filter.Conditions = append(q.Filter.Conditions, shelf.Condition{Attribute: "price", Op: shelf.Range, Max: 1})
+		}
+		if _, err := r.NewArrivals(t.Context(), q); err != nil {
+			t.Error(err)
+		}
+		q.Filter.Conditions = append(q.Filter.Conditions, q.Filter.Conditions[0])
+		if _, err := r.NewArrivals(t.Context(), q); !errors.Is(err, wire.ErrInvalid) {
+			t.Errorf("one more condition than there may be: %v", err)
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/direct"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -76,13 +77,29 @@ type Local interface {
 	Leaderless(p partition.ID) time.Duration
 	// Versions gives the model versions.
 	Versions() *node.Versions
+	// HistoryOf is the call History of this node without messages.
+	HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, error)
+}
+
+// ownPartitions calls the own node.
+type ownPartitions struct {
+	kithv1.PartitionServiceClient
+	conn *direct.Conn
+}
+
+func partitionClient(conn grpc.ClientConnInterface) kithv1.PartitionServiceClient {
+	client := kithv1.NewPartitionServiceClient(conn)
+	if own, ok := conn.(*direct.Conn); ok {
+		return ownPartitions{client, own}
+	}
+	return client
 }
 
 // NewRouter returns a Router for a node.
 func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router {
 	tries := newTries()
 	return &Router{
-		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(now),
+		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(shelfBytes, now),
 		tries: tries, answered: tries.WithLabelValues("ok"),
 		leaders: map[partition.ID]string{}, silent: map[string]time.Time{},
 	}
@@ -182,7 +199,7 @@ func (r *Router) oneRound(ctx context.Context, state *State, p partition.ID, sta
 		node := order[0]
 		order = order[1:]
 		err := r.try(ctx, node, len(state.Replicas[p]) > 1, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-			return f(ctx, kithv1.NewPartitionServiceClient(conn), state.Epoch)
+			return f(ctx, partitionClient(conn), state.Epoch)
 		})
 		if err == nil {
 			if !stale {
@@ -352,7 +369,7 @@ func batches(events []*kithv1.Event) [][]*kithv1.Event {
 }
 
 // History returns the events of a user by time and id: with stale as some replica has them, otherwise all that were
-// acknowledged before the call.
+// acknowledged before the call. They must not be changed.
 func (r *Router) History(ctx context.Context, user string, stale bool) ([]fusion.Event, error) {
 	partitions, err := r.partitions()
 	if err != nil {
@@ -360,7 +377,11 @@ func (r *Router) History(ctx context.Context, user string, stale bool) ([]fusion
 	}
 	p := partition.Of(user, partitions)
 	var events []fusion.Event
-	err = r.onPartition(ctx, p, stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
+	err = r.onPartition(ctx, p, stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) (err error) {
+		if own, ok := c.(ownPartitions); ok {
+			events, err = direct.Do(ctx, own.conn, func() ([]fusion.Event, error) { return r.local.HistoryOf(ctx, p, epoch, user, stale) })
+			return err
+		}
 		events = nil // of a try that broke off
 		stream, err := c.History(ctx, &kithv1.HistoryRequest{Partition: uint32(p), Epoch: epoch, User: user, Stale: stale})
 		if err != nil {

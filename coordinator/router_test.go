@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -31,7 +32,10 @@ func (f fakePeers) Conn(_ context.Context, node string) (grpc.ClientConnInterfac
 type fakeLocal struct{}
 
 func (fakeLocal) Leaderless(partition.ID) time.Duration { return 0 }
-func (fakeLocal) Versions() *node.Versions              { return nil }
+func (fakeLocal) HistoryOf(context.Context, partition.ID, uint64, string, bool) ([]fusion.Event, error) {
+	return nil, wire.ErrNoReplica
+}
+func (fakeLocal) Versions() *node.Versions { return nil }
 
 type fakeConn struct {
 	grpc.ClientConnInterface

@@ -223,11 +223,11 @@ func (r *Router) NewArrivals(ctx context.Context, q Listing) (*List, error) {
 		q.Since = DefaultSince
 	}
 	q.settle(r.now())
-	q.Filter.Conditions = append(slices.Clone(q.Filter.Conditions), shelf.Condition{Attribute: q.Since, Op: shelf.Range, Min: math.Inf(-1), Max: float64(q.Now)})
 	out, err := r.begin(ctx, &q, true)
 	if err != nil {
 		return nil, err
 	}
+	q.Filter.Conditions = append(slices.Clone(q.Filter.Conditions), shelf.Condition{Attribute: q.Since, Op: shelf.Range, Min: math.Inf(-1), Max: float64(q.Now)})
 	for _, x := range r.newest(&q.Rules, q.Since, nil, q.N, false, nil) {
 		out.Items = append(out.Items, Listed{Item: x.key, Time: x.since})
 	}

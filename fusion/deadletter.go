@@ -1,7 +1,6 @@
 package fusion
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,16 +21,17 @@ type DeadLetter struct {
 	RawBytes []byte `json:"raw_bytes,omitempty"`
 }
 
-// Withheld is the detail of rows of sources with personal fields.
-const Withheld = "the row is not shown: its source has personal fields"
+// Withheld is the detail of rows of private sources; see Mapping.Private.
+const Withheld = "the row is not shown: its source has personal fields, or users with pseudonyms"
 
 // DeadLetterWriter appends refused rows to a file, one JSON object a line. The
 // file is created when the first row is refused; rows of an earlier run stay.
-// It is not safe for concurrent use.
+// It is not safe for concurrent use, but several writers, of other processes too, may append to
+// one file: each write is of whole lines.
 type DeadLetterWriter struct {
 	path    string
 	file    *os.File
-	buf     *bufio.Writer
+	lines   []byte // whole ones that are not in the file yet
 	reasons map[string]int64
 	total   int64
 	err     error
@@ -73,7 +73,7 @@ func (w *DeadLetterWriter) write(d DeadLetter) error {
 		if err != nil {
 			return err
 		}
-		w.file, w.buf = f, bufio.NewWriterSize(f, 64<<10)
+		w.file = f
 	}
 	if !utf8.ValidString(d.Raw) {
 		d.Raw, d.RawBytes = "", []byte(d.Raw)
@@ -82,16 +82,35 @@ func (w *DeadLetterWriter) write(d DeadLetter) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.buf.Write(append(line, '\n'))
+	if len(w.lines)+len(line) >= deadLetterBuffer {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	w.lines = append(append(w.lines, line...), '\n')
+	return nil
+}
+
+// deadLetterBuffer is how many bytes of lines wait, unless one line alone is longer.
+const deadLetterBuffer = 64 << 10
+
+// flush appends the lines that wait by one write, which the system does not mix with those of others.
+func (w *DeadLetterWriter) flush() error {
+	if len(w.lines) == 0 {
+		return nil
+	}
+	_, err := w.file.Write(w.lines)
+	w.lines = w.lines[:0]
 	return err
 }
 
 // Flush puts what was written into the file.
 func (w *DeadLetterWriter) Flush() error {
-	if w.err == nil && w.buf != nil {
-		if err := w.buf.Flush(); err != nil {
-			w.err = fmt.Errorf("dead letters: %w", err)
-		}
+	if w.err != nil {
+		return w.err
+	}
+	if err := w.flush(); err != nil {
+		w.err = fmt.Errorf("dead letters: %w", err)
 	}
 	return w.err
 }
@@ -117,7 +136,6 @@ func (w *DeadLetterWriter) Close() error {
 		return err
 	}
 	err = errors.Join(err, w.file.Sync(), w.file.Close())
-	w.buf = nil
 	if w.err == nil {
 		w.err = os.ErrClosed
 	}

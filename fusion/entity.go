@@ -39,10 +39,13 @@ type Entity struct {
 	// Trust has the names of sources, the most trusted first. The others follow in the order of the file.
 	Trust []string `yaml:"trust" doc:"names of sources, the most trusted first; default the order of the file"`
 	// Changed is the field that says when a row was changed last.
-	Changed string `yaml:"changed" doc:"the field that says when a row was changed; needed by newest, and the version of the record"`
+	Changed string `yaml:"changed" doc:"the field that says when a row was changed; needed by newest"`
 	// Pseudonyms says that keys are replaced by keyed hashes.
 	Pseudonyms bool `yaml:"pseudonyms" doc:"keys are stored as keyed hashes only; needs secret_env"`
 }
+
+// DefaultTitle is the field with the title of a product if the mapping names none.
+const DefaultTitle = "title"
 
 // Titles says when two products are one by their titles; see package identity.
 type Titles struct {
@@ -114,53 +117,6 @@ func (f *File) Source(name string) *Mapping {
 	return &f.Sources[i]
 }
 
-// check checks what refers from one part of the file to another.
-func (f *File) check() error {
-	var names []string
-	for i := range f.Sources {
-		names = append(names, f.Sources[i].name())
-	}
-	for i := range f.Sources {
-		m := &f.Sources[i]
-		for k := range m.Joins {
-			j := &m.Joins[k]
-			path := fmt.Sprintf("join[%d]", k)
-			if j.Source == m.name() || !slices.Contains(names, j.Source) {
-				return m.Fail(path+".source", fmt.Errorf("%w: there is no other source %q%s", ErrMapping, j.Source, suggest(j.Source, names)))
-			}
-			if len(j.On) == 0 || len(j.Take) == 0 {
-				return m.Fail(path, fmt.Errorf("%w: a join needs on and take, such as {source: orders, on: {order: order}, take: {time: time}}", ErrMapping))
-			}
-			if j.Missing != "" && j.Missing != "reject" && j.Missing != "null" {
-				return m.Fail(path+".missing", fmt.Errorf("%w: %q; want reject or null", ErrMapping, j.Missing))
-			}
-		}
-		for _, use := range []struct {
-			key, kind string
-			of        *Entity
-			section   string
-		}{{"user_kind", m.UserKind, &f.Users, "users"}, {"item_kind", m.ItemKind, &f.Products, "products"}} {
-			if use.kind != "" && !slices.Contains(use.of.Kinds, use.kind) {
-				return m.Fail(use.key, fmt.Errorf("%w: %q is not one of %s.kinds%s", ErrMapping, use.kind, use.section, suggest(use.kind, use.of.Kinds)))
-			}
-		}
-	}
-	if f.Users.Titles != nil {
-		return f.Fail("users.titles", fmt.Errorf("%w: titles are of products", ErrMapping))
-	}
-	if len(f.Products.Match) > 0 {
-		return f.Fail("products.match", fmt.Errorf("%w: match is for users; products have titles", ErrMapping))
-	}
-	for _, s := range f.sections() {
-		for i, name := range s.entity.Trust {
-			if !slices.Contains(names, name) {
-				return f.Fail(fmt.Sprintf("%s.trust[%d]", s.key, i), fmt.Errorf("%w: there is no source %q%s", ErrMapping, name, suggest(name, names)))
-			}
-		}
-	}
-	return nil
-}
-
 // checkUse checks what is said about the use of fields.
 func (m *Mapping) checkUse() error {
 	k := m.kind()
@@ -173,9 +129,9 @@ func (m *Mapping) checkUse() error {
 		return at("keys", "only links have keys; the source is of kind %s", k)
 	case len(m.Keys) == 1:
 		return at("keys", "one key alone is linked to nothing; name two or more")
-	case m.UserKind != "" && k != EventRows && k != OrderRows && k != UserRows:
+	case m.UserKind != "" && !k.hasUsers():
 		return at("user_kind", "rows of %s have no user", k)
-	case m.ItemKind != "" && k != EventRows && k != OrderRows && k != ProductRows:
+	case m.ItemKind != "" && !k.hasItems():
 		return at("item_kind", "rows of %s have no item", k)
 	case len(m.Lists) > 0 && k != ProductRows && k != UserRows:
 		return at("lists", "lists are attributes of products and users; the source is of kind %s", k)
@@ -186,8 +142,8 @@ func (m *Mapping) checkUse() error {
 	}{{"personal", m.Personal}, {"hashed", m.Hashed}, {"keys", m.Keys}} {
 		for i, name := range list.names {
 			path := fmt.Sprintf("%s[%d]", list.key, i)
-			if meaning, ok := meaningOf(k, name); ok && meaning.needed {
-				return at(path, "%s is needed; keys of users are replaced by users.pseudonyms", name)
+			if err := m.checkHidden(path, list.key, name); err != nil {
+				return err
 			}
 			if !m.Has(name) {
 				return at(path, "there is no field %q%s", name, suggest(name, m.fieldNames()))
@@ -200,6 +156,21 @@ func (m *Mapping) checkUse() error {
 		}
 	}
 	return nil
+}
+
+// checkHidden refuses to hide what rows are made of.
+func (m *Mapping) checkHidden(path, how, name string) error {
+	means, ok := meaningOf(m.kind(), name)
+	switch {
+	case !ok || how != "keys" && means.mayHide(how == "hashed"):
+		return nil
+	case means.needed:
+		return at(path, "%s is needed; keys of users are replaced by users.pseudonyms", name)
+	case how == "keys":
+		return nil
+	}
+	return at(path, "%s of %s is what the row means (%s), and would be lost or be something else; take it out of %s, and declare the column a second time, under another name, for what is to be %s",
+		name, m.kind(), means.what, how, how)
 }
 
 // takes reports whether a join makes a field.
@@ -231,5 +202,12 @@ func (m *Mapping) Has(field string) bool { return slices.Contains(m.fieldNames()
 // Local reports whether a source is of files, which can be opened again at no cost to others.
 func (m *Mapping) Local() bool { return m.Path != "-" && source.Scheme(m.Path) == "" }
 
-// Private reports whether a source has fields that must not be shown.
-func (m *Mapping) Private() bool { return len(m.Personal) > 0 || len(m.Hashed) > 0 }
+// Private reports whether a source has what must not be shown: personal or hashed fields, or keys of users that are stored as pseudonyms.
+// Any table may have such keys, for others to join.
+func (m *Mapping) Private() bool {
+	if len(m.Personal) > 0 || len(m.Hashed) > 0 {
+		return true
+	}
+	k := m.kind()
+	return m.HideUsers && (k.hasUsers() || k == TableRows || k == LinkRows && m.Of != "products")
+}

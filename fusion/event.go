@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/kith-io/kith/fusion/record"
 )
 
 // Behavior is what a user did: one of the constants or a custom name that
@@ -200,9 +202,9 @@ func newSourceID(name string) (id sourceID) {
 func (s sourceID) appendID(dst []byte, line int64, part int, fields []byte) []byte {
 	var id [20]byte
 	copy(id[:], s[:])
-	binary.BigEndian.PutUint64(id[5:], uint64(line)<<24|uint64(part)&(1<<24-1))
+	binary.BigEndian.PutUint64(id[5:], placeBits(line, part))
 	sum := sha256.Sum256(fields)
-	copy(id[13:], sum[:])
+	copy(id[digestAt:], sum[:])
 	at := len(dst)
 	dst = idEncoding.AppendEncode(dst, id[:])
 	for i := at; i < len(dst); i++ {
@@ -213,6 +215,23 @@ func (s sourceID) appendID(dst []byte, line int64, part int, fields []byte) []by
 	return dst
 }
 
+// placeBits are the 64 bits of a made id for a row: 40 of the line, and 24 of the position in it.
+func placeBits(line int64, part int) uint64 { return uint64(line)<<24 | uint64(part)&(1<<24-1) }
+
+// digestAt is where the hash of the fields begins in the bytes of a made id.
+const digestAt = 13
+
+// WithDigest returns a made id whose hash of the fields, by which they could be guessed, is replaced by the first bytes of a keyed one. What the
+// id says of its origin stays. It returns ids that OriginOf does not take as they are. The sum has 7 bytes or more.
+func WithDigest(id string, sum []byte) string {
+	if _, ok := OriginOf(id); !ok {
+		return id
+	}
+	b, _ := idEncoding.DecodeString(strings.ToUpper(id)) // as OriginOf has done
+	copy(b[digestAt:], sum)
+	return strings.ToLower(idEncoding.EncodeToString(b))
+}
+
 // Origin is what an id that was made of a row says about it.
 type Origin struct {
 	source sourceID
@@ -221,7 +240,8 @@ type Origin struct {
 	Part int
 }
 
-// OriginOf reads an id that was made for a row without one. Ok is false for all that cannot be such an id; some ids of other programs can.
+// OriginOf reads an id that was made for a row without one. Ok is false for all that cannot be such an id; some ids of other programs can, such as
+// hashes in 32 hexadecimal digits.
 func OriginOf(id string) (o Origin, ok bool) {
 	b, err := idEncoding.DecodeString(strings.ToUpper(id))
 	if err != nil || len(b) != 20 || len(id) != 32 || id != strings.ToLower(id) {
@@ -231,6 +251,11 @@ func OriginOf(id string) (o Origin, ok bool) {
 	place := binary.BigEndian.Uint64(b[5:])
 	o.Line, o.Part = int64(place>>24), int(place&(1<<24-1))
 	return o, o.Line > 0
+}
+
+// At reports whether the row is that of a place, as far as an id has room for its line.
+func (o Origin) At(p record.Place) bool {
+	return o.Of(p.Source, p.File) && placeBits(o.Line, o.Part) == placeBits(p.Line, p.Part)
 }
 
 // Of reports whether the row is of a source, and of a file of it if it has several.

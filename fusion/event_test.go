@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kith-io/kith/fusion/record"
 )
 
 func TestBehaviorValid(t *testing.T) {
@@ -118,6 +120,22 @@ func TestMadeIDs(t *testing.T) {
 	}
 }
 
+// TestWithDigest: a keyed digest changes what could be guessed, and nothing else.
+func TestWithDigest(t *testing.T) {
+	id := string(newSourceID("log").appendID(nil, 7, 2, []byte("anna")))
+	got := WithDigest(id, []byte("keyed by a secret"))
+	was, _ := OriginOf(id)
+	if is, ok := OriginOf(got); !ok || is != was || got == id || got[:20] != id[:20] {
+		t.Errorf("%s became %s, %+v", id, got, is)
+	}
+	if other := string(newSourceID("log").appendID(nil, 7, 2, []byte("bert"))); WithDigest(other, []byte("keyed by a secret")) != got {
+		t.Error("something of the row is left")
+	}
+	if got := WithDigest("E17", []byte("keyed by a secret")); got != "E17" {
+		t.Errorf("E17 became %s", got)
+	}
+}
+
 // TestOriginOf reads what ids were made of.
 func TestOriginOf(t *testing.T) {
 	for _, c := range []struct {
@@ -132,6 +150,13 @@ func TestOriginOf(t *testing.T) {
 		o, ok := OriginOf(string(newSourceID(name).appendID(nil, c.line, c.part, []byte("x"))))
 		if !ok || o.Line != c.line || o.Part != c.part || !o.Of(c.source, c.file) || o.Of("other", c.file) || o.Of(c.source, "other") {
 			t.Errorf("%+v became %+v, %v", c, o, ok)
+		}
+		at := record.Place{Source: c.source, File: c.file, Line: c.line, Part: c.part}
+		far, next := at, at
+		far.Line += 1 << 40 // more than there is room for
+		next.Part++
+		if !o.At(at) || !o.At(far) || o.At(next) {
+			t.Errorf("%+v is at %v, %v, and %v: %v, %v, %v", o, at, far, next, o.At(at), o.At(far), o.At(next))
 		}
 	}
 	for _, id := range []string{"", "E17", strings.Repeat("0", 32), strings.Repeat("z", 32), strings.Repeat("V", 32), strings.Repeat("1", 33)} {

@@ -3,6 +3,8 @@ package fusion
 import (
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -269,6 +271,24 @@ func count(of ...bool) int {
 		}
 	}
 	return n
+}
+
+// words yields the texts that a text field has if all its values are known from the mapping, with their places below the field: its
+// constant, or what it translates to.
+func (f *Field) words() iter.Seq2[string, string] {
+	return func(yield func(path, word string) bool) {
+		if f.Expr != "" || len(f.Normalize) > 0 {
+			return
+		}
+		if f.Constant != "" && !yield(".constant", f.Constant) {
+			return
+		}
+		for _, from := range slices.Sorted(maps.Keys(f.Values)) {
+			if to := f.Values[from]; to != nil && *to != "" && !yield(".values."+from, *to) {
+				return
+			}
+		}
+	}
 }
 
 // checkSyntax checks what can be checked of an expression before columns are known.

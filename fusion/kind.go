@@ -40,6 +40,10 @@ func (m *Mapping) kind() Kind {
 // HasEvents reports whether rows of the kind become events.
 func (k Kind) HasEvents() bool { return k == "" || k == EventRows || k == OrderRows }
 
+// hasUsers and hasItems report whether rows of the kind are of a user, or of an item.
+func (k Kind) hasUsers() bool { return k.HasEvents() || k == UserRows }
+func (k Kind) hasItems() bool { return k.HasEvents() || k == ProductRows }
+
 // meaning is a field of a kind that means something to kith. All other fields are attributes.
 type meaning struct {
 	name string
@@ -49,6 +53,12 @@ type meaning struct {
 	// key fields are bounded as keys are.
 	key  bool
 	what string
+}
+
+// mayHide reports whether a field that means something may be personal, or hashed: what goes into the context of events as it is, and
+// stays what it is there. Without any other the rows would become other events.
+func (m *meaning) mayHide(hashed bool) bool {
+	return m.name == "order" || m.name == "price" && !hashed
 }
 
 // meanings says which fields kinds have.

@@ -57,7 +57,10 @@ type Mapping struct {
 	// Keys are the fields of links with keys that were seen together, called as their kinds: where there are more than two, or some may be missing.
 	Keys []string
 	// Personal fields are not stored, Hashed ones as keyed hashes only. Rows of a source with either go to dead letters without their content.
+	// In a File, fields that joins take are what they are in the other source.
 	Personal, Hashed []string
+	// HideUsers says that keys of users are not shown, as they are replaced by pseudonyms; see Private.
+	HideUsers bool
 	// Lists are text fields that are lists, with what separates their entries.
 	Lists map[string]string
 	// Rules is what the reader of rules made of the key clean; see ReadMappingsWith. This package does not look into it.

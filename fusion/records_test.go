@@ -282,6 +282,29 @@ func allEvents(t *testing.T, m Mapping) ([]Event, Report) {
 	return out, report
 }
 
+// TestMissingIDs: a row that lacks its id gets the one that it has where no row has any.
+func TestMissingIDs(t *testing.T) {
+	m := Mapping{Path: writeFile(t, "log.csv", "who,what,event\nu1,i1,E1\nu1,i2,\nu2,i1,NULL\n"), Fields: []Field{{Name: "user", Column: "who"}, {Name: "item", Column: "what"}}}
+	made, _ := allEvents(t, m)
+	m.Fields = append(m.Fields, Field{Name: "id", Column: "event"})
+	got, _ := allEvents(t, m)
+	if len(got) != 3 || len(made) != 3 || got[0].ID != "E1" || got[1].ID != made[1].ID || got[2].ID != made[2].ID || made[1].ID == made[2].ID {
+		t.Errorf("%+v\nwithout ids %+v", got, made)
+	}
+	where := m
+	where.Where = "id != nil"
+	if given, report := allEvents(t, where); len(given) != 1 || report.Skipped != 2 {
+		t.Errorf("%d events with an id, %+v", len(given), report)
+	}
+	var ids []string
+	if _, err := ReadRecords(t.Context(), m, nil, func(fields []record.Field, rec record.Record) error {
+		ids = append(ids, rec.Values[record.FieldIndex(fields, "id")].Text())
+		return nil
+	}); err != nil || !slices.Equal(ids, []string{"E1", made[1].ID, made[2].ID}) {
+		t.Errorf("records have the ids %v, %v", ids, err)
+	}
+}
+
 // TestBothWays holds that events are the same, ids included, whether their source says what its columns are, declares them as fields, or goes
 // through records for another reason.
 func TestBothWays(t *testing.T) {
@@ -492,4 +515,34 @@ func FuzzConvert(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestWhereComesFirst: a row that where does not take is no dead letter, whatever else is wrong with it, if where can be asked.
+func TestWhereComesFirst(t *testing.T) {
+	const log = "user,item,kind,time\nu,a,shop,2024-01-01\n,b,test,2024-01-01\n,c,shop,2024-01-01\nu,d,test,soon\nu,e,shop,soon\n,,test,soon\n"
+	for _, c := range []struct {
+		name, mapping string
+		kept, skipped int64
+		reasons       map[string]int64
+	}{
+		{"fields", "fields: {user: user, item: item, kind: kind, time: {column: time, type: time}}, where: kind != 'test'", 1, 3, map[string]int64{"no_user": 1, "bad_time": 1}},
+		{"columns", "columns: {user: user, item: item, time: time, context: {kind: kind}}, where: kind != 'test'", 1, 3, map[string]int64{"no_user": 1, "bad_time": 1}},
+		{"a column that is no field", "fields: {user: user, item: item}, where: field('kind') != 'test'", 2, 3, map[string]int64{"no_user": 1}},
+		{"a field that cannot be read", "fields: {user: user, item: item, time: {column: time, type: time}}, where: year(time) > 2024", 0, 3, map[string]int64{"bad_time": 2, "no_user": 1}},
+		{"one made of such a field", "fields: {user: user, item: item, time: {column: time, type: time}, y: {expr: year(time)}}, where: y > 2024", 0, 3, map[string]int64{"bad_time": 2, "no_user": 1}},
+		{"missing fields of fields", "fields: {user: user, item: item}, where: user != nil", 3, 3, map[string]int64{}},
+		{"missing fields of columns", "columns: {user: user, item: item, time: '-'}, where: user != nil", 3, 3, map[string]int64{}},
+		{"the id that is made", "fields: {user: user, item: item}, where: id != nil", 3, 0, map[string]int64{"no_user": 3}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rows, report, letters, err := readRecords(t, "sources: [{path: log.csv, "+c.mapping+"}]\n", map[string]string{"log.csv": log})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := Report{Name: "log.csv", Read: 6, Kept: c.kept, Skipped: c.skipped, Rejected: 6 - c.kept - c.skipped, Reasons: c.reasons}
+			if d := cmp.Diff(want, report); d != "" || len(rows) != int(c.kept) || len(letters) != int(want.Rejected) {
+				t.Errorf("%d rows, %d dead letters: %s", len(rows), len(letters), d)
+			}
+		})
+	}
 }

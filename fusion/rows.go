@@ -274,7 +274,7 @@ func (r *rowReader) convert(fields [][]byte) (repaired bool, err error) {
 	}
 	if t.convs == nil {
 		if repaired, err = r.convertColumns(fields); err != nil {
-			return false, err
+			return false, t.skips(r, fields, err)
 		}
 		t.take(r, fields)
 		return repaired, t.filter()
@@ -293,45 +293,63 @@ func (r *rowReader) convertColumns(fields [][]byte) (repaired bool, err error) {
 		}
 		return false, fmt.Errorf("%w: %d fields, but column %d is mapped", ErrShortRow, len(fields), r.at.need)
 	}
-	user := fields[r.at.user]
-	if r.basket != nil {
-		r.basket = append(r.basket[:0], r.report.Name...)
-		if r.rec.File != "" {
-			r.basket = append(append(r.basket, '/'), r.rec.File...)
-		}
-		r.basket = append(append(r.basket, ':'), user...)
-		user = r.basket
-	}
-	if r.user, repaired, err = cleanKey(user, "user", ErrNoUser, repaired); err != nil {
+	if r.user, repaired, err = cleanKey(r.userOf(fields), "user", ErrNoUser, repaired); err != nil {
 		return false, err
 	}
 	if r.item, repaired, err = cleanKey(fields[r.at.item], "item", ErrNoItem, repaired); err != nil {
 		return false, err
 	}
-	r.behavior = r.constant
-	if r.at.behavior >= 0 {
-		if r.behavior, err = r.behaviors.of(trimBlanks(fields[r.at.behavior])); err != nil {
-			return false, err
-		}
+	if r.behavior, err = r.behaviorOf(fields); err != nil {
+		return false, err
 	}
 	var comma bool
 	if r.value, comma, err = r.valueOf(fields); err != nil {
 		return false, err
 	}
-	r.time = 0
-	if r.at.time >= 0 {
-		if r.time, err = r.times.parse(trimBlanks(fields[r.at.time])); err != nil {
-			return false, err
-		}
+	if r.time, err = r.timeOf(fields); err != nil {
+		return false, err
 	}
-	r.id = nil
-	if r.at.id >= 0 {
-		r.id = trimBlanks(fields[r.at.id])
-		if err := checkKey("id", r.id); err != nil {
-			return false, err
-		}
+	if r.id, err = r.idOf(fields); err != nil {
+		return false, err
 	}
 	return repaired || comma, r.checkContext(fields)
+}
+
+// userOf returns the user of a row as it stands there.
+func (r *rowReader) userOf(fields [][]byte) []byte {
+	user := fields[r.at.user]
+	if r.basket == nil {
+		return user
+	}
+	r.basket = append(r.basket[:0], r.report.Name...)
+	if r.rec.File != "" {
+		r.basket = append(append(r.basket, '/'), r.rec.File...)
+	}
+	r.basket = append(append(r.basket, ':'), user...)
+	return r.basket
+}
+
+func (r *rowReader) behaviorOf(fields [][]byte) (Behavior, error) {
+	if r.at.behavior < 0 {
+		return r.constant, nil
+	}
+	return r.behaviors.of(trimBlanks(fields[r.at.behavior]))
+}
+
+func (r *rowReader) timeOf(fields [][]byte) (int64, error) {
+	if r.at.time < 0 {
+		return 0, nil
+	}
+	return r.times.parse(trimBlanks(fields[r.at.time]))
+}
+
+// idOf returns the id that a row has of its own, nil if there is none.
+func (r *rowReader) idOf(fields [][]byte) ([]byte, error) {
+	if r.at.id < 0 {
+		return nil, nil
+	}
+	id := trimBlanks(fields[r.at.id])
+	return id, checkKey("id", id)
 }
 
 // valueOf returns the value of a row of the behavior r.behavior. A quantity

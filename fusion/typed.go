@@ -25,7 +25,11 @@ type typedRows struct {
 	values []record.Value
 	texts  []int
 	where  *expression.Expression
-	// made says that ids are made; then idOf are the fields whose content goes into them. The id is the last field.
+	// unread are the fields of the row that have no value since theirs cannot be read; only with where.
+	unread []bool
+	// id is the place of the id of an event, -1 where there is none. Where made is set no row has one of its own; idOf are the fields whose content
+	// goes into ids that are made.
+	id      int
 	made    bool
 	idOf    []int
 	need    int // fields that a row must have
@@ -35,7 +39,7 @@ type typedRows struct {
 
 // typedFields makes the fields of a mapping ready for a source with these columns.
 func (m *Mapping) typedFields(header []string, width int) (*typedRows, error) {
-	t := &typedRows{kind: m.kind()}
+	t := &typedRows{kind: m.kind(), id: -1}
 	for i := range m.Fields {
 		f := &m.Fields[i]
 		c, err := newConverter(f, t.kind, m.Rates)
@@ -81,6 +85,7 @@ func (m *Mapping) typedFields(header []string, width int) (*typedRows, error) {
 		t.need = max(t.need, at-len(t.fields)+1)
 	}
 	t.values = make([]record.Value, len(t.fields)+len(columns))
+	t.unread = make([]bool, len(t.values))
 	return t, nil
 }
 
@@ -128,10 +133,6 @@ func (t *typedRows) addMeanings(m *Mapping) {
 		t.fields = append(t.fields, record.Field{Name: "behavior", Type: record.Text})
 		t.convs = append(t.convs, &converter{f: &Field{Name: "behavior", Constant: string(b)}, typ: record.Text, at: -1, currencyAt: -1, constant: record.OfText(string(b))})
 	}
-	if !undeclared("id") {
-		return
-	}
-	t.made = true
 	parts := []string{"user", "item", "behavior", "value", "time"} // as the fast way has it, so that ids are the same
 	if t.kind == OrderRows {
 		parts = []string{"user", "item", "status", "quantity", "time"}
@@ -141,7 +142,10 @@ func (t *typedRows) addMeanings(m *Mapping) {
 			t.idOf = append(t.idOf, i)
 		}
 	}
-	t.fields = append(t.fields, record.Field{Name: "id", Type: record.Text})
+	if t.made = undeclared("id"); t.made {
+		t.fields = append(t.fields, record.Field{Name: "id", Type: record.Text})
+	}
+	t.id = record.FieldIndex(t.fields, "id")
 }
 
 // environment returns what an expression sees: the first n fields, and the columns.
@@ -205,7 +209,7 @@ func (m *Mapping) compileWhere(env []record.Field) (*expression.Expression, erro
 
 // typedColumns makes rows of the fast way records, for a mapping with columns.
 func (m *Mapping) typedColumns(at *positions) (*typedRows, error) {
-	t := &typedRows{kind: EventRows, fields: []record.Field{
+	t := &typedRows{kind: EventRows, id: -1, fields: []record.Field{
 		{Name: "user", Type: record.Text},
 		{Name: "item", Type: record.Text},
 		{Name: "behavior", Type: record.Text},
@@ -216,7 +220,7 @@ func (m *Mapping) typedColumns(at *positions) (*typedRows, error) {
 		t.fields = append(t.fields, record.Field{Name: c.key, Type: record.Text})
 	}
 	t.fields = append(t.fields, record.Field{Name: "id", Type: record.Text})
-	t.values = make([]record.Value, len(t.fields))
+	t.values, t.unread = make([]record.Value, len(t.fields)), make([]bool, len(t.fields))
 	var err error
 	t.where, err = m.compileWhere(t.fields)
 	return t, err
@@ -237,10 +241,15 @@ func (t *typedRows) convert(r *rowReader, fields [][]byte) (repaired bool, err e
 		r.basket = append(r.basket[:len(r.report.Name)+1], fields[0]...)
 		fields[0] = r.basket
 	}
+	clear(t.unread)
+	var refused error
 	for i, c := range t.convs {
-		v, mended, err := c.ofRow(fields)
-		if err != nil {
+		mended, err := t.convertField(i, fields)
+		switch {
+		case err != nil && t.where == nil:
 			return false, fmt.Errorf("%s: %w", c.f.Name, err)
+		case err != nil && refused == nil:
+			refused = fmt.Errorf("%s: %w", c.f.Name, err)
 		}
 		if mended {
 			repaired = true
@@ -248,18 +257,85 @@ func (t *typedRows) convert(r *rowReader, fields [][]byte) (repaired bool, err e
 				r.report.repair(Code(c.bad))
 			}
 		}
-		if c.expr != nil {
-			t.values[i] = v
-			v = c.expr.Eval(t.values)
+	}
+	if refused != nil {
+		if t.made {
+			t.unread[len(t.fields)-1] = true
 		}
-		if t.values[i], err = c.finish(v); err != nil {
-			return false, fmt.Errorf("%s: %w", c.f.Name, err)
-		}
+		return false, t.unless(refused)
 	}
 	if t.made {
 		t.makeID(r, fields)
 	}
-	return repaired, t.filter()
+	if err := t.filter(); err != nil {
+		return repaired, err
+	}
+	if t.id >= 0 && t.values[t.id].Text() == "" { // now, as the condition may be about ids
+		t.makeID(r, fields)
+	}
+	return repaired, nil
+}
+
+// convertField makes the value of a field, and notes whether it cannot be read. One that is needed and missing is read as missing.
+func (t *typedRows) convertField(i int, fields [][]byte) (repaired bool, err error) {
+	c := t.convs[i]
+	t.values[i] = record.Value{}
+	v, repaired, err := c.ofRow(fields)
+	if err == nil && c.expr != nil {
+		if t.unread[i] = t.readsUnread(c.expr); t.unread[i] {
+			return repaired, nil // the field that it reads is the reason
+		}
+		t.values[i] = v
+		v = c.expr.Eval(t.values)
+	}
+	if err == nil {
+		v, err = c.finish(v)
+	}
+	t.values[i], t.unread[i] = v, err != nil && !errors.Is(err, c.none)
+	return repaired && err == nil, err
+}
+
+// readsUnread reports whether an expression reads a field of the row whose value cannot be read.
+func (t *typedRows) readsUnread(e *expression.Expression) bool {
+	return slices.ContainsFunc(e.Fields(), func(at int) bool { return t.unread[at] })
+}
+
+// unless returns why a row is refused, or errSkipped if where does not take it. What it reads must be there for that.
+func (t *typedRows) unless(refused error) error {
+	if t.where == nil || t.readsUnread(t.where) {
+		return refused
+	}
+	if err := t.filter(); err != nil {
+		return err
+	}
+	return refused
+}
+
+// skips is unless for a row of the fast way, of whose columns some cannot be read.
+func (t *typedRows) skips(r *rowReader, fields [][]byte, refused error) error {
+	if t.where == nil || len(fields) < r.at.need {
+		return refused
+	}
+	errs := make([]error, len(t.fields))
+	r.user, _, errs[0] = cleanKey(r.userOf(fields), "user", ErrNoUser, false)
+	r.item, _, errs[1] = cleanKey(fields[r.at.item], "item", ErrNoItem, false)
+	r.behavior, errs[2] = r.behaviorOf(fields)
+	if r.value, _, errs[3] = r.valueOf(fields); errs[2] != nil {
+		errs[3] = errs[2] // a rating needs one
+	}
+	r.time, errs[4] = r.timeOf(fields)
+	for i := range r.at.context {
+		errs[5+i] = r.checkContext(fields)
+	}
+	r.id, errs[len(errs)-1] = r.idOf(fields)
+	t.take(r, fields)
+	for i, err := range errs {
+		missing := errors.Is(err, ErrNoUser) || errors.Is(err, ErrNoItem)
+		if t.unread[i] = err != nil && !missing; missing {
+			t.values[i] = record.Value{}
+		}
+	}
+	return t.unless(refused)
 }
 
 // makeID sets the id of a row that has none.
@@ -274,7 +350,7 @@ func (t *typedRows) makeID(r *rowReader, fields [][]byte) {
 	}
 	n := len(content)
 	content = r.sourceOfRow().appendID(content, r.rec.Line, r.rec.Part, content)
-	t.values[len(t.fields)-1] = record.OfText(string(content[n:]))
+	t.values[t.id] = record.OfText(string(content[n:]))
 	t.scratch = content
 }
 

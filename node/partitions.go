@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/store"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -66,15 +67,24 @@ func (n *Node) fresh(ctx context.Context, p uint32, epoch uint64, stale bool) (*
 	return r, nil
 }
 
+// HistoryOf returns the events of a user in a partition, which must not be changed; see History of store.Store. It is for calls of the own process.
+func (n *Node) HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, error) {
+	r, err := n.fresh(ctx, uint32(p), epoch, stale)
+	if err != nil {
+		return nil, err
+	}
+	events, err := r.store.History(ctx, user)
+	if err != nil {
+		return nil, n.troubled(r, err)
+	}
+	return events, nil
+}
+
 // History implements kithv1.PartitionServiceServer.
 func (n *Node) History(req *kithv1.HistoryRequest, stream grpc.ServerStreamingServer[kithv1.HistoryResponse]) error {
-	r, err := n.fresh(stream.Context(), req.Partition, req.Epoch, req.Stale)
+	events, err := n.HistoryOf(stream.Context(), partition.ID(req.Partition), req.Epoch, req.User, req.Stale)
 	if err != nil {
 		return err
-	}
-	events, err := r.store.History(stream.Context(), req.User)
-	if err != nil {
-		return n.troubled(r, err)
 	}
 	for chunk := range slices.Chunk(events, historyChunk) {
 		if err := stream.Send(&kithv1.HistoryResponse{Events: wire.EventsToProto(chunk)}); err != nil {
@@ -82,6 +92,25 @@ func (n *Node) History(req *kithv1.HistoryRequest, stream grpc.ServerStreamingSe
 		}
 	}
 	return nil
+}
+
+// maxScannedUsers bounds an answer: a key has at most 256 bytes.
+const maxScannedUsers = 2000
+
+// ScanUsers implements kithv1.PartitionServiceServer.
+func (n *Node) ScanUsers(ctx context.Context, req *kithv1.ScanUsersRequest) (*kithv1.ScanUsersResponse, error) {
+	if req.N < 1 || req.N > maxScannedUsers {
+		return nil, fmt.Errorf("%w: n is %d; want 1 to %d", wire.ErrInvalid, req.N, maxScannedUsers)
+	}
+	r, err := n.fresh(ctx, req.Partition, req.Epoch, req.Stale)
+	if err != nil {
+		return nil, err
+	}
+	users, err := r.store.Users(ctx, req.AfterUser, int(req.N))
+	if err != nil {
+		return nil, n.troubled(r, err)
+	}
+	return &kithv1.ScanUsersResponse{Users: users}, nil
 }
 
 // Cut implements kithv1.PartitionServiceServer. The index is that of the last batch: other entries of the log change

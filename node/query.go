@@ -32,7 +32,7 @@ func (m *Version) listsOf(partitions []uint32) (func(item uint32) ([]similarity.
 		if int64(item) >= int64(dictionary.Len()) {
 			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrInvalid, item, dictionary.Len())
 		}
-		lists := open[uint32(partition.Of(dictionary.Key(item), m.Partitions))]
+		lists := open[uint32(partition.Of(string(dictionary.KeyBytes(item)), m.Partitions))]
 		if lists == nil {
 			return nil, fmt.Errorf("%w: item %d is not in partitions %v", wire.ErrInvalid, item, partitions)
 		}
@@ -78,13 +78,16 @@ func (n *Node) ScoreItems(_ context.Context, req *kithv1.ScoreItemsRequest) (*ki
 	if err != nil {
 		return nil, err
 	}
-	scores, unit := neighborhood.NewScores(), m.Similarity.Measure.Unit()
-	for _, h := range req.History {
-		neighbors, err := list(h.Item)
-		if err != nil {
+	lists, room := make([][]similarity.Neighbor, len(req.History)), 0
+	for i, h := range req.History {
+		if lists[i], err = list(h.Item); err != nil {
 			return nil, err
 		}
-		scores.AddNeighbors(h.Weight*unit, neighbors)
+		room += len(lists[i])
+	}
+	scores, unit := neighborhood.NewScoresFor(room), m.Similarity.Measure.Unit()
+	for i, h := range req.History {
+		scores.AddNeighbors(h.Weight*unit, lists[i])
 	}
 	items, sums := scores.All()
 	return &kithv1.ScoreItemsResponse{Items: items, Scores: sums}, nil

@@ -34,6 +34,7 @@ func ended(t *testing.T, c *clustertest.Cluster, member int) error {
 // forgotten what it acknowledged. It is refused, and the others go on. With the old folder it is taken in; so it is with an empty
 // one after the cluster has forgotten it, and then the old folder is refused.
 func TestEmptyFolderIsRefused(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{DeadAfter: 4 * time.Second, Configure: named})
 	c.Add() // so that a lost member can be replaced
 	settled(t, c, 3)
@@ -88,6 +89,7 @@ func TestEmptyFolderIsRefused(t *testing.T) {
 // TestFoldersOfEarlierVersions takes the id of the folder away, as a member has it that is updated: it is taken in as before, and
 // gets one.
 func TestFoldersOfEarlierVersions(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Configure: named})
 	c.Append(0, shopEvents(30, 50, 20, 10))
 	c.Stop(0)
@@ -113,6 +115,7 @@ func TestFoldersOfEarlierVersions(t *testing.T) {
 // TestLeftWhileAway tells a member to leave while it is away, so that it learns nothing. When it comes back it asks, and ends. Its id
 // is taken for good, also for an empty folder.
 func TestLeftWhileAway(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Configure: named})
 	settled(t, c, 3)
 	away := (c.Coordinator() + 1) % 3
@@ -144,6 +147,7 @@ func TestLeftWhileAway(t *testing.T) {
 
 // TestLeaverSaysGoodbye asks the server that leaves, and it alone, until it has left: it must say so before it stops.
 func TestLeaverSaysGoodbye(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	settled(t, c, 3)
 	leaver := c.Coordinator()

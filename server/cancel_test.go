@@ -60,6 +60,7 @@ func reach(t *testing.T, c *clustertest.Cluster, member int, job uint64) *kithv1
 // TestCancel ends a build in the middle, through a server that does not coordinate: nothing of it is left, a second time changes
 // nothing, and the next build runs at once.
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	c.Append(0, shopEvents(120, 600, 60, 3))
 	through := (c.Coordinator() + 1) % 3
@@ -120,6 +121,7 @@ func exists(path string) bool {
 // TestBuildThatCannotEnd begins a build while a partition has no replica that answers. It is canceled; and the next one is given up
 // by the coordinator, which says why. When the replica is back a build ends.
 func TestBuildThatCannotEnd(t *testing.T) {
+	t.Parallel()
 	const patience = 3 * time.Second
 	c := clustertest.Start(t, clustertest.Options{Configure: func(_ int, cfg *server.Config) {
 		cfg.Replication, cfg.StallAfter = 1, patience

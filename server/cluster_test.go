@@ -353,6 +353,7 @@ func artifacts(t *testing.T, c *clustertest.Cluster, version uint64) []*kithv1.A
 // TestBuildSurvivesItsCoordinator kills the coordinator in the middle of a build. The next one ends it, with the same
 // bytes as a build that nothing disturbed.
 func TestBuildSurvivesItsCoordinator(t *testing.T) {
+	t.Parallel()
 	events := shopEvents(120, 600, 60, 3)
 	c := clustertest.Start(t, clustertest.Options{})
 	c.Append(0, events)
@@ -430,6 +431,7 @@ func list(t *testing.T, c *clustertest.Cluster, member int, user string) ([]*kit
 
 // TestRestartOfAll kills all members and starts them again, at new addresses: everything is there, and nothing twice.
 func TestRestartOfAll(t *testing.T) {
+	t.Parallel()
 	events := shopEvents(30, 50, 20, 4)
 	c := clustertest.Start(t, clustertest.Options{})
 	c.Append(0, events)
@@ -462,6 +464,7 @@ func TestRestartOfAll(t *testing.T) {
 // TestDamagedFilesAreReplaced flips a byte in every model file of one member, which was stopped. It answers as before, and
 // has good files again.
 func TestDamagedFilesAreReplaced(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	c.Append(0, shopEvents(30, 50, 20, 6))
 	version := c.Build(0, &kithv1.BuildSpec{K: 10}).ModelVersion
@@ -516,6 +519,7 @@ func TestSpecsAreBounded(t *testing.T) {
 
 // TestUnreadableModel damages the model of a server that has no other replica to ask: popularity answers and says why.
 func TestUnreadableModel(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1})
 	c.Append(0, shopEvents(20, 30, 10, 8))
 	version := c.Build(0, nil).ModelVersion

@@ -67,6 +67,7 @@ func counts(t *testing.T, c *clustertest.Cluster, member int) (map[string]int, e
 // TestDamagedEventStores spoils files of the event stores of a stopped member. It sets them aside and makes them anew: from its own
 // log and snapshot, so a single server can do it too.
 func TestDamagedEventStores(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts many clusters")
 	}
@@ -110,6 +111,7 @@ func TestDamagedEventStores(t *testing.T) {
 
 // TestScrub spoils files of a running server: an event store and a model. It finds both and mends them.
 func TestScrub(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Partitions: 2})
 	c.Append(0, shopEvents(shopUsers, 50, 20, 6))
 	version := c.Build(0, &kithv1.BuildSpec{K: 10}).ModelVersion
@@ -145,6 +147,7 @@ func TestScrub(t *testing.T) {
 // TestDamagedLogRefusesItsPartition spoils the log of one partition of a stopped member where no snapshot covers it, or removes the folder of the
 // partition. The member runs without that replica, which it names, and the cluster serves all partitions.
 func TestDamagedLogRefusesItsPartition(t *testing.T) {
+	t.Parallel()
 	t.Run("flipped", func(t *testing.T) {
 		refusesItsPartition(t, func(dir string) { flip(t, filepath.Join(dir, "raft/wal/*.wal")) })
 	})
@@ -214,6 +217,7 @@ func refusesItsPartition(t *testing.T, spoil func(dir string)) {
 
 // TestDamagedControlGroup spoils the log of the control group of a stopped member: it refuses to start, and names the folder.
 func TestDamagedControlGroup(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	c.Append(0, shopEvents(5, 10, 3, 1))
 	c.Stop(2)

@@ -72,6 +72,7 @@ func takesEvents(t *testing.T, c *clustertest.Cluster, member int) healthv1.Heal
 
 // TestDiskFull fills the disk of one member of three, then of all, and makes room again.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	disks := make(fakeDisks, 3)
 	disks.set(roomy, 0, 1, 2)
 	c := clustertest.Start(t, clustertest.Options{Configure: disks.configure})
@@ -146,6 +147,7 @@ func TestDiskFull(t *testing.T) {
 
 // TestFollowerWithoutRoom lets a member fall behind whose disk takes not even log entries. It catches up when there is room.
 func TestFollowerWithoutRoom(t *testing.T) {
+	t.Parallel()
 	disks := make(fakeDisks, 3)
 	disks.set(roomy, 0, 1, 2)
 	c := clustertest.Start(t, clustertest.Options{Configure: disks.configure})

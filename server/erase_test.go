@@ -94,6 +94,7 @@ func absent(t *testing.T, c *clustertest.Cluster, user string) {
 
 // TestEraseUser erases a user of an active model, restarts everything, sends the events again, and builds again.
 func TestEraseUser(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	const user = "u4"
 	events := alike(10)
@@ -142,6 +143,7 @@ func TestEraseUser(t *testing.T) {
 // TestEraseSurvivesItsLeader kills the leader of the partition while users are erased. Each request is repeated until it is answered, and
 // its receipt counts what was there, whoever answers.
 func TestEraseSurvivesItsLeader(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Partitions: 1})
 	const n = 30
 	c.Append(0, alike(n))
@@ -176,6 +178,7 @@ func TestEraseSurvivesItsLeader(t *testing.T) {
 
 // TestErasureOvertakesCut: what a build or a backup with an older cut would read is refused, at once.
 func TestErasureOvertakesCut(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 1})
 	c.Append(0, alike(3))
 	begun, err := c.Cluster(0).Backup(t.Context(), &kithv1.BackupRequest{})

@@ -246,6 +246,7 @@ func TestFeatures(t *testing.T) {
 
 // TestFeaturesGoOn: a scan goes on behind any user, and pages of items join to the whole.
 func TestFeaturesGoOn(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 1})
 	shop := newFeatureShop(40, 30)
 	c.Append(0, shop.events)
@@ -334,6 +335,7 @@ func TestFeaturesOfManyItems(t *testing.T) {
 
 // TestFeaturesOutliveAReplica kills the server that sends a partition which the caller's server does not hold, in the middle of it.
 func TestFeaturesOutliveAReplica(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("moves replicas to a fourth server")
 	}

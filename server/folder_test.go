@@ -82,6 +82,7 @@ func (l *lockedBuffer) String() string {
 // TestClustersStayApart restarts a server of one cluster with the address of another to join. Both say so by name, and each
 // stays what it was.
 func TestClustersStayApart(t *testing.T) {
+	t.Parallel()
 	var logs [2]lockedBuffer
 	var join []string
 	configure := func(which int) func(int, *server.Config) {

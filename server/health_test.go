@@ -54,6 +54,7 @@ func TestHealth(t *testing.T) {
 // is gone. A busy machine may make a new leader miss its first heartbeats, so one good stop of three is enough: without handing
 // over the others would elect for some tenths of a second after each.
 func TestStopTellsFirst(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	var err error
 	for range 3 {

@@ -214,6 +214,7 @@ func intend(t *testing.T, c *clustertest.Cluster, through, member int, intent ki
 // TestClusterGrowsAndShrinks takes a cluster from one member to three and five and back to one that was none of the first,
 // while events are appended and recommendations asked for: no call fails, no event is lost, and the model answers as before.
 func TestClusterGrowsAndShrinks(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 8})
 	c.Append(0, shopEvents(30, 50, 20, 8))
 	c.Build(0, &kithv1.BuildSpec{K: 10})
@@ -252,6 +253,7 @@ func TestClusterGrowsAndShrinks(t *testing.T) {
 // TestFourthMemberTakesItsShare: of 48 replicas on three members, 12 move to the fourth, and nothing else. The coordinator dies
 // meanwhile, and the next one goes on.
 func TestFourthMemberTakesItsShare(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Partitions: 16})
 	c.Append(0, shopEvents(30, 50, 20, 9))
 	c.Build(0, &kithv1.BuildSpec{K: 10})
@@ -289,6 +291,7 @@ func TestFourthMemberTakesItsShare(t *testing.T) {
 // TestLostMemberIsReplaced kills one of four members. After the grace period its replicas are made elsewhere, and it is forgotten. Then it
 // comes back with its old disk, and is taken in again.
 func TestLostMemberIsReplaced(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 3, Partitions: 8, DeadAfter: 1500 * time.Millisecond})
 	c.Add()
 	settled(t, c, 3)
@@ -305,6 +308,7 @@ func TestLostMemberIsReplaced(t *testing.T) {
 
 // TestDrainedMemberHoldsNothing drains a member, which stays, and takes it into use again.
 func TestDrainedMemberHoldsNothing(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Partitions: 4})
 	c.Append(0, shopEvents(30, 50, 20, 11))
 	drained := c.Coordinator()
@@ -353,6 +357,7 @@ func TestDrainedMemberHoldsNothing(t *testing.T) {
 // TestLeadersEvenOut waits until each of three members leads four partitions of twelve, and again after a restart, while events and
 // queries go on: none fails.
 func TestLeadersEvenOut(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Partitions: 12})
 	settled(t, c, 3)
 	c.Append(0, shopEvents(30, 50, 20, 18))
@@ -386,6 +391,7 @@ func TestLeadersEvenOut(t *testing.T) {
 // TestLeaveWaitsForAMajority kills one of three and tells another to leave. What would be left could decide nothing, so the cluster
 // waits, and works on, until the dead one is back.
 func TestLeaveWaitsForAMajority(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Partitions: 4})
 	settled(t, c, 3)
 	c.Append(0, shopEvents(30, 50, 20, 15))
@@ -421,6 +427,7 @@ func TestLeaveWaitsForAMajority(t *testing.T) {
 // TestMoveToAFullMemberIsTurnedRound adds a member that cannot open its replicas, for want of room: its moves are given up, and
 // another that comes gets the replicas.
 func TestMoveToAFullMemberIsTurnedRound(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 8, DeadAfter: time.Second, Configure: func(member int, cfg *server.Config) {
 		if member == 1 {
 			cfg.DiskSpace = func(string) (free, total uint64, err error) { return 1 << 20, 1 << 40, nil }
@@ -453,6 +460,7 @@ func TestMoveToAFullMemberIsTurnedRound(t *testing.T) {
 // TestMoveToALostMemberIsTurnedRound gives a cluster of one a member that cannot open its replicas, for want of room, and then loses
 // it. The moves must not wait for it for ever, though it would be half of the replicas.
 func TestMoveToALostMemberIsTurnedRound(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 2, DeadAfter: time.Second, Configure: func(member int, cfg *server.Config) {
 		if member == 1 {
 			cfg.DiskSpace = func(string) (free, total uint64, err error) { return 1 << 20, 1 << 40, nil }

@@ -124,6 +124,7 @@ func leaderOf(t *testing.T, c *clustertest.Cluster, partition int) int {
 
 // TestCatalog puts, gets, lists and deletes records, and loses the leader of a partition on the way.
 func TestCatalog(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	const n = 300
 	var mu sync.Mutex
@@ -205,6 +206,7 @@ func TestCatalog(t *testing.T) {
 
 // TestMoveCarriesRecords: what moves to another member has the catalog and the tombstones.
 func TestMoveCarriesRecords(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1})
 	var want []*kithv1.Record
 	for k := range 100 {
@@ -245,6 +247,7 @@ func eraseUser(t *testing.T, c *clustertest.Cluster, i int, req *kithv1.EraseUse
 
 // TestBackupResumesRecords goes on with a backup behind each message of records: what comes is what was left.
 func TestBackupResumesRecords(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Servers: 1})
 	for k := range 40 {
 		put(t, c, 0, products, record(fmt.Sprint("k", k), 1))

@@ -464,6 +464,7 @@ func stocked(t *testing.T, c *clustertest.Cluster, member int) *kithv1.Recommend
 // TestStockCountsAtOnce: a change counts in the next answer of the member that acknowledged it, and soon on the others; so it does when the
 // leader of its partition has changed, and on a member that was away and starts again.
 func TestStockCountsAtOnce(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	var all []*kithv1.Record
 	for k := range 30 {

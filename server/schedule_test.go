@@ -12,6 +12,7 @@ import (
 
 // TestBuildEvery: the cluster builds by itself when events have come, with the settings of the version that is active, also under the next coordinator.
 func TestBuildEvery(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Configure: func(_ int, cfg *server.Config) { cfg.BuildEvery = time.Second }})
 	version := func(member int) *kithv1.ModelVersion {
 		resp, err := c.Models(member).ListModels(t.Context(), &kithv1.ListModelsRequest{})

@@ -24,6 +24,7 @@ import (
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/consensus"
+	"github.com/kith-io/kith/node/direct"
 	"github.com/kith-io/kith/node/gossip"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/telemetry"
@@ -59,6 +60,7 @@ type Server struct {
 	inflight    *node.Inflight // of the callers of api
 	grpc        *grpc.Server
 	health      *health.Server
+	self        *direct.Conn // to the internal services of this process
 	disk        *node.Disk
 	security    security
 	watching    watching
@@ -123,7 +125,8 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.mux = s.newMux(raftLn)
 	s.mux.SetCluster(s.folder.cluster())
-	s.peers = s.newPeers()
+	s.peers, s.self = s.newPeers(), direct.New()
+	s.peers.CallSelfBy(s.self)
 	pattern := consensus.Config{
 		HeartbeatTimeout: cfg.heartbeat(), ElectionTimeout: cfg.heartbeat(), SnapshotLimit: consensus.NewSnapshotLimit(max(0, cfg.MoveRate)),
 	}
@@ -160,6 +163,8 @@ func New(cfg Config) (_ *Server, err error) {
 	s.api.Register(s.grpc)
 	s.node.Register(s.grpc)
 	s.coordinator.Register(s.grpc, s.approve)
+	s.node.Register(s.self.Lend())
+	s.coordinator.Register(s.self, s.approve)
 	s.health = health.NewServer()
 	s.health.SetServingStatus(ReadyService, healthv1.HealthCheckResponse_NOT_SERVING)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
@@ -325,6 +330,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.drain()
 		}
 		coordinating.Wait()
+		s.self.Close()
 		stopNode()
 		holding.Wait()
 		err := s.group.Shutdown()

@@ -27,6 +27,14 @@ func ParseShare(s string) (Share, error) {
 	return Share{p, n}, nil
 }
 
+// String returns a share as ParseShare reads it, and "" for all.
+func (s Share) String() string {
+	if s.All() {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", s.Part, s.Of)
+}
+
 // All reports whether nothing is left out.
 func (s Share) All() bool { return s.Of <= 1 }
 

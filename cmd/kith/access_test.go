@@ -46,6 +46,7 @@ func TestAccess(t *testing.T) {
 		t.Errorf("a secret stands in the file or the list (%v)", err)
 	}
 
+	writer := mustJSON[jsonAPIKey](t, "key", "create", "--keys-file", keys, "--name", "import", "--roles", "write")
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Configure: func(_ int, cfg *server.Config) {
 		cfg.TLS = certs.Files{CA: file("ca.crt"), Cert: file("a.crt"), Key: file("a.key")}
 		cfg.KeysFile, cfg.GossipKeysFile, cfg.Logger = keys, ring, slog.New(slog.DiscardHandler)
@@ -95,6 +96,15 @@ func TestAccess(t *testing.T) {
 	for _, args := range [][]string{{"ingest", events}, {"build", "--wait"}, {"recommend", "u2", "-n", "1"}} {
 		if got := kith(t, env, args...); got.code != exitOK {
 			t.Errorf("kith %v: exit code %d: %s", args, got.code, got.err)
+		}
+	}
+	// Who may write alone stores records without a look at those that are there.
+	goods := writeFiles(t, map[string]string{"map.yaml": "sources: [{name: p, kind: products, path: p.csv, fields: {item: sku, price: price}}]\n", "p.csv": "sku,price\ni1,3\n"})
+	for range 2 {
+		var stored jsonIngest
+		got := kith(t, append(base, "KITH_API_KEY="+writer.Key, "KITH_TIMEOUT=30s"), "ingest", "--mapping", filepath.Join(goods, "map.yaml"), "-o", "json")
+		if got.code != exitOK || json.Unmarshal([]byte(got.out), &stored) != nil || stored.Stored != (recordCounts{Changed: 1}) {
+			t.Errorf("ingest of products: exit code %d: %s%s", got.code, got.out, got.err)
 		}
 	}
 	var rec struct{ Items []struct{ Item string } }

@@ -243,6 +243,9 @@ func TestGenerate(t *testing.T) {
 	if err != nil || string(again) != string(events) {
 		t.Errorf("the same numbers and seed gave other bytes (%v)", err)
 	}
+	if out := mustKith(t, append(args, "--identities")...); !strings.Contains(out, "--mapping "+filepath.Join(dir, "fuse.yaml")) {
+		t.Errorf("with identities, what is next is not to fuse them:\n%s", out)
+	}
 	// Identities come on top, and go when the shop is replaced by one without.
 	for _, with := range []bool{true, false} {
 		mustKith(t, append(slices.Clone(args), fmt.Sprint("--identities=", with))...)

@@ -22,6 +22,9 @@ import (
 // mostUnderWay bounds the queries that are under way at a time: more means that the servers do not follow the rate by far.
 const mostUnderWay = 20_000
 
+// timerSlack is how late a timer may fire: the rest is slept exactly.
+const timerSlack = 2 * time.Millisecond
+
 // What to ask for keys.
 const (
 	askRecommend = "recommend"
@@ -247,7 +250,7 @@ func (b *queryBench) run(ctx context.Context, c *client) jsonLatency {
 	k := 0
 	for ctx.Err() == nil {
 		due := began.Add(time.Duration(float64(k) / b.rate * float64(time.Second)))
-		if wait := time.Until(due); wait > 0 {
+		if wait := time.Until(due) - timerSlack; wait > 0 {
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
@@ -255,6 +258,7 @@ func (b *queryBench) run(ctx context.Context, c *client) jsonLatency {
 				continue
 			}
 		}
+		sleepExactly(time.Until(due))
 		key, conn := b.keys[rng.IntN(len(b.keys))], k%len(c.conns)
 		k++
 		mu.Lock()

@@ -86,8 +86,12 @@ func (a *app) generate(ctx context.Context, cfg synthetic.Config, dir string) er
 	if err := a.printTable("", columns{"file", ">rows", ">size"}, rows); err != nil {
 		return err
 	}
+	mapping := synthetic.MappingFile
+	if cfg.Planted != nil {
+		mapping = synthetic.FusionFile
+	}
 	return a.printf("\n%s events in %s, made in %s. Next: kith ingest --mapping %s\n",
-		count(summary.Events), dir, seconds(took), filepath.Join(dir, synthetic.MappingFile))
+		count(summary.Events), dir, seconds(took), filepath.Join(dir, mapping))
 }
 
 // claimShop makes the folder of a shop. It refuses one with files of somebody else, and removes those of an earlier shop that not every shop has.

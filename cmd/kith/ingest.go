@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/catalog"
+	"github.com/kith-io/kith/durable"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/infer"
 	"github.com/kith-io/kith/fusion/page"
@@ -86,14 +87,13 @@ the mapping it is read until an interruption, which ends in order.`,
 			for i := range file.Sources {
 				file.Sources[i].Source.Note = func(text string) { a.note("%s", printable(text)) }
 			}
-			share := source.Share{}
 			if shareText != "" {
-				if share, err = source.ParseShare(shareText); err != nil {
+				if in.share, err = source.ParseShare(shareText); err != nil {
 					return &usageError{fmt.Errorf("--share: %w", err)}
 				}
 			}
 			job := &ingestion{
-				share: share,
+				share: in.share,
 				line:  line, dead: in.letters("."), streams: streams, memory: int64(memory), progress: a.progress("ingest"), every: stateEvery,
 				follows: file.Sources[len(file.Sources)-1].Source.Remote.Follow,
 			}
@@ -108,6 +108,9 @@ the mapping it is read until an interruption, which ends in order.`,
 				if err := a.openState(cmd.Context(), job, &in, state); err != nil {
 					return err
 				}
+			}
+			if err := checkReport(report); err != nil {
+				return err
 			}
 			return a.ingest(cmd.Context(), job, report, in.mapping)
 		},
@@ -179,6 +182,7 @@ type ingestion struct {
 	every    time.Duration     // how often it is kept what is stored
 	follows  bool              // the last source does not end
 	share    source.Share
+	blind    bool // records that are stored may not be read
 }
 
 // jsonIngest is the summary of an ingestion. Duplicates were stored already: by an earlier run, as an event with the same
@@ -191,10 +195,22 @@ type jsonIngest struct {
 	Seconds     float64 `json:"seconds"`
 	DryRun      bool    `json:"dry_run"`
 	DeadLetters string  `json:"dead_letters,omitempty"`
+	// Complete says that the run came to its end. If it did not, Error tells why, and the rest is what was done until then.
+	Complete bool   `json:"complete"`
+	Error    string `json:"error,omitempty"`
+	// Share is the part of the work that was done, "" for all.
+	Share string `json:"share,omitempty"`
 	// Stored says what became of the records of products and profiles that were stored.
 	Stored recordCounts `json:"records"`
 
 	report *pipeline.Report
+}
+
+// end says how the run ended.
+func (s *jsonIngest) end(err error) {
+	if s.Complete = err == nil; err != nil {
+		s.Error = err.Error()
+	}
 }
 
 // ingest runs an ingestion and says what became of it; also, if a file is named for it, in a report.
@@ -208,12 +224,15 @@ func (a *app) ingest(ctx context.Context, job *ingestion, reportFile, mapping st
 	summary.Seconds, summary.DeadLetters = took.Seconds(), job.dead.Path()
 	if reportFile != "" {
 		err = errors.Join(err, writeReport(reportFile, summary.report, page.About{
-			Mapping: mapping, Version: thisBuild().Version, Started: began, Took: took, DryRun: summary.DryRun, DeadLetters: summary.DeadLetters, Err: err,
+			Mapping: mapping, Version: thisBuild().Version, Started: began, Took: took, DryRun: summary.DryRun, Share: summary.Share, DeadLetters: summary.DeadLetters, Err: err,
 		}))
 	}
-	if err != nil {
+	if summary.end(err); err != nil {
 		if summary.Appended > 0 {
 			a.note("%s had been stored before the error; ingest again to go on, none is stored twice", plural(summary.Appended, "event", "events"))
+		}
+		if a.json() {
+			err = errors.Join(err, a.printJSON(summary))
 		}
 		return err
 	}
@@ -232,19 +251,36 @@ func reportForm(file string) string {
 	return ""
 }
 
+// reportPerm is the mode of reports: they may show rows that were refused.
+const reportPerm = 0o600
+
+// checkReport makes sure that a report can be written before the work begins. What the file has stays until there is another report.
+func checkReport(file string) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY, reportPerm)
+	if err != nil {
+		return &usageError{fmt.Errorf("--report: %w", err)}
+	}
+	return f.Close()
+}
+
 // writeReport writes the report of a run.
-func writeReport(file string, report *pipeline.Report, about page.About) (err error) {
-	f, err := os.Create(file)
+func writeReport(file string, report *pipeline.Report, about page.About) error {
+	write := page.WriteJSON
+	if reportForm(file) == ".html" {
+		write = page.Write
+	}
+	var text bytes.Buffer
+	err := write(&text, report, about)
+	if err == nil {
+		err = durable.Replace(file, text.Bytes(), reportPerm)
+	}
 	if err != nil {
 		return fmt.Errorf("--report: %w", err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if reportForm(file) == ".html" {
-		return page.Write(f, report, about)
-	}
-	out := json.NewEncoder(f)
-	out.SetIndent("", "  ")
-	return out.Encode(report)
+	return nil
 }
 
 func (a *app) printIngested(indent string, s *jsonIngest) error {
@@ -311,7 +347,7 @@ const readBatch = 2000
 
 // run reads all sources and stores what they say. The summary is true also with an error.
 func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
-	summary := &jsonIngest{DryRun: j.client == nil}
+	summary := &jsonIngest{DryRun: j.client == nil, Share: j.share.String()}
 	work, release := j.outlast(ctx)
 	defer release()
 	s := &sender{client: j.client, hold: j.hold(), stored: func(n int64) { j.progress.set("storing", n, 0) }}
@@ -351,19 +387,61 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	for _, source := range summary.report.Sources {
 		summary.Sources = append(summary.Sources, source.Report)
 	}
+	summary.end(err)
 	return summary, err
 }
 
-// put stores records of products or profiles.
+// put stores records of products or profiles, without those that are stored already and say the same: their version is the time of the run, where no row
+// has one, and would make each run store all of them again.
 func (j *ingestion) put(ctx context.Context, kind catalog.Kind, records []catalog.Record, total *recordCounts) error {
 	if j.client == nil {
 		return nil
 	}
+	stored, err := j.stored(ctx, kind, records)
+	if err != nil {
+		return err
+	}
 	s := recordSender{client: j.client, kind: kind, total: total}
 	for i := range records {
-		if err := s.add(ctx, &records[i]); err != nil {
+		if r := &records[i]; sameRecord(r, stored[r.Key]) {
+			total.Unchanged++
+		} else if err := s.add(ctx, r); err != nil {
 			return err
 		}
 	}
 	return s.flush(ctx)
+}
+
+// stored returns what is stored under the keys of records, by key; nothing if the caller may write alone.
+func (j *ingestion) stored(ctx context.Context, kind catalog.Kind, records []catalog.Record) (map[string]*kithv1.Record, error) {
+	if j.blind {
+		return nil, nil
+	}
+	keys := make([]string, len(records))
+	for i := range records {
+		keys[i] = records[i].Key
+	}
+	found, err := j.client.records(ctx, kind, keys, false)
+	if errors.Is(wire.FromStatus(err), wire.ErrForbidden) {
+		j.blind = true
+		return nil, nil
+	}
+	out := make(map[string]*kithv1.Record, len(found))
+	for _, m := range found {
+		out[m.Key] = m
+	}
+	return out, err
+}
+
+// sameRecord reports whether a stored record, which may be nil, says what another one does.
+func sameRecord(r *catalog.Record, m *kithv1.Record) bool {
+	if m == nil {
+		return false
+	}
+	have, err := wire.RecordFromProto(m)
+	if err != nil {
+		return false
+	}
+	have.Version = r.Version
+	return bytes.Equal(have.Append(nil), r.Append(nil))
 }

@@ -29,6 +29,7 @@ type input struct {
 	skip        int
 	noHeader    bool
 	deadLetters string
+	share       source.Share // of the sources, in the name of the file of dead letters
 }
 
 // register adds the flags that say how to read files. With inputFlag the files are named by --input.
@@ -147,7 +148,8 @@ func forFiles(pattern fusion.Mapping, files []string) []fusion.Mapping {
 	return out
 }
 
-// letters returns the writer of refused rows. Unless the flag says otherwise, its file is named after the input and lies in folder dir.
+// letters returns the writer of refused rows. Unless the flag says otherwise, its file is named after the input, and the share of it, and lies in
+// folder dir.
 func (in *input) letters(dir string) *fusion.DeadLetterWriter {
 	path := in.deadLetters
 	if path == "none" {
@@ -172,7 +174,11 @@ func (in *input) letters(dir string) *fusion.DeadLetterWriter {
 			}
 			return r
 		}, base)
-		path = filepath.Join(dir, cmp.Or(strings.Trim(base, "."), "input")+".rejected.jsonl")
+		base = cmp.Or(strings.Trim(base, "."), "input")
+		if !in.share.All() {
+			base += fmt.Sprintf(".%d-of-%d", in.share.Part, in.share.Of)
+		}
+		path = filepath.Join(dir, base+".rejected.jsonl")
 	}
 	return fusion.NewDeadLetterWriter(path)
 }

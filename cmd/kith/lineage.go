@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/kith-io/kith/fusion/pipeline"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/source"
 )
 
 func (a *app) lineageCommand() *cobra.Command {
@@ -29,8 +31,9 @@ func (a *app) lineageCommand() *cobra.Command {
 source, file and line, the rules that changed them, for each value the row that it is of and
 what other rows said, and of a user also where the events come from.
 
-Events name their source by a hash; --mapping gives the names. Events that came with ids of
-their own say nothing about their rows.`,
+Events name their source, and the file of one of several, by a hash; --mapping gives the
+names, where the files are still there. Events that came with ids of their own say nothing
+about their rows.`,
 		Example: `  kith lineage product P0001
   kith lineage user U0017 --mapping shop/fuse.yaml -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -40,7 +43,7 @@ their own say nothing about their rows.`,
 			return someKeys(nil, args[1:])
 		},
 		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
-			names, err := sourceNames(mapping)
+			names, err := namedSources(mapping)
 			if err != nil {
 				return err
 			}
@@ -63,18 +66,38 @@ their own say nothing about their rows.`,
 	return cmd
 }
 
-// sourceNames returns the names of the sources of a mapping file, if one is given.
-func sourceNames(mapping string) ([]string, error) {
+// namedSource is a source that is known by name, or a file of one of several.
+type namedSource struct{ name, file string }
+
+func (n namedSource) String() string { return strings.TrimSpace(n.name + " " + n.file) }
+
+// namedSources returns the sources of a mapping file, if one is given, and their files as far as they are there: ids of events are made of both.
+func namedSources(mapping string) ([]namedSource, error) {
 	if mapping == "" {
 		return nil, nil
 	}
-	f, err := pipeline.Read(mapping, fusion.MappingOptions{Lookup: func(string) (string, bool) { return "unset", true }})
+	f, err := pipeline.Read(mapping, fusion.MappingOptions{Lookup: func(name string) (string, bool) {
+		return cmp.Or(os.Getenv(name), "unset"), true // files that are not found have no names, and no more
+	}})
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--mapping: %w", err)}
 	}
-	var names []string
+	var names []namedSource
 	for i := range f.Sources {
-		names = append(names, f.Sources[i].SourceName())
+		m := &f.Sources[i]
+		names = append(names, namedSource{name: m.SourceName()})
+		if !m.Local() {
+			continue
+		}
+		files, _, err := source.Files(m.Path, nil)
+		if err != nil {
+			continue
+		}
+		for _, file := range files {
+			if file.Name != "" {
+				names = append(names, namedSource{m.SourceName(), file.Name})
+			}
+		}
 	}
 	return names, nil
 }
@@ -97,11 +120,15 @@ type eventOrigin struct {
 	Last   int64  `json:"last_line,omitempty"`
 }
 
-// ownIDs is the source of events that came with ids.
-const ownIDs = "events with ids of their own"
+// Sources of events that say less.
+const (
+	ownIDs = "events with ids of their own"
+	// unknownIDs have the form of made ids, of sources without a name: of another program, most likely.
+	unknownIDs = "events of unknown sources"
+)
 
 // lineage asks for a record and, of a user, for the events.
-func (c *client) lineage(ctx context.Context, kind catalog.Kind, key string, names []string) (*jsonLineage, error) {
+func (c *client) lineage(ctx context.Context, kind catalog.Kind, key string, names []namedSource) (*jsonLineage, error) {
 	l := &jsonLineage{Kind: kind.String(), Key: key}
 	records, err := c.records(ctx, kind, []string{key}, false)
 	if err != nil {
@@ -123,7 +150,7 @@ func (c *client) lineage(ctx context.Context, kind catalog.Kind, key string, nam
 	if kind == catalog.Profile {
 		if l.Lineage != nil {
 			for _, row := range l.Rows {
-				names = append(names, row.Source)
+				names = append(names, namedSource{name: row.Source}, namedSource{row.Source, row.File})
 			}
 		}
 		if l.Events, err = c.eventOrigins(ctx, key, names); err != nil {
@@ -137,47 +164,74 @@ func (c *client) lineage(ctx context.Context, kind catalog.Kind, key string, nam
 }
 
 // eventOrigins counts the events of a user by source.
-func (c *client) eventOrigins(ctx context.Context, user string, names []string) ([]eventOrigin, error) {
-	var bySource map[string]*eventOrigin
+func (c *client) eventOrigins(ctx context.Context, user string, names []namedSource) ([]eventOrigin, error) {
+	var t originTally
 	err := c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
-		bySource = map[string]*eventOrigin{}
+		t = originTally{names: names, bySource: map[string]*eventOrigin{}, unnamed: map[string]*eventOrigin{}}
 		stream, err := kithv1.NewEventsServiceClient(conn).List(ctx, &kithv1.ListRequest{User: user})
 		if err != nil {
 			return err
 		}
 		return wire.Receive(stream, func(m *kithv1.ListResponse) error {
 			for _, e := range m.Events {
-				name, line := ownIDs, int64(0)
-				if o, ok := fusion.OriginOf(e.Id); ok {
-					name, line = nameOf(o, names), o.Line
-				}
-				x := bySource[name]
-				if x == nil {
-					x = &eventOrigin{Source: name, First: line}
-					bySource[name] = x
-				}
-				x.Events++
-				x.First, x.Last = min(x.First, line), max(x.Last, line)
+				t.add(e.Id)
 			}
 			return nil
 		})
 	})
-	var out []eventOrigin
-	for _, name := range slices.Sorted(maps.Keys(bySource)) {
-		out = append(out, *bySource[name])
-	}
-	slices.SortStableFunc(out, func(a, b eventOrigin) int { return cmp.Compare(b.Events, a.Events) })
-	return out, err
+	return t.origins(), err
 }
 
-// nameOf returns the name of the source of an event, or what is known of it.
-func nameOf(o fusion.Origin, names []string) string {
-	for _, name := range names {
-		if o.Of(name, "") {
-			return name
+// originTally counts events by the sources that their ids name.
+type originTally struct {
+	names []namedSource
+	// bySource has those whose name is known, unnamed the others by what their ids have of it.
+	bySource, unnamed map[string]*eventOrigin
+}
+
+func (t *originTally) add(id string) {
+	o, ok := fusion.OriginOf(id)
+	if !ok {
+		countOrigin(t.bySource, eventOrigin{Source: ownIDs, Events: 1})
+		return
+	}
+	of := eventOrigin{Source: o.String(), Events: 1, First: o.Line, Last: o.Line}
+	for _, name := range t.names {
+		if o.Of(name.name, name.file) {
+			of.Source = name.String()
+			countOrigin(t.bySource, of)
+			return
 		}
 	}
-	return o.String()
+	countOrigin(t.unnamed, of)
+}
+
+// countOrigin adds events to those of their source.
+func countOrigin(to map[string]*eventOrigin, of eventOrigin) {
+	x := to[of.Source]
+	if x == nil {
+		to[of.Source] = &of
+		return
+	}
+	x.Events += of.Events
+	x.First, x.Last = min(x.First, of.First), max(x.Last, of.Last)
+}
+
+// origins returns the counts, the most events first. Sources without a name of which there is one event only are told together: an id of another
+// program that looks like ours names one of 2^40 sources, by chance.
+func (t *originTally) origins() []eventOrigin {
+	for _, x := range t.unnamed {
+		if x.Events == 1 {
+			x = &eventOrigin{Source: unknownIDs, Events: 1}
+		}
+		countOrigin(t.bySource, *x)
+	}
+	var out []eventOrigin
+	for _, name := range slices.Sorted(maps.Keys(t.bySource)) {
+		out = append(out, *t.bySource[name])
+	}
+	slices.SortStableFunc(out, func(a, b eventOrigin) int { return cmp.Compare(b.Events, a.Events) })
+	return out
 }
 
 func (a *app) printLineage(l *jsonLineage) error {
@@ -221,7 +275,7 @@ func (a *app) printRows(l *jsonLineage) error {
 		if more := l.KeyCount - len(l.Keys); more > 0 {
 			keys = append(keys, fmt.Sprintf("and %d more", more))
 		}
-		if err := a.printf("\nkeys that are one: %s\n", wrap(strings.Join(keys, ", "), 100, "  ")); err != nil {
+		if err := a.printf("\n%d keys that are one: %s\n", l.KeyCount, wrap(strings.Join(keys, ", "), 100, "  ")); err != nil {
 			return err
 		}
 	}

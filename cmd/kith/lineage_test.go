@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"os"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/pipeline"
 	"github.com/kith-io/kith/server/clustertest"
 )
@@ -31,7 +35,7 @@ users: {kinds: [account, cookie]}
 	"goods.csv":  "sku,price\nA,10\nB,20\n",
 }
 
-// TestLineage ingests a mapping into a cluster and asks where a user comes from. Ingesting again changes nothing but versions.
+// TestLineage ingests a mapping into a cluster and asks where a user comes from. Ingesting again changes nothing.
 func TestLineage(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{Servers: 1})
 	dir := t.TempDir()
@@ -52,7 +56,8 @@ func TestLineage(t *testing.T) {
 	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<svg") || !strings.Contains(string(text), "people") {
 		t.Errorf("page of %d bytes, %v", len(text), err)
 	}
-	if again := mustJSON[jsonIngest](t, append(ingest, "--report", report)...); again.Appended != 0 || again.Duplicates != 3 {
+	again := mustJSON[jsonIngest](t, append(ingest, "--report", report)...)
+	if again.Appended != 0 || again.Duplicates != 3 || again.Stored.Changed != 0 || again.Stored.Unchanged != 3 || !again.Complete {
 		t.Errorf("again: %+v", again)
 	}
 	var told pipeline.Report
@@ -75,7 +80,7 @@ func TestLineage(t *testing.T) {
 		t.Error(d)
 	}
 	text := mustKith(t, "lineage", "user", "17", "--addr", addrsOf(c))
-	for _, want := range []string{"account 17, cookie c1", "tidy", "people", "2 to 3"} {
+	for _, want := range []string{"2 keys that are one: account 17, cookie c1", "tidy", "people", "2 to 3"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -93,6 +98,68 @@ func TestLineage(t *testing.T) {
 	mustKith(t, "erase", "17", "--addr", addrsOf(c))
 	if gone := kith(t, nil, "lineage", "user", "17", "--addr", addrsOf(c)); gone.code != exitError || strings.Contains(gone.out, "c1") {
 		t.Errorf("erased: %+v", gone)
+	}
+}
+
+// TestEventOrigins: sources of files of a folder have their names, and ids of other programs that look like ours invent none.
+func TestEventOrigins(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"map.yaml":         "sources: [{name: logs, path: logs}, {name: one, path: one.csv}, {name: gone, path: '${KITH_TEST_NOWHERE}/x.csv'}]\n",
+		"logs/january.csv": "user,item\nu,A\nu,B\n",
+		"one.csv":          "user,item\nu,A\n",
+		"other.csv":        "user,item\nu,A\nu,B\nu,C\n",
+		"single.csv":       "user,item\nu,A\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mapping := filepath.Join(dir, "map.yaml")
+	names, err := namedSources(mapping)
+	if err != nil || !slices.Contains(names, namedSource{"logs", "january.csv"}) || !slices.Contains(names, namedSource{name: "gone"}) {
+		t.Fatalf("%v, %v", names, err)
+	}
+	tally := originTally{names: names, bySource: map[string]*eventOrigin{}, unnamed: map[string]*eventOrigin{}}
+	for _, m := range []fusion.Mapping{
+		{Name: "logs", Path: filepath.Join(dir, "logs")}, {Path: filepath.Join(dir, "one.csv")}, {Path: filepath.Join(dir, "other.csv")}, {Path: filepath.Join(dir, "single.csv")},
+	} {
+		if m.Name == "" {
+			m.Name = strings.TrimSuffix(filepath.Base(m.Path), ".csv")
+		}
+		if _, err := fusion.Events(t.Context(), m, nil, 0, func(events []fusion.Event) error {
+			for i := range events {
+				tally.add(events[i].ID)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tally.add("E17")
+	for i := range 20 { // hashes in hexadecimal digits, and in the alphabet of ours
+		sum := sha256.Sum256([]byte{byte(i)})
+		tally.add(hex.EncodeToString(sum[:16]))
+		tally.add(strings.ToLower(base32.HexEncoding.EncodeToString(sum[:20])))
+	}
+	got := tally.origins()
+	i := slices.IndexFunc(got, func(o eventOrigin) bool { return strings.HasPrefix(o.Source, "#") })
+	if i < 0 {
+		t.Fatalf("no source without a name in %+v", got)
+	}
+	got[i].Source = "#"
+	if d := cmp.Diff([]eventOrigin{
+		{Source: unknownIDs, Events: 41}, // that of single.csv among them
+		{Source: "#", Events: 3, First: 2, Last: 4},
+		{Source: "logs january.csv", Events: 2, First: 2, Last: 3},
+		{Source: ownIDs, Events: 1},
+		{Source: "one", Events: 1, First: 2, Last: 2},
+	}, got); d != "" {
+		t.Error(d)
 	}
 }
 

@@ -120,12 +120,15 @@ func (s *Bots) build(e *env, fields []record.Field) (rule, []record.Field, error
 	if b.reject {
 		return b, fields, nil
 	}
-	name := orDefault(s.Field, "bot")
+	name := s.mark()
 	if record.FieldIndex(fields, name) >= 0 {
 		return nil, nil, wrong("field", "there is a field %q already; name another", name)
 	}
 	return b, append(append([]record.Field(nil), fields...), record.Field{Name: name, Type: record.Bool}), nil
 }
+
+// mark returns the field that tells bots apart.
+func (s *Bots) mark() string { return orDefault(s.Field, "bot") }
 
 // Reasons why a user is a bot.
 const (

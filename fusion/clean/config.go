@@ -237,6 +237,17 @@ func (c *Config) Fields(in []record.Field) ([]record.Field, error) {
 	return fields, err
 }
 
+// Makes returns the names of the fields that the rules add to records.
+func (c Config) Makes() []string {
+	var out []string
+	for _, r := range c.Rules {
+		if bots, ok := r.Spec.(*Bots); ok && bots.Action != ActionReject {
+			out = append(out, bots.mark())
+		}
+	}
+	return out
+}
+
 // Names returns what reports call the rules, in their order.
 func (c *Config) Names() []string { return c.names() }
 

@@ -121,10 +121,6 @@ type exampleView struct {
 type claimView struct{ Value, Source, Place string }
 
 func recordsOf(report *pipeline.Report) []recordsView {
-	private := map[string]bool{}
-	for _, s := range report.Sources {
-		private[s.Name] = s.Private
-	}
 	var out []recordsView
 	for _, x := range []struct {
 		one, many string
@@ -139,7 +135,7 @@ func recordsOf(report *pipeline.Report) []recordsView {
 			v.Conflicts += f.Conflicts
 			field := fieldView{FusedField: f, Sources: ranked(f.From)}
 			for _, c := range f.Examples {
-				field.Examples = append(field.Examples, exampleOf(c, private))
+				field.Examples = append(field.Examples, exampleOf(c))
 			}
 			v.Fields = append(v.Fields, field)
 		}
@@ -148,15 +144,10 @@ func recordsOf(report *pipeline.Report) []recordsView {
 	return out
 }
 
-// exampleOf withholds what private sources say.
-func exampleOf(c pipeline.Conflict, private map[string]bool) exampleView {
+func exampleOf(c pipeline.Conflict) exampleView {
 	x := exampleView{Key: c.Key}
 	for _, claim := range c.Claims {
-		v := claimView{claim.Value, claim.Place.Source, placeText(claim.Place)}
-		if private[claim.Place.Source] {
-			v.Value = "(withheld)"
-		}
-		x.Claims = append(x.Claims, v)
+		x.Claims = append(x.Claims, claimView{claim.Value, claim.Place.Source, placeText(claim.Place)})
 	}
 	return x
 }

@@ -19,6 +19,8 @@ type About struct {
 	Took    time.Duration
 	// DryRun says that nothing was stored.
 	DryRun bool
+	// Share is the part of the work that the run did, such as 2/3, of several runs of one mapping; "" means all.
+	Share string
 	// DeadLetters is the path of the file with all rejected rows.
 	DeadLetters string
 	// Err is why the run ended early; the report then has what was done until then.

@@ -189,21 +189,6 @@ func TestRowsAddUp(t *testing.T) {
 	}
 }
 
-// TestPrivateClaims checks that what a private source says in a conflict is withheld.
-func TestPrivateClaims(t *testing.T) {
-	report := &pipeline.Report{
-		Sources: []*pipeline.Source{{Report: fusion.Report{Name: "crm"}, Private: true}, {Report: fusion.Report{Name: "shop"}}},
-		Profiles: &pipeline.Fused{Records: 1, Fields: []pipeline.FusedField{{Name: "city", Method: "trust", Values: 1, Conflicts: 1, From: map[string]int64{"crm": 1}, Examples: []pipeline.Conflict{
-			{Key: "u", Claims: []pipeline.Claim{{Value: "Secretville", Place: record.Place{Source: "crm", Line: 3}}, {Value: "Opentown", Place: record.Place{Source: "shop", Line: 4}}}},
-		}}}},
-	}
-	page := write(t, "private", report, About{})
-	contains(t, page, "(withheld)", "Opentown")
-	if strings.Contains(page, "Secretville") {
-		t.Error("the page shows a value of a private source")
-	}
-}
-
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
 		numberText(0): "0", numberText(1234567): "1,234,567", numberText(1.5): "1.5", numberText(0.00012345): "0.000123", numberText(-0.5): "-0.5", numberText(1e-12): "1e-12",

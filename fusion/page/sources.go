@@ -52,7 +52,7 @@ func rowOf(s *pipeline.Source) sourceRow {
 			r.ByRules += n
 		case code == "no_counterpart":
 			r.Unmatched += n
-		case code == "bad_record", code == "unknown_kind":
+		case code == "bad_record", code == "too_many_rows", code == "unknown_kind":
 			r.Later += n
 		default:
 			r.Unreadable += n
@@ -161,7 +161,11 @@ func behaviorsChart(e *pipeline.Events) template.HTML {
 		return ""
 	}
 	c := chart.Bars{Title: "Events by behavior", Unit: "events", Parts: []chart.Part{{Color: chart.Good}}}
-	for _, b := range ranked(e.Behaviors) {
+	behaviors := ranked(e.Behaviors)
+	if e.OtherBehaviors > 0 {
+		behaviors = append(behaviors, counted{"all others", e.OtherBehaviors})
+	}
+	for _, b := range behaviors {
 		c.Rows = append(c.Rows, chart.Bar{Label: b.Name, Note: text(b.Count) + " · " + share(b.Count, e.Events), Values: []float64{float64(b.Count)}})
 	}
 	return c.HTML()

@@ -135,7 +135,8 @@ var reasons = map[string]string{
 	"bad_context": "the fields beside the event are too large", "short_row": "the row ends early", "columns": "wrong number of columns",
 	"quote": "quotation marks do not match", "row_too_long": "the row is too long", "json": "no valid JSON", "bad_status": "unknown status",
 	"no_counterpart": "not found in the source that it refers to", "unknown_kind": "a key of an unknown kind", "bad_record": "the record is too large, or not valid",
-	"other": "other reasons",
+	"too_many_rows": "more rows of one key than there is memory for",
+	"other":         "other reasons",
 }
 
 // Rejections by rules have this before their code.

@@ -62,7 +62,7 @@ func (r *run) eventsOf(ctx context.Context, in *input, yield func([]fusion.Event
 		ctx = r.o.Outlast
 	}
 	read := r.recordEvents
-	if len(in.rules.Rules) == 0 && len(in.joins) == 0 && !in.m.Private() && !in.m.Has(fieldUserKind) && !in.m.Has(fieldItemKind) {
+	if !in.read && len(in.rules.Rules) == 0 && len(in.joins) == 0 && !in.m.Private() && !in.m.Has(r.users.kindField()) && !in.m.Has(r.products.kindField()) {
 		read = r.fastEvents
 	}
 	err := read(ctx, in, yield)
@@ -89,13 +89,14 @@ func (in *input) shared() (bool, error) {
 	return many || m.Source.Share.Has(in.report.Name), err
 }
 
-// fastEvents hands on the events of a source whose rows need nothing but other keys.
+// fastEvents hands on the events of a source whose rows need nothing but other keys, and that nobody has read before.
 func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Event) error) error {
 	r.o.Dead.Observe(in.report.sample)
 	defer r.o.Dead.Observe(nil)
 	report, err := fusion.Events(ctx, in.m, r.o.Dead, r.o.Batch, func(events []fusion.Event) error {
 		for i := range events {
-			r.rename(&events[i], in.m.UserKind, in.m.ItemKind)
+			events[i].User = r.users.key(in.m.UserKind, events[i].User)
+			events[i].Item = r.products.key(in.m.ItemKind, events[i].Item)
 		}
 		r.progress(len(events))
 		return yield(events)
@@ -103,40 +104,6 @@ func (r *run) fastEvents(ctx context.Context, in *input, yield func([]fusion.Eve
 	in.read = true
 	in.report.Add(report)
 	return err
-}
-
-// rename puts canonical keys into an event whose keys have some kinds.
-func (r *run) rename(e *fusion.Event, userKind, itemKind string) {
-	if r.users.hash != nil {
-		e.ID = r.users.hash.of("id", e.ID) // a made one has a digest of the row, by which the user could be guessed
-	}
-	e.User = r.users.key(userKind, e.User)
-	e.Item = r.products.key(itemKind, e.Item)
-}
-
-// Fields of events with the kinds of their keys, for sources in which rows differ.
-const (
-	fieldUserKind = "user_kind"
-	fieldItemKind = "item_kind"
-)
-
-// kinds returns what takes the kinds of keys out of records of events. A kind that is not declared is an error.
-func (r *run) kinds(in *input, fields []record.Field) func(values []record.Value) (user, item string, err error) {
-	take := func(values []record.Value, at int, s *side, kind string) (string, error) {
-		if at < 0 || values[at].IsNull() {
-			return kind, nil
-		}
-		kind = values[at].String()
-		values[at] = record.Value{} // not a part of the event
-		return kind, s.checkKind(kind)
-	}
-	userAt, itemAt := record.FieldIndex(fields, fieldUserKind), record.FieldIndex(fields, fieldItemKind)
-	return func(values []record.Value) (user, item string, err error) {
-		if user, err = take(values, userAt, &r.users, in.m.UserKind); err == nil {
-			item, err = take(values, itemAt, &r.products, in.m.ItemKind)
-		}
-		return user, item, err
-	}
 }
 
 // recordEvents hands on the events of a source that goes through joins, rules or privacy.
@@ -162,18 +129,22 @@ func (r *run) recordEvents(ctx context.Context, in *input, yield func([]fusion.E
 		if err != nil {
 			return nil, err
 		}
-		hide, kinds := r.hide(in, fields), r.kinds(in, fields)
+		hide, userKindOf, itemKindOf := r.hide(in, fields), r.users.kindIn(in, fields), r.products.kindIn(in, fields)
 		return func(rec *record.Record) error {
-			userKind, itemKind, err := kinds(rec.Values)
-			if err != nil {
-				return r.refuse(in, fields, rec, "unknown_kind", err.Error())
+			userKind, err := userKindOf(rec.Values)
+			itemKind, itemErr := itemKindOf(rec.Values)
+			if err = cmp.Or(err, itemErr); err != nil {
+				return r.refuseLate(in, fields, rec, unknownKind, err.Error())
 			}
 			hide(rec.Values)
 			e, err := maker.Event(rec.Values)
 			if err != nil {
-				return r.refuse(in, fields, rec, fusion.Code(err), err.Error())
+				return r.refuseLate(in, fields, rec, fusion.Code(err), err.Error())
 			}
-			r.rename(&e, userKind, itemKind)
+			e.User, e.Item = r.users.key(userKind, e.User), r.products.key(itemKind, e.Item)
+			if r.users.hash != nil && e.ID != "" {
+				e.ID = r.users.hash.id(e.ID, rec.Place)
+			}
 			if batch = append(batch, e); len(batch) < cmp.Or(r.o.Batch, fusion.DefaultBatch) {
 				return nil
 			}

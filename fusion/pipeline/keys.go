@@ -27,8 +27,10 @@ type side struct {
 }
 
 // key returns the key under which what a source says of a key is stored: that of the entity, and its pseudonym if wanted.
-func (s *side) key(kind, text string) string {
-	k := s.canonical(kind, text)
+func (s *side) key(kind, text string) string { return s.stored(s.canonical(kind, text)) }
+
+// stored returns the form in which a key is stored.
+func (s *side) stored(k identity.Key) string {
 	key := k.Text
 	if len(s.entity.Kinds) > 0 && (k.Kind != s.entity.Kinds[0] || s.looksOther(k.Text)) {
 		key = k.Kind + ":" + k.Text
@@ -36,12 +38,18 @@ func (s *side) key(kind, text string) string {
 	switch {
 	case s.hash != nil:
 		return s.hash.of(s.name, key)
-	case len(key) > fusion.MaxKeyBytes: // by the kind before it
+	case len(key) > fusion.MaxKeyBytes, len(key) > len(k.Text) && looksHashed(k.Text): // too long by the kind before it; or else it could be such a hash
 		sum := sha256.Sum256([]byte(k.Text))
-		return k.Kind + ":#" + hex.EncodeToString(sum[:16])
+		return k.Kind + ":#" + hex.EncodeToString(sum[:hashedKey])
 	}
 	return key
 }
+
+// hashedKey is the number of bytes of the hash that takes the place of a key.
+const hashedKey = 16
+
+// looksHashed reports whether a key has the form of the hash of one.
+func looksHashed(text string) bool { return len(text) == 1+2*hashedKey && text[0] == '#' }
 
 // looksOther reports whether a key of the first kind looks like one of a kind: an account that calls itself cookie:c1 must not get what the cookie
 // has done.
@@ -75,7 +83,7 @@ func (s *side) canonical(kind, text string) identity.Key {
 // shown returns a key as lineage has it.
 func (s *side) shown(k identity.Key) LineageKey {
 	if s.hash != nil {
-		return LineageKey{k.Kind, s.hash.of(s.name, k.Kind+":"+k.Text)}
+		return LineageKey{k.Kind, s.stored(k)}
 	}
 	return LineageKey(k)
 }
@@ -86,6 +94,29 @@ func (s *side) kindOf(m *fusion.Mapping) string {
 		return m.UserKind
 	}
 	return m.ItemKind
+}
+
+// kindField is the field of records with the kind of their key, for sources in which rows differ.
+func (s *side) kindField() string { return s.field + "_kind" }
+
+// unknownKind is the reason to reject a row whose key is of a kind that is not declared.
+const unknownKind = "unknown_kind"
+
+// kindIn returns what takes the kind of their key out of records of a source: that of the row, or else of the source. A kind that is not declared
+// is an error.
+func (s *side) kindIn(in *input, fields []record.Field) func(values []record.Value) (string, error) {
+	at, kind := record.FieldIndex(fields, s.kindField()), s.kindOf(&in.m)
+	return func(values []record.Value) (string, error) {
+		if at < 0 || values[at].IsNull() {
+			return kind, nil
+		}
+		of := values[at].String()
+		if err := s.checkKind(of); err != nil {
+			return "", err
+		}
+		values[at] = record.Value{} // it is no part of the event or record
+		return of, nil
+	}
 }
 
 // joined reports whether links of a source are of the side.
@@ -160,16 +191,19 @@ func (r *run) addLinks(ctx context.Context, s *side, in *input, links *identity.
 		keys := keysOf(in, fields)
 		var have []identity.Key
 		return func(rec *record.Record) error {
-			if have = keys(rec.Values, have[:0]); len(have) == 1 && slices.Contains(s.entity.Kinds, have[0].Kind) && strings.IndexByte(have[0].Text, 0) < 0 {
+			have = keys(rec.Values, have[:0])
+			for _, k := range have { // all of them, before any is linked
+				if strings.IndexByte(k.Text, 0) >= 0 {
+					return r.refuseLate(in, fields, rec, "bad_key", fmt.Sprintf("the %s holds a NUL byte", k.Kind))
+				}
+				if err := s.checkKind(k.Kind); err != nil {
+					return r.refuseLate(in, fields, rec, unknownKind, err.Error())
+				}
+			}
+			if len(have) == 1 {
 				return links.AddKey(have[0])
 			}
 			for i, k := range have {
-				if strings.IndexByte(k.Text, 0) >= 0 {
-					return r.refuse(in, fields, rec, "bad_key", fmt.Sprintf("the %s holds a NUL byte", k.Kind))
-				}
-				if err := s.checkKind(k.Kind); err != nil {
-					return r.refuse(in, fields, rec, "unknown_kind", err.Error())
-				}
 				for _, other := range have[:i] {
 					if err := links.Add(other, k); err != nil {
 						return err
@@ -211,37 +245,33 @@ func keysOf(in *input, fields []record.Field) func(values []record.Value, dst []
 
 // listings calls yield with the fields of each record of the side, in the order of the sources. The values are valid during the call.
 func (r *run) listings(ctx context.Context, s *side, fields []string, yield func(source string, k identity.Key, values []string) error) error {
-	known := map[string]bool{}
 	for _, in := range r.inputs {
 		if in.m.Kind != s.kind {
 			continue
 		}
-		kind := cmp.Or(s.kindOf(&in.m), s.entity.Kinds[0])
 		err := r.each(ctx, in, func(have []record.Field) (func(*record.Record) error, error) {
 			key := record.FieldIndex(have, s.field)
 			at := make([]int, len(fields))
 			for i, name := range fields {
 				at[i] = record.FieldIndex(have, name)
-				known[name] = known[name] || at[i] >= 0 || name == ""
 			}
-			values := make([]string, len(fields))
+			values, kindOf := make([]string, len(fields)), s.kindIn(in, have)
 			return func(rec *record.Record) error {
+				kind, err := kindOf(rec.Values)
+				if err != nil || rec.Values[key].IsNull() {
+					return nil //nolint:nilerr // refused when records are made
+				}
 				for i, at := range at {
 					values[i] = ""
 					if at >= 0 {
 						values[i] = rec.Values[at].String()
 					}
 				}
-				return yield(in.m.SourceName(), identity.Key{Kind: kind, Text: rec.Values[key].Text()}, values)
+				return yield(in.m.SourceName(), identity.Key{Kind: cmp.Or(kind, s.entity.Kinds[0]), Text: rec.Values[key].Text()}, values)
 			}, nil
 		})
 		if err != nil {
 			return err
-		}
-	}
-	for _, name := range fields {
-		if !known[name] {
-			return r.file.Fail(s.name, fmt.Errorf("%w: no source of kind %s has the field %q", fusion.ErrMapping, s.kind, name))
 		}
 	}
 	return nil
@@ -318,7 +348,7 @@ func (r *run) titles(ctx context.Context, s *side, links *identity.Links) (*iden
 	if err != nil {
 		return nil, r.file.Fail(s.name+".titles", err)
 	}
-	fields := append([]string{cmp.Or(s.entity.Titles.Field, "title")}, s.entity.Titles.Agree...)
+	fields := append([]string{cmp.Or(s.entity.Titles.Field, fusion.DefaultTitle)}, s.entity.Titles.Agree...)
 	seen := map[string]bool{} // a source that lists a product twice says nothing new
 	err = r.listings(ctx, s, fields, func(source string, k identity.Key, values []string) error {
 		key := listingKey(k) + "\x00" + source

@@ -10,11 +10,11 @@ import (
 
 // Lineage says what a record of the catalog was made of. It is kept as the record's places, in JSON.
 type Lineage struct {
-	// Keys are those of sources that are one with the record's, the canonical one first; at most maxKeys of KeyCount. Empty for a key that was joined to
-	// none.
+	// Keys are those of sources that are one with the record's, the canonical one first; at most maxKeys of KeyCount, and fewer where a record has no
+	// room. Empty for a key that was joined to none.
 	Keys     []LineageKey `json:"keys,omitempty"`
 	KeyCount int          `json:"key_count,omitempty"`
-	// Rows are those that the record was made of, at most maxRows of RowCount.
+	// Rows are those that the record was made of, at most maxRows of RowCount, as Keys are.
 	Rows     []LineageRow `json:"rows,omitempty"`
 	RowCount int          `json:"row_count"`
 	// Fields say where each attribute comes from.
@@ -57,7 +57,7 @@ type LineageRow struct {
 
 // LineageField says where the value of an attribute comes from.
 type LineageField struct {
-	// Row is the place in Rows of the row with the value, -1 for one beyond maxRows.
+	// Row is the place in Rows of the row with the value, -1 for one that is not among them.
 	Row int `json:"row"`
 	// Method chose it, among Agree rows with this value and Others with another one, of which the best are told.
 	Method string         `json:"method,omitempty"`
@@ -87,13 +87,31 @@ func ParseLineage(places []byte) (*Lineage, error) {
 	return &l, nil
 }
 
-// dropOthers leaves out the values that did not count.
-func (l *Lineage) dropOthers() {
+// lineageSteps say how much of a lineage is kept, less with each step, where a record has no room for more: of each field the values that did not
+// count, keys and rows. After the last one, where values come from is left out, too.
+var lineageSteps = [...]struct{ others, keys, rows int }{
+	{maxOthers, maxKeys, maxRows}, {1, maxKeys, maxRows}, {0, maxKeys, maxRows}, {0, 20, 20}, {0, 8, 8}, {0, 3, 3}, {0, 1, 1}, {0, 1, 1},
+}
+
+// shorten leaves out what a step does not keep. Steps are taken one after the other.
+func (l *Lineage) shorten(step int) {
+	keep := lineageSteps[step]
+	l.Keys, l.Rows = l.Keys[:min(len(l.Keys), keep.keys)], l.Rows[:min(len(l.Rows), keep.rows)]
+	if step == len(lineageSteps)-1 {
+		l.Fields = nil
+	}
+	kept := func(row int) int {
+		if row >= len(l.Rows) {
+			return -1
+		}
+		return row
+	}
 	for name, x := range l.Fields {
-		x.Next = nil
+		x.Row = kept(x.Row)
+		x.Next = x.Next[:min(len(x.Next), keep.others)]
+		for i := range x.Next {
+			x.Next[i].Row = kept(x.Next[i].Row)
+		}
 		l.Fields[name] = x
 	}
 }
-
-// dropFields leaves out all but the first row and the numbers.
-func (l *Lineage) dropFields() { l.Fields, l.Keys, l.Rows = nil, nil, l.Rows[:min(1, len(l.Rows))] }

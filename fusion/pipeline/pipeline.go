@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -52,12 +51,33 @@ func New(f fusion.File) (*Pipeline, error) {
 			return nil, err
 		}
 	}
+	if err := p.checkFollow(); err != nil {
+		return nil, err
+	}
 	for i := range f.Sources {
 		if m := &f.Sources[i]; len(m.Hashed) > 0 && p.secret == nil {
-			return nil, m.Fail("hashed", fmt.Errorf("%w: hashed fields need secret_env", fusion.ErrMapping))
+			return nil, m.Fail("hashed", fmt.Errorf("%w: hashed fields need secret_env, the environment variable with the secret; hashed are %s", fusion.ErrMapping, strings.Join(m.Hashed, ", ")))
 		}
 	}
 	return p, nil
+}
+
+// checkFollow refuses sources that do not end where all of their rows are needed before anything is handed on.
+func (p *Pipeline) checkFollow() error {
+	for i := range p.file.Sources {
+		m := &p.file.Sources[i]
+		if m.Source.Remote.Follow && !m.Kind.HasEvents() {
+			return m.Fail("follow", fmt.Errorf("%w: with follow the source does not end, and all rows of %s are needed before the first event; take follow out, or read events or orders",
+				fusion.ErrMapping, m.Kind))
+		}
+		for k := range m.Joins {
+			if of := p.file.Source(m.Joins[k].Source); of != nil && of.Source.Remote.Follow {
+				return m.Fail(fmt.Sprintf("join[%d].source", k), fmt.Errorf("%w: %s has follow: true and does not end, so its rows cannot be joined; take follow out there",
+					fusion.ErrMapping, of.SourceName()))
+			}
+		}
+	}
+	return nil
 }
 
 // side returns a side for one goroutine.
@@ -131,11 +151,12 @@ type Sink struct {
 type Options struct {
 	// Dead takes rejected rows; nil counts them only.
 	Dead *fusion.DeadLetterWriter
-	// TempDir is the folder of temporary files; empty means that of the system. All are removed when Run returns.
+	// TempDir is the folder of temporary files; empty means that of the system. All are removed when Run returns, and those of a run that was killed
+	// when the next one begins.
 	TempDir string
 	// MemoryLimit is about how many bytes tables, rules and the sorting of records may take, each; 0 means DefaultMemoryLimit.
 	MemoryLimit int64
-	// Now is the version of records whose rows do not say when they were changed; the zero Time means the time of the call.
+	// Now is the version of all records: of two runs the one with the later Now counts. The zero Time means the time of the call.
 	Now time.Time
 	// Batch is the number of events handed over at once; 0 means fusion.DefaultBatch.
 	Batch int
@@ -172,7 +193,8 @@ type input struct {
 	// idle is called while a followed source has no rows, and flush before it is closed, unless it was interrupted; both may be nil.
 	idle, flush func() error
 	report      *Source
-	read        bool // its rows are counted, and those rejected set aside
+	counts      *Source // what joins and rules do is counted here: the report at the first reading, nothing that counts later
+	read        bool    // its rows are counted, and those that the mapping, joins and rules reject set aside
 }
 
 // run is one run.
@@ -196,10 +218,11 @@ func (p *Pipeline) Run(ctx context.Context, sink Sink, o Options) (_ *Report, er
 	if o.Dead == nil {
 		o.Dead = fusion.NewDeadLetterWriter("")
 	}
-	if o.TempDir, err = os.MkdirTemp(o.TempDir, "kith-fuse-"); err != nil {
-		return &Report{}, fmt.Errorf("folder for temporary files: %w", err)
+	var remove func() error
+	if o.TempDir, remove, err = tempDir(o.TempDir); err != nil {
+		return &Report{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(o.TempDir)) }()
+	defer func() { err = errors.Join(err, remove()) }()
 	r := &run{Pipeline: p, users: p.side(p.users), products: p.side(p.products), o: o, sink: sink}
 	r.report = &Report{Events: Events{Behaviors: map[fusion.Behavior]int64{}}}
 	r.plan()
@@ -213,6 +236,7 @@ func (p *Pipeline) Run(ctx context.Context, sink Sink, o Options) (_ *Report, er
 // plan lists the sources.
 func (r *run) plan() {
 	for _, m := range r.file.Sources {
+		m.HideUsers = r.file.Users.Pseudonyms
 		in := &input{m: m, report: &Source{Report: fusion.Report{Name: m.SourceName(), Reasons: map[string]int64{}}, Kind: cmp.Or(m.Kind, fusion.EventRows), Private: m.Private()}}
 		in.rules, _ = m.Rules.(clean.Config)
 		r.inputs = append(r.inputs, in)

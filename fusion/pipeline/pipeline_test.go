@@ -11,9 +11,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/pipeline"
 	"github.com/kith-io/kith/source"
@@ -117,12 +119,6 @@ func TestSmallByHand(t *testing.T) {
 	}, products); d != "" {
 		t.Error(d)
 	}
-	if got := got.products["A"].Version; got != 1738368000000 {
-		t.Errorf("version %d, want that of the newest row", got)
-	}
-	if got := got.profiles["17"].Version; got != now.UnixMilli() {
-		t.Errorf("version %d of rows without a time, want that of the run", got)
-	}
 
 	lamp, err := pipeline.ParseLineage(got.products["A"].Places)
 	if err != nil {
@@ -186,6 +182,31 @@ func TestSmallByHand(t *testing.T) {
 	}
 }
 
+// TestLaterRunCounts: what a corrected mapping, or another file, makes replaces what an earlier run made, for all records, whatever rows say of their
+// changes and in whatever order the records of two runs come.
+func TestLaterRunCounts(t *testing.T) {
+	secret(t)
+	first := mustRun(t, folder(t, small), pipeline.Options{})
+	corrected := maps.Clone(small)
+	corrected["map.yaml"] = strings.Replace(corrected["map.yaml"], "title: title, price: {column: price, type: number}, tags", "title: title, price: {column: price, type: number, unit: cents}, tags", 1)
+	older := maps.Clone(small)
+	older["own.csv"] = strings.ReplaceAll(older["own.csv"], "2025-01-01", "2020-01-01")
+	for name, files := range map[string]map[string]string{"corrected mapping": corrected, "older file": older} {
+		later := mustRun(t, folder(t, files), pipeline.Options{Now: now.Add(time.Millisecond)})
+		for _, kind := range []struct{ first, later map[string]catalog.Record }{{first.products, later.products}, {first.profiles, later.profiles}} {
+			for key, was := range kind.first {
+				is := kind.later[key]
+				if !catalog.Newer(&is, &was) || catalog.Newer(&was, &is) || is.Version != now.UnixMilli()+1 {
+					t.Errorf("%s: %s of version %d does not replace that of version %d", name, key, is.Version, was.Version)
+				}
+			}
+		}
+		if name == "corrected mapping" && attributes(later.products["B"])["price"] != "0.2" {
+			t.Errorf("B is %v", attributes(later.products["B"]))
+		}
+	}
+}
+
 // TestPseudonyms: no key of a user is told, the same user has the same pseudonym in all sources, and another secret gives others.
 func TestPseudonyms(t *testing.T) {
 	secret(t)
@@ -214,6 +235,10 @@ func TestPseudonyms(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%s %v", got.profiles[names["17"]].Places, names); strings.Contains(text, "c1") {
 		t.Errorf("the cookie is told: %s", text)
+	}
+	l, err := pipeline.ParseLineage(got.profiles[names["17"]].Places)
+	if err != nil || len(l.Keys) != 2 || l.Keys[0] != (pipeline.LineageKey{Kind: "customer", Text: names["17"]}) || l.Keys[1].Kind != "cookie" {
+		t.Errorf("lineage %+v, %v; want the first key to be that of the record", l, err)
 	}
 	f, err := pipeline.Read(filepath.Join(dir, "map.yaml"), fusion.MappingOptions{})
 	if err != nil {
@@ -294,6 +319,10 @@ func TestMistakes(t *testing.T) {
 		{"rule", "rule: text", "rule: tex", `"tex" is unknown`},
 		{"rule on no field", "fields: [title]}\n  - name: supplier", "fields: [titel]}\n  - name: supplier", `there is no field "titel"`},
 		{"lists", `lists: {tags: "|"}`, `lists: {price: "|"}`, "price is a number; only texts are lists"},
+		{
+			"types of keys", "fields: {number: number,", "fields: {number: {column: number, type: number},",
+			`map.yaml:14:40: lines: bad mapping: order is a text here, and number a number in heads, so no two are equal; give both fields one type`,
+		},
 		{"types", "status: state", "quantity: state", "quantity is a number here and a text in heads"},
 		{"titles of users", "users: {kinds", "users: {titles: {field: x}, kinds", "titles are of products"},
 	} {
@@ -322,8 +351,28 @@ func TestReadAlone(t *testing.T) {
 	}
 }
 
-// TestBadRecords: what the catalog does not take is set aside, with its rows.
+// TestBadRecords: of what the catalog does not take, the rows are set aside that make it too large, and no others.
 func TestBadRecords(t *testing.T) {
+	long := strings.Repeat("long ", 20_000)
+	both := mustRun(t, folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: p, kind: products, path: p.csv, fields: {item: sku, text: text, price: price}}
+  - {name: q, kind: products, path: q.csv, fields: {item: sku, title: title}}
+`,
+		"p.csv": "sku,text,price\na,short,1\nb," + long + ",2\nb,other,3\n", "q.csv": "sku,title\nb,Lamp\n",
+	}), pipeline.Options{})
+	if b := attributes(both.products["b"]); b["title"] != "Lamp" || b["text"] != "other" || b["price"] != "3" {
+		t.Errorf("b is %.200v", b)
+	}
+	if p, q := both.source(t, "p"), both.source(t, "q"); p.Kept != 2 || p.Reasons["bad_record"] != 1 || q.Kept != 1 || q.Rejected != 0 {
+		t.Errorf("p %+v\nq %+v", p.Report, q.Report)
+	}
+	for _, f := range both.report.Catalog.Fields {
+		if f.Name == "text" && (f.Values != 2 || f.Conflicts != 0) {
+			t.Errorf("what was refused is counted: %+v", f)
+		}
+	}
 	files := map[string]string{
 		"map.yaml": "sources:\n  - {name: p, kind: products, path: p.csv, fields: {item: sku, text: text}}\n",
 		"p.csv":    "sku,text\na,short\nb," + strings.Repeat("long ", 20_000) + "\n",
@@ -331,6 +380,121 @@ func TestBadRecords(t *testing.T) {
 	got := mustRun(t, folder(t, files), pipeline.Options{})
 	if p := got.source(t, "p"); p.Kept != 1 || p.Reasons["bad_record"] != 1 || len(got.products) != 1 || len(p.Samples) != 1 || p.Samples[0].Line != 3 {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestReadTwice: each row of a source that is read as a table, too, is counted once, and those that make no event are refused.
+func TestReadTwice(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: log, path: log.csv, kind: orders, fields: {user: user, item: item, order: order, status: status}}
+  - {name: more, path: more.csv, join: [{source: log, on: {order: order}, take: {user: user}}], fields: {item: item, order: order}}
+`,
+		"log.csv":  "user,item,order,status\nu,a,1,purchase\nu,b,2,lost\n,c,3,purchase\n",
+		"more.csv": "item,order\nd,1\n",
+	})
+	path := filepath.Join(t.TempDir(), "rejected.jsonl")
+	dead := fusion.NewDeadLetterWriter(path)
+	got := mustRun(t, dir, pipeline.Options{Dead: dead})
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := fusion.Report{Name: "log", Read: 3, Kept: 1, Rejected: 2, Reasons: map[string]int64{"no_user": 1, "bad_status": 1}}
+	log := got.source(t, "log")
+	if d := cmp.Diff(want, log.Report); d != "" || len(got.events) != 2 || len(log.Samples) != 2 {
+		t.Errorf("%d events, samples %+v: %s", len(got.events), log.Samples, d)
+	}
+	if text, err := os.ReadFile(path); err != nil || strings.Count(string(text), "\n") != 2 || !strings.Contains(string(text), "bad_status") {
+		t.Errorf("dead letters %s, %v", text, err)
+	}
+}
+
+// TestTableOfReplacedRows: what replaces the values of a row counts to the memory of a table.
+func TestTableOfReplacedRows(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: log, path: log.csv, join: [{source: names, on: {item: item}, take: {name: name}}], fields: {user: user, item: item}}
+  - {name: names, kind: tables, path: names.csv, fields: {item: item, name: name}}
+`,
+		"log.csv":   "user,item\nu,a\n",
+		"names.csv": "item,name\na,x\na," + strings.Repeat("long ", 2000) + "\n",
+	})
+	if _, err := run(t, dir, pipeline.Options{MemoryLimit: 4 << 10}); !errors.Is(err, pipeline.ErrMemory) {
+		t.Errorf("a row that became large: %v", err)
+	}
+	files := "item,name\n" + strings.Repeat("a,"+strings.Repeat("long ", 100)+"\na,\n", 50)
+	if err := os.WriteFile(filepath.Join(dir, "names.csv"), []byte(files), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, dir, pipeline.Options{MemoryLimit: 4 << 10})
+}
+
+// TestRowsOfOneKey: the rows of a key that stands for many are refused, and those of others are not.
+func TestRowsOfOneKey(t *testing.T) {
+	var rows strings.Builder
+	rows.WriteString("sku,text\n")
+	for i := range 600 {
+		fmt.Fprintf(&rows, "n/a,%d\nk%d,%d\n", i, i%50, i)
+	}
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources:\n  - {name: p, kind: products, path: p.csv, fields: {item: sku, text: text}}\n", "p.csv": rows.String(),
+	}), pipeline.Options{MemoryLimit: 64 << 10})
+	p := got.source(t, "p")
+	if p.Reasons["too_many_rows"] != 600 || p.Kept != 600 || len(got.products) != 50 || !strings.Contains(p.Samples[0].Detail, "of item \"n/a\" take more than") {
+		t.Errorf("%d products, %+v", len(got.products), p)
+	}
+}
+
+// TestTooManyBehaviors: a report does not grow with a column that is none of behaviors.
+func TestTooManyBehaviors(t *testing.T) {
+	var rows strings.Builder
+	rows.WriteString("user,item,behavior\n")
+	for i := range 1200 {
+		fmt.Fprintf(&rows, "u,i,b%d\n", i)
+	}
+	got := mustRun(t, folder(t, map[string]string{"map.yaml": "sources: [{path: log.csv}]\n", "log.csv": rows.String()}), pipeline.Options{})
+	if e := got.report.Events; len(e.Behaviors) != 1000 || e.OtherBehaviors != 200 || e.Events != 1200 {
+		t.Errorf("%d behaviors, %d events of others, %d in all", len(e.Behaviors), e.OtherBehaviors, e.Events)
+	}
+}
+
+// TestCleanedRowsAreKept: a row that rules change and that is refused later is not among those kept that rules changed.
+func TestCleanedRowsAreKept(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources: [{name: log, kind: orders, path: log.csv, fields: {user: user, item: item, status: status}, clean: [{rule: text, fields: [status]}]}]\n",
+		"log.csv":  "user,item,status\nu,a,\"pur  chase\"\nu,b,purchase\n",
+	}), pipeline.Options{})
+	if l := got.source(t, "log"); l.Kept != 1 || l.Reasons["bad_status"] != 1 || l.Cleaned != 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// TestKeysThatRulesTake: a row without key is of no record, and not of the next one.
+func TestKeysThatRulesTake(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources: [{name: p, kind: products, path: p.csv, fields: {item: sku, price: price}, clean: [{rule: pattern, fields: [item], match: 'k.*', action: null}]}]\n",
+		"p.csv":    "sku,price\n?,1\nk,2\n",
+	}), pipeline.Options{})
+	if p := got.source(t, "p"); p.Reasons["no_item"] != 1 || len(got.products) != 1 || attributes(got.products["k"])["price"] != "2" {
+		t.Errorf("%+v, %v", p, got.products)
+	}
+}
+
+// TestFollowed: sources that do not end are refused where their last row is waited for.
+func TestFollowed(t *testing.T) {
+	const kafka = "path: kafka://host/topic, group: g, format: jsonl, follow: true"
+	for _, c := range []struct{ sources, want string }{
+		{"[{name: t, kind: tables, " + kafka + ", fields: {a: a}}]", "all rows of tables are needed before the first event"},
+		{
+			"[{name: l, path: l.csv, join: [{source: t, on: {a: a}, take: {b: b}}], fields: {user: u, item: i, a: a}}, {name: t, " + kafka + ", fields: {user: a, item: b, a: a, b: b}}]",
+			"t has follow: true and does not end",
+		},
+	} {
+		if _, err := run(t, folder(t, map[string]string{"map.yaml": "sources: " + c.sources + "\n"}), pipeline.Options{}); !errors.Is(err, fusion.ErrMapping) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v\nwant %s", err, c.want)
+		}
 	}
 }
 
@@ -446,6 +610,70 @@ users: {kinds: [account, cookie]}
 	}
 	if len(got.events) != 9 || users["c1"] != "1" || users["account:cookie:c1"] != "2" || users["cookie:c1"] != "5" || users["mail:c1"] != "4" {
 		t.Errorf("%d events: %v", len(got.events), users)
+	}
+}
+
+// TestLongKeys: a key that is too long with its kind is stored as a hash, and a key that is written as that hash gets nothing of it.
+func TestLongKeys(t *testing.T) {
+	files := map[string]string{
+		"map.yaml": "sources: [{path: c.csv, user_kind: cookie, columns: {user: user, item: item}}]\nusers: {kinds: [account, cookie]}\n",
+		"c.csv":    "user,item\n" + strings.Repeat("x", 256) + ",1\n",
+	}
+	long := mustRun(t, folder(t, files), pipeline.Options{}).events[0].User
+	if len(long) != len("cookie:#")+32 {
+		t.Fatalf("stored as %q", long)
+	}
+	files["c.csv"] = "user,item\n" + strings.TrimPrefix(long, "cookie:") + ",1\n#1,2\n"
+	got := mustRun(t, folder(t, files), pipeline.Options{})
+	if got.events[0].User == long || got.events[1].User != "cookie:#1" {
+		t.Errorf("users %s and %s; one looks like %s", got.events[0].User, got.events[1].User, long)
+	}
+}
+
+// TestKindOfEachRow: profiles and products have keys of the kinds that their rows say, as events have.
+func TestKindOfEachRow(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": `
+sources:
+  - {name: people, kind: users, path: people.csv, user_kind: cookie, fields: {user: id, user_kind: kind, city: city}}
+  - {name: goods, kind: products, path: goods.csv, fields: {item: id, item_kind: kind, title: title}}
+  - {name: seen, kind: links, path: seen.csv, keys: [account, cookie, device], fields: {account: a, cookie: c, device: d}}
+users: {kinds: [account, cookie, device]}
+products: {kinds: [sku, ean], titles: {field: title}}
+`,
+		"people.csv": "id,kind,city\n1,account,Bonn\n1,,Kiel\n1,device,Ulm\n1,phone,Hof\nc7,cookie,Jena\n",
+		"goods.csv":  "id,kind,title\n400,sku,Lamp\n400,ean,Chair\n401,isbn,Book\n",
+		"seen.csv":   "a,c,d\n7,c7,\n",
+	}), pipeline.Options{})
+	people, goods := map[string]string{}, map[string]string{}
+	for key, r := range got.profiles {
+		people[key] = fmt.Sprint(attributes(r))
+	}
+	for key, r := range got.products {
+		goods[key] = fmt.Sprint(attributes(r))
+	}
+	if d := cmp.Diff(map[string]string{"1": "map[city:Bonn]", "cookie:1": "map[city:Kiel]", "device:1": "map[city:Ulm]", "7": "map[city:Jena]"}, people); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(map[string]string{"400": "map[title:Lamp]", "ean:400": "map[title:Chair]"}, goods); d != "" {
+		t.Error(d)
+	}
+	for source, line := range map[string]int64{"people": 5, "goods": 4} {
+		if s := got.source(t, source); s.Reasons["unknown_kind"] != 1 || s.Rejected != 1 || len(s.Samples) != 1 || s.Samples[0].Line != line || !strings.Contains(s.Samples[0].Raw, "kind") {
+			t.Errorf("%s: %+v", source, s)
+		}
+	}
+}
+
+// TestUnknownKindLinksNothing: a row with a key of a kind that is not declared links none of its keys.
+func TestUnknownKindLinksNothing(t *testing.T) {
+	got := mustRun(t, folder(t, map[string]string{
+		"map.yaml": "sources:\n  - {name: l, kind: links, path: l.csv, fields: {left: a, left_kind: ka, right: b, right_kind: kb}}\n" +
+			"  - {name: e, path: e.csv, columns: {user: user, item: item}, user_kind: cookie}\nusers: {kinds: [account, cookie]}\n",
+		"l.csv": "a,ka,b,kb\n1,account,c1,cookie\n2,account,p,phone\np,phone,c2,cookie\n", "e.csv": "user,item\nc1,A\nc2,A\n",
+	}), pipeline.Options{})
+	if l := got.source(t, "l"); l.Reasons["unknown_kind"] != 2 || got.report.Users.Links.Keys != 2 || got.events[0].User != "1" || got.events[1].User != "cookie:c2" {
+		t.Errorf("%+v, %+v, events of %s and %s", l, got.report.Users.Links, got.events[0].User, got.events[1].User)
 	}
 }
 

@@ -42,10 +42,25 @@ var hashEncoding = base32.HexEncoding.WithPadding(base32.NoPadding)
 // of returns the hash of a text. Texts of different domains (users, a field) have different hashes, so that tables cannot be joined by them
 // that the shop did not mean to.
 func (h *hasher) of(domain, text string) string {
+	return strings.ToLower(hashEncoding.EncodeToString(h.sumOf(domain, text)[:20]))
+}
+
+// sumOf returns the bytes of the hash of a text, until the next call.
+func (h *hasher) sumOf(domain, text string) []byte {
 	h.mac.Reset()
 	h.sum = append(append(append(h.sum[:0], domain...), 0), text...)
 	h.mac.Write(h.sum)
-	return strings.ToLower(hashEncoding.EncodeToString(h.mac.Sum(h.sum[:0])[:20]))
+	h.sum = h.mac.Sum(h.sum[:0])
+	return h.sum
+}
+
+// id returns what is stored of the id of an event that comes from a place. One that was made of the row still says from where, with a keyed digest
+// of the row; one of the source's own is hashed as a whole, with a sign before it that no made id has.
+func (h *hasher) id(id string, place record.Place) string {
+	if o, ok := fusion.OriginOf(id); ok && o.At(place) {
+		return fusion.WithDigest(id, h.sumOf("id", id))
+	}
+	return "#" + h.of("id", id)
 }
 
 // value returns what is stored of the value of a hashed field; a missing one stays missing.

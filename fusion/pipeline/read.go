@@ -57,21 +57,19 @@ func (r *run) prepare(in *input, rows record.Stream) (record.Stream, []record.Fi
 }
 
 // each calls what begin returns with each record of a source that its joins and rules leave. The first reading of a source counts its rows and sets
-// rejected ones aside; later ones do not.
+// those aside that the mapping, joins and rules reject; later ones do not. What the caller refuses itself counts at any reading.
 func (r *run) each(ctx context.Context, in *input, begin func(fields []record.Field) (func(*record.Record) error, error)) error {
 	first := !in.read
 	if !first && in.m.Path == "-" {
 		return in.m.Fail("path", fmt.Errorf("%w: the source is read more than once, and standard input cannot be; name a file", fusion.ErrMapping))
 	}
-	var dead *fusion.DeadLetterWriter
-	if first {
-		dead = r.o.Dead
-		dead.Observe(in.report.sample)
-		defer dead.Observe(nil)
-	} else {
-		counted := in.report
-		in.report = &Source{Report: fusion.Report{Reasons: map[string]int64{}}}
-		defer func() { in.report = counted }()
+	r.o.Dead.Observe(in.report.sample)
+	defer r.o.Dead.Observe(nil)
+	dead := r.o.Dead
+	in.counts = in.report
+	if !first {
+		dead = nil
+		in.counts = &Source{Report: fusion.Report{Reasons: map[string]int64{}}}
 	}
 	rows, err := fusion.Records(ctx, in.m, dead)
 	if err != nil {
@@ -85,7 +83,7 @@ func (r *run) each(ctx context.Context, in *input, begin func(fields []record.Fi
 		err = errors.Join(err, in.flush())
 	}
 	in.read = true
-	in.report.Add(rows.Report()) // what joins and rules refused is counted already
+	in.counts.Add(rows.Report()) // what joins and rules refused is counted already
 	if err == nil {
 		err = rows.Check()
 	}
@@ -105,7 +103,7 @@ func (r *run) records(ctx context.Context, in *input, rows record.Stream, begin 
 	count := func(rec *record.Record) error {
 		r.progress(1)
 		if rec.Rules != 0 {
-			in.report.Cleaned++
+			in.counts.Cleaned++
 		}
 		return yield(rec)
 	}
@@ -132,28 +130,40 @@ func (r *run) records(ctx context.Context, in *input, rows record.Stream, begin 
 	}
 	report, err := clean.Run(ctx, stream, in.rules, o, func(rec record.Record) error { return count(&rec) })
 	if report != nil && in.m.Private() {
-		withholdGroups(report)
+		in.withhold(report)
 	}
-	in.report.Clean = report
+	in.counts.Clean = report
 	return err
 }
 
-// withholdGroups leaves out statistics by the values of a field.
-func withholdGroups(report *clean.Report) {
+// withhold leaves out statistics by the values of a field, and those of fields that must not be shown: bounds and medians are values of somebody.
+func (in *input) withhold(report *clean.Report) {
 	for i := range report.Rules {
 		rule := &report.Rules[i]
 		all := len(rule.Statistics)
-		rule.Statistics = slices.DeleteFunc(rule.Statistics, func(s clean.Statistic) bool { return s.Group != "" })
+		rule.Statistics = slices.DeleteFunc(rule.Statistics, func(s clean.Statistic) bool {
+			return s.Group != "" || slices.Contains(in.m.Personal, s.Field) || slices.Contains(in.m.Hashed, s.Field)
+		})
 		rule.MoreStatistics += all - len(rule.Statistics)
 	}
 }
 
-// refuse sets a record aside that the mapping of its source had kept.
+// refuse sets a record aside that a join or a rule does not let pass.
 func (r *run) refuse(in *input, fields []record.Field, rec *record.Record, code, detail string) error {
-	in.report.reject(code)
+	in.counts.reject(code)
 	if in.read {
 		return nil // set aside at the first reading
 	}
+	return r.setAside(in, fields, rec, code, detail)
+}
+
+// refuseLate sets a record aside of which the only step that makes something of it can make nothing.
+func (r *run) refuseLate(in *input, fields []record.Field, rec *record.Record, code, detail string) error {
+	in.report.rejectLate(code, rec.Rules)
+	return r.setAside(in, fields, rec, code, detail)
+}
+
+func (r *run) setAside(in *input, fields []record.Field, rec *record.Record, code, detail string) error {
 	d := fusion.DeadLetter{Source: in.report.Name, File: rec.Place.File, Line: rec.Place.Line, Reason: code, Detail: detail}
 	if in.m.Private() {
 		d.Detail = fusion.Withheld

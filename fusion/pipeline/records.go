@@ -111,7 +111,6 @@ func (f *fuser) addRows(ctx context.Context, i int, in *input) error {
 	if f.secret != nil {
 		hash = newHasher(f.secret)
 	}
-	kind := f.side.kindOf(&in.m)
 	f.shapes = append(f.shapes, make([]shape, i+1-len(f.shapes))...)
 	return f.each(ctx, in, func(fields []record.Field) (func(*record.Record) error, error) {
 		s, err := f.side.shapeOf(in, fields)
@@ -119,7 +118,15 @@ func (f *fuser) addRows(ctx context.Context, i int, in *input) error {
 			return nil, err
 		}
 		f.shapes[i] = s
+		kindOf := f.side.kindIn(in, fields)
 		return func(rec *record.Record) error {
+			if rec.Values[s.key].IsNull() {
+				return f.refuseLate(in, fields, rec, "no_"+f.side.field, "a rule has taken the key away")
+			}
+			kind, err := kindOf(rec.Values)
+			if err != nil {
+				return f.refuseLate(in, fields, rec, unknownKind, err.Error())
+			}
 			f.report.Rows++
 			f.n++
 			f.key = append(append(f.key[:0], f.side.key(kind, rec.Values[s.key].Text())...), 0)
@@ -239,117 +246,167 @@ func (f *fuser) emit(ctx context.Context) error {
 	}
 	defer func() { _ = it.Close() }() // Error is asked below
 	names := f.names()
-	var key string
-	var rows []row
-	l := &Lineage{}
-	end := func() error {
-		if key == "" {
-			return nil
-		}
-		err := f.record(ctx, key, rows, names, l)
-		rows, l = rows[:0], &Lineage{}
-		return err
-	}
+	var g group
 	const tail = 5 // 0 and the number of the input
 	for ok := it.First(); ok; ok = it.Next() {
 		k, value := string(it.Key()), string(it.Value())
 		cut := strings.IndexByte(k, 0)
-		if of := k[:cut]; of != key {
-			if err := end(); err != nil {
+		if of := k[:cut]; of != g.key {
+			if err := f.record(ctx, &g, names); err != nil {
 				return err
 			}
-			key = of
+			g = group{key: of, rows: g.rows[:0]}
 		}
 		input := binary.BigEndian.Uint32([]byte(k[cut+1 : cut+tail]))
 		if input == keysEntry {
-			if err := readKeys(value, l); err != nil {
+			if err := readKeys(value, &g.keys); err != nil {
 				return err
 			}
 			continue
 		}
 		w, err := f.readRow(int(input), value)
+		if err == nil {
+			err = f.addRow(&g, w, int64(len(value)))
+		}
 		if err != nil {
 			return err
 		}
-		rows = append(rows, w)
 	}
 	if err := it.Error(); err != nil {
 		return fmt.Errorf("temporary store: %w", err)
 	}
-	if err := end(); err != nil {
+	if err := f.record(ctx, &g, names); err != nil {
 		return err
 	}
 	return f.flush(ctx)
 }
 
-// record settles one record and hands it over.
-func (f *fuser) record(ctx context.Context, key string, rows []row, names []string, l *Lineage) error {
-	rec := catalog.Record{Key: key}
-	l.RowCount = len(rows)
-	timed := false
-	for i := range rows {
-		w := &rows[i]
-		if w.when.Type() == record.Time {
-			rec.Version, timed = max(rec.Version, w.when.Millis()), true
+// group is what there is of one key. Its rows are in memory, where fields are settled.
+type group struct {
+	key   string // "" for none yet
+	rows  []row
+	keys  Lineage // with keys alone
+	bytes int64   // that the rows take
+	full  bool    // they take more than the memory limit, and are refused
+}
+
+// settleBytes is about what a row takes beside its values while fields are settled.
+const settleBytes = 512
+
+// addRow adds a row to those of its key. A key with more rows than there is memory for is hardly that of one product or user, but stands for many or for
+// none: all of its rows are refused.
+func (f *fuser) addRow(g *group, w row, bytes int64) error {
+	const code = "too_many_rows"
+	detail := func() string {
+		return fmt.Sprintf("the rows of %s %.80q take more than %d MiB; if the key stands for many, leave its rows out with where", f.side.field, g.key, f.o.MemoryLimit>>20)
+	}
+	if g.full {
+		return f.refuseRow(&w, code, detail())
+	}
+	g.rows = append(g.rows, w)
+	if g.bytes += settleBytes + valueBytes*int64(len(w.values)) + bytes; g.bytes <= f.o.MemoryLimit {
+		return nil
+	}
+	for i := range g.rows {
+		if err := f.refuseRow(&g.rows[i], code, detail()); err != nil {
+			return err
 		}
-		if i < maxRows {
-			l.Rows = append(l.Rows, f.lineageRow(w))
+	}
+	g.rows, g.full = nil, true
+	return nil
+}
+
+// record settles one record and hands it over. As long as the catalog would not take it, the row that gives most to it is refused.
+func (f *fuser) record(ctx context.Context, g *group, names []string) error {
+	for len(g.rows) > 0 || g.keys.KeyCount > 0 {
+		rec, choices, l := f.settleAll(g, names)
+		err := f.check(&rec, l)
+		if err == nil {
+			f.report.Records++
+			if len(g.rows) > 1 {
+				f.report.Several++
+			}
+			for i := range choices {
+				f.count(g.key, &choices[i])
+			}
+			f.progress(1)
+			if f.out = append(f.out, rec); len(f.out) == recordBatch {
+				return f.flush(ctx)
+			}
+			return nil
 		}
-	}
-	if !timed {
-		rec.Version = f.o.Now.UnixMilli()
-	}
-	l.Fields = make(map[string]LineageField, len(names))
-	for _, name := range names {
-		if v, of, ok := f.settle(key, name, rows); ok {
-			rec.Attributes = append(rec.Attributes, catalog.Attribute{Name: name, Value: v})
-			l.Fields[name] = of
+		if len(g.rows) == 0 {
+			return nil
 		}
-	}
-	if err := f.check(&rec, l); err != nil {
-		return f.refuseRecord(rows, err)
-	}
-	f.report.Records++
-	if len(rows) > 1 {
-		f.report.Several++
-	}
-	f.progress(1)
-	if f.out = append(f.out, rec); len(f.out) == recordBatch {
-		return f.flush(ctx)
+		most := heaviest(len(g.rows), choices)
+		if err := f.refuseRow(&g.rows[most], "bad_record", err.Error()); err != nil {
+			return err
+		}
+		g.rows = slices.Delete(g.rows, most, most+1)
 	}
 	return nil
 }
 
+// settleAll settles all fields of a record.
+func (f *fuser) settleAll(g *group, names []string) (catalog.Record, []choice, *Lineage) {
+	rec := catalog.Record{Key: g.key, Version: f.o.Now.UnixMilli()}
+	l := g.keys
+	l.RowCount = len(g.rows)
+	for i := range g.rows[:min(len(g.rows), maxRows)] {
+		l.Rows = append(l.Rows, f.lineageRow(&g.rows[i]))
+	}
+	l.Fields = make(map[string]LineageField, len(names))
+	var choices []choice
+	for _, name := range names {
+		if c, of, ok := f.settle(name, g.rows); ok {
+			choices = append(choices, c)
+			rec.Attributes = append(rec.Attributes, catalog.Attribute{Name: name, Value: f.attribute(name, &c.settled)})
+			l.Fields[name] = of
+		}
+	}
+	return rec, choices, &l
+}
+
 // check puts the lineage into a record, as much of it as there is room for, and checks it.
-func (f *fuser) check(rec *catalog.Record, l *Lineage) error {
-	var err error
-	for _, shorten := range []func(){l.dropOthers, l.dropFields, func() {}} {
+func (f *fuser) check(rec *catalog.Record, l *Lineage) (err error) {
+	for step := range lineageSteps {
+		l.shorten(step)
 		if rec.Places, err = json.Marshal(l); err != nil {
 			return err
 		}
 		if err = rec.Check(); err == nil {
 			return nil
 		}
-		shorten()
 	}
 	return err
 }
 
-// refuseRecord sets the rows of a record aside that the catalog would not take.
-func (f *fuser) refuseRecord(rows []row, why error) error {
-	for i := range rows {
-		in := f.inputs[rows[i].input]
-		in.report.reject("bad_record")
-		d := fusion.DeadLetter{Source: in.report.Name, File: rows[i].place.File, Line: rows[i].place.Line, Reason: "bad_record", Detail: why.Error()}
-		if in.m.Private() {
-			d.Detail = fusion.Withheld
-		}
-		in.report.sample(d)
-		if err := f.o.Dead.Write(d); err != nil {
-			return err
+// heaviest returns the row, of some, whose values take the most room in a record.
+func heaviest(rows int, choices []choice) int {
+	sizes := make([]int64, rows)
+	for i := range choices {
+		c := &choices[i]
+		sizes[c.row] += int64(len(c.settler.report.Name)) + valueBytes + int64(len(c.settled.Value.Text()))
+	}
+	most := 0
+	for i, size := range sizes {
+		if size > sizes[most] {
+			most = i
 		}
 	}
-	return nil
+	return most
+}
+
+// refuseRow sets a row aside that cannot be a part of a record.
+func (f *fuser) refuseRow(w *row, code, detail string) error {
+	in := f.inputs[w.input]
+	in.report.rejectLate(code, w.rules)
+	d := fusion.DeadLetter{Source: in.report.Name, File: w.place.File, Line: w.place.Line, Reason: code, Detail: detail}
+	if in.m.Private() {
+		d.Detail = fusion.Withheld
+	}
+	in.report.sample(d)
+	return f.o.Dead.Write(d)
 }
 
 func (f *fuser) lineageRow(w *row) LineageRow {

@@ -81,6 +81,14 @@ func (s *Source) reject(code string) {
 	s.Reasons[code]++
 }
 
+// rejectLate counts a row that joins and rules had kept, and that some rules had changed.
+func (s *Source) rejectLate(code string, rules uint64) {
+	s.reject(code)
+	if rules != 0 {
+		s.Cleaned--
+	}
+}
+
 // Identity says which keys of users or products are one.
 type Identity struct {
 	Links *identity.LinkReport `json:"links"`
@@ -126,16 +134,25 @@ type Claim struct {
 // Events counts what was handed on.
 type Events struct {
 	fusion.Totals
-	Behaviors map[fusion.Behavior]int64 `json:"behaviors"`
+	// Behaviors counts events by behavior, of the first maxBehaviors there are, and OtherBehaviors those of all others.
+	Behaviors      map[fusion.Behavior]int64 `json:"behaviors"`
+	OtherBehaviors int64                     `json:"other_behaviors,omitempty"`
 	// First and Last are the times of events that have one, in Unix milliseconds.
 	First int64 `json:"first_unix_ms,omitempty"`
 	Last  int64 `json:"last_unix_ms,omitempty"`
 }
 
+// maxBehaviors bounds a report where a column that is none of behaviors was taken for it.
+const maxBehaviors = 1000
+
 func (e *Events) add(events []fusion.Event) {
 	for i := range events {
 		x := &events[i]
-		e.Behaviors[x.Behavior]++
+		if _, known := e.Behaviors[x.Behavior]; known || len(e.Behaviors) < maxBehaviors {
+			e.Behaviors[x.Behavior]++
+		} else {
+			e.OtherBehaviors++
+		}
 		if x.Time == 0 {
 			continue
 		}

@@ -58,8 +58,15 @@ func (f *fuser) names() []string {
 	return slices.Compact(names)
 }
 
-// settle returns the value of a field of a record and where it comes from; ok is false if no row has one.
-func (f *fuser) settle(key, name string, rows []row) (v catalog.Value, of LineageField, ok bool) {
+// choice is how a field of a record was settled.
+type choice struct {
+	settler *settler
+	settled identity.Settled
+	row     int // that has the value
+}
+
+// settle settles a field of a record and says where its value comes from; ok is false if no row has one.
+func (f *fuser) settle(name string, rows []row) (c choice, of LineageField, ok bool) {
 	var claims []identity.Claim
 	at := map[record.Place]int{} // rows by place
 	for i := range rows {
@@ -67,38 +74,34 @@ func (f *fuser) settle(key, name string, rows []row) (v catalog.Value, of Lineag
 		if k := record.FieldIndex(f.shapes[w.input].fields, name); k >= 0 && !w.values[k].IsNull() {
 			claims = append(claims, identity.Claim{Value: w.values[k], Place: w.place, Time: w.when.Millis(), Timed: !w.when.IsNull()})
 			at[w.place] = i
-			if i >= maxRows {
-				at[w.place] = -1
-			}
 		}
 	}
 	if len(claims) == 0 {
-		return v, of, false
+		return c, of, false
 	}
-	s := f.settler(name)
-	settled := s.rule.Settle(claims)
-	of.Row = at[settled.Place]
+	c.settler = f.settler(name)
+	c.settled = c.settler.rule.Settle(claims)
+	c.row = at[c.settled.Place]
+	of.Row = c.row
 	if len(claims) > 1 {
-		of.Method, of.Agree, of.Others = s.report.Method, settled.Agreeing, len(claims)-settled.Agreeing
+		of.Method, of.Agree, of.Others = c.settler.report.Method, c.settled.Agreeing, len(claims)-c.settled.Agreeing
 	}
-	for i := range settled.Others {
-		if other := &settled.Others[i]; other.Value != settled.Value && len(of.Next) < maxOthers {
+	for i := range c.settled.Others {
+		if other := &c.settled.Others[i]; other.Value != c.settled.Value && len(of.Next) < maxOthers {
 			of.Next = append(of.Next, LineageOther{at[other.Place], cut(other.Value.String(), sampleBytes)})
 		}
 	}
-	s.count(&settled)
-	if settled.Conflict() {
-		f.example(s, key, &settled)
-	}
-	return f.attribute(name, &settled), of, true
+	return c, of, true
 }
 
 // count counts what was settled.
-func (s *settler) count(settled *identity.Settled) {
+func (f *fuser) count(key string, c *choice) {
+	s := c.settler
 	s.report.Values++
-	s.report.From[settled.Place.Source]++
-	if settled.Conflict() {
+	s.report.From[c.settled.Place.Source]++
+	if c.settled.Conflict() {
 		s.report.Conflicts++
+		f.example(s, key, &c.settled)
 	}
 }
 
@@ -109,12 +112,17 @@ func (f *fuser) example(s *settler, key string, settled *identity.Settled) {
 	}
 	x := Conflict{Key: key}
 	for _, c := range append([]identity.Claim{settled.Claim}, settled.Others[:min(len(settled.Others), maxOthers)]...) {
-		if f.file.Source(c.Place.Source).Private() {
+		if f.private(c.Place.Source) {
 			return
 		}
 		x.Claims = append(x.Claims, Claim{cut(c.Value.String(), sampleBytes), c.Place})
 	}
 	s.report.Examples = append(s.report.Examples, x)
+}
+
+// private reports whether a source is private.
+func (f *fuser) private(source string) bool {
+	return slices.ContainsFunc(f.inputs, func(in *input) bool { return in.report.Name == source && in.report.Private })
 }
 
 // attribute returns a value as the catalog has it.

@@ -16,12 +16,14 @@ var ErrMemory = errors.New("too little memory for a joined table")
 
 // table holds what a join takes of another source, by key. Of rows with the same key the last one counts.
 type table struct {
-	join   *fusion.Join
-	path   string   // of the join in its source
-	on     []string // fields of the source that joins, in the order of the key
-	fields []record.Field
-	rows   map[string][]record.Value
-	bytes  int64
+	join *fusion.Join
+	path string   // of the join in its source
+	on   []string // fields of the source that joins, in the order of the key
+	// onTypes are the types of the fields of the other source that on are equal to, fields those that are taken.
+	onTypes []record.Type
+	fields  []record.Field
+	rows    map[string][]record.Value
+	bytes   int64
 }
 
 // rowOverhead is about what a row takes in a map beside its texts: two headers, and a share of the buckets.
@@ -44,9 +46,6 @@ func (r *run) openJoins(ctx context.Context, in *input) error {
 func (r *run) fill(ctx context.Context, in *input, t *table) error {
 	i := slices.IndexFunc(r.inputs, func(other *input) bool { return other.report.Name == t.join.Source })
 	other := r.inputs[i]
-	if len(other.m.Joins) > len(other.joins) {
-		return in.m.Fail(t.path+".source", fmt.Errorf("%w: %s joins others itself; put it before this source", fusion.ErrMapping, t.join.Source))
-	}
 	return r.each(ctx, other, func(fields []record.Field) (func(*record.Record) error, error) {
 		find := func(path, name string) (int, error) {
 			at := record.FieldIndex(fields, name)
@@ -62,6 +61,7 @@ func (r *run) fill(ctx context.Context, in *input, t *table) error {
 				return nil, err
 			}
 			on = append(on, at)
+			t.onTypes = append(t.onTypes, fields[at].Type)
 		}
 		for _, here := range slices.Sorted(maps.Keys(t.join.Take)) {
 			at, err := find(".take."+here, t.join.Take[here])
@@ -78,13 +78,13 @@ func (r *run) fill(ctx context.Context, in *input, t *table) error {
 				return nil // nothing can be equal to a missing value
 			}
 			values := make([]record.Value, len(take))
-			size := int64(len(key) + rowOverhead)
 			for i, at := range take {
 				values[i] = rec.Values[at].Clone()
-				size += 40 + int64(len(values[i].Text()))
 			}
-			if _, again := t.rows[string(key)]; !again {
-				t.bytes += size
+			if old, again := t.rows[string(key)]; again {
+				t.bytes += sizeOf(values) - sizeOf(old)
+			} else {
+				t.bytes += int64(len(key)+rowOverhead) + sizeOf(values)
 			}
 			t.rows[string(key)] = values
 			if t.bytes > r.o.MemoryLimit {
@@ -95,6 +95,18 @@ func (r *run) fill(ctx context.Context, in *input, t *table) error {
 		}, nil
 	})
 }
+
+// sizeOf is about the memory of some values, in bytes.
+func sizeOf(values []record.Value) int64 {
+	size := int64(0)
+	for _, v := range values {
+		size += valueBytes + int64(len(v.Text()))
+	}
+	return size
+}
+
+// valueBytes is the memory of a value without its text.
+const valueBytes = 40
 
 // keyOf appends the key that some values make; ok is false if one is missing.
 func keyOf(dst []byte, values []record.Value, at []int) (key []byte, ok bool) {
@@ -115,10 +127,14 @@ func (r *run) joined(in *input, rows record.Stream) (record.Stream, error) {
 	s := &joinedStream{run: r, in: in, rows: rows, fields: slices.Clone(rows.Fields())}
 	for _, t := range in.joins {
 		p := probe{table: t}
-		for _, name := range t.on {
+		for i, name := range t.on {
 			at := record.FieldIndex(s.fields, name)
 			if at < 0 {
 				return nil, in.m.Fail(t.path+".on."+name, fmt.Errorf("%w: there is no field %q here", fusion.ErrMapping, name))
+			}
+			if here := s.fields[at].Type; here != t.onTypes[i] { // the text "9" is not the number 9
+				return nil, in.m.Fail(t.path+".on."+name, fmt.Errorf("%w: %s is a %s here, and %s a %s in %s, so no two are equal; give both fields one type",
+					fusion.ErrMapping, name, here, t.join.On[name], t.onTypes[i], t.join.Source))
 			}
 			p.on = append(p.on, at)
 		}
@@ -190,7 +206,7 @@ func (s *joinedStream) join() *table {
 			found, ok = p.rows[string(s.key)]
 		}
 		if !ok {
-			s.in.report.unmatched(p.join.Source)
+			s.in.counts.unmatched(p.join.Source)
 			if p.join.Missing != "null" {
 				return p.table
 			}

@@ -3,6 +3,7 @@ package neighborhood
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/kith-io/kith/model"
@@ -46,15 +47,30 @@ func Float(sum int64) float64 { return float64(sum) / Scale }
 type Scores struct {
 	items []uint32 // in order of first addition
 	sums  []int64  // of items
-	slots []uint32 // position in items plus 1, or 0 for none; indexed by id if dense, else by hash
-	shift uint8    // 64 - log2(len(slots)), if not dense
+	// slots has the position in items plus 1, or 0 for none, indexed by id if dense, else by hash. nil means that they are to be made: what is only ranked
+	// needs none.
+	slots []uint32
+	shift uint8 // 64 - log2(len(slots)), if not dense
 	dense bool
 }
 
 // NewScores returns empty Scores for any ids. Memory: about 20 to 30 bytes for each item added.
-func NewScores() *Scores {
-	const bits = 8
-	return &Scores{slots: make([]uint32, 1<<bits), shift: 64 - bits}
+func NewScores() *Scores { return &Scores{} }
+
+// NewScoresFor returns empty Scores for any ids with room for n items, so that adding them allocates nothing.
+func NewScoresFor(n int) *Scores {
+	s := &Scores{items: make([]uint32, 0, n), sums: make([]int64, 0, n)}
+	s.index(n)
+	return s
+}
+
+// index makes slots for n items, and notes those that are there.
+func (s *Scores) index(n int) {
+	size := max(8, bits.Len(uint(2*n)))
+	s.slots, s.shift = make([]uint32, 1<<size), uint8(64-size)
+	for i, id := range s.items {
+		*s.slot(id) = uint32(i) + 1
+	}
 }
 
 // NewDenseScores returns empty Scores for ids below numItems, which are found without hashing: for many queries in a
@@ -84,10 +100,18 @@ func (s *Scores) All() (items []uint32, sums []int64) { return s.items, s.sums }
 
 // Score returns the score of an item in fixed point, 0 if it has none.
 func (s *Scores) Score(item uint32) int64 {
-	if p := *s.slot(item); p > 0 {
-		return s.sums[p-1]
+	if p := s.position(item); p >= 0 {
+		return s.sums[p]
 	}
 	return 0
+}
+
+// position returns where an item is, or -1.
+func (s *Scores) position(item uint32) int {
+	if s.slots == nil {
+		s.index(len(s.items))
+	}
+	return int(*s.slot(item)) - 1
 }
 
 // Largest returns the largest score in fixed point, or 0 if none is positive.
@@ -124,8 +148,12 @@ func (s *Scores) AddRow(score float32, items []uint32, weights []float32) {
 	}
 }
 
-// Add adds partial scores as All returns them: the merge of what several nodes found. sums goes with items.
+// Add adds partial scores as All returns them, each item once: the merge of what several nodes found. sums goes with items. Cost: a copy for the first.
 func (s *Scores) Add(items []uint32, sums []int64) {
+	if len(s.items) == 0 && !s.dense {
+		s.items, s.sums, s.slots = append(s.items, items...), append(s.sums, sums...), nil
+		return
+	}
 	for i, id := range items {
 		s.add(id, sums[i])
 	}
@@ -133,6 +161,9 @@ func (s *Scores) Add(items []uint32, sums []int64) {
 
 // add adds x to the score of an item.
 func (s *Scores) add(item uint32, x int64) {
+	if s.slots == nil {
+		s.index(len(s.items))
+	}
 	slot := s.slot(item)
 	if p := *slot; p > 0 {
 		s.sums[p-1] = saturated(s.sums[p-1], x)
@@ -141,7 +172,7 @@ func (s *Scores) add(item uint32, x int64) {
 	s.items, s.sums = append(s.items, item), append(s.sums, x)
 	*slot = uint32(len(s.items))
 	if !s.dense && 2*len(s.items) > len(s.slots) {
-		s.grow()
+		s.index(2 * len(s.items))
 	}
 }
 
@@ -156,13 +187,6 @@ func (s *Scores) slot(item uint32) *uint32 {
 		if *slot == 0 || s.items[*slot-1] == item {
 			return slot
 		}
-	}
-}
-
-func (s *Scores) grow() {
-	s.slots, s.shift = make([]uint32, 2*len(s.slots)), s.shift-1
-	for i, id := range s.items {
-		*s.slot(id) = uint32(i) + 1
 	}
 }
 
@@ -256,14 +280,15 @@ func sink(heap []ranked) {
 // not depend on what is excluded. The quotients are float64; their average is rounded to the nearest multiple of
 // 1/Scale, and is a function of the scores alone. a and b are not changed.
 func Hybrid(a, b *Scores) *Scores {
-	h := &Scores{slots: make([]uint32, len(a.slots)), shift: a.shift, dense: a.dense}
+	h := &Scores{items: make([]uint32, 0, len(a.items)+len(b.items)), sums: make([]int64, 0, len(a.items)+len(b.items))}
+	add := func(id uint32, sum int64) { h.items, h.sums = append(h.items, id), append(h.sums, sum) }
 	largestA, largestB := a.Largest(), b.Largest()
 	for i, id := range a.items {
-		h.add(id, blend(a.sums[i], largestA, b.Score(id), largestB))
+		add(id, blend(a.sums[i], largestA, b.Score(id), largestB))
 	}
 	for i, id := range b.items {
-		if *h.slot(id) == 0 {
-			h.add(id, blend(0, largestA, b.sums[i], largestB))
+		if a.position(id) < 0 {
+			add(id, blend(0, largestA, b.sums[i], largestB))
 		}
 	}
 	return h

@@ -222,6 +222,9 @@ func (p *pending) commit() error {
 	if err := p.batch.Commit(pebble.NoSync); err != nil {
 		return err
 	}
+	for user := range p.users {
+		p.d.histories.drop(user)
+	}
 	top := p.d.top
 	if p.fewer { // others may come in
 		top = newTop()

@@ -112,6 +112,8 @@ type database struct {
 	failed  error // set for good when a write failed: the state is then unknown
 	damage  error // set for good when a file was found to be damaged
 
+	histories histories
+
 	trouble  func() // is told when failed or damage are set
 	breaking sync.Once
 	broken   chan struct{} // closed when Pebble has failed to write a file: it would try again at once and for ever
@@ -451,8 +453,8 @@ func translate(err error) error {
 	return err
 }
 
-// History returns the events of a user by time, then id; none if the user is unknown. Cost: one
-// seek and the user's events.
+// History returns the events of a user by time, then id; none if the user is unknown. They must not be changed: who asks for the same user may
+// get the same. Cost: one seek and the user's events, or, for users that are asked for often, a lookup in memory.
 func (s *Store) History(ctx context.Context, user string) (events []fusion.Event, err error) {
 	d, err := s.acquire()
 	if err != nil {
@@ -461,6 +463,10 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 	defer s.release(d)
 	if _, err := d.state(); err != nil {
 		return nil, err
+	}
+	known, ok, before := d.histories.get(user)
+	if ok {
+		return known, nil
 	}
 	lower, upper := userRange(user)
 	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
@@ -479,6 +485,7 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 		return nil, translate(err)
 	}
 	slices.SortFunc(events, compareEvents)
+	d.histories.put(user, events, before)
 	return events, nil
 }
 
@@ -550,6 +557,31 @@ func (s *Store) Popular(n int) ([]ItemCount, error) {
 		first = all
 	}
 	return slices.Clone(first[:max(0, min(n, len(first)))]), nil
+}
+
+// Users returns the keys of at most n users with events behind a key (of all, if it is empty), ascending. Cost: a seek and n counts.
+func (s *Store) Users(ctx context.Context, after string, n int) (users []string, err error) {
+	d, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(d)
+	if _, err := d.state(); err != nil {
+		return nil, err
+	}
+	lower := append([]byte{'u'}, after...)
+	if after != "" {
+		lower = append(lower, 0) // keys have no NUL bytes
+	}
+	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: []byte{'u' + 1}})
+	if err != nil {
+		return nil, translate(err)
+	}
+	defer func() { err = cmp.Or(err, translate(it.Close())) }()
+	for ok := it.First(); ok && len(users) < n; ok = it.Next() {
+		users = append(users, string(it.Key()[1:]))
+	}
+	return users, translate(it.Error())
 }
 
 // pebbleLogger writes Pebble's messages to slog.

@@ -155,7 +155,12 @@ func (f *corruptedRaft) heal(ctx context.Context, c *cluster) (string, error) {
 		return "the server repaired " + name, nil
 	}
 	// It would be met in the middle of another fault. The server is asked to stop, as it may have written to the same file.
-	err = errors.Join(f.who.quit(ctx), f.who.host.do(func() error { return f.put(f.good) }), f.who.start())
+	err = errors.Join(f.who.quit(ctx), f.who.host.do(func() error {
+		if err := f.put(f.good); !errors.Is(err, os.ErrNotExist) { // or a snapshot has taken the place of the file meanwhile
+			return err
+		}
+		return nil
+	}), f.who.start())
 	return "the server needs nothing of the damaged part of " + name, err
 }
 

@@ -1090,6 +1090,128 @@ func (x *ScanRecordsResponse) GetMore() bool {
 	return false
 }
 
+// ScanUsersRequest asks for at most n users behind a key; all, if it is empty.
+type ScanUsersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	AfterUser     string                 `protobuf:"bytes,3,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	N             uint32                 `protobuf:"varint,4,opt,name=n,proto3" json:"n,omitempty"`
+	Stale         bool                   `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanUsersRequest) Reset() {
+	*x = ScanUsersRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanUsersRequest) ProtoMessage() {}
+
+func (x *ScanUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanUsersRequest.ProtoReflect.Descriptor instead.
+func (*ScanUsersRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ScanUsersRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ScanUsersRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ScanUsersRequest) GetAfterUser() string {
+	if x != nil {
+		return x.AfterUser
+	}
+	return ""
+}
+
+func (x *ScanUsersRequest) GetN() uint32 {
+	if x != nil {
+		return x.N
+	}
+	return 0
+}
+
+func (x *ScanUsersRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// ScanUsersResponse has keys, ascending: fewer than asked for if there are no more.
+type ScanUsersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []string               `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScanUsersResponse) Reset() {
+	*x = ScanUsersResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanUsersResponse) ProtoMessage() {}
+
+func (x *ScanUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanUsersResponse.ProtoReflect.Descriptor instead.
+func (*ScanUsersResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ScanUsersResponse) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
 // ActiveItemsRequest names a window: behind from, up to to. Events without a time are in none.
 type ActiveItemsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1105,7 +1227,7 @@ type ActiveItemsRequest struct {
 
 func (x *ActiveItemsRequest) Reset() {
 	*x = ActiveItemsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1117,7 +1239,7 @@ func (x *ActiveItemsRequest) String() string {
 func (*ActiveItemsRequest) ProtoMessage() {}
 
 func (x *ActiveItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1130,7 +1252,7 @@ func (x *ActiveItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveItemsRequest.ProtoReflect.Descriptor instead.
 func (*ActiveItemsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ActiveItemsRequest) GetPartition() uint32 {
@@ -1187,7 +1309,7 @@ type ActiveItemsResponse struct {
 
 func (x *ActiveItemsResponse) Reset() {
 	*x = ActiveItemsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1321,7 @@ func (x *ActiveItemsResponse) String() string {
 func (*ActiveItemsResponse) ProtoMessage() {}
 
 func (x *ActiveItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1334,7 @@ func (x *ActiveItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveItemsResponse.ProtoReflect.Descriptor instead.
 func (*ActiveItemsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ActiveItemsResponse) GetItems() []string {
@@ -1243,7 +1365,7 @@ type LastItemsRequest struct {
 
 func (x *LastItemsRequest) Reset() {
 	*x = LastItemsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1255,7 +1377,7 @@ func (x *LastItemsRequest) String() string {
 func (*LastItemsRequest) ProtoMessage() {}
 
 func (x *LastItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1268,7 +1390,7 @@ func (x *LastItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastItemsRequest.ProtoReflect.Descriptor instead.
 func (*LastItemsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LastItemsRequest) GetPartition() uint32 {
@@ -1317,7 +1439,7 @@ type LastItemsResponse struct {
 
 func (x *LastItemsResponse) Reset() {
 	*x = LastItemsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1451,7 @@ func (x *LastItemsResponse) String() string {
 func (*LastItemsResponse) ProtoMessage() {}
 
 func (x *LastItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1464,7 @@ func (x *LastItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastItemsResponse.ProtoReflect.Descriptor instead.
 func (*LastItemsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LastItemsResponse) GetItems() []string {
@@ -1372,7 +1494,7 @@ type BoughtTogetherRequest struct {
 
 func (x *BoughtTogetherRequest) Reset() {
 	*x = BoughtTogetherRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1506,7 @@ func (x *BoughtTogetherRequest) String() string {
 func (*BoughtTogetherRequest) ProtoMessage() {}
 
 func (x *BoughtTogetherRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1519,7 @@ func (x *BoughtTogetherRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoughtTogetherRequest.ProtoReflect.Descriptor instead.
 func (*BoughtTogetherRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BoughtTogetherRequest) GetPartition() uint32 {
@@ -1442,7 +1564,7 @@ type BoughtTogetherResponse struct {
 
 func (x *BoughtTogetherResponse) Reset() {
 	*x = BoughtTogetherResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1576,7 @@ func (x *BoughtTogetherResponse) String() string {
 func (*BoughtTogetherResponse) ProtoMessage() {}
 
 func (x *BoughtTogetherResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1589,7 @@ func (x *BoughtTogetherResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoughtTogetherResponse.ProtoReflect.Descriptor instead.
 func (*BoughtTogetherResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BoughtTogetherResponse) GetItems() []string {
@@ -1509,7 +1631,7 @@ type ApplyErasureRequest struct {
 
 func (x *ApplyErasureRequest) Reset() {
 	*x = ApplyErasureRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1643,7 @@ func (x *ApplyErasureRequest) String() string {
 func (*ApplyErasureRequest) ProtoMessage() {}
 
 func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1656,7 @@ func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
 func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ApplyErasureRequest) GetPartition() uint32 {
@@ -1601,7 +1723,7 @@ type ApplyErasureResponse struct {
 
 func (x *ApplyErasureResponse) Reset() {
 	*x = ApplyErasureResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1735,7 @@ func (x *ApplyErasureResponse) String() string {
 func (*ApplyErasureResponse) ProtoMessage() {}
 
 func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1748,7 @@ func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
 func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ApplyErasureResponse) GetIndex() uint64 {
@@ -1677,7 +1799,7 @@ type PurgeUserRequest struct {
 
 func (x *PurgeUserRequest) Reset() {
 	*x = PurgeUserRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +1811,7 @@ func (x *PurgeUserRequest) String() string {
 func (*PurgeUserRequest) ProtoMessage() {}
 
 func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +1824,7 @@ func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PurgeUserRequest) GetPartition() uint32 {
@@ -1742,7 +1864,7 @@ type PurgeUserResponse struct {
 
 func (x *PurgeUserResponse) Reset() {
 	*x = PurgeUserResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1754,7 +1876,7 @@ func (x *PurgeUserResponse) String() string {
 func (*PurgeUserResponse) ProtoMessage() {}
 
 func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1767,7 +1889,7 @@ func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 // TransferLeaderRequest names who is to lead.
@@ -1781,7 +1903,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +1915,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +1928,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -1832,7 +1954,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1966,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +1979,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -1875,7 +1997,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1887,7 +2009,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1900,7 +2022,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -1948,7 +2070,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2082,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1973,7 +2095,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -1996,7 +2118,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2130,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2143,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -2054,7 +2176,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2188,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2201,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -2095,7 +2217,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2229,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2242,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -2157,7 +2279,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2291,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2304,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -2219,7 +2341,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2353,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2366,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -2285,7 +2407,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2419,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2310,7 +2432,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -2331,7 +2453,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2343,7 +2465,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2356,7 +2478,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -2386,7 +2508,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2520,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2533,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -2451,7 +2573,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[36]
+	mi := &file_kith_v1_partition_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2585,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[36]
+	mi := &file_kith_v1_partition_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2598,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{36}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -2524,7 +2646,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[37]
+	mi := &file_kith_v1_partition_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2536,7 +2658,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[37]
+	mi := &file_kith_v1_partition_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2549,7 +2671,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{37}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -2576,7 +2698,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[38]
+	mi := &file_kith_v1_partition_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2588,7 +2710,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[38]
+	mi := &file_kith_v1_partition_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2601,7 +2723,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{38}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -2652,7 +2774,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[39]
+	mi := &file_kith_v1_partition_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +2786,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[39]
+	mi := &file_kith_v1_partition_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +2799,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{39}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -2711,7 +2833,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[40]
+	mi := &file_kith_v1_partition_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2845,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[40]
+	mi := &file_kith_v1_partition_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +2858,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{40}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -2783,7 +2905,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[41]
+	mi := &file_kith_v1_partition_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +2917,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[41]
+	mi := &file_kith_v1_partition_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +2930,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{41}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{43}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -2833,7 +2955,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[42]
+	mi := &file_kith_v1_partition_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +2967,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[42]
+	mi := &file_kith_v1_partition_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +2980,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{42}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -2939,7 +3061,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[43]
+	mi := &file_kith_v1_partition_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3073,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[43]
+	mi := &file_kith_v1_partition_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3086,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{43}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -3119,7 +3241,16 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"leastIndex\"T\n" +
 	"\x13ScanRecordsResponse\x12)\n" +
 	"\arecords\x18\x01 \x03(\v2\x0f.kith.v1.RecordR\arecords\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\xbc\x01\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x89\x01\n" +
+	"\x10ScanUsersRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1d\n" +
+	"\n" +
+	"after_user\x18\x03 \x01(\tR\tafterUser\x12\f\n" +
+	"\x01n\x18\x04 \x01(\rR\x01n\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\bR\x05stale\")\n" +
+	"\x11ScanUsersResponse\x12\x14\n" +
+	"\x05users\x18\x01 \x03(\tR\x05users\"\xbc\x01\n" +
 	"\x12ActiveItemsRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12 \n" +
@@ -3269,7 +3400,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xae\f\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xf2\f\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -3283,7 +3414,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\fApplyRecords\x12\x1c.kith.v1.ApplyRecordsRequest\x1a\x1d.kith.v1.ApplyRecordsResponse\x12J\n" +
 	"\vReadRecords\x12\x1b.kith.v1.ReadRecordsRequest\x1a\x1c.kith.v1.ReadRecordsResponse0\x01\x12H\n" +
 	"\vScanRecords\x12\x1b.kith.v1.ScanRecordsRequest\x1a\x1c.kith.v1.ScanRecordsResponse\x12Q\n" +
-	"\x0eFollowProducts\x12\x1e.kith.v1.FollowProductsRequest\x1a\x1f.kith.v1.FollowProductsResponse\x12J\n" +
+	"\x0eFollowProducts\x12\x1e.kith.v1.FollowProductsRequest\x1a\x1f.kith.v1.FollowProductsResponse\x12B\n" +
+	"\tScanUsers\x12\x19.kith.v1.ScanUsersRequest\x1a\x1a.kith.v1.ScanUsersResponse\x12J\n" +
 	"\vActiveItems\x12\x1b.kith.v1.ActiveItemsRequest\x1a\x1c.kith.v1.ActiveItemsResponse0\x01\x12B\n" +
 	"\tLastItems\x12\x19.kith.v1.LastItemsRequest\x1a\x1a.kith.v1.LastItemsResponse\x12S\n" +
 	"\x0eBoughtTogether\x12\x1e.kith.v1.BoughtTogetherRequest\x1a\x1f.kith.v1.BoughtTogetherResponse0\x01\x12K\n" +
@@ -3306,7 +3438,7 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(ReplicaChange)(0),                  // 0: kith.v1.ReplicaChange
 	(*ReadUserFeaturesRequest)(nil),     // 1: kith.v1.ReadUserFeaturesRequest
@@ -3323,107 +3455,111 @@ var file_kith_v1_partition_proto_goTypes = []any{
 	(*ReadRecordsResponse)(nil),         // 12: kith.v1.ReadRecordsResponse
 	(*ScanRecordsRequest)(nil),          // 13: kith.v1.ScanRecordsRequest
 	(*ScanRecordsResponse)(nil),         // 14: kith.v1.ScanRecordsResponse
-	(*ActiveItemsRequest)(nil),          // 15: kith.v1.ActiveItemsRequest
-	(*ActiveItemsResponse)(nil),         // 16: kith.v1.ActiveItemsResponse
-	(*LastItemsRequest)(nil),            // 17: kith.v1.LastItemsRequest
-	(*LastItemsResponse)(nil),           // 18: kith.v1.LastItemsResponse
-	(*BoughtTogetherRequest)(nil),       // 19: kith.v1.BoughtTogetherRequest
-	(*BoughtTogetherResponse)(nil),      // 20: kith.v1.BoughtTogetherResponse
-	(*ApplyErasureRequest)(nil),         // 21: kith.v1.ApplyErasureRequest
-	(*ApplyErasureResponse)(nil),        // 22: kith.v1.ApplyErasureResponse
-	(*PurgeUserRequest)(nil),            // 23: kith.v1.PurgeUserRequest
-	(*PurgeUserResponse)(nil),           // 24: kith.v1.PurgeUserResponse
-	(*TransferLeaderRequest)(nil),       // 25: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil),      // 26: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),        // 27: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),       // 28: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),         // 29: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),        // 30: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),          // 31: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),         // 32: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),              // 33: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),             // 34: kith.v1.HistoryResponse
-	(*CutRequest)(nil),                  // 35: kith.v1.CutRequest
-	(*CutResponse)(nil),                 // 36: kith.v1.CutResponse
-	(*DumpRequest)(nil),                 // 37: kith.v1.DumpRequest
-	(*DumpResponse)(nil),                // 38: kith.v1.DumpResponse
-	(*PopularRequest)(nil),              // 39: kith.v1.PopularRequest
-	(*PopularResponse)(nil),             // 40: kith.v1.PopularResponse
-	(*ItemCount)(nil),                   // 41: kith.v1.ItemCount
-	(*InfoRequest)(nil),                 // 42: kith.v1.InfoRequest
-	(*InfoResponse)(nil),                // 43: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),                 // 44: kith.v1.ReplicaInfo
-	(*FeatureOptions)(nil),              // 45: kith.v1.FeatureOptions
-	(*UserFeatures)(nil),                // 46: kith.v1.UserFeatures
-	(*ProductFeatures)(nil),             // 47: kith.v1.ProductFeatures
-	(RecordKind)(0),                     // 48: kith.v1.RecordKind
-	(*Record)(nil),                      // 49: kith.v1.Record
-	(*Event)(nil),                       // 50: kith.v1.Event
+	(*ScanUsersRequest)(nil),            // 15: kith.v1.ScanUsersRequest
+	(*ScanUsersResponse)(nil),           // 16: kith.v1.ScanUsersResponse
+	(*ActiveItemsRequest)(nil),          // 17: kith.v1.ActiveItemsRequest
+	(*ActiveItemsResponse)(nil),         // 18: kith.v1.ActiveItemsResponse
+	(*LastItemsRequest)(nil),            // 19: kith.v1.LastItemsRequest
+	(*LastItemsResponse)(nil),           // 20: kith.v1.LastItemsResponse
+	(*BoughtTogetherRequest)(nil),       // 21: kith.v1.BoughtTogetherRequest
+	(*BoughtTogetherResponse)(nil),      // 22: kith.v1.BoughtTogetherResponse
+	(*ApplyErasureRequest)(nil),         // 23: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),        // 24: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),            // 25: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),           // 26: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),       // 27: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil),      // 28: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),        // 29: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),       // 30: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),         // 31: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),        // 32: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),          // 33: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),         // 34: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),              // 35: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),             // 36: kith.v1.HistoryResponse
+	(*CutRequest)(nil),                  // 37: kith.v1.CutRequest
+	(*CutResponse)(nil),                 // 38: kith.v1.CutResponse
+	(*DumpRequest)(nil),                 // 39: kith.v1.DumpRequest
+	(*DumpResponse)(nil),                // 40: kith.v1.DumpResponse
+	(*PopularRequest)(nil),              // 41: kith.v1.PopularRequest
+	(*PopularResponse)(nil),             // 42: kith.v1.PopularResponse
+	(*ItemCount)(nil),                   // 43: kith.v1.ItemCount
+	(*InfoRequest)(nil),                 // 44: kith.v1.InfoRequest
+	(*InfoResponse)(nil),                // 45: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),                 // 46: kith.v1.ReplicaInfo
+	(*FeatureOptions)(nil),              // 47: kith.v1.FeatureOptions
+	(*UserFeatures)(nil),                // 48: kith.v1.UserFeatures
+	(*ProductFeatures)(nil),             // 49: kith.v1.ProductFeatures
+	(RecordKind)(0),                     // 50: kith.v1.RecordKind
+	(*Record)(nil),                      // 51: kith.v1.Record
+	(*Event)(nil),                       // 52: kith.v1.Event
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	45, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	46, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	45, // 2: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	46, // 3: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	45, // 4: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	47, // 5: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
-	48, // 6: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	49, // 7: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	49, // 8: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
-	48, // 9: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	49, // 10: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	48, // 11: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	49, // 12: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	47, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	48, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	47, // 2: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	48, // 3: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	47, // 4: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	49, // 5: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
+	50, // 6: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	51, // 7: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	51, // 8: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
+	50, // 9: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	51, // 10: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	50, // 11: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	51, // 12: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
 	0,  // 13: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	50, // 14: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	50, // 15: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	50, // 16: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	41, // 17: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	44, // 18: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	31, // 19: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	33, // 20: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	35, // 21: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	39, // 22: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	37, // 23: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	42, // 24: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	27, // 25: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	29, // 26: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	25, // 27: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	52, // 14: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	52, // 15: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	52, // 16: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	43, // 17: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	46, // 18: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	33, // 19: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	35, // 20: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	37, // 21: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	41, // 22: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	39, // 23: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	44, // 24: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	29, // 25: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	31, // 26: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	27, // 27: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
 	7,  // 28: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
 	11, // 29: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
 	13, // 30: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
 	9,  // 31: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
-	15, // 32: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
-	17, // 33: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
-	19, // 34: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
-	21, // 35: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	23, // 36: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	1,  // 37: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
-	3,  // 38: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
-	5,  // 39: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
-	32, // 40: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	34, // 41: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	36, // 42: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	40, // 43: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	38, // 44: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	43, // 45: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	28, // 46: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	30, // 47: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	26, // 48: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	8,  // 49: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	12, // 50: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	14, // 51: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	10, // 52: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
-	16, // 53: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
-	18, // 54: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
-	20, // 55: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
-	22, // 56: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	24, // 57: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	2,  // 58: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
-	4,  // 59: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
-	6,  // 60: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
-	40, // [40:61] is the sub-list for method output_type
-	19, // [19:40] is the sub-list for method input_type
+	15, // 32: kith.v1.PartitionService.ScanUsers:input_type -> kith.v1.ScanUsersRequest
+	17, // 33: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
+	19, // 34: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
+	21, // 35: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
+	23, // 36: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	25, // 37: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	1,  // 38: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
+	3,  // 39: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
+	5,  // 40: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
+	34, // 41: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	36, // 42: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	38, // 43: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	42, // 44: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	40, // 45: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	45, // 46: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	30, // 47: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	32, // 48: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	28, // 49: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	8,  // 50: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	12, // 51: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	14, // 52: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	10, // 53: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
+	16, // 54: kith.v1.PartitionService.ScanUsers:output_type -> kith.v1.ScanUsersResponse
+	18, // 55: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
+	20, // 56: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
+	22, // 57: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
+	24, // 58: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	26, // 59: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	2,  // 60: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
+	4,  // 61: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
+	6,  // 62: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
+	41, // [41:63] is the sub-list for method output_type
+	19, // [19:41] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
 	19, // [19:19] is the sub-list for extension extendee
 	0,  // [0:19] is the sub-list for field type_name
@@ -3443,7 +3579,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

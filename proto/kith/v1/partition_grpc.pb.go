@@ -32,6 +32,7 @@ const (
 	PartitionService_ReadRecords_FullMethodName         = "/kith.v1.PartitionService/ReadRecords"
 	PartitionService_ScanRecords_FullMethodName         = "/kith.v1.PartitionService/ScanRecords"
 	PartitionService_FollowProducts_FullMethodName      = "/kith.v1.PartitionService/FollowProducts"
+	PartitionService_ScanUsers_FullMethodName           = "/kith.v1.PartitionService/ScanUsers"
 	PartitionService_ActiveItems_FullMethodName         = "/kith.v1.PartitionService/ActiveItems"
 	PartitionService_LastItems_FullMethodName           = "/kith.v1.PartitionService/LastItems"
 	PartitionService_BoughtTogether_FullMethodName      = "/kith.v1.PartitionService/BoughtTogether"
@@ -77,6 +78,8 @@ type PartitionServiceClient interface {
 	// FollowProducts returns the products that have changed behind a point of the log, as they are now. Without any it waits a while for the
 	// next one. An answer has some 512 KiB at most.
 	FollowProducts(ctx context.Context, in *FollowProductsRequest, opts ...grpc.CallOption) (*FollowProductsResponse, error)
+	// ScanUsers returns the next users with events behind a key.
+	ScanUsers(ctx context.Context, in *ScanUsersRequest, opts ...grpc.CallOption) (*ScanUsersResponse, error)
 	// ActiveItems streams the items with events of some behaviors in a window of time, by key.
 	ActiveItems(ctx context.Context, in *ActiveItemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ActiveItemsResponse], error)
 	// LastItems returns the items with the latest events.
@@ -262,6 +265,16 @@ func (c *partitionServiceClient) FollowProducts(ctx context.Context, in *FollowP
 	return out, nil
 }
 
+func (c *partitionServiceClient) ScanUsers(ctx context.Context, in *ScanUsersRequest, opts ...grpc.CallOption) (*ScanUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ScanUsersResponse)
+	err := c.cc.Invoke(ctx, PartitionService_ScanUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *partitionServiceClient) ActiveItems(ctx context.Context, in *ActiveItemsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ActiveItemsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[3], PartitionService_ActiveItems_FullMethodName, cOpts...)
@@ -422,6 +435,8 @@ type PartitionServiceServer interface {
 	// FollowProducts returns the products that have changed behind a point of the log, as they are now. Without any it waits a while for the
 	// next one. An answer has some 512 KiB at most.
 	FollowProducts(context.Context, *FollowProductsRequest) (*FollowProductsResponse, error)
+	// ScanUsers returns the next users with events behind a key.
+	ScanUsers(context.Context, *ScanUsersRequest) (*ScanUsersResponse, error)
 	// ActiveItems streams the items with events of some behaviors in a window of time, by key.
 	ActiveItems(*ActiveItemsRequest, grpc.ServerStreamingServer[ActiveItemsResponse]) error
 	// LastItems returns the items with the latest events.
@@ -488,6 +503,9 @@ func (UnimplementedPartitionServiceServer) ScanRecords(context.Context, *ScanRec
 }
 func (UnimplementedPartitionServiceServer) FollowProducts(context.Context, *FollowProductsRequest) (*FollowProductsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FollowProducts not implemented")
+}
+func (UnimplementedPartitionServiceServer) ScanUsers(context.Context, *ScanUsersRequest) (*ScanUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ScanUsers not implemented")
 }
 func (UnimplementedPartitionServiceServer) ActiveItems(*ActiveItemsRequest, grpc.ServerStreamingServer[ActiveItemsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ActiveItems not implemented")
@@ -747,6 +765,24 @@ func _PartitionService_FollowProducts_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_ScanUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ScanUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).ScanUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_ScanUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).ScanUsers(ctx, req.(*ScanUsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PartitionService_ActiveItems_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ActiveItemsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -902,6 +938,10 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "FollowProducts",
 			Handler:    _PartitionService_FollowProducts_Handler,
+		},
+		{
+			MethodName: "ScanUsers",
+			Handler:    _PartitionService_ScanUsers_Handler,
 		},
 		{
 			MethodName: "LastItems",

@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/kith-io/kith/fusion"
+)
+
+func eventOf(user string, n int) fusion.Event {
+	return fusion.Event{User: user, Item: fmt.Sprint("i", n), Behavior: fusion.View, Value: 1, ID: fmt.Sprint(n), Time: int64(n + 1)}
+}
+
+// TestHistoriesFollowChanges reads a history before and after each change of it: by more events, by an erasure, and by a snapshot.
+func TestHistoriesFollowChanges(t *testing.T) {
+	s, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	index := uint64(0)
+	apply := func(command []byte) {
+		t.Helper()
+		index++
+		if _, err := s.Apply(index, command); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(user string, want ...fusion.Event) {
+		t.Helper()
+		for _, what := range []string{"first", "again"} {
+			got, err := s.History(t.Context(), user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("%s read (-want +got):\n%s", what, diff)
+			}
+		}
+	}
+	check("a")
+	apply(EncodeBatch(nil, []fusion.Event{eventOf("a", 2), eventOf("b", 1)}))
+	check("a", eventOf("a", 2))
+	apply(EncodeBatch(nil, []fusion.Event{eventOf("a", 1)}))
+	check("a", eventOf("a", 1), eventOf("a", 2))
+	check("b", eventOf("b", 1))
+	apply(EncodeErase(nil, Erase{User: "a", Time: 10, Request: [16]byte{1}}))
+	check("a")
+	check("b", eventOf("b", 1))
+	if _, ok, _ := s.cur.histories.get("b"); !ok {
+		t.Error("a history that was read is not kept")
+	}
+}
+
+// TestHistoriesAreBounded fills them far beyond their bound.
+func TestHistoriesAreBounded(t *testing.T) {
+	var h histories
+	kept := func() (users, bytes int) {
+		for i := range h {
+			s := &h[i]
+			sum := 0
+			for user, events := range s.events {
+				sum += sizeOfHistory(user, events)
+			}
+			if sum != s.bytes {
+				t.Fatalf("a shard says %d bytes and has %d", s.bytes, sum)
+			}
+			users, bytes = users+len(s.events), bytes+sum
+		}
+		return users, bytes
+	}
+	for u := range 20_000 {
+		user := fmt.Sprint("user", u)
+		events := []fusion.Event{eventOf(user, 1), eventOf(user, 2)}
+		_, ok, before := h.get(user)
+		if ok {
+			t.Fatalf("%s is known", user)
+		}
+		h.put(user, events, before)
+		if got, ok, _ := h.get(user); !ok || len(got) != 2 {
+			t.Fatalf("%s is not kept: %v", user, got)
+		}
+	}
+	users, bytes := kept()
+	if bytes > historiesBytes || bytes < historiesBytes*9/10 {
+		t.Errorf("%d users with %d bytes are kept; want nearly %d", users, bytes, historiesBytes)
+	}
+	many := make([]fusion.Event, historiesBytes/historyShards/128/4)
+	_, _, before := h.get("many")
+	h.put("many", many, before)
+	if _, ok, _ := h.get("many"); ok {
+		t.Error("a history is kept that has a quarter of the room of many")
+	}
+	_, _, before = h.get("x")
+	h.drop("x")
+	h.put("x", nil, before)
+	if _, ok, _ := h.get("x"); ok {
+		t.Error("what was read before a change is kept after it")
+	}
+}
+
+// TestHistoriesNeverLag appends events of few users, one after the other, while others read: once an append has been applied every read has it.
+func TestHistoriesNeverLag(t *testing.T) {
+	s, err := Open(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	var reading sync.WaitGroup
+	for range 3 {
+		reading.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := s.History(context.Background(), "a"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for n := 0; n < 2000 && ctx.Err() == nil; n++ {
+		if _, err := s.Apply(uint64(n+1), EncodeBatch(nil, []fusion.Event{eventOf("a", n)})); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.History(t.Context(), "a"); err != nil || len(got) != n+1 {
+			t.Fatalf("%d events, %v after %d were applied", len(got), err, n+1)
+		}
+	}
+	stop()
+	reading.Wait()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
