@@ -111,8 +111,10 @@ check-proto:
 .PHONY: check-generate
 check-generate: ## Check that the generated code is what make generate makes.
 	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \
-	(cd proto && $(GO) tool -modfile=../tools/go.mod buf generate -o "$$made"); \
-	diff -r --exclude='*.proto' "$$made/kith" proto/kith || { echo 'generated code differs: run make generate' >&2; exit 1; }
+	mkdir "$$made/proto"; \
+	(cd proto && $(GO) tool -modfile=../tools/go.mod buf generate -o "$$made/proto"); \
+	diff -r --exclude='*.proto' "$$made/proto/kith" proto/kith && diff "$$made/api/reference/openapi.json" api/reference/openapi.json || \
+		{ echo 'generated code differs: run make generate' >&2; exit 1; }
 
 .PHONY: check-modules
 check-modules:

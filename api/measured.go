@@ -14,7 +14,7 @@ func asked(n uint32) int { return int(cmp.Or(n, coordinator.DefaultN)) }
 // recommended says how a query for recommendations was answered; with an error resp is nil.
 func recommended(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse) telemetry.Answer {
 	a := telemetry.Answer{
-		Asked: asked(req.N), Items: len(resp.GetItems()), Version: resp.GetModelVersion(), Partial: resp.GetPartial(), Stale: resp.GetStale(),
+		Asked: asked(req.GetN()), Items: len(resp.GetItems()), Version: resp.GetModelVersion(), Partial: resp.GetPartial(), Stale: resp.GetStale(),
 		Fallback: resp.GetFallbackReason() != "",
 	}
 	for _, item := range resp.GetItems() {

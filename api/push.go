@@ -9,14 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"mime"
 	"net/http"
 	"strconv"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/fusion"
@@ -76,10 +72,11 @@ type rejectedLine struct {
 	Detail string `json:"detail"`
 }
 
-// pushError is why a request ended early.
+// pushError is why a request ended early, as other routes say it.
 type pushError struct {
-	Reason  string `json:"reason"`
-	Message string `json:"message"`
+	wire.HTTPBody
+	// Reason is the code.
+	Reason string `json:"reason"`
 }
 
 func (r *pushed) reject(line uint64, reason, detail string) {
@@ -260,30 +257,13 @@ func (p *push) parse(line []byte) (e fusion.Event, reason string, err error) {
 
 // fail answers with an error of the cluster.
 func (r *pushed) fail(w http.ResponseWriter, err error) {
-	st := status.Convert(wire.ToStatus(err))
-	code := http.StatusInternalServerError
-	switch st.Code() {
-	case codes.Unavailable:
-		code = http.StatusServiceUnavailable
-	case codes.ResourceExhausted:
-		code = http.StatusTooManyRequests
-		if errors.Is(err, wire.ErrDiskFull) {
-			code = http.StatusInsufficientStorage
-		}
-	case codes.DeadlineExceeded:
-		code = http.StatusGatewayTimeout
-	case codes.InvalidArgument:
-		code = http.StatusBadRequest
-	}
-	if wire.Retryable(err) {
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wire.RetryIn(err).Seconds())))))
-	}
-	r.answer(w, code, wire.Reason(err), err.Error())
+	wire.RetryHTTP(w.Header(), err)
+	r.answer(w, wire.HTTPStatus(err), wire.Reason(err), err.Error())
 }
 
 func (r *pushed) answer(w http.ResponseWriter, code int, reason, message string) {
 	if reason != "" {
-		r.Error = &pushError{reason, message}
+		r.Error = &pushError{wire.HTTPBody{Code: reason, Message: message, RequestID: w.Header().Get(wire.RequestIDHeader)}, reason}
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)

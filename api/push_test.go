@@ -171,12 +171,6 @@ func TestPushRefuses(t *testing.T) {
 	if resp, out := post(t, (&kept{}).store, strings.NewReader("")); resp.StatusCode != http.StatusOK || out.Lines != 0 {
 		t.Errorf("nothing: status %d, %+v", resp.StatusCode, out)
 	}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/events", nil)
-	w := httptest.NewRecorder()
-	(&API{}).Handler(func(_ string, h http.Handler) http.Handler { return h }).ServeHTTP(w, r)
-	if w.Code != http.StatusMethodNotAllowed {
-		t.Errorf("GET: status %d", w.Code)
-	}
 }
 
 // TestPushBounds has as many requests under way as may be, and one more.

@@ -5,10 +5,19 @@ import (
 	"fmt"
 	"math"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/telemetry"
+)
+
+const (
+	// maxUsers bounds the users of one request.
+	maxUsers = 100
+	// usersAtOnce is the number of them that are answered at the same time: enough to hide the time of calls between nodes, and few beside other callers.
+	usersAtOnce = 8
 )
 
 // methods are the models of the wire.
@@ -51,22 +60,80 @@ func length(n uint32) (int, error) {
 func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (resp *kithv1.RecommendResponse, err error) {
 	running := a.queries.Begin(telemetry.Recommend)
 	defer func() { running.End(ctx, recommended(req, resp), err) }()
-	n, err := length(req.N)
+	q, err := queryOf(req)
 	if err != nil {
 		return nil, err
 	}
-	method, ok := methods[req.Model]
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
+		return nil, err
+	}
+	return a.recommend(ctx, q)
+}
+
+// RecommendMany implements kithv1.RecommenderServiceServer. A user whose turn does not come within the deadline has an error as others have.
+func (a *API) RecommendMany(ctx context.Context, req *kithv1.RecommendManyRequest) (*kithv1.RecommendManyResponse, error) {
+	if n := len(req.Users); n == 0 || n > maxUsers {
+		return nil, fmt.Errorf("%w: %d users; want 1 to %d", wire.ErrInvalid, n, maxUsers)
+	}
+	asked := map[string]bool{}
+	for _, user := range req.Users {
+		if user == "" || asked[user] {
+			return nil, fmt.Errorf("%w: user %q is empty or there twice; name each once", wire.ErrInvalid, user)
+		}
+		asked[user] = true
+	}
+	if req.GetRequest().GetSubject() != nil {
+		return nil, fmt.Errorf("%w: the request for all users has a user or a basket of its own; leave it out", wire.ErrInvalid)
+	}
+	q, err := queryOf(req.GetRequest())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
+		return nil, err
+	}
+	resp := &kithv1.RecommendManyResponse{Answers: make([]*kithv1.UserRecommendations, len(req.Users))}
+	var g errgroup.Group
+	g.SetLimit(usersAtOnce)
+	for i, user := range req.Users {
+		g.Go(func() error {
+			one := q
+			one.User = user
+			running := a.queries.Begin(telemetry.Recommend)
+			answer, err := a.recommend(ctx, one)
+			running.End(ctx, recommended(req.GetRequest(), answer), err)
+			resp.Answers[i] = &kithv1.UserRecommendations{User: user, Response: answer}
+			if err != nil {
+				resp.Answers[i].Error = &kithv1.AnswerError{Reason: wire.Reason(err), Message: err.Error()}
+			}
+			return nil
+		})
+	}
+	return resp, g.Wait()
+}
+
+// queryOf converts a request and checks it.
+func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
+	n, err := length(req.GetN())
+	if err != nil {
+		return q, err
+	}
+	method, ok := methods[req.GetModel()]
 	if !ok {
-		return nil, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, req.Model)
+		return q, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, req.GetModel())
 	}
 	rules, err := rulesOf(req)
 	if err != nil {
-		return nil, err
+		return q, err
 	}
-	rules.Exclude, rules.Pins = historyRules(req.ExcludeHistory), pins(req.Pins)
-	q := coordinator.Query{
-		User: req.GetUser(), N: n, Method: method, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
-		Stale: req.Stale, Explain: req.Explain, Rules: rules,
+	rules.Exclude, rules.Pins = historyRules(req.GetExcludeHistory()), pins(req.GetPins())
+	q = coordinator.Query{
+		User: req.GetUser(), N: n, Method: method, WithSeen: req.GetIncludeSeen(), NoFallback: req.GetNoFallback(),
+		Stale: req.GetStale(), Explain: req.GetExplain(), Rules: rules,
 	}
 	for _, b := range req.GetBasket().GetItems() {
 		weight := b.GetWeight()
@@ -74,21 +141,21 @@ func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (resp
 			weight = 1
 		}
 		if b.GetItem() == "" || weight < 0 || math.IsNaN(float64(weight)) || math.IsInf(float64(weight), 0) {
-			return nil, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
+			return q, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
 		}
 		q.Basket = append(q.Basket, coordinator.BasketItem{Item: b.Item, Weight: weight})
 	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
-		return nil, err
-	}
+	return q, nil
+}
+
+// recommend asks the router.
+func (a *API) recommend(ctx context.Context, q coordinator.Query) (*kithv1.RecommendResponse, error) {
 	answer, err := a.router.Recommend(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	resp = &kithv1.RecommendResponse{
-		Model: model(method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
+	resp := &kithv1.RecommendResponse{
+		Model: model(q.Method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
 		Stale: answer.Stale,
 	}
 	for _, x := range answer.Items {

@@ -112,6 +112,45 @@ func living(records []*kithv1.Record) []*kithv1.Record {
 	return slices.DeleteFunc(records, func(r *kithv1.Record) bool { return r.Deleted })
 }
 
+// GetRecord implements kithv1.CatalogServiceServer.
+func (a *API) GetRecord(ctx context.Context, req *kithv1.GetRecordRequest) (*kithv1.GetRecordResponse, error) {
+	kind, err := keysOf(req.Kind, []string{req.Key})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	records, err := a.router.Records(ctx, kind, []string{req.Key}, req.Stale)
+	if err != nil {
+		return nil, err
+	}
+	if records = living(records); len(records) == 0 {
+		return nil, fmt.Errorf("%w %q", wire.ErrUnknownRecord, req.Key)
+	}
+	return &kithv1.GetRecordResponse{Record: records[0]}, nil
+}
+
+// PutRecord implements kithv1.CatalogServiceServer.
+func (a *API) PutRecord(ctx context.Context, req *kithv1.PutRecordRequest) (*kithv1.PutRecordResponse, error) {
+	if _, err := wire.RecordFromProto(req.Record); err != nil {
+		return nil, err
+	}
+	put, err := a.PutRecords(ctx, &kithv1.PutRecordsRequest{Kind: req.Kind, Records: []*kithv1.Record{req.Record}})
+	if err != nil {
+		return nil, err
+	}
+	return &kithv1.PutRecordResponse{Changed: put.Changed > 0, Erased: put.Erased > 0}, nil
+}
+
+// DeleteRecord implements kithv1.CatalogServiceServer.
+func (a *API) DeleteRecord(ctx context.Context, req *kithv1.DeleteRecordRequest) (*kithv1.DeleteRecordResponse, error) {
+	gone, err := a.DeleteRecords(ctx, &kithv1.DeleteRecordsRequest{Kind: req.Kind, Keys: []string{req.Key}, Version: req.Version})
+	if err != nil {
+		return nil, err
+	}
+	return &kithv1.DeleteRecordResponse{Deleted: gone.Deleted > 0}, nil
+}
+
 // ListRecords implements kithv1.CatalogServiceServer.
 func (a *API) ListRecords(ctx context.Context, req *kithv1.ListRecordsRequest) (*kithv1.ListRecordsResponse, error) {
 	kind, err := kindOf(req.Kind, 0)

@@ -1,30 +1,59 @@
 package api
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/api/reference"
+	"github.com/kith-io/kith/api/rest"
 )
 
-// routes returns the handlers of the HTTP face by pattern; docs/guide.md describes them.
+// maxRequests bounds the requests to methods that are under way.
+const maxRequests = 256
+
+// Guard decides who gets through to the HTTP face; auth.Guard is one.
+type Guard interface {
+	// Route stands before a route that is named by its pattern, and Method before one that calls a method of gRPC.
+	Route(pattern string, h http.Handler) http.Handler
+	Method(fullMethod string, h http.Handler) http.Handler
+	// Unary and Stream stand before the implementations of methods.
+	Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error)
+	Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error
+}
+
+// routes returns the handlers of the routes that are not methods, by pattern.
 func (a *API) routes() map[string]http.Handler {
-	return map[string]http.Handler{
-		"POST /v1/events": newPush(a.store, a.events.Rejected, time.Now),
-	}
+	routes := reference.Routes()
+	routes["POST /v1/events"] = newPush(a.store, a.events.Rejected, time.Now) // docs/guide.md describes it
+	return routes
 }
 
-// Routes returns the patterns of the HTTP face.
-func (a *API) Routes() (patterns []string) {
+// Routes returns the patterns of the HTTP face, each with the full name of the method that it calls, or "" if it is none.
+func (a *API) Routes() (map[string]string, error) {
+	face := rest.New(rest.Config{})
+	a.Register(face)
+	patterns, err := face.Routes()
 	for pattern := range a.routes() {
-		patterns = append(patterns, pattern)
+		patterns[pattern] = ""
 	}
-	return patterns
+	return patterns, err
 }
 
-// Handler returns the HTTP face. guard stands before the handler of each route, and decides who gets through.
-func (a *API) Handler(guard func(pattern string, h http.Handler) http.Handler) http.Handler {
+// Handler returns the HTTP face. An error is one of the annotations of the protocol.
+func (a *API) Handler(guard Guard, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	for pattern, h := range a.routes() {
-		mux.Handle(pattern, guard(pattern, h))
+		mux.Handle(pattern, guard.Route(pattern, h))
 	}
-	return mux
+	face := rest.New(rest.Config{Guard: guard.Method, Unary: guard.Unary, Stream: guard.Stream, MaxRequests: maxRequests})
+	a.Register(face)
+	if err := face.Register(mux); err != nil {
+		return nil, errors.Join(errors.New("the protocol has routes that cannot be served"), err)
+	}
+	return &front{mux: mux, log: log}, nil
 }

@@ -69,6 +69,8 @@ func arguments(req any) map[string]string {
 		return map[string]string{"measure": r.GetSpec().GetMeasure(), "k": strconv.FormatUint(uint64(r.GetSpec().GetK()), 10)}
 	case *kithv1.DeleteRecordsRequest:
 		return map[string]string{"kind": r.Kind.String(), "keys": strconv.Itoa(len(r.Keys))}
+	case *kithv1.DeleteRecordRequest:
+		return map[string]string{"kind": r.Kind.String(), "keys": "1"}
 	}
 	return nil
 }

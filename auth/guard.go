@@ -210,7 +210,7 @@ func (g *Guard) incoming(ctx context.Context, method string) *call {
 
 // ServerOptions put the Guard before the services of a server.
 func (g *Guard) ServerOptions() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.InTapHandle(g.tap), grpc.ChainUnaryInterceptor(g.unary), grpc.ChainStreamInterceptor(g.stream)}
+	return []grpc.ServerOption{grpc.InTapHandle(g.tap), grpc.ChainUnaryInterceptor(g.Unary), grpc.ChainStreamInterceptor(g.Stream)}
 }
 
 // tap refuses calls before a byte of their message is read: strangers cannot make a server keep 16 MiB for each. It must not wait, so
@@ -227,18 +227,28 @@ func (g *Guard) tap(ctx context.Context, info *tap.Info) (context.Context, error
 	return ctx, nil
 }
 
-func (g *Guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	c := g.incoming(ctx, info.FullMethod)
-	if err = g.admit(ctx, c); err == nil {
+// admitOnce authorizes a call and counts it, unless Method did.
+func (g *Guard) admitOnce(ctx context.Context, method string) (*call, error) {
+	if c := admitted(ctx, method); c != nil {
+		return c, nil
+	}
+	c := g.incoming(ctx, method)
+	return c, g.admit(ctx, c)
+}
+
+// Unary is the interceptor of calls.
+func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	c, err := g.admitOnce(ctx, info.FullMethod)
+	if err == nil {
 		resp, err = handler(ctx, req)
 	}
 	g.note(c, req, err)
 	return resp, err
 }
 
-func (g *Guard) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	c := g.incoming(stream.Context(), info.FullMethod)
-	err := g.admit(stream.Context(), c)
+// Stream is the interceptor of streams.
+func (g *Guard) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	c, err := g.admitOnce(stream.Context(), info.FullMethod)
 	if err == nil {
 		err = handler(srv, &guardedStream{ServerStream: stream, guard: g, call: c})
 	}

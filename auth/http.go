@@ -1,11 +1,8 @@
 package auth
 
 import (
-	"encoding/json"
-	"errors"
-	"math"
+	"context"
 	"net/http"
-	"strconv"
 
 	"github.com/kith-io/kith/node/wire"
 )
@@ -13,11 +10,8 @@ import (
 // Route puts the Guard before the handler of a route, which is named by its pattern in the table.
 func (g *Guard) Route(pattern string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{name: pattern, bearer: r.Header.Values("Authorization"), state: r.TLS, from: r.RemoteAddr, began: g.cfg.Now()}
-		err := g.admit(r.Context(), c)
-		if err != nil {
-			g.note(c, nil, err)
-			refuse(w, err)
+		c, ok := g.enter(pattern, w, r)
+		if !ok {
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -25,28 +19,35 @@ func (g *Guard) Route(pattern string, h http.Handler) http.Handler {
 	})
 }
 
-// refusal is the answer to a request that was refused.
-type refusal struct {
-	Error struct {
-		Reason  string `json:"reason"`
-		Message string `json:"message"`
-	} `json:"error"`
+// admittedKey is that of a *call in a context.
+type admittedKey struct{}
+
+// Method puts the Guard before a handler that calls a method of gRPC in this process through Unary or Stream. The rule is that of the method. The
+// caller is asked for and counted here, before the body is read, and not again by the call; what came of it is noted there.
+func (g *Guard) Method(fullMethod string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := g.enter(fullMethod, w, r); ok {
+			h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), admittedKey{}, c)))
+		}
+	})
 }
 
-func refuse(w http.ResponseWriter, err error) {
-	code := http.StatusForbidden
-	switch {
-	case errors.Is(err, wire.ErrUnauthenticated):
-		code = http.StatusUnauthorized
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	case errors.Is(err, wire.ErrLimited):
-		code = http.StatusTooManyRequests
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wire.RetryIn(err).Seconds())))))
+// admitted returns the call of a method that Method has let in, or else nil.
+func admitted(ctx context.Context, method string) *call {
+	if c, ok := ctx.Value(admittedKey{}).(*call); ok && c.name == method {
+		return c
 	}
-	var out refusal
-	out.Error.Reason, out.Error.Message = wire.Reason(err), err.Error()
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Connection", "close") // the body is not read
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(out) // a client that has gone needs no answer
+	return nil
+}
+
+// enter authorizes and counts a request, or answers with why not.
+func (g *Guard) enter(name string, w http.ResponseWriter, r *http.Request) (c *call, ok bool) {
+	c = &call{name: name, bearer: r.Header.Values("Authorization"), state: r.TLS, from: r.RemoteAddr, began: g.cfg.Now()}
+	if err := g.admit(r.Context(), c); err != nil {
+		g.note(c, nil, err)
+		w.Header().Set("Connection", "close") // the body is not read
+		wire.WriteHTTP(w, err)
+		return c, false
+	}
+	return c, true
 }

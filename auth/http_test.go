@@ -1,16 +1,24 @@
 package auth
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/kith-io/kith/audit"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
 // newGuard returns a Guard of a cluster with a file of keys.
@@ -62,8 +70,8 @@ func TestRoute(t *testing.T) {
 		if tt.want == http.StatusOK {
 			continue
 		}
-		var out refusal
-		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || out.Error.Reason != tt.reason || strings.Contains(w.Body.String(), writer) {
+		var out struct{ Error wire.HTTPBody }
+		if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || out.Error.Code != tt.reason || strings.Contains(w.Body.String(), writer) {
 			t.Errorf("%s: %s, %v; want the reason %s", tt.name, w.Body, err, tt.reason)
 		}
 		if got := w.Header().Get("Retry-After"); (got == "2") != (tt.want == http.StatusTooManyRequests) {
@@ -72,5 +80,66 @@ func TestRoute(t *testing.T) {
 		if got := w.Header().Get("WWW-Authenticate"); (got == "Bearer") != (tt.want == http.StatusUnauthorized) {
 			t.Errorf("%s: WWW-Authenticate is %q", tt.name, got)
 		}
+	}
+}
+
+// TestMethod makes calls within the process: they are let in and counted at the door, once, and what came of them is noted.
+func TestMethod(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.json")
+	writer, _ := newKey(t, path, time.Now(), NewKey{Name: "w", Roles: []Role{Write}, Rate: 0.5, Burst: 1})
+	reader, _ := newKey(t, path, time.Now(), NewKey{Roles: []Role{Read}})
+	second, _ := newKey(t, path, time.Now(), NewKey{Roles: []Role{Write}})
+	g := newGuard(t, path)
+	dir := t.TempDir()
+	log, err := audit.Open(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.cfg.Audit = log
+	const method = kithv1.CatalogService_DeleteRecord_FullMethodName
+	ask := func(secret, inner string) (int, error) {
+		var inside error
+		h := g.Method(method, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, inside = g.Unary(r.Context(), &kithv1.DeleteRecordRequest{}, &grpc.UnaryServerInfo{FullMethod: inner}, func(context.Context, any) (any, error) {
+				return &kithv1.DeleteRecordResponse{}, nil
+			})
+		}))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "/", http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+secret)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Code, inside
+	}
+	if code, err := ask(writer, method); code != http.StatusOK || err != nil {
+		t.Errorf("the first call: %d, %v; it is counted twice if it was refused", code, err)
+	}
+	if code, _ := ask(writer, method); code != http.StatusTooManyRequests {
+		t.Errorf("the second call: %d, want %d", code, http.StatusTooManyRequests)
+	}
+	if code, _ := ask(reader, method); code != http.StatusForbidden {
+		t.Errorf("another role: %d, want %d", code, http.StatusForbidden)
+	}
+	// What was let in for one method is not let in for another.
+	if _, err := ask(second, kithv1.ClusterService_Backup_FullMethodName); !errors.Is(err, wire.ErrUnauthenticated) {
+		t.Errorf("another method within: %v", err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, audit.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outcomes []string
+	for line := range strings.Lines(string(b)) {
+		var e audit.Entry
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		outcomes = append(outcomes, e.Act+" "+e.Outcome)
+	}
+	want := []string{method + " OK", method + " RATE_LIMITED", method + " FORBIDDEN", kithv1.ClusterService_Backup_FullMethodName + " UNAUTHENTICATED"}
+	if !slices.Equal(outcomes, want) {
+		t.Errorf("the audit log has %q, want %q", outcomes, want)
 	}
 }

@@ -32,16 +32,25 @@ var (
 	internal = Rule{Roles: nodes}
 )
 
-// table has a rule for each method of gRPC, by its full name, and each route of HTTP, by its pattern. What has none is refused.
+// table has a rule for each method of gRPC, by its full name, and each route of HTTP that is no method, by its pattern. What has none is refused.
+// Routes that are methods have the rules of these (Guard.Method).
 var table = map[string]Rule{
 	kithv1.EventsService_Append_FullMethodName: {Roles: write},
 	kithv1.EventsService_List_FullMethodName:   {Roles: read},
 	"POST /v1/events":                          {Roles: write},
 
+	// What the HTTP face is, and a page to try it with, tell nothing of a cluster.
+	"GET /openapi.json": {Public: true},
+	"GET /docs":         {Public: true},
+	"GET /docs/{file}":  {Public: true},
+
 	kithv1.CatalogService_PutRecords_FullMethodName:    {Roles: write},
 	kithv1.CatalogService_GetRecords_FullMethodName:    {Roles: read},
 	kithv1.CatalogService_ListRecords_FullMethodName:   {Roles: read},
 	kithv1.CatalogService_DeleteRecords_FullMethodName: {Roles: write, Audited: true},
+	kithv1.CatalogService_PutRecord_FullMethodName:     {Roles: write},
+	kithv1.CatalogService_GetRecord_FullMethodName:     {Roles: read},
+	kithv1.CatalogService_DeleteRecord_FullMethodName:  {Roles: write, Audited: true},
 
 	kithv1.CatalogService_GetUserFeatures_FullMethodName:     {Roles: read},
 	kithv1.CatalogService_ListUserFeatures_FullMethodName:    {Roles: read},
@@ -49,6 +58,7 @@ var table = map[string]Rule{
 	kithv1.CatalogService_ListProductFeatures_FullMethodName: {Roles: read},
 
 	kithv1.RecommenderService_Recommend_FullMethodName:                {Roles: read},
+	kithv1.RecommenderService_RecommendMany_FullMethodName:            {Roles: read},
 	kithv1.RecommenderService_Similar_FullMethodName:                  {Roles: read},
 	kithv1.RecommenderService_Trending_FullMethodName:                 {Roles: read},
 	kithv1.RecommenderService_FrequentlyBoughtTogether_FullMethodName: {Roles: read},

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -25,9 +23,13 @@ func (s *Server) Scrub(ctx context.Context) int { return s.node.Scrub(ctx) }
 // Services returns the services of the gRPC server, as it describes them itself.
 func (s *Server) Services() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
-// Routes returns the patterns of the HTTP face.
-func (s *Server) Routes() []string {
-	return append(s.api.Routes(), slices.Collect(maps.Keys(s.operatorRoutes()))...)
+// Routes returns the patterns of the HTTP face, each with the method that it calls or "".
+func (s *Server) Routes() (map[string]string, error) {
+	routes, err := s.api.Routes()
+	for pattern := range s.operatorRoutes() {
+		routes[pattern] = ""
+	}
+	return routes, err
 }
 
 // Registry has the metrics of the process.

@@ -29,17 +29,21 @@ func (s *Server) openHTTP() (err error) {
 	if s.httpLn, err = net.Listen("tcp", s.cfg.HTTPAddr); err != nil {
 		return fmt.Errorf("listen for HTTP on %s: %w", s.cfg.HTTPAddr, err)
 	}
+	handler, err := s.api.Handler(s.security.guard, s.log)
+	if err != nil {
+		return err
+	}
 	s.http = &http.Server{
-		Handler: s.watching.http.Handler(s.routes()), TLSConfig: s.httpTLS(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
+		Handler: s.whileServing(s.watching.http.Handler(s.routes(handler))), TLSConfig: s.httpTLS(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
 }
 
 // routes returns the HTTP face: that of the services, and what operators ask of the process.
-func (s *Server) routes() http.Handler {
+func (s *Server) routes(services http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", s.api.Handler(s.security.guard.Route))
+	mux.Handle("/", services)
 	for pattern, h := range s.operatorRoutes() {
 		mux.Handle(pattern, s.security.guard.Route(pattern, h))
 	}
@@ -76,6 +80,24 @@ func (s *Server) serveHTTP() error {
 	return nil
 }
 
+// whileServing lets requests through until breakOffHTTP.
+func (s *Server) whileServing(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.httpBusy.TryRLock() {
+			return // the connection is closed
+		}
+		defer s.httpBusy.RUnlock()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// breakOffHTTP closes all connections, which cancels the requests under way, and waits for their end: what they use is closed next.
+func (s *Server) breakOffHTTP() error {
+	err := s.http.Close()
+	s.httpBusy.Lock() // for good
+	return err
+}
+
 // drainHTTP takes no new requests and lets those under way end, for a while.
 func (s *Server) drainHTTP(ctx context.Context) {
 	if s.http == nil {
@@ -84,6 +106,6 @@ func (s *Server) drainHTTP(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
-		s.log.Warn("requests over HTTP were broken off", "err", errors.Join(err, s.http.Close()))
+		s.log.Warn("requests over HTTP were broken off", "err", errors.Join(err, s.breakOffHTTP()))
 	}
 }

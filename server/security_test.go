@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -342,52 +343,34 @@ func TestEveryCallIsGuarded(t *testing.T) {
 		t.Errorf("17 MiB: %v %s", st.Code(), st.Message())
 	}
 
-	for _, pattern := range srv.Routes() {
+	routes, err := srv.Routes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(routes) < 30 {
+		t.Fatalf("only %d routes: %v", len(routes), routes)
+	}
+	for pattern, fullMethod := range routes {
 		rule, ok := auth.RuleOf(pattern)
+		if fullMethod != "" {
+			if ok {
+				t.Errorf("%s has a rule of its own, beside that of %s", pattern, fullMethod)
+			}
+			rule, ok = auth.RuleOf(fullMethod)
+		}
 		if !ok {
 			t.Errorf("%s has no rule in the table of package auth", pattern)
 			continue
 		}
-		method, path, _ := strings.Cut(pattern, " ")
-		if strings.HasPrefix(path, "/debug/pprof/") {
-			path += "?seconds=1" // for those that take their time
-		}
-		ask := func(authorization string) (int, string) {
-			t.Helper()
-			client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.tls("")}}
-			defer client.CloseIdleConnections()
-			req, err := http.NewRequestWithContext(t.Context(), method, "https://"+srv.HTTPAddr()+path, strings.NewReader(`{"user":"u","item":"i"}`))
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Content-Type", "application/json")
-			if authorization != "" {
-				req.Header.Set("Authorization", authorization)
-			}
-			resp, err := client.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = resp.Body.Close() }()
-			body, err := io.ReadAll(resp.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return resp.StatusCode, string(body)
-		}
-		for _, authorization := range []string{"", "Bearer", "Basic eA==", "Bearer " + expired, "Bearer " + token[:20], "Bearer " + revoked} {
-			if code, body := ask(authorization); code != http.StatusUnauthorized || !strings.Contains(body, "UNAUTHENTICATED") || strings.Contains(body, "goroutine") {
-				t.Errorf("%s with %.20q: %d %s", pattern, authorization, code, body)
-			}
-		}
-		for role, key := range keys {
-			want := http.StatusForbidden
-			if role == auth.Admin || slices.Contains(rule.Roles, role) {
-				want = http.StatusOK
-			}
-			if code, body := ask("Bearer " + key); code != want {
-				t.Errorf("%s with the role %s: %d %s, want %d", pattern, role, code, body, want)
-			}
+		s.tryRoute(srv.HTTPAddr(), pattern, rule, keys, []string{"", "Bearer", "Basic eA==", "Bearer " + expired, "Bearer " + token[:20], "Bearer " + revoked})
+	}
+	// The certificate of a connection counts over HTTP, too.
+	for name, want := range map[string]int{"n1": http.StatusOK, "nobody": http.StatusForbidden} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.tls(name)}}
+		resp, text := send(t, client, curl(t, "curl https://"+srv.HTTPAddr()+"/v1/status", ""))
+		client.CloseIdleConnections()
+		if resp.StatusCode != want {
+			t.Errorf("the certificate of %s: %d %s, want %d", name, resp.StatusCode, text, want)
 		}
 	}
 	if b, err := os.ReadFile(filepath.Join(c.Dir(0), "audit", audit.Name)); err != nil || !strings.Contains(string(b), `"act":"GET /debug/pprof/profile","outcome":"OK"`) {
@@ -404,6 +387,89 @@ func TestEveryCallIsGuarded(t *testing.T) {
 	}
 	if _, err := kithv1.NewClusterServiceClient(intruders["no credentials"]).Status(t.Context(), &kithv1.StatusRequest{}); !errors.Is(err, wire.ErrUnauthenticated) {
 		t.Errorf("the sentinel does not cross the wire: %v", err)
+	}
+}
+
+// braces is a variable of a path.
+var braces = regexp.MustCompile(`\{[^}]*\}`)
+
+// tryRoute asks a route with what should not let a caller in, with every role, and with what is malformed and too large.
+func (s *secured) tryRoute(addr, pattern string, rule auth.Rule, keys map[auth.Role]string, bad []string) {
+	s.t.Helper()
+	method, path, _ := strings.Cut(pattern, " ")
+	path = braces.ReplaceAllString(path, "0") // a number, and the key of nobody
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: s.tls("")}}
+	defer client.CloseIdleConnections()
+	ask := func(authorization, query string, body io.Reader) (int, string) {
+		s.t.Helper()
+		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, method, "https://"+addr+path+query, body)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if body != nil {
+			req.Header.Set("Content-Type", "application/json")
+		}
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			s.t.Fatalf("%s: %v", pattern, err)
+		}
+		defer func() { _ = resp.Body.Close() }()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			s.t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, trace := range []string{"goroutine ", ".go:", "panic", "runtime."} {
+			if strings.Contains(string(text), trace) && resp.StatusCode != http.StatusOK {
+				s.t.Errorf("%s leaks: %s", pattern, text)
+			}
+		}
+		if resp.Header.Get("X-Request-Id") == "" {
+			s.t.Errorf("%s: the answer has no id", pattern)
+		}
+		return resp.StatusCode, string(text)
+	}
+	if rule.Public {
+		if code, text := ask("", "", nil); code != http.StatusOK && code != http.StatusNotFound {
+			s.t.Errorf("%s without credentials: %d %s", pattern, code, text)
+		}
+		return
+	}
+	for _, authorization := range bad {
+		if code, text := ask(authorization, "", nil); code != http.StatusUnauthorized || !strings.Contains(text, "UNAUTHENTICATED") {
+			s.t.Errorf("%s with %.20q: %d %s", pattern, authorization, code, text)
+		}
+	}
+	// A stranger is refused before the body is read, and so before the server finds out that it never comes.
+	never, end := io.Pipe()
+	if code, text := ask("", "", never); code != http.StatusUnauthorized {
+		s.t.Errorf("%s with a body that does not come: %d %s", pattern, code, text)
+	}
+	_ = end.Close()
+	for role, key := range keys {
+		want := role == auth.Admin || slices.Contains(rule.Roles, role)
+		if !strings.HasPrefix(path, "/v1/") { // what operators read: nothing is malformed
+			if code, text := ask("Bearer "+key, "?seconds=1", nil); code != http.StatusOK && code != http.StatusForbidden || code == http.StatusOK != want {
+				s.t.Errorf("%s with the role %s: %d %.200s; let in: %t", pattern, role, code, text, want)
+			}
+			continue
+		}
+		// What is malformed is refused after the roles were looked at, so nothing is changed here.
+		code, text := ask("Bearer "+key, "?%zz", strings.NewReader("{\"no_such_field\":"))
+		if code == http.StatusForbidden == want || want && (code < 400 || code >= 500) || !strings.Contains(text, "message") {
+			s.t.Errorf("%s with the role %s, malformed: %d %s; let in: %t", pattern, role, code, text, want)
+		}
+	}
+	if method == http.MethodGet {
+		return
+	}
+	code, text := ask("Bearer "+keys[auth.Admin], "", strings.NewReader(`{"x":"`+strings.Repeat("x", 5<<20)+`"}`))
+	if code != http.StatusRequestEntityTooLarge && pattern != "POST /v1/events" || code < 400 || code >= 500 {
+		s.t.Errorf("%s with 5 MiB: %d %s", pattern, code, text)
 	}
 }
 

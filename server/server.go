@@ -48,6 +48,7 @@ type Server struct {
 	grpcLn      net.Listener
 	httpLn      net.Listener // nil without HTTP, as http
 	http        *http.Server
+	httpBusy    sync.RWMutex // read by each request under way; see breakOffHTTP
 	grpcAddr    string
 	raftAddr    string
 	mux         *consensus.Mux
@@ -317,7 +318,7 @@ func (s *Server) Run(ctx context.Context) error {
 		if s.wasAborted() {
 			s.gossip.Close()
 			if s.http != nil {
-				_ = s.http.Close() // broken off, as after the death of the process
+				_ = s.breakOffHTTP() // as after the death of the process
 			}
 			s.grpc.Stop()
 		} else {

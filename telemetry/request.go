@@ -14,7 +14,7 @@ const (
 	// requestHeader is the metadata of gRPC and, in other letters, the header of HTTP that has the id of a request.
 	requestHeader = "x-request-id"
 	// maxRequestID bounds an id that a caller gives: it is kept in logs.
-	maxRequestID = 128
+	maxRequestID = 64
 )
 
 // requestContext is a context with the id of a request.

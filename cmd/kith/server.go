@@ -76,7 +76,7 @@ followed: what is written to them counts within a second.`,
 	f.StringVar(&cfg.GRPCAddr, "grpc-addr", cfg.GRPCAddr, "`host:port` for calls of clients and servers; port 0 picks one")
 	f.StringVar(&cfg.RaftAddr, "raft-addr", cfg.RaftAddr, "`host:port` for replication")
 	f.StringVar(&cfg.GossipAddr, "gossip-addr", cfg.GossipAddr, "`host:port` for membership, the address that others join")
-	f.StringVar(&cfg.HTTPAddr, "http-addr", "", "`host:port` for HTTP: POST /v1/events, GET /metrics, profiles (default: none)")
+	f.StringVar(&cfg.HTTPAddr, "http-addr", "", "`host:port` to answer HTTP on: JSON under /v1, a page to try it at /docs, metrics and profiles (default: none)")
 	f.StringVar(&cfg.AdvertiseHost, "advertise-host", "", "`host` by which others reach this server (default: the one listened on)")
 	f.StringSliceVar(&cfg.Join, "join", nil, "gossip `addresses` of servers of the cluster")
 	f.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", 0, "number of servers that make a new cluster together: 1, 3 or 5 (default 1, or none with --join)")

@@ -36,6 +36,8 @@ var (
 	ErrUnknownUser = errors.New("unknown user")
 	// ErrUnknownItem means that the item is not in the model.
 	ErrUnknownItem = errors.New("unknown item")
+	// ErrUnknownRecord means that there is no record at the key.
+	ErrUnknownRecord = errors.New("no record at the key")
 	// ErrNoModel means that no model version has been published yet.
 	ErrNoModel = errors.New("no model version yet")
 	// ErrUnknownVersion means that the model version is not kept, or not here.
@@ -94,6 +96,7 @@ var table = []row{
 	{ErrNotReady, codes.Unavailable, "NOT_READY"},
 	{ErrUnknownUser, codes.NotFound, "UNKNOWN_USER"},
 	{ErrUnknownItem, codes.NotFound, "UNKNOWN_ITEM"},
+	{ErrUnknownRecord, codes.NotFound, "UNKNOWN_RECORD"},
 	{ErrNoModel, codes.FailedPrecondition, "NO_MODEL"},
 	{ErrUnknownVersion, codes.NotFound, "UNKNOWN_VERSION"},
 	{ErrUnknownJob, codes.NotFound, "UNKNOWN_JOB"},

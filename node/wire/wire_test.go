@@ -30,6 +30,7 @@ func TestSentinelsCrossTheWire(t *testing.T) {
 		{wire.ErrNotReady, codes.Unavailable},
 		{wire.ErrUnknownUser, codes.NotFound},
 		{wire.ErrUnknownItem, codes.NotFound},
+		{wire.ErrUnknownRecord, codes.NotFound},
 		{wire.ErrNoModel, codes.FailedPrecondition},
 		{wire.ErrUnknownVersion, codes.NotFound},
 		{wire.ErrUnknownJob, codes.NotFound},

@@ -267,7 +267,7 @@ def main():
         keys, items = sorted(keys), sorted(items)
         pathlib.Path(work, "users.txt").write_text("\n".join(keys) + "\n")
         print(f"{len(keys):,} users, {len(items):,} items; {args.rounds} rounds of {args.seconds} s; load {os.getloadavg()[0]:.1f}", flush=True)
-        subprocess.run(["go", "build", "-o", os.path.join(work, "peer"), "./scripts/bench-serving/peer"], cwd=ROOT, check=True)
+        subprocess.run(["go", "build", "-o", os.path.join(work, "peer"), "./scripts/peer"], cwd=ROOT, check=True)
         for nodes in (int(n) for n in args.nodes.split(",")):
             with contextlib.ExitStack() as stack:
                 grpc, http, pids = stack.enter_context(cluster(work, nodes))

@@ -7,6 +7,7 @@
 package kithv1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -902,11 +903,334 @@ func (x *DeleteRecordsResponse) GetUnchanged() uint64 {
 	return 0
 }
 
+// GetRecordRequest names a key.
+type GetRecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  RecordKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=kith.v1.RecordKind" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// As in GetRecordsRequest.
+	Stale         bool `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRecordRequest) Reset() {
+	*x = GetRecordRequest{}
+	mi := &file_kith_v1_catalog_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRecordRequest) ProtoMessage() {}
+
+func (x *GetRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_catalog_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRecordRequest.ProtoReflect.Descriptor instead.
+func (*GetRecordRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_catalog_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetRecordRequest) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *GetRecordRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *GetRecordRequest) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+// GetRecordResponse is what there is.
+type GetRecordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Record        *Record                `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRecordResponse) Reset() {
+	*x = GetRecordResponse{}
+	mi := &file_kith_v1_catalog_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRecordResponse) ProtoMessage() {}
+
+func (x *GetRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_catalog_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRecordResponse.ProtoReflect.Descriptor instead.
+func (*GetRecordResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_catalog_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetRecordResponse) GetRecord() *Record {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+// PutRecordRequest is one record.
+type PutRecordRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          RecordKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=kith.v1.RecordKind" json:"kind,omitempty"`
+	Record        *Record                `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRecordRequest) Reset() {
+	*x = PutRecordRequest{}
+	mi := &file_kith_v1_catalog_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRecordRequest) ProtoMessage() {}
+
+func (x *PutRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_catalog_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRecordRequest.ProtoReflect.Descriptor instead.
+func (*PutRecordRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_catalog_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PutRecordRequest) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *PutRecordRequest) GetRecord() *Record {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+// PutRecordResponse says what became of it.
+type PutRecordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It replaced an older one, or was the first. Otherwise it was known, or older than what there is, or the user was erased.
+	Changed bool `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	// It is a profile that was refused, as its user was erased.
+	Erased        bool `protobuf:"varint,2,opt,name=erased,proto3" json:"erased,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRecordResponse) Reset() {
+	*x = PutRecordResponse{}
+	mi := &file_kith_v1_catalog_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRecordResponse) ProtoMessage() {}
+
+func (x *PutRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_catalog_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRecordResponse.ProtoReflect.Descriptor instead.
+func (*PutRecordResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_catalog_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PutRecordResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *PutRecordResponse) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
+}
+
+// DeleteRecordRequest names a key.
+type DeleteRecordRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  RecordKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=kith.v1.RecordKind" json:"kind,omitempty"`
+	Key   string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// As in DeleteRecordsRequest.
+	Version       *int64 `protobuf:"varint,3,opt,name=version,proto3,oneof" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRecordRequest) Reset() {
+	*x = DeleteRecordRequest{}
+	mi := &file_kith_v1_catalog_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRecordRequest) ProtoMessage() {}
+
+func (x *DeleteRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_catalog_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRecordRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRecordRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_catalog_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeleteRecordRequest) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *DeleteRecordRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *DeleteRecordRequest) GetVersion() int64 {
+	if x != nil && x.Version != nil {
+		return *x.Version
+	}
+	return 0
+}
+
+// DeleteRecordResponse says what became of it.
+type DeleteRecordResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False if there was nothing to delete, or something newer.
+	Deleted       bool `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRecordResponse) Reset() {
+	*x = DeleteRecordResponse{}
+	mi := &file_kith_v1_catalog_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRecordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRecordResponse) ProtoMessage() {}
+
+func (x *DeleteRecordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_catalog_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRecordResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRecordResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_catalog_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteRecordResponse) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
 var File_kith_v1_catalog_proto protoreflect.FileDescriptor
 
 const file_kith_v1_catalog_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/catalog.proto\x12\akith.v1\x1a\x16kith/v1/features.proto\" \n" +
+	"\x15kith/v1/catalog.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x16kith/v1/features.proto\" \n" +
 	"\bTextList\x12\x14\n" +
 	"\x05texts\x18\x01 \x03(\tR\x05texts\"\xbf\x01\n" +
 	"\tAttribute\x12\x12\n" +
@@ -966,23 +1290,46 @@ const file_kith_v1_catalog_proto_rawDesc = "" +
 	"\b_version\"O\n" +
 	"\x15DeleteRecordsResponse\x12\x18\n" +
 	"\adeleted\x18\x01 \x01(\x04R\adeleted\x12\x1c\n" +
-	"\tunchanged\x18\x02 \x01(\x04R\tunchanged*X\n" +
+	"\tunchanged\x18\x02 \x01(\x04R\tunchanged\"c\n" +
+	"\x10GetRecordRequest\x12'\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\"<\n" +
+	"\x11GetRecordResponse\x12'\n" +
+	"\x06record\x18\x01 \x01(\v2\x0f.kith.v1.RecordR\x06record\"d\n" +
+	"\x10PutRecordRequest\x12'\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12'\n" +
+	"\x06record\x18\x02 \x01(\v2\x0f.kith.v1.RecordR\x06record\"E\n" +
+	"\x11PutRecordResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\x12\x16\n" +
+	"\x06erased\x18\x02 \x01(\bR\x06erased\"{\n" +
+	"\x13DeleteRecordRequest\x12'\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x13.kith.v1.RecordKindR\x04kind\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1d\n" +
+	"\aversion\x18\x03 \x01(\x03H\x00R\aversion\x88\x01\x01B\n" +
+	"\n" +
+	"\b_version\"0\n" +
+	"\x14DeleteRecordResponse\x12\x18\n" +
+	"\adeleted\x18\x01 \x01(\bR\adeleted*X\n" +
 	"\n" +
 	"RecordKind\x12\x1b\n" +
 	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13RECORD_KIND_PRODUCT\x10\x01\x12\x14\n" +
-	"\x10RECORD_KIND_USER\x10\x022\xb2\x05\n" +
-	"\x0eCatalogService\x12E\n" +
+	"\x10RECORD_KIND_USER\x10\x022\xb0\t\n" +
+	"\x0eCatalogService\x12d\n" +
 	"\n" +
-	"PutRecords\x12\x1a.kith.v1.PutRecordsRequest\x1a\x1b.kith.v1.PutRecordsResponse\x12G\n" +
+	"PutRecords\x12\x1a.kith.v1.PutRecordsRequest\x1a\x1b.kith.v1.PutRecordsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/records/{kind}\x12G\n" +
 	"\n" +
-	"GetRecords\x12\x1a.kith.v1.GetRecordsRequest\x1a\x1b.kith.v1.GetRecordsResponse0\x01\x12H\n" +
-	"\vListRecords\x12\x1b.kith.v1.ListRecordsRequest\x1a\x1c.kith.v1.ListRecordsResponse\x12N\n" +
-	"\rDeleteRecords\x12\x1d.kith.v1.DeleteRecordsRequest\x1a\x1e.kith.v1.DeleteRecordsResponse\x12V\n" +
-	"\x0fGetUserFeatures\x12\x1f.kith.v1.GetUserFeaturesRequest\x1a .kith.v1.GetUserFeaturesResponse0\x01\x12Y\n" +
-	"\x10ListUserFeatures\x12 .kith.v1.ListUserFeaturesRequest\x1a!.kith.v1.ListUserFeaturesResponse0\x01\x12_\n" +
-	"\x12GetProductFeatures\x12\".kith.v1.GetProductFeaturesRequest\x1a#.kith.v1.GetProductFeaturesResponse0\x01\x12b\n" +
-	"\x13ListProductFeatures\x12#.kith.v1.ListProductFeaturesRequest\x1a$.kith.v1.ListProductFeaturesResponse0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"GetRecords\x12\x1a.kith.v1.GetRecordsRequest\x1a\x1b.kith.v1.GetRecordsResponse0\x01\x12d\n" +
+	"\vListRecords\x12\x1b.kith.v1.ListRecordsRequest\x1a\x1c.kith.v1.ListRecordsResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/records/{kind}\x12N\n" +
+	"\rDeleteRecords\x12\x1d.kith.v1.DeleteRecordsRequest\x1a\x1e.kith.v1.DeleteRecordsResponse\x12d\n" +
+	"\tGetRecord\x12\x19.kith.v1.GetRecordRequest\x1a\x1a.kith.v1.GetRecordResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/records/{kind}/{key}\x12s\n" +
+	"\tPutRecord\x12\x19.kith.v1.PutRecordRequest\x1a\x1a.kith.v1.PutRecordResponse\"/\x82\xd3\xe4\x93\x02):\x06record\x1a\x1f/v1/records/{kind}/{record.key}\x12m\n" +
+	"\fDeleteRecord\x12\x1c.kith.v1.DeleteRecordRequest\x1a\x1d.kith.v1.DeleteRecordResponse\" \x82\xd3\xe4\x93\x02\x1a*\x18/v1/records/{kind}/{key}\x12r\n" +
+	"\x0fGetUserFeatures\x12\x1f.kith.v1.GetUserFeaturesRequest\x1a .kith.v1.GetUserFeaturesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/features/users0\x01\x12y\n" +
+	"\x10ListUserFeatures\x12 .kith.v1.ListUserFeaturesRequest\x1a!.kith.v1.ListUserFeaturesResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/features/users/all0\x01\x12{\n" +
+	"\x12GetProductFeatures\x12\".kith.v1.GetProductFeaturesRequest\x1a#.kith.v1.GetProductFeaturesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/features/items0\x01\x12\x82\x01\n" +
+	"\x13ListProductFeatures\x12#.kith.v1.ListProductFeaturesRequest\x1a$.kith.v1.ListProductFeaturesResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/features/items/all0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_catalog_proto_rawDescOnce sync.Once
@@ -997,7 +1344,7 @@ func file_kith_v1_catalog_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_catalog_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_kith_v1_catalog_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_kith_v1_catalog_proto_goTypes = []any{
 	(RecordKind)(0),                     // 0: kith.v1.RecordKind
 	(*TextList)(nil),                    // 1: kith.v1.TextList
@@ -1012,14 +1359,20 @@ var file_kith_v1_catalog_proto_goTypes = []any{
 	(*ListRecordsResponse)(nil),         // 10: kith.v1.ListRecordsResponse
 	(*DeleteRecordsRequest)(nil),        // 11: kith.v1.DeleteRecordsRequest
 	(*DeleteRecordsResponse)(nil),       // 12: kith.v1.DeleteRecordsResponse
-	(*GetUserFeaturesRequest)(nil),      // 13: kith.v1.GetUserFeaturesRequest
-	(*ListUserFeaturesRequest)(nil),     // 14: kith.v1.ListUserFeaturesRequest
-	(*GetProductFeaturesRequest)(nil),   // 15: kith.v1.GetProductFeaturesRequest
-	(*ListProductFeaturesRequest)(nil),  // 16: kith.v1.ListProductFeaturesRequest
-	(*GetUserFeaturesResponse)(nil),     // 17: kith.v1.GetUserFeaturesResponse
-	(*ListUserFeaturesResponse)(nil),    // 18: kith.v1.ListUserFeaturesResponse
-	(*GetProductFeaturesResponse)(nil),  // 19: kith.v1.GetProductFeaturesResponse
-	(*ListProductFeaturesResponse)(nil), // 20: kith.v1.ListProductFeaturesResponse
+	(*GetRecordRequest)(nil),            // 13: kith.v1.GetRecordRequest
+	(*GetRecordResponse)(nil),           // 14: kith.v1.GetRecordResponse
+	(*PutRecordRequest)(nil),            // 15: kith.v1.PutRecordRequest
+	(*PutRecordResponse)(nil),           // 16: kith.v1.PutRecordResponse
+	(*DeleteRecordRequest)(nil),         // 17: kith.v1.DeleteRecordRequest
+	(*DeleteRecordResponse)(nil),        // 18: kith.v1.DeleteRecordResponse
+	(*GetUserFeaturesRequest)(nil),      // 19: kith.v1.GetUserFeaturesRequest
+	(*ListUserFeaturesRequest)(nil),     // 20: kith.v1.ListUserFeaturesRequest
+	(*GetProductFeaturesRequest)(nil),   // 21: kith.v1.GetProductFeaturesRequest
+	(*ListProductFeaturesRequest)(nil),  // 22: kith.v1.ListProductFeaturesRequest
+	(*GetUserFeaturesResponse)(nil),     // 23: kith.v1.GetUserFeaturesResponse
+	(*ListUserFeaturesResponse)(nil),    // 24: kith.v1.ListUserFeaturesResponse
+	(*GetProductFeaturesResponse)(nil),  // 25: kith.v1.GetProductFeaturesResponse
+	(*ListProductFeaturesResponse)(nil), // 26: kith.v1.ListProductFeaturesResponse
 }
 var file_kith_v1_catalog_proto_depIdxs = []int32{
 	1,  // 0: kith.v1.Attribute.texts:type_name -> kith.v1.TextList
@@ -1032,27 +1385,38 @@ var file_kith_v1_catalog_proto_depIdxs = []int32{
 	0,  // 7: kith.v1.ListRecordsRequest.kind:type_name -> kith.v1.RecordKind
 	3,  // 8: kith.v1.ListRecordsResponse.records:type_name -> kith.v1.Record
 	0,  // 9: kith.v1.DeleteRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	4,  // 10: kith.v1.CatalogService.PutRecords:input_type -> kith.v1.PutRecordsRequest
-	7,  // 11: kith.v1.CatalogService.GetRecords:input_type -> kith.v1.GetRecordsRequest
-	9,  // 12: kith.v1.CatalogService.ListRecords:input_type -> kith.v1.ListRecordsRequest
-	11, // 13: kith.v1.CatalogService.DeleteRecords:input_type -> kith.v1.DeleteRecordsRequest
-	13, // 14: kith.v1.CatalogService.GetUserFeatures:input_type -> kith.v1.GetUserFeaturesRequest
-	14, // 15: kith.v1.CatalogService.ListUserFeatures:input_type -> kith.v1.ListUserFeaturesRequest
-	15, // 16: kith.v1.CatalogService.GetProductFeatures:input_type -> kith.v1.GetProductFeaturesRequest
-	16, // 17: kith.v1.CatalogService.ListProductFeatures:input_type -> kith.v1.ListProductFeaturesRequest
-	5,  // 18: kith.v1.CatalogService.PutRecords:output_type -> kith.v1.PutRecordsResponse
-	8,  // 19: kith.v1.CatalogService.GetRecords:output_type -> kith.v1.GetRecordsResponse
-	10, // 20: kith.v1.CatalogService.ListRecords:output_type -> kith.v1.ListRecordsResponse
-	12, // 21: kith.v1.CatalogService.DeleteRecords:output_type -> kith.v1.DeleteRecordsResponse
-	17, // 22: kith.v1.CatalogService.GetUserFeatures:output_type -> kith.v1.GetUserFeaturesResponse
-	18, // 23: kith.v1.CatalogService.ListUserFeatures:output_type -> kith.v1.ListUserFeaturesResponse
-	19, // 24: kith.v1.CatalogService.GetProductFeatures:output_type -> kith.v1.GetProductFeaturesResponse
-	20, // 25: kith.v1.CatalogService.ListProductFeatures:output_type -> kith.v1.ListProductFeaturesResponse
-	18, // [18:26] is the sub-list for method output_type
-	10, // [10:18] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	0,  // 10: kith.v1.GetRecordRequest.kind:type_name -> kith.v1.RecordKind
+	3,  // 11: kith.v1.GetRecordResponse.record:type_name -> kith.v1.Record
+	0,  // 12: kith.v1.PutRecordRequest.kind:type_name -> kith.v1.RecordKind
+	3,  // 13: kith.v1.PutRecordRequest.record:type_name -> kith.v1.Record
+	0,  // 14: kith.v1.DeleteRecordRequest.kind:type_name -> kith.v1.RecordKind
+	4,  // 15: kith.v1.CatalogService.PutRecords:input_type -> kith.v1.PutRecordsRequest
+	7,  // 16: kith.v1.CatalogService.GetRecords:input_type -> kith.v1.GetRecordsRequest
+	9,  // 17: kith.v1.CatalogService.ListRecords:input_type -> kith.v1.ListRecordsRequest
+	11, // 18: kith.v1.CatalogService.DeleteRecords:input_type -> kith.v1.DeleteRecordsRequest
+	13, // 19: kith.v1.CatalogService.GetRecord:input_type -> kith.v1.GetRecordRequest
+	15, // 20: kith.v1.CatalogService.PutRecord:input_type -> kith.v1.PutRecordRequest
+	17, // 21: kith.v1.CatalogService.DeleteRecord:input_type -> kith.v1.DeleteRecordRequest
+	19, // 22: kith.v1.CatalogService.GetUserFeatures:input_type -> kith.v1.GetUserFeaturesRequest
+	20, // 23: kith.v1.CatalogService.ListUserFeatures:input_type -> kith.v1.ListUserFeaturesRequest
+	21, // 24: kith.v1.CatalogService.GetProductFeatures:input_type -> kith.v1.GetProductFeaturesRequest
+	22, // 25: kith.v1.CatalogService.ListProductFeatures:input_type -> kith.v1.ListProductFeaturesRequest
+	5,  // 26: kith.v1.CatalogService.PutRecords:output_type -> kith.v1.PutRecordsResponse
+	8,  // 27: kith.v1.CatalogService.GetRecords:output_type -> kith.v1.GetRecordsResponse
+	10, // 28: kith.v1.CatalogService.ListRecords:output_type -> kith.v1.ListRecordsResponse
+	12, // 29: kith.v1.CatalogService.DeleteRecords:output_type -> kith.v1.DeleteRecordsResponse
+	14, // 30: kith.v1.CatalogService.GetRecord:output_type -> kith.v1.GetRecordResponse
+	16, // 31: kith.v1.CatalogService.PutRecord:output_type -> kith.v1.PutRecordResponse
+	18, // 32: kith.v1.CatalogService.DeleteRecord:output_type -> kith.v1.DeleteRecordResponse
+	23, // 33: kith.v1.CatalogService.GetUserFeatures:output_type -> kith.v1.GetUserFeaturesResponse
+	24, // 34: kith.v1.CatalogService.ListUserFeatures:output_type -> kith.v1.ListUserFeaturesResponse
+	25, // 35: kith.v1.CatalogService.GetProductFeatures:output_type -> kith.v1.GetProductFeaturesResponse
+	26, // 36: kith.v1.CatalogService.ListProductFeatures:output_type -> kith.v1.ListProductFeaturesResponse
+	26, // [26:37] is the sub-list for method output_type
+	15, // [15:26] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_catalog_proto_init() }
@@ -1069,13 +1433,14 @@ func file_kith_v1_catalog_proto_init() {
 		(*Attribute_Texts)(nil),
 	}
 	file_kith_v1_catalog_proto_msgTypes[10].OneofWrappers = []any{}
+	file_kith_v1_catalog_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_catalog_proto_rawDesc), len(file_kith_v1_catalog_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   12,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,9 @@ const (
 	CatalogService_GetRecords_FullMethodName          = "/kith.v1.CatalogService/GetRecords"
 	CatalogService_ListRecords_FullMethodName         = "/kith.v1.CatalogService/ListRecords"
 	CatalogService_DeleteRecords_FullMethodName       = "/kith.v1.CatalogService/DeleteRecords"
+	CatalogService_GetRecord_FullMethodName           = "/kith.v1.CatalogService/GetRecord"
+	CatalogService_PutRecord_FullMethodName           = "/kith.v1.CatalogService/PutRecord"
+	CatalogService_DeleteRecord_FullMethodName        = "/kith.v1.CatalogService/DeleteRecord"
 	CatalogService_GetUserFeatures_FullMethodName     = "/kith.v1.CatalogService/GetUserFeatures"
 	CatalogService_ListUserFeatures_FullMethodName    = "/kith.v1.CatalogService/ListUserFeatures"
 	CatalogService_GetProductFeatures_FullMethodName  = "/kith.v1.CatalogService/GetProductFeatures"
@@ -35,7 +38,7 @@ const (
 //
 // CatalogService keeps records of products and users, and tells what their events say of them.
 type CatalogServiceClient interface {
-	// PutRecords stores those that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
+	// PutRecords stores records that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
 	// leaves open which of them are: put them again.
 	PutRecords(ctx context.Context, in *PutRecordsRequest, opts ...grpc.CallOption) (*PutRecordsResponse, error)
 	// GetRecords streams the records of some keys, by key. Those that are not there or deleted are left out.
@@ -44,16 +47,22 @@ type CatalogServiceClient interface {
 	ListRecords(ctx context.Context, in *ListRecordsRequest, opts ...grpc.CallOption) (*ListRecordsResponse, error)
 	// DeleteRecords deletes what there is at some keys.
 	DeleteRecords(ctx context.Context, in *DeleteRecordsRequest, opts ...grpc.CallOption) (*DeleteRecordsResponse, error)
+	// GetRecord returns the record at a key. NOT_FOUND means that there is none, or a deleted one.
+	GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error)
+	// PutRecord stores a record if it is newer than what there is. One that cannot be stored is INVALID_ARGUMENT.
+	PutRecord(ctx context.Context, in *PutRecordRequest, opts ...grpc.CallOption) (*PutRecordResponse, error)
+	// DeleteRecord deletes what there is at a key.
+	DeleteRecord(ctx context.Context, in *DeleteRecordRequest, opts ...grpc.CallOption) (*DeleteRecordResponse, error)
 	// GetUserFeatures streams the features of some users. Those without events are left out.
 	GetUserFeatures(ctx context.Context, in *GetUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetUserFeaturesResponse], error)
-	// ListUserFeatures streams the features of all users, partitions in order, by key, as of one moment of each partition: every event
+	// ListUserFeatures streams the features of all users. Partitions come in order, users by key, as of one moment of each partition: every event
 	// acknowledged before the call counts, and none that comes later. It ends with an error of reason ERASED if a user is erased meanwhile. It
 	// has no deadline of its own.
 	ListUserFeatures(ctx context.Context, in *ListUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListUserFeaturesResponse], error)
 	// GetProductFeatures streams the features of some items, by key. Those without events are left out. Events are kept by user, so it reads
 	// all of them, as ListUserFeatures does.
 	GetProductFeatures(ctx context.Context, in *GetProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetProductFeaturesResponse], error)
-	// ListProductFeatures streams the features of all items that have events, by key, as GetProductFeatures does.
+	// ListProductFeatures streams the features of all items that have events, by key. It reads all events, as GetProductFeatures does.
 	ListProductFeatures(ctx context.Context, in *ListProductFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListProductFeaturesResponse], error)
 }
 
@@ -108,6 +117,36 @@ func (c *catalogServiceClient) DeleteRecords(ctx context.Context, in *DeleteReco
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteRecordsResponse)
 	err := c.cc.Invoke(ctx, CatalogService_DeleteRecords_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) GetRecord(ctx context.Context, in *GetRecordRequest, opts ...grpc.CallOption) (*GetRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRecordResponse)
+	err := c.cc.Invoke(ctx, CatalogService_GetRecord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) PutRecord(ctx context.Context, in *PutRecordRequest, opts ...grpc.CallOption) (*PutRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutRecordResponse)
+	err := c.cc.Invoke(ctx, CatalogService_PutRecord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) DeleteRecord(ctx context.Context, in *DeleteRecordRequest, opts ...grpc.CallOption) (*DeleteRecordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteRecordResponse)
+	err := c.cc.Invoke(ctx, CatalogService_DeleteRecord_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +235,7 @@ type CatalogService_ListProductFeaturesClient = grpc.ServerStreamingClient[ListP
 //
 // CatalogService keeps records of products and users, and tells what their events say of them.
 type CatalogServiceServer interface {
-	// PutRecords stores those that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
+	// PutRecords stores records that are newer than what there is. It returns when they are durable on a majority of the replicas. An error
 	// leaves open which of them are: put them again.
 	PutRecords(context.Context, *PutRecordsRequest) (*PutRecordsResponse, error)
 	// GetRecords streams the records of some keys, by key. Those that are not there or deleted are left out.
@@ -205,16 +244,22 @@ type CatalogServiceServer interface {
 	ListRecords(context.Context, *ListRecordsRequest) (*ListRecordsResponse, error)
 	// DeleteRecords deletes what there is at some keys.
 	DeleteRecords(context.Context, *DeleteRecordsRequest) (*DeleteRecordsResponse, error)
+	// GetRecord returns the record at a key. NOT_FOUND means that there is none, or a deleted one.
+	GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error)
+	// PutRecord stores a record if it is newer than what there is. One that cannot be stored is INVALID_ARGUMENT.
+	PutRecord(context.Context, *PutRecordRequest) (*PutRecordResponse, error)
+	// DeleteRecord deletes what there is at a key.
+	DeleteRecord(context.Context, *DeleteRecordRequest) (*DeleteRecordResponse, error)
 	// GetUserFeatures streams the features of some users. Those without events are left out.
 	GetUserFeatures(*GetUserFeaturesRequest, grpc.ServerStreamingServer[GetUserFeaturesResponse]) error
-	// ListUserFeatures streams the features of all users, partitions in order, by key, as of one moment of each partition: every event
+	// ListUserFeatures streams the features of all users. Partitions come in order, users by key, as of one moment of each partition: every event
 	// acknowledged before the call counts, and none that comes later. It ends with an error of reason ERASED if a user is erased meanwhile. It
 	// has no deadline of its own.
 	ListUserFeatures(*ListUserFeaturesRequest, grpc.ServerStreamingServer[ListUserFeaturesResponse]) error
 	// GetProductFeatures streams the features of some items, by key. Those without events are left out. Events are kept by user, so it reads
 	// all of them, as ListUserFeatures does.
 	GetProductFeatures(*GetProductFeaturesRequest, grpc.ServerStreamingServer[GetProductFeaturesResponse]) error
-	// ListProductFeatures streams the features of all items that have events, by key, as GetProductFeatures does.
+	// ListProductFeatures streams the features of all items that have events, by key. It reads all events, as GetProductFeatures does.
 	ListProductFeatures(*ListProductFeaturesRequest, grpc.ServerStreamingServer[ListProductFeaturesResponse]) error
 	mustEmbedUnimplementedCatalogServiceServer()
 }
@@ -237,6 +282,15 @@ func (UnimplementedCatalogServiceServer) ListRecords(context.Context, *ListRecor
 }
 func (UnimplementedCatalogServiceServer) DeleteRecords(context.Context, *DeleteRecordsRequest) (*DeleteRecordsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteRecords not implemented")
+}
+func (UnimplementedCatalogServiceServer) GetRecord(context.Context, *GetRecordRequest) (*GetRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRecord not implemented")
+}
+func (UnimplementedCatalogServiceServer) PutRecord(context.Context, *PutRecordRequest) (*PutRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutRecord not implemented")
+}
+func (UnimplementedCatalogServiceServer) DeleteRecord(context.Context, *DeleteRecordRequest) (*DeleteRecordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteRecord not implemented")
 }
 func (UnimplementedCatalogServiceServer) GetUserFeatures(*GetUserFeaturesRequest, grpc.ServerStreamingServer[GetUserFeaturesResponse]) error {
 	return status.Error(codes.Unimplemented, "method GetUserFeatures not implemented")
@@ -336,6 +390,60 @@ func _CatalogService_DeleteRecords_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_GetRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).GetRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_GetRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).GetRecord(ctx, req.(*GetRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_PutRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).PutRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_PutRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).PutRecord(ctx, req.(*PutRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_DeleteRecord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteRecordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).DeleteRecord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_DeleteRecord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).DeleteRecord(ctx, req.(*DeleteRecordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CatalogService_GetUserFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(GetUserFeaturesRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -398,6 +506,18 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteRecords",
 			Handler:    _CatalogService_DeleteRecords_Handler,
+		},
+		{
+			MethodName: "GetRecord",
+			Handler:    _CatalogService_GetRecord_Handler,
+		},
+		{
+			MethodName: "PutRecord",
+			Handler:    _CatalogService_PutRecord_Handler,
+		},
+		{
+			MethodName: "DeleteRecord",
+			Handler:    _CatalogService_DeleteRecord_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -7,6 +7,7 @@
 package kithv1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -1403,7 +1404,7 @@ var File_kith_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"z\n" +
+	"\x15kith/v1/cluster.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15kith/v1/catalog.proto\x1a\x13kith/v1/event.proto\x1a\x13kith/v1/model.proto\"z\n" +
 	"\x04Move\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x10\n" +
 	"\x03add\x18\x02 \x01(\tR\x03add\x12\x16\n" +
@@ -1524,9 +1525,10 @@ const file_kith_v1_cluster_proto_rawDesc = "" +
 	"\fMemberIntent\x12\x1d\n" +
 	"\x19MEMBER_INTENT_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13MEMBER_INTENT_DRAIN\x10\x01\x12\x17\n" +
-	"\x13MEMBER_INTENT_LEAVE\x10\x022\xcc\x01\n" +
-	"\x0eClusterService\x129\n" +
-	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponse\x12;\n" +
+	"\x13MEMBER_INTENT_LEAVE\x10\x022\xe0\x01\n" +
+	"\x0eClusterService\x12M\n" +
+	"\x06Status\x12\x16.kith.v1.StatusRequest\x1a\x17.kith.v1.StatusResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/v1/status\x12;\n" +
 	"\x06Backup\x12\x16.kith.v1.BackupRequest\x1a\x17.kith.v1.BackupResponse0\x01\x12B\n" +
 	"\tSetIntent\x12\x19.kith.v1.SetIntentRequest\x1a\x1a.kith.v1.SetIntentResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 

@@ -7,6 +7,7 @@
 package kithv1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -417,7 +418,7 @@ var File_kith_v1_event_proto protoreflect.FileDescriptor
 
 const file_kith_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x13kith/v1/event.proto\x12\akith.v1\"\x95\x02\n" +
+	"\x13kith/v1/event.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\"\x95\x02\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
@@ -451,10 +452,10 @@ const file_kith_v1_event_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\"6\n" +
 	"\fListResponse\x12&\n" +
-	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events2\x83\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events2\xa4\x01\n" +
 	"\rEventsService\x12;\n" +
-	"\x06Append\x12\x16.kith.v1.AppendRequest\x1a\x17.kith.v1.AppendResponse(\x01\x125\n" +
-	"\x04List\x12\x14.kith.v1.ListRequest\x1a\x15.kith.v1.ListResponse0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x06Append\x12\x16.kith.v1.AppendRequest\x1a\x17.kith.v1.AppendResponse(\x01\x12V\n" +
+	"\x04List\x12\x14.kith.v1.ListRequest\x1a\x15.kith.v1.ListResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/users/{user}/events0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_event_proto_rawDescOnce sync.Once

@@ -7,6 +7,7 @@
 package kithv1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -997,7 +998,7 @@ var File_kith_v1_model_proto protoreflect.FileDescriptor
 
 const file_kith_v1_model_proto_rawDesc = "" +
 	"\n" +
-	"\x13kith/v1/model.proto\x12\akith.v1\"\x91\x03\n" +
+	"\x13kith/v1/model.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\"\x91\x03\n" +
 	"\tBuildSpec\x12\x18\n" +
 	"\ameasure\x18\x01 \x01(\tR\ameasure\x12\f\n" +
 	"\x01k\x18\x02 \x01(\rR\x01k\x12\x1c\n" +
@@ -1078,14 +1079,16 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x0fJOB_PHASE_MERGE\x10\x05\x12\x15\n" +
 	"\x11JOB_PHASE_PUBLISH\x10\x06\x12\x12\n" +
 	"\x0eJOB_PHASE_DONE\x10\a\x12\x14\n" +
-	"\x10JOB_PHASE_FAILED\x10\b2\xcc\x02\n" +
-	"\fModelService\x126\n" +
-	"\x05Build\x12\x15.kith.v1.BuildRequest\x1a\x16.kith.v1.BuildResponse\x12A\n" +
-	"\bWatchJob\x12\x18.kith.v1.WatchJobRequest\x1a\x19.kith.v1.WatchJobResponse0\x01\x129\n" +
-	"\x06Cancel\x12\x16.kith.v1.CancelRequest\x1a\x17.kith.v1.CancelResponse\x12E\n" +
+	"\x10JOB_PHASE_FAILED\x10\b2\xe3\x03\n" +
+	"\fModelService\x12P\n" +
+	"\x05Build\x12\x15.kith.v1.BuildRequest\x1a\x16.kith.v1.BuildResponse\"\x18\x82\xd3\xe4\x93\x02\x12:\x04spec\"\n" +
+	"/v1/builds\x12`\n" +
+	"\bWatchJob\x12\x18.kith.v1.WatchJobRequest\x1a\x19.kith.v1.WatchJobResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/builds/{id}/watch0\x01\x12\\\n" +
+	"\x06Cancel\x12\x16.kith.v1.CancelRequest\x1a\x17.kith.v1.CancelResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/builds/{id}/cancel\x12Y\n" +
 	"\n" +
-	"ListModels\x12\x1a.kith.v1.ListModelsRequest\x1a\x1b.kith.v1.ListModelsResponse\x12?\n" +
-	"\bActivate\x12\x18.kith.v1.ActivateRequest\x1a\x19.kith.v1.ActivateResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"ListModels\x12\x1a.kith.v1.ListModelsRequest\x1a\x1b.kith.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/v1/models\x12f\n" +
+	"\bActivate\x12\x18.kith.v1.ActivateRequest\x1a\x19.kith.v1.ActivateResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x1d/v1/models/{version}/activateB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_model_proto_rawDescOnce sync.Once

@@ -7,6 +7,7 @@
 package kithv1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -1097,6 +1098,224 @@ func (x *RecommendResponse) GetStale() bool {
 	return false
 }
 
+// RecommendManyRequest asks for several users at once.
+type RecommendManyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 100, each once.
+	Users []string `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// What is asked for each of them; it has no user or basket of its own.
+	Request       *RecommendRequest `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecommendManyRequest) Reset() {
+	*x = RecommendManyRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecommendManyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecommendManyRequest) ProtoMessage() {}
+
+func (x *RecommendManyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecommendManyRequest.ProtoReflect.Descriptor instead.
+func (*RecommendManyRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RecommendManyRequest) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *RecommendManyRequest) GetRequest() *RecommendRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+// RecommendManyResponse has an answer for each user, in the order of the request.
+type RecommendManyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*UserRecommendations `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecommendManyResponse) Reset() {
+	*x = RecommendManyResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecommendManyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecommendManyResponse) ProtoMessage() {}
+
+func (x *RecommendManyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecommendManyResponse.ProtoReflect.Descriptor instead.
+func (*RecommendManyResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RecommendManyResponse) GetAnswers() []*UserRecommendations {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// UserRecommendations is the answer for one user.
+type UserRecommendations struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// Absent if there is an error.
+	Response *RecommendResponse `protobuf:"bytes,2,opt,name=response,proto3" json:"response,omitempty"`
+	// Absent if all went well.
+	Error         *AnswerError `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserRecommendations) Reset() {
+	*x = UserRecommendations{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserRecommendations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserRecommendations) ProtoMessage() {}
+
+func (x *UserRecommendations) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserRecommendations.ProtoReflect.Descriptor instead.
+func (*UserRecommendations) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *UserRecommendations) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *UserRecommendations) GetResponse() *RecommendResponse {
+	if x != nil {
+		return x.Response
+	}
+	return nil
+}
+
+func (x *UserRecommendations) GetError() *AnswerError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// AnswerError is why a part of an answer is missing.
+type AnswerError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable, such as UNKNOWN_USER: the reason that the same call for one alone would have failed for.
+	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For people.
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnswerError) Reset() {
+	*x = AnswerError{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnswerError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnswerError) ProtoMessage() {}
+
+func (x *AnswerError) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnswerError.ProtoReflect.Descriptor instead.
+func (*AnswerError) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *AnswerError) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AnswerError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // RecommendedItem is one rank of an answer.
 type RecommendedItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1113,7 +1332,7 @@ type RecommendedItem struct {
 
 func (x *RecommendedItem) Reset() {
 	*x = RecommendedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[13]
+	mi := &file_kith_v1_recommend_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1344,7 @@ func (x *RecommendedItem) String() string {
 func (*RecommendedItem) ProtoMessage() {}
 
 func (x *RecommendedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[13]
+	mi := &file_kith_v1_recommend_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1357,7 @@ func (x *RecommendedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendedItem.ProtoReflect.Descriptor instead.
 func (*RecommendedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RecommendedItem) GetItem() string {
@@ -1181,7 +1400,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[14]
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1412,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[14]
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1425,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Contribution) GetItem() string {
@@ -1247,7 +1466,7 @@ type SimilarRequest struct {
 
 func (x *SimilarRequest) Reset() {
 	*x = SimilarRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[15]
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1478,7 @@ func (x *SimilarRequest) String() string {
 func (*SimilarRequest) ProtoMessage() {}
 
 func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[15]
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1491,7 @@ func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarRequest.ProtoReflect.Descriptor instead.
 func (*SimilarRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SimilarRequest) GetSubject() isSimilarRequest_Subject {
@@ -1373,7 +1592,7 @@ type SimilarResponse struct {
 
 func (x *SimilarResponse) Reset() {
 	*x = SimilarResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1604,7 @@ func (x *SimilarResponse) String() string {
 func (*SimilarResponse) ProtoMessage() {}
 
 func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1617,7 @@ func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarResponse.ProtoReflect.Descriptor instead.
 func (*SimilarResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SimilarResponse) GetNeighbors() []*SimilarEntry {
@@ -1441,7 +1660,7 @@ type SimilarEntry struct {
 
 func (x *SimilarEntry) Reset() {
 	*x = SimilarEntry{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[17]
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1453,7 +1672,7 @@ func (x *SimilarEntry) String() string {
 func (*SimilarEntry) ProtoMessage() {}
 
 func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[17]
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1466,7 +1685,7 @@ func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarEntry.ProtoReflect.Descriptor instead.
 func (*SimilarEntry) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SimilarEntry) GetKey() string {
@@ -1497,7 +1716,7 @@ type ListedItem struct {
 
 func (x *ListedItem) Reset() {
 	*x = ListedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1509,7 +1728,7 @@ func (x *ListedItem) String() string {
 func (*ListedItem) ProtoMessage() {}
 
 func (x *ListedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1522,7 +1741,7 @@ func (x *ListedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedItem.ProtoReflect.Descriptor instead.
 func (*ListedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListedItem) GetItem() string {
@@ -1568,7 +1787,7 @@ type TrendingRequest struct {
 
 func (x *TrendingRequest) Reset() {
 	*x = TrendingRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1799,7 @@ func (x *TrendingRequest) String() string {
 func (*TrendingRequest) ProtoMessage() {}
 
 func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1812,7 @@ func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingRequest.ProtoReflect.Descriptor instead.
 func (*TrendingRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TrendingRequest) GetN() uint32 {
@@ -1672,7 +1891,7 @@ type TrendingResponse struct {
 
 func (x *TrendingResponse) Reset() {
 	*x = TrendingResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1903,7 @@ func (x *TrendingResponse) String() string {
 func (*TrendingResponse) ProtoMessage() {}
 
 func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1916,7 @@ func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingResponse.ProtoReflect.Descriptor instead.
 func (*TrendingResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TrendingResponse) GetItems() []*ListedItem {
@@ -1739,7 +1958,7 @@ type NewArrivalsRequest struct {
 
 func (x *NewArrivalsRequest) Reset() {
 	*x = NewArrivalsRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1751,7 +1970,7 @@ func (x *NewArrivalsRequest) String() string {
 func (*NewArrivalsRequest) ProtoMessage() {}
 
 func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1764,7 +1983,7 @@ func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsRequest.ProtoReflect.Descriptor instead.
 func (*NewArrivalsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *NewArrivalsRequest) GetN() uint32 {
@@ -1821,7 +2040,7 @@ type NewArrivalsResponse struct {
 
 func (x *NewArrivalsResponse) Reset() {
 	*x = NewArrivalsResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +2052,7 @@ func (x *NewArrivalsResponse) String() string {
 func (*NewArrivalsResponse) ProtoMessage() {}
 
 func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +2065,7 @@ func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsResponse.ProtoReflect.Descriptor instead.
 func (*NewArrivalsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NewArrivalsResponse) GetItems() []*ListedItem {
@@ -1884,7 +2103,7 @@ type LatestRequest struct {
 
 func (x *LatestRequest) Reset() {
 	*x = LatestRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2115,7 @@ func (x *LatestRequest) String() string {
 func (*LatestRequest) ProtoMessage() {}
 
 func (x *LatestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2128,7 @@ func (x *LatestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRequest.ProtoReflect.Descriptor instead.
 func (*LatestRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LatestRequest) GetN() uint32 {
@@ -1952,7 +2171,7 @@ type LatestResponse struct {
 
 func (x *LatestResponse) Reset() {
 	*x = LatestResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2183,7 @@ func (x *LatestResponse) String() string {
 func (*LatestResponse) ProtoMessage() {}
 
 func (x *LatestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2196,7 @@ func (x *LatestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestResponse.ProtoReflect.Descriptor instead.
 func (*LatestResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LatestResponse) GetItems() []*ListedItem {
@@ -2021,7 +2240,7 @@ type FrequentlyBoughtTogetherRequest struct {
 
 func (x *FrequentlyBoughtTogetherRequest) Reset() {
 	*x = FrequentlyBoughtTogetherRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2252,7 @@ func (x *FrequentlyBoughtTogetherRequest) String() string {
 func (*FrequentlyBoughtTogetherRequest) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2265,7 @@ func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherRequest.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FrequentlyBoughtTogetherRequest) GetItem() string {
@@ -2119,7 +2338,7 @@ type FrequentlyBoughtTogetherResponse struct {
 
 func (x *FrequentlyBoughtTogetherResponse) Reset() {
 	*x = FrequentlyBoughtTogetherResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2350,7 @@ func (x *FrequentlyBoughtTogetherResponse) String() string {
 func (*FrequentlyBoughtTogetherResponse) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2363,7 @@ func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherResponse.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FrequentlyBoughtTogetherResponse) GetItems() []*ListedItem {
@@ -2179,7 +2398,7 @@ var File_kith_v1_recommend_proto protoreflect.FileDescriptor
 
 const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x15kith/v1/catalog.proto\"\xbc\x04\n" +
+	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15kith/v1/catalog.proto\"\xbc\x04\n" +
 	"\x10RecommendRequest\x12\x14\n" +
 	"\x04user\x18\x01 \x01(\tH\x00R\x04user\x12)\n" +
 	"\x06basket\x18\x02 \x01(\v2\x0f.kith.v1.BasketH\x00R\x06basket\x12\f\n" +
@@ -2255,7 +2474,19 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\rmodel_version\x18\x03 \x01(\x04R\fmodelVersion\x12'\n" +
 	"\x0ffallback_reason\x18\x04 \x01(\tR\x0efallbackReason\x12\x18\n" +
 	"\apartial\x18\x05 \x01(\bR\apartial\x12\x14\n" +
-	"\x05stale\x18\x06 \x01(\bR\x05stale\"\xa0\x01\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"a\n" +
+	"\x14RecommendManyRequest\x12\x14\n" +
+	"\x05users\x18\x01 \x03(\tR\x05users\x123\n" +
+	"\arequest\x18\x02 \x01(\v2\x19.kith.v1.RecommendRequestR\arequest\"O\n" +
+	"\x15RecommendManyResponse\x126\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1c.kith.v1.UserRecommendationsR\aanswers\"\x8d\x01\n" +
+	"\x13UserRecommendations\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x126\n" +
+	"\bresponse\x18\x02 \x01(\v2\x1a.kith.v1.RecommendResponseR\bresponse\x12*\n" +
+	"\x05error\x18\x03 \x01(\v2\x14.kith.v1.AnswerErrorR\x05error\"?\n" +
+	"\vAnswerError\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xa0\x01\n" +
 	"\x0fRecommendedItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x01R\x05score\x12&\n" +
@@ -2346,14 +2577,17 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\fMODEL_HYBRID\x10\x03\x12\x14\n" +
 	"\x10MODEL_POPULARITY\x10\x04\x12\x10\n" +
 	"\fMODEL_NEWEST\x10\x05\x12\x10\n" +
-	"\fMODEL_PINNED\x10\x062\xcd\x03\n" +
-	"\x12RecommenderService\x12B\n" +
-	"\tRecommend\x12\x19.kith.v1.RecommendRequest\x1a\x1a.kith.v1.RecommendResponse\x12<\n" +
-	"\aSimilar\x12\x17.kith.v1.SimilarRequest\x1a\x18.kith.v1.SimilarResponse\x12?\n" +
-	"\bTrending\x12\x18.kith.v1.TrendingRequest\x1a\x19.kith.v1.TrendingResponse\x12o\n" +
-	"\x18FrequentlyBoughtTogether\x12(.kith.v1.FrequentlyBoughtTogetherRequest\x1a).kith.v1.FrequentlyBoughtTogetherResponse\x12H\n" +
-	"\vNewArrivals\x12\x1b.kith.v1.NewArrivalsRequest\x1a\x1c.kith.v1.NewArrivalsResponse\x129\n" +
-	"\x06Latest\x12\x16.kith.v1.LatestRequest\x1a\x17.kith.v1.LatestResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\fMODEL_PINNED\x10\x062\xaa\a\n" +
+	"\x12RecommenderService\x12\x86\x01\n" +
+	"\tRecommend\x12\x19.kith.v1.RecommendRequest\x1a\x1a.kith.v1.RecommendResponse\"B\x82\xd3\xe4\x93\x02<Z\x18:\x01*\"\x13/v1/recommendations\x12 /v1/users/{user}/recommendations\x12t\n" +
+	"\rRecommendMany\x12\x1d.kith.v1.RecommendManyRequest\x1a\x1e.kith.v1.RecommendManyResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/recommendations/batch\x12\x8c\x01\n" +
+	"\aSimilar\x12\x17.kith.v1.SimilarRequest\x1a\x18.kith.v1.SimilarResponse\"N\x82\xd3\xe4\x93\x02HZ\x1a\x12\x18/v1/users/{user}/similarZ\x10:\x01*\"\v/v1/similar\x12\x18/v1/items/{item}/similar\x12h\n" +
+	"\bTrending\x12\x18.kith.v1.TrendingRequest\x1a\x19.kith.v1.TrendingResponse\"'\x82\xd3\xe4\x93\x02!Z\x11:\x01*\"\f/v1/trending\x12\f/v1/trending\x12\xc0\x01\n" +
+	"\x18FrequentlyBoughtTogether\x12(.kith.v1.FrequentlyBoughtTogetherRequest\x1a).kith.v1.FrequentlyBoughtTogetherResponse\"O\x82\xd3\xe4\x93\x02IZ%:\x01*\" /v1/items/{item}/bought-together\x12 /v1/items/{item}/bought-together\x12y\n" +
+	"\vNewArrivals\x12\x1b.kith.v1.NewArrivalsRequest\x1a\x1c.kith.v1.NewArrivalsResponse\"/\x82\xd3\xe4\x93\x02)Z\x15:\x01*\"\x10/v1/new-arrivals\x12\x10/v1/new-arrivals\x12^\n" +
+	"\x06Latest\x12\x16.kith.v1.LatestRequest\x1a\x17.kith.v1.LatestResponse\"#\x82\xd3\xe4\x93\x02\x1dZ\x0f:\x01*\"\n" +
+	"/v1/latest\x12\n" +
+	"/v1/latestB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_recommend_proto_rawDescOnce sync.Once
@@ -2368,7 +2602,7 @@ func file_kith_v1_recommend_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_recommend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_kith_v1_recommend_proto_goTypes = []any{
 	(Model)(0),                               // 0: kith.v1.Model
 	(*RecommendRequest)(nil),                 // 1: kith.v1.RecommendRequest
@@ -2384,22 +2618,26 @@ var file_kith_v1_recommend_proto_goTypes = []any{
 	(*Basket)(nil),                           // 11: kith.v1.Basket
 	(*BasketItem)(nil),                       // 12: kith.v1.BasketItem
 	(*RecommendResponse)(nil),                // 13: kith.v1.RecommendResponse
-	(*RecommendedItem)(nil),                  // 14: kith.v1.RecommendedItem
-	(*Contribution)(nil),                     // 15: kith.v1.Contribution
-	(*SimilarRequest)(nil),                   // 16: kith.v1.SimilarRequest
-	(*SimilarResponse)(nil),                  // 17: kith.v1.SimilarResponse
-	(*SimilarEntry)(nil),                     // 18: kith.v1.SimilarEntry
-	(*ListedItem)(nil),                       // 19: kith.v1.ListedItem
-	(*TrendingRequest)(nil),                  // 20: kith.v1.TrendingRequest
-	(*TrendingResponse)(nil),                 // 21: kith.v1.TrendingResponse
-	(*NewArrivalsRequest)(nil),               // 22: kith.v1.NewArrivalsRequest
-	(*NewArrivalsResponse)(nil),              // 23: kith.v1.NewArrivalsResponse
-	(*LatestRequest)(nil),                    // 24: kith.v1.LatestRequest
-	(*LatestResponse)(nil),                   // 25: kith.v1.LatestResponse
-	(*FrequentlyBoughtTogetherRequest)(nil),  // 26: kith.v1.FrequentlyBoughtTogetherRequest
-	(*FrequentlyBoughtTogetherResponse)(nil), // 27: kith.v1.FrequentlyBoughtTogetherResponse
-	nil,                                      // 28: kith.v1.TrendingRequest.WeightsEntry
-	(*TextList)(nil),                         // 29: kith.v1.TextList
+	(*RecommendManyRequest)(nil),             // 14: kith.v1.RecommendManyRequest
+	(*RecommendManyResponse)(nil),            // 15: kith.v1.RecommendManyResponse
+	(*UserRecommendations)(nil),              // 16: kith.v1.UserRecommendations
+	(*AnswerError)(nil),                      // 17: kith.v1.AnswerError
+	(*RecommendedItem)(nil),                  // 18: kith.v1.RecommendedItem
+	(*Contribution)(nil),                     // 19: kith.v1.Contribution
+	(*SimilarRequest)(nil),                   // 20: kith.v1.SimilarRequest
+	(*SimilarResponse)(nil),                  // 21: kith.v1.SimilarResponse
+	(*SimilarEntry)(nil),                     // 22: kith.v1.SimilarEntry
+	(*ListedItem)(nil),                       // 23: kith.v1.ListedItem
+	(*TrendingRequest)(nil),                  // 24: kith.v1.TrendingRequest
+	(*TrendingResponse)(nil),                 // 25: kith.v1.TrendingResponse
+	(*NewArrivalsRequest)(nil),               // 26: kith.v1.NewArrivalsRequest
+	(*NewArrivalsResponse)(nil),              // 27: kith.v1.NewArrivalsResponse
+	(*LatestRequest)(nil),                    // 28: kith.v1.LatestRequest
+	(*LatestResponse)(nil),                   // 29: kith.v1.LatestResponse
+	(*FrequentlyBoughtTogetherRequest)(nil),  // 30: kith.v1.FrequentlyBoughtTogetherRequest
+	(*FrequentlyBoughtTogetherResponse)(nil), // 31: kith.v1.FrequentlyBoughtTogetherResponse
+	nil,                                      // 32: kith.v1.TrendingRequest.WeightsEntry
+	(*TextList)(nil),                         // 33: kith.v1.TextList
 }
 var file_kith_v1_recommend_proto_depIdxs = []int32{
 	11, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
@@ -2411,55 +2649,61 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	9,  // 6: kith.v1.RecommendRequest.diversity:type_name -> kith.v1.Diversity
 	10, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
 	3,  // 8: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
-	29, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
-	29, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
-	29, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
+	33, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
+	33, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
+	33, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
 	4,  // 12: kith.v1.Condition.range:type_name -> kith.v1.Range
 	5,  // 13: kith.v1.Condition.available:type_name -> kith.v1.Available
 	2,  // 14: kith.v1.Boost.filter:type_name -> kith.v1.Filter
 	12, // 15: kith.v1.Basket.items:type_name -> kith.v1.BasketItem
-	14, // 16: kith.v1.RecommendResponse.items:type_name -> kith.v1.RecommendedItem
+	18, // 16: kith.v1.RecommendResponse.items:type_name -> kith.v1.RecommendedItem
 	0,  // 17: kith.v1.RecommendResponse.model:type_name -> kith.v1.Model
-	0,  // 18: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
-	15, // 19: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
-	2,  // 20: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
-	7,  // 21: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 22: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 23: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
-	18, // 24: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
-	28, // 25: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
-	2,  // 26: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
-	7,  // 27: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 28: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 29: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
-	19, // 30: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 31: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
-	9,  // 32: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
-	19, // 33: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 34: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
-	19, // 35: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 36: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
-	7,  // 37: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 38: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 39: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
-	19, // 40: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
-	1,  // 41: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
-	16, // 42: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
-	20, // 43: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
-	26, // 44: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
-	22, // 45: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
-	24, // 46: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
-	13, // 47: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
-	17, // 48: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
-	21, // 49: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
-	27, // 50: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
-	23, // 51: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
-	25, // 52: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
-	47, // [47:53] is the sub-list for method output_type
-	41, // [41:47] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	1,  // 18: kith.v1.RecommendManyRequest.request:type_name -> kith.v1.RecommendRequest
+	16, // 19: kith.v1.RecommendManyResponse.answers:type_name -> kith.v1.UserRecommendations
+	13, // 20: kith.v1.UserRecommendations.response:type_name -> kith.v1.RecommendResponse
+	17, // 21: kith.v1.UserRecommendations.error:type_name -> kith.v1.AnswerError
+	0,  // 22: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
+	19, // 23: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
+	2,  // 24: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
+	7,  // 25: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 26: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 27: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
+	22, // 28: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
+	32, // 29: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
+	2,  // 30: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
+	7,  // 31: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 32: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 33: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
+	23, // 34: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 35: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
+	9,  // 36: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
+	23, // 37: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 38: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
+	23, // 39: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 40: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
+	7,  // 41: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 42: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 43: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
+	23, // 44: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
+	1,  // 45: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
+	14, // 46: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
+	20, // 47: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
+	24, // 48: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
+	30, // 49: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
+	26, // 50: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
+	28, // 51: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
+	13, // 52: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
+	15, // 53: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
+	21, // 54: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
+	25, // 55: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
+	31, // 56: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
+	27, // 57: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
+	29, // 58: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
+	52, // [52:59] is the sub-list for method output_type
+	45, // [45:52] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_recommend_proto_init() }
@@ -2481,7 +2725,7 @@ func file_kith_v1_recommend_proto_init() {
 	}
 	file_kith_v1_recommend_proto_msgTypes[3].OneofWrappers = []any{}
 	file_kith_v1_recommend_proto_msgTypes[8].OneofWrappers = []any{}
-	file_kith_v1_recommend_proto_msgTypes[15].OneofWrappers = []any{
+	file_kith_v1_recommend_proto_msgTypes[19].OneofWrappers = []any{
 		(*SimilarRequest_Item)(nil),
 		(*SimilarRequest_User)(nil),
 	}
@@ -2491,7 +2735,7 @@ func file_kith_v1_recommend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_recommend_proto_rawDesc), len(file_kith_v1_recommend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

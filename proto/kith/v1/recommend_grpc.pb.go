@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	RecommenderService_Recommend_FullMethodName                = "/kith.v1.RecommenderService/Recommend"
+	RecommenderService_RecommendMany_FullMethodName            = "/kith.v1.RecommenderService/RecommendMany"
 	RecommenderService_Similar_FullMethodName                  = "/kith.v1.RecommenderService/Similar"
 	RecommenderService_Trending_FullMethodName                 = "/kith.v1.RecommenderService/Trending"
 	RecommenderService_FrequentlyBoughtTogether_FullMethodName = "/kith.v1.RecommenderService/FrequentlyBoughtTogether"
@@ -37,6 +38,9 @@ type RecommenderServiceClient interface {
 	// exactly N items whenever there are as many that are allowed, with events or a record; what the models cannot fill comes from popularity, then
 	// from products without events, and says so.
 	Recommend(ctx context.Context, in *RecommendRequest, opts ...grpc.CallOption) (*RecommendResponse, error)
+	// RecommendMany returns the N best items for each of some users, in their order. What goes wrong for one of them is an error of theirs alone.
+	// It counts as one call.
+	RecommendMany(ctx context.Context, in *RecommendManyRequest, opts ...grpc.CallOption) (*RecommendManyResponse, error)
 	// Similar returns the nearest neighbors of an item or a user.
 	Similar(ctx context.Context, in *SimilarRequest, opts ...grpc.CallOption) (*SimilarResponse, error)
 	// Trending returns the items with the most events of late, weighed by behavior. The counts are exact.
@@ -61,6 +65,16 @@ func (c *recommenderServiceClient) Recommend(ctx context.Context, in *RecommendR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RecommendResponse)
 	err := c.cc.Invoke(ctx, RecommenderService_Recommend_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recommenderServiceClient) RecommendMany(ctx context.Context, in *RecommendManyRequest, opts ...grpc.CallOption) (*RecommendManyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecommendManyResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_RecommendMany_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +141,9 @@ type RecommenderServiceServer interface {
 	// exactly N items whenever there are as many that are allowed, with events or a record; what the models cannot fill comes from popularity, then
 	// from products without events, and says so.
 	Recommend(context.Context, *RecommendRequest) (*RecommendResponse, error)
+	// RecommendMany returns the N best items for each of some users, in their order. What goes wrong for one of them is an error of theirs alone.
+	// It counts as one call.
+	RecommendMany(context.Context, *RecommendManyRequest) (*RecommendManyResponse, error)
 	// Similar returns the nearest neighbors of an item or a user.
 	Similar(context.Context, *SimilarRequest) (*SimilarResponse, error)
 	// Trending returns the items with the most events of late, weighed by behavior. The counts are exact.
@@ -149,6 +166,9 @@ type UnimplementedRecommenderServiceServer struct{}
 
 func (UnimplementedRecommenderServiceServer) Recommend(context.Context, *RecommendRequest) (*RecommendResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Recommend not implemented")
+}
+func (UnimplementedRecommenderServiceServer) RecommendMany(context.Context, *RecommendManyRequest) (*RecommendManyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecommendMany not implemented")
 }
 func (UnimplementedRecommenderServiceServer) Similar(context.Context, *SimilarRequest) (*SimilarResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Similar not implemented")
@@ -200,6 +220,24 @@ func _RecommenderService_Recommend_Handler(srv interface{}, ctx context.Context,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RecommenderServiceServer).Recommend(ctx, req.(*RecommendRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecommenderService_RecommendMany_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecommendManyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).RecommendMany(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_RecommendMany_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).RecommendMany(ctx, req.(*RecommendManyRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -304,6 +342,10 @@ var RecommenderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Recommend",
 			Handler:    _RecommenderService_Recommend_Handler,
+		},
+		{
+			MethodName: "RecommendMany",
+			Handler:    _RecommenderService_RecommendMany_Handler,
 		},
 		{
 			MethodName: "Similar",

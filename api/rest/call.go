@@ -1,0 +1,119 @@
+package rest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kith-io/kith/node/wire"
+)
+
+// overloadPause is when to come back if there are too many requests.
+const overloadPause = time.Second
+
+// linesType is the content type of an answer of many messages.
+const linesType = "application/x-ndjson"
+
+// answer makes the call of a request and answers with what it returns.
+func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
+	ctx := incoming(r)
+	if h.unary != nil {
+		out, err := h.unary.Handler(h.impl, ctx, func(in any) error {
+			m, err := message(in)
+			if err != nil {
+				return err
+			}
+			return h.bind(w, r, m)
+		}, h.face.cfg.Unary)
+		if err != nil {
+			wire.WriteHTTP(w, err)
+			return
+		}
+		m, err := message(out)
+		if err != nil {
+			wire.WriteHTTP(w, err)
+			return
+		}
+		writeJSON(w, m.Interface())
+		return
+	}
+	var out sink = &joined{w: w, whole: h.response.New().Interface()}
+	if strings.Contains(r.Header.Get("Accept"), linesType) {
+		out = newLines(w)
+	}
+	s := &stream{ctx: ctx, bind: func(in any) error {
+		m, err := message(in)
+		if err != nil {
+			return err
+		}
+		return h.bind(w, r, m)
+	}, out: out}
+	info := &grpc.StreamServerInfo{FullMethod: h.route.FullMethod(), IsServerStream: true}
+	out.end(h.face.cfg.Stream(h.impl, s, info, h.stream.Handler))
+}
+
+// incoming returns the context of a call: who calls from where and shows what, as for a call of gRPC.
+func incoming(r *http.Request) context.Context {
+	p := &peer.Peer{Addr: &net.TCPAddr{}}
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		p.Addr = net.TCPAddrFromAddrPort(at)
+	}
+	if r.TLS != nil {
+		p.AuthInfo = credentials.TLSInfo{State: *r.TLS}
+	}
+	header := metadata.MD{}
+	header.Append("authorization", r.Header.Values("Authorization")...)
+	return metadata.NewIncomingContext(peer.NewContext(r.Context(), p), header)
+}
+
+// sink takes the messages of a stream.
+type sink interface {
+	// put takes the next one; it is the caller's again afterwards.
+	put(m proto.Message) error
+	// end completes the answer after the last message, or tells why there are no more.
+	end(err error)
+}
+
+// stream is the server's side of a call whose one message is the request.
+type stream struct {
+	ctx   context.Context // that of the call, which grpc.ServerStream hands out
+	bind  func(in any) error
+	bound bool
+	out   sink
+}
+
+var _ grpc.ServerStream = (*stream)(nil)
+
+func (s *stream) Context() context.Context     { return s.ctx }
+func (s *stream) SetHeader(metadata.MD) error  { return nil }
+func (s *stream) SendHeader(metadata.MD) error { return nil }
+func (s *stream) SetTrailer(metadata.MD)       {}
+
+// RecvMsg returns the request, and then the end.
+func (s *stream) RecvMsg(in any) error {
+	if s.bound {
+		return io.EOF
+	}
+	s.bound = true
+	return s.bind(in)
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *stream) SendMsg(out any) error {
+	m, ok := out.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is not a message", out)
+	}
+	return s.out.put(m)
+}

@@ -1,0 +1,131 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/kith-io/kith/api/rest/route"
+	"github.com/kith-io/kith/node/wire"
+)
+
+// Config of a Face.
+type Config struct {
+	// Guard stands before the handler of a method: what it does not let through is refused before the body is read.
+	Guard func(fullMethod string, h http.Handler) http.Handler
+	// Unary and Stream stand before the implementations, as in a server of gRPC.
+	Unary  grpc.UnaryServerInterceptor
+	Stream grpc.StreamServerInterceptor
+	// MaxRequests bounds the requests that are under way; what is more is refused.
+	MaxRequests int
+}
+
+// Face is a grpc.ServiceRegistrar that makes handlers of HTTP from services. Register all, then ask for Routes and Handlers.
+type Face struct {
+	cfg    Config
+	routes map[string]*handler // by pattern
+	slots  chan struct{}
+	err    error
+}
+
+// New returns a Face without routes.
+func New(cfg Config) *Face {
+	return &Face{cfg: cfg, routes: map[string]*handler{}, slots: make(chan struct{}, cfg.MaxRequests)}
+}
+
+// handler answers the requests of one route by one method.
+type handler struct {
+	face  *Face
+	route route.Route
+	// impl and either unary or stream are what the generated code registers.
+	impl   any
+	unary  *grpc.MethodDesc
+	stream *grpc.StreamDesc
+	// response is an empty one.
+	response protoreflect.Message
+}
+
+var _ grpc.ServiceRegistrar = (*Face)(nil)
+
+// RegisterService takes the methods of a service that are annotated. The generated functions call it.
+func (f *Face) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	if err := f.register(desc, impl); err != nil {
+		f.err = errors.Join(f.err, err)
+	}
+}
+
+func (f *Face) register(desc *grpc.ServiceDesc, impl any) error {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(desc.ServiceName))
+	if err != nil {
+		return fmt.Errorf("service %s: %w", desc.ServiceName, err)
+	}
+	service, ok := found.(protoreflect.ServiceDescriptor)
+	if !ok {
+		return fmt.Errorf("%s is not a service", desc.ServiceName)
+	}
+	for i := range service.Methods().Len() {
+		m := service.Methods().Get(i)
+		routes, err := route.Of(m)
+		if err != nil {
+			return err
+		}
+		for _, r := range routes {
+			h := &handler{face: f, route: r, impl: impl}
+			response, err := protoregistry.GlobalTypes.FindMessageByName(m.Output().FullName())
+			if err != nil {
+				return fmt.Errorf("answer of %s: %w", m.FullName(), err)
+			}
+			h.response = response.Zero()
+			if at := slices.IndexFunc(desc.Methods, func(d grpc.MethodDesc) bool { return d.MethodName == string(m.Name()) }); at >= 0 {
+				h.unary = &desc.Methods[at]
+			}
+			if at := slices.IndexFunc(desc.Streams, func(d grpc.StreamDesc) bool { return d.StreamName == string(m.Name()) }); at >= 0 {
+				h.stream = &desc.Streams[at]
+			}
+			if (h.unary == nil) == (h.stream == nil) {
+				return fmt.Errorf("the service %s that was registered is not that of the protocol: method %s", desc.ServiceName, m.Name())
+			}
+			if f.routes[r.Pattern()] != nil {
+				return fmt.Errorf("%s is a route of %s and of another method", r.Pattern(), m.FullName())
+			}
+			f.routes[r.Pattern()] = h
+		}
+	}
+	return nil
+}
+
+// Routes returns the full name of the method of each pattern, or what is wrong with the annotations.
+func (f *Face) Routes() (map[string]string, error) {
+	methods := map[string]string{}
+	for pattern, h := range f.routes {
+		methods[pattern] = h.route.FullMethod()
+	}
+	return methods, f.err
+}
+
+// Register gives a mux the handlers of all routes.
+func (f *Face) Register(mux *http.ServeMux) error {
+	for _, pattern := range slices.Sorted(maps.Keys(f.routes)) {
+		h := f.routes[pattern]
+		mux.Handle(pattern, f.cfg.Guard(h.route.FullMethod(), http.HandlerFunc(h.serve)))
+	}
+	return f.err
+}
+
+// serve answers a request.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
+	select {
+	case h.face.slots <- struct{}{}:
+		defer func() { <-h.face.slots }()
+	default:
+		wire.WriteHTTP(w, &wire.OverloadedError{RetryIn: overloadPause})
+		return
+	}
+	h.answer(w, r)
+}
