@@ -21,11 +21,11 @@ const module = "github.com/kith-io/kith"
 // for x and all below it, "all" for every package. The most exact line counts.
 var allowed = map[string][]string{
 	"cmd/kith":           {"all"},
-	"server":             {"api", "auth", "audit", "certs", "coordinator", "node/...", "fusion", "similarity", "partition", "proto", "durable"},
+	"server":             {"api", "auth", "audit", "certs", "coordinator", "node/...", "fusion", "similarity", "partition", "proto", "durable", "telemetry"},
 	"server/clustertest": {"server", "node", "proto"},
 	"capacity":           {"chart", "coordinator", "similarity", "partition", "source/synthetic"},
 	"chart":              {},
-	"api":                {"api/...", "coordinator", "experiment", "node/...", "catalog", "catalog/shelf", "fusion", "partition", "proto"},
+	"api":                {"api/...", "coordinator", "experiment", "node/...", "catalog", "catalog/shelf", "fusion", "partition", "proto", "telemetry"},
 	"api/reference":      {"node/wire"},
 	"api/rest":           {"api/rest/route", "node/wire"},
 	"api/rest/route":     {},
@@ -69,6 +69,7 @@ var allowed = map[string][]string{
 	"experiment":         {"fusion"},
 	"evaluate":           {"model/...", "similarity", "fusion"},
 	"similarity":         {},
+	"telemetry":          {"node/wire"},
 	"partition":          {},
 	"proto/kith/v1":      {},
 	"scripts/drill":      {"backup", "node/wire", "partition", "proto"},

@@ -8,6 +8,7 @@ import (
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/node"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/telemetry"
 )
 
 const (
@@ -35,11 +36,14 @@ type API struct {
 	router      *coordinator.Router
 	peers       *node.Peers
 	inflight    *node.Inflight
+	queries     *telemetry.Queries
+	events      *telemetry.Events
 }
 
-// New returns an API over the parts of a process. inflight bounds the events that its callers have under way.
-func New(c *coordinator.Coordinator, peers *node.Peers, inflight *node.Inflight) *API {
-	return &API{coordinator: c, router: c.Router(), peers: peers, inflight: inflight}
+// New returns an API over the parts of a process. inflight bounds the events that its callers have under way; queries and events measure
+// what they ask and send.
+func New(c *coordinator.Coordinator, peers *node.Peers, inflight *node.Inflight, queries *telemetry.Queries, events *telemetry.Events) *API {
+	return &API{coordinator: c, router: c.Router(), peers: peers, inflight: inflight, queries: queries, events: events}
 }
 
 // Register adds the services to a server.

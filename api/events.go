@@ -31,7 +31,7 @@ func (a *API) Append(stream grpc.ClientStreamingServer[kithv1.AppendRequest, kit
 		if len(req.Events) > maxBatch {
 			return fmt.Errorf("%w: %d events in one message; send at most %d", wire.ErrInvalid, len(req.Events), maxBatch)
 		}
-		events := accept(req.Events, index, resp)
+		events := a.accept(req.Events, index, resp)
 		index += uint64(len(req.Events))
 		if len(events) == 0 {
 			continue
@@ -55,16 +55,19 @@ func (a *API) store(ctx context.Context, events []fusion.Event, bytes int64) (co
 	defer free()
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
-	return a.router.Append(ctx, events)
+	counts, err := a.router.Append(ctx, events)
+	a.events.Stored(counts.Appended, counts.Duplicates, counts.Erased)
+	return counts, err
 }
 
 // accept returns the valid events of a batch, with ids, and counts the others.
-func accept(batch []*kithv1.Event, first uint64, resp *kithv1.AppendResponse) []fusion.Event {
+func (a *API) accept(batch []*kithv1.Event, first uint64, resp *kithv1.AppendResponse) []fusion.Event {
 	events := wire.EventsFromProto(batch)
 	kept := events[:0]
 	for i := range events {
 		if err := complete(&events[i]); err != nil {
 			resp.Rejected++
+			a.events.Rejected(fusion.Code(err))
 			if len(resp.Rejections) < maxRejections {
 				resp.Rejections = append(resp.Rejections, &kithv1.RejectedEvent{
 					Index: first + uint64(i), Reason: fusion.Code(err), Detail: err.Error(),

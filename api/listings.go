@@ -6,12 +6,14 @@ import (
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/fusion"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/telemetry"
 )
 
 // Trending implements kithv1.RecommenderServiceServer.
-func (a *API) Trending(ctx context.Context, req *kithv1.TrendingRequest) (*kithv1.TrendingResponse, error) {
+func (a *API) Trending(ctx context.Context, req *kithv1.TrendingRequest) (resp *kithv1.TrendingResponse, err error) {
+	running := a.queries.Begin(telemetry.Trending)
+	defer func() { running.End(ctx, found(req.N, resp, len(resp.GetItems())), err) }()
 	q := coordinator.Listing{Within: coordinator.DefaultWithin, Stale: req.Stale}
-	var err error
 	if q.Rules, err = rulesOf(req); err != nil {
 		return nil, err
 	}
@@ -34,7 +36,9 @@ func (a *API) Trending(ctx context.Context, req *kithv1.TrendingRequest) (*kithv
 }
 
 // NewArrivals implements kithv1.RecommenderServiceServer.
-func (a *API) NewArrivals(ctx context.Context, req *kithv1.NewArrivalsRequest) (*kithv1.NewArrivalsResponse, error) {
+func (a *API) NewArrivals(ctx context.Context, req *kithv1.NewArrivalsRequest) (resp *kithv1.NewArrivalsResponse, err error) {
+	running := a.queries.Begin(telemetry.NewArrivals)
+	defer func() { running.End(ctx, found(req.N, resp, len(resp.GetItems())), err) }()
 	rules, err := rulesOf(&kithv1.TrendingRequest{Filter: req.Filter, Diversity: req.Diversity, NowUnixMs: req.NowUnixMs})
 	if err != nil {
 		return nil, err
@@ -47,7 +51,9 @@ func (a *API) NewArrivals(ctx context.Context, req *kithv1.NewArrivalsRequest) (
 }
 
 // Latest implements kithv1.RecommenderServiceServer.
-func (a *API) Latest(ctx context.Context, req *kithv1.LatestRequest) (*kithv1.LatestResponse, error) {
+func (a *API) Latest(ctx context.Context, req *kithv1.LatestRequest) (resp *kithv1.LatestResponse, err error) {
+	running := a.queries.Begin(telemetry.Latest)
+	defer func() { running.End(ctx, found(req.N, resp, len(resp.GetItems())), err) }()
 	rules, err := rulesOf(&kithv1.TrendingRequest{Filter: req.Filter, NowUnixMs: req.NowUnixMs})
 	if err != nil {
 		return nil, err
@@ -84,7 +90,9 @@ func (a *API) list(ctx context.Context, n uint32, q coordinator.Listing, ask fun
 }
 
 // FrequentlyBoughtTogether implements kithv1.RecommenderServiceServer.
-func (a *API) FrequentlyBoughtTogether(ctx context.Context, req *kithv1.FrequentlyBoughtTogetherRequest) (*kithv1.FrequentlyBoughtTogetherResponse, error) {
+func (a *API) FrequentlyBoughtTogether(ctx context.Context, req *kithv1.FrequentlyBoughtTogetherRequest) (resp *kithv1.FrequentlyBoughtTogetherResponse, err error) {
+	running := a.queries.Begin(telemetry.BoughtTogether)
+	defer func() { running.End(ctx, found(req.N, resp, len(resp.GetItems())), err) }()
 	rules, err := rulesOf(req)
 	if err != nil {
 		return nil, err

@@ -40,13 +40,15 @@ type storer func(ctx context.Context, events []fusion.Event, bytes int64) (coord
 // push takes events over HTTP: POST /v1/events with a line of JSON for each.
 type push struct {
 	store storer
-	now   func() time.Time
+	// rejected is told the reason of each line that is not an event.
+	rejected func(reason string)
+	now      func() time.Time
 	// slots has room for the requests that may be under way.
 	slots chan struct{}
 }
 
-func newPush(store storer, now func() time.Time) http.Handler {
-	p := &push{store: store, now: now, slots: make(chan struct{}, maxPushes)}
+func newPush(store storer, rejected func(reason string), now func() time.Time) http.Handler {
+	p := &push{store: store, rejected: rejected, now: now, slots: make(chan struct{}, maxPushes)}
 	return http.HandlerFunc(p.events)
 }
 
@@ -171,6 +173,7 @@ func (p *push) take(ctx context.Context, conn *http.ResponseController, body io.
 			line++
 			if e, reason, err := p.parse(text); err != nil {
 				out.reject(line, reason, err.Error())
+				p.rejected(reason)
 			} else {
 				events, bytesRead = append(events, e), bytesRead+len(text)
 			}

@@ -49,7 +49,7 @@ func post(t *testing.T, store storer, body io.Reader, header ...string) (*http.R
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	newPush(store, func() time.Time { return noon }).ServeHTTP(w, r)
+	newPush(store, func(string) {}, func() time.Time { return noon }).ServeHTTP(w, r)
 	resp := w.Result()
 	defer func() { _ = resp.Body.Close() }()
 	var out pushed

@@ -11,6 +11,7 @@ import (
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/telemetry"
 )
 
 const (
@@ -65,7 +66,9 @@ func length(n uint32) (int, error) {
 }
 
 // Recommend implements kithv1.RecommenderServiceServer.
-func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kithv1.RecommendResponse, error) {
+func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (resp *kithv1.RecommendResponse, err error) {
+	running := a.queries.Begin(telemetry.Recommend)
+	defer func() { running.End(ctx, recommended(req, resp), err) }()
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	if err := a.coordinator.CatchUp(ctx); err != nil && !req.Stale {
@@ -103,7 +106,10 @@ func (a *API) RecommendMany(ctx context.Context, req *kithv1.RecommendManyReques
 	g.SetLimit(usersAtOnce)
 	for i, user := range req.Users {
 		g.Go(func() error {
-			resp.Answers[i] = a.recommendTo(ctx, user, all)
+			running := a.queries.Begin(telemetry.Recommend)
+			answer, err := a.recommendTo(ctx, user, all)
+			running.End(ctx, recommended(all, answer.Response), err)
+			resp.Answers[i] = answer
 			return nil
 		})
 	}
@@ -119,8 +125,8 @@ func (a *API) checkForAll(ctx context.Context, req *kithv1.RecommendRequest) err
 	return err
 }
 
-// recommendTo answers a request that is for each of many users for one of them.
-func (a *API) recommendTo(ctx context.Context, user string, all *kithv1.RecommendRequest) *kithv1.UserRecommendations {
+// recommendTo answers a request that is for each of many users for one of them. The answer says what went wrong as the error does.
+func (a *API) recommendTo(ctx context.Context, user string, all *kithv1.RecommendRequest) (*kithv1.UserRecommendations, error) {
 	req := proto.Clone(all).(*kithv1.RecommendRequest)
 	req.Subject = &kithv1.RecommendRequest_User{User: user}
 	resp, err := a.recommend(ctx, req)
@@ -128,7 +134,7 @@ func (a *API) recommendTo(ctx context.Context, user string, all *kithv1.Recommen
 	if err != nil {
 		out.Error = &kithv1.AnswerError{Reason: wire.Reason(err), Message: err.Error()}
 	}
-	return out
+	return out, err
 }
 
 // query returns the query of a request, with what its scene says, if it names one.
@@ -206,7 +212,9 @@ func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
 }
 
 // Similar implements kithv1.RecommenderServiceServer.
-func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (*kithv1.SimilarResponse, error) {
+func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (resp *kithv1.SimilarResponse, err error) {
+	running := a.queries.Begin(telemetry.Similar)
+	defer func() { running.End(ctx, found(req.N, resp, len(resp.GetNeighbors())), err) }()
 	n, err := length(req.N)
 	if err != nil {
 		return nil, err
@@ -234,7 +242,7 @@ func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (*kithv1.
 	if err != nil {
 		return nil, err
 	}
-	resp := &kithv1.SimilarResponse{ModelVersion: similar.Version, Partial: similar.Partial, Stale: similar.Stale}
+	resp = &kithv1.SimilarResponse{ModelVersion: similar.Version, Partial: similar.Partial, Stale: similar.Stale}
 	for _, e := range similar.Entries {
 		resp.Neighbors = append(resp.Neighbors, &kithv1.SimilarEntry{Key: e.Key, Score: e.Score})
 	}

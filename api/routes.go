@@ -29,7 +29,7 @@ type Guard interface {
 // routes returns the handlers of the routes that are not methods, by pattern.
 func (a *API) routes() map[string]http.Handler {
 	routes := reference.Routes()
-	routes["POST /v1/events"] = newPush(a.store, time.Now) // docs/guide.md describes it
+	routes["POST /v1/events"] = newPush(a.store, a.events.Rejected, time.Now) // docs/guide.md describes it
 	return routes
 }
 

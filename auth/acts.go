@@ -11,8 +11,12 @@ import (
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
-// note writes an act to the audit log, if it is one. A log that cannot be written is told of and does not undo what was done.
+// note takes note of a call that has ended, or was refused: it writes an act to the audit log, if it is one. A log that cannot be written is told of and
+// does not undo what was done.
 func (g *Guard) note(c *call, req any, err error) {
+	if turnedAway(err) {
+		g.cfg.Refused(wire.Reason(err))
+	}
 	if rule, _ := RuleOf(c.name); !rule.Audited {
 		return
 	}

@@ -43,6 +43,8 @@ type Config struct {
 	// Audit and Log are required. The Guard does not close them.
 	Audit *audit.Log
 	Log   *slog.Logger
+	// Refused is told of each call that is turned away, with the reason of its error. It must not block, and may be nil.
+	Refused func(reason string)
 	// Now is the clock. Default: that of the system.
 	Now func() time.Time
 }
@@ -63,6 +65,9 @@ type Guard struct {
 func New(cfg Config) (*Guard, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Refused == nil {
+		cfg.Refused = func(string) {}
 	}
 	if cfg.Cluster == "" && (cfg.KeysFile != "" || cfg.Issuer != IssuerConfig{}) {
 		return nil, errors.New("API keys and tokens need TLS: without it others can read them, and servers cannot tell each other from clients; make certificates with 'kith cert'")

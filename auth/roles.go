@@ -9,7 +9,7 @@ import (
 // Role allows a group of calls.
 type Role string
 
-// Roles. Admin includes Read, Write and Train, and Node, which no key and no token can have, includes all.
+// Roles. Admin includes Read, Write, Train and Metrics, and Node, which no key and no token can have, includes all.
 const (
 	// Read asks for recommendations, events, records and the state of the cluster.
 	Read Role = "read"
@@ -17,14 +17,16 @@ const (
 	Write Role = "write"
 	// Train starts and ends builds, and chooses the model version.
 	Train Role = "train"
-	// Admin changes the cluster, makes backups and erases users.
+	// Metrics reads the metrics of servers, and nothing else: whoever collects them needs to see no users.
+	Metrics Role = "metrics"
+	// Admin changes the cluster, makes backups, erases users and takes profiles.
 	Admin Role = "admin"
 	// Node is a server of the cluster.
 	Node Role = "node"
 )
 
 // given are the roles that callers other than nodes may have.
-var given = []Role{Read, Write, Train, Admin}
+var given = []Role{Read, Write, Train, Metrics, Admin}
 
 // ParseRoles converts names of roles that keys and clients may have, and refuses others.
 func ParseRoles(names []string) ([]Role, error) {
@@ -32,14 +34,14 @@ func ParseRoles(names []string) ([]Role, error) {
 	for _, name := range names {
 		role := Role(strings.TrimSpace(name))
 		if !slices.Contains(given, role) {
-			return nil, fmt.Errorf("role %q: want read, write, train or admin", name)
+			return nil, fmt.Errorf("role %q: want read, write, train, metrics or admin", name)
 		}
 		if !slices.Contains(roles, role) {
 			roles = append(roles, role)
 		}
 	}
 	if len(roles) == 0 {
-		return nil, fmt.Errorf("no role: want one or more of read, write, train and admin")
+		return nil, fmt.Errorf("no role: want one or more of read, write, train, metrics and admin")
 	}
 	return roles, nil
 }

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"slices"
+
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
@@ -24,6 +26,7 @@ var (
 	write    = []Role{Write}
 	train    = []Role{Train}
 	watch    = []Role{Read, Train}
+	metrics  = []Role{Metrics}
 	admin    = []Role{Admin}
 	nodes    = []Role{Node}
 	internal = Rule{Roles: nodes}
@@ -131,8 +134,20 @@ var table = map[string]Rule{
 	healthv1.Health_List_FullMethodName:  {Public: true},
 	healthv1.Health_Watch_FullMethodName: {Public: true},
 
+	"GET /metrics":             {Roles: metrics},
+	"GET /debug/pprof/":        {Roles: admin, Audited: true},
+	"GET /debug/pprof/profile": {Roles: admin, Audited: true},
+	"GET /debug/pprof/trace":   {Roles: admin, Audited: true},
+	"GET /debug/pprof/symbol":  {Roles: admin, Audited: true},
+
 	reflectionv1.ServerReflection_ServerReflectionInfo_FullMethodName:      {Roles: anyRole},
 	reflectionv1alpha.ServerReflection_ServerReflectionInfo_FullMethodName: {Roles: anyRole},
+}
+
+// Internal reports whether a method is one that servers of the cluster alone call.
+func Internal(fullMethod string) bool {
+	r, ok := table[fullMethod]
+	return ok && slices.Equal(r.Roles, nodes)
 }
 
 // RuleOf returns the rule of a method or a route, if it has one.

@@ -72,6 +72,9 @@ func Open(files Files, log *slog.Logger) (*Source, error) {
 // Cluster is the name of the cluster in the certificate.
 func (s *Source) Cluster() string { return s.cluster }
 
+// Expires returns when the certificate in use ends.
+func (s *Source) Expires() time.Time { return s.current().cert.Leaf.NotAfter }
+
 func (s *Source) stat() (infos [3]os.FileInfo) {
 	for i, path := range []string{s.files.CA, s.files.Cert, s.files.Key} {
 		infos[i], _ = os.Stat(path) // an error shows at reading

@@ -77,7 +77,7 @@ func (outside) Versions() *node.Versions { return nil }
 // backupCluster returns a coordinator of two partitions that are on all of some replicas.
 func backupCluster(t *testing.T, replicas ...*replica) *coordinator.Coordinator {
 	t.Helper()
-	peers := node.NewPeers("outside")
+	peers := node.NewPeers("outside", nil)
 	t.Cleanup(func() { _ = peers.Close() })
 	var known []node.Peer
 	var ids []string

@@ -100,7 +100,7 @@ func (c *Coordinator) purge(ctx context.Context, p partition.ID, user string, in
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				c.cfg.Logger.Warn("replica has not confirmed an erasure", "partition", p, "node", node, "index", index, "err", err)
+				c.cfg.Logger.WarnContext(ctx, "replica has not confirmed an erasure", "partition", p, "node", node, "index", index, "err", err)
 				waiting = append(waiting, node)
 				return
 			}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/protobuf/proto"
 
@@ -53,11 +54,13 @@ type Coordinator struct {
 	router *Router
 	// tables has room for the passes over all events that this process drives.
 	tables *semaphore.Weighted
+	// buildTimes are those of the builds that this process drove to their end.
+	buildTimes *prometheus.HistogramVec
 }
 
 // New returns a Coordinator for a process whose node is local.
 func New(cfg Config, control *Control, local Local) *Coordinator {
-	c := &Coordinator{Control: control, cfg: cfg, tables: semaphore.NewWeighted(tablePasses)}
+	c := &Coordinator{Control: control, cfg: cfg, tables: semaphore.NewWeighted(tablePasses), buildTimes: newBuildTimes()}
 	c.router = NewRouter(c, control.peers, local, cfg.Now)
 	return c
 }
@@ -229,7 +232,11 @@ func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) e
 		Nodes:    buildNodes{slowPeers{c.peers, c.peers.Bulk()}, c.router},
 		Progress: func(phase kithv1.JobPhase, done, _ int) { strides.note(job, phase, done) },
 	})
-	if err := b.Run(ctx, job); err != nil {
+	err := b.Run(ctx, job)
+	if rec := c.State().Job(job); rec != nil && Ended(rec.Job) {
+		c.buildTimes.WithLabelValues(jobOutcome(rec.Job)).Observe(buildTime(rec.Job).Seconds())
+	}
+	if err != nil {
 		return err
 	}
 	c.cfg.Logger.Info("build published", "job", job, "took", c.cfg.Now().Sub(began).Round(time.Millisecond))

@@ -47,7 +47,7 @@ func (c *Coordinator) fromReplicas(ctx context.Context, p partition.ID, what str
 				return fmt.Errorf("node %s: %w", node, err)
 			}
 			last = fmt.Errorf("node %s: %w", node, err)
-			c.cfg.Logger.Warn("reading goes on at another replica", "for", what, "partition", p, "node", node, "err", err)
+			c.cfg.Logger.WarnContext(ctx, "reading goes on at another replica", "for", what, "partition", p, "node", node, "err", err)
 			if brought {
 				pause, progress = firstPause, c.cfg.Now()
 			}

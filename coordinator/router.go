@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
@@ -59,6 +60,9 @@ type Router struct {
 	versions *node.Versions
 	now      func() time.Time
 	products *products
+	// tries counts the calls to nodes by outcome, and answered is that of those that were answered well.
+	tries    *prometheus.CounterVec
+	answered prometheus.Counter
 
 	mu sync.Mutex
 	// leaders is where each partition's leader was last; a wrong one costs one more call.
@@ -93,8 +97,10 @@ func partitionClient(conn grpc.ClientConnInterface) kithv1.PartitionServiceClien
 
 // NewRouter returns a Router for a node.
 func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router {
+	tries := newTries()
 	return &Router{
 		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(shelfBytes, now),
+		tries: tries, answered: tries.WithLabelValues("ok"),
 		leaders: map[partition.ID]string{}, silent: map[string]time.Time{},
 	}
 }
@@ -274,8 +280,10 @@ func (r *Router) try(ctx context.Context, node string, others bool, f func(conte
 		}
 	}
 	if err != nil {
+		r.tries.WithLabelValues(wire.Outcome(err)).Inc()
 		return fmt.Errorf("node %s: %w", node, err)
 	}
+	r.answered.Inc()
 	return nil
 }
 

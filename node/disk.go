@@ -142,6 +142,13 @@ func (d *Disk) Sizes() (free, total uint64) {
 	return d.free, d.total
 }
 
+// Reserve returns the free bytes below which the node takes no new data.
+func (d *Disk) Reserve() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reserve
+}
+
 // Changed returns a channel that is closed when Room changes next.
 func (d *Disk) Changed() <-chan struct{} { return d.changed.next() }
 

@@ -98,7 +98,7 @@ func runNode(t *testing.T, control Control, peers []Peer) *Node {
 		t.Fatal(err)
 	}
 	mux := consensus.NewMux(ln, ln.Addr().String(), log)
-	known := NewPeers("n1")
+	known := NewPeers("n1", nil)
 	known.Update(append(peers, Peer{ID: "n1", RaftAddr: ln.Addr().String(), Alive: true}))
 	disk, err := NewDisk(DiskConfig{Node: "n1", Dir: dir, ReserveBytes: 1, Logger: log})
 	if err != nil {
@@ -217,7 +217,7 @@ func TestFilesAreHadFromWhoHeldThem(t *testing.T) {
 }
 
 func TestHoldersAreAskedInOrder(t *testing.T) {
-	n := &Node{cfg: Config{ID: "n1"}, peers: NewPeers("n1")}
+	n := &Node{cfg: Config{ID: "n1"}, peers: NewPeers("n1", nil)}
 	n.peers.Update([]Peer{{ID: "n1", Alive: true}, {ID: "n2"}, {ID: "n3", Alive: true}, {ID: "n4", Alive: true}, {ID: "n5", Alive: true}})
 	view := View{Replicas: [][]string{{"n2", "n4", "n1"}, {"n5"}}, Moves: []MoveView{{Partition: 0, Remove: "n3", Add: "n1"}, {Partition: 1, Add: "n2"}}}
 	for file, want := range map[string][]string{

@@ -31,6 +31,8 @@ type Inflight struct {
 	held int64
 	peak int64         // the most that was held
 	mean time.Duration // of how long calls took lately
+	// refused is the number of calls that there was no room for.
+	refused uint64
 }
 
 // NewInflight returns an Inflight of a node with nothing under way.
@@ -46,6 +48,7 @@ func (f *Inflight) Take(bytes int64) (free func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.held+bytes > f.limit {
+		f.refused++
 		// The calls under way end about when a usual one ends. Those refused should not all come back at once.
 		pause := time.Duration(float64(f.mean) * (0.75 + 0.5*rand.Float64()))
 		pause = min(max(pause, leastRetry), mostRetry).Round(time.Millisecond)
@@ -67,4 +70,11 @@ func (f *Inflight) Bytes() (held, peak int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.held, f.peak
+}
+
+// now returns what is under way, and how many calls were refused so far.
+func (f *Inflight) now() (held int64, refused uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.held, f.refused
 }

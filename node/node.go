@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -135,6 +136,9 @@ type Node struct {
 	trouble, lost hint
 	usage         usage
 	started       time.Time
+	// lastAppend is when a partition led here has stored new events last, in Unix milliseconds; diskRefused counts commands that the disk had no room for.
+	lastAppend  atomic.Int64
+	diskRefused atomic.Uint64
 
 	mu       sync.RWMutex
 	replicas map[partition.ID]*replica

@@ -49,6 +49,9 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if err != nil {
 		return nil, err
 	}
+	if done.Appended > 0 {
+		n.lastAppend.Store(time.Now().UnixMilli())
+	}
 	return &kithv1.AppendBatchResponse{Appended: done.Appended, Duplicates: done.Duplicates, Erased: done.Erased}, nil
 }
 

@@ -31,12 +31,13 @@ type Peers struct {
 	self string
 	// options are those of connections, besides DialOptions.
 	options []grpc.DialOption
+	wrap    func(grpc.ClientConnInterface) grpc.ClientConnInterface
 	// local is how this node calls itself; nil for the network.
 	local grpc.ClientConnInterface
 
 	mu      sync.Mutex
 	known   map[string]Peer
-	conns   map[connKey]*grpc.ClientConn
+	conns   map[connKey]peerConn
 	changed signal
 	closed  bool
 }
@@ -46,10 +47,19 @@ type connKey struct {
 	bulk bool // block parts and files must not hold up queries
 }
 
-// NewPeers returns a Peers that knows nobody. Its connections have some options besides DialOptions, such as credentials. The caller
-// must Close it.
-func NewPeers(self string, options ...grpc.DialOption) *Peers {
-	return &Peers{self: self, options: options, known: map[string]Peer{}, conns: map[connKey]*grpc.ClientConn{}}
+// peerConn is a connection, and what stands before it.
+type peerConn struct {
+	*grpc.ClientConn
+	wrapped grpc.ClientConnInterface
+}
+
+// NewPeers returns a Peers that knows nobody. Its connections have some options besides DialOptions, such as credentials. wrap is called once for each, and
+// returns what calls go through, to measure them; it may be nil. The caller must Close it.
+func NewPeers(self string, wrap func(grpc.ClientConnInterface) grpc.ClientConnInterface, options ...grpc.DialOption) *Peers {
+	if wrap == nil {
+		wrap = func(c grpc.ClientConnInterface) grpc.ClientConnInterface { return c }
+	}
+	return &Peers{self: self, options: options, wrap: wrap, known: map[string]Peer{}, conns: map[connKey]peerConn{}}
 }
 
 // CallSelfBy makes small calls to this node itself go by a connection that the caller keeps open, and not over the network. It must not be called
@@ -176,14 +186,14 @@ func (p *Peers) conn(id, addr string, bulk bool) (grpc.ClientConnInterface, erro
 	}
 	key := connKey{addr, bulk}
 	if c, ok := p.conns[key]; ok {
-		return c, nil
+		return c.wrapped, nil
 	}
 	c, err := grpc.NewClient("passthrough:///"+addr, DialOptions(p.options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to node %s: %w", id, err)
 	}
-	p.conns[key] = c
-	return c, nil
+	p.conns[key] = peerConn{c, p.wrap(c)}
+	return p.conns[key].wrapped, nil
 }
 
 // DialOptions are those of every connection to a kith server. Those that are given count for more: without credentials among them
@@ -214,11 +224,14 @@ const maxMessageBytes = 16 << 20
 // asked for yet waits in the window of its call, so it also bounds what a client can make a server keep for it.
 const maxStreams = 1000
 
-// ServerOptions are those of every kith server.
+// ServerOptions are those of a kith server that needs no others.
 func ServerOptions() []grpc.ServerOption {
+	return append(TransportOptions(), grpc.UnaryInterceptor(wire.UnaryServer), grpc.StreamInterceptor(wire.StreamServer))
+}
+
+// TransportOptions are those of every kith server. It must also convert the errors of its handlers, as ServerOptions do.
+func TransportOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(wire.UnaryServer),
-		grpc.ChainStreamInterceptor(wire.StreamServer),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		KeepAlive(0),
 		grpc.InitialWindowSize(4 << 20),

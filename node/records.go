@@ -57,6 +57,7 @@ func (n *Node) belongs(r *replica, key string) error {
 // command puts a command of some bytes on the wire through the group of a partition, if there is room for it, and returns its index in the log.
 func (n *Node) command(ctx context.Context, r *replica, bytes int64, command []byte) (uint64, store.Result, error) {
 	if err := n.disk.Room(); err != nil {
+		n.diskRefused.Add(1)
 		return 0, store.Result{}, fmt.Errorf("partition %d: %w", r.id, err)
 	}
 	free, err := n.inflight.Take(bytes)

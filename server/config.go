@@ -8,8 +8,11 @@ import (
 	"net"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/kith-io/kith/auth"
 	"github.com/kith-io/kith/certs"
+	"github.com/kith-io/kith/telemetry"
 )
 
 // Config of a Server. The zero value of a field means its default where one is named.
@@ -72,6 +75,14 @@ type Config struct {
 	AuditBytes int64
 	// Insecure allows addresses that other machines reach without anything that keeps strangers out.
 	Insecure bool
+	// TraceEndpoint takes spans by OTLP over gRPC, such as http://localhost:4317. Empty: none.
+	TraceEndpoint string
+	// TraceRatio is the share of the requests that are traced, 0 to 1, where the caller has not decided it. Default of the command: 0.01.
+	TraceRatio float64
+	// TraceExporter takes spans in the place of TraceEndpoint, for programs that have servers within, such as tests.
+	TraceExporter sdktrace.SpanExporter
+	// SlowQuery is how long a query may take before a line of the log says so; 0 for never. Default of the command: a second.
+	SlowQuery time.Duration
 	// Local shortens the timings of failure detection to suit processes on one machine.
 	Local bool
 	// Logger is required.
@@ -101,7 +112,7 @@ func DefaultConfig() Config {
 	return Config{
 		DataDir: "kith-data", GRPCAddr: DefaultGRPCAddr, RaftAddr: DefaultRaftAddr, GossipAddr: DefaultGossipAddr,
 		DeadAfter: 10 * time.Minute, StallAfter: 10 * time.Minute, MoveRate: 32 << 20, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
-		MaxInflightBytes: 64 << 20,
+		MaxInflightBytes: 64 << 20, TraceRatio: 0.01, SlowQuery: time.Second,
 	}
 }
 
@@ -217,6 +228,13 @@ func (c *Config) complete() error {
 	}
 	if c.MaxInflightBytes < 1<<20 {
 		return fmt.Errorf("server: MaxInflightBytes is %d; want 1 MiB or more", c.MaxInflightBytes)
+	}
+	if c.SlowQuery < 0 {
+		return fmt.Errorf("server: SlowQuery is %v; want 0 or more", c.SlowQuery)
+	}
+	traces := telemetry.TraceConfig{Endpoint: c.TraceEndpoint, Ratio: c.TraceRatio}
+	if err := traces.Validate(); err != nil {
+		return fmt.Errorf("server: %w", err)
 	}
 	return nil
 }

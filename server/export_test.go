@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 )
 
@@ -23,4 +24,13 @@ func (s *Server) Scrub(ctx context.Context) int { return s.node.Scrub(ctx) }
 func (s *Server) Services() map[string]grpc.ServiceInfo { return s.grpc.GetServiceInfo() }
 
 // Routes returns the patterns of the HTTP face, each with the method that it calls or "".
-func (s *Server) Routes() (map[string]string, error) { return s.api.Routes() }
+func (s *Server) Routes() (map[string]string, error) {
+	routes, err := s.api.Routes()
+	for pattern := range s.operatorRoutes() {
+		routes[pattern] = ""
+	}
+	return routes, err
+}
+
+// Registry has the metrics of the process.
+func (s *Server) Registry() *prometheus.Registry { return s.watching.registry }

@@ -72,10 +72,12 @@ func (s *Server) tellReady(ctx context.Context) error {
 		switch {
 		case err == nil && !serving:
 			serving = true
+			s.watching.ready.Set(1)
 			s.health.SetServingStatus(ReadyService, healthv1.HealthCheckResponse_SERVING)
 			s.log.Info("ready")
 		case err != nil && serving && now.Sub(lastReady) > unreadyGrace:
 			serving = false
+			s.watching.ready.Set(0)
 			s.health.SetServingStatus(ReadyService, healthv1.HealthCheckResponse_NOT_SERVING)
 			s.log.Warn("not ready any more", "reason", err)
 		}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/kith-io/kith/telemetry"
 )
 
 const (
@@ -32,10 +34,27 @@ func (s *Server) openHTTP() (err error) {
 		return err
 	}
 	s.http = &http.Server{
-		Handler: s.whileServing(handler), TLSConfig: s.httpTLS(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
+		Handler: s.whileServing(s.watching.http.Handler(s.routes(handler))), TLSConfig: s.httpTLS(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
+}
+
+// routes returns the HTTP face: that of the services, and what operators ask of the process.
+func (s *Server) routes(services http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", services)
+	for pattern, h := range s.operatorRoutes() {
+		mux.Handle(pattern, s.security.guard.Route(pattern, h))
+	}
+	return mux
+}
+
+// operatorRoutes returns the handlers for operators by pattern.
+func (s *Server) operatorRoutes() map[string]http.Handler {
+	routes := telemetry.Profiles()
+	routes["GET /metrics"] = telemetry.Handler(s.watching.registry)
+	return routes
 }
 
 // HTTPAddr returns the address of the HTTP face, or "" without one.

@@ -92,7 +92,7 @@ func Neighbors(ctx context.Context, b LocalBuild) (*LocalResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers := node.NewPeers("")
+	peers := node.NewPeers("", nil)
 	source := b.source()
 	var workers []*localWorker
 	var running sync.WaitGroup

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,6 +97,7 @@ func (s *Server) secure() (err error) {
 	}
 	s.security.guard, err = auth.New(auth.Config{
 		Cluster: cluster, KeysFile: s.cfg.KeysFile, Issuer: s.cfg.Issuer, Rate: s.cfg.Rate, Node: s.id, Audit: s.security.audit, Log: log,
+		Refused: s.watching.refused,
 	})
 	return err
 }
@@ -110,15 +112,16 @@ func (s *Server) newMux(ln net.Listener) *consensus.Mux {
 
 // newPeers returns the connections to other nodes.
 func (s *Server) newPeers() *node.Peers {
+	options := s.watching.tracer.DialOptions()
 	if c := s.security.certs; c != nil {
-		return node.NewPeers(s.id, grpc.WithTransportCredentials(credentials.NewTLS(c.Dial(grpcProtocol))))
+		options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(c.Dial(grpcProtocol))))
 	}
-	return node.NewPeers(s.id)
+	return node.NewPeers(s.id, s.watching.calls.Conn, options...)
 }
 
 // serverOptions are those of the gRPC server.
 func (s *Server) serverOptions() []grpc.ServerOption {
-	options := append(node.ServerOptions(), s.security.guard.ServerOptions()...)
+	options := slices.Concat(node.TransportOptions(), s.watching.tracer.ServerOptions(), s.watching.calls.ServerOptions(), s.security.guard.ServerOptions())
 	if c := s.security.certs; c != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(c.Public(grpcProtocol))), node.KeepAlive(connectionAge))
 	}

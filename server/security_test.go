@@ -241,7 +241,7 @@ var internalServices = []string{
 func TestEveryCallIsGuarded(t *testing.T) {
 	s := newSecured(t)
 	keys := map[auth.Role]string{}
-	for _, role := range []auth.Role{auth.Read, auth.Write, auth.Train, auth.Admin} {
+	for _, role := range []auth.Role{auth.Read, auth.Write, auth.Train, auth.Metrics, auth.Admin} {
 		keys[role], _ = s.key(auth.NewKey{Name: string(role), Roles: []auth.Role{role}})
 	}
 	expired, _, err := auth.CreateKey(s.keysFile, auth.NewKey{Name: "old", Roles: []auth.Role{auth.Admin}, Valid: time.Hour}, time.Now().Add(-2*time.Hour))
@@ -373,6 +373,14 @@ func TestEveryCallIsGuarded(t *testing.T) {
 			t.Errorf("the certificate of %s: %d %s, want %d", name, resp.StatusCode, text, want)
 		}
 	}
+	if b, err := os.ReadFile(filepath.Join(c.Dir(0), "audit", audit.Name)); err != nil || !strings.Contains(string(b), `"act":"GET /debug/pprof/profile","outcome":"OK"`) {
+		t.Errorf("the profile is not in the audit log: %v\n%s", err, b)
+	}
+	for _, reason := range []string{"unauthenticated", "forbidden"} {
+		if n := figure(t, srv.Registry(), "kith_auth_refused_total", "reason="+reason); n < float64(len(names)) {
+			t.Errorf("%v calls were counted as refused for the reason %s, want at least one of each of %d methods", n, reason, len(names))
+		}
+	}
 	// After all that it serves.
 	if _, err := kithv1.NewClusterServiceClient(byToken).Status(t.Context(), &kithv1.StatusRequest{}); err != nil {
 		t.Errorf("status at the end: %v", err)
@@ -444,6 +452,12 @@ func (s *secured) tryRoute(addr, pattern string, rule auth.Rule, keys map[auth.R
 	_ = end.Close()
 	for role, key := range keys {
 		want := role == auth.Admin || slices.Contains(rule.Roles, role)
+		if !strings.HasPrefix(path, "/v1/") { // what operators read: nothing is malformed
+			if code, text := ask("Bearer "+key, "?seconds=1", nil); code != http.StatusOK && code != http.StatusForbidden || code == http.StatusOK != want {
+				s.t.Errorf("%s with the role %s: %d %.200s; let in: %t", pattern, role, code, text, want)
+			}
+			continue
+		}
 		// What is malformed is refused after the roles were looked at, so nothing is changed here.
 		code, text := ask("Bearer "+key, "?%zz", strings.NewReader("{\"no_such_field\":"))
 		if code == http.StatusForbidden == want || want && (code < 400 || code >= 500) || !strings.Contains(text, "message") {

@@ -20,12 +20,14 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/kith-io/kith/api"
+	"github.com/kith-io/kith/auth"
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/consensus"
 	"github.com/kith-io/kith/node/direct"
 	"github.com/kith-io/kith/node/gossip"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/telemetry"
 )
 
 // drainTime is how long calls in flight may take when the process stops.
@@ -62,6 +64,7 @@ type Server struct {
 	self        *direct.Conn // to the internal services of this process
 	disk        *node.Disk
 	security    security
+	watching    watching
 	log         *slog.Logger
 
 	// aborted is closed by Abort.
@@ -96,7 +99,10 @@ func New(cfg Config) (_ *Server, err error) {
 	if s.id, err = nodeID(cfg.DataDir, cfg.NodeID); err != nil {
 		return nil, err
 	}
-	s.log = cfg.Logger.With("node", s.id)
+	s.log = slog.New(telemetry.LogHandler(cfg.Logger.Handler())).With("node", s.id)
+	if err = s.openWatching(); err != nil {
+		return nil, err
+	}
 	if err = s.secure(); err != nil {
 		return nil, err
 	}
@@ -153,7 +159,7 @@ func New(cfg Config) (_ *Server, err error) {
 		NewID: newID, Now: time.Now, Logger: s.log,
 	}, control, s.node)
 	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)
-	s.api = api.New(s.coordinator, s.peers, s.inflight)
+	s.api = api.New(s.coordinator, s.peers, s.inflight, s.watching.queries, s.watching.events)
 	s.grpc = grpc.NewServer(s.serverOptions()...)
 	s.api.Register(s.grpc)
 	s.node.Register(s.grpc)
@@ -164,10 +170,14 @@ func New(cfg Config) (_ *Server, err error) {
 	s.health.SetServingStatus(ReadyService, healthv1.HealthCheckResponse_NOT_SERVING)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
+	s.watching.calls.Know(s.grpc.GetServiceInfo(), auth.Internal)
 	if err := s.openHTTP(); err != nil {
 		return nil, err
 	}
-	return s, s.openGossip()
+	if err := s.openGossip(); err != nil {
+		return nil, err
+	}
+	return s, s.watchParts()
 }
 
 func (s *Server) openGossip() error {
@@ -334,6 +344,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.wasAborted() {
 		err = nil
 	}
+	s.stopTracing(ctx)
 	return errors.Join(err, s.peers.Close(), s.security.audit.Close(), s.lock.Close())
 }
 
@@ -382,6 +393,9 @@ func (s *Server) Close() error {
 	}
 	if s.peers != nil {
 		errs = append(errs, s.peers.Close())
+	}
+	if s.watching.tracer != nil {
+		s.stopTracing(done)
 	}
 	if s.security.audit != nil {
 		errs = append(errs, s.security.audit.Close())

@@ -112,7 +112,7 @@ func (a *app) certClientCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&dir, "dir", certDir, "`folder` of the authority, to write to")
-	f.StringSliceVar(&roles, "roles", nil, "what it may do: read, write, train, admin")
+	f.StringSliceVar(&roles, "roles", nil, "what it may do: read, write, train, metrics, admin")
 	f.IntVar(&days, "days", int(certs.Valid/day), "how long it is valid")
 	return cmd
 }

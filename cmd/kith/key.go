@@ -63,12 +63,14 @@ func (a *app) keyCreateCommand() *cobra.Command {
 		Short: "Make an API key",
 		Long: `Make an API key and print it. It is kept nowhere: the file has its SHA-256. Roles are
 
-  read    recommendations, events, records, state of the cluster
-  write   store events, store and delete records
-  train   start and end builds, choose the model version
-  admin   all of these, members of the cluster, backups, erasure of users`,
+  read     recommendations, events, records, state of the cluster
+  write    store events, store and delete records
+  train    start and end builds, choose the model version
+  metrics  GET /metrics alone, for Prometheus
+  admin    all of these, members of the cluster, backups, erasure of users, profiles`,
 		Example: `  kith key create --name web --roles read --rate 500
-  kith key create --name import --roles write --days 90 -o json`,
+  kith key create --name import --roles write --days 90 -o json
+  kith key create --name prometheus --roles metrics`,
 		Args: noArgs,
 	}
 	path := keysFile(cmd)
@@ -102,7 +104,7 @@ func (a *app) keyCreateCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&n.Name, "name", "", "what the key is for")
-	f.StringSliceVar(&roles, "roles", nil, "what it may do: read, write, train, admin")
+	f.StringSliceVar(&roles, "roles", nil, "what it may do: read, write, train, metrics, admin")
 	f.Float64Var(&n.Rate, "rate", 0, "most calls a second (default: --rate-limit of the server)")
 	f.IntVar(&n.Burst, "burst", 0, "most calls at once (default: those of a second)")
 	f.IntVar(&days, "days", 0, "how long it is valid (default: until it is revoked)")

@@ -54,8 +54,9 @@ type machine struct {
 	fsm FSM
 	ctx context.Context // ends snapshots when the group shuts down
 
-	applied atomic.Uint64
-	waiting atomic.Int32 // goroutines in wait, so that Apply without them takes no lock
+	applied   atomic.Uint64
+	snapshots atomic.Uint64 // that were begun
+	waiting   atomic.Int32  // goroutines in wait, so that Apply without them takes no lock
 
 	mu      sync.Mutex    // guards changed
 	changed chan struct{} // closed and replaced when applied grows
@@ -120,6 +121,7 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.snapshots.Add(1)
 	return &snapshot{ctx: m.ctx, state: s, applied: m.applied.Load()}, nil
 }
 

@@ -43,6 +43,7 @@ type Group struct {
 
 	followers followers
 	opened    time.Time
+	leaders   atomic.Uint64 // that this member has heard of, one after the other
 
 	cancel context.CancelFunc // ends snapshots being written
 	done   chan struct{}      // closed when Shutdown begins
@@ -157,6 +158,7 @@ func (g *Group) start(mux *Mux) error {
 		return err
 	}
 	started.Store(true)
+	g.watchLeaders()
 	return nil
 }
 

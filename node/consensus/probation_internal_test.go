@@ -131,7 +131,7 @@ func TestProbationDoesNotStand(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		calls := transport{NetworkTransport: trans, disk: &standstill{}}
+		calls := transport{NetworkTransport: trans, disk: &standstill{}, followers: &followers{}}
 		alone := raft.Configuration{Servers: []raft.Server{{ID: "new", Address: addr}}}
 		header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("old"), Addr: []byte(stream.Addr().String())}
 		var added raft.AppendEntriesResponse

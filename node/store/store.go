@@ -442,7 +442,7 @@ func splitEventKey(key []byte) (user, id []byte, err error) {
 			return key[1:i], key[i+1:], nil
 		}
 	}
-	return nil, nil, fmt.Errorf("%w: event key %q", ErrCorrupt, key)
+	return nil, nil, fmt.Errorf("%w: an event key of %d bytes has no end of the user", ErrCorrupt, len(key)) // without the user, as it goes to the log
 }
 
 // translate makes Pebble's errors about damaged files match ErrCorrupt.

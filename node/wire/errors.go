@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"syscall"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -192,6 +193,25 @@ func Reason(err error) string {
 		return "DEADLINE_EXCEEDED"
 	}
 	return "INTERNAL"
+}
+
+// Outcome returns what became of a call in a word for metrics and logs: "ok", or the reason of the error in small letters; for errors without one "canceled",
+// "unavailable" or "internal". The words are few.
+func Outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	reason := strings.ToLower(Reason(err))
+	if reason != "internal" {
+		return reason
+	}
+	switch code := status.Code(err); {
+	case code == codes.Canceled, errors.Is(err, context.Canceled):
+		return "canceled"
+	case code == codes.Unavailable:
+		return "unavailable"
+	}
+	return reason
 }
 
 // FromStatus converts an error that gRPC returned into one that matches its sentinel again.

@@ -119,3 +119,26 @@ func TestEventsRoundTrip(t *testing.T) {
 		t.Error("a nil message became a valid event")
 	}
 }
+
+func TestOutcome(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{nil, "ok"},
+		{&wire.NotLeaderError{Leader: "b"}, "not_leader"},
+		{fmt.Errorf("partition 3: %w", wire.ErrStaleEpoch), "stale_epoch"},
+		{wire.FromStatus(wire.ToStatus(fmt.Errorf("%w %q", wire.ErrUnknownUser, "anna"))), "unknown_user"},
+		{fmt.Errorf("call: %w", context.DeadlineExceeded), "deadline_exceeded"},
+		{wire.FromStatus(status.Error(codes.DeadlineExceeded, "late")), "deadline_exceeded"},
+		{fmt.Errorf("call: %w", context.Canceled), "canceled"},
+		{status.Error(codes.Canceled, "gone"), "canceled"},
+		{fmt.Errorf("node b: %w", status.Error(codes.Unavailable, "connection refused to 10.0.0.7")), "unavailable"},
+		{status.Error(codes.Internal, "of user anna"), "internal"},
+		{errors.New("of user anna"), "internal"},
+	} {
+		if got := wire.Outcome(tt.err); got != tt.want {
+			t.Errorf("%v: %q, want %q", tt.err, got, tt.want)
+		}
+	}
+}

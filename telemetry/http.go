@@ -1,0 +1,100 @@
+package telemetry
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// HTTP measures the requests over HTTP that a process serves, gives each an id, and traces some. It is safe for concurrent use.
+type HTTP struct {
+	tracer   *Tracer
+	log      *slog.Logger
+	handled  *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+}
+
+// NewHTTP returns an HTTP. It logs requests that end with an error inside.
+func NewHTTP(reg prometheus.Registerer, tracer *Tracer, log *slog.Logger) *HTTP {
+	h := &HTTP{
+		tracer: tracer, log: log,
+		handled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kith_http_requests_total", Help: "Requests over HTTP that were served, by route and status.",
+		}, []string{"route", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "kith_http_request_duration_seconds", Help: "How long requests over HTTP took.", Buckets: buckets,
+		}, []string{"route"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kith_http_requests_in_flight", Help: "Requests over HTTP under way."}),
+	}
+	reg.MustRegister(h.handled, h.duration, h.inFlight)
+	return h
+}
+
+// noRoute is the label of requests that fit no route. Their paths are anything.
+const noRoute = "none"
+
+// Handler returns next, which is an http.ServeMux or has one within, with all that. A route is a pattern of the mux; paths are seen by nobody.
+func (h *HTTP) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		h.inFlight.Inc()
+		defer h.inFlight.Dec()
+		request := identify(h.tracer.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), r.Header.Values(requestHeader))
+		w.Header().Set(requestHeader, request.id)
+		r.Header.Set(requestHeader, request.id) // for handlers that take it from there
+		ctx, span := h.tracer.tracer.Start(request, "HTTP", trace.WithSpanKind(trace.SpanKindServer))
+		defer span.End()
+		r = r.WithContext(ctx)
+		answer := &statusWriter{ResponseWriter: w}
+		next.ServeHTTP(answer, r)
+		route := r.Pattern
+		if route == "" {
+			route = noRoute
+		}
+		code := answer.code()
+		h.duration.WithLabelValues(route).Observe(time.Since(began).Seconds())
+		h.handled.WithLabelValues(route, strconv.Itoa(code)).Inc()
+		if code == http.StatusInternalServerError {
+			h.log.ErrorContext(ctx, "request failed", "route", route, "code", code)
+		}
+		if span.IsRecording() {
+			span.SetName(route)
+			span.SetAttributes(attribute.String("http.route", route), attribute.Int("http.response.status_code", code))
+			if code >= http.StatusInternalServerError {
+				span.SetStatus(codes.Error, "")
+			}
+		}
+	})
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK { // those below go before the answer
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets an http.ResponseController reach what is beneath.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *statusWriter) code() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
