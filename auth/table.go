@@ -59,6 +59,7 @@ var table = map[string]Rule{
 
 	kithv1.RecommenderService_Recommend_FullMethodName:                {Roles: read},
 	kithv1.RecommenderService_RecommendMany_FullMethodName:            {Roles: read},
+	kithv1.RecommenderService_ExportRecommendations_FullMethodName:    {Roles: read},
 	kithv1.RecommenderService_Similar_FullMethodName:                  {Roles: read},
 	kithv1.RecommenderService_Trending_FullMethodName:                 {Roles: read},
 	kithv1.RecommenderService_FrequentlyBoughtTogether_FullMethodName: {Roles: read},

@@ -83,14 +83,7 @@ given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 				N: uint32(n), Model: modelByName(model.value), IncludeSeen: seen, NoFallback: noFallback, Stale: stale, Explain: explain,
 				Scene: scene, Session: session, Item: item,
 			}
-			if scene != "" { // what is not said is for the scene to say
-				if !cmd.Flags().Changed("n") {
-					req.N = 0
-				}
-				if !cmd.Flags().Changed("model") {
-					req.Model = kithv1.Model_MODEL_UNSPECIFIED
-				}
-			}
+			leaveToScene(cmd, req)
 			switch {
 			case len(args) == 1 && args[0] != "" && len(basket) == 0:
 				req.Subject = &kithv1.RecommendRequest_User{User: args[0]}
@@ -138,6 +131,19 @@ given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 	rules.registerHistory(f)
 	r.register(cmd, queryTimeout)
 	return cmd
+}
+
+// leaveToScene takes out of a request with a scene what was not said: it is for the scene to say.
+func leaveToScene(cmd *cobra.Command, req *kithv1.RecommendRequest) {
+	if req.Scene == "" {
+		return
+	}
+	if !cmd.Flags().Changed("n") {
+		req.N = 0
+	}
+	if !cmd.Flags().Changed("model") {
+		req.Model = kithv1.Model_MODEL_UNSPECIFIED
+	}
 }
 
 func (c *client) recommend(ctx context.Context, req *kithv1.RecommendRequest) (resp *kithv1.RecommendResponse, err error) {

@@ -1342,6 +1342,114 @@ func (x *UserRecommendations) GetError() *AnswerError {
 	return nil
 }
 
+// ExportRecommendationsRequest asks for the answers for all users of a partition.
+type ExportRecommendationsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Only users behind this one; all, if it is empty.
+	AfterUser string `protobuf:"bytes,2,opt,name=after_user,json=afterUser,proto3" json:"after_user,omitempty"`
+	// What is asked for each of them; it has no user or basket of its own.
+	Request       *RecommendRequest `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRecommendationsRequest) Reset() {
+	*x = ExportRecommendationsRequest{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRecommendationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRecommendationsRequest) ProtoMessage() {}
+
+func (x *ExportRecommendationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRecommendationsRequest.ProtoReflect.Descriptor instead.
+func (*ExportRecommendationsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ExportRecommendationsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ExportRecommendationsRequest) GetAfterUser() string {
+	if x != nil {
+		return x.AfterUser
+	}
+	return ""
+}
+
+func (x *ExportRecommendationsRequest) GetRequest() *RecommendRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+// ExportRecommendationsResponse has the answers for some users.
+type ExportRecommendationsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*UserRecommendations `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRecommendationsResponse) Reset() {
+	*x = ExportRecommendationsResponse{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRecommendationsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRecommendationsResponse) ProtoMessage() {}
+
+func (x *ExportRecommendationsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRecommendationsResponse.ProtoReflect.Descriptor instead.
+func (*ExportRecommendationsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ExportRecommendationsResponse) GetAnswers() []*UserRecommendations {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
 // AnswerError is why a part of an answer is missing.
 type AnswerError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1355,7 +1463,7 @@ type AnswerError struct {
 
 func (x *AnswerError) Reset() {
 	*x = AnswerError{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1367,7 +1475,7 @@ func (x *AnswerError) String() string {
 func (*AnswerError) ProtoMessage() {}
 
 func (x *AnswerError) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1380,7 +1488,7 @@ func (x *AnswerError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerError.ProtoReflect.Descriptor instead.
 func (*AnswerError) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AnswerError) GetReason() string {
@@ -1413,7 +1521,7 @@ type RecommendedItem struct {
 
 func (x *RecommendedItem) Reset() {
 	*x = RecommendedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[17]
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1533,7 @@ func (x *RecommendedItem) String() string {
 func (*RecommendedItem) ProtoMessage() {}
 
 func (x *RecommendedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[17]
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1546,7 @@ func (x *RecommendedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendedItem.ProtoReflect.Descriptor instead.
 func (*RecommendedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RecommendedItem) GetItem() string {
@@ -1481,7 +1589,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1601,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1614,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Contribution) GetItem() string {
@@ -1547,7 +1655,7 @@ type SimilarRequest struct {
 
 func (x *SimilarRequest) Reset() {
 	*x = SimilarRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1667,7 @@ func (x *SimilarRequest) String() string {
 func (*SimilarRequest) ProtoMessage() {}
 
 func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1680,7 @@ func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarRequest.ProtoReflect.Descriptor instead.
 func (*SimilarRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SimilarRequest) GetSubject() isSimilarRequest_Subject {
@@ -1673,7 +1781,7 @@ type SimilarResponse struct {
 
 func (x *SimilarResponse) Reset() {
 	*x = SimilarResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1793,7 @@ func (x *SimilarResponse) String() string {
 func (*SimilarResponse) ProtoMessage() {}
 
 func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1806,7 @@ func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarResponse.ProtoReflect.Descriptor instead.
 func (*SimilarResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SimilarResponse) GetNeighbors() []*SimilarEntry {
@@ -1741,7 +1849,7 @@ type SimilarEntry struct {
 
 func (x *SimilarEntry) Reset() {
 	*x = SimilarEntry{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1861,7 @@ func (x *SimilarEntry) String() string {
 func (*SimilarEntry) ProtoMessage() {}
 
 func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1874,7 @@ func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarEntry.ProtoReflect.Descriptor instead.
 func (*SimilarEntry) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SimilarEntry) GetKey() string {
@@ -1797,7 +1905,7 @@ type ListedItem struct {
 
 func (x *ListedItem) Reset() {
 	*x = ListedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1917,7 @@ func (x *ListedItem) String() string {
 func (*ListedItem) ProtoMessage() {}
 
 func (x *ListedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1930,7 @@ func (x *ListedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedItem.ProtoReflect.Descriptor instead.
 func (*ListedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListedItem) GetItem() string {
@@ -1868,7 +1976,7 @@ type TrendingRequest struct {
 
 func (x *TrendingRequest) Reset() {
 	*x = TrendingRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1880,7 +1988,7 @@ func (x *TrendingRequest) String() string {
 func (*TrendingRequest) ProtoMessage() {}
 
 func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1893,7 +2001,7 @@ func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingRequest.ProtoReflect.Descriptor instead.
 func (*TrendingRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TrendingRequest) GetN() uint32 {
@@ -1972,7 +2080,7 @@ type TrendingResponse struct {
 
 func (x *TrendingResponse) Reset() {
 	*x = TrendingResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2092,7 @@ func (x *TrendingResponse) String() string {
 func (*TrendingResponse) ProtoMessage() {}
 
 func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2105,7 @@ func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingResponse.ProtoReflect.Descriptor instead.
 func (*TrendingResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TrendingResponse) GetItems() []*ListedItem {
@@ -2039,7 +2147,7 @@ type NewArrivalsRequest struct {
 
 func (x *NewArrivalsRequest) Reset() {
 	*x = NewArrivalsRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2159,7 @@ func (x *NewArrivalsRequest) String() string {
 func (*NewArrivalsRequest) ProtoMessage() {}
 
 func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2172,7 @@ func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsRequest.ProtoReflect.Descriptor instead.
 func (*NewArrivalsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *NewArrivalsRequest) GetN() uint32 {
@@ -2121,7 +2229,7 @@ type NewArrivalsResponse struct {
 
 func (x *NewArrivalsResponse) Reset() {
 	*x = NewArrivalsResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2241,7 @@ func (x *NewArrivalsResponse) String() string {
 func (*NewArrivalsResponse) ProtoMessage() {}
 
 func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2254,7 @@ func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsResponse.ProtoReflect.Descriptor instead.
 func (*NewArrivalsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *NewArrivalsResponse) GetItems() []*ListedItem {
@@ -2184,7 +2292,7 @@ type LatestRequest struct {
 
 func (x *LatestRequest) Reset() {
 	*x = LatestRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[27]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2304,7 @@ func (x *LatestRequest) String() string {
 func (*LatestRequest) ProtoMessage() {}
 
 func (x *LatestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[27]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2317,7 @@ func (x *LatestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRequest.ProtoReflect.Descriptor instead.
 func (*LatestRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LatestRequest) GetN() uint32 {
@@ -2252,7 +2360,7 @@ type LatestResponse struct {
 
 func (x *LatestResponse) Reset() {
 	*x = LatestResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[28]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2372,7 @@ func (x *LatestResponse) String() string {
 func (*LatestResponse) ProtoMessage() {}
 
 func (x *LatestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[28]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2277,7 +2385,7 @@ func (x *LatestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestResponse.ProtoReflect.Descriptor instead.
 func (*LatestResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LatestResponse) GetItems() []*ListedItem {
@@ -2321,7 +2429,7 @@ type FrequentlyBoughtTogetherRequest struct {
 
 func (x *FrequentlyBoughtTogetherRequest) Reset() {
 	*x = FrequentlyBoughtTogetherRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[29]
+	mi := &file_kith_v1_recommend_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2333,7 +2441,7 @@ func (x *FrequentlyBoughtTogetherRequest) String() string {
 func (*FrequentlyBoughtTogetherRequest) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[29]
+	mi := &file_kith_v1_recommend_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2346,7 +2454,7 @@ func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherRequest.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FrequentlyBoughtTogetherRequest) GetItem() string {
@@ -2419,7 +2527,7 @@ type FrequentlyBoughtTogetherResponse struct {
 
 func (x *FrequentlyBoughtTogetherResponse) Reset() {
 	*x = FrequentlyBoughtTogetherResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[30]
+	mi := &file_kith_v1_recommend_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2539,7 @@ func (x *FrequentlyBoughtTogetherResponse) String() string {
 func (*FrequentlyBoughtTogetherResponse) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[30]
+	mi := &file_kith_v1_recommend_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2552,7 @@ func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherResponse.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FrequentlyBoughtTogetherResponse) GetItems() []*ListedItem {
@@ -2573,7 +2681,14 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x13UserRecommendations\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x126\n" +
 	"\bresponse\x18\x02 \x01(\v2\x1a.kith.v1.RecommendResponseR\bresponse\x12*\n" +
-	"\x05error\x18\x03 \x01(\v2\x14.kith.v1.AnswerErrorR\x05error\"?\n" +
+	"\x05error\x18\x03 \x01(\v2\x14.kith.v1.AnswerErrorR\x05error\"\x90\x01\n" +
+	"\x1cExportRecommendationsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1d\n" +
+	"\n" +
+	"after_user\x18\x02 \x01(\tR\tafterUser\x123\n" +
+	"\arequest\x18\x03 \x01(\v2\x19.kith.v1.RecommendRequestR\arequest\"W\n" +
+	"\x1dExportRecommendationsResponse\x126\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1c.kith.v1.UserRecommendationsR\aanswers\"?\n" +
 	"\vAnswerError\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\xa0\x01\n" +
@@ -2671,10 +2786,11 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x10MODEL_CATEGORIES\x10\x14\x12\x12\n" +
 	"\x0eMODEL_TRENDING\x10\x15\x12\x11\n" +
 	"\rMODEL_SIMILAR\x10\x16\x12\x12\n" +
-	"\x0eMODEL_TOGETHER\x10\x172\xaa\a\n" +
+	"\x0eMODEL_TOGETHER\x10\x172\x94\b\n" +
 	"\x12RecommenderService\x12\x86\x01\n" +
 	"\tRecommend\x12\x19.kith.v1.RecommendRequest\x1a\x1a.kith.v1.RecommendResponse\"B\x82\xd3\xe4\x93\x02<Z\x18:\x01*\"\x13/v1/recommendations\x12 /v1/users/{user}/recommendations\x12t\n" +
-	"\rRecommendMany\x12\x1d.kith.v1.RecommendManyRequest\x1a\x1e.kith.v1.RecommendManyResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/recommendations/batch\x12\x8c\x01\n" +
+	"\rRecommendMany\x12\x1d.kith.v1.RecommendManyRequest\x1a\x1e.kith.v1.RecommendManyResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/recommendations/batch\x12h\n" +
+	"\x15ExportRecommendations\x12%.kith.v1.ExportRecommendationsRequest\x1a&.kith.v1.ExportRecommendationsResponse0\x01\x12\x8c\x01\n" +
 	"\aSimilar\x12\x17.kith.v1.SimilarRequest\x1a\x18.kith.v1.SimilarResponse\"N\x82\xd3\xe4\x93\x02HZ\x1a\x12\x18/v1/users/{user}/similarZ\x10:\x01*\"\v/v1/similar\x12\x18/v1/items/{item}/similar\x12h\n" +
 	"\bTrending\x12\x18.kith.v1.TrendingRequest\x1a\x19.kith.v1.TrendingResponse\"'\x82\xd3\xe4\x93\x02!Z\x11:\x01*\"\f/v1/trending\x12\f/v1/trending\x12\xc0\x01\n" +
 	"\x18FrequentlyBoughtTogether\x12(.kith.v1.FrequentlyBoughtTogetherRequest\x1a).kith.v1.FrequentlyBoughtTogetherResponse\"O\x82\xd3\xe4\x93\x02IZ%:\x01*\" /v1/items/{item}/bought-together\x12 /v1/items/{item}/bought-together\x12y\n" +
@@ -2696,7 +2812,7 @@ func file_kith_v1_recommend_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_recommend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_kith_v1_recommend_proto_goTypes = []any{
 	(Model)(0),                               // 0: kith.v1.Model
 	(*RecommendRequest)(nil),                 // 1: kith.v1.RecommendRequest
@@ -2715,23 +2831,25 @@ var file_kith_v1_recommend_proto_goTypes = []any{
 	(*RecommendManyRequest)(nil),             // 14: kith.v1.RecommendManyRequest
 	(*RecommendManyResponse)(nil),            // 15: kith.v1.RecommendManyResponse
 	(*UserRecommendations)(nil),              // 16: kith.v1.UserRecommendations
-	(*AnswerError)(nil),                      // 17: kith.v1.AnswerError
-	(*RecommendedItem)(nil),                  // 18: kith.v1.RecommendedItem
-	(*Contribution)(nil),                     // 19: kith.v1.Contribution
-	(*SimilarRequest)(nil),                   // 20: kith.v1.SimilarRequest
-	(*SimilarResponse)(nil),                  // 21: kith.v1.SimilarResponse
-	(*SimilarEntry)(nil),                     // 22: kith.v1.SimilarEntry
-	(*ListedItem)(nil),                       // 23: kith.v1.ListedItem
-	(*TrendingRequest)(nil),                  // 24: kith.v1.TrendingRequest
-	(*TrendingResponse)(nil),                 // 25: kith.v1.TrendingResponse
-	(*NewArrivalsRequest)(nil),               // 26: kith.v1.NewArrivalsRequest
-	(*NewArrivalsResponse)(nil),              // 27: kith.v1.NewArrivalsResponse
-	(*LatestRequest)(nil),                    // 28: kith.v1.LatestRequest
-	(*LatestResponse)(nil),                   // 29: kith.v1.LatestResponse
-	(*FrequentlyBoughtTogetherRequest)(nil),  // 30: kith.v1.FrequentlyBoughtTogetherRequest
-	(*FrequentlyBoughtTogetherResponse)(nil), // 31: kith.v1.FrequentlyBoughtTogetherResponse
-	nil,                                      // 32: kith.v1.TrendingRequest.WeightsEntry
-	(*TextList)(nil),                         // 33: kith.v1.TextList
+	(*ExportRecommendationsRequest)(nil),     // 17: kith.v1.ExportRecommendationsRequest
+	(*ExportRecommendationsResponse)(nil),    // 18: kith.v1.ExportRecommendationsResponse
+	(*AnswerError)(nil),                      // 19: kith.v1.AnswerError
+	(*RecommendedItem)(nil),                  // 20: kith.v1.RecommendedItem
+	(*Contribution)(nil),                     // 21: kith.v1.Contribution
+	(*SimilarRequest)(nil),                   // 22: kith.v1.SimilarRequest
+	(*SimilarResponse)(nil),                  // 23: kith.v1.SimilarResponse
+	(*SimilarEntry)(nil),                     // 24: kith.v1.SimilarEntry
+	(*ListedItem)(nil),                       // 25: kith.v1.ListedItem
+	(*TrendingRequest)(nil),                  // 26: kith.v1.TrendingRequest
+	(*TrendingResponse)(nil),                 // 27: kith.v1.TrendingResponse
+	(*NewArrivalsRequest)(nil),               // 28: kith.v1.NewArrivalsRequest
+	(*NewArrivalsResponse)(nil),              // 29: kith.v1.NewArrivalsResponse
+	(*LatestRequest)(nil),                    // 30: kith.v1.LatestRequest
+	(*LatestResponse)(nil),                   // 31: kith.v1.LatestResponse
+	(*FrequentlyBoughtTogetherRequest)(nil),  // 32: kith.v1.FrequentlyBoughtTogetherRequest
+	(*FrequentlyBoughtTogetherResponse)(nil), // 33: kith.v1.FrequentlyBoughtTogetherResponse
+	nil,                                      // 34: kith.v1.TrendingRequest.WeightsEntry
+	(*TextList)(nil),                         // 35: kith.v1.TextList
 }
 var file_kith_v1_recommend_proto_depIdxs = []int32{
 	11, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
@@ -2743,61 +2861,65 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	9,  // 6: kith.v1.RecommendRequest.diversity:type_name -> kith.v1.Diversity
 	10, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
 	3,  // 8: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
-	33, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
-	33, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
-	33, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
+	35, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
+	35, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
+	35, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
 	4,  // 12: kith.v1.Condition.range:type_name -> kith.v1.Range
 	5,  // 13: kith.v1.Condition.available:type_name -> kith.v1.Available
 	2,  // 14: kith.v1.Boost.filter:type_name -> kith.v1.Filter
 	12, // 15: kith.v1.Basket.items:type_name -> kith.v1.BasketItem
-	18, // 16: kith.v1.RecommendResponse.items:type_name -> kith.v1.RecommendedItem
+	20, // 16: kith.v1.RecommendResponse.items:type_name -> kith.v1.RecommendedItem
 	0,  // 17: kith.v1.RecommendResponse.model:type_name -> kith.v1.Model
 	1,  // 18: kith.v1.RecommendManyRequest.request:type_name -> kith.v1.RecommendRequest
 	16, // 19: kith.v1.RecommendManyResponse.answers:type_name -> kith.v1.UserRecommendations
 	13, // 20: kith.v1.UserRecommendations.response:type_name -> kith.v1.RecommendResponse
-	17, // 21: kith.v1.UserRecommendations.error:type_name -> kith.v1.AnswerError
-	0,  // 22: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
-	19, // 23: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
-	2,  // 24: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
-	7,  // 25: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 26: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 27: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
-	22, // 28: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
-	32, // 29: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
-	2,  // 30: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
-	7,  // 31: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 32: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 33: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
-	23, // 34: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 35: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
-	9,  // 36: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
-	23, // 37: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 38: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
-	23, // 39: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 40: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
-	7,  // 41: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 42: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 43: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
-	23, // 44: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
-	1,  // 45: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
-	14, // 46: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
-	20, // 47: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
-	24, // 48: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
-	30, // 49: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
-	26, // 50: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
-	28, // 51: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
-	13, // 52: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
-	15, // 53: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
-	21, // 54: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
-	25, // 55: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
-	31, // 56: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
-	27, // 57: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
-	29, // 58: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
-	52, // [52:59] is the sub-list for method output_type
-	45, // [45:52] is the sub-list for method input_type
-	45, // [45:45] is the sub-list for extension type_name
-	45, // [45:45] is the sub-list for extension extendee
-	0,  // [0:45] is the sub-list for field type_name
+	19, // 21: kith.v1.UserRecommendations.error:type_name -> kith.v1.AnswerError
+	1,  // 22: kith.v1.ExportRecommendationsRequest.request:type_name -> kith.v1.RecommendRequest
+	16, // 23: kith.v1.ExportRecommendationsResponse.answers:type_name -> kith.v1.UserRecommendations
+	0,  // 24: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
+	21, // 25: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
+	2,  // 26: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
+	7,  // 27: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 28: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 29: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
+	24, // 30: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
+	34, // 31: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
+	2,  // 32: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
+	7,  // 33: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 34: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 35: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
+	25, // 36: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 37: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
+	9,  // 38: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
+	25, // 39: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 40: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
+	25, // 41: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 42: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
+	7,  // 43: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 44: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 45: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
+	25, // 46: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
+	1,  // 47: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
+	14, // 48: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
+	17, // 49: kith.v1.RecommenderService.ExportRecommendations:input_type -> kith.v1.ExportRecommendationsRequest
+	22, // 50: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
+	26, // 51: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
+	32, // 52: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
+	28, // 53: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
+	30, // 54: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
+	13, // 55: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
+	15, // 56: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
+	18, // 57: kith.v1.RecommenderService.ExportRecommendations:output_type -> kith.v1.ExportRecommendationsResponse
+	23, // 58: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
+	27, // 59: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
+	33, // 60: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
+	29, // 61: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
+	31, // 62: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
+	55, // [55:63] is the sub-list for method output_type
+	47, // [47:55] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_recommend_proto_init() }
@@ -2819,7 +2941,7 @@ func file_kith_v1_recommend_proto_init() {
 	}
 	file_kith_v1_recommend_proto_msgTypes[3].OneofWrappers = []any{}
 	file_kith_v1_recommend_proto_msgTypes[8].OneofWrappers = []any{}
-	file_kith_v1_recommend_proto_msgTypes[19].OneofWrappers = []any{
+	file_kith_v1_recommend_proto_msgTypes[21].OneofWrappers = []any{
 		(*SimilarRequest_Item)(nil),
 		(*SimilarRequest_User)(nil),
 	}
@@ -2829,7 +2951,7 @@ func file_kith_v1_recommend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_recommend_proto_rawDesc), len(file_kith_v1_recommend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	RecommenderService_Recommend_FullMethodName                = "/kith.v1.RecommenderService/Recommend"
 	RecommenderService_RecommendMany_FullMethodName            = "/kith.v1.RecommenderService/RecommendMany"
+	RecommenderService_ExportRecommendations_FullMethodName    = "/kith.v1.RecommenderService/ExportRecommendations"
 	RecommenderService_Similar_FullMethodName                  = "/kith.v1.RecommenderService/Similar"
 	RecommenderService_Trending_FullMethodName                 = "/kith.v1.RecommenderService/Trending"
 	RecommenderService_FrequentlyBoughtTogether_FullMethodName = "/kith.v1.RecommenderService/FrequentlyBoughtTogether"
@@ -41,6 +42,9 @@ type RecommenderServiceClient interface {
 	// RecommendMany returns the N best items for each of some users, in their order. What goes wrong for one of them is an error of theirs alone.
 	// It counts as one call.
 	RecommendMany(ctx context.Context, in *RecommendManyRequest, opts ...grpc.CallOption) (*RecommendManyResponse, error)
+	// ExportRecommendations streams the answers for all users with events in a partition, ascending by user. It has no deadline of its own. To go on after an answer,
+	// ask for what is behind its user. It is best asked of the node that leads the partition, which reads its users without a call.
+	ExportRecommendations(ctx context.Context, in *ExportRecommendationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecommendationsResponse], error)
 	// Similar returns the nearest neighbors of an item or a user.
 	Similar(ctx context.Context, in *SimilarRequest, opts ...grpc.CallOption) (*SimilarResponse, error)
 	// Trending returns the items with the most events of late, weighed by behavior. The counts are exact.
@@ -80,6 +84,25 @@ func (c *recommenderServiceClient) RecommendMany(ctx context.Context, in *Recomm
 	}
 	return out, nil
 }
+
+func (c *recommenderServiceClient) ExportRecommendations(ctx context.Context, in *ExportRecommendationsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecommendationsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RecommenderService_ServiceDesc.Streams[0], RecommenderService_ExportRecommendations_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportRecommendationsRequest, ExportRecommendationsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RecommenderService_ExportRecommendationsClient = grpc.ServerStreamingClient[ExportRecommendationsResponse]
 
 func (c *recommenderServiceClient) Similar(ctx context.Context, in *SimilarRequest, opts ...grpc.CallOption) (*SimilarResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -144,6 +167,9 @@ type RecommenderServiceServer interface {
 	// RecommendMany returns the N best items for each of some users, in their order. What goes wrong for one of them is an error of theirs alone.
 	// It counts as one call.
 	RecommendMany(context.Context, *RecommendManyRequest) (*RecommendManyResponse, error)
+	// ExportRecommendations streams the answers for all users with events in a partition, ascending by user. It has no deadline of its own. To go on after an answer,
+	// ask for what is behind its user. It is best asked of the node that leads the partition, which reads its users without a call.
+	ExportRecommendations(*ExportRecommendationsRequest, grpc.ServerStreamingServer[ExportRecommendationsResponse]) error
 	// Similar returns the nearest neighbors of an item or a user.
 	Similar(context.Context, *SimilarRequest) (*SimilarResponse, error)
 	// Trending returns the items with the most events of late, weighed by behavior. The counts are exact.
@@ -169,6 +195,9 @@ func (UnimplementedRecommenderServiceServer) Recommend(context.Context, *Recomme
 }
 func (UnimplementedRecommenderServiceServer) RecommendMany(context.Context, *RecommendManyRequest) (*RecommendManyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RecommendMany not implemented")
+}
+func (UnimplementedRecommenderServiceServer) ExportRecommendations(*ExportRecommendationsRequest, grpc.ServerStreamingServer[ExportRecommendationsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportRecommendations not implemented")
 }
 func (UnimplementedRecommenderServiceServer) Similar(context.Context, *SimilarRequest) (*SimilarResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Similar not implemented")
@@ -241,6 +270,17 @@ func _RecommenderService_RecommendMany_Handler(srv interface{}, ctx context.Cont
 	}
 	return interceptor(ctx, in, info, handler)
 }
+
+func _RecommenderService_ExportRecommendations_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportRecommendationsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RecommenderServiceServer).ExportRecommendations(m, &grpc.GenericServerStream[ExportRecommendationsRequest, ExportRecommendationsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RecommenderService_ExportRecommendationsServer = grpc.ServerStreamingServer[ExportRecommendationsResponse]
 
 func _RecommenderService_Similar_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SimilarRequest)
@@ -368,6 +408,12 @@ var RecommenderService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RecommenderService_Latest_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportRecommendations",
+			Handler:       _RecommenderService_ExportRecommendations_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "kith/v1/recommend.proto",
 }

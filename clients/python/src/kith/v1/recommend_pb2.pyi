@@ -223,6 +223,22 @@ class UserRecommendations(_message.Message):
     error: AnswerError
     def __init__(self, user: _Optional[str] = ..., response: _Optional[_Union[RecommendResponse, _Mapping]] = ..., error: _Optional[_Union[AnswerError, _Mapping]] = ...) -> None: ...
 
+class ExportRecommendationsRequest(_message.Message):
+    __slots__ = ("partition", "after_user", "request")
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    AFTER_USER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    partition: int
+    after_user: str
+    request: RecommendRequest
+    def __init__(self, partition: _Optional[int] = ..., after_user: _Optional[str] = ..., request: _Optional[_Union[RecommendRequest, _Mapping]] = ...) -> None: ...
+
+class ExportRecommendationsResponse(_message.Message):
+    __slots__ = ("answers",)
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[UserRecommendations]
+    def __init__(self, answers: _Optional[_Iterable[_Union[UserRecommendations, _Mapping]]] = ...) -> None: ...
+
 class AnswerError(_message.Message):
     __slots__ = ("reason", "message")
     REASON_FIELD_NUMBER: _ClassVar[int]

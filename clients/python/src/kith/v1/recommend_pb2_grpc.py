@@ -45,6 +45,11 @@ class RecommenderServiceStub(object):
                 request_serializer=kith_dot_v1_dot_recommend__pb2.RecommendManyRequest.SerializeToString,
                 response_deserializer=kith_dot_v1_dot_recommend__pb2.RecommendManyResponse.FromString,
                 _registered_method=True)
+        self.ExportRecommendations = channel.unary_stream(
+                '/kith.v1.RecommenderService/ExportRecommendations',
+                request_serializer=kith_dot_v1_dot_recommend__pb2.ExportRecommendationsRequest.SerializeToString,
+                response_deserializer=kith_dot_v1_dot_recommend__pb2.ExportRecommendationsResponse.FromString,
+                _registered_method=True)
         self.Similar = channel.unary_unary(
                 '/kith.v1.RecommenderService/Similar',
                 request_serializer=kith_dot_v1_dot_recommend__pb2.SimilarRequest.SerializeToString,
@@ -88,6 +93,14 @@ class RecommenderServiceServicer(object):
     def RecommendMany(self, request, context):
         """RecommendMany returns the N best items for each of some users, in their order. What goes wrong for one of them is an error of theirs alone.
         It counts as one call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportRecommendations(self, request, context):
+        """ExportRecommendations streams the answers for all users with events in a partition, ascending by user. It has no deadline of its own. To go on after an answer,
+        ask for what is behind its user. It is best asked of the node that leads the partition, which reads its users without a call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,6 +153,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     servicer.RecommendMany,
                     request_deserializer=kith_dot_v1_dot_recommend__pb2.RecommendManyRequest.FromString,
                     response_serializer=kith_dot_v1_dot_recommend__pb2.RecommendManyResponse.SerializeToString,
+            ),
+            'ExportRecommendations': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportRecommendations,
+                    request_deserializer=kith_dot_v1_dot_recommend__pb2.ExportRecommendationsRequest.FromString,
+                    response_serializer=kith_dot_v1_dot_recommend__pb2.ExportRecommendationsResponse.SerializeToString,
             ),
             'Similar': grpc.unary_unary_rpc_method_handler(
                     servicer.Similar,
@@ -222,6 +240,33 @@ class RecommenderService(object):
             '/kith.v1.RecommenderService/RecommendMany',
             kith_dot_v1_dot_recommend__pb2.RecommendManyRequest.SerializeToString,
             kith_dot_v1_dot_recommend__pb2.RecommendManyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportRecommendations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kith.v1.RecommenderService/ExportRecommendations',
+            kith_dot_v1_dot_recommend__pb2.ExportRecommendationsRequest.SerializeToString,
+            kith_dot_v1_dot_recommend__pb2.ExportRecommendationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

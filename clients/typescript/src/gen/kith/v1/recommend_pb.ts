@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kith/v1/recommend.proto.
  */
 export const file_kith_v1_recommend: GenFile = /*@__PURE__*/
-  fileDesc("ChdraXRoL3YxL3JlY29tbWVuZC5wcm90bxIHa2l0aC52MSLiAwoQUmVjb21tZW5kUmVxdWVzdBIOCgR1c2VyGAEgASgJSAASIQoGYmFza2V0GAIgASgLMg8ua2l0aC52MS5CYXNrZXRIABIJCgFuGAMgASgNEh0KBW1vZGVsGAQgASgOMg4ua2l0aC52MS5Nb2RlbBIUCgxpbmNsdWRlX3NlZW4YBSABKAgSEwoLbm9fZmFsbGJhY2sYBiABKAgSDQoFc3RhbGUYByABKAgSDwoHZXhwbGFpbhgIIAEoCBIfCgZmaWx0ZXIYCSABKAsyDy5raXRoLnYxLkZpbHRlchItCg9leGNsdWRlX2hpc3RvcnkYCiADKAsyFC5raXRoLnYxLkhpc3RvcnlSdWxlEh4KBmJvb3N0cxgLIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAwgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GA0gASgLMhIua2l0aC52MS5EaXZlcnNpdHkSGgoEcGlucxgOIAMoCzIMLmtpdGgudjEuUGluEhMKC25vd191bml4X21zGA8gASgDEg0KBXNjZW5lGBQgASgJEg8KB3Nlc3Npb24YFSABKAkSDAoEaXRlbRgWIAEoCUIJCgdzdWJqZWN0ImQKBkZpbHRlchImCgpjb25kaXRpb25zGAEgAygLMhIua2l0aC52MS5Db25kaXRpb24SDQoFYWxsb3cYAiADKAkSDAoEZGVueRgDIAMoCRIVCg1vbmx5X3Byb2R1Y3RzGAQgASgIIuABCglDb25kaXRpb24SEQoJYXR0cmlidXRlGAEgASgJEiMKBmFueV9vZhgCIAEoCzIRLmtpdGgudjEuVGV4dExpc3RIABIjCgZhbGxfb2YYAyABKAsyES5raXRoLnYxLlRleHRMaXN0SAASJAoHbm9uZV9vZhgEIAEoCzIRLmtpdGgudjEuVGV4dExpc3RIABIfCgVyYW5nZRgFIAEoCzIOLmtpdGgudjEuUmFuZ2VIABInCglhdmFpbGFibGUYBiABKAsyEi5raXRoLnYxLkF2YWlsYWJsZUgAQgYKBHRlc3QiZQoFUmFuZ2USEAoDbWluGAEgASgBSACIAQESEAoDbWF4GAIgASgBSAGIAQESEwoLZXhjbHVkZV9taW4YAyABKAgSEwoLZXhjbHVkZV9tYXgYBCABKAhCBgoEX21pbkIGCgRfbWF4IgsKCUF2YWlsYWJsZSIzCgtIaXN0b3J5UnVsZRIRCgliZWhhdmlvcnMYASADKAkSEQoJd2l0aGluX21zGAIgASgEIjgKBUJvb3N0Eh8KBmZpbHRlchgBIAEoCzIPLmtpdGgudjEuRmlsdGVyEg4KBmZhY3RvchgCIAEoASJGCglGcmVzaG5lc3MSEQoJYXR0cmlidXRlGAEgASgJEhQKDGhhbGZfbGlmZV9tcxgCIAEoBBIQCghzdHJlbmd0aBgDIAEoASJVCglEaXZlcnNpdHkSEQoJYXR0cmlidXRlGAEgASgJEhMKBmxhbWJkYRgCIAEoAUgAiAEBEhUKDW1heF9wZXJfZ3JvdXAYAyABKA1CCQoHX2xhbWJkYSIhCgNQaW4SDAoEaXRlbRgBIAEoCRIMCgRyYW5rGAIgASgNIiwKBkJhc2tldBIiCgVpdGVtcxgBIAMoCzITLmtpdGgudjEuQmFza2V0SXRlbSIqCgpCYXNrZXRJdGVtEgwKBGl0ZW0YASABKAkSDgoGd2VpZ2h0GAIgASgCIvIBChFSZWNvbW1lbmRSZXNwb25zZRInCgVpdGVtcxgBIAMoCzIYLmtpdGgudjEuUmVjb21tZW5kZWRJdGVtEh0KBW1vZGVsGAIgASgOMg4ua2l0aC52MS5Nb2RlbBIVCg1tb2RlbF92ZXJzaW9uGAMgASgEEhcKD2ZhbGxiYWNrX3JlYXNvbhgEIAEoCRIPCgdwYXJ0aWFsGAUgASgIEg0KBXN0YWxlGAYgASgIEg0KBXNjZW5lGBQgASgJEhIKCmV4cGVyaW1lbnQYFSABKAkSDwoHdmFyaWFudBgWIAEoCRIRCglhbnN3ZXJfaWQYFyABKAkiUQoUUmVjb21tZW5kTWFueVJlcXVlc3QSDQoFdXNlcnMYASADKAkSKgoHcmVxdWVzdBgCIAEoCzIZLmtpdGgudjEuUmVjb21tZW5kUmVxdWVzdCJGChVSZWNvbW1lbmRNYW55UmVzcG9uc2USLQoHYW5zd2VycxgBIAMoCzIcLmtpdGgudjEuVXNlclJlY29tbWVuZGF0aW9ucyJ2ChNVc2VyUmVjb21tZW5kYXRpb25zEgwKBHVzZXIYASABKAkSLAoIcmVzcG9uc2UYAiABKAsyGi5raXRoLnYxLlJlY29tbWVuZFJlc3BvbnNlEiMKBWVycm9yGAMgASgLMhQua2l0aC52MS5BbnN3ZXJFcnJvciIuCgtBbnN3ZXJFcnJvchIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSJ8Cg9SZWNvbW1lbmRlZEl0ZW0SDAoEaXRlbRgBIAEoCRINCgVzY29yZRgCIAEoARIeCgZzb3VyY2UYAyABKA4yDi5raXRoLnYxLk1vZGVsEiwKDWNvbnRyaWJ1dGlvbnMYBCADKAsyFS5raXRoLnYxLkNvbnRyaWJ1dGlvbiIrCgxDb250cmlidXRpb24SDAoEaXRlbRgBIAEoCRINCgVzY29yZRgCIAEoASLqAQoOU2ltaWxhclJlcXVlc3QSDgoEaXRlbRgBIAEoCUgAEg4KBHVzZXIYAiABKAlIABIJCgFuGAMgASgNEh8KBmZpbHRlchgEIAEoCzIPLmtpdGgudjEuRmlsdGVyEh4KBmJvb3N0cxgFIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAYgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GAcgASgLMhIua2l0aC52MS5EaXZlcnNpdHkSEwoLbm93X3VuaXhfbXMYCCABKANCCQoHc3ViamVjdCJyCg9TaW1pbGFyUmVzcG9uc2USKAoJbmVpZ2hib3JzGAEgAygLMhUua2l0aC52MS5TaW1pbGFyRW50cnkSFQoNbW9kZWxfdmVyc2lvbhgCIAEoBBIPCgdwYXJ0aWFsGAMgASgIEg0KBXN0YWxlGAQgASgIIioKDFNpbWlsYXJFbnRyeRILCgNrZXkYASABKAkSDQoFc2NvcmUYAiABKAEiPwoKTGlzdGVkSXRlbRIMCgRpdGVtGAEgASgJEg0KBXNjb3JlGAIgASgBEhQKDHRpbWVfdW5peF9tcxgDIAEoAyLKAgoPVHJlbmRpbmdSZXF1ZXN0EgkKAW4YASABKA0SEQoJd2l0aGluX21zGAIgASgEEjYKB3dlaWdodHMYAyADKAsyJS5raXRoLnYxLlRyZW5kaW5nUmVxdWVzdC5XZWlnaHRzRW50cnkSHwoGZmlsdGVyGAQgASgLMg8ua2l0aC52MS5GaWx0ZXISHgoGYm9vc3RzGAUgAygLMg4ua2l0aC52MS5Cb29zdBIlCglmcmVzaG5lc3MYBiABKAsyEi5raXRoLnYxLkZyZXNobmVzcxIlCglkaXZlcnNpdHkYByABKAsyEi5raXRoLnYxLkRpdmVyc2l0eRITCgtub3dfdW5peF9tcxgIIAEoAxINCgVzdGFsZRgJIAEoCBouCgxXZWlnaHRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJWChBUcmVuZGluZ1Jlc3BvbnNlEiIKBWl0ZW1zGAEgAygLMhMua2l0aC52MS5MaXN0ZWRJdGVtEg8KB3BhcnRpYWwYAiABKAgSDQoFc3RhbGUYAyABKAgingEKEk5ld0Fycml2YWxzUmVxdWVzdBIJCgFuGAEgASgNEhEKCWF0dHJpYnV0ZRgCIAEoCRIfCgZmaWx0ZXIYAyABKAsyDy5raXRoLnYxLkZpbHRlchIlCglkaXZlcnNpdHkYBCABKAsyEi5raXRoLnYxLkRpdmVyc2l0eRITCgtub3dfdW5peF9tcxgFIAEoAxINCgVzdGFsZRgGIAEoCCJZChNOZXdBcnJpdmFsc1Jlc3BvbnNlEiIKBWl0ZW1zGAEgAygLMhMua2l0aC52MS5MaXN0ZWRJdGVtEg8KB3BhcnRpYWwYAiABKAgSDQoFc3RhbGUYAyABKAgiXwoNTGF0ZXN0UmVxdWVzdBIJCgFuGAEgASgNEh8KBmZpbHRlchgCIAEoCzIPLmtpdGgudjEuRmlsdGVyEhMKC25vd191bml4X21zGAMgASgDEg0KBXN0YWxlGAQgASgIIlQKDkxhdGVzdFJlc3BvbnNlEiIKBWl0ZW1zGAEgAygLMhMua2l0aC52MS5MaXN0ZWRJdGVtEg8KB3BhcnRpYWwYAiABKAgSDQoFc3RhbGUYAyABKAgi7QEKH0ZyZXF1ZW50bHlCb3VnaHRUb2dldGhlclJlcXVlc3QSDAoEaXRlbRgBIAEoCRIJCgFuGAIgASgNEh8KBmZpbHRlchgDIAEoCzIPLmtpdGgudjEuRmlsdGVyEh4KBmJvb3N0cxgEIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAUgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GAYgASgLMhIua2l0aC52MS5EaXZlcnNpdHkSEwoLbm93X3VuaXhfbXMYByABKAMSDQoFc3RhbGUYCCABKAgidwogRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyUmVzcG9uc2USIgoFaXRlbXMYASADKAsyEy5raXRoLnYxLkxpc3RlZEl0ZW0SDwoHcGFydGlhbBgCIAEoCBINCgVzdGFsZRgDIAEoCBIPCgdiYXNrZXRzGAQgASgEKuMBCgVNb2RlbBIVChFNT0RFTF9VTlNQRUNJRklFRBAAEhIKDk1PREVMX0lURU1fS05OEAESEgoOTU9ERUxfVVNFUl9LTk4QAhIQCgxNT0RFTF9IWUJSSUQQAxIUChBNT0RFTF9QT1BVTEFSSVRZEAQSEAoMTU9ERUxfTkVXRVNUEAUSEAoMTU9ERUxfUElOTkVEEAYSFAoQTU9ERUxfQ0FURUdPUklFUxAUEhIKDk1PREVMX1RSRU5ESU5HEBUSEQoNTU9ERUxfU0lNSUxBUhAWEhIKDk1PREVMX1RPR0VUSEVSEBcyqgcKElJlY29tbWVuZGVyU2VydmljZRKGAQoJUmVjb21tZW5kEhkua2l0aC52MS5SZWNvbW1lbmRSZXF1ZXN0Ghoua2l0aC52MS5SZWNvbW1lbmRSZXNwb25zZSJCgtPkkwI8EiAvdjEvdXNlcnMve3VzZXJ9L3JlY29tbWVuZGF0aW9uc1oYIhMvdjEvcmVjb21tZW5kYXRpb25zOgEqEnQKDVJlY29tbWVuZE1hbnkSHS5raXRoLnYxLlJlY29tbWVuZE1hbnlSZXF1ZXN0Gh4ua2l0aC52MS5SZWNvbW1lbmRNYW55UmVzcG9uc2UiJILT5JMCHiIZL3YxL3JlY29tbWVuZGF0aW9ucy9iYXRjaDoBKhKMAQoHU2ltaWxhchIXLmtpdGgudjEuU2ltaWxhclJlcXVlc3QaGC5raXRoLnYxLlNpbWlsYXJSZXNwb25zZSJOgtPkkwJIEhgvdjEvaXRlbXMve2l0ZW19L3NpbWlsYXJaGhIYL3YxL3VzZXJzL3t1c2VyfS9zaW1pbGFyWhAiCy92MS9zaW1pbGFyOgEqEmgKCFRyZW5kaW5nEhgua2l0aC52MS5UcmVuZGluZ1JlcXVlc3QaGS5raXRoLnYxLlRyZW5kaW5nUmVzcG9uc2UiJ4LT5JMCIRIML3YxL3RyZW5kaW5nWhEiDC92MS90cmVuZGluZzoBKhLAAQoYRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyEigua2l0aC52MS5GcmVxdWVudGx5Qm91Z2h0VG9nZXRoZXJSZXF1ZXN0Gikua2l0aC52MS5GcmVxdWVudGx5Qm91Z2h0VG9nZXRoZXJSZXNwb25zZSJPgtPkkwJJEiAvdjEvaXRlbXMve2l0ZW19L2JvdWdodC10b2dldGhlclolIiAvdjEvaXRlbXMve2l0ZW19L2JvdWdodC10b2dldGhlcjoBKhJ5CgtOZXdBcnJpdmFscxIbLmtpdGgudjEuTmV3QXJyaXZhbHNSZXF1ZXN0Ghwua2l0aC52MS5OZXdBcnJpdmFsc1Jlc3BvbnNlIi+C0+STAikSEC92MS9uZXctYXJyaXZhbHNaFSIQL3YxL25ldy1hcnJpdmFsczoBKhJeCgZMYXRlc3QSFi5raXRoLnYxLkxhdGVzdFJlcXVlc3QaFy5raXRoLnYxLkxhdGVzdFJlc3BvbnNlIiOC0+STAh0SCi92MS9sYXRlc3RaDyIKL3YxL2xhdGVzdDoBKkIuWixnaXRodWIuY29tL2tpdGgtaW8va2l0aC9wcm90by9raXRoL3YxO2tpdGh2MWIGcHJvdG8z", [file_google_api_annotations, file_kith_v1_catalog]);
+  fileDesc("ChdraXRoL3YxL3JlY29tbWVuZC5wcm90bxIHa2l0aC52MSLiAwoQUmVjb21tZW5kUmVxdWVzdBIOCgR1c2VyGAEgASgJSAASIQoGYmFza2V0GAIgASgLMg8ua2l0aC52MS5CYXNrZXRIABIJCgFuGAMgASgNEh0KBW1vZGVsGAQgASgOMg4ua2l0aC52MS5Nb2RlbBIUCgxpbmNsdWRlX3NlZW4YBSABKAgSEwoLbm9fZmFsbGJhY2sYBiABKAgSDQoFc3RhbGUYByABKAgSDwoHZXhwbGFpbhgIIAEoCBIfCgZmaWx0ZXIYCSABKAsyDy5raXRoLnYxLkZpbHRlchItCg9leGNsdWRlX2hpc3RvcnkYCiADKAsyFC5raXRoLnYxLkhpc3RvcnlSdWxlEh4KBmJvb3N0cxgLIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAwgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GA0gASgLMhIua2l0aC52MS5EaXZlcnNpdHkSGgoEcGlucxgOIAMoCzIMLmtpdGgudjEuUGluEhMKC25vd191bml4X21zGA8gASgDEg0KBXNjZW5lGBQgASgJEg8KB3Nlc3Npb24YFSABKAkSDAoEaXRlbRgWIAEoCUIJCgdzdWJqZWN0ImQKBkZpbHRlchImCgpjb25kaXRpb25zGAEgAygLMhIua2l0aC52MS5Db25kaXRpb24SDQoFYWxsb3cYAiADKAkSDAoEZGVueRgDIAMoCRIVCg1vbmx5X3Byb2R1Y3RzGAQgASgIIuABCglDb25kaXRpb24SEQoJYXR0cmlidXRlGAEgASgJEiMKBmFueV9vZhgCIAEoCzIRLmtpdGgudjEuVGV4dExpc3RIABIjCgZhbGxfb2YYAyABKAsyES5raXRoLnYxLlRleHRMaXN0SAASJAoHbm9uZV9vZhgEIAEoCzIRLmtpdGgudjEuVGV4dExpc3RIABIfCgVyYW5nZRgFIAEoCzIOLmtpdGgudjEuUmFuZ2VIABInCglhdmFpbGFibGUYBiABKAsyEi5raXRoLnYxLkF2YWlsYWJsZUgAQgYKBHRlc3QiZQoFUmFuZ2USEAoDbWluGAEgASgBSACIAQESEAoDbWF4GAIgASgBSAGIAQESEwoLZXhjbHVkZV9taW4YAyABKAgSEwoLZXhjbHVkZV9tYXgYBCABKAhCBgoEX21pbkIGCgRfbWF4IgsKCUF2YWlsYWJsZSIzCgtIaXN0b3J5UnVsZRIRCgliZWhhdmlvcnMYASADKAkSEQoJd2l0aGluX21zGAIgASgEIjgKBUJvb3N0Eh8KBmZpbHRlchgBIAEoCzIPLmtpdGgudjEuRmlsdGVyEg4KBmZhY3RvchgCIAEoASJGCglGcmVzaG5lc3MSEQoJYXR0cmlidXRlGAEgASgJEhQKDGhhbGZfbGlmZV9tcxgCIAEoBBIQCghzdHJlbmd0aBgDIAEoASJVCglEaXZlcnNpdHkSEQoJYXR0cmlidXRlGAEgASgJEhMKBmxhbWJkYRgCIAEoAUgAiAEBEhUKDW1heF9wZXJfZ3JvdXAYAyABKA1CCQoHX2xhbWJkYSIhCgNQaW4SDAoEaXRlbRgBIAEoCRIMCgRyYW5rGAIgASgNIiwKBkJhc2tldBIiCgVpdGVtcxgBIAMoCzITLmtpdGgudjEuQmFza2V0SXRlbSIqCgpCYXNrZXRJdGVtEgwKBGl0ZW0YASABKAkSDgoGd2VpZ2h0GAIgASgCIvIBChFSZWNvbW1lbmRSZXNwb25zZRInCgVpdGVtcxgBIAMoCzIYLmtpdGgudjEuUmVjb21tZW5kZWRJdGVtEh0KBW1vZGVsGAIgASgOMg4ua2l0aC52MS5Nb2RlbBIVCg1tb2RlbF92ZXJzaW9uGAMgASgEEhcKD2ZhbGxiYWNrX3JlYXNvbhgEIAEoCRIPCgdwYXJ0aWFsGAUgASgIEg0KBXN0YWxlGAYgASgIEg0KBXNjZW5lGBQgASgJEhIKCmV4cGVyaW1lbnQYFSABKAkSDwoHdmFyaWFudBgWIAEoCRIRCglhbnN3ZXJfaWQYFyABKAkiUQoUUmVjb21tZW5kTWFueVJlcXVlc3QSDQoFdXNlcnMYASADKAkSKgoHcmVxdWVzdBgCIAEoCzIZLmtpdGgudjEuUmVjb21tZW5kUmVxdWVzdCJGChVSZWNvbW1lbmRNYW55UmVzcG9uc2USLQoHYW5zd2VycxgBIAMoCzIcLmtpdGgudjEuVXNlclJlY29tbWVuZGF0aW9ucyJ2ChNVc2VyUmVjb21tZW5kYXRpb25zEgwKBHVzZXIYASABKAkSLAoIcmVzcG9uc2UYAiABKAsyGi5raXRoLnYxLlJlY29tbWVuZFJlc3BvbnNlEiMKBWVycm9yGAMgASgLMhQua2l0aC52MS5BbnN3ZXJFcnJvciJxChxFeHBvcnRSZWNvbW1lbmRhdGlvbnNSZXF1ZXN0EhEKCXBhcnRpdGlvbhgBIAEoDRISCgphZnRlcl91c2VyGAIgASgJEioKB3JlcXVlc3QYAyABKAsyGS5raXRoLnYxLlJlY29tbWVuZFJlcXVlc3QiTgodRXhwb3J0UmVjb21tZW5kYXRpb25zUmVzcG9uc2USLQoHYW5zd2VycxgBIAMoCzIcLmtpdGgudjEuVXNlclJlY29tbWVuZGF0aW9ucyIuCgtBbnN3ZXJFcnJvchIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSJ8Cg9SZWNvbW1lbmRlZEl0ZW0SDAoEaXRlbRgBIAEoCRINCgVzY29yZRgCIAEoARIeCgZzb3VyY2UYAyABKA4yDi5raXRoLnYxLk1vZGVsEiwKDWNvbnRyaWJ1dGlvbnMYBCADKAsyFS5raXRoLnYxLkNvbnRyaWJ1dGlvbiIrCgxDb250cmlidXRpb24SDAoEaXRlbRgBIAEoCRINCgVzY29yZRgCIAEoASLqAQoOU2ltaWxhclJlcXVlc3QSDgoEaXRlbRgBIAEoCUgAEg4KBHVzZXIYAiABKAlIABIJCgFuGAMgASgNEh8KBmZpbHRlchgEIAEoCzIPLmtpdGgudjEuRmlsdGVyEh4KBmJvb3N0cxgFIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAYgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GAcgASgLMhIua2l0aC52MS5EaXZlcnNpdHkSEwoLbm93X3VuaXhfbXMYCCABKANCCQoHc3ViamVjdCJyCg9TaW1pbGFyUmVzcG9uc2USKAoJbmVpZ2hib3JzGAEgAygLMhUua2l0aC52MS5TaW1pbGFyRW50cnkSFQoNbW9kZWxfdmVyc2lvbhgCIAEoBBIPCgdwYXJ0aWFsGAMgASgIEg0KBXN0YWxlGAQgASgIIioKDFNpbWlsYXJFbnRyeRILCgNrZXkYASABKAkSDQoFc2NvcmUYAiABKAEiPwoKTGlzdGVkSXRlbRIMCgRpdGVtGAEgASgJEg0KBXNjb3JlGAIgASgBEhQKDHRpbWVfdW5peF9tcxgDIAEoAyLKAgoPVHJlbmRpbmdSZXF1ZXN0EgkKAW4YASABKA0SEQoJd2l0aGluX21zGAIgASgEEjYKB3dlaWdodHMYAyADKAsyJS5raXRoLnYxLlRyZW5kaW5nUmVxdWVzdC5XZWlnaHRzRW50cnkSHwoGZmlsdGVyGAQgASgLMg8ua2l0aC52MS5GaWx0ZXISHgoGYm9vc3RzGAUgAygLMg4ua2l0aC52MS5Cb29zdBIlCglmcmVzaG5lc3MYBiABKAsyEi5raXRoLnYxLkZyZXNobmVzcxIlCglkaXZlcnNpdHkYByABKAsyEi5raXRoLnYxLkRpdmVyc2l0eRITCgtub3dfdW5peF9tcxgIIAEoAxINCgVzdGFsZRgJIAEoCBouCgxXZWlnaHRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJWChBUcmVuZGluZ1Jlc3BvbnNlEiIKBWl0ZW1zGAEgAygLMhMua2l0aC52MS5MaXN0ZWRJdGVtEg8KB3BhcnRpYWwYAiABKAgSDQoFc3RhbGUYAyABKAgingEKEk5ld0Fycml2YWxzUmVxdWVzdBIJCgFuGAEgASgNEhEKCWF0dHJpYnV0ZRgCIAEoCRIfCgZmaWx0ZXIYAyABKAsyDy5raXRoLnYxLkZpbHRlchIlCglkaXZlcnNpdHkYBCABKAsyEi5raXRoLnYxLkRpdmVyc2l0eRITCgtub3dfdW5peF9tcxgFIAEoAxINCgVzdGFsZRgGIAEoCCJZChNOZXdBcnJpdmFsc1Jlc3BvbnNlEiIKBWl0ZW1zGAEgAygLMhMua2l0aC52MS5MaXN0ZWRJdGVtEg8KB3BhcnRpYWwYAiABKAgSDQoFc3RhbGUYAyABKAgiXwoNTGF0ZXN0UmVxdWVzdBIJCgFuGAEgASgNEh8KBmZpbHRlchgCIAEoCzIPLmtpdGgudjEuRmlsdGVyEhMKC25vd191bml4X21zGAMgASgDEg0KBXN0YWxlGAQgASgIIlQKDkxhdGVzdFJlc3BvbnNlEiIKBWl0ZW1zGAEgAygLMhMua2l0aC52MS5MaXN0ZWRJdGVtEg8KB3BhcnRpYWwYAiABKAgSDQoFc3RhbGUYAyABKAgi7QEKH0ZyZXF1ZW50bHlCb3VnaHRUb2dldGhlclJlcXVlc3QSDAoEaXRlbRgBIAEoCRIJCgFuGAIgASgNEh8KBmZpbHRlchgDIAEoCzIPLmtpdGgudjEuRmlsdGVyEh4KBmJvb3N0cxgEIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAUgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GAYgASgLMhIua2l0aC52MS5EaXZlcnNpdHkSEwoLbm93X3VuaXhfbXMYByABKAMSDQoFc3RhbGUYCCABKAgidwogRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyUmVzcG9uc2USIgoFaXRlbXMYASADKAsyEy5raXRoLnYxLkxpc3RlZEl0ZW0SDwoHcGFydGlhbBgCIAEoCBINCgVzdGFsZRgDIAEoCBIPCgdiYXNrZXRzGAQgASgEKuMBCgVNb2RlbBIVChFNT0RFTF9VTlNQRUNJRklFRBAAEhIKDk1PREVMX0lURU1fS05OEAESEgoOTU9ERUxfVVNFUl9LTk4QAhIQCgxNT0RFTF9IWUJSSUQQAxIUChBNT0RFTF9QT1BVTEFSSVRZEAQSEAoMTU9ERUxfTkVXRVNUEAUSEAoMTU9ERUxfUElOTkVEEAYSFAoQTU9ERUxfQ0FURUdPUklFUxAUEhIKDk1PREVMX1RSRU5ESU5HEBUSEQoNTU9ERUxfU0lNSUxBUhAWEhIKDk1PREVMX1RPR0VUSEVSEBcylAgKElJlY29tbWVuZGVyU2VydmljZRKGAQoJUmVjb21tZW5kEhkua2l0aC52MS5SZWNvbW1lbmRSZXF1ZXN0Ghoua2l0aC52MS5SZWNvbW1lbmRSZXNwb25zZSJCgtPkkwI8EiAvdjEvdXNlcnMve3VzZXJ9L3JlY29tbWVuZGF0aW9uc1oYIhMvdjEvcmVjb21tZW5kYXRpb25zOgEqEnQKDVJlY29tbWVuZE1hbnkSHS5raXRoLnYxLlJlY29tbWVuZE1hbnlSZXF1ZXN0Gh4ua2l0aC52MS5SZWNvbW1lbmRNYW55UmVzcG9uc2UiJILT5JMCHiIZL3YxL3JlY29tbWVuZGF0aW9ucy9iYXRjaDoBKhJoChVFeHBvcnRSZWNvbW1lbmRhdGlvbnMSJS5raXRoLnYxLkV4cG9ydFJlY29tbWVuZGF0aW9uc1JlcXVlc3QaJi5raXRoLnYxLkV4cG9ydFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlMAESjAEKB1NpbWlsYXISFy5raXRoLnYxLlNpbWlsYXJSZXF1ZXN0Ghgua2l0aC52MS5TaW1pbGFyUmVzcG9uc2UiToLT5JMCSBIYL3YxL2l0ZW1zL3tpdGVtfS9zaW1pbGFyWhoSGC92MS91c2Vycy97dXNlcn0vc2ltaWxhcloQIgsvdjEvc2ltaWxhcjoBKhJoCghUcmVuZGluZxIYLmtpdGgudjEuVHJlbmRpbmdSZXF1ZXN0Ghkua2l0aC52MS5UcmVuZGluZ1Jlc3BvbnNlIieC0+STAiESDC92MS90cmVuZGluZ1oRIgwvdjEvdHJlbmRpbmc6ASoSwAEKGEZyZXF1ZW50bHlCb3VnaHRUb2dldGhlchIoLmtpdGgudjEuRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyUmVxdWVzdBopLmtpdGgudjEuRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyUmVzcG9uc2UiT4LT5JMCSRIgL3YxL2l0ZW1zL3tpdGVtfS9ib3VnaHQtdG9nZXRoZXJaJSIgL3YxL2l0ZW1zL3tpdGVtfS9ib3VnaHQtdG9nZXRoZXI6ASoSeQoLTmV3QXJyaXZhbHMSGy5raXRoLnYxLk5ld0Fycml2YWxzUmVxdWVzdBocLmtpdGgudjEuTmV3QXJyaXZhbHNSZXNwb25zZSIvgtPkkwIpEhAvdjEvbmV3LWFycml2YWxzWhUiEC92MS9uZXctYXJyaXZhbHM6ASoSXgoGTGF0ZXN0EhYua2l0aC52MS5MYXRlc3RSZXF1ZXN0Ghcua2l0aC52MS5MYXRlc3RSZXNwb25zZSIjgtPkkwIdEgovdjEvbGF0ZXN0Wg8iCi92MS9sYXRlc3Q6ASpCLlosZ2l0aHViLmNvbS9raXRoLWlvL2tpdGgvcHJvdG8va2l0aC92MTtraXRodjFiBnByb3RvMw", [file_google_api_annotations, file_kith_v1_catalog]);
 
 /**
  * RecommendRequest asks for N items.
@@ -674,6 +674,58 @@ export const UserRecommendationsSchema: GenMessage<UserRecommendations> = /*@__P
   messageDesc(file_kith_v1_recommend, 15);
 
 /**
+ * ExportRecommendationsRequest asks for the answers for all users of a partition.
+ *
+ * @generated from message kith.v1.ExportRecommendationsRequest
+ */
+export type ExportRecommendationsRequest = Message<"kith.v1.ExportRecommendationsRequest"> & {
+  /**
+   * @generated from field: uint32 partition = 1;
+   */
+  partition: number;
+
+  /**
+   * Only users behind this one; all, if it is empty.
+   *
+   * @generated from field: string after_user = 2;
+   */
+  afterUser: string;
+
+  /**
+   * What is asked for each of them; it has no user or basket of its own.
+   *
+   * @generated from field: kith.v1.RecommendRequest request = 3;
+   */
+  request?: RecommendRequest | undefined;
+};
+
+/**
+ * Describes the message kith.v1.ExportRecommendationsRequest.
+ * Use `create(ExportRecommendationsRequestSchema)` to create a new message.
+ */
+export const ExportRecommendationsRequestSchema: GenMessage<ExportRecommendationsRequest> = /*@__PURE__*/
+  messageDesc(file_kith_v1_recommend, 16);
+
+/**
+ * ExportRecommendationsResponse has the answers for some users.
+ *
+ * @generated from message kith.v1.ExportRecommendationsResponse
+ */
+export type ExportRecommendationsResponse = Message<"kith.v1.ExportRecommendationsResponse"> & {
+  /**
+   * @generated from field: repeated kith.v1.UserRecommendations answers = 1;
+   */
+  answers: UserRecommendations[];
+};
+
+/**
+ * Describes the message kith.v1.ExportRecommendationsResponse.
+ * Use `create(ExportRecommendationsResponseSchema)` to create a new message.
+ */
+export const ExportRecommendationsResponseSchema: GenMessage<ExportRecommendationsResponse> = /*@__PURE__*/
+  messageDesc(file_kith_v1_recommend, 17);
+
+/**
  * AnswerError is why a part of an answer is missing.
  *
  * @generated from message kith.v1.AnswerError
@@ -699,7 +751,7 @@ export type AnswerError = Message<"kith.v1.AnswerError"> & {
  * Use `create(AnswerErrorSchema)` to create a new message.
  */
 export const AnswerErrorSchema: GenMessage<AnswerError> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 16);
+  messageDesc(file_kith_v1_recommend, 18);
 
 /**
  * RecommendedItem is one rank of an answer.
@@ -739,7 +791,7 @@ export type RecommendedItem = Message<"kith.v1.RecommendedItem"> & {
  * Use `create(RecommendedItemSchema)` to create a new message.
  */
 export const RecommendedItemSchema: GenMessage<RecommendedItem> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 17);
+  messageDesc(file_kith_v1_recommend, 19);
 
 /**
  * Contribution is the share of one known item or similar user in a score.
@@ -765,7 +817,7 @@ export type Contribution = Message<"kith.v1.Contribution"> & {
  * Use `create(ContributionSchema)` to create a new message.
  */
 export const ContributionSchema: GenMessage<Contribution> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 18);
+  messageDesc(file_kith_v1_recommend, 20);
 
 /**
  * SimilarRequest asks for neighbors.
@@ -832,7 +884,7 @@ export type SimilarRequest = Message<"kith.v1.SimilarRequest"> & {
  * Use `create(SimilarRequestSchema)` to create a new message.
  */
 export const SimilarRequestSchema: GenMessage<SimilarRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 19);
+  messageDesc(file_kith_v1_recommend, 21);
 
 /**
  * SimilarResponse lists neighbors by descending similarity.
@@ -870,7 +922,7 @@ export type SimilarResponse = Message<"kith.v1.SimilarResponse"> & {
  * Use `create(SimilarResponseSchema)` to create a new message.
  */
 export const SimilarResponseSchema: GenMessage<SimilarResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 20);
+  messageDesc(file_kith_v1_recommend, 22);
 
 /**
  * SimilarEntry is one neighbor.
@@ -896,7 +948,7 @@ export type SimilarEntry = Message<"kith.v1.SimilarEntry"> & {
  * Use `create(SimilarEntrySchema)` to create a new message.
  */
 export const SimilarEntrySchema: GenMessage<SimilarEntry> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 21);
+  messageDesc(file_kith_v1_recommend, 23);
 
 /**
  * ListedItem is one rank of a list.
@@ -929,7 +981,7 @@ export type ListedItem = Message<"kith.v1.ListedItem"> & {
  * Use `create(ListedItemSchema)` to create a new message.
  */
 export const ListedItemSchema: GenMessage<ListedItem> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 22);
+  messageDesc(file_kith_v1_recommend, 24);
 
 /**
  * TrendingRequest asks for items by the sum over their events of the weights of the behaviors.
@@ -996,7 +1048,7 @@ export type TrendingRequest = Message<"kith.v1.TrendingRequest"> & {
  * Use `create(TrendingRequestSchema)` to create a new message.
  */
 export const TrendingRequestSchema: GenMessage<TrendingRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 23);
+  messageDesc(file_kith_v1_recommend, 25);
 
 /**
  * TrendingResponse lists items by score descending, then key.
@@ -1027,7 +1079,7 @@ export type TrendingResponse = Message<"kith.v1.TrendingResponse"> & {
  * Use `create(TrendingResponseSchema)` to create a new message.
  */
 export const TrendingResponseSchema: GenMessage<TrendingResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 24);
+  messageDesc(file_kith_v1_recommend, 26);
 
 /**
  * NewArrivalsRequest asks for products by the time at which they came.
@@ -1077,7 +1129,7 @@ export type NewArrivalsRequest = Message<"kith.v1.NewArrivalsRequest"> & {
  * Use `create(NewArrivalsRequestSchema)` to create a new message.
  */
 export const NewArrivalsRequestSchema: GenMessage<NewArrivalsRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 25);
+  messageDesc(file_kith_v1_recommend, 27);
 
 /**
  * NewArrivalsResponse lists products by time descending, then key.
@@ -1106,7 +1158,7 @@ export type NewArrivalsResponse = Message<"kith.v1.NewArrivalsResponse"> & {
  * Use `create(NewArrivalsResponseSchema)` to create a new message.
  */
 export const NewArrivalsResponseSchema: GenMessage<NewArrivalsResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 26);
+  messageDesc(file_kith_v1_recommend, 28);
 
 /**
  * LatestRequest asks for items by the time of their last event.
@@ -1142,7 +1194,7 @@ export type LatestRequest = Message<"kith.v1.LatestRequest"> & {
  * Use `create(LatestRequestSchema)` to create a new message.
  */
 export const LatestRequestSchema: GenMessage<LatestRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 27);
+  messageDesc(file_kith_v1_recommend, 29);
 
 /**
  * LatestResponse lists items by time descending, then key.
@@ -1171,7 +1223,7 @@ export type LatestResponse = Message<"kith.v1.LatestResponse"> & {
  * Use `create(LatestResponseSchema)` to create a new message.
  */
 export const LatestResponseSchema: GenMessage<LatestResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 28);
+  messageDesc(file_kith_v1_recommend, 30);
 
 /**
  * FrequentlyBoughtTogetherRequest names an item. A basket is what a user bought in one order (the context order of purchases), or, of purchases that name
@@ -1230,7 +1282,7 @@ export type FrequentlyBoughtTogetherRequest = Message<"kith.v1.FrequentlyBoughtT
  * Use `create(FrequentlyBoughtTogetherRequestSchema)` to create a new message.
  */
 export const FrequentlyBoughtTogetherRequestSchema: GenMessage<FrequentlyBoughtTogetherRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 29);
+  messageDesc(file_kith_v1_recommend, 31);
 
 /**
  * FrequentlyBoughtTogetherResponse lists items by score descending, then key.
@@ -1266,7 +1318,7 @@ export type FrequentlyBoughtTogetherResponse = Message<"kith.v1.FrequentlyBought
  * Use `create(FrequentlyBoughtTogetherResponseSchema)` to create a new message.
  */
 export const FrequentlyBoughtTogetherResponseSchema: GenMessage<FrequentlyBoughtTogetherResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 30);
+  messageDesc(file_kith_v1_recommend, 32);
 
 /**
  * Model is a way of scoring.
@@ -1386,6 +1438,17 @@ export const RecommenderService: GenService<{
     methodKind: "unary";
     input: typeof RecommendManyRequestSchema;
     output: typeof RecommendManyResponseSchema;
+  },
+  /**
+   * ExportRecommendations streams the answers for all users with events in a partition, ascending by user. It has no deadline of its own. To go on after an answer,
+   * ask for what is behind its user. It is best asked of the node that leads the partition, which reads its users without a call.
+   *
+   * @generated from rpc kith.v1.RecommenderService.ExportRecommendations
+   */
+  exportRecommendations: {
+    methodKind: "server_streaming";
+    input: typeof ExportRecommendationsRequestSchema;
+    output: typeof ExportRecommendationsResponseSchema;
   },
   /**
    * Similar returns the nearest neighbors of an item or a user.

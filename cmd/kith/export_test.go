@@ -1,0 +1,105 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/kith-io/kith/server/clustertest"
+)
+
+// TestExport writes recommendations for all users of three servers, and compares them with single answers; then it goes on with what is missing.
+func TestExport(t *testing.T) {
+	c := clustertest.Start(t, clustertest.Options{})
+	events := []string{"user,item,behavior"}
+	const users = 150 // more than a page in a partition
+	for u := range users {
+		for i := range 3 {
+			events = append(events, fmt.Sprintf("u%d,i%d,view", u, (u*7+i*(u%4+1))%20))
+		}
+	}
+	addr := addrsOf(c)
+	mustKith(t, "ingest", "--addr", addr, writeFile(t, "events.csv", strings.Join(events, "\n")+"\n"))
+	mustKith(t, "build", "--addr", addr, "--wait")
+	folder := filepath.Join(t.TempDir(), "top")
+	export := func(args ...string) (x jsonExport) {
+		t.Helper()
+		out := mustKith(t, append([]string{"export", folder, "--addr", addr, "-n", "4", "-o", "json"}, args...)...)
+		if err := json.Unmarshal([]byte(out), &x); err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	if x := export(); x.Files != 4 || x.Users != users || x.Rows != 4*users || x.Failed != 0 || x.Partial != 0 || x.Kept != 0 {
+		t.Errorf("export of %d users to 4 files: %+v", users, x)
+	}
+	read := func() map[string][]exportRow {
+		t.Helper()
+		rows := map[string][]exportRow{}
+		files, err := filepath.Glob(filepath.Join(folder, "*.parquet"))
+		if err != nil || len(files) != 4 {
+			t.Fatalf("files %q, %v", files, err)
+		}
+		for _, file := range files {
+			some, err := parquet.ReadFile[exportRow](file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.IsSortedFunc(some, func(a, b exportRow) int { return strings.Compare(a.User, b.User) }) {
+				t.Errorf("users of %s do not ascend", file)
+			}
+			for _, row := range some {
+				rows[row.User] = append(rows[row.User], row)
+			}
+		}
+		return rows
+	}
+	all := read()
+	if len(all) != users {
+		t.Errorf("%d users in the files, want %d", len(all), users)
+	}
+	for _, user := range []string{"u0", "u77", "u149"} {
+		var want jsonRecommendation
+		if err := json.Unmarshal([]byte(mustKith(t, "recommend", user, "--addr", addr, "-n", "4", "-o", "json")), &want); err != nil {
+			t.Fatal(err)
+		}
+		var rows []exportRow
+		for _, x := range want.Items {
+			rows = append(rows, exportRow{user, int32(x.Rank), x.Item, x.Score, x.Source, want.ModelVersion, false})
+		}
+		if diff := gocmp.Diff(rows, all[user]); diff != "" {
+			t.Errorf("%s, -single answer +export:\n%s", user, diff)
+		}
+	}
+
+	// A file that is missing is written, the others stay.
+	missing := exportPath(folder, 2)
+	if err := os.Remove(missing); err != nil {
+		t.Fatal(err)
+	}
+	if x := export(); x.Files != 1 || x.Kept != 3 || x.Users == 0 || x.Users >= users {
+		t.Errorf("with one of four files missing: %+v", x)
+	}
+	if diff := gocmp.Diff(all, read()); diff != "" {
+		t.Errorf("another export in the end:\n%s", diff)
+	}
+	if got := kith(t, nil, "export", folder, "--addr", addr, "-n", "5"); got.code != exitError || !strings.Contains(got.err, "asked for something else") {
+		t.Errorf("another request in the same folder: code %d, %s", got.code, got.err)
+	}
+	if x := export("--again", "-n", "5"); x.Files != 4 || x.Rows != 5*users {
+		t.Errorf("again with five: %+v", x)
+	}
+	if got := mustKith(t, "export", folder, "--addr", addr, "-n", "5"); !strings.Contains(got, "0 recommendations for 0 users in 0 files of ") || !strings.Contains(got, "beside 4 that were there") {
+		t.Errorf("nothing to do printed %q", got)
+	}
+	if got := kith(t, nil, "export", folder+"2", "--addr", addr, "--scene", "none"); got.code != exitError || !strings.Contains(got.err, "unknown scene") {
+		t.Errorf("an unknown scene: code %d, %s", got.code, got.err)
+	}
+}
