@@ -371,7 +371,7 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer network.Close()
+	defer func() { _ = network.Close() }()
 	req := &kithv1.ScoreItemsRequest{}
 	for i := range 500 {
 		req.History = append(req.History, &kithv1.WeightedItem{Item: uint32(i), Weight: 1})

@@ -120,7 +120,7 @@ func TestHistoriesNeverLag(t *testing.T) {
 	for range 3 {
 		reading.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := s.History(context.Background(), "a"); err != nil {
+				if _, err := s.History(t.Context(), "a"); err != nil {
 					t.Error(err)
 					return
 				}

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -31,7 +30,8 @@ func main() {
 	postgres := flag.String("postgres", "", "PostgreSQL with a table lists(user_key text primary key, items text)")
 	flag.Parse()
 	if err := run(*addr, *redis, *postgres); err != nil {
-		log.Fatal(err)
+		fmt.Fprintln(os.Stderr, "peer:", err)
+		os.Exit(1)
 	}
 }
 
@@ -148,7 +148,7 @@ func (c *redisConn) ask(key string) ([]byte, error) {
 	}
 	n, err := strconv.Atoi(string(line[1:max(1, len(line)-2)]))
 	if line[0] != '$' || err != nil {
-		return nil, fmt.Errorf("Redis says %q", line)
+		return nil, fmt.Errorf("answer %q of Redis", line)
 	}
 	if n < 0 {
 		return nil, nil
