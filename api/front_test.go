@@ -1,38 +1,36 @@
 package api
 
 import (
-	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/kith-io/kith/node/wire"
 )
 
-// TestRequestsAreLogged looks for what helps to find a request, and for what must not be in a log.
-func TestRequestsAreLogged(t *testing.T) {
+// TestFront asks for what there is, in ways that are not for it, and from pages of other sites.
+func TestFront(t *testing.T) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/users/{user}", func(w http.ResponseWriter, r *http.Request) {
-		if r.PathValue("user") == "odd" {
-			wire.WriteHTTP(w, errors.New("odd"))
-		}
-		_, _ = w.Write([]byte("x"))
-	})
-	for _, tt := range []struct{ path, want string }{
-		{"/v1/users/ann", `level=DEBUG msg="request over HTTP" request=r-1 route="GET /v1/users/{user}" status=200 seconds=`},
-		{"/v1/users/odd", `level=ERROR msg="request over HTTP" request=r-1 route="GET /v1/users/{user}" status=500 seconds=`},
-		{"/v1/ann", `level=DEBUG msg="request over HTTP" request=r-1 route="" status=404 seconds=`},
+	mux.HandleFunc("GET /v1/users/{user}", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) })
+	mux.HandleFunc("POST /v1/users", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) })
+	for _, tt := range []struct {
+		method, path, origin string
+		status               int
+		text                 string
+	}{
+		{"GET", "/v1/users/ann", "", 200, "x"},
+		{"DELETE", "/v1/users/ann", "", 405, `"code":"BAD_METHOD"`},
+		{"GET", "/v1/ann", "", 404, `"code":"NO_ROUTE"`},
+		{"POST", "/v1/users", "", 200, "x"},
+		{"POST", "/v1/users", "https://evil.example", 403, `"code":"CROSS_ORIGIN"`},
 	} {
-		var log strings.Builder
-		f := &front{mux: mux, log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.path, http.NoBody)
-		r.Header.Set(wire.RequestIDHeader, "r-1")
+		r := httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, http.NoBody)
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
 		w := httptest.NewRecorder()
-		f.ServeHTTP(w, r)
-		if !strings.Contains(log.String(), tt.want) || strings.Contains(log.String(), "ann") || w.Header().Get(wire.RequestIDHeader) != "r-1" {
-			t.Errorf("%s: log %q, header %v; want %q in the log", tt.path, log.String(), w.Header(), tt.want)
+		(&front{mux}).ServeHTTP(w, r)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.text) || strings.Contains(w.Body.String(), "ann") || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s %s: %d, %s, header %v; want %d with %q", tt.method, tt.path, w.Code, w.Body, w.Header(), tt.status, tt.text)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -45,7 +44,7 @@ func (a *API) Routes() (map[string]string, error) {
 }
 
 // Handler returns the HTTP face. An error is one of the annotations of the protocol.
-func (a *API) Handler(guard Guard, log *slog.Logger) (http.Handler, error) {
+func (a *API) Handler(guard Guard) (http.Handler, error) {
 	mux := http.NewServeMux()
 	for pattern, h := range a.routes() {
 		mux.Handle(pattern, guard.Route(pattern, h))
@@ -55,5 +54,5 @@ func (a *API) Handler(guard Guard, log *slog.Logger) (http.Handler, error) {
 	if err := face.Register(mux); err != nil {
 		return nil, errors.Join(errors.New("the protocol has routes that cannot be served"), err)
 	}
-	return &front{mux: mux, log: log}, nil
+	return &front{mux}, nil
 }

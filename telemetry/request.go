@@ -73,14 +73,14 @@ func newRequestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// requestIDOf returns the id that a caller gave, if it gave one of letters, digits and - _ . : alone, or "". Anything else could forge lines of logs.
+// requestIDOf returns the id that a caller gave, if it gave one of letters, digits and - _ . : / + = alone, or "". Anything else could forge lines of logs.
 func requestIDOf(values []string) string {
 	if len(values) == 0 || len(values[0]) > maxRequestID {
 		return ""
 	}
 	for _, c := range []byte(values[0]) {
 		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == ':':
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == ':', c == '/', c == '+', c == '=':
 		default:
 			return ""
 		}

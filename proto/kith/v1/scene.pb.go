@@ -7,6 +7,7 @@
 package kithv1
 
 import (
+	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -1107,7 +1108,7 @@ var File_kith_v1_scene_proto protoreflect.FileDescriptor
 
 const file_kith_v1_scene_proto_rawDesc = "" +
 	"\n" +
-	"\x13kith/v1/scene.proto\x12\akith.v1\x1a\x17kith/v1/recommend.proto\"\xe2\x05\n" +
+	"\x13kith/v1/scene.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17kith/v1/recommend.proto\"\xe2\x05\n" +
 	"\x05Scene\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
 	"\x05model\x18\x02 \x01(\x0e2\x0e.kith.v1.ModelR\x05model\x12\x19\n" +
@@ -1197,11 +1198,13 @@ const file_kith_v1_scene_proto_rawDesc = "" +
 	"\arevenue\x18\x04 \x01(\x01R\arevenue\"V\n" +
 	"\vModelCounts\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12-\n" +
-	"\x06counts\x18\x02 \x01(\v2\x15.kith.v1.AnswerCountsR\x06counts2\xef\x01\n" +
-	"\fSceneService\x12B\n" +
-	"\tGetScenes\x12\x19.kith.v1.GetScenesRequest\x1a\x1a.kith.v1.GetScenesResponse\x12B\n" +
-	"\tSetScenes\x12\x19.kith.v1.SetScenesRequest\x1a\x1a.kith.v1.SetScenesResponse\x12W\n" +
-	"\x10ReportExperiment\x12 .kith.v1.ReportExperimentRequest\x1a!.kith.v1.ReportExperimentResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x06counts\x18\x02 \x01(\v2\x15.kith.v1.AnswerCountsR\x06counts2\xc3\x02\n" +
+	"\fSceneService\x12V\n" +
+	"\tGetScenes\x12\x19.kith.v1.GetScenesRequest\x1a\x1a.kith.v1.GetScenesResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/v1/scenes\x12[\n" +
+	"\tSetScenes\x12\x19.kith.v1.SetScenesRequest\x1a\x1a.kith.v1.SetScenesResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x03set\x1a\n" +
+	"/v1/scenes\x12~\n" +
+	"\x10ReportExperiment\x12 .kith.v1.ReportExperimentRequest\x1a!.kith.v1.ReportExperimentResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/experiments/{name}/reportB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_scene_proto_rawDescOnce sync.Once
