@@ -208,7 +208,7 @@ func (a *API) name(c *chosen, resp *kithv1.RecommendResponse) {
 		return
 	}
 	x := experiment.Answer{
-		Unit: experiment.Unit(c.unit), Time: c.now, Version: resp.ModelVersion, Scene: c.Asked, Experiment: resp.Experiment, Variant: c.Variant,
+		Unit: experiment.Unit(key, c.unit), Time: c.now, Version: resp.ModelVersion, Scene: c.Asked, Experiment: resp.Experiment, Variant: c.Variant,
 	}
 	for _, item := range resp.Items {
 		x.Items = append(x.Items, experiment.Item(item.Item))

@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -58,7 +57,7 @@ func (s *State) experiment(name string) (*kithv1.Experiment, error) {
 	if len(names) == 0 {
 		return nil, fmt.Errorf("%w %.80q: there are none", wire.ErrUnknownExperiment, name)
 	}
-	return nil, fmt.Errorf("%w %.80q: there are %s", wire.ErrUnknownExperiment, name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%w %.80q: there are %s", wire.ErrUnknownExperiment, name, some(names))
 }
 
 // tally adds up what all partitions count, in their order, so that sums can be repeated.

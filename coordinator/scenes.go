@@ -228,7 +228,16 @@ func (s *State) sceneNames() string {
 	if len(names) == 0 {
 		return "there are none; make some with 'kith scenes apply'"
 	}
-	return "there are " + strings.Join(names, ", ")
+	return "there are " + some(names)
+}
+
+// some lists names, not too many of them: errors go in headers.
+func some(names []string) string {
+	const most = 10
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), more)
+	}
+	return strings.Join(names, ", ")
 }
 
 // AnswerKey is the key of the ids of answers; nil while the cluster has no secrets.

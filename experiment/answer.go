@@ -52,8 +52,14 @@ var ErrAnswer = errors.New("not an id of an answer of this cluster")
 
 var encoding = base64.RawURLEncoding
 
-// Unit returns the number that stands for a user or a session in ids. Of two keys it is equal with a probability of 2^-64.
-func Unit(key string) uint64 { return xxhash.Sum64String(key) }
+// Unit returns the number that stands for a user or a session in ids under a key: only who has the key can tell whose it is. Of two users it is equal with a
+// probability of 2^-64.
+func Unit(key []byte, user string) uint64 {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("unit\x00"))
+	h.Write([]byte(user))
+	return binary.LittleEndian.Uint64(h.Sum(nil))
+}
 
 // Item returns the number that stands for an item in ids. Of two items it is equal with a probability of 2^-16, so that a click on an item that was not in
 // the answer is taken for one that was, with 10 items once in 6,500 times.
@@ -66,7 +72,7 @@ func Key(secret []byte) []byte {
 	return h.Sum(nil)
 }
 
-// ID returns the id of an answer: what it says, readable by everybody, with a code of HMAC-SHA256 under the key. Names must be at most MaxNameBytes
+// ID returns the id of an answer: what it says, readable by everybody but for whom it is, with a code of HMAC-SHA256 under the key. Names must be at most MaxNameBytes
 // long. With 10 items it has some 100 bytes. Cost: about a microsecond.
 //
 //	version u8 | time uvarint | model version uvarint | unit u64 | scene | experiment | variant | number of items u8 | items u16 | code
@@ -106,6 +112,9 @@ func Open(key []byte, id string) (a Answer, err error) {
 	}
 	b, err := encoding.DecodeString(id)
 	if err != nil || len(b) < macBytes {
+		return a, ErrAnswer
+	}
+	if encoding.EncodeToString(b) != id { // the decoder takes several spellings, and an id counts once
 		return a, ErrAnswer
 	}
 	b, code := b[:len(b)-macBytes], b[len(b)-macBytes:]

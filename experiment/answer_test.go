@@ -19,7 +19,7 @@ func TestAnswerID(t *testing.T) {
 	name := rapid.StringMatching(`[a-z][a-z0-9_-]{0,63}`)
 	rapid.Check(t, func(t *rapid.T) {
 		want := experiment.Answer{
-			Unit: experiment.Unit(rapid.String().Draw(t, "unit")), Time: rapid.Int64Range(0, 1<<48).Draw(t, "time"),
+			Unit: experiment.Unit(key, rapid.String().Draw(t, "unit")), Time: rapid.Int64Range(0, 1<<48).Draw(t, "time"),
 			Version: rapid.Uint64().Draw(t, "version"), Scene: name.Draw(t, "scene"), Items: rapid.SliceOfN(rapid.Uint16(), 0, 60).Draw(t, "items"),
 		}
 		if rapid.Bool().Draw(t, "in an experiment") {
@@ -89,6 +89,27 @@ func BenchmarkAnswerID(b *testing.B) {
 	for b.Loop() {
 		if a.ID(key) == "" {
 			b.Fatal("no id")
+		}
+	}
+}
+
+// TestIDHasOneSpelling: what a decoder of base64 takes beside it is another id.
+func TestIDHasOneSpelling(t *testing.T) {
+	a := experiment.Answer{Unit: experiment.Unit(key, "u"), Time: 1, Scene: "home", Items: []uint16{1, 2, 3}}
+	id := a.ID(key)
+	if _, err := experiment.Open(key, id); err != nil {
+		t.Fatal(err)
+	}
+	last := id[:len(id)-1]
+	others := []string{id + "\n", "\r" + id, id + "=", last}
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		if other := last + string(c); other != id {
+			others = append(others, other)
+		}
+	}
+	for _, other := range others {
+		if _, err := experiment.Open(key, other); !errors.Is(err, experiment.ErrAnswer) {
+			t.Errorf("%q is taken for %q", other, id)
 		}
 	}
 }

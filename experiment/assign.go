@@ -28,9 +28,9 @@ func Assign(salt, unit string, arms []Arm) int {
 	for i, a := range arms {
 		key := append(append(append(buf[:0], salt...), 0), a.Name...) // names and keys hold no NUL
 		key = append(append(key, 0), unit...)
-		h := (float64(xxhash.Sum64(key)>>11) + 0.5) / (1 << 53)
+		h := (float64(xxhash.Sum64(key)>>12) + 0.5) / (1 << 52) // exactly: a bit more would be rounded up to 1
 		score := -a.Weight / math.Log(h)
-		if score > most || score == most && a.Name < arms[best].Name {
+		if best < 0 || score > most || score == most && a.Name < arms[best].Name {
 			best, most = i, score
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cespare/xxhash/v2"
 	"pgregory.net/rapid"
 
 	"github.com/kith-io/kith/experiment"
@@ -32,6 +33,19 @@ func TestAssignIsUniform(t *testing.T) {
 		within(a.Name, counts[i], a.Weight/100)
 		for j, b := range arms {
 			within(a.Name+" and "+b.Name, both[i][j], a.Weight*b.Weight/10_000)
+		}
+	}
+}
+
+// TestAssignOfTheLargestHash: whoever may choose a session can have it hash to the largest number there is.
+func TestAssignOfTheLargestHash(t *testing.T) {
+	const session = "s-916756830;.WyO]z&"
+	if sum := xxhash.Sum64String("home-2026-12\x00control\x00" + session); sum>>11 != 1<<53-1 {
+		t.Fatalf("the hash is %x; find another session", sum)
+	}
+	for _, arms := range [][]experiment.Arm{{{"control", 50}, {"trending", 50}}, {{"trending", 50}, {"control", 50}}, {{"control", 1}}} {
+		if at := experiment.Assign("home-2026-12", session, arms); at < 0 || arms[at].Name != "control" {
+			t.Errorf("%v: arm %d, want control", arms, at)
 		}
 	}
 }

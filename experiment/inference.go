@@ -91,7 +91,7 @@ func Compare(control, variant Sample, alpha float64, expected uint64) Difference
 	}
 	n := float64(control.N + variant.N)
 	v := control.variance()/float64(control.N) + variant.variance()/float64(variant.N)
-	if v == 0 {
+	if !(v > 0) || math.IsInf(v, 0) { // not a number, too
 		return Difference{P: 1}
 	}
 	tau := 2 * math.Log(1/alpha)

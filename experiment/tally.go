@@ -36,7 +36,7 @@ func FeedbackOf(key []byte, user string, events []fusion.Event) (f Feedback) {
 		id := e.Context[fusion.ContextAnswer]
 		a, known := answers[id]
 		if !known {
-			if x, err := Open(key, id); err == nil && x.Unit == Unit(user) {
+			if x, err := Open(key, id); err == nil && x.Unit == Unit(key, user) {
 				a = &x
 			}
 			answers[id] = a
@@ -65,6 +65,9 @@ func FeedbackOf(key []byte, user string, events []fusion.Event) (f Feedback) {
 func (f *Feedback) Clicked(item string) bool {
 	return slices.ContainsFunc(f.clicks, func(x touch) bool { return x.item == item })
 }
+
+// mostRevenue bounds what one purchase brings: a price that is a mistake should not take away the figures of all others.
+const mostRevenue = 1e12
 
 // Purchase is what was bought, and kept, in one event.
 type Purchase struct {
@@ -168,8 +171,9 @@ func (t *Tally) AddUser(name string, f *Feedback, purchases []Purchase, window i
 			continue
 		}
 		converted = true
-		revenue += p.Revenue
-		t.count(x, Counts{Purchases: 1, Revenue: p.Revenue})
+		brought := min(p.Revenue, mostRevenue)
+		revenue += brought
+		t.count(x, Counts{Purchases: 1, Revenue: brought})
 	}
 	if converted {
 		v.Converted++

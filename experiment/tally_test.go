@@ -14,7 +14,7 @@ import (
 
 // answer returns the id of an answer for a user with some items.
 func answer(user, name, variant string, version uint64, time int64, items ...string) string {
-	a := experiment.Answer{Unit: experiment.Unit(user), Time: time, Version: version, Scene: "home", Experiment: name, Variant: variant}
+	a := experiment.Answer{Unit: experiment.Unit(key, user), Time: time, Version: version, Scene: "home", Experiment: name, Variant: variant}
 	for _, item := range items {
 		a.Items = append(a.Items, experiment.Item(item))
 	}
