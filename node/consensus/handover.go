@@ -76,11 +76,15 @@ func (s *followers) offer(id raft.ServerID, term uint64) (may bool) {
 	return may
 }
 
-// ended notes how an offer ended.
-func (s *followers) ended(id raft.ServerID, inVain bool) {
+// ended notes how an offer in a term ended.
+func (s *followers) ended(id raft.ServerID, term uint64, inVain bool) {
 	s.update(id, func(f *follower) {
-		if f.closed = 0; inVain {
+		switch {
+		case f.term != term: // there was another since
+		case inVain:
 			f.closed = f.sent + transferSends
+		default:
+			f.closed = 0
 		}
 	})
 }
@@ -121,12 +125,13 @@ func (g *Group) handOver(ctx context.Context, to Member) error {
 		return ErrNotLeader
 	}
 	id := raft.ServerID(to.ID)
-	if !g.followers.offer(id, g.raft.CurrentTerm()) {
-		return fmt.Errorf("group %s: hand leadership to %s: it does not answer, or is asked already", g.cfg.Group, to.ID)
-	}
 	_, err := g.await(ctx, func() error {
+		term := g.raft.CurrentTerm()
+		if !g.followers.offer(id, term) {
+			return errors.New("it does not answer, or is asked already")
+		}
 		err := translate(g.raft.LeadershipTransferToServer(id, raft.ServerAddress(to.Addr)).Error())
-		g.followers.ended(id, err != nil && !errors.Is(err, ErrNotLeader))
+		g.followers.ended(id, term, err != nil && !errors.Is(err, ErrNotLeader))
 		return err
 	})
 	if err != nil {
@@ -171,7 +176,7 @@ func (g *Group) Resign(ctx context.Context) error {
 		}
 		// Each try takes until the other has won, or an election timeout.
 		switch err := g.handOver(ctx, heirs[0]); {
-		case err == nil, errors.Is(err, ErrNotLeader):
+		case err == nil, errors.Is(err, ErrNotLeader) && !g.IsLeader():
 			return nil
 		case errors.Is(err, ErrClosed), try == transferTries:
 			return err

@@ -34,11 +34,11 @@ func TestFollowers(t *testing.T) {
 		t.Error("two offers to one member")
 	}
 	check(1, "a", "b", "c")
-	s.ended("c", false)
+	s.ended("c", 1, false)
 	if !s.offer("c", 1) {
 		t.Error("no offer after one that ended well")
 	}
-	s.ended("c", true)
+	s.ended("c", 1, true)
 	for range transferSends {
 		if s.offer("c", 1) {
 			t.Fatal("an offer to a member that did not take the last one")
@@ -48,8 +48,12 @@ func TestFollowers(t *testing.T) {
 	if !s.offer("c", 1) {
 		t.Error("no offer though the sender goes on")
 	}
-	s.ended("c", true)
+	s.ended("c", 1, true)
 	if check(1, "a", "b", "c"); !s.offer("c", 2) {
 		t.Error("no offer in another term")
+	}
+	s.ended("c", 1, false)
+	if s.offer("c", 2) {
+		t.Error("the late end of an offer of an earlier term ends that of a later one")
 	}
 }

@@ -52,6 +52,11 @@ func TestLeadershipThatIsNotTaken(t *testing.T) {
 		t.Skip("another leads, as this machine is too busy")
 	}
 	handOver := func(to string) error { return leader.groups["g"].HandOver(withTimeout(t), to) }
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := leader.groups["g"].HandOver(gone, silent.id); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call whose context has ended: %v", err)
+	}
 	if err := handOver(silent.id); err == nil || strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("a member whose disk stands still is offered leadership: %v, want that it took too long", err)
 	}

@@ -4,7 +4,6 @@ package direct
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -158,8 +157,12 @@ func (c *Conn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 	if !ok {
 		return nil, unknown(method)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, failure(err)
+	}
+	caller := ctx
 	ctx, cancel := context.WithCancel(ctx)
-	p := &pipe{ctx: ctx, give: s.give, requests: make(chan proto.Message), responses: make(chan proto.Message), ended: make(chan struct{})}
+	p := &pipe{ctx: ctx, caller: caller, give: s.give, uploads: s.desc.ClientStreams, requests: make(chan proto.Message), responses: make(chan proto.Message), ended: make(chan struct{})}
 	err := c.run(func() {
 		defer cancel()
 		p.err = s.desc.Handler(s.impl, serverSide{p})
@@ -175,7 +178,9 @@ func (c *Conn) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 // pipe is a stream between its two sides.
 type pipe struct {
 	ctx                 context.Context // ends with the call or the handler
+	caller              context.Context // ends with the call
 	give                giving
+	uploads             bool // the client may send many messages
 	requests, responses chan proto.Message
 	ended               chan struct{} // closed when the handler has returned err
 	err                 error
@@ -209,18 +214,12 @@ func (s *clientSide) CloseSend() error {
 	return nil
 }
 
-// SendMsg implements grpc.ClientStream. It returns io.EOF when the handler has returned; RecvMsg tells what.
+// SendMsg implements grpc.ClientStream. Where nobody takes the message it returns io.EOF, or nil if it is the only one; RecvMsg tells why.
 func (s *clientSide) SendMsg(m any) error {
-	err := s.send(s.requests, m, s.ended)
-	if err == nil || errors.Is(err, io.EOF) {
-		return err
+	if err := s.send(s.requests, m, s.ended); err != nil && s.uploads {
+		return io.EOF
 	}
-	select {
-	case <-s.ended:
-		return io.EOF // which ended the context
-	default:
-		return failure(err)
-	}
+	return nil
 }
 
 // RecvMsg implements grpc.ClientStream.
@@ -230,8 +229,11 @@ func (s *clientSide) RecvMsg(m any) error {
 		move(m.(proto.Message), from)
 		return nil
 	case <-s.ended:
-		if s.err == nil {
+		switch {
+		case s.err == nil:
 			return io.EOF
+		case s.caller.Err() != nil: // of which the error is a consequence, if not the same
+			return failure(s.caller.Err())
 		}
 		return failure(s.err)
 	case <-s.ctx.Done():

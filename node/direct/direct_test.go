@@ -214,6 +214,15 @@ func TestErrors(t *testing.T) {
 		}
 		done, cancel := context.WithCancel(t.Context())
 		cancel()
+		for range 100 { // the handler may begin, or not
+			stream, err := kithv1.NewEventsServiceClient(conn).List(done, &kithv1.ListRequest{User: "u"})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("a stream of a context that has ended: %v", err)
+			}
+		}
 		_, err := kithv1.NewQueryServiceClient(conn).ScoreItems(done, &kithv1.ScoreItemsRequest{})
 		told[t.Name()] = append(told[t.Name()], fmt.Sprint(status.Code(errors.Unwrap(err)), errors.Is(err, context.Canceled)))
 	})

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -58,6 +59,14 @@ func TestHistoriesFollowChanges(t *testing.T) {
 	check("b", eventOf("b", 1))
 	if _, ok, _ := s.cur.histories.get("b"); !ok {
 		t.Error("a history that was read is not kept")
+	}
+	request := "GET /v1/users/nobody/recommendations"
+	user := request[len("GET /v1/users/"):][:len("nobody")]
+	check(user)
+	for kept := range s.cur.histories.shard(user).events {
+		if unsafe.StringData(kept) == unsafe.StringData(user) {
+			t.Error("the request is kept of which the user was a part")
+		}
 	}
 }
 

@@ -468,6 +468,7 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 	if ok {
 		return known, nil
 	}
+	user = strings.Clone(user) // what is kept must not keep the request that it is a part of
 	lower, upper := userRange(user)
 	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
