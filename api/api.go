@@ -36,6 +36,7 @@ type API struct {
 	router      *coordinator.Router
 	peers       *node.Peers
 	inflight    *node.Inflight
+	exports     chan struct{} // those under way
 	queries     *telemetry.Queries
 	events      *telemetry.Events
 }
@@ -43,7 +44,7 @@ type API struct {
 // New returns an API over the parts of a process. inflight bounds the events that its callers have under way; queries and events measure
 // what they ask and send.
 func New(c *coordinator.Coordinator, peers *node.Peers, inflight *node.Inflight, queries *telemetry.Queries, events *telemetry.Events) *API {
-	return &API{coordinator: c, router: c.Router(), peers: peers, inflight: inflight, queries: queries, events: events}
+	return &API{coordinator: c, router: c.Router(), peers: peers, inflight: inflight, queries: queries, events: events, exports: make(chan struct{}, maxExports)}
 }
 
 // Register adds the services to a server.

@@ -17,6 +17,9 @@ func recommended(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse) t
 		Asked: asked(req.GetN()), Items: len(resp.GetItems()), Version: resp.GetModelVersion(), Partial: resp.GetPartial(), Stale: resp.GetStale(),
 		Fallback: resp.GetFallbackReason() != "",
 	}
+	if req.GetScene() != "" && req.GetN() == 0 {
+		a.Asked = a.Items // the scene says how many
+	}
 	for _, item := range resp.GetItems() {
 		a.Sources[source(item.Source)]++
 	}

@@ -132,7 +132,7 @@ func (a *API) recommendTo(ctx context.Context, user string, all *kithv1.Recommen
 	resp, err := a.recommend(ctx, req)
 	out := &kithv1.UserRecommendations{User: user, Response: resp}
 	if err != nil {
-		out.Error = &kithv1.AnswerError{Reason: wire.Reason(err), Message: err.Error()}
+		out.Error = &kithv1.AnswerError{Reason: wire.Reason(err), Message: err.Error(), Retryable: wire.Retryable(err)}
 	}
 	return out, err
 }

@@ -43,13 +43,26 @@ func (a *API) Routes() (map[string]string, error) {
 	return patterns, err
 }
 
-// Handler returns the HTTP face. An error is one of the annotations of the protocol.
-func (a *API) Handler(guard Guard) (http.Handler, error) {
+// Handler returns the HTTP face. It tells failed of each call that ends with an error. An error is one of the annotations of the protocol.
+func (a *API) Handler(guard Guard, failed func(ctx context.Context, fullMethod string, err error)) (http.Handler, error) {
 	mux := http.NewServeMux()
 	for pattern, h := range a.routes() {
 		mux.Handle(pattern, guard.Route(pattern, h))
 	}
-	face := rest.New(rest.Config{Guard: guard.Method, Unary: guard.Unary, Stream: guard.Stream, MaxRequests: maxRequests})
+	face := rest.New(rest.Config{
+		Guard: guard.Method,
+		Unary: func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+			resp, err := guard.Unary(ctx, req, info, handler)
+			failed(ctx, info.FullMethod, err)
+			return resp, err
+		},
+		Stream: func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+			err := guard.Stream(srv, stream, info, handler)
+			failed(stream.Context(), info.FullMethod, err)
+			return err
+		},
+		MaxRequests: maxRequests,
+	})
 	a.Register(face)
 	if err := face.Register(mux); err != nil {
 		return nil, errors.Join(errors.New("the protocol has routes that cannot be served"), err)

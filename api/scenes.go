@@ -44,7 +44,38 @@ func (a *API) SetScenes(ctx context.Context, req *kithv1.SetScenesRequest) (*kit
 	if err != nil {
 		return nil, err
 	}
+	a.tellAll(ctx)
 	return &kithv1.SetScenesResponse{Version: version}, nil
+}
+
+const (
+	// tellPatience is how long a change of scenes waits for members that answer and yet do not know it.
+	tellPatience = 2 * time.Second
+	tellPause    = 10 * time.Millisecond
+)
+
+// tellAll returns when all members that answer know what was decided before the call: they would answer by what was before. It gives up after a while.
+func (a *API) tellAll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, tellPatience)
+	defer cancel()
+	if a.coordinator.Confirm(ctx) != nil {
+		return
+	}
+	known := a.coordinator.View().Applied
+	for {
+		behind := false
+		for _, info := range a.infos(ctx, a.peers.Alive()) {
+			behind = behind || info.ControlIndex < known
+		}
+		if !behind {
+			return
+		}
+		select {
+		case <-time.After(tellPause):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // ReportExperiment implements kithv1.SceneServiceServer. It has no deadline of its own, as it reads all events.

@@ -29,7 +29,7 @@ func (s *Server) openHTTP() (err error) {
 	if s.httpLn, err = net.Listen("tcp", s.cfg.HTTPAddr); err != nil {
 		return fmt.Errorf("listen for HTTP on %s: %w", s.cfg.HTTPAddr, err)
 	}
-	handler, err := s.api.Handler(s.security.guard)
+	handler, err := s.api.Handler(s.security.guard, s.watching.calls.Failed)
 	if err != nil {
 		return err
 	}

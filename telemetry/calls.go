@@ -130,10 +130,17 @@ func (m *method) identify(ctx context.Context) (context.Context, metadata.MD) {
 
 // failed logs a call that ended for a reason that is not the caller's. The text of the error may name a user, so it is for debugging alone.
 func (c *Calls) failed(ctx context.Context, m *method, err error) {
-	switch code := status.Code(err); code {
+	switch code := status.Code(wire.ToStatus(err)); code {
 	case codes.Internal, codes.Unknown, codes.DataLoss:
 		c.log.ErrorContext(ctx, "call failed", "method", m.label, "code", code.String())
 		c.log.DebugContext(ctx, "call failed", "method", m.label, "err", err)
+	}
+}
+
+// Failed logs that a call which came in another way than by gRPC has failed inside.
+func (c *Calls) Failed(ctx context.Context, fullMethod string, err error) {
+	if err != nil {
+		c.failed(ctx, c.method(fullMethod), err)
 	}
 }
 

@@ -54,15 +54,18 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 		defer span.End()
 		r = r.WithContext(ctx)
 		answer := &statusWriter{ResponseWriter: w}
-		next.ServeHTTP(answer, r)
+		panicked := h.serve(next, answer, r)
 		route := r.Pattern
-		if route == "" {
+		if route == "" || route == "/" { // the mux of all
 			route = noRoute
 		}
 		code := answer.code()
 		h.duration.WithLabelValues(route).Observe(time.Since(began).Seconds())
 		h.handled.WithLabelValues(route, strconv.Itoa(code)).Inc()
-		if code == http.StatusInternalServerError {
+		switch {
+		case panicked != nil:
+			h.log.ErrorContext(ctx, "request panicked", "route", route)
+		case code == http.StatusInternalServerError:
 			h.log.ErrorContext(ctx, "request failed", "route", route, "code", code)
 		}
 		if span.IsRecording() {
@@ -72,7 +75,21 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 				span.SetStatus(codes.Error, "")
 			}
 		}
+		if panicked != nil {
+			panic(panicked) // http.Server breaks the connection off, and logs where it was
+		}
 	})
+}
+
+// serve runs a handler, and returns what it panicked with.
+func (h *HTTP) serve(next http.Handler, w *statusWriter, r *http.Request) (panicked any) {
+	defer func() {
+		if panicked = recover(); panicked != nil && w.status == 0 {
+			w.status = http.StatusInternalServerError // nothing is sent
+		}
+	}()
+	next.ServeHTTP(w, r)
+	return nil
 }
 
 // statusWriter remembers the status of an answer.

@@ -87,6 +87,7 @@ func TestRequests(t *testing.T) {
 	})
 	mux.HandleFunc("GET /v1/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	mux.HandleFunc("GET /v1/failing", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "of anna", http.StatusInternalServerError) })
+	mux.HandleFunc("GET /v1/panics", func(http.ResponseWriter, *http.Request) { panic("of anna") })
 	h := NewHTTP(reg, tracer, log).Handler(mux)
 	const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
 	ask := func(path, flags string) *httptest.ResponseRecorder {
@@ -102,6 +103,14 @@ func TestRequests(t *testing.T) {
 	}
 	ask("/v1/broken", "01")
 	ask("/v1/failing", "01")
+	func() {
+		defer func() {
+			if p := recover(); p != "of anna" {
+				t.Errorf("the panic of a handler became %v", p)
+			}
+		}()
+		ask("/v1/panics", "00")
+	}()
 	ask("/v1/users/otto", "00")
 	ask("/secret/anna", "01")
 	want := `
@@ -110,6 +119,7 @@ func TestRequests(t *testing.T) {
 kith_http_requests_total{code="200",route="GET /v1/users/{user}"} 2
 kith_http_requests_total{code="404",route="none"} 1
 kith_http_requests_total{code="500",route="GET /v1/failing"} 1
+kith_http_requests_total{code="500",route="GET /v1/panics"} 1
 kith_http_requests_total{code="503",route="GET /v1/broken"} 1
 `
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "kith_http_requests_total"); err != nil {

@@ -36,6 +36,10 @@ type exportRow struct {
 	Source  string  `parquet:"source,dict"`
 	Version uint64  `parquet:"model_version"`
 	Partial bool    `parquet:"partial"`
+	// Of scenes; empty otherwise.
+	Experiment string `parquet:"experiment,dict"`
+	Variant    string `parquet:"variant,dict"`
+	Answer     string `parquet:"answer_id,dict"`
 }
 
 // exporting is what an export was asked for: another one does not go on with it.
@@ -75,8 +79,9 @@ func (a *app) exportCommand() *cobra.Command {
 		Use:   "export FOLDER",
 		Short: "Write recommendations for all users to Parquet files",
 		Long: `Recommend the N best items to every user with events, and write them to FOLDER: a Parquet file
-for each partition, with the columns user, rank, item, score, source, model_version and partial. The
-nodes that lead the partitions make the answers, all at the same time if --addr names them all.
+for each partition, with the columns user, rank, item, score, source, model_version and partial,
+and for scenes experiment, variant and answer_id. The nodes that lead the partitions make the
+answers, all at the same time if --addr names them all.
 
 A file has its name when it is complete. The same command goes on where one ended that was
 interrupted: it keeps the files that are there. With --again all are written anew.`,
@@ -152,21 +157,25 @@ func (a *app) export(ctx context.Context, c *client, folder string, req *kithv1.
 	for _, x := range todo {
 		total += int64(x.Users)
 	}
+	tell := func() { p.set("export", sum.users.Load(), total) }
 	nodes := c.byNode(ctx)
-	var g *errgroup.Group
-	g, ctx = errgroup.WithContext(ctx)
-	g.SetLimit(len(c.conns))
+	queues := make(map[*grpc.ClientConn][]uint32)
 	for i, x := range todo {
 		conn := nodes[x.Leader]
 		if conn == nil {
 			conn = c.conns[i%len(c.conns)]
 		}
+		queues[conn] = append(queues[conn], x.Partition)
+	}
+	var g *errgroup.Group
+	g, ctx = errgroup.WithContext(ctx)
+	for conn, partitions := range queues {
 		g.Go(func() error {
-			err := exportPartition(ctx, conn, exportPath(folder, x.Partition), &kithv1.ExportRecommendationsRequest{
-				Partition: x.Partition, Request: req,
-			}, &sum, func() { p.set("export", sum.users.Load(), total) })
-			if err != nil {
-				return fmt.Errorf("partition %d: %w", x.Partition, err)
+			for _, p := range partitions {
+				req := &kithv1.ExportRecommendationsRequest{Partition: p, Request: req}
+				if err := exportPartition(ctx, conn, exportPath(folder, p), req, &sum, tell); err != nil {
+					return fmt.Errorf("partition %d: %w", p, err)
+				}
 			}
 			return nil
 		})
@@ -181,47 +190,56 @@ func (a *app) export(ctx context.Context, c *client, folder string, req *kithv1.
 	if text := sum.first.Load(); text != nil {
 		view.Error = *text
 	}
-	return a.printExport(view)
+	if err := a.printExport(view); err != nil {
+		return err
+	}
+	if view.Failed > 0 {
+		return fmt.Errorf("%s no answer; the first: %s", plural(view.Failed, "user has", "users have"), view.Error)
+	}
+	return nil
 }
 
 func exportPath(folder string, partition uint32) string {
 	return filepath.Join(folder, fmt.Sprintf("part-%05d.parquet", partition))
 }
 
-// openExport makes the folder of an export, or finds out that it has the files of the same one.
+// openExport makes the folder of an export, or finds out that it has the files of the same one. With again those that it has are removed.
 func openExport(folder string, status *kithv1.StatusResponse, req *kithv1.RecommendRequest, again bool) error {
 	asked, err := protojson.Marshal(req)
 	if err != nil {
 		return err
 	}
-	var compact bytes.Buffer // protojson spaces at random
-	if err := json.Compact(&compact, asked); err != nil {
-		return err
-	}
-	want := exporting{Cluster: status.ClusterId, Partitions: len(status.Partitions), Request: compact.Bytes()}
-	if err := os.MkdirAll(folder, 0o750); err != nil {
-		return err
-	}
-	path := filepath.Join(folder, exportFile)
-	b, err := os.ReadFile(path)
-	switch {
-	case err == nil && !again:
-		var have exporting
-		if err := json.Unmarshal(b, &have); err != nil {
-			return fmt.Errorf("%s is no description of an export: %w; name an empty folder, or use --again", path, err)
-		}
-		if have.Cluster != want.Cluster || have.Partitions != want.Partitions || !bytes.Equal(have.Request, want.Request) {
-			return fmt.Errorf("%s holds an export that asked for something else, or of another cluster; name an empty folder, or use --again", folder)
-		}
-		return nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	b, err = json.Marshal(want)
+	want, err := json.Marshal(exporting{Cluster: status.ClusterId, Partitions: len(status.Partitions), Request: asked}) // which takes out the spaces, that protojson makes at random
 	if err != nil {
 		return err
 	}
-	return durable.Replace(path, append(b, '\n'), backupMode)
+	want = append(want, '\n')
+	if err := os.MkdirAll(folder, 0o750); err != nil {
+		return err
+	}
+	parts, err := filepath.Glob(filepath.Join(folder, "part-*.parquet"))
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(folder, exportFile)
+	have, err := os.ReadFile(path)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case again:
+		for _, part := range parts { // before the description says that they are of this one
+			if err := os.Remove(part); err != nil {
+				return err
+			}
+		}
+	case bytes.Equal(have, want):
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s holds an export that asked for something else, or of another cluster; name an empty folder, or use --again", folder)
+	case len(parts) > 0:
+		return fmt.Errorf("%s holds %s without %s, which says of what they are; name an empty folder, or use --again", folder, filepath.Base(parts[0]), exportFile)
+	}
+	return durable.Replace(path, want, backupMode)
 }
 
 // byNode returns the connections by the ids of the nodes at their ends, of those that answer.
@@ -242,44 +260,75 @@ func (c *client) byNode(ctx context.Context) map[string]*grpc.ClientConn {
 	return nodes
 }
 
-// exportPartition writes the file of a partition.
+// exportTries is how often an export of a partition is tried again without any answer between.
+const exportTries = 5
+
+// exportPartition writes the file of a partition. Where the stream breaks off it goes on behind the last user. A user that has no answer now, but may have one
+// later, leaves the file unfinished.
 func exportPartition(ctx context.Context, conn *grpc.ClientConn, path string, req *kithv1.ExportRecommendationsRequest, sum *exported, tell func()) error {
 	return writeMode(path, backupMode, func(w io.Writer) error {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		stream, err := kithv1.NewRecommenderServiceClient(conn).ExportRecommendations(ctx, req)
-		if err != nil {
-			return err
-		}
 		out := parquet.NewGenericWriter[exportRow](w, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(featureGroup), parquet.CreatedBy("kith", "", ""))
-		err = wire.Receive(stream, func(m *kithv1.ExportRecommendationsResponse) error {
-			defer tell()
-			sum.users.Add(int64(len(m.Answers)))
-			for _, a := range m.Answers {
-				if a.Error != nil {
-					sum.failed.Add(1)
-					text := fmt.Sprintf("user %.80q: %s", a.User, a.Error.Message)
-					sum.first.CompareAndSwap(nil, &text)
-					continue
-				}
-				rows := make([]exportRow, len(a.Response.Items))
-				for i, x := range a.Response.Items {
-					rows[i] = exportRow{a.User, int32(i + 1), x.Item, x.Score, modelNames[x.Source], a.Response.ModelVersion, a.Response.Partial}
-				}
-				if _, err := out.Write(rows); err != nil {
-					return err
-				}
-				if a.Response.Partial {
-					sum.partial.Add(1)
-				}
-				sum.rows.Add(int64(len(rows)))
+		take := func(a *kithv1.UserRecommendations) error {
+			switch {
+			case a.Error.GetRetryable():
+				return fmt.Errorf("user %.80q has no answer: %s", a.User, a.Error.Message)
+			case a.Error != nil:
+				text := fmt.Sprintf("user %.80q: %s", a.User, a.Error.Message)
+				sum.first.CompareAndSwap(nil, &text)
+				sum.failed.Add(1)
+			case a.Response.Partial:
+				sum.partial.Add(1)
 			}
+			x := a.GetResponse()
+			rows := make([]exportRow, len(x.GetItems()))
+			for i, item := range x.GetItems() {
+				rows[i] = exportRow{a.User, int32(i + 1), item.Item, item.Score, modelNames[item.Source], x.ModelVersion, x.Partial, x.Experiment, x.Variant, x.AnswerId}
+			}
+			if _, err := out.Write(rows); err != nil {
+				return err
+			}
+			sum.users.Add(1)
+			sum.rows.Add(int64(len(rows)))
+			req.AfterUser = a.User
 			return nil
-		})
-		if err != nil {
-			return err
 		}
-		return out.Close()
+		for tries := 0; ; tries++ {
+			before := req.AfterUser
+			err := exportBehind(ctx, conn, req, take, tell)
+			if req.AfterUser != before {
+				tries = 0
+			}
+			switch {
+			case err == nil:
+				return out.Close()
+			case !wire.Retryable(err) || tries == exportTries:
+				return err
+			}
+			select {
+			case <-time.After(max(time.Second, wire.RetryIn(err))):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+}
+
+// exportBehind takes what one stream brings.
+func exportBehind(ctx context.Context, conn *grpc.ClientConn, req *kithv1.ExportRecommendationsRequest, take func(*kithv1.UserRecommendations) error, tell func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := kithv1.NewRecommenderServiceClient(conn).ExportRecommendations(ctx, req)
+	if err != nil {
+		return err
+	}
+	return wire.Receive(stream, func(m *kithv1.ExportRecommendationsResponse) error {
+		defer tell()
+		for _, a := range m.Answers {
+			if err := take(a); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -299,9 +348,6 @@ func (a *app) printExport(x jsonExport) error {
 		if err := a.printf("\n%s partial: some partitions could not be asked, or their products are not known. See 'kith status'.\n", plural(x.Partial, "answer is", "answers are")); err != nil {
 			return err
 		}
-	}
-	if x.Failed > 0 {
-		return a.printf("\n%s no answer. The first: %s\n", plural(x.Failed, "user has", "users have"), x.Error)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func TestExport(t *testing.T) {
 		}
 		var rows []exportRow
 		for _, x := range want.Items {
-			rows = append(rows, exportRow{user, int32(x.Rank), x.Item, x.Score, x.Source, want.ModelVersion, false})
+			rows = append(rows, exportRow{User: user, Rank: int32(x.Rank), Item: x.Item, Score: x.Score, Source: x.Source, Version: want.ModelVersion})
 		}
 		if diff := gocmp.Diff(rows, all[user]); diff != "" {
 			t.Errorf("%s, -single answer +export:\n%s", user, diff)
@@ -98,6 +98,17 @@ func TestExport(t *testing.T) {
 	}
 	if got := mustKith(t, "export", folder, "--addr", addr, "-n", "5"); !strings.Contains(got, "0 recommendations for 0 users in 0 files of ") || !strings.Contains(got, "beside 4 that were there") {
 		t.Errorf("nothing to do printed %q", got)
+	}
+	// What is asked for is compared byte by byte, whatever is in it.
+	other := folder + "3"
+	for range 2 {
+		mustKith(t, "export", other, "--addr", addr, "--filter", `category!=a\&b<c>|d`)
+	}
+	if err := os.Remove(filepath.Join(other, exportFile)); err != nil {
+		t.Fatal(err)
+	}
+	if got := kith(t, nil, "export", other, "--addr", addr); got.code != exitError || !strings.Contains(got.err, "without export.json") {
+		t.Errorf("files of nobody knows what: code %d, %s", got.code, got.err)
 	}
 	if got := kith(t, nil, "export", folder+"2", "--addr", addr, "--scene", "none"); got.code != exitError || !strings.Contains(got.err, "unknown scene") {
 		t.Errorf("an unknown scene: code %d, %s", got.code, got.err)

@@ -1456,7 +1456,9 @@ type AnswerError struct {
 	// Stable, such as UNKNOWN_USER: the reason that the same call for one alone would have failed for.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// For people.
-	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The same may succeed soon.
+	Retryable     bool `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1503,6 +1505,13 @@ func (x *AnswerError) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *AnswerError) GetRetryable() bool {
+	if x != nil {
+		return x.Retryable
+	}
+	return false
 }
 
 // RecommendedItem is one rank of an answer.
@@ -2688,10 +2697,11 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"after_user\x18\x02 \x01(\tR\tafterUser\x123\n" +
 	"\arequest\x18\x03 \x01(\v2\x19.kith.v1.RecommendRequestR\arequest\"W\n" +
 	"\x1dExportRecommendationsResponse\x126\n" +
-	"\aanswers\x18\x01 \x03(\v2\x1c.kith.v1.UserRecommendationsR\aanswers\"?\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1c.kith.v1.UserRecommendationsR\aanswers\"]\n" +
 	"\vAnswerError\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\xa0\x01\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
+	"\tretryable\x18\x03 \x01(\bR\tretryable\"\xa0\x01\n" +
 	"\x0fRecommendedItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x01R\x05score\x12&\n" +

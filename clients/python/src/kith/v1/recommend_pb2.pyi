@@ -240,12 +240,14 @@ class ExportRecommendationsResponse(_message.Message):
     def __init__(self, answers: _Optional[_Iterable[_Union[UserRecommendations, _Mapping]]] = ...) -> None: ...
 
 class AnswerError(_message.Message):
-    __slots__ = ("reason", "message")
+    __slots__ = ("reason", "message", "retryable")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
     reason: str
     message: str
-    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    retryable: bool
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
 
 class RecommendedItem(_message.Message):
     __slots__ = ("item", "score", "source", "contributions")
