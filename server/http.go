@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/telemetry"
 )
 
@@ -29,15 +31,38 @@ func (s *Server) openHTTP() (err error) {
 	if s.httpLn, err = net.Listen("tcp", s.cfg.HTTPAddr); err != nil {
 		return fmt.Errorf("listen for HTTP on %s: %w", s.cfg.HTTPAddr, err)
 	}
-	handler, err := s.api.Handler(s.security.guard, s.watching.calls.Failed)
+	services, err := s.api.Handler(s.security.guard, s.watching.calls.Failed)
 	if err != nil {
 		return err
 	}
+	handler := s.routes(services)
+	if s.httpTLS() == nil && loopback(s.httpLn.Addr().String()) {
+		handler = onlyLocalNames(handler)
+	}
 	s.http = &http.Server{
-		Handler: s.whileServing(s.watching.http.Handler(s.routes(handler))), TLSConfig: s.httpTLS(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
+		Handler: s.whileServing(s.watching.http.Handler(handler)), TLSConfig: s.httpTLS(), ReadHeaderTimeout: httpHeaderTime, IdleTimeout: httpIdleTime, MaxHeaderBytes: httpHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	return nil
+}
+
+// onlyLocalNames refuses requests to a name that is not of this machine alone. Without TLS on loopback nobody is asked who they are; a page in a browser here whose
+// name leads to this address suddenly (DNS rebinding) would be one of those.
+func onlyLocalNames(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if host != "" && host != "localhost" && !strings.HasSuffix(host, ".localhost") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			wire.WriteHTTP(w, &wire.HTTPError{
+				Status: http.StatusForbidden, Reason: "BAD_HOST",
+				Message: "on loopback without TLS this server goes by localhost or an address alone; a proxy before it has to set the header Host so",
+			})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // routes returns the HTTP face: that of the services, and what operators ask of the process.

@@ -300,6 +300,22 @@ func TestREST(t *testing.T) {
 		}
 	})
 
+	t.Run("names of the server", func(t *testing.T) {
+		for host, ok := range map[string]bool{"localhost": true, "kith.localhost:80": true, "127.0.0.1": true, "[::1]:7": true, "evil.example": false, "evil.example:7804": false, "localhost.evil.example": false} {
+			for _, path := range []string{"/v1/status", "/metrics"} {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Host = host
+				resp, text := send(t, client, req)
+				if (resp.StatusCode == http.StatusOK) != ok || !ok && (resp.StatusCode != http.StatusForbidden || !strings.Contains(text, "BAD_HOST")) {
+					t.Errorf("%s of %s: %d, %s", path, host, resp.StatusCode, text)
+				}
+			}
+		}
+	})
+
 	t.Run("what is no route", func(t *testing.T) {
 		for _, tt := range []struct {
 			command string

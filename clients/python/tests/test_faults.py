@@ -167,6 +167,7 @@ def test_appender() -> None:
 
     def tell(event: kith.Event, why: Union[kith.Rejection, Exception]) -> None:
         lost.append((event.user, why.code if isinstance(why, kith.Rejection) else None))
+        raise RuntimeError("of the caller")  # which is its own affair
 
     with fakes(1) as (node,), open_client([node]) as client:
         node.on_append = keep

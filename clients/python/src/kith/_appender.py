@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -148,13 +149,17 @@ class Appender:
             done = counts.stored + counts.duplicates + counts.erased + len(counts.rejected)  # those of the messages before
             refused = dict.fromkeys(range(done, len(batch)), error)
         refused.update((r.index, r) for r in counts.rejected)
-        if self._lost is not None:
-            for i, why in sorted(refused.items()):
-                self._lost(batch[i], why)
         with self._change:
             self._stats.stored += counts.stored
             self._stats.duplicates += counts.duplicates
             self._stats.erased += counts.erased
             self._stats.lost += len(refused)
+        if self._lost is not None:
+            for i, why in sorted(refused.items()):
+                try:
+                    self._lost(batch[i], why)
+                except Exception:  # of the caller: the events behind must not be lost with it
+                    logging.getLogger("kith").exception("the callback for lost events failed")
+        with self._change:
             self._settled += len(batch)
             self._change.notify_all()
