@@ -22,7 +22,7 @@ type Config struct {
 	// Unary and Stream stand before the implementations, as in a server of gRPC.
 	Unary  grpc.UnaryServerInterceptor
 	Stream grpc.StreamServerInterceptor
-	// MaxRequests bounds the requests that are under way; what is more is refused.
+	// MaxRequests bounds the requests that are under way, and a quarter of it those that get a stream, which count by themselves; what is more is refused.
 	MaxRequests int
 }
 
@@ -30,13 +30,14 @@ type Config struct {
 type Face struct {
 	cfg    Config
 	routes map[string]*handler // by pattern
-	slots  chan struct{}
-	err    error
+	// slots are for requests under way: those with one answer, and those with many, which may take long and should not keep the others out.
+	slots, long chan struct{}
+	err         error
 }
 
 // New returns a Face without routes.
 func New(cfg Config) *Face {
-	return &Face{cfg: cfg, routes: map[string]*handler{}, slots: make(chan struct{}, cfg.MaxRequests)}
+	return &Face{cfg: cfg, routes: map[string]*handler{}, slots: make(chan struct{}, cfg.MaxRequests), long: make(chan struct{}, max(1, cfg.MaxRequests/4))}
 }
 
 // handler answers the requests of one route by one method.
@@ -120,9 +121,13 @@ func (f *Face) Register(mux *http.ServeMux) error {
 
 // serve answers a request.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
+	slots := h.face.slots
+	if h.stream != nil {
+		slots = h.face.long
+	}
 	select {
-	case h.face.slots <- struct{}{}:
-		defer func() { <-h.face.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	default:
 		wire.WriteHTTP(w, &wire.OverloadedError{RetryIn: overloadPause})
 		return
