@@ -22,7 +22,7 @@ const module = "github.com/kith-io/kith"
 var allowed = map[string][]string{
 	"cmd/kith":           {"all"},
 	"server":             {"api", "auth", "audit", "certs", "coordinator", "node/...", "fusion", "similarity", "partition", "proto", "durable", "telemetry"},
-	"server/clustertest": {"server", "node", "proto"},
+	"server/clustertest": {"server", "node", "node/wire", "proto"},
 	"capacity":           {"chart", "coordinator", "similarity", "partition", "source/synthetic"},
 	"chart":              {},
 	"api":                {"api/...", "coordinator", "experiment", "node/...", "catalog", "catalog/shelf", "fusion", "partition", "proto", "telemetry"},

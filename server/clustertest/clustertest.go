@@ -16,9 +16,13 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/node"
+	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/server"
 )
+
+// watchPause is the pause before a build is watched again.
+const watchPause = 100 * time.Millisecond
 
 // Patience is how long a test waits for a state that must come.
 const Patience = 60 * time.Second
@@ -307,13 +311,18 @@ func (c *Cluster) Wait(i int, job uint64) *kithv1.Job {
 	ctx, cancel := context.WithTimeout(c.t.Context(), 2*Patience)
 	defer cancel()
 	stream, err := c.Models(i).WatchJob(ctx, &kithv1.WatchJobRequest{Id: job})
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	for {
-		m, err := stream.Recv()
+		var m *kithv1.WatchJobResponse
+		if err == nil {
+			m, err = stream.Recv()
+		}
 		if err != nil {
-			c.t.Fatalf("watch job %d at member %d: %v", job, i, err)
+			if !wire.Retryable(wire.FromStatus(err)) || ctx.Err() != nil {
+				c.t.Fatalf("watch job %d at member %d: %v", job, i, err)
+			}
+			time.Sleep(watchPause) // as any client waits before it asks again
+			stream, err = c.Models(i).WatchJob(ctx, &kithv1.WatchJobRequest{Id: job})
+			continue
 		}
 		switch m.Job.Phase {
 		case kithv1.JobPhase_JOB_PHASE_DONE:
