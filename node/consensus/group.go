@@ -478,36 +478,47 @@ func (g *Group) Configuration() (_ []Member, index uint64, _ error) {
 	return members, f.Index(), nil
 }
 
-// AddVoter adds a member with a vote, gives a vote to one without, or changes
-// the address of one. Like the other changes of membership it is for the leader, and
+// AddVoter adds a member with a vote, or gives a vote to one without. Like the other changes of membership it is for the leader, and
 // waits until the change is committed. A new member should be added without a vote first
 // and catch up (WaitApplied on it), lest the group waits for it. The change is refused if the configuration is not that of index
 // after any more; 0 fits all.
 func (g *Group) AddVoter(ctx context.Context, id, addr string, after uint64) error {
-	members, err := g.Members()
+	at, err := g.addressOf(id, addr)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(members, func(m Member) bool { return m.Addr == addr && m.ID != id }) {
-		addr = id // as in AddNonvoter
-	}
 	return g.change(ctx, "add voter", id, func(d time.Duration) raft.Future {
-		return g.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), after, d)
+		return g.raft.AddVoter(raft.ServerID(id), at, after, d)
 	})
 }
 
-// AddNonvoter adds a member that follows the log but has no vote, or changes its address. For after see AddVoter.
+// AddNonvoter adds a member that follows the log but has no vote. For after see AddVoter.
 func (g *Group) AddNonvoter(ctx context.Context, id, addr string, after uint64) error {
-	members, err := g.Members()
+	at, err := g.addressOf(id, addr)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(members, func(m Member) bool { return m.Addr == addr && m.ID != id }) {
-		addr = id // who had the address is gone, and raft wants each once; members are looked up by id
-	}
 	return g.change(ctx, "add non-voter", id, func(d time.Duration) raft.Future {
-		return g.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(addr), after, d)
+		return g.raft.AddNonvoter(raft.ServerID(id), at, after, d)
 	})
+}
+
+// addressOf returns the address under which a member is in the group, or comes into it: one that is there keeps its own, since raft changes it while
+// others read it. Members are looked up by id.
+func (g *Group) addressOf(id, addr string) (raft.ServerAddress, error) {
+	members, err := g.Members()
+	if err != nil {
+		return "", err
+	}
+	for _, m := range members {
+		if m.ID == id {
+			return raft.ServerAddress(m.Addr), nil
+		}
+	}
+	if slices.ContainsFunc(members, func(m Member) bool { return m.Addr == addr }) {
+		addr = id // who had the address is gone, and raft wants each once
+	}
+	return raft.ServerAddress(addr), nil
 }
 
 // DemoteVoter takes the vote of a member, which goes on to follow the log. A leader must not demote itself: let it transfer its
