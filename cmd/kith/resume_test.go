@@ -236,7 +236,7 @@ func TestIngestKilled(t *testing.T) {
 	}
 	read := c.total()
 	t.Logf("read %d rows of %d in %d runs, %.2f times", read, events, kills+1, float64(read)/float64(events))
-	if read < events || read > events*3/2 {
+	if read < events || read > events*7/4 { // with nothing saved it would be 1.83 times on average, and twice often
 		t.Errorf("seed %d: read %d rows of %d in %d runs", seed, read, events, kills+1)
 	}
 	again := mustJSON[jsonIngest](t, args[:len(args)-2]...)
