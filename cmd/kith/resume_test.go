@@ -205,7 +205,7 @@ func killed(t *testing.T, c *counter, kills int, after func() int, args ...strin
 // interrupted, and it has read each row once, but for some on their way when it was killed.
 func TestIngestKilled(t *testing.T) {
 	long(t)
-	mapping, events := resumeFiles(t, 60_000)
+	mapping, events := resumeFiles(t, 120_000) // many to those that are on their way at a kill: some 16,000
 	var users []string
 	for i := range resumeUsers {
 		users = append(users, fmt.Sprint("u", i))
@@ -236,7 +236,7 @@ func TestIngestKilled(t *testing.T) {
 	}
 	read := c.total()
 	t.Logf("read %d rows of %d in %d runs, %.2f times", read, events, kills+1, float64(read)/float64(events))
-	if read < events || read > events*7/4 { // with nothing saved it would be 1.83 times on average, and twice often
+	if read < events || read > events*3/2 {
 		t.Errorf("seed %d: read %d rows of %d in %d runs", seed, read, events, kills+1)
 	}
 	again := mustJSON[jsonIngest](t, args[:len(args)-2]...)
