@@ -28,14 +28,15 @@ const linesType = "application/x-ndjson"
 // answer makes the call of a request and answers with what it returns.
 func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 	ctx := incoming(r)
+	bind := func(in any) error {
+		m, err := message(in)
+		if err != nil {
+			return err
+		}
+		return h.bind(w, r, m)
+	}
 	if h.unary != nil {
-		out, err := h.unary.Handler(h.impl, ctx, func(in any) error {
-			m, err := message(in)
-			if err != nil {
-				return err
-			}
-			return h.bind(w, r, m)
-		}, h.face.cfg.Unary)
+		out, err := h.unary.Handler(h.impl, ctx, bind, h.face.cfg.Unary)
 		if err != nil {
 			wire.WriteHTTP(w, err)
 			return
@@ -52,13 +53,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.Header.Get("Accept"), linesType) {
 		out = newLines(w)
 	}
-	s := &stream{ctx: ctx, bind: func(in any) error {
-		m, err := message(in)
-		if err != nil {
-			return err
-		}
-		return h.bind(w, r, m)
-	}, out: out}
+	s := &stream{ctx: ctx, bind: bind, out: out}
 	info := &grpc.StreamServerInfo{FullMethod: h.route.FullMethod(), IsServerStream: true}
 	out.end(h.face.cfg.Stream(h.impl, s, info, h.stream.Handler))
 }

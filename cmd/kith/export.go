@@ -69,13 +69,9 @@ type jsonExport struct {
 
 func (a *app) exportCommand() *cobra.Command {
 	var r remote
-	var n int
-	var scene string
-	var seen, noFallback, stale, again bool
-	var rules ruleFlags
-	model := modelChoice()
-	var cmd *cobra.Command
-	cmd = &cobra.Command{
+	var again bool
+	answer := answerFlags{model: modelChoice()}
+	cmd := &cobra.Command{
 		Use:   "export FOLDER",
 		Short: "Write recommendations for all users to Parquet files",
 		Long: `Recommend the N best items to every user with events, and write them to FOLDER: a Parquet file
@@ -94,33 +90,16 @@ interrupted: it keeps the files that are there. With --again all are written ane
 			return nil
 		},
 		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
-			if err := checkLength(n); err != nil {
-				return err
-			}
-			req := &kithv1.RecommendRequest{N: uint32(n), Model: modelByName(model.value), Scene: scene, IncludeSeen: seen, NoFallback: noFallback, Stale: stale}
-			leaveToScene(cmd, req)
-			some, err := rules.rules()
+			req, err := answer.request()
 			if err != nil {
-				return err
-			}
-			req.Filter, req.Boosts, req.Freshness, req.Diversity = some.filter, some.boosts, some.freshness, some.diversity
-			if err := rules.history(req); err != nil {
 				return err
 			}
 			return a.export(ctx, c, args[0], req, again)
 		}),
 	}
 	f := cmd.Flags()
-	f.IntVarP(&n, "n", "n", 10, "number of items for a user")
-	f.Var(&model, "model", "how items are scored")
-	f.StringVar(&scene, "scene", "", "`name` of the scene that answers")
-	f.BoolVar(&seen, "include-seen", false, "recommend also items that a user knows already")
-	f.BoolVar(&noFallback, "no-fallback", false, "do not fill up from popularity")
-	f.BoolVar(&stale, "stale", false, "read from any replica; the newest events may be missing")
+	answer.register(f)
 	f.BoolVar(&again, "again", false, "write files anew that are there")
-	rules.registerFilter(f)
-	rules.registerOrder(f)
-	rules.registerHistory(f)
 	r.register(cmd, queryTimeout)
 	return cmd
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -45,14 +46,11 @@ func modelByName(name string) kithv1.Model {
 
 func (a *app) recommendCommand() *cobra.Command {
 	var r remote
-	var n int
 	var basket []string
-	var explain, seen, noFallback, stale bool
-	var scene, session, item string
-	var rules ruleFlags
-	model := modelChoice()
-	var cmd *cobra.Command
-	cmd = &cobra.Command{
+	var explain bool
+	var session, item string
+	answer := answerFlags{model: modelChoice()}
+	cmd := &cobra.Command{
 		Use:   "recommend USER | --basket ITEM,ITEM",
 		Short: "Recommend items for a user or a basket",
 		Long: `Recommend the N best items for a user, from all events that are stored now, or for a basket
@@ -79,11 +77,11 @@ given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 			return nil
 		},
 		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
-			req := &kithv1.RecommendRequest{
-				N: uint32(n), Model: modelByName(model.value), IncludeSeen: seen, NoFallback: noFallback, Stale: stale, Explain: explain,
-				Scene: scene, Session: session, Item: item,
+			req, err := answer.request()
+			if err != nil {
+				return err
 			}
-			leaveToScene(cmd, req)
+			req.Explain, req.Session, req.Item = explain, session, item
 			switch {
 			case len(args) == 1 && args[0] != "" && len(basket) == 0:
 				req.Subject = &kithv1.RecommendRequest_User{User: args[0]}
@@ -93,20 +91,9 @@ given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 					b.Items = append(b.Items, &kithv1.BasketItem{Item: item})
 				}
 				req.Subject = &kithv1.RecommendRequest_Basket{Basket: b}
-			case len(args) == 0 && len(basket) == 0 && scene != "":
+			case len(args) == 0 && len(basket) == 0 && req.Scene != "":
 			default:
 				return usagef("for whom? Name one user, or items with --basket, and not both")
-			}
-			if err := checkLength(n); err != nil {
-				return err
-			}
-			some, err := rules.rules()
-			if err != nil {
-				return err
-			}
-			req.Filter, req.Boosts, req.Freshness, req.Diversity = some.filter, some.boosts, some.freshness, some.diversity
-			if err := rules.history(req); err != nil {
-				return err
 			}
 			resp, err := c.recommend(ctx, req)
 			if err != nil {
@@ -116,34 +103,56 @@ given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 		}),
 	}
 	f := cmd.Flags()
-	f.IntVarP(&n, "n", "n", 10, "number of items")
-	f.Var(&model, "model", "how items are scored")
+	answer.register(f)
 	f.StringSliceVar(&basket, "basket", nil, "`items` that are together now, instead of a user")
 	f.BoolVar(&explain, "explain", false, "say for each item what it is recommended for")
-	f.BoolVar(&seen, "include-seen", false, "recommend also items that the user knows already")
-	f.BoolVar(&noFallback, "no-fallback", false, "do not fill up from popularity")
-	f.BoolVar(&stale, "stale", false, "read the history from any replica; the newest events may be missing")
-	f.StringVar(&scene, "scene", "", "answer as the scene of this `name` says")
 	f.StringVar(&session, "session", "", "who asks, where there is no user: decides which variant of an experiment answers")
 	f.StringVar(&item, "item", "", "what a scene of similar items, or of those bought together, is about")
-	rules.registerFilter(f)
-	rules.registerOrder(f)
-	rules.registerHistory(f)
 	r.register(cmd, queryTimeout)
 	return cmd
 }
 
-// leaveToScene takes out of a request with a scene what was not said: it is for the scene to say.
-func leaveToScene(cmd *cobra.Command, req *kithv1.RecommendRequest) {
-	if req.Scene == "" {
-		return
+// answerFlags say what a recommendation is like, whoever it is for.
+type answerFlags struct {
+	set                     *pflag.FlagSet
+	n                       int
+	model                   choice
+	scene                   string
+	seen, noFallback, stale bool
+	rules                   ruleFlags
+}
+
+func (a *answerFlags) register(f *pflag.FlagSet) {
+	a.set = f
+	f.IntVarP(&a.n, "n", "n", 10, "number of items")
+	f.Var(&a.model, "model", "how items are scored")
+	f.BoolVar(&a.seen, "include-seen", false, "recommend also items that the user knows already")
+	f.BoolVar(&a.noFallback, "no-fallback", false, "do not fill up from popularity")
+	f.BoolVar(&a.stale, "stale", false, "read the history from any replica; the newest events may be missing")
+	f.StringVar(&a.scene, "scene", "", "answer as the scene of this `name` says")
+	a.rules.registerFilter(f)
+	a.rules.registerOrder(f)
+	a.rules.registerHistory(f)
+}
+
+// request returns a request for nobody yet. What is not said beside a scene is for the scene to say.
+func (a *answerFlags) request() (*kithv1.RecommendRequest, error) {
+	if err := checkLength(a.n); err != nil {
+		return nil, err
 	}
-	if !cmd.Flags().Changed("n") {
+	req := &kithv1.RecommendRequest{N: uint32(a.n), Model: modelByName(a.model.value), Scene: a.scene, IncludeSeen: a.seen, NoFallback: a.noFallback, Stale: a.stale}
+	if a.scene != "" && !a.set.Changed("n") {
 		req.N = 0
 	}
-	if !cmd.Flags().Changed("model") {
+	if a.scene != "" && !a.set.Changed("model") {
 		req.Model = kithv1.Model_MODEL_UNSPECIFIED
 	}
+	some, err := a.rules.rules()
+	if err != nil {
+		return nil, err
+	}
+	req.Filter, req.Boosts, req.Freshness, req.Diversity = some.filter, some.boosts, some.freshness, some.diversity
+	return req, a.rules.history(req)
 }
 
 func (c *client) recommend(ctx context.Context, req *kithv1.RecommendRequest) (resp *kithv1.RecommendResponse, err error) {

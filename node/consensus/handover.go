@@ -66,27 +66,29 @@ func (s *followers) sent(id raft.ServerID) { s.update(id, func(f *follower) { f.
 // heard notes an answer.
 func (s *followers) heard(id raft.ServerID) { s.update(id, func(f *follower) { f.heard = time.Now() }) }
 
-// offer says whether a member may be offered leadership in a term. If so nobody else may until the offer has ended.
-func (s *followers) offer(id raft.ServerID, term uint64) (may bool) {
+// offer runs transfer, which offers leadership to a member in a term, unless that may not be. Until it has ended nobody else may; in vain it was with an error but
+// ErrNotLeader.
+func (s *followers) offer(id raft.ServerID, term uint64, transfer func() error) error {
+	var may bool
 	s.update(id, func(f *follower) {
 		if may = f.open(term); may {
 			f.term, f.closed = term, math.MaxUint64
 		}
 	})
-	return may
-}
-
-// ended notes how an offer in a term ended.
-func (s *followers) ended(id raft.ServerID, term uint64, inVain bool) {
+	if !may {
+		return errors.New("it does not answer, or is asked already")
+	}
+	err := transfer()
 	s.update(id, func(f *follower) {
 		switch {
 		case f.term != term: // there was another since
-		case inVain:
-			f.closed = f.sent + transferSends
-		default:
+		case err == nil, errors.Is(err, ErrNotLeader):
 			f.closed = 0
+		default:
+			f.closed = f.sent + transferSends
 		}
 	})
+	return err
 }
 
 // sort puts those behind who were last heard before a time, and those last who may not be offered leadership in a term.
@@ -126,13 +128,9 @@ func (g *Group) handOver(ctx context.Context, to Member) error {
 	}
 	id := raft.ServerID(to.ID)
 	_, err := g.await(ctx, func() error {
-		term := g.raft.CurrentTerm()
-		if !g.followers.offer(id, term) {
-			return errors.New("it does not answer, or is asked already")
-		}
-		err := translate(g.raft.LeadershipTransferToServer(id, raft.ServerAddress(to.Addr)).Error())
-		g.followers.ended(id, term, err != nil && !errors.Is(err, ErrNotLeader))
-		return err
+		return g.followers.offer(id, g.raft.CurrentTerm(), func() error {
+			return translate(g.raft.LeadershipTransferToServer(id, raft.ServerAddress(to.Addr)).Error())
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("group %s: hand leadership to %s: %w", g.cfg.Group, to.ID, err)

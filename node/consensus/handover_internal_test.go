@@ -1,7 +1,9 @@
 package consensus
 
 import (
+	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -27,33 +29,57 @@ func TestFollowers(t *testing.T) {
 	check(1, "a", "b", "c")
 	s.heard("c")
 	check(1, "c", "a", "b")
-	if !s.offer("c", 1) {
+	inVain := errors.New("in vain")
+	offer := func(term uint64, transfer func() error) (made bool) {
+		t.Helper()
+		err := s.offer("c", term, func() error {
+			made = true
+			return transfer()
+		})
+		if made == (err != nil && !errors.Is(err, inVain)) {
+			t.Errorf("an offer that was made (%v) ended with %v", made, err)
+		}
+		return made
+	}
+	well, vain := func() error { return nil }, func() error { return inVain }
+	if !offer(1, func() error {
+		if offer(1, well) {
+			t.Error("two offers to one member")
+		}
+		check(1, "a", "b", "c")
+		return nil
+	}) {
 		t.Error("nobody was offered leadership, and yet c may not be")
 	}
-	if s.offer("c", 1) {
-		t.Error("two offers to one member")
-	}
-	check(1, "a", "b", "c")
-	s.ended("c", 1, false)
-	if !s.offer("c", 1) {
+	if !offer(1, vain) {
 		t.Error("no offer after one that ended well")
 	}
-	s.ended("c", 1, true)
 	for range transferSends {
-		if s.offer("c", 1) {
+		if offer(1, well) {
 			t.Fatal("an offer to a member that did not take the last one")
 		}
 		s.sent("c")
 	}
-	if !s.offer("c", 1) {
+	if !offer(1, vain) {
 		t.Error("no offer though the sender goes on")
 	}
-	s.ended("c", 1, true)
-	if check(1, "a", "b", "c"); !s.offer("c", 2) {
+	check(1, "a", "b", "c")
+	begun, release := make(chan struct{}), make(chan struct{})
+	var later sync.WaitGroup
+	if !offer(2, func() error {
+		later.Go(func() {
+			if !offer(3, func() error { close(begun); <-release; return nil }) {
+				t.Error("no offer in another term")
+			}
+		})
+		<-begun
+		return nil
+	}) {
 		t.Error("no offer in another term")
 	}
-	s.ended("c", 1, false)
-	if s.offer("c", 2) {
+	if offer(3, well) {
 		t.Error("the late end of an offer of an earlier term ends that of a later one")
 	}
+	close(release)
+	later.Wait()
 }
