@@ -14,20 +14,12 @@ import (
 )
 
 func eventOf(user string, n int) fusion.Event {
-	return fusion.Event{User: user, Item: fmt.Sprint("i", n), Behavior: fusion.View, Value: 1, ID: fmt.Sprint(n), Time: int64(n + 1)}
+	return event(user, fmt.Sprint(n), fmt.Sprint("i", n), int64(n+1))
 }
 
 // TestHistoriesFollowChanges reads a history before and after each change of it: by more events, by an erasure, and by a snapshot.
 func TestHistoriesFollowChanges(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := openMem(t)
 	index := uint64(0)
 	apply := func(command []byte) {
 		t.Helper()
@@ -119,10 +111,7 @@ func TestHistoriesAreBounded(t *testing.T) {
 
 // TestHistoriesNeverLag appends events of few users, one after the other, while others read: once an append has been applied every read has it.
 func TestHistoriesNeverLag(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := openMem(t)
 	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
 	defer stop()
 	var reading sync.WaitGroup
@@ -137,16 +126,11 @@ func TestHistoriesNeverLag(t *testing.T) {
 		})
 	}
 	for n := 0; n < 2000 && ctx.Err() == nil; n++ {
-		if _, err := s.Apply(uint64(n+1), EncodeBatch(nil, []fusion.Event{eventOf("a", n)})); err != nil {
-			t.Fatal(err)
-		}
+		apply(t, s, uint64(n+1), eventOf("a", n))
 		if got, err := s.History(t.Context(), "a"); err != nil || len(got) != n+1 {
 			t.Fatalf("%d events, %v after %d were applied", len(got), err, n+1)
 		}
 	}
 	stop()
 	reading.Wait()
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
 }

@@ -10,15 +10,7 @@ import (
 
 // TestUsers lists users page by page, without those that were erased.
 func TestUsers(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := openMem(t)
 	var events []fusion.Event
 	var want []string
 	for u := range 25 {
