@@ -324,8 +324,9 @@ func (t *typedRows) skips(r *rowReader, fields [][]byte, refused error) error {
 		errs[3] = errs[2] // a rating needs one
 	}
 	r.time, errs[4] = r.timeOf(fields)
+	context := r.checkContext(fields) // of all of them
 	for i := range r.at.context {
-		errs[5+i] = r.checkContext(fields)
+		errs[5+i] = context
 	}
 	r.id, errs[len(errs)-1] = r.idOf(fields)
 	t.take(r, fields)

@@ -107,11 +107,7 @@ interrupted: it keeps the files that are there. With --again all are written ane
 // export writes a file for each partition, as many at a time as there are servers.
 func (a *app) export(ctx context.Context, c *client, folder string, req *kithv1.RecommendRequest, again bool) error {
 	began := time.Now()
-	var status *kithv1.StatusResponse
-	err := c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) (err error) {
-		status, err = kithv1.NewClusterServiceClient(conn).Status(ctx, &kithv1.StatusRequest{})
-		return err
-	})
+	status, err := c.status(ctx)
 	if err != nil {
 		return err
 	}

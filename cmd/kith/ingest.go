@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +15,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/catalog"
-	"github.com/kith-io/kith/durable"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/fusion/infer"
 	"github.com/kith-io/kith/fusion/page"
@@ -272,12 +272,7 @@ func writeReport(file string, report *pipeline.Report, about page.About) error {
 	if reportForm(file) == ".html" {
 		write = page.Write
 	}
-	var text bytes.Buffer
-	err := write(&text, report, about)
-	if err == nil {
-		err = durable.Replace(file, text.Bytes(), reportPerm)
-	}
-	if err != nil {
+	if err := writeMode(file, reportPerm, func(w io.Writer) error { return write(w, report, about) }); err != nil {
 		return fmt.Errorf("--report: %w", err)
 	}
 	return nil

@@ -167,7 +167,7 @@ func (c *client) lineage(ctx context.Context, kind catalog.Kind, key string, nam
 func (c *client) eventOrigins(ctx context.Context, user string, names []namedSource) ([]eventOrigin, error) {
 	var t originTally
 	err := c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn) error {
-		t = originTally{names: names, bySource: map[string]*eventOrigin{}, unnamed: map[string]*eventOrigin{}}
+		t = originTally{names: names, made: map[fusion.Origin]*eventOrigin{}}
 		stream, err := kithv1.NewEventsServiceClient(conn).List(ctx, &kithv1.ListRequest{User: user})
 		if err != nil {
 			return err
@@ -185,32 +185,27 @@ func (c *client) eventOrigins(ctx context.Context, user string, names []namedSou
 // originTally counts events by the sources that their ids name.
 type originTally struct {
 	names []namedSource
-	// bySource has those whose name is known, unnamed the others by what their ids have of it.
-	bySource, unnamed map[string]*eventOrigin
+	own   int64 // events with ids of their own
+	// made has the others by what their ids have of the source: origins without their row.
+	made map[fusion.Origin]*eventOrigin
 }
 
 func (t *originTally) add(id string) {
 	o, ok := fusion.OriginOf(id)
 	if !ok {
-		countOrigin(t.bySource, eventOrigin{Source: ownIDs, Events: 1})
+		t.own++
 		return
 	}
-	of := eventOrigin{Source: o.String(), Events: 1, First: o.Line, Last: o.Line}
-	for _, name := range t.names {
-		if o.Of(name.name, name.file) {
-			of.Source = name.String()
-			countOrigin(t.bySource, of)
-			return
-		}
-	}
-	countOrigin(t.unnamed, of)
+	of := eventOrigin{Events: 1, First: o.Line, Last: o.Line}
+	o.Line, o.Part = 0, 0
+	countOrigin(t.made, o, of)
 }
 
 // countOrigin adds events to those of their source.
-func countOrigin(to map[string]*eventOrigin, of eventOrigin) {
-	x := to[of.Source]
+func countOrigin[K comparable](to map[K]*eventOrigin, key K, of eventOrigin) {
+	x := to[key]
 	if x == nil {
-		to[of.Source] = &of
+		to[key] = &of
 		return
 	}
 	x.Events += of.Events
@@ -220,15 +215,23 @@ func countOrigin(to map[string]*eventOrigin, of eventOrigin) {
 // origins returns the counts, the most events first. Sources without a name of which there is one event only are told together: an id of another
 // program that looks like ours names one of 2^40 sources, by chance.
 func (t *originTally) origins() []eventOrigin {
-	for _, x := range t.unnamed {
-		if x.Events == 1 {
-			x = &eventOrigin{Source: unknownIDs, Events: 1}
+	bySource := map[string]*eventOrigin{}
+	if t.own > 0 {
+		countOrigin(bySource, ownIDs, eventOrigin{Source: ownIDs, Events: t.own})
+	}
+	for o, x := range t.made {
+		of := *x
+		of.Source = o.String()
+		if at := slices.IndexFunc(t.names, func(n namedSource) bool { return o.Of(n.name, n.file) }); at >= 0 {
+			of.Source = t.names[at].String()
+		} else if of.Events == 1 {
+			of = eventOrigin{Source: unknownIDs, Events: 1}
 		}
-		countOrigin(t.bySource, *x)
+		countOrigin(bySource, of.Source, of)
 	}
 	var out []eventOrigin
-	for _, name := range slices.Sorted(maps.Keys(t.bySource)) {
-		out = append(out, *t.bySource[name])
+	for _, name := range slices.Sorted(maps.Keys(bySource)) {
+		out = append(out, *bySource[name])
 	}
 	slices.SortStableFunc(out, func(a, b eventOrigin) int { return cmp.Compare(b.Events, a.Events) })
 	return out

@@ -124,7 +124,7 @@ func TestEventOrigins(t *testing.T) {
 	if err != nil || !slices.Contains(names, namedSource{"logs", "january.csv"}) || !slices.Contains(names, namedSource{name: "gone"}) {
 		t.Fatalf("%v, %v", names, err)
 	}
-	tally := originTally{names: names, bySource: map[string]*eventOrigin{}, unnamed: map[string]*eventOrigin{}}
+	tally := originTally{names: names, made: map[fusion.Origin]*eventOrigin{}}
 	for _, m := range []fusion.Mapping{
 		{Name: "logs", Path: filepath.Join(dir, "logs")}, {Path: filepath.Join(dir, "one.csv")}, {Path: filepath.Join(dir, "other.csv")}, {Path: filepath.Join(dir, "single.csv")},
 	} {

@@ -302,12 +302,9 @@ func fileOf(set *kithv1.SceneSet) (*sceneFile, error) {
 			Name: x.Name, Scene: x.Scene, Start: timeText(x.StartUnixMs), End: timeText(x.EndUnixMs), Window: ageText(x.WindowMs), Salt: x.Salt,
 			ExpectedUsers: x.ExpectedUsers,
 		}
-		for _, v := range x.Variants {
-			weight := v.Weight
-			if weight == 0 {
-				weight = 1
-			}
-			e.Variants = append(e.Variants, variantEntry{v.Name, v.Scene, &weight})
+		arms := coordinator.Arms(x)
+		for i, v := range x.Variants {
+			e.Variants = append(e.Variants, variantEntry{v.Name, v.Scene, &arms[i].Weight})
 		}
 		f.Experiments = append(f.Experiments, e)
 	}
@@ -330,12 +327,9 @@ func ageText(ms uint64) string {
 
 func entryOf(s *kithv1.Scene) sceneEntry {
 	e := sceneEntry{
-		Name: s.Name, Model: modelNames[s.Model], Blend: s.Blend, N: s.N, IncludeSeen: s.IncludeSeen, OnlyProducts: s.Filter.GetOnlyProducts(),
+		Name: s.Name, Model: modelNames[cmp.Or(s.Model, kithv1.Model_MODEL_HYBRID)], Blend: s.Blend, N: s.N, IncludeSeen: s.IncludeSeen, OnlyProducts: s.Filter.GetOnlyProducts(),
 		Allow: s.Filter.GetAllow(), Deny: s.Filter.GetDeny(), Within: ageText(s.WithinMs), Weight: s.Weights, Category: s.CategoryAttribute,
 		Since: s.SinceAttribute,
-	}
-	if s.Model == kithv1.Model_MODEL_UNSPECIFIED {
-		e.Model = modelNames[kithv1.Model_MODEL_HYBRID]
 	}
 	for _, c := range s.Filter.GetConditions() {
 		e.Filter = append(e.Filter, conditionTexts(c)...)

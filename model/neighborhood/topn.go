@@ -344,6 +344,6 @@ func (m *HybridKNN) Explain(q model.Query, item uint32) ([]model.Contribution, e
 			terms[i] += float64(x) / float64(part.largest)
 		}
 	}
-	apportion(shares, Hybrid(a, b).Score(item), terms)
+	apportion(shares, blend(a.Score(item), a.Largest(), b.Score(item), b.Largest(), 0.5), terms)
 	return contributions(q.Items, shares), nil
 }

@@ -42,10 +42,14 @@ KITH = ROOT / "bin" / "kith"
 LIMIT_MS = 5.0
 
 
-def free_port():
-    with socket.socket() as s:
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
         s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
 
 
 def processor(pids):
@@ -79,7 +83,7 @@ def cluster(work, nodes):
     with contextlib.ExitStack() as stack:
         grpc, http, gossip, processes = [], [], [], []
         for n in range(nodes):
-            ports = [free_port() for _ in range(4)]
+            ports = free_ports(4)
             addrs = [f"127.0.0.1:{p}" for p in ports]
             log = stack.enter_context(open(os.path.join(work, f"server{n}.log"), "w"))
             command = [KITH, "server", "--data-dir", os.path.join(work, f"data{nodes}-{n}"), "--grpc-addr", addrs[0], "--raft-addr", addrs[1],
@@ -173,7 +177,7 @@ def peer(work, name, flags, keys, server_pids, stack):
 
 
 def redis(work, keys, items, stack):
-    port = free_port()
+    [port] = free_ports(1)
     server = stack.enter_context(running(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", work],
                                          lambda _: subprocess.run(["redis-cli", "-p", str(port), "ping"], capture_output=True).stdout == b"PONG\n",
                                          stdout=subprocess.DEVNULL))
@@ -188,7 +192,7 @@ def redis(work, keys, items, stack):
 
 def postgres(work, keys, items, stack):
     bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
-    data, port = os.path.join(work, "postgres"), free_port()
+    data, [port] = os.path.join(work, "postgres"), free_ports(1)
     user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []  # it refuses to run as root
     os.chmod(work, 0o755)
     os.mkdir(data)

@@ -230,7 +230,7 @@ class Client:
             n=_count(n), within_ms=duration_ms(within, "within"), weights=weights, stale=stale, **_rules(filter, boosts, freshness, diversity, now)
         )
         resp: recommend_pb2.TrendingResponse = self._read("trending", timeout, lambda x, **o: x.recommender.Trending(req, **o))
-        return List([Listed.from_proto(i) for i in resp.items], resp.partial, resp.stale)
+        return _list(resp)
 
     def bought_together(
         self,
@@ -252,7 +252,7 @@ class Client:
         resp: recommend_pb2.FrequentlyBoughtTogetherResponse = self._read(
             "bought together", timeout, lambda x, **o: x.recommender.FrequentlyBoughtTogether(req, **o)
         )
-        return List([Listed.from_proto(i) for i in resp.items], resp.partial, resp.stale, resp.baskets)
+        return _list(resp, resp.baskets)
 
     def new_arrivals(
         self,
@@ -270,7 +270,7 @@ class Client:
             n=_count(n), attribute=attribute, stale=stale, filter=_proto(filter), diversity=_proto(diversity), now_unix_ms=to_ms(now)
         )
         resp: recommend_pb2.NewArrivalsResponse = self._read("new arrivals", timeout, lambda x, **o: x.recommender.NewArrivals(req, **o))
-        return List([Listed.from_proto(i) for i in resp.items], resp.partial, resp.stale)
+        return _list(resp)
 
     def latest(
         self, n: int = 10, *, stale: bool = False, filter: Optional[Filter] = None, now: Optional[datetime] = None, timeout: Optional[float] = None
@@ -278,7 +278,7 @@ class Client:
         """The items with the latest events."""
         req = recommend_pb2.LatestRequest(n=_count(n), stale=stale, filter=_proto(filter), now_unix_ms=to_ms(now))
         resp: recommend_pb2.LatestResponse = self._read("latest", timeout, lambda x, **o: x.recommender.Latest(req, **o))
-        return List([Listed.from_proto(i) for i in resp.items], resp.partial, resp.stale)
+        return _list(resp)
 
     def status(self, *, timeout: Optional[float] = None) -> Status:
         """How the cluster is."""
@@ -475,6 +475,10 @@ def _enum(x: int) -> Any:
 
 def _proto(x: Any) -> Any:
     return None if x is None else x.to_proto()
+
+
+def _list(resp: Any, baskets: int = 0) -> List:
+    return List([Listed.from_proto(i) for i in resp.items], resp.partial, resp.stale, baskets)
 
 
 def _rules(
