@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -23,8 +22,6 @@ const (
 	// exportPatience is how long an export waits, in all, for answers that are not complete.
 	exportPatience = 15 * time.Second
 	exportPause    = 250 * time.Millisecond
-	// exportBytes is about the size of a message.
-	exportBytes = 256 << 10
 )
 
 // ExportRecommendations implements kithv1.RecommenderServiceServer. As many users are answered at a time as there are processors. Each has the time that a call
@@ -91,15 +88,10 @@ func (a *API) recommendToEach(ctx context.Context, users []string, all *kithv1.R
 
 // sendAnswers sends answers in messages of some size.
 func sendAnswers(stream grpc.ServerStreamingServer[kithv1.ExportRecommendationsResponse], answers []*kithv1.UserRecommendations) error {
-	for from := 0; from < len(answers); {
-		to, size := from, 0
-		for ; to < len(answers) && size < exportBytes; to++ {
-			size += proto.Size(answers[to])
-		}
-		if err := stream.Send(&kithv1.ExportRecommendationsResponse{Answers: answers[from:to]}); err != nil {
+	for _, some := range wire.Chunks(answers) {
+		if err := stream.Send(&kithv1.ExportRecommendationsResponse{Answers: some}); err != nil {
 			return err
 		}
-		from = to
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/kith-io/kith/coordinator"
-	"github.com/kith-io/kith/fusion"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/telemetry"
 )
@@ -22,12 +21,7 @@ func (a *API) Trending(ctx context.Context, req *kithv1.TrendingRequest) (resp *
 			return nil, err
 		}
 	}
-	for b, x := range req.Weights {
-		if q.Weights == nil {
-			q.Weights = map[fusion.Behavior]float64{}
-		}
-		q.Weights[fusion.Behavior(b)] = x
-	}
+	q.Weights = weightsOf(req.Weights)
 	list, items, err := a.list(ctx, req.N, q, a.router.Trending)
 	if err != nil {
 		return nil, err

@@ -12,9 +12,6 @@ import (
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
-// Attributes that requests mean when they name none.
-const defaultGroup = "category"
-
 // ruled is a request with rules about items.
 type ruled interface {
 	GetFilter() *kithv1.Filter
@@ -47,7 +44,7 @@ func rulesOf(req ruled) (r coordinator.Rules, err error) {
 	if d := req.GetDiversity(); d != nil {
 		r.Diversity = &coordinator.Diversity{Attribute: d.Attribute, Lambda: 1, MaxPerGroup: int(d.MaxPerGroup)}
 		if d.Attribute == "" {
-			r.Diversity.Attribute = defaultGroup
+			r.Diversity.Attribute = coordinator.DefaultCategory
 		}
 		if d.Lambda != nil {
 			r.Diversity.Lambda = *d.Lambda
@@ -115,4 +112,15 @@ func pins(ms []*kithv1.Pin) (pins []coordinator.Pin) {
 		pins = append(pins, coordinator.Pin{Item: m.GetItem(), Rank: int(m.GetRank())})
 	}
 	return pins
+}
+
+// weightsOf converts weights of behaviors; none are nil.
+func weightsOf(ms map[string]float64) (weights map[fusion.Behavior]float64) {
+	for b, x := range ms {
+		if weights == nil {
+			weights = map[fusion.Behavior]float64{}
+		}
+		weights[fusion.Behavior(b)] = x
+	}
+	return weights
 }

@@ -154,12 +154,7 @@ func sceneQuery(s *kithv1.Scene, req *kithv1.RecommendRequest) (coordinator.Quer
 	if q.Within, err = duration("window", s.WithinMs); err != nil {
 		return q, err
 	}
-	for b, x := range s.Weights {
-		if q.Weights == nil {
-			q.Weights = map[fusion.Behavior]float64{}
-		}
-		q.Weights[fusion.Behavior(b)] = x
-	}
+	q.Weights = weightsOf(s.Weights)
 	q.Anonymous = true
 	q.Share, q.Category, q.Since = s.Blend, s.CategoryAttribute, s.SinceAttribute
 	return q, nil

@@ -74,7 +74,7 @@ func (r *Router) awaitProductsOf(ctx context.Context, q *Query, a *Answer) error
 
 const (
 	// DefaultCategory is the attribute that is the category of a product.
-	DefaultCategory = "category"
+	DefaultCategory = wire.DefaultCategoryAttribute
 	// mostCategories is the number of categories of a user, or a basket, that Categories take items from: enough to be of a taste.
 	mostCategories = 3
 )
@@ -98,9 +98,7 @@ func (r *Router) fillCategories(ctx context.Context, q *Query, events []fusion.E
 	}
 	favorites := r.favorites(interests, part.Category)
 	if len(favorites) == 0 {
-		if a.Fallback == "" {
-			a.Fallback = fmt.Sprintf("no known product has a %s", part.Category)
-		}
+		a.Fallback = fmt.Sprintf("no known product has a %s", part.Category)
 		return nil
 	}
 	part.Filter.Conditions = append(slices.Clone(q.Filter.Conditions), shelf.Condition{Attribute: part.Category, Op: shelf.AnyOf, Values: favorites})
@@ -128,33 +126,26 @@ func (r *Router) fillTrending(ctx context.Context, q *Query, seen map[string]boo
 	if list.Within == 0 {
 		list.Within = DefaultWithin
 	}
-	if list.Weights == nil {
-		list.Weights = fusion.DefaultWeights().Behavior
-	}
 	sums, stale, err := r.activity(ctx, list)
 	a.Stale = a.Stale || stale
 	if err != nil {
 		return err
 	}
 	a.add(r.listBest(list, sums, behind(seen, a.Items), a.Items), Trending)
-	a.noteShort(q, Trending, fmt.Sprintf("only %d items that are allowed have had events within %v", len(a.Items), list.Within))
+	a.noteShort(q, fmt.Sprintf("only %d items that are allowed have had events within %v", len(a.Items), list.Within))
 	return nil
 }
 
 // fillTogether fills an answer up with what BoughtTogether lists. Cost: that of BoughtTogether.
 func (r *Router) fillTogether(ctx context.Context, q *Query, seen map[string]bool, a *Answer) error {
 	list := q.listing(a)
-	var counts map[string]float64
-	stale, err := r.soon(ctx, list.Stale, func(ctx context.Context, stale bool) (err error) {
-		counts, _, err = r.boughtWith(ctx, q.Item, stale)
-		return err
-	})
+	counts, _, stale, err := r.boughtSoon(ctx, q.Item, list.Stale)
 	a.Stale = a.Stale || stale
 	if err != nil {
 		return err
 	}
 	a.add(r.listBest(list, counts, behind(seen, a.Items), a.Items), Together)
-	a.noteShort(q, Together, fmt.Sprintf("only %d items that are allowed were bought together with item %q", len(a.Items), q.Item))
+	a.noteShort(q, fmt.Sprintf("only %d items that are allowed were bought together with item %q", len(a.Items), q.Item))
 	return nil
 }
 
@@ -177,7 +168,7 @@ func (r *Router) fillNeighbors(ctx context.Context, q *Query, seen map[string]bo
 	for _, x := range entries {
 		a.Items = append(a.Items, Ranked{Item: x.Key, Score: x.Score, Source: Neighbors})
 	}
-	a.noteShort(q, Neighbors, fmt.Sprintf("item %q has only %d neighbors that are allowed", q.Item, len(entries)))
+	a.noteShort(q, fmt.Sprintf("item %q has only %d neighbors that are allowed", q.Item, len(entries)))
 	return nil
 }
 
@@ -193,9 +184,9 @@ func (a *Answer) add(items []Listed, m Method) {
 	}
 }
 
-// noteShort notes why places are left, if there are any and the method is what was asked for.
-func (a *Answer) noteShort(q *Query, m Method, why string) {
-	if m == q.Method && len(a.Items) < q.N {
+// noteShort notes why places are left, if there are any. What fallbacks note is not told: see rankItems.
+func (a *Answer) noteShort(q *Query, why string) {
+	if len(a.Items) < q.N {
 		a.Fallback = why
 	}
 }

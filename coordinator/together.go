@@ -24,18 +24,22 @@ func (r *Router) BoughtTogether(ctx context.Context, item string, q Listing) (*L
 	if err != nil {
 		return nil, 0, err
 	}
-	var counts map[string]float64
-	var baskets uint64
-	stale, err := r.soon(ctx, q.Stale, func(ctx context.Context, stale bool) (err error) {
-		counts, baskets, err = r.boughtWith(ctx, item, stale)
-		return err
-	})
+	counts, baskets, stale, err := r.boughtSoon(ctx, item, q.Stale)
 	out.Stale = out.Stale || stale
 	if err != nil {
 		return nil, 0, err
 	}
 	out.Items = r.listBest(q, counts, nil, nil)
 	return out, baskets, nil
+}
+
+// boughtSoon is boughtWith by soon.
+func (r *Router) boughtSoon(ctx context.Context, item string, stale bool) (counts map[string]float64, baskets uint64, wasStale bool, err error) {
+	wasStale, err = r.soon(ctx, stale, func(ctx context.Context, stale bool) (err error) {
+		counts, baskets, err = r.boughtWith(ctx, item, stale)
+		return err
+	})
+	return counts, baskets, wasStale, err
 }
 
 // boughtWith returns for each item the number of baskets that have it and another one, and the number of those that have the other.

@@ -82,9 +82,6 @@ func (r *Router) begin(ctx context.Context, q *Listing, products bool) (*List, e
 // Cost: each partition counts the events of the window in memory (store.Active), or, if it has more than it keeps there, by a pass over all its
 // events, and sends its items: some 20 bytes each.
 func (r *Router) Trending(ctx context.Context, q Listing) (*List, error) {
-	if q.Weights == nil {
-		q.Weights = fusion.DefaultWeights().Behavior
-	}
 	if q.Within <= 0 {
 		return nil, fmt.Errorf("%w: a window of %v; want more than 0", wire.ErrInvalid, q.Within)
 	}
@@ -103,6 +100,9 @@ func (r *Router) Trending(ctx context.Context, q Listing) (*List, error) {
 
 // activity returns the sums of the weights of the events in the window of a listing that are above 0, by item.
 func (r *Router) activity(ctx context.Context, q Listing) (sums map[string]float64, wasStale bool, err error) {
+	if q.Weights == nil {
+		q.Weights = fusion.DefaultWeights().Behavior
+	}
 	behaviors, err := weighed(q.Weights)
 	if err != nil {
 		return nil, false, err

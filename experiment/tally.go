@@ -28,6 +28,7 @@ type Feedback struct {
 func FeedbackOf(key []byte, user string, events []fusion.Event) (f Feedback) {
 	answers := map[string]*Answer{} // nil for what is refused
 	met := map[[3]string]bool{}
+	var unit uint64 // of the user, once it is needed
 	for i := range events {
 		e := &events[i]
 		if !e.Feedback() {
@@ -36,7 +37,10 @@ func FeedbackOf(key []byte, user string, events []fusion.Event) (f Feedback) {
 		id := e.Context[fusion.ContextAnswer]
 		a, known := answers[id]
 		if !known {
-			if x, err := Open(key, id); err == nil && x.Unit == Unit(key, user) {
+			if len(answers) == 0 {
+				unit = Unit(key, user)
+			}
+			if x, err := Open(key, id); err == nil && x.Unit == unit {
 				a = &x
 			}
 			answers[id] = a

@@ -49,7 +49,6 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 		defer h.inFlight.Dec()
 		request := identify(h.tracer.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), r.Header.Values(requestHeader))
 		w.Header().Set(requestHeader, request.id)
-		r.Header.Set(requestHeader, request.id) // for handlers that take it from there
 		ctx, span := h.tracer.tracer.Start(request, "HTTP", trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
 		r = r.WithContext(ctx)

@@ -86,8 +86,6 @@ type lines struct {
 	begun bool
 }
 
-func newLines(w http.ResponseWriter) *lines { return &lines{w: w} }
-
 func (l *lines) put(m proto.Message) error {
 	text, err := marshal(m)
 	if err != nil {

@@ -51,7 +51,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	var out sink = &joined{w: w, whole: h.response.New().Interface()}
 	if strings.Contains(r.Header.Get("Accept"), linesType) {
-		out = newLines(w)
+		out = &lines{w: w}
 	}
 	s := &stream{ctx: ctx, bind: bind, out: out}
 	info := &grpc.StreamServerInfo{FullMethod: h.route.FullMethod(), IsServerStream: true}
