@@ -245,11 +245,11 @@ func find(t *testing.T, disk vfs.FS, dir, text string) (files []string) {
 	for _, name := range names {
 		path := disk.PathJoin(dir, name)
 		st, err := disk.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(name, "MANIFEST") {
+			continue // Pebble takes out what it has replaced while this looks
+		}
 		if err != nil {
 			t.Fatal(err)
-		}
-		if strings.HasPrefix(name, "MANIFEST") {
-			continue
 		}
 		if st.IsDir() {
 			files = append(files, find(t, disk, path, text)...)
