@@ -67,7 +67,7 @@ var allowed = map[string][]string{
 	"model/...":          {"model/...", "similarity", "fusion"},
 	"erasure":            {},
 	"experiment":         {"fusion"},
-	"evaluate":           {"model/...", "similarity", "fusion"},
+	"evaluate":           {"chart", "model/...", "similarity", "fusion"},
 	"similarity":         {},
 	"telemetry":          {"node/wire"},
 	"partition":          {},

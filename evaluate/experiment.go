@@ -21,7 +21,7 @@ import (
 type Experiment struct {
 	// Data is only read.
 	Data *fusion.Table
-	// Models names the models, of Models(). Those of ratings need a table with weights.
+	// Models names the models, of Models(), with parameters if wanted, as in als(factors=64,alpha=2). Those of ratings need a table with weights.
 	Models []string
 	// Split names the division, of Splits().
 	Split string
@@ -73,7 +73,7 @@ func (e Experiment) Validate() error {
 		return fmt.Errorf("no model named, want some of %s", strings.Join(Models(), ", "))
 	}
 	for i, name := range e.Models {
-		if _, err := findMethod(name); err != nil {
+		if _, _, err := resolve(name); err != nil {
 			return err
 		}
 		if slices.Contains(e.Models[:i], name) {
@@ -210,7 +210,7 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 func (e *Experiment) evaluate(ctx context.Context, out *ModelResult, f *fold, done func(part float64)) (map[string]Estimate, error) {
 	start := time.Now()
 	defer func() { out.Seconds += time.Since(start).Seconds() }()
-	m, err := findMethod(out.Name)
+	m, settings, err := resolve(out.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func (e *Experiment) evaluate(ctx context.Context, out *ModelResult, f *fold, do
 	case m.rating && f.train.Weight == nil:
 		return nil, errors.New("it predicts ratings, but the data have none: every weight is 1")
 	}
-	made, err := m.fit(ctx, f.train, e)
+	made, err := m.fit(ctx, &Training{f.train, f.times, f.items}, settings, e)
 	if err != nil {
 		return nil, err
 	}

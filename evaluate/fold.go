@@ -13,6 +13,10 @@ import (
 // the training data, ties by key; those below train.NumItems have any, the others are in no model.
 type fold struct {
 	train *similarity.Rows
+	// times has the times of the entries of train, nil if the table has none.
+	times []int64
+	// items are the keys of train's items.
+	items []string
 	// test has the rows of train's users; its NumItems counts all items of the table.
 	test *similarity.Rows
 	// relevant is the rows of test with only those entries that count as relevant. Without weights.
@@ -36,13 +40,17 @@ func newFold(t *fusion.Table, d *Division, f int, threshold float64) *fold {
 			known++
 		}
 	}
-	out := &fold{
-		train: takeRows(t, dense, known, func(p int64) bool { return d.TestOf[p] != int32(f) }),
-		test:  takeRows(t, dense, len(t.Items), func(p int64) bool { return d.TestOf[p] == int32(f) }),
+	out := &fold{items: make([]string, known)}
+	for id, rank := range dense {
+		if int(rank) < known {
+			out.items[rank] = t.Items[id]
+		}
 	}
+	out.train, out.times = takeRows(t, dense, known, func(p int64) bool { return d.TestOf[p] != int32(f) })
+	out.test, _ = takeRows(t, dense, len(t.Items), func(p int64) bool { return d.TestOf[p] == int32(f) })
 	out.relevant = out.test
 	if threshold != 0 {
-		out.relevant = takeRows(t, dense, len(t.Items), func(p int64) bool {
+		out.relevant, _ = takeRows(t, dense, len(t.Items), func(p int64) bool {
 			return d.TestOf[p] == int32(f) && weightOf(t, p) >= threshold
 		})
 	}
@@ -56,13 +64,14 @@ func weightOf(t *fusion.Table, p int64) float64 {
 	return float64(t.Weight[p])
 }
 
-// takeRows returns the matrix of the entries that keep says, with items renumbered.
-func takeRows(t *fusion.Table, dense []uint32, numItems int, keep func(entry int64) bool) *similarity.Rows {
+// takeRows returns the matrix of the entries that keep says, with items renumbered, and their times, nil if the table has none.
+func takeRows(t *fusion.Table, dense []uint32, numItems int, keep func(entry int64) bool) (rows *similarity.Rows, times []int64) {
 	type entry struct {
 		item   uint32
 		weight float32
+		time   int64
 	}
-	rows := &similarity.Rows{NumItems: numItems, Start: make([]int64, 1, len(t.Users)+1)}
+	rows = &similarity.Rows{NumItems: numItems, Start: make([]int64, 1, len(t.Users)+1)}
 	if t.Weight != nil {
 		rows.Weight = []float32{}
 	}
@@ -71,7 +80,11 @@ func takeRows(t *fusion.Table, dense []uint32, numItems int, keep func(entry int
 		row = row[:0]
 		for p := t.Start[u]; p < t.Start[u+1]; p++ {
 			if keep(p) {
-				row = append(row, entry{dense[t.Item[p]], float32(weightOf(t, p))})
+				e := entry{item: dense[t.Item[p]], weight: float32(weightOf(t, p))}
+				if t.Time != nil {
+					e.time = t.Time[p]
+				}
+				row = append(row, e)
 			}
 		}
 		slices.SortFunc(row, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
@@ -80,10 +93,13 @@ func takeRows(t *fusion.Table, dense []uint32, numItems int, keep func(entry int
 			if rows.Weight != nil {
 				rows.Weight = append(rows.Weight, e.weight)
 			}
+			if t.Time != nil {
+				times = append(times, e.time)
+			}
 		}
 		rows.Start = append(rows.Start, int64(len(rows.Item)))
 	}
-	return rows
+	return rows, times
 }
 
 // itemsOf returns the items and weights of a row; the weights are nil if all are one.

@@ -35,6 +35,9 @@ func evaluateRanking(ctx context.Context, m Recommender, f *fold, ns []int, thre
 			}
 			q := model.Query{User: u, N: slices.Max(ns)}
 			q.Items, q.Weights = itemsOf(f.train, u)
+			if f.times != nil {
+				q.Times = f.times[f.train.Start[u]:f.train.Start[u+1]]
+			}
 			answer, err := m.Recommend(q)
 			if err != nil {
 				return fmt.Errorf("user %d: %w", u, err)

@@ -7,19 +7,33 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/baseline"
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/model/popularity"
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
 
 // method is a kind of model that an experiment can name.
 type method struct {
 	name string
+	// parameters are what may be set in the name of a model, as in als(factors=64). Those of neighborhoods are fields of the experiment.
+	parameters []model.Parameter
 	// fit makes a model of the training data. It reads only the settings of models of e.
-	fit func(ctx context.Context, train *similarity.Rows, e *Experiment) (fitted, error)
+	fit func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error)
 	// rating says that the model predicts ratings, and byItem that it does so fastest in the order of items.
 	rating, byItem bool
+}
+
+// Training is what a model may learn from.
+type Training struct {
+	// Rows is users × items; the ids of items descend by popularity.
+	Rows *similarity.Rows
+	// Times holds the time of each entry of Rows, in Unix milliseconds, 0 if unknown; nil if all are.
+	Times []int64
+	// Items are the keys of the items by id.
+	Items []string
 }
 
 // fitted is a model made of the training data of a fold: one of recommender and predictor.
@@ -66,6 +80,35 @@ func findMethod(name string) (method, error) {
 	return methods[i], nil
 }
 
+// resolve finds the method that the name of a model says, and its settings.
+func resolve(text string) (method, model.Settings, error) {
+	name, given, err := model.ParseName(text)
+	if err != nil {
+		return method{}, model.Settings{}, err
+	}
+	m, err := findMethod(name)
+	if err != nil {
+		return method{}, model.Settings{}, err
+	}
+	s, err := model.ParseSettings(m.parameters, given)
+	if err != nil {
+		return method{}, model.Settings{}, fmt.Errorf("model %s: %w", name, err)
+	}
+	return m, s, nil
+}
+
+// trained is a kind of model of package train, trained in this process.
+func trained(k *train.Kind) method {
+	return method{name: k.Name, parameters: k.Parameters, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+		file, err := train.Run(ctx, k, s, train.Split(t.Rows, t.Times, 1), train.Options{Workers: 1, Threads: e.Threads})
+		if err != nil {
+			return fitted{}, err
+		}
+		m, err := k.Read(file)
+		return fitted{recommender: m, parameters: s.Map()}, err
+	}}
+}
+
 // defaultK is the number of neighbors of models for top-N: the default of a build.
 const defaultK = 50
 
@@ -89,41 +132,41 @@ func neighborParameters(o similarity.Options) map[string]any {
 	return p
 }
 
-func fitPopularity(_ context.Context, train *similarity.Rows, _ *Experiment) (fitted, error) {
-	return fitted{recommender: popularity.New(train)}, nil
+func fitPopularity(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
+	return fitted{recommender: popularity.New(t.Rows)}, nil
 }
 
-func fitItemKNN(ctx context.Context, train *similarity.Rows, e *Experiment) (fitted, error) {
-	m, err := neighborhood.NewItemKNN(ctx, train, popularity.New(train), e.neighbors())
+func fitItemKNN(ctx context.Context, t *Training, _ model.Settings, e *Experiment) (fitted, error) {
+	m, err := neighborhood.NewItemKNN(ctx, t.Rows, popularity.New(t.Rows), e.neighbors())
 	return fitted{recommender: m, parameters: neighborParameters(e.neighbors())}, err
 }
 
-func fitUserKNN(_ context.Context, train *similarity.Rows, e *Experiment) (fitted, error) {
-	m, err := neighborhood.NewUserKNN(train, popularity.New(train), e.neighbors())
+func fitUserKNN(_ context.Context, t *Training, _ model.Settings, e *Experiment) (fitted, error) {
+	m, err := neighborhood.NewUserKNN(t.Rows, popularity.New(t.Rows), e.neighbors())
 	return fitted{recommender: m, parameters: neighborParameters(e.neighbors())}, err
 }
 
-func fitHybrid(ctx context.Context, train *similarity.Rows, e *Experiment) (fitted, error) {
-	popular := popularity.New(train)
-	item, err := neighborhood.NewItemKNN(ctx, train, popular, e.neighbors())
+func fitHybrid(ctx context.Context, t *Training, _ model.Settings, e *Experiment) (fitted, error) {
+	popular := popularity.New(t.Rows)
+	item, err := neighborhood.NewItemKNN(ctx, t.Rows, popular, e.neighbors())
 	if err != nil {
 		return fitted{}, err
 	}
-	user, err := neighborhood.NewUserKNN(train, popular, e.neighbors())
+	user, err := neighborhood.NewUserKNN(t.Rows, popular, e.neighbors())
 	if err != nil {
 		return fitted{}, err
 	}
 	return fitted{recommender: neighborhood.NewHybridKNN(item, user), parameters: neighborParameters(e.neighbors())}, nil
 }
 
-func fitMean(_ context.Context, train *similarity.Rows, _ *Experiment) (fitted, error) {
-	m, err := baseline.Mean(train)
+func fitMean(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
+	m, err := baseline.Mean(t.Rows)
 	return fitted{predictor: m}, err
 }
 
-func fitALS(_ context.Context, train *similarity.Rows, _ *Experiment) (fitted, error) {
+func fitALS(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
 	c := baseline.DefaultALS()
-	m, err := baseline.ALS(train, c)
+	m, err := baseline.ALS(t.Rows, c)
 	return fitted{predictor: m, parameters: map[string]any{
 		"user_regularization": c.UserRegularization,
 		"item_regularization": c.ItemRegularization,
@@ -131,9 +174,9 @@ func fitALS(_ context.Context, train *similarity.Rows, _ *Experiment) (fitted, e
 	}}, err
 }
 
-func fitSGD(_ context.Context, train *similarity.Rows, _ *Experiment) (fitted, error) {
+func fitSGD(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
 	c := baseline.DefaultSGD()
-	m, err := baseline.SGD(train, c)
+	m, err := baseline.SGD(t.Rows, c)
 	return fitted{predictor: m, parameters: map[string]any{
 		"learning_rate":  c.LearningRate,
 		"regularization": c.Regularization,
@@ -144,13 +187,13 @@ func fitSGD(_ context.Context, train *similarity.Rows, _ *Experiment) (fitted, e
 // ratingKNN is a neighborhood model of ratings with a fixed center and axis. Around baselines it measures with the Pearson-baseline
 // similarity, else with MSD, unless the experiment says otherwise.
 func ratingKNN(name string, variant neighborhood.RatingOptions) method {
-	fit := func(_ context.Context, train *similarity.Rows, e *Experiment) (fitted, error) {
+	fit := func(_ context.Context, t *Training, _ model.Settings, e *Experiment) (fitted, error) {
 		o := e.ratings(variant)
-		base, err := baseline.ALS(train, baseline.DefaultALS())
+		base, err := baseline.ALS(t.Rows, baseline.DefaultALS())
 		if err != nil {
 			return fitted{}, err
 		}
-		m, err := neighborhood.NewRating(train, base, o)
+		m, err := neighborhood.NewRating(t.Rows, base, o)
 		return fitted{predictor: m, parameters: map[string]any{
 			"measure": o.Measure.String(), "k": o.K, "min_k": o.MinK, "shrinkage": o.Shrinkage, "min_support": o.MinSupport,
 		}}, err

@@ -25,6 +25,9 @@ type Query struct {
 	Items []uint32
 	// Weights goes with Items; nil means all ones.
 	Weights []float32
+	// Times goes with Items: when the user last had to do with each, in Unix milliseconds, 0 for unknown; nil means all unknown. Models of
+	// sequences look at it; items of one time, or of none, are in the order of their ids.
+	Times []int64
 	// N is the length of the answer; 0 gives an empty one.
 	N int
 	// WithSeen lets items of the history into the answer.
@@ -39,6 +42,8 @@ func (q *Query) Check(numItems, numUsers int) error {
 		return fmt.Errorf("%w: N is %d, want 0 or more", ErrQuery, q.N)
 	case q.Weights != nil && len(q.Weights) != len(q.Items):
 		return fmt.Errorf("%w: %d weights for %d items", ErrQuery, len(q.Weights), len(q.Items))
+	case q.Times != nil && len(q.Times) != len(q.Items):
+		return fmt.Errorf("%w: %d times for %d items", ErrQuery, len(q.Times), len(q.Items))
 	case q.User >= numUsers:
 		return fmt.Errorf("%w: user %d of %d", ErrQuery, q.User, numUsers)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kith-io/kith/evaluate"
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/similarity"
 )
@@ -19,6 +20,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var in input
 	var s specFlags
 	var e evaluate.Experiment
+	var models string
 	measure := measureChoice()
 	ratings := choice{"auto", []string{"auto", neighborhood.MSD.String(), neighborhood.CoRatedCosine.String(), neighborhood.PearsonBaseline.String()}}
 	split := choice{evaluate.SplitLeaveOneOut, evaluate.Splits()}
@@ -49,8 +51,9 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 					return err
 				}
 			}
-			for i, name := range e.Models {
-				e.Models[i] = evaluateName(name)
+			e.Models = nil
+			for _, name := range model.SplitNames(models) {
+				e.Models = append(e.Models, evaluateName(name))
 			}
 			w := s.behaviors()
 			if err := errors.Join(e.Validate(), w.Validate()); err != nil {
@@ -63,7 +66,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	s.weights = weights{}
 	s.registerWeights(cmd)
 	f := cmd.Flags()
-	f.StringSliceVar(&e.Models, "models", []string{"popularity", "itemknn", "userknn", "hybrid"}, "`names` of the models to compare")
+	f.StringVar(&models, "models", "popularity,itemknn,userknn,hybrid", "`names` of the models to compare, with parameters if wanted, as in als(factors=64,alpha=2)")
 	f.Var(&split, "split", "how data are held back")
 	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio and time")
 	f.IntVar(&e.Folds, "folds", 5, "folds of the split k-fold")

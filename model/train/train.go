@@ -1,0 +1,148 @@
+// Package train is how models are trained over several workers: map over shards of users, merge, publish.
+//
+// The form is bulk-synchronous (Valiant, CACM 33(8), 1990 [valiant1990]): a driver, of which there is one, names a step; every worker does it on its
+// users; what they say goes back to the driver in the order of workers, and it names the next. What is small goes through the driver. What is
+// large a worker puts under a name, and others get it from there in a later step. A model that is written in this form is trained in one
+// process by Run, and over nodes by the machinery of builds, with the same result: it depends on the number of workers by no more
+// than the rounding of sums, and on nothing else.
+package train
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/similarity"
+)
+
+// Shape is what the driver knows of the data.
+type Shape struct {
+	// Users, Items and Entries are those of the whole matrix.
+	Users, Items int
+	Entries      int64
+	// FirstUser has, for each worker, the number of its first user, and then the number of users.
+	FirstUser []int
+	// Behaviors names what Event.Behavior counts; none where there are no events.
+	Behaviors []string
+}
+
+// Workers returns the number of workers.
+func (s *Shape) Workers() int { return len(s.FirstUser) - 1 }
+
+// ItemsOf returns the range of items that a worker owns, where work is divided by items: ranges of about equal length.
+func (s *Shape) ItemsOf(worker int) (first, end int) {
+	n := s.Workers()
+	return worker * s.Items / n, (worker + 1) * s.Items / n
+}
+
+// OwnerOf returns the worker that owns an item.
+func (s *Shape) OwnerOf(item int) int {
+	n := s.Workers()
+	w := item * n / max(1, s.Items)
+	for w+1 < n && item >= (w+1)*s.Items/n {
+		w++
+	}
+	return w
+}
+
+// Data is what one worker has: the users from Shape.FirstUser[worker] on.
+type Data struct {
+	Shape Shape
+	// Worker is the number of this one.
+	Worker int
+	// Rows is users of this worker × all items. It is only read.
+	Rows *similarity.Rows
+	// Times has, for each entry of Rows from Rows.Start[0] on, the time of its newest event in Unix milliseconds, 0 for unknown. It is nil where all are.
+	Times []int64
+	// Events calls f with all events of each user of this worker, oldest first, users ascending; it stops at an error, and returns it. It may be
+	// called more than once. It is nil where only the matrix is known.
+	Events func(ctx context.Context, f func(user int, events []Event) error) error
+}
+
+// Event is what one user did.
+type Event struct {
+	// Item is the dense id of the item, or NoItem for one that is not in the matrix.
+	Item uint32
+	// Behavior is an index into Shape.Behaviors.
+	Behavior uint8
+	// Value is a rating, or a quantity.
+	Value float32
+	// Time is in Unix milliseconds, 0 for unknown.
+	Time int64
+	// Basket is equal for the events of one order or visit of the user, and different for others of the same user.
+	Basket uint64
+}
+
+// NoItem is the item of an event whose item is not in the matrix.
+const NoItem = ^uint32(0)
+
+// Step is what all workers are told to do. The meaning of Name and Input is between a driver and its workers.
+type Step struct {
+	Name  string
+	Input []byte
+}
+
+// Driver says what is done next.
+type Driver interface {
+	// Next takes what the workers said in the last step, in their order, nil at first, and returns the next step. done ends the training: what is put by
+	// then is what Kind.Write finds. The same answers give the same steps.
+	Next(said [][]byte) (next Step, done bool, err error)
+	// Progress tells how far the training is, from 0 to 1.
+	Progress() float64
+}
+
+// Worker does steps for its users.
+type Worker interface {
+	// Do does a step. It may use all threads that it was made with, and must return soon when ctx ends.
+	Do(ctx context.Context, step Step, peers Peers) (said []byte, err error)
+}
+
+// Peers is how a worker sees the others.
+type Peers interface {
+	// Put keeps b under a name until it is put anew or the training has ended. Neither may change b afterwards. It can be got from the next step on.
+	Put(name string, b []byte) error
+	// Drop forgets what was put.
+	Drop(name string)
+	// Get returns what a worker put in an earlier step. The caller must not change it.
+	Get(ctx context.Context, worker int, name string) ([]byte, error)
+}
+
+// Kind is a kind of model that is trained in this form.
+type Kind struct {
+	// Name is how users call it.
+	Name string
+	// Doc says in one line what it is.
+	Doc        string
+	Parameters []model.Parameter
+	// NeedsEvents says that Data.Events must be there.
+	NeedsEvents bool
+	NewDriver   func(shape Shape, s model.Settings) (Driver, error)
+	NewWorker   func(data *Data, s model.Settings, threads int) (Worker, error)
+	// Write makes the file of the model of what the workers have put. It reads it by get, and is called once, after the training has ended. The file has a magic
+	// number, a version and whatever Read must check; a checksum of the whole is kept beside it by who stores it.
+	Write func(ctx context.Context, shape Shape, s model.Settings, get func(ctx context.Context, worker int, name string) ([]byte, error), w io.Writer) error
+	// Read makes a model of a file, which may be mapped to memory and outlives the model. It returns an error for a file that is not whole; no file makes it panic.
+	// Which other interfaces than Model the result has is between the kind and those who ask.
+	Read func(file []byte) (Model, error)
+}
+
+// Model answers queries. It is safe for concurrent use.
+type Model interface {
+	// Recommend answers a query about the items of the matrix that the model was trained on; a history need not be of a user of it.
+	Recommend(q model.Query) ([]model.Scored, error)
+}
+
+// Find returns the kind of a name.
+func Find(kinds []*Kind, name string) (*Kind, error) {
+	i := slices.IndexFunc(kinds, func(k *Kind) bool { return k.Name == name })
+	if i < 0 {
+		var names []string
+		for _, k := range kinds {
+			names = append(names, k.Name)
+		}
+		return nil, fmt.Errorf("unknown model %q, want one of %q", name, names)
+	}
+	return kinds[i], nil
+}

@@ -1,0 +1,142 @@
+package train_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/similarity"
+)
+
+// counting is a kind that counts the users of each item: each worker counts for all, each owner adds up its items.
+var counting = &train.Kind{
+	Name: "counting",
+	NewDriver: func(train.Shape, model.Settings) (train.Driver, error) {
+		return &countDriver{steps: []string{"count", "add"}}, nil
+	},
+	NewWorker: func(d *train.Data, _ model.Settings, _ int) (train.Worker, error) { return countWorker{d}, nil },
+	Write: func(ctx context.Context, shape train.Shape, _ model.Settings, get func(context.Context, int, string) ([]byte, error), w io.Writer) error {
+		for worker := range shape.Workers() {
+			b, err := get(ctx, worker, "sums")
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
+}
+
+type countDriver struct{ steps []string }
+
+func (d *countDriver) Progress() float64 { return 0 }
+func (d *countDriver) Next(said [][]byte) (train.Step, bool, error) {
+	for i, s := range said {
+		if string(s) != fmt.Sprint(i) {
+			return train.Step{}, false, fmt.Errorf("worker %d says %q", i, s)
+		}
+	}
+	if len(d.steps) == 0 {
+		return train.Step{}, true, nil
+	}
+	next := train.Step{Name: d.steps[0]}
+	d.steps = d.steps[1:]
+	return next, false, nil
+}
+
+type countWorker struct{ *train.Data }
+
+func (w countWorker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
+	said := fmt.Append(nil, w.Worker)
+	if step.Name == "count" {
+		counts := make([]byte, 4*w.Shape.Items)
+		for u := range w.Rows.NumUsers() {
+			for _, id := range w.Rows.Item[w.Rows.Start[u]:w.Rows.Start[u+1]] {
+				at := counts[4*id:]
+				binary.LittleEndian.PutUint32(at, binary.LittleEndian.Uint32(at)+1)
+			}
+		}
+		return said, peers.Put("counts", counts)
+	}
+	first, end := w.Shape.ItemsOf(w.Worker)
+	sums := make([]uint32, end-first)
+	for worker := range w.Shape.Workers() {
+		b, err := peers.Get(ctx, worker, "counts")
+		if err != nil {
+			return nil, err
+		}
+		for i := range sums {
+			sums[i] += binary.LittleEndian.Uint32(b[4*(first+i):])
+		}
+	}
+	var out []byte
+	for _, n := range sums {
+		out = binary.LittleEndian.AppendUint32(out, n)
+	}
+	return said, peers.Put("sums", out)
+}
+
+func TestRun(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := &similarity.Rows{NumItems: rapid.IntRange(0, 20).Draw(t, "items"), Start: []int64{0}}
+		want := make([]uint32, rows.NumItems)
+		for range rapid.IntRange(0, 20).Draw(t, "users") {
+			for id := range rows.NumItems {
+				if rapid.Bool().Draw(t, "has") {
+					rows.Item = append(rows.Item, uint32(id))
+					want[id]++
+				}
+			}
+			rows.Start = append(rows.Start, int64(len(rows.Item)))
+		}
+		data := train.Split(rows, nil, rapid.IntRange(1, 5).Draw(t, "workers"))
+		file, err := train.Run(context.Background(), counting, model.Settings{}, data, train.Options{Threads: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, n := range want {
+			if got := binary.LittleEndian.Uint32(file[4*id:]); got != n {
+				t.Fatalf("item %d has %d users, want %d", id, got, n)
+			}
+		}
+		shape := data[0].Shape
+		for w := range data {
+			first, end := shape.ItemsOf(w)
+			for id := first; id < end; id++ {
+				if got := shape.OwnerOf(id); got != w {
+					t.Fatalf("item %d belongs to %d, want %d", id, got, w)
+				}
+			}
+		}
+	})
+}
+
+func TestRunEnds(t *testing.T) {
+	wrong := errors.New("wrong")
+	for name, change := range map[string]func(*train.Kind){
+		"driver": func(k *train.Kind) {
+			k.NewDriver = func(train.Shape, model.Settings) (train.Driver, error) { return nil, wrong }
+		},
+		"worker": func(k *train.Kind) {
+			k.NewWorker = func(*train.Data, model.Settings, int) (train.Worker, error) { return nil, wrong }
+		},
+		"needs events": func(k *train.Kind) { k.NeedsEvents = true },
+	} {
+		k := *counting
+		change(&k)
+		rows := &similarity.Rows{NumItems: 1, Start: []int64{0}}
+		if _, err := train.Run(t.Context(), &k, model.Settings{}, train.Split(rows, nil, 2), train.Options{}); err == nil || !strings.Contains(err.Error(), "counting") {
+			t.Errorf("%s: error %v, want one that names the kind", name, err)
+		}
+	}
+}
