@@ -9,6 +9,7 @@ import (
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/baseline"
+	"github.com/kith-io/kith/model/kinds"
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/model/popularity"
 	"github.com/kith-io/kith/model/train"
@@ -44,11 +45,26 @@ type fitted struct {
 }
 
 // methods is all that Experiment.Models may name, in the order of Models.
-var methods = []method{
+var methods = slices.Concat(rankers, predictors)
+
+// rankers are the models for top-N.
+var rankers = append([]method{
 	{name: "popularity", fit: fitPopularity},
 	{name: "itemknn", fit: fitItemKNN},
 	{name: "userknn", fit: fitUserKNN},
 	{name: "hybrid", fit: fitHybrid},
+}, ofKinds()...)
+
+// ofKinds are the models of package train.
+func ofKinds() (out []method) {
+	for _, k := range kinds.All {
+		out = append(out, trained(k))
+	}
+	return out
+}
+
+// predictors are the models of ratings.
+var predictors = []method{
 	{name: "mean", fit: fitMean, rating: true},
 	{name: "baseline", fit: fitALS, rating: true},
 	{name: "baseline-sgd", fit: fitSGD, rating: true},
