@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/hedging"
 )
 
 const (
@@ -24,7 +26,7 @@ type plan struct {
 	// once forbids a second attempt: repeating the call might change what it does.
 	once bool
 	// kind has the latencies of reads, which may be hedged; nil for writes.
-	kind *latencies
+	kind *hedging.Latencies
 }
 
 // read is the plan of a read.
@@ -45,7 +47,7 @@ func call[T any](ctx context.Context, c *Client, p plan, f func(context.Context,
 		defer cancel()
 	}
 	if p.kind != nil {
-		c.hedges.earn()
+		c.hedges.Earn()
 	}
 	var none T
 	var last *Error
@@ -111,7 +113,7 @@ var errLost = errors.New("another node answered first")
 func race[T any](ctx context.Context, c *Client, p plan, tried *[]*node, first *node, f func(context.Context, *grpc.ClientConn) (T, error)) (T, *Error) {
 	var after time.Duration
 	if p.kind != nil && c.cfg.hedging > 0 {
-		_, after = p.kind.quantiles()
+		_, after = p.kind.Quantiles()
 	}
 	if after == 0 {
 		return try(ctx, c, p, first, f)
@@ -151,7 +153,7 @@ func race[T any](ctx context.Context, c *Client, p plan, tried *[]*node, first *
 // hedge returns a node for a second attempt at the same time, if the budget allows one and there is a node that is well.
 func (c *Client) hedge(tried []*node) *node {
 	n := c.nodes.another(tried)
-	if n != nil && !c.hedges.spend() {
+	if n != nil && !c.hedges.Spend() {
 		c.nodes.release(n, unknown)
 		return nil
 	}
@@ -171,9 +173,9 @@ func try[T any](ctx context.Context, c *Client, p plan, n *node, f func(context.
 	took := time.Since(began)
 	var median, p95 time.Duration
 	if p.kind != nil {
-		median, p95 = p.kind.quantiles()
+		median, p95 = p.kind.Quantiles()
 		if err == nil || took >= p95 && attempt.Err() != nil {
-			p.kind.add(took)
+			p.kind.Add(took)
 		}
 	}
 	if err == nil {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/kith-io/kith/hedging"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -118,8 +119,8 @@ func (c *config) validate() error {
 type Client struct {
 	cfg    config
 	nodes  *nodes
-	hedges *budget
-	kinds  map[string]*latencies // of reads, by method; not changed after New
+	hedges *hedging.Budget
+	kinds  map[string]*hedging.Latencies // of reads, by method; not changed after New
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the goroutine that follows the nodes
 }
@@ -147,9 +148,9 @@ func New(ctx context.Context, addrs []string, options ...Option) (*Client, error
 	if len(addrs) == 0 {
 		return nil, errors.New("client: no address; want host:port of a server, or of several")
 	}
-	c := &Client{cfg: cfg, hedges: newBudget(cfg.hedging), kinds: map[string]*latencies{}}
+	c := &Client{cfg: cfg, hedges: hedging.NewBudget(cfg.hedging), kinds: map[string]*hedging.Latencies{}}
 	for _, m := range reads {
-		c.kinds[m] = &latencies{}
+		c.kinds[m] = &hedging.Latencies{}
 	}
 	var err error
 	if c.nodes, err = newNodes(addrs, cfg.dialOptions()); err != nil {

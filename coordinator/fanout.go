@@ -5,39 +5,44 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/hedging"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
+// hedgeShare is how many calls for scores may be hedged: enough for the slowest, too few to make an overload worse.
+const hedgeShare = 0.05
+
+// ask makes one call to a node for some partitions and returns what takes its answer, which is called once for the answers that count.
+type ask func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) (take func() error, err error)
+
 // fanOut asks for all partitions, each at one replica, with one call to each node; what a node does not answer is asked
-// at the next replica. It returns the partitions that no replica answered for. f is called by several goroutines; an
+// at the next replica, and of what it does not answer soon that may be asked there, too. It returns the partitions that no replica answered for.
+// kind names the calls that take about as long. f is called by several goroutines, and what it returns by one at a time; an
 // error that no other replica can cure ends all.
-func (r *Router) fanOut(ctx context.Context, partitions []uint32, f func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) error) (lost []uint32, err error) {
-	state, alive := r.log.State(), r.peers.Alive()
+func (r *Router) fanOut(ctx context.Context, kind string, partitions []uint32, f ask) (lost []uint32, err error) {
+	fan := &fan{Router: r, state: r.log.State(), alive: r.peers.Alive(), latencies: r.latenciesOf(kind), ask: f}
 	pending := partitions
 	for round := 0; len(pending) > 0; round++ {
-		byNode := map[string][]uint32{}
-		for _, p := range pending {
-			if choices := r.choices(state.Replicas[p], alive, p); round < len(choices) {
-				byNode[choices[round]] = append(byNode[choices[round]], p)
-			} else {
-				lost = append(lost, p)
-			}
-		}
+		byNode, none := fan.nodes(pending, round)
+		lost = append(lost, none...)
 		pending = nil
 		var mu sync.Mutex
 		var final error
 		var calls sync.WaitGroup
 		for node, parts := range byNode {
 			calls.Go(func() {
-				err := r.try(ctx, node, round+1 < len(state.Replicas[parts[0]]), func(ctx context.Context, conn grpc.ClientConnInterface) error {
-					return f(ctx, kithv1.NewQueryServiceClient(conn), parts)
-				})
+				take, err := fan.race(ctx, node, parts, round)
 				mu.Lock()
 				defer mu.Unlock()
+				if err == nil {
+					err = take()
+				}
 				switch {
 				case err == nil:
 				case passing(err) || errors.Is(err, wire.ErrUnknownVersion):
@@ -57,6 +62,128 @@ func (r *Router) fanOut(ctx context.Context, partitions []uint32, f func(ctx con
 	}
 	slices.Sort(lost)
 	return lost, nil
+}
+
+// fan is what the calls of one fanOut have in common.
+type fan struct {
+	*Router
+	state     *State
+	alive     []string
+	latencies *hedging.Latencies
+	ask       ask
+}
+
+// nodes groups partitions by the node that is asked in a round. None are those that have no further replica.
+func (f *fan) nodes(partitions []uint32, round int) (byNode map[string][]uint32, none []uint32) {
+	byNode = map[string][]uint32{}
+	for _, p := range partitions {
+		if choices := f.choices(f.state.Replicas[p], f.alive, p); round < len(choices) {
+			byNode[choices[round]] = append(byNode[choices[round]], p)
+		} else {
+			none = append(none, p)
+		}
+	}
+	return byNode, none
+}
+
+// race calls a node, and, if it takes long, those of the next round for the same partitions: the answer of the one counts, or of all of the others,
+// whichever is there first. All calls have ended when it returns.
+func (f *fan) race(ctx context.Context, node string, parts []uint32, round int) (take func() error, err error) {
+	_, after := f.latencies.Quantiles()
+	if after == 0 || node == f.peers.Self() {
+		return f.call(ctx, node, parts, round)
+	}
+	f.hedges.Earn()
+	type outcome struct {
+		take func() error
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	outcomes := make(chan outcome, 2) // nobody waits for the loser's value
+	go func() {                       // received below
+		take, err := f.call(ctx, node, parts, round)
+		outcomes <- outcome{take, err}
+	}()
+	timer := time.NewTimer(after)
+	defer timer.Stop()
+	select {
+	case o := <-outcomes:
+		return o.take, o.err
+	case <-timer.C:
+	}
+	next, none := f.nodes(parts, round+1)
+	if len(none) > 0 || !f.hedges.Spend() {
+		o := <-outcomes
+		return o.take, o.err
+	}
+	f.hedged.Inc()
+	go func() { // received below
+		take, err := f.all(ctx, next, round+1)
+		outcomes <- outcome{take, err}
+	}()
+	o := <-outcomes
+	if o.err == nil {
+		cancel()
+		<-outcomes
+		return o.take, nil
+	}
+	second := <-outcomes
+	return second.take, second.err
+}
+
+// all calls several nodes; what it returns takes all answers.
+func (f *fan) all(ctx context.Context, byNode map[string][]uint32, round int) (take func() error, err error) {
+	var mu sync.Mutex
+	var takes []func() error
+	g, ctx := errgroup.WithContext(ctx)
+	for node, parts := range byNode {
+		g.Go(func() error {
+			take, err := f.call(ctx, node, parts, round)
+			mu.Lock()
+			defer mu.Unlock()
+			takes = append(takes, take)
+			return err
+		})
+	}
+	err = g.Wait()
+	return func() error {
+		for _, take := range takes {
+			if err := take(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, err
+}
+
+// call calls a node, and counts how long it took. A call that was given up counts if it took longer than most.
+func (f *fan) call(ctx context.Context, node string, parts []uint32, round int) (take func() error, err error) {
+	began := time.Now()
+	err = f.try(ctx, node, round+1 < len(f.state.Replicas[parts[0]]), func(ctx context.Context, conn grpc.ClientConnInterface) (err error) {
+		take, err = f.ask(ctx, kithv1.NewQueryServiceClient(conn), parts)
+		return err
+	})
+	if node == f.peers.Self() {
+		return take, err
+	}
+	took := time.Since(began)
+	if _, p95 := f.latencies.Quantiles(); err == nil || took >= p95 && (ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)) {
+		f.latencies.Add(took)
+	}
+	return take, err
+}
+
+// latenciesOf returns the latencies of the calls of a kind to other nodes.
+func (r *Router) latenciesOf(kind string) *hedging.Latencies {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.latencies[kind]
+	if l == nil {
+		l = &hedging.Latencies{}
+		r.latencies[kind] = l
+	}
+	return l
 }
 
 // choices returns the replicas of a partition in the order in which to ask them: this node, which costs no hop, then the

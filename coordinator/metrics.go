@@ -52,6 +52,14 @@ func newTries() *prometheus.CounterVec {
 	}, []string{"outcome"})
 }
 
+// newHedged returns the count of calls that a Router made a second time.
+func newHedged() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "kith_hedged_calls_total",
+		Help: "Calls for scores that took long and were made at other replicas as well.",
+	})
+}
+
 // jobOutcome is done or failed; empty while a job runs.
 func jobOutcome(j *kithv1.Job) string {
 	switch j.Phase {
@@ -80,6 +88,7 @@ func (c *Coordinator) Describe(ch chan<- *prometheus.Desc) {
 	}
 	c.buildTimes.Describe(ch)
 	c.router.tries.Describe(ch)
+	c.router.hedged.Describe(ch)
 }
 
 // sink sends gauges.
@@ -102,6 +111,7 @@ func (c *Coordinator) Collect(ch chan<- prometheus.Metric) {
 	s.collectBuilds(out)
 	c.buildTimes.Collect(ch)
 	c.router.tries.Collect(ch)
+	c.router.hedged.Collect(ch)
 	c.router.products.shelf.View(func(v *shelf.View) {
 		out.gauge(productsDesc, float64(v.Products()), "known")
 		out.gauge(productsDesc, float64(v.Omitted()), "omitted")

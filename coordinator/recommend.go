@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/kith-io/kith/catalog/shelf"
 	"github.com/kith-io/kith/fusion"
@@ -365,8 +364,7 @@ func (s *scoring) partitions() []uint32 {
 // asked for, in fixed point, so it does not matter how they are grouped.
 func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 	total := neighborhood.NewScores()
-	var mu sync.Mutex
-	lost, err := s.r.fanOut(ctx, s.partitions(), func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) error {
+	lost, err := s.r.fanOut(ctx, "items", s.partitions(), func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) (func() error, error) {
 		req := &kithv1.ScoreItemsRequest{Version: s.m.Version, Partitions: partitions}
 		for _, h := range s.history {
 			if slices.Contains(partitions, h.partition) {
@@ -374,12 +372,7 @@ func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 			}
 		}
 		resp, err := c.ScoreItems(ctx, req)
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		return s.add(total, resp.Items, resp.Scores)
+		return func() error { return s.add(total, resp.Items, resp.Scores) }, err
 	})
 	s.partial = s.partial || len(lost) > 0
 	return total, err
@@ -409,19 +402,15 @@ func (s *scoring) nearest(ctx context.Context, k int, withKeys bool) ([]*kithv1.
 	for p := range all {
 		all[p] = uint32(p)
 	}
-	var mu sync.Mutex
 	var found []*kithv1.SimilarUser
-	lost, err := s.r.fanOut(ctx, all, func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) error {
+	lost, err := s.r.fanOut(ctx, "nearest", all, func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) (func() error, error) {
 		resp, err := c.NearestUsers(ctx, &kithv1.NearestUsersRequest{
 			Version: s.m.Version, Partitions: partitions, Row: row, K: uint32(k), ExcludeUser: s.user, WithKeys: withKeys,
 		})
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		found = append(found, resp.Users...)
-		return nil
+		return func() error {
+			found = append(found, resp.Users...)
+			return nil
+		}, err
 	})
 	s.partial = s.partial || len(lost) > 0
 	return node.NearestOf(found, k), err
@@ -439,8 +428,7 @@ func (s *scoring) users(ctx context.Context) (*neighborhood.Scores, error) {
 		partitions = append(partitions, u.Partition)
 	}
 	slices.Sort(partitions)
-	var mu sync.Mutex
-	lost, err := s.r.fanOut(ctx, slices.Compact(partitions), func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) error {
+	lost, err := s.r.fanOut(ctx, "users", slices.Compact(partitions), func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) (func() error, error) {
 		req := &kithv1.ScoreUsersRequest{Version: s.m.Version}
 		for _, u := range nearest {
 			if slices.Contains(partitions, u.Partition) {
@@ -448,12 +436,7 @@ func (s *scoring) users(ctx context.Context) (*neighborhood.Scores, error) {
 			}
 		}
 		resp, err := c.ScoreUsers(ctx, req)
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		return s.add(total, resp.Items, resp.Scores)
+		return func() error { return s.add(total, resp.Items, resp.Scores) }, err
 	})
 	s.partial = s.partial || len(lost) > 0
 	return total, err
@@ -462,8 +445,8 @@ func (s *scoring) users(ctx context.Context) (*neighborhood.Scores, error) {
 // lists fetches the neighbor lists of the history's items, by dense id.
 func (s *scoring) lists(ctx context.Context) (map[uint32][]similarity.Neighbor, error) {
 	out := map[uint32][]similarity.Neighbor{}
-	var mu sync.Mutex
-	lost, err := s.r.fanOut(ctx, s.partitions(), func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) error {
+	lost, err := s.r.fanOut(ctx, "lists", s.partitions(), func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) (func() error, error) {
+		found := map[uint32][]similarity.Neighbor{}
 		for _, p := range partitions {
 			req := &kithv1.NeighborListsRequest{Version: s.m.Version, Partition: p}
 			for _, h := range s.history {
@@ -473,22 +456,23 @@ func (s *scoring) lists(ctx context.Context) (map[uint32][]similarity.Neighbor, 
 			}
 			resp, err := c.NeighborLists(ctx, req)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if len(resp.Lists) != len(req.Items) {
-				return fmt.Errorf("%w: %d lists for %d items", wire.ErrCorrupt, len(resp.Lists), len(req.Items))
+				return nil, fmt.Errorf("%w: %d lists for %d items", wire.ErrCorrupt, len(resp.Lists), len(req.Items))
 			}
 			for i, l := range resp.Lists {
 				list, err := s.list(l)
 				if err != nil {
-					return err
+					return nil, err
 				}
-				mu.Lock()
-				out[req.Items[i]] = list
-				mu.Unlock()
+				found[req.Items[i]] = list
 			}
 		}
-		return nil
+		return func() error {
+			maps.Copy(out, found)
+			return nil
+		}, nil
 	})
 	s.partial = s.partial || len(lost) > 0
 	return out, err

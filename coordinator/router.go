@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/hedging"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/direct"
 	"github.com/kith-io/kith/node/wire"
@@ -63,8 +64,13 @@ type Router struct {
 	// tries counts the calls to nodes by outcome, and answered is that of those that were answered well.
 	tries    *prometheus.CounterVec
 	answered prometheus.Counter
+	// hedges bounds the second calls for scores, and hedged counts them.
+	hedges *hedging.Budget
+	hedged prometheus.Counter
 
 	mu sync.Mutex
+	// latencies are those of calls for scores to other nodes, by kind.
+	latencies map[string]*hedging.Latencies
 	// leaders is where each partition's leader was last; a wrong one costs one more call.
 	leaders map[partition.ID]string
 	// silent is when a node last left a call without an answer.
@@ -101,7 +107,8 @@ func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router 
 	return &Router{
 		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(shelfBytes, now),
 		tries: tries, answered: tries.WithLabelValues("ok"),
-		leaders: map[partition.ID]string{}, silent: map[string]time.Time{},
+		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(),
+		leaders: map[partition.ID]string{}, silent: map[string]time.Time{}, latencies: map[string]*hedging.Latencies{},
 	}
 }
 
@@ -275,8 +282,8 @@ func (r *Router) try(ctx context.Context, node string, others bool, f func(conte
 		}
 		try, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		if err = f(try, conn); err == nil || try.Err() != nil {
-			r.setSilent(node, err != nil && ctx.Err() == nil)
+		if err = f(try, conn); err == nil || try.Err() != nil && ctx.Err() == nil {
+			r.setSilent(node, err != nil)
 		}
 	}
 	if err != nil {

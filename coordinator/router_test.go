@@ -167,12 +167,73 @@ func TestFanOutPassesPausedNode(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		lost, err := r.fanOut(ctx, []uint32{0}, func(ctx context.Context, c kithv1.QueryServiceClient, _ []uint32) error {
+		lost, err := r.fanOut(ctx, "nearest", []uint32{0}, func(ctx context.Context, c kithv1.QueryServiceClient, _ []uint32) (func() error, error) {
 			_, err := c.NearestUsers(ctx, &kithv1.NearestUsersRequest{})
-			return err
+			return func() error { return nil }, err
 		})
 		if err != nil || len(lost) > 0 || time.Since(began) > 500*time.Millisecond {
 			t.Errorf("lost %v, error %v after %v; want an answer of the next replica before half of the time is over", lost, err, time.Since(began))
+		}
+	})
+}
+
+// TestFanOutHedges has a replica that is fast until it hangs: what it does not answer soon is asked at the next one, and counted once.
+func TestFanOutHedges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hanging bool
+		var takes time.Duration
+		var gaveUp int
+		sometimes := func(ctx context.Context, req any) error {
+			if hanging {
+				err := hang(ctx, req)
+				gaveUp++
+				return err
+			}
+			time.Sleep(takes)
+			return nil
+		}
+		fine := func(context.Context, any) error { return nil }
+		r := routerOver(t, fakePeers{"a": sometimes, "b": fine, "c": fine}, "a", "b", "c")
+		answers := 0
+		call := func() time.Duration {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			began := time.Now()
+			lost, err := r.fanOut(ctx, "nearest", []uint32{0}, func(ctx context.Context, c kithv1.QueryServiceClient, _ []uint32) (func() error, error) {
+				_, err := c.NearestUsers(ctx, &kithv1.NearestUsersRequest{})
+				return func() error { answers++; return nil }, err
+			})
+			if err != nil || len(lost) > 0 {
+				t.Fatalf("lost %v, error %v", lost, err)
+			}
+			return time.Since(began)
+		}
+		for i := range 200 {
+			if takes = time.Millisecond; i < 20 { // so that the others are well below the 95th percentile
+				takes = 2 * time.Millisecond
+			}
+			call()
+		}
+		hanging = true
+		if took := call(); took > 3*time.Millisecond {
+			t.Errorf("it took %v, want little more than usual", took)
+		}
+		if answers != 201 || gaveUp != 1 {
+			t.Errorf("%d answers of 201 calls, %d calls given up; want 201 and 1", answers, gaveUp)
+		}
+		// Where all is slow, no more than the share is asked twice: then the call is left to its patience, and the node is asked last.
+		slow := 0
+		for range 40 {
+			if call() > 100*time.Millisecond {
+				slow++
+			}
+			r.setSilent("a", false)
+		}
+		if slow < 30 {
+			t.Errorf("%d of 40 calls waited for the node that hangs; want all but those of the budget", slow)
+		}
+		if answers != 241 {
+			t.Errorf("%d answers of 241 calls", answers)
 		}
 	})
 }

@@ -1,4 +1,6 @@
-package client
+// Package hedging says when a call that takes unusually long may be made at a second server as well, and how many may: after the time in which 95% of its kind are answered,
+// and for a share of all calls. Dean and Barroso, The tail at scale, 2013 [dean2013].
+package hedging
 
 import (
 	"slices"
@@ -15,8 +17,8 @@ const (
 	recount = 32
 )
 
-// latencies keeps the last latencies of a kind of reads, and their quantiles. It is safe for concurrent use.
-type latencies struct {
+// Latencies keeps the last latencies of a kind of reads, and their quantiles. It is safe for concurrent use.
+type Latencies struct {
 	mu     sync.Mutex // guards all below
 	ring   []time.Duration
 	at     int // the oldest, once the ring is full
@@ -25,9 +27,9 @@ type latencies struct {
 	p95    time.Duration
 }
 
-// add takes a latency. An attempt that was given up after more than the 95th percentile counts with the time until then: it would have
+// Add takes a latency. An attempt that was given up after more than the 95th percentile counts with the time until then: it would have
 // been longer, but is above the percentile in any case. Without it hedging would hide the slow ones, and the percentile would sink.
-func (l *latencies) add(d time.Duration) {
+func (l *Latencies) Add(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.ring) < window {
@@ -45,8 +47,8 @@ func (l *latencies) add(d time.Duration) {
 	l.fresh = 0
 }
 
-// quantiles returns the median and the 95th percentile, or zeros while too few latencies are known.
-func (l *latencies) quantiles() (median, p95 time.Duration) {
+// Quantiles returns the median and the 95th percentile, or zeros while too few latencies are known.
+func (l *Latencies) Quantiles() (median, p95 time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.median, l.p95
@@ -55,25 +57,26 @@ func (l *latencies) quantiles() (median, p95 time.Duration) {
 // maxTokens bounds the hedges that may come at once after a quiet time.
 const maxTokens = 10
 
-// budget lets hedges be a share of all reads: each read earns a share of a token, each hedge costs one. It is safe for concurrent use.
-type budget struct {
+// Budget lets hedges be a share of all reads: each read earns a share of a token, each hedge costs one. It is safe for concurrent use.
+type Budget struct {
 	share float64
 
 	mu     sync.Mutex // guards tokens
 	tokens float64
 }
 
-func newBudget(share float64) *budget { return &budget{share: share} }
+// NewBudget returns a budget without tokens.
+func NewBudget(share float64) *Budget { return &Budget{share: share} }
 
-// earn counts a read.
-func (b *budget) earn() {
+// Earn counts a read.
+func (b *Budget) Earn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tokens = min(maxTokens, b.tokens+b.share)
 }
 
-// spend reports whether a hedge may be sent, and counts it.
-func (b *budget) spend() bool {
+// Spend reports whether a hedge may be sent, and counts it.
+func (b *Budget) Spend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.tokens < 1 {
