@@ -239,6 +239,7 @@ func TransportOptions() []grpc.ServerOption {
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
+		grpc.ForceServerCodecV2(wire.Codec()),
 	}
 }
 

@@ -87,6 +87,7 @@ func (w countWorker) Do(ctx context.Context, step train.Step, peers train.Peers)
 }
 
 func TestRun(t *testing.T) {
+	ctx := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		rows := &similarity.Rows{NumItems: rapid.IntRange(0, 20).Draw(t, "items"), Start: []int64{0}}
 		want := make([]uint32, rows.NumItems)
@@ -100,7 +101,7 @@ func TestRun(t *testing.T) {
 			rows.Start = append(rows.Start, int64(len(rows.Item)))
 		}
 		data := train.Split(rows, nil, rapid.IntRange(1, 5).Draw(t, "workers"))
-		file, err := train.Run(context.Background(), counting, model.Settings{}, data, train.Options{Threads: 2})
+		file, err := train.Run(ctx, counting, model.Settings{}, data, train.Options{Threads: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
