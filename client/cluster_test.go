@@ -102,6 +102,40 @@ func TestCluster(t *testing.T) {
 			}
 		}
 	})
+	t.Run("scenes", func(t *testing.T) {
+		scenes := kithv1.NewSceneServiceClient(cluster.Conn(0))
+		_, err := scenes.SetScenes(ctx, &kithv1.SetScenesRequest{Set: &kithv1.SceneSet{
+			Scenes: []*kithv1.Scene{{Name: "home", Model: kithv1.Model_MODEL_POPULARITY}, {Name: "product", Model: kithv1.Model_MODEL_SIMILAR}},
+			Experiments: []*kithv1.Experiment{{
+				Name: "first", Scene: "home", StartUnixMs: 1, EndUnixMs: now.Add(time.Hour).UnixMilli(),
+				Variants: []*kithv1.Variant{{Name: "a", Scene: "home"}, {Name: "b", Scene: "home"}},
+			}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.Recommend(ctx, client.Query{Scene: "home", Session: "s1", N: 1})
+		if err != nil || len(got.Items) != 1 || got.Scene != "home" || got.Experiment != "first" || got.Variant == "" || got.ID == "" {
+			t.Fatalf("got %+v, %v; want an answer of a variant with an id", got, err)
+		}
+		outcome := []client.Event{got.Impression("s1", got.Items[0].Item), got.Click("s1", got.Items[0].Item)}
+		if counts, err := c.Append(ctx, outcome); err != nil || counts.Stored != 2 {
+			t.Fatalf("Append of what became of it = %+v, %v", counts, err)
+		}
+		report, err := scenes.ReportExperiment(ctx, &kithv1.ReportExperimentRequest{Name: "first"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range report.Variants {
+			if want := map[bool]uint64{true: 1}[v.Name == got.Variant]; v.Counts.GetImpressions() != want || v.Counts.GetClicks() != want {
+				t.Errorf("variant %s has %d impressions and %d clicks, want %d", v.Name, v.Counts.GetImpressions(), v.Counts.GetClicks(), want)
+			}
+		}
+		got, err = c.Recommend(ctx, client.Query{Scene: "product", Item: "y", N: 1})
+		if err != nil || len(got.Items) != 1 || got.Items[0].Item != "z" || got.ID != "" {
+			t.Errorf("got %+v, %v; want z, which is like y", got, err)
+		}
+	})
 	t.Run("similar", func(t *testing.T) {
 		got, err := c.SimilarItems(ctx, "y", 1, client.Rules{})
 		if err != nil || len(got.Neighbors) != 1 || got.Neighbors[0].Key != "z" {

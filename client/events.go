@@ -31,6 +31,9 @@ const (
 	Purchase = "purchase"
 	Cancel   = "cancel"
 	Rating   = "rating"
+	// Impression and Click tell what became of an answer; see Recommendations.
+	Impression = "impression"
+	Click      = "click"
 )
 
 // Event is one observation of a user and an item.

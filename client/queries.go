@@ -44,6 +44,12 @@ type Query struct {
 	// ExcludeHistory stands in the place of IncludeSeen: items with such events of the user are left out. At most 32.
 	ExcludeHistory []HistoryRule
 	Pins           []Pin
+	// Scene names a way to answer that the cluster keeps; then Model must be Default, and there need not be a User or a Basket.
+	Scene string
+	// Session is who asks where there is no User: with an experiment on the scene it decides which variant answers.
+	Session string
+	// Item is what a scene about similar items, or items bought together, is about.
+	Item string
 }
 
 // BasketItem is one item of a basket. A weight of 0 means 1.
@@ -76,6 +82,27 @@ type Recommendations struct {
 	Fallback string
 	// Partial says that some partition could not be asked; Stale that the newest events or products may be missing.
 	Partial, Stale bool
+	// Scene is the one that was asked for, Experiment and Variant what the caller is in; empty if there is none.
+	Scene, Experiment, Variant string
+	// ID stands for the answer of a scene; empty for other answers, and without a user and a session.
+	ID string
+}
+
+// Impression is the event that an item of an answer of a scene was shown to a user, or to the session that asked. Append it so that it counts for
+// the scene, the variant and the version of the model.
+func (r *Recommendations) Impression(user, item string) Event {
+	return r.outcome(Impression, user, item)
+}
+
+// Click is the event that such an item was clicked on. Purchases behind a click count by themselves.
+func (r *Recommendations) Click(user, item string) Event { return r.outcome(Click, user, item) }
+
+func (r *Recommendations) outcome(behavior, user, item string) Event {
+	e := Event{User: user, Item: item, Behavior: behavior}
+	if r.ID != "" {
+		e.Context = map[string]string{"answer": r.ID}
+	}
+	return e
 }
 
 // Recommendation is one rank of an answer.
@@ -99,15 +126,16 @@ func (c *Client) Recommend(ctx context.Context, q Query) (*Recommendations, erro
 	req := &kithv1.RecommendRequest{
 		N: count(q.N), Model: kithv1.Model(q.Model), IncludeSeen: q.IncludeSeen, NoFallback: q.NoFallback, Stale: q.Stale, Explain: q.Explain,
 		Filter: q.Rules.Filter.proto(), Boosts: q.Rules.boosts(), Freshness: q.Rules.freshness(), Diversity: q.Rules.Diversity.proto(),
-		NowUnixMs: unixMilli(q.Rules.Now),
+		NowUnixMs: unixMilli(q.Rules.Now), Scene: q.Scene, Session: q.Session, Item: q.Item,
 	}
-	if len(q.Basket) > 0 {
+	switch {
+	case len(q.Basket) > 0:
 		basket := &kithv1.Basket{}
 		for _, b := range q.Basket {
 			basket.Items = append(basket.Items, &kithv1.BasketItem{Item: b.Item, Weight: b.Weight})
 		}
 		req.Subject = &kithv1.RecommendRequest_Basket{Basket: basket}
-	} else {
+	case q.User != "" || q.Scene == "":
 		req.Subject = &kithv1.RecommendRequest_User{User: q.User}
 	}
 	for _, h := range q.ExcludeHistory {
@@ -123,6 +151,7 @@ func (c *Client) Recommend(ctx context.Context, q Query) (*Recommendations, erro
 	out := &Recommendations{
 		Items: make([]Recommendation, len(resp.Items)), Model: Model(resp.Model), Version: resp.ModelVersion,
 		Fallback: resp.FallbackReason, Partial: resp.Partial, Stale: resp.Stale,
+		Scene: resp.Scene, Experiment: resp.Experiment, Variant: resp.Variant, ID: resp.AnswerId,
 	}
 	for i, x := range resp.Items {
 		out.Items[i] = Recommendation{Item: x.Item, Score: x.Score, Source: Model(x.Source)}

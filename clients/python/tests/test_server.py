@@ -66,6 +66,19 @@ def test_all_calls(server: Server, client: kith.Client) -> None:
     pinned = client.recommend(basket=["p"], n=1, pins=[kith.Pin("z", 1)])
     assert [(r.item, r.source) for r in pinned.items] == [("z", kith.Model.PINNED)]
     assert client.recommend(basket={"p": 2.0}, n=1).items[0].item == "q"
+    (server.folder / "scenes.yaml").write_text(
+        "scenes: [{name: home, model: popularity}, {name: product, model: similar}]\n"
+        "experiments: [{name: first, scene: home, start: 2026-01-01, end: 2099-01-01, variants: [{name: a, scene: home}, {name: b, scene: home}]}]\n"
+    )
+    server.operate("scenes", "apply", "scenes.yaml")
+    home = client.recommend(scene="home", session="s1", n=1)
+    assert (home.scene, home.experiment) == ("home", "first") and home.variant in ("a", "b") and home.id
+    outcome = [home.impression("s1", home.items[0].item), home.click("s1", home.items[0].item)]
+    assert [e.context for e in outcome] == [{"answer": home.id}] * 2
+    assert client.append(outcome).stored == 2
+    assert client.recommend(scene="product", item="y", n=1).items[0].item == "z"
+    with pytest.raises(ValueError):
+        client.recommend()
     assert client.similar_items("y", 1).neighbors[0].key == "z"
     assert client.similar_users("u2", 1).neighbors[0].score > 0
     trending = client.trending(1, within=timedelta(days=1), weights={kith.PURCHASE: 1}, now=NOW + timedelta(hours=1))

@@ -113,6 +113,12 @@ export interface Query extends Rules {
   excludeHistory?: { behaviors?: string[]; withinMs?: number }[];
   /** Items with fixed ranks, from 1. */
   pins?: { item: string; rank: number }[];
+  /** A way to answer that the cluster keeps. Then there is no model, and there need not be a user or a basket. */
+  scene?: string;
+  /** Who asks where there is no user: with an experiment on the scene it decides which variant answers. */
+  session?: string;
+  /** What a scene about similar items, or items bought together, is about. */
+  item?: string;
 }
 
 /** Asks for a list. */
@@ -196,7 +202,10 @@ export class Client {
     const req = create(RecommendRequestSchema, {
       subject: q.basket
         ? { case: "basket", value: { items: q.basket.map((b) => (typeof b === "string" ? { item: b } : b)) } }
-        : { case: "user", value: q.user ?? "" },
+        : q.user !== undefined || !q.scene ? { case: "user", value: q.user ?? "" } : { case: undefined },
+      scene: q.scene ?? "",
+      session: q.session ?? "",
+      item: q.item ?? "",
       n: length(q.n),
       model: q.model ?? Model.UNSPECIFIED,
       includeSeen: q.includeSeen ?? false,
@@ -217,6 +226,10 @@ export class Client {
       fallback: resp.fallbackReason,
       partial: resp.partial,
       stale: resp.stale,
+      scene: resp.scene,
+      experiment: resp.experiment,
+      variant: resp.variant,
+      id: resp.answerId,
     };
   }
 

@@ -37,5 +37,7 @@ export {
   atMost,
   available,
   between,
+  click,
+  impression,
   noneOf,
 } from "./messages.js";

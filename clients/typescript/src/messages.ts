@@ -11,7 +11,9 @@ import { type ConditionSchema, type DiversitySchema, type FilterSchema, type Lis
 export { Model };
 
 /** The behaviors that kith knows. Others are names of the shop's own. */
-export const Behavior = { View: "view", Search: "search", Cart: "cart", Purchase: "purchase", Cancel: "cancel", Rating: "rating" } as const;
+export const Behavior = {
+  View: "view", Search: "search", Cart: "cart", Purchase: "purchase", Cancel: "cancel", Rating: "rating", Impression: "impression", Click: "click",
+} as const;
 
 /** One observation of a user and an item. Keys have 1 to 256 bytes. */
 export interface Event {
@@ -212,6 +214,27 @@ export interface Recommendations {
   partial: boolean;
   /** The newest events or products may be missing. */
   stale: boolean;
+  /** The scene that was asked for; "" if there is none. */
+  scene: string;
+  /** The experiment and the variant that the caller is in; "" if there is none. */
+  experiment: string;
+  variant: string;
+  /** Stands for the answer of a scene; "" for other answers, and without a user and a session. */
+  id: string;
+}
+
+/** The event that an item of an answer was shown to a user, or to the session that asked: append it, and it counts for the scene and variant. */
+export function impression(answer: Recommendations, user: string, item: string): Event {
+  return outcome(answer, Behavior.Impression, user, item);
+}
+
+/** The event that such an item was clicked on. Purchases behind a click count by themselves. */
+export function click(answer: Recommendations, user: string, item: string): Event {
+  return outcome(answer, Behavior.Click, user, item);
+}
+
+function outcome(answer: Recommendations, behavior: string, user: string, item: string): Event {
+  return { user, item, behavior, context: answer.id ? { answer: answer.id } : {} };
 }
 
 /** One rank of an answer. */

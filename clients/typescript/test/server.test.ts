@@ -2,12 +2,13 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 
 import {
-  Behavior, Client, Kind, KithError, Model, Reason, allOf, anyOf, atLeast, atMost, available, between, noneOf, type Event, type Record,
+  Behavior, Client, Kind, KithError, Model, Reason, allOf, anyOf, atLeast, atMost, available, between, click, impression, noneOf, type Event, type Record,
 } from "../src/index.js";
 import { Server } from "./servers.js";
 
@@ -67,6 +68,17 @@ test("all calls", async () => {
   assert.equal(answer.version, status.version);
   const pinned = await client.recommend({ basket: ["p"], n: 1, pins: [{ item: "z", rank: 1 }] });
   assert.deepEqual(pinned.items.map((i) => [i.item, i.source]), [["z", Model.PINNED]]);
+  await writeFile(join(server.folder, "scenes.yaml"), `scenes: [{name: home, model: popularity}, {name: product, model: similar}]
+experiments: [{name: first, scene: home, start: 2026-01-01, end: 2099-01-01, variants: [{name: a, scene: home}, {name: b, scene: home}]}]
+`);
+  await server.operate("scenes", "apply", "scenes.yaml");
+  const home = await client.recommend({ scene: "home", session: "s1", n: 1 });
+  assert.deepEqual([home.scene, home.experiment], ["home", "first"]);
+  assert.ok(["a", "b"].includes(home.variant) && home.id);
+  const outcome = [impression(home, "s1", home.items[0]!.item), click(home, "s1", home.items[0]!.item)];
+  assert.deepEqual(outcome.map((e) => e.context), [{ answer: home.id }, { answer: home.id }]);
+  assert.equal((await client.append(outcome)).stored, 2);
+  assert.equal((await client.recommend({ scene: "product", item: "y", n: 1 })).items[0]!.item, "z");
   assert.equal((await client.recommend({ basket: [{ item: "p", weight: 2 }], n: 1 })).items[0]!.item, "q");
   assert.equal((await client.similarItems("y", { n: 1 })).neighbors[0]!.key, "z");
   assert.ok((await client.similarUsers("u2", 1)).neighbors[0]!.score > 0);

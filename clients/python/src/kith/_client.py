@@ -162,6 +162,9 @@ class Client:
         freshness: Optional[Freshness] = None,
         diversity: Optional[Diversity] = None,
         pins: Sequence[Pin] = (),
+        scene: str = "",
+        session: str = "",
+        item: str = "",
         now: Optional[datetime] = None,
         timeout: Optional[float] = None,
     ) -> Recommendations:
@@ -169,11 +172,16 @@ class Client:
 
         A user who is not known gets what is popular, unless no_fallback is set: then that is an error, and the answer may be shorter.
         `exclude_history` stands in the place of include_seen. `stale` reads any replica; `explain` asks for contributions.
+
+        A `scene` is a way to answer that the cluster keeps: then there is no model, and there need not be a user or a basket. `session` is
+        who asks where there is no user, which decides with an experiment which variant answers; `item` is what a scene about similar items,
+        or items bought together, is about.
         """
-        if (user is None) == (basket is None):
+        if user is not None and basket is not None or not scene and user is None and basket is None:
             raise ValueError("want either a user or a basket")
         req = recommend_pb2.RecommendRequest(
             n=_count(n), model=_enum(model), include_seen=include_seen, no_fallback=no_fallback, stale=stale, explain=explain,
+            scene=scene, session=session, item=item,
             exclude_history=[h.to_proto() for h in exclude_history], pins=[p.to_proto() for p in pins],
             **_rules(filter, boosts, freshness, diversity, now),
         )
@@ -186,7 +194,7 @@ class Client:
         items = [
             Recommendation(i.item, i.score, Model(i.source), [Contribution(c.item, c.score) for c in i.contributions]) for i in resp.items
         ]
-        return Recommendations(items, Model(resp.model), resp.model_version, resp.fallback_reason, resp.partial, resp.stale)
+        return Recommendations(items, Model(resp.model), resp.model_version, resp.fallback_reason, resp.partial, resp.stale, resp.scene, resp.experiment, resp.variant, resp.answer_id)
 
     def similar_items(
         self,

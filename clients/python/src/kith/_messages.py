@@ -17,6 +17,9 @@ CART = "cart"
 PURCHASE = "purchase"
 CANCEL = "cancel"
 RATING = "rating"
+# What became of an answer; see Recommendations.
+IMPRESSION = "impression"
+CLICK = "click"
 
 # The number of events of which a server names every one that it refuses, and the size of a message, with some room below 1 MiB.
 MESSAGE_EVENTS = 1000
@@ -288,6 +291,7 @@ class Recommendations:
 
     `version` is that of the model, 0 when there is none yet. `fallback` says why popularity filled some or all of it, "" when it did
     not. `partial` says that some partition could not be asked, `stale` that the newest events or products may be missing.
+    `scene` is the one that was asked for, `experiment` and `variant` what the caller is in, and `id` stands for the answer: "" if there is none.
     """
 
     items: list[Recommendation]
@@ -296,6 +300,21 @@ class Recommendations:
     fallback: str
     partial: bool
     stale: bool
+    scene: str = ""
+    experiment: str = ""
+    variant: str = ""
+    id: str = ""
+
+    def impression(self, user: str, item: str) -> Event:
+        """The event that an item of this answer was shown to a user, or to the session that asked: append it."""
+        return self._outcome(IMPRESSION, user, item)
+
+    def click(self, user: str, item: str) -> Event:
+        """The event that such an item was clicked on. Purchases behind a click count by themselves."""
+        return self._outcome(CLICK, user, item)
+
+    def _outcome(self, behavior: str, user: str, item: str) -> Event:
+        return Event(user, item, behavior, context={"answer": self.id} if self.id else {})
 
 
 @dataclass(frozen=True)
