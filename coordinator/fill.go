@@ -65,8 +65,12 @@ func (r *Router) fillNewest(ctx context.Context, q *Query, seen map[string]bool,
 	return nil
 }
 
-// awaitProductsOf waits for the products that an answer looks at.
+// awaitProductsOf waits, once, for the products that an answer looks at.
 func (r *Router) awaitProductsOf(ctx context.Context, q *Query, a *Answer) error {
+	if q.awaited {
+		return nil
+	}
+	q.awaited = true
 	partial, stale, err := r.awaitProducts(ctx, q.Stale)
 	a.Partial, a.Stale = a.Partial || partial, a.Stale || stale
 	return err

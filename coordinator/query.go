@@ -84,6 +84,9 @@ type Query struct {
 	NoFallback bool
 	// Stale reads the history from any replica.
 	Stale bool
+
+	// awaited says that the answer has waited for products.
+	awaited bool
 	// Explain adds contributions.
 	Explain bool
 	Rules

@@ -45,11 +45,9 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 		}
 	}
 	if q.usesProducts() {
-		partial, stale, err := r.awaitProducts(ctx, q.Stale)
-		if err != nil {
+		if err := r.awaitProductsOf(ctx, &q, a); err != nil {
 			return nil, err
 		}
-		a.Partial, a.Stale = partial, a.Stale || stale
 	}
 	seen := q.known(events)
 	places := q.N

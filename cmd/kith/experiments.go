@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -48,7 +49,7 @@ func (a *app) experimentsListCommand(use string) *cobra.Command {
 			for _, e := range set.Experiments {
 				var variants []string
 				for _, v := range e.Variants {
-					variants = append(variants, fmt.Sprintf("%s %s", v.Name, number(v.Weight)))
+					variants = append(variants, fmt.Sprintf("%s %s", v.Name, number(cmp.Or(v.Weight, 1))))
 				}
 				rows = append(rows, []any{e.Name, e.Scene, strings.Join(variants, ", "), timeOf(e.StartUnixMs), timeOf(e.EndUnixMs)})
 			}
