@@ -61,7 +61,7 @@ func ask(user, name string) *kithv1.RecommendRequest {
 // probe is a kind whose file says what its workers were given, and passes it on in all ways: a worker says a part, and puts another, which its neighbor gets.
 var probe = &train.Kind{
 	Name: "probe", Doc: "what workers are given", NeedsEvents: true,
-	NewDriver: func(shape train.Shape, _ model.Settings) (train.Driver, error) { return &probeDriver{}, nil },
+	NewDriver: func(train.Shape, model.Settings) (train.Driver, error) { return &probeDriver{}, nil },
 	NewWorker: func(d *train.Data, _ model.Settings, _ int) (train.Worker, error) { return &probeWorker{data: d}, nil },
 	Write: func(ctx context.Context, shape train.Shape, _ model.Settings, get func(context.Context, int, string) ([]byte, error), w io.Writer) error {
 		for worker := range shape.Workers() {

@@ -164,6 +164,8 @@ func alternatives(words []string) string {
 // modelList is the value of a flag that takes models with settings, such as als(factors=64),covisit.
 type modelList []string
 
+var _ pflag.SliceValue = (*modelList)(nil)
+
 // String implements pflag.Value.
 func (m *modelList) String() string { return strings.Join(*m, ",") }
 
@@ -181,8 +183,8 @@ func (m *modelList) Append(s string) error { return m.Set(s) }
 
 // Replace implements pflag.SliceValue.
 func (m *modelList) Replace(all []string) error {
-	*m = slices.Clone(all)
-	return nil
+	*m = nil
+	return m.Set(strings.Join(all, ","))
 }
 
 // GetSlice implements pflag.SliceValue.
