@@ -87,7 +87,7 @@ func TestErrors(t *testing.T) {
 		{"whom", nil, []string{"recommend"}, exitUsage, []string{"--basket"}},
 		{"whom of two", nil, []string{"recommend", "u", "--basket", "i"}, exitUsage, []string{"not both"}},
 		{"n", nil, []string{"recommend", "u", "-n", "0"}, exitUsage, []string{"-n is 0", "1 to 1000"}},
-		{"model", nil, []string{"recommend", "u", "--model", "als"}, exitUsage, []string{`"als"`, "hybrid, item-knn, user-knn or popularity"}},
+		{"model", nil, []string{"recommend", "u", "--model", "ALS"}, exitUsage, []string{`"ALS"`, "hybrid, item-knn, user-knn or popularity"}},
 		{"item", nil, []string{"similar"}, exitUsage, []string{"want one"}},
 		{"version", nil, []string{"models", "show", "latest"}, exitUsage, []string{`"latest"`}},
 		{"models to evaluate", nil, []string{"evaluate", "--input", good, "--models", "als"}, exitUsage, []string{`"als"`, "itemknn"}},
