@@ -225,7 +225,7 @@ func (t *training) step(ctx context.Context, c kithv1.ComputeServiceClient, p in
 	}}
 	for rest := step.Input; ; {
 		n := min(len(rest), trainChunk)
-		m.Input, rest = rest[:n], rest[n:]
+		m.Input, rest = rest[:n:n], rest[n:] // messages to this process are not copied
 		if stream.Send(m) != nil || len(rest) == 0 {
 			break // Recv tells the reason
 		}

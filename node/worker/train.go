@@ -225,7 +225,7 @@ func (w *Worker) TrainStep(stream grpc.BidiStreamingServer[kithv1.TrainStepReque
 	if err != nil {
 		return err
 	}
-	head, input := first.GetHead(), first.GetInput()
+	head, input := first.GetHead(), slices.Clip(first.GetInput()) // which may be that of others, too
 	if head == nil {
 		return fmt.Errorf("%w: step without head", wire.ErrInvalid)
 	}
