@@ -2,6 +2,7 @@
 package kinds
 
 import (
+	"github.com/kith-io/kith/model/markov"
 	"github.com/kith-io/kith/model/rules"
 	"github.com/kith-io/kith/model/train"
 )
@@ -9,4 +10,5 @@ import (
 // All is every kind of package train, in the order in which they are shown.
 var All = []*train.Kind{
 	rules.Kind,
+	markov.Kind,
 }
