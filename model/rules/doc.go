@@ -13,7 +13,7 @@
 //	conviction = (1 − n(c)/n) / (1 − confidence)            infinite where c is always there (Brin et al. 1997 [brin1997])
 //
 // With the setting from, antecedents are of another behavior than consequents: "who views a and b buys c". An item then counts as two, one of each
-// behavior, and a set has at most one that was bought.
+// behavior, and a set has at most one that was bought; an item is not on both sides.
 //
 // # How
 //

@@ -16,7 +16,7 @@ var ErrCorrupt = errors.New("corrupt file of rules")
 //
 //	8   magic "kithrule"
 //	4   version, 1
-//	4   flags: 1 the score is the most confidence, 2 the sides of a rule are of different behaviors
+//	4   1 if the score is the most confidence, else 0
 //	8   items, then users, transactions, itemsets, rules, and items of all left sides: 8 each
 //	    for each item: transactions with it on the left, and on the right; users: 4 each
 //	    for each rule: item on the right, end of the left side among those of all, transactions with the left side, and with both: 4 each
@@ -26,13 +26,12 @@ const (
 	version     = 1
 	headerBytes = 64
 	flagMost    = 1
-	flagCrossed = 2
 )
 
 // file is what a file has.
 type file struct {
 	users, transactions, itemsets uint64
-	most, crossed                 bool
+	most                          bool
 	left, right, owners           []uint32 // by item
 	rules                         []Rule
 }
@@ -41,9 +40,6 @@ func (f *file) encode() []byte {
 	var flags uint32
 	if f.most {
 		flags |= flagMost
-	}
-	if f.crossed {
-		flags |= flagCrossed
 	}
 	le := binary.LittleEndian
 	var rows, antecedents []uint32
@@ -82,7 +78,7 @@ func Read(b []byte) (*Model, error) {
 	}
 	items, users, transactions, rules, antecedents := n[0], n[1], n[2], n[4], n[5]
 	left := uint64(len(b) - headerBytes)
-	if flags > flagMost|flagCrossed || items > left || rules > left || antecedents > left || 12*items+16*rules+4*antecedents != left {
+	if flags > flagMost || items > left || rules > left || antecedents > left || 12*items+16*rules+4*antecedents != left {
 		return nil, corrupt("%d bytes for %d items and %d rules with %d items on the left", len(b), items, rules, antecedents)
 	}
 	if users > math.MaxInt32 || transactions > math.MaxUint32 {
@@ -98,7 +94,7 @@ func Read(b []byte) (*Model, error) {
 		owners[i] = int64(le.Uint32(b[headerBytes+8*items+4*uint64(i):]))
 	}
 	m.popular = popularity.Order(owners)
-	if err := m.check(flags&flagCrossed != 0); err != nil {
+	if err := m.check(); err != nil {
 		return nil, err
 	}
 	m.index()
@@ -106,7 +102,7 @@ func Read(b []byte) (*Model, error) {
 }
 
 // check reports the first rule that cannot be.
-func (m *Model) check(crossed bool) error {
+func (m *Model) check() error {
 	items := uint32(m.Items())
 	for id := range items {
 		if l, r := word(m.left, int(id)), word(m.right, int(id)); uint64(max(l, r)) > m.transactions {
@@ -124,7 +120,7 @@ func (m *Model) check(crossed bool) error {
 		}
 		for k := begin; k < end; k++ {
 			id := word(m.antecedents, int(k))
-			if id >= items || k > begin && id <= word(m.antecedents, int(k)-1) || id == consequent && !crossed {
+			if id >= items || k > begin && id <= word(m.antecedents, int(k)-1) || id == consequent {
 				return corrupt("rule %d has item %d on the left", i, id)
 			}
 		}

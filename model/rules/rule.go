@@ -120,7 +120,9 @@ func (s *Itemsets) rules(transactions uint64, l Limits, split sides) ([]Rule, er
 				}
 			}
 			slices.Sort(rule.Antecedent)
-			out = append(out, rule)
+			if _, same := slices.BinarySearch(rule.Antecedent, rule.Consequent); !same { // who views a buys a
+				out = append(out, rule)
+			}
 		}
 	}
 	slices.SortFunc(out, func(a, b Rule) int { return compare(&a, &b) })

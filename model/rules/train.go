@@ -27,7 +27,7 @@ var Kind = &train.Kind{
 		{Name: "max-itemsets", Doc: "largest number of frequent sets; more are an error", Default: 2e6, Low: 1, High: 1e8, Whole: true},
 		{Name: "behavior", Doc: "what makes a transaction; auto is purchase where there are any, and else all", Choices: behaviors},
 		{Name: "from", Doc: "behavior of the left side: same as the right one, or another, as in viewed and then bought", Choices: slices.Concat([]string{"same"}, behaviors[1:])},
-		{Name: "per", Doc: "whether a transaction is a basket, or all that a user has", Choices: []string{"basket", "user"}},
+		{Name: "per", Doc: "whether a transaction is a basket, what a user does without a pause of 30 minutes, or all of a user", Choices: []string{"basket", "visit", "user"}},
 		{Name: "score", Doc: "score of an item of an answer: the sum of the confidence of all rules that lead to it, or the most", Choices: []string{"sum", "most"}},
 	},
 	NewDriver: func(shape train.Shape, s model.Settings) (train.Driver, error) {
@@ -51,12 +51,15 @@ var behaviors = []string{"auto", "any", "purchase", "cart", "view", "click", "ra
 type pick struct {
 	sides
 	// side tells of each behavior the side that it is on, or none.
-	side    []uint32
-	perUser bool
+	side []uint32
+	per  string
 }
 
+// visitGap is the longest pause within a visit, in milliseconds: the usual half an hour.
+const visitGap = 30 * 60_000
+
 func newPick(shape *train.Shape, s model.Settings) (*pick, error) {
-	p := &pick{sides: sides{1, shape.Items}, perUser: s.Choice("per") == "user"}
+	p := &pick{sides: sides{1, shape.Items}, per: s.Choice("per")}
 	behavior, from := s.Choice("behavior"), s.Choice("from")
 	if behavior == "auto" {
 		behavior = "any"
@@ -68,7 +71,7 @@ func newPick(shape *train.Shape, s model.Settings) (*pick, error) {
 		from = "same"
 	}
 	if from != "same" {
-		p.sides.n = 2
+		p.n = 2
 	}
 	if len(shape.Behaviors) == 0 { // of a matrix
 		if behavior != "any" || from != "same" {
@@ -86,7 +89,7 @@ func newPick(shape *train.Shape, s model.Settings) (*pick, error) {
 		side := none
 		switch {
 		case name == behavior, behavior == "any" && (from == "same" || name != from) && counts(name):
-			side = uint32(p.sides.n - 1)
+			side = uint32(p.n - 1)
 		case name == from, from == "any" && counts(name):
 			side = 0
 		}
@@ -108,7 +111,11 @@ func (p *pick) transactions(ctx context.Context, data *train.Data, f func(items 
 	var items []uint32
 	return data.Histories(ctx, func(_ int, events []train.Event) error {
 		entries = entries[:0]
-		for _, e := range events {
+		var visit uint64
+		for i, e := range events {
+			if i > 0 && e.Time-events[i-1].Time > visitGap {
+				visit++
+			}
 			if int(e.Behavior) >= len(p.side) {
 				return fmt.Errorf("an event is of behavior %d of %d", e.Behavior, len(p.side))
 			}
@@ -117,7 +124,10 @@ func (p *pick) transactions(ctx context.Context, data *train.Data, f func(items 
 				continue
 			}
 			x := entry{e.Basket, side*uint32(p.items) + e.Item}
-			if p.perUser {
+			switch p.per {
+			case "visit":
+				x.basket = visit
+			case "user":
 				x.basket = 0
 			}
 			entries = append(entries, x)
@@ -194,7 +204,7 @@ type worker struct {
 }
 
 // columns is the number of counts: of each item on each side, and of its users.
-func (p *pick) columns() int { return (p.sides.n + 1) * p.items }
+func (p *pick) columns() int { return (p.n + 1) * p.items }
 
 // share returns the range of counts that a worker adds up.
 func (p *pick) share(worker, of int) (first, end int) {
@@ -230,7 +240,7 @@ func (w *worker) count(ctx context.Context, peers train.Peers) ([]byte, error) {
 	}
 	rows := w.data.Rows
 	for _, id := range rows.Item[rows.Start[0]:rows.Start[rows.NumUsers()]] {
-		counts[w.sides.n*w.items+int(id)]++
+		counts[w.n*w.items+int(id)]++
 	}
 	return binary.AppendUvarint(nil, n), peers.Put("counts", words(nil, counts))
 }
@@ -300,7 +310,7 @@ func (w *worker) deal(ctx context.Context, input []byte, peers train.Peers) erro
 	}
 	var ranks []uint32
 	w.least = least
-	w.frequent, ranks = rank(counts[:w.sides.n*w.items], w.least)
+	w.frequent, ranks = rank(counts[:w.n*w.items], w.least)
 	groups := make([]paths, workers)
 	given := make([]bool, workers)
 	var path []uint32
@@ -343,7 +353,7 @@ func (w *worker) mine(ctx context.Context, peers train.Peers) ([]byte, error) {
 		all = all.sorted()
 	}
 	m := &miner{least: w.least, maxLength: w.maxLength, most: w.most}
-	if w.sides.n == 2 {
+	if w.n == 2 {
 		for _, id := range w.frequent {
 			m.lone = append(m.lone, w.lone(id))
 		}
@@ -458,7 +468,7 @@ func write(ctx context.Context, shape train.Shape, s model.Settings, get getter,
 	if err != nil {
 		return err
 	}
-	items, _ := rank(counts[:p.sides.n*p.items], least)
+	items, _ := rank(counts[:p.n*p.items], least)
 	// The sets of a group are in lists, of which each begins with a set of one item; those of all groups come in the order of that item.
 	lists := make([][]found, len(items))
 	for from := range workers {
@@ -485,8 +495,8 @@ func write(ctx context.Context, shape train.Shape, s model.Settings, get getter,
 	}
 	f := &file{
 		transactions: transactions, itemsets: uint64(sets.Len()), users: uint64(shape.Users), most: s.Choice("score") == "most",
-		left: counts[:p.items], right: counts[(p.sides.n-1)*p.items : p.sides.n*p.items], owners: counts[p.sides.n*p.items:],
-		rules: found, crossed: p.sides.n == 2,
+		left: counts[:p.items], right: counts[(p.n-1)*p.items : p.n*p.items], owners: counts[p.n*p.items:],
+		rules: found,
 	}
 	_, err = w.Write(f.encode())
 	return err
