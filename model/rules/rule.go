@@ -66,8 +66,15 @@ func Sort(rules []Rule, measure string) error {
 
 // compare is the order of the rules of a model.
 func compare(a, b *Rule) int {
-	return cmp.Or(cmp.Compare(b.Lift, a.Lift), cmp.Compare(b.Confidence, a.Confidence), cmp.Compare(b.Count, a.Count),
-		cmp.Compare(len(a.Antecedent), len(b.Antecedent)), slices.Compare(a.Antecedent, b.Antecedent), cmp.Compare(a.Consequent, b.Consequent))
+	switch { // most rules differ here
+	case a.Lift != b.Lift:
+		return cmp.Compare(b.Lift, a.Lift)
+	case a.Confidence != b.Confidence:
+		return cmp.Compare(b.Confidence, a.Confidence)
+	case a.Count != b.Count:
+		return cmp.Compare(b.Count, a.Count)
+	}
+	return cmp.Or(cmp.Compare(len(a.Antecedent), len(b.Antecedent)), slices.Compare(a.Antecedent, b.Antecedent), cmp.Compare(a.Consequent, b.Consequent))
 }
 
 // Limits say which rules are made of frequent sets.

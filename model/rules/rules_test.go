@@ -577,3 +577,20 @@ func BenchmarkMine(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkRules(b *testing.B) {
+	sets, err := rules.Mine(b.Context(), slices.Values(mushroom(b)), 120, rules.Options{MinSupport: 0.2, MaxItemsets: 1e8, Threads: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		all, err := sets.Rules(8124, rules.Limits{MinConfidence: 0.8})
+		if err != nil {
+			b.Fatal(err)
+		}
+		n = len(all)
+	}
+	b.ReportMetric(float64(n), "rules")
+}
