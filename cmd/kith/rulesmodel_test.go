@@ -136,8 +136,10 @@ func TestPlantedIsFound(t *testing.T) {
 		from, to string
 		want     float64
 	}{
-		{"view", "view", truth.Config.Funnel.View.View}, {"view", "cart", truth.Config.Funnel.View.Cart},
-		{"search", "view", truth.Config.Funnel.Search.View}, {"search", "end", truth.Config.Funnel.Search.Exit},
+		{"view", "view", truth.Config.Funnel.View.View},
+		{"view", "cart", truth.Config.Funnel.View.Cart},
+		{"search", "view", truth.Config.Funnel.Search.View},
+		{"search", "end", truth.Config.Funnel.Search.Exit},
 	} {
 		if p := chain.Next[slices.Index(chain.States, c.from)][slices.Index(chain.States, c.to)]; math.Abs(p-c.want) > 0.03 {
 			t.Errorf("%s after %s has probability %v, planted is %v", c.to, c.from, p, c.want)

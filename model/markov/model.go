@@ -233,7 +233,7 @@ func (m *Model) NextItems(events []train.Event, n int) ([]model.Scored, error) {
 	var sequence []uint32
 	session := m.lastSession(events)
 	for i := range session {
-		sequence, _ = m.reader.next(sequence, &session[i])
+		sequence, _ = m.next(sequence, &session[i])
 	}
 	var excluded []uint32
 	if len(sequence) > 0 {

@@ -62,7 +62,7 @@ func corrupt(format string, args ...any) error {
 }
 
 // Read makes a model of a file, which it refers to. It returns an error matching ErrCorrupt for anything but a whole one. Cost and memory: 16 bytes for
-// each item, 4 for each rule and 4 for each item of a left side.
+// each item, 8 for each rule and 4 for each item of a left side.
 func Read(b []byte) (*Model, error) {
 	if len(b) < headerBytes || string(b[:8]) != magic {
 		return nil, corrupt("no header")
