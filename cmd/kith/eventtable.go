@@ -30,7 +30,7 @@ type eventTable struct {
 // tableEvent is an event on the way into a table.
 type tableEvent struct {
 	user uint32
-	id   uint64 // hash of what identifies it, 0 for nothing
+	id   uint64 // hash of that of the event
 	train.Event
 }
 
@@ -59,20 +59,16 @@ func readEvents(ctx context.Context, ms []fusion.Mapping, dead *fusion.DeadLette
 		if !m.Kind.HasEvents() {
 			continue
 		}
-		named := m.Columns.ID != ""
 		_, err := fusion.Events(ctx, m, dead, 0, func(events []fusion.Event) error {
 			for i := range events {
 				e := &events[i]
 				if e.Feedback() {
 					continue
 				}
-				x := tableEvent{user: users.add(e.User), Event: train.Event{Item: items.add(e.Item), Value: float32(e.Value), Time: e.Time}}
+				x := tableEvent{user: users.add(e.User), id: xxhash.Sum64String(e.ID), Event: train.Event{Item: items.add(e.Item), Value: float32(e.Value), Time: e.Time}}
 				b := behaviors.add(string(e.Behavior))
 				if x.Behavior = uint8(b); b > 255 {
 					return errors.New("the files have more than 256 behaviors; translate them in a mapping")
-				}
-				if named {
-					x.id = xxhash.Sum64String(e.ID)
 				}
 				if order := e.Context[view.ContextOrder]; order != "" {
 					x.Basket = xxhash.Sum64String(order)
@@ -139,7 +135,7 @@ func (t *eventTable) fill(all []tableEvent) {
 		row = row[:0]
 		for user := all[i].user; i < len(all) && all[i].user == user; i++ {
 			e := &all[i]
-			if e.id != 0 && seen[e.id] {
+			if seen[e.id] {
 				continue
 			}
 			seen[e.id] = true

@@ -52,6 +52,32 @@ func TestRulesOfBaskets(t *testing.T) {
 	}
 }
 
+// TestRulesOfOrders: lines of one order are a transaction, whatever their times, a row that is there twice counts once, and what is canceled is of none.
+func TestRulesOfOrders(t *testing.T) {
+	orders := writeFile(t, "orders.csv", `line,customer,no,sku,state,placed
+1,u,A,x,paid,2026-01-01
+2,u,A,y,paid,2026-01-03
+2,u,A,y,paid,2026-01-03
+3,u,B,x,paid,2026-01-03
+4,v,C,x,paid,2026-01-01
+5,v,C,y,paid,2026-01-01
+6,v,D,y,canceled,2026-01-02
+`)
+	mapping := writeFile(t, "map.yaml", `sources:
+  - name: orders
+    path: `+orders+`
+    kind: orders
+    fields: {id: line, user: customer, order: no, item: sku, time: placed, status: {column: state, values: {paid: purchase, canceled: cancel}}}
+`)
+	got := mustJSON[jsonRules](t, "rules", "--mapping", mapping, "--min-support", "1", "--by", "confidence")
+	if got.Transactions != 3 || got.Items != 2 || got.Rules != 2 {
+		t.Fatalf("got %+v, want two rules of three orders", got)
+	}
+	if r := got.Shown[0]; r.Then != "x" || r.Confidence != 1 || r.Conviction != nil || r.Count != 2 {
+		t.Errorf("first rule %+v, want y → x in both orders with y", r)
+	}
+}
+
 // TestRulesOfGroceries has the number that package arules of R finds.
 func TestRulesOfGroceries(t *testing.T) {
 	got := mustJSON[jsonRules](t, "rules", "--input", datatest.File(t, "groceries/groceries.csv"), "--format", "baskets", "--sep", "comma",

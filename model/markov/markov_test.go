@@ -278,7 +278,8 @@ func TestTrainedIsTwin(t *testing.T) {
 		users := shop(t, items)
 		order := rapid.IntRange(1, 3).Draw(t, "order")
 		how := rapid.SampledFrom([]string{"basket", "gap", "user"}).Draw(t, "session")
-		s := settings(t, map[string]string{"order": strconv.Itoa(order), "session": how, "recent": "1"})
+		recent := rapid.IntRange(1, 3).Draw(t, "recent")
+		s := settings(t, map[string]string{"order": strconv.Itoa(order), "session": how, "recent": strconv.Itoa(recent), "decay": "0.5"})
 		file, err := trainOn(users, items, s, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -358,15 +359,28 @@ func TestTrainedIsTwin(t *testing.T) {
 			if len(answer) == 0 || answer[0].Filled {
 				continue
 			}
+			// The mixture over the last items, with weights that halve.
+			mixed := func(item int) (p float64) {
+				var total float64
+				for j, w := 0, 1.0; j < min(recent, len(x)); j, w = j+1, w/2 {
+					total += w
+					p += w * ofItems.probability(last(x[:len(x)-j], order), item)
+				}
+				return p / total
+			}
 			sum = 0
 			for _, a := range answer {
-				want := ofItems.probability(last(x, order), int(a.Item))
+				want := mixed(int(a.Item))
 				if !near(a.Score, want) {
 					t.Fatalf("after %v item %d has probability %v, want %v", x, a.Item, a.Score, want)
 				}
 				sum += a.Score
 			}
-			sum += ofItems.probability(last(x, order), x[len(x)-1]) // left out
+			sum += mixed(x[len(x)-1]) // left out
+			first, err := m.NextItems(events, 2)
+			if err != nil || !slices.Equal(first, answer[:min(2, len(answer))]) {
+				t.Fatalf("the first two of %v are %v, error %v", answer, first, err)
+			}
 			if !near(sum, 1) || len(answer) != items-1 {
 				t.Fatalf("probabilities of %d items sum to %v", len(answer), sum)
 			}
@@ -508,5 +522,6 @@ func FuzzRead(f *testing.F) {
 		if _, err := m.Chain().Ahead(markov.Start, 3); err != nil {
 			t.Fatal(err)
 		}
+		_, _ = m.Chain().Stopping(m.Behaviors()[0]) // a chain may never end
 	})
 }
