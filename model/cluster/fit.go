@@ -268,7 +268,7 @@ func (f *fitting) batch() step {
 // learn moves each center to the mean of all vectors that it was given so far: the rate 1/count of Sculley, all vectors of a batch at a time.
 func (f *fitting) learn(all reply) {
 	t := f.at()
-	t.Distances += all.Distances
+	t.Distances, t.Plain = t.Distances+all.Distances, t.Plain+all.Distances
 	for c, n := range all.Counts {
 		if n == 0 {
 			continue
@@ -324,14 +324,17 @@ func (f *fitting) progress() float64 {
 }
 
 // reduce chooses k of the candidates, each weighted by the number of vectors that it is nearest to: k-means++ (Arthur and Vassilvitskii, SODA 2007
-// [arthur2007]), and passes of Lloyd over the candidates. It returns fewer if there are fewer of weight.
+// [arthur2007], section 6 has the greedy form), and passes of Lloyd over the candidates. It returns fewer if there are fewer of weight.
+// Cost: O(candidates·k·dim·log k).
 func reduce(candidates []float32, weights []int64, dim, k int, rng *rand.Rand) (centers []float32) {
 	n := len(candidates) / dim
 	at := func(i int) []float32 { return candidates[i*dim : (i+1)*dim] }
-	near, of := make([]float64, n), make([]int, n)
+	near, best, of := make([]float64, n), make([]float64, n), make([]int, n)
 	for i := range near {
 		near[i] = 1
 	}
+	tries := 2 + int(math.Log(float64(k))) // the greedy form: of several draws the one that leaves the least loss
+	with := make([]float64, n)
 	for c := range min(k, n) {
 		var sum float64
 		for i, d2 := range near {
@@ -340,21 +343,32 @@ func reduce(candidates []float32, weights []int64, dim, k int, rng *rand.Rand) (
 		if sum == 0 {
 			break
 		}
-		chosen, rest := -1, rng.Float64()*sum
-		for i, d2 := range near {
-			if w := d2 * float64(weights[i]); w > 0 {
-				chosen = i // the last one, if rounding leaves a rest
-				if rest -= w; rest < 0 {
-					break
+		chosen, least := -1, math.Inf(1)
+		for range tries {
+			drawn, rest := -1, rng.Float64()*sum
+			for i, d2 := range near {
+				if w := d2 * float64(weights[i]); w > 0 {
+					drawn = i // the last one, if rounding leaves a rest
+					if rest -= w; rest < 0 {
+						break
+					}
 				}
+			}
+			var loss float64
+			for i := range with {
+				with[i] = distance2(at(i), at(drawn))
+				if c > 0 {
+					with[i] = min(with[i], near[i])
+				}
+				loss += with[i] * float64(weights[i])
+			}
+			if loss < least {
+				chosen, least = drawn, loss
+				copy(best, with)
 			}
 		}
 		centers = append(centers, at(chosen)...)
-		for i := range near {
-			if d2 := distance2(at(i), at(chosen)); c == 0 || d2 < near[i] {
-				near[i], of[i] = d2, c
-			}
-		}
+		copy(near, best)
 	}
 	k = len(centers) / dim
 	for range candidatePasses {
