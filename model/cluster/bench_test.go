@@ -22,12 +22,11 @@ import (
 // points reads a CSV file whose last column is a class, and leaves rows out that have a field that is no number.
 func points(t testing.TB, path string) (x []float32, dim int, of []int) {
 	t.Helper()
-	f, err := os.Open(datatest.File(t, path))
+	data, err := os.ReadFile(datatest.File(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	records, err := csv.NewReader(f).ReadAll()
+	records, err := csv.NewReader(bytes.NewReader(data)).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,11 +114,11 @@ func decodeStep(b []byte) (st step, err error) {
 	return st, r.end()
 }
 
-func (p *reply) encode() []byte {
-	b := putFloat(nil, p.Sum)
-	b = putNumber(putNumber(b, uint64(p.Changed)), uint64(p.Distances))
-	b = putSlice(putSlice(b, p.Keys), p.Vectors)
-	return putSlice(putSlice(b, p.Sums), p.Counts)
+func (r *reply) encode() []byte {
+	b := putFloat(nil, r.Sum)
+	b = putNumber(putNumber(b, uint64(r.Changed)), uint64(r.Distances))
+	b = putSlice(putSlice(b, r.Keys), r.Vectors)
+	return putSlice(putSlice(b, r.Sums), r.Counts)
 }
 
 func decodeReply(b []byte) (p reply, err error) {

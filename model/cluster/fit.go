@@ -33,7 +33,6 @@ type fitting struct {
 	centers    []float32
 	seen       []int64 // vectors that each center is the mean of, in mini-batches
 	empty      []int
-	last       reply // of the pass that left centers empty
 	sample     []float32
 	found      [][]float32 // centers by trial
 

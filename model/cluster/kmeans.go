@@ -43,15 +43,15 @@ func DefaultOptions() Options {
 func (o *Options) validate() error {
 	switch {
 	case o.Iterations < 1:
-		return fmt.Errorf("Iterations is %d, want at least 1", o.Iterations)
+		return fmt.Errorf("option Iterations is %d, want at least 1", o.Iterations)
 	case !(o.Tolerance >= 0 && o.Tolerance < 1):
-		return fmt.Errorf("Tolerance is %v, want 0 or more and below 1", o.Tolerance)
+		return fmt.Errorf("option Tolerance is %v, want 0 or more and below 1", o.Tolerance)
 	case o.Restarts < 1 || o.Restarts > maxTrials:
-		return fmt.Errorf("Restarts is %d, want 1 to %d", o.Restarts, maxTrials)
+		return fmt.Errorf("option Restarts is %d, want 1 to %d", o.Restarts, maxTrials)
 	case o.MiniBatch < 0:
-		return fmt.Errorf("MiniBatch is %d, want at least 0", o.MiniBatch)
+		return fmt.Errorf("option MiniBatch is %d, want at least 0", o.MiniBatch)
 	case o.Sample < 0:
-		return fmt.Errorf("Sample is %d, want at least 0", o.Sample)
+		return fmt.Errorf("option Sample is %d, want at least 0", o.Sample)
 	}
 	return nil
 }

@@ -1,18 +1,14 @@
 package cluster_test
 
 import (
-	"encoding/csv"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/kith-io/kith/model/cluster"
-	"github.com/kith-io/kith/source/datatest"
 )
 
 // gaussians draws n vectors around k centers, and returns them with the center of each.
@@ -224,34 +220,10 @@ func TestRefusesOptions(t *testing.T) {
 // TestIris: three centers of the 150 flowers. The best loss known is 78.9408 (scikit-learn 1.9.1, KMeans(3, n_init=100)), with an adjusted Rand
 // index of 0.730 to the species.
 func TestIris(t *testing.T) {
-	f, err := os.Open(datatest.File(t, "classification/iris.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	records, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var x []float32
-	var of []int
-	species := map[string]int{}
-	for _, r := range records {
-		for _, field := range r[:4] {
-			v, err := strconv.ParseFloat(field, 32)
-			if err != nil {
-				t.Fatal(err)
-			}
-			x = append(x, float32(v))
-		}
-		if _, known := species[r[4]]; !known {
-			species[r[4]] = len(species)
-		}
-		of = append(of, species[r[4]])
-	}
+	x, dim, of := points(t, "classification/iris.csv")
 	o := cluster.DefaultOptions()
 	o.Restarts = 5
-	r, err := cluster.KMeans(t.Context(), x, 4, []int{3}, o)
+	r, err := cluster.KMeans(t.Context(), x, dim, []int{3}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ type step struct {
 type stepKind uint8
 
 const (
-	// first asks for the vector with the least random number, sample for the Count with the least.
+	// sample asks for the Count vectors with the least random numbers, which are Keys.
 	stepSample stepKind = 1 + iota
 	// cost adds candidates to those of the trial. Sum is Σ d², Counts how many vectors are nearest to each candidate.
 	stepCost

@@ -141,15 +141,14 @@ func (h *header) decode(r *reader) {
 
 // driver leads the workers.
 type driver struct {
-	shape   train.Shape
-	s       model.Settings
-	rank    int
-	turns   int // multiplications done
-	phase   string
-	sigma   []float64
-	fit     *fitting
-	h       header
-	working bool
+	shape train.Shape
+	s     model.Settings
+	rank  int
+	turns int // multiplications done
+	phase string
+	sigma []float64
+	fit   *fitting
+	h     header
 }
 
 func newDriver(shape train.Shape, s model.Settings) (train.Driver, error) {
@@ -158,12 +157,10 @@ func newDriver(shape train.Shape, s model.Settings) (train.Driver, error) {
 
 func (d *driver) Progress() float64 {
 	all := float64(d.s.Whole("power") + 1)
-	switch {
-	case d.fit == nil:
+	if d.fit == nil {
 		return 0.4 * float64(d.turns) / all
-	default:
-		return 0.4 + 0.5*d.fit.progress()
 	}
+	return 0.4 + 0.5*d.fit.progress()
 }
 
 func (d *driver) Next(said [][]byte) (train.Step, bool, error) {
