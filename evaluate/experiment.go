@@ -23,6 +23,8 @@ type Experiment struct {
 	Data *fusion.Table
 	// Models names the models, of Models(), with parameters if wanted, as in als(factors=64,alpha=2). Those of ratings need a table with weights.
 	Models []string
+	// Base names the models that the combinations among Models are made of: rrf, blend, switch and ranker. None means itemknn, userknn and popularity.
+	Base []string
 	// Split names the division, of Splits().
 	Split string
 	// Ratio is the share of the data that is for training in the splits "ratio" (of each user) and "time" (of all), above 0 and below
@@ -79,6 +81,9 @@ func (e Experiment) Validate() error {
 		if slices.Contains(e.Models[:i], name) {
 			return fmt.Errorf("model %q is named twice", name)
 		}
+	}
+	if err := e.checkBases(); err != nil {
+		return err
 	}
 	switch {
 	case !slices.Contains(Splits(), e.Split):
@@ -220,7 +225,12 @@ func (e *Experiment) evaluate(ctx context.Context, out *ModelResult, f *fold, do
 	case m.rating && f.train.Weight == nil:
 		return nil, errors.New("it predicts ratings, but the data have none: every weight is 1")
 	}
-	made, err := m.fit(ctx, &Training{f.train, f.times, f.items}, settings, e)
+	var made fitted
+	if t := (&Training{f.train, f.times, f.items}); m.combine != nil {
+		made, err = m.combine(ctx, t, settings, e, e.fitBases)
+	} else {
+		made, err = m.fit(ctx, t, settings, e)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ type method struct {
 	parameters []model.Parameter
 	// fit makes a model of the training data. It reads only the settings of models of e.
 	fit func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error)
+	// combine is in the place of fit for a model that is made of others, which its own argument makes.
+	combine func(ctx context.Context, t *Training, s model.Settings, e *Experiment, fit base) (fitted, error)
 	// rating says that the model predicts ratings, and byItem that it does so fastest in the order of items.
 	rating, byItem bool
 }
@@ -45,7 +47,7 @@ type fitted struct {
 }
 
 // methods is all that Experiment.Models may name, in the order of Models.
-var methods = slices.Concat(rankers, predictors)
+var methods = slices.Concat(rankers, combinations, predictors)
 
 // rankers are the models for top-N.
 var rankers = append([]method{

@@ -91,6 +91,7 @@ func TestErrors(t *testing.T) {
 		{"item", nil, []string{"similar"}, exitUsage, []string{"want one"}},
 		{"version", nil, []string{"models", "show", "latest"}, exitUsage, []string{`"latest"`}},
 		{"models to evaluate", nil, []string{"evaluate", "--input", good, "--models", "als"}, exitUsage, []string{`"als"`, "itemknn"}},
+		{"base to evaluate", nil, []string{"evaluate", "--input", good, "--models", "rrf", "--base", "itemknn,rrf"}, exitUsage, []string{`base: rrf`, "made of no others"}},
 		{"split", nil, []string{"evaluate", "--input", good, "--split", "half"}, exitUsage, []string{`"half"`, "k-fold"}},
 		{"split without times", nil, []string{"evaluate", "--input", good, "--split", "time"}, exitError, []string{"no times"}},
 		{"out", nil, []string{"generate"}, exitUsage, []string{"--out"}},

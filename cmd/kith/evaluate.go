@@ -20,7 +20,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var in input
 	var s specFlags
 	var e evaluate.Experiment
-	var models string
+	var models, base string
 	measure := measureChoice()
 	ratings := choice{"auto", []string{"auto", neighborhood.MSD.String(), neighborhood.CoRatedCosine.String(), neighborhood.PearsonBaseline.String()}}
 	split := choice{evaluate.SplitLeaveOneOut, evaluate.Splits()}
@@ -55,6 +55,10 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 			for _, name := range model.SplitNames(models) {
 				e.Models = append(e.Models, evaluateName(name))
 			}
+			e.Base = nil
+			for _, name := range model.SplitNames(base) {
+				e.Base = append(e.Base, evaluateName(name))
+			}
 			w := s.behaviors()
 			if err := errors.Join(e.Validate(), w.Validate()); err != nil {
 				return &usageError{err}
@@ -67,6 +71,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	s.registerWeights(cmd)
 	f := cmd.Flags()
 	f.StringVar(&models, "models", "popularity,itemknn,userknn,hybrid", "`names` of the models to compare, with parameters if wanted, as in als(factors=64,alpha=2)")
+	f.StringVar(&base, "base", "itemknn,userknn,popularity", "`names` of the models that rrf, blend, switch and ranker are made of")
 	f.Var(&split, "split", "how data are held back")
 	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio and time")
 	f.IntVar(&e.Folds, "folds", 5, "folds of the split k-fold")
