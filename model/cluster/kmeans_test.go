@@ -146,14 +146,14 @@ func TestBoundsSaveWork(t *testing.T) {
 
 // TestFindsGroups: planted groups that are apart are found again, whole and in mini-batches, and so is their number.
 func TestFindsGroups(t *testing.T) {
-	x, of := gaussians(2, 3000, 6, 7, 1)
+	x, of := gaussians(2, 1500, 6, 7, 1)
 	for name, change := range map[string]func(o *cluster.Options, ks *[]int){
 		"passes":       func(*cluster.Options, *[]int) {},
 		"mini-batches": func(o *cluster.Options, _ *[]int) { o.MiniBatch, o.Iterations = 200, 40 },
 		"number":       func(_ *cluster.Options, ks *[]int) { *ks = []int{2, 3, 5, 7, 9, 12} },
 	} {
 		o, ks := cluster.DefaultOptions(), []int{7}
-		o.Restarts = 3
+		o.Restarts, o.Sample = 3, 200
 		change(&o, &ks)
 		r, err := cluster.KMeans(t.Context(), x, 6, ks, o)
 		if err != nil {

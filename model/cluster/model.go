@@ -114,7 +114,7 @@ func (m *Model) encode() []byte {
 	b := putNumber([]byte(magic), version)
 	b = putNumber(putNumber(putNumber(b, uint64(m.of)), uint64(m.numUsers)), uint64(m.numItems))
 	b = append(putFloat(b, m.discount), m.header.encode()...)
-	b = putSlice(putSlice(b, m.users), m.v)
+	b = putSlice(putSlice(putSlice(b, m.users), m.v), m.groups)
 	for c := range m.lists {
 		b = m.lists[c].encode(b)
 	}
@@ -143,8 +143,15 @@ func read(file []byte) (*Model, error) {
 	m.header.decode(r)
 	m.users = exact[int64](r, "numbers of users", m.numItems)
 	m.v = exact[float32](r, "numbers of vectors", m.numItems*m.header.dim)
-	if r.err != nil {
+	if m.groups = slice[int32](r); r.err != nil {
 		return nil, r.err
+	}
+	k := int32(len(m.header.counts))
+	switch {
+	case m.of == ofItems && len(m.groups) != m.numItems || m.of != ofItems && len(m.groups) > 0:
+		return nil, fmt.Errorf("groups of %d items, of %d", len(m.groups), m.numItems)
+	case slices.ContainsFunc(m.groups, func(g int32) bool { return g < -1 || g >= k }):
+		return nil, fmt.Errorf("an item is in a group that is none of %d", k)
 	}
 	m.lists = make([]list, len(m.header.counts))
 	for c := range m.lists {
@@ -175,16 +182,10 @@ func (m *Model) finish() error {
 	have := make([]int32, m.numItems) // list that an item was last in, from 1
 	for c, l := range m.lists {
 		for _, f := range l.favorites {
-			if before := have[f.item]; before == int32(c+1) || m.of == ofItems && before > 0 {
-				return fmt.Errorf("item %d is twice in group %d, or in two groups", f.item, c)
+			if have[f.item] == int32(c+1) || m.of == ofItems && m.groups[f.item] != int32(c) {
+				return fmt.Errorf("item %d is twice in the list of group %d, or of another group", f.item, c)
 			}
 			have[f.item] = int32(c + 1)
-		}
-	}
-	if m.of == ofItems {
-		m.groups = have
-		for i := range m.groups {
-			m.groups[i]--
 		}
 	}
 	return nil
@@ -235,7 +236,7 @@ func (m *Model) Assign(q model.Query) (group int, distance float64, err error) {
 	return group, math.Sqrt(distance2(x, m.header.centers[group*len(x):(group+1)*len(x)])), nil
 }
 
-// GroupOf returns the group of an item, -1 for one without; all are without where not items are grouped, or that are beyond the kept list of their group.
+// GroupOf returns the group of an item, -1 for one without; all are without where not items are grouped.
 func (m *Model) GroupOf(item uint32) int {
 	if int64(item) >= int64(len(m.groups)) {
 		return -1

@@ -172,6 +172,20 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
+// TestShortLists: items beyond the kept list of their group still have it.
+func TestShortLists(t *testing.T) {
+	rows, _ := modeltest.Blocks()
+	m, err := trained(rows, 2, map[string]string{"of": "items", "k": "4", "rank": "8", "restarts": "3", "list": "2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range uint32(rows.NumItems) {
+		if got, want := m.GroupOf(id), m.GroupOf(id%4); got != want || got < 0 {
+			t.Errorf("item %d is in group %d, want %d", id, got, want)
+		}
+	}
+}
+
 func TestOrdersNeedEvents(t *testing.T) {
 	s, err := model.ParseSettings(cluster.Kind.Parameters, map[string]string{"of": "orders"})
 	if err != nil {

@@ -691,6 +691,16 @@ func (w *worker) finish(ctx context.Context, input []byte, peers train.Peers) er
 	lists := make([]list, k)
 	if w.of == ofItems {
 		w.listItems(&h, lists)
+		groups := make([]int32, w.end-w.first)
+		for i := range groups {
+			groups[i] = -1
+		}
+		for v, i := range w.rows {
+			groups[i] = w.vectors.of[v]
+		}
+		if err := peers.Put("groups", putSlice(nil, groups)); err != nil {
+			return err
+		}
 	} else {
 		counts := make([]int64, (w.end-w.first)*k)
 		if err := sumOwned(ctx, w, peers, "members", k, func(i int, n uint32) { counts[i] += int64(n) }); err != nil {
@@ -772,6 +782,11 @@ func write(ctx context.Context, shape train.Shape, s model.Settings, get func(co
 	}
 	if m.v, err = fromOwners[float32](ctx, &shape, get, "q", m.header.dim); err != nil {
 		return err
+	}
+	if m.of == ofItems {
+		if m.groups, err = fromOwners[int32](ctx, &shape, get, "groups", 1); err != nil {
+			return err
+		}
 	}
 	m.lists = make([]list, len(m.header.counts))
 	for owner := range shape.Workers() {
