@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/kith-io/kith/evaluate"
@@ -25,8 +26,14 @@ func divisionOf(table *fusion.Table, e evaluate.Experiment) (*evaluate.Division,
 	switch e.Split {
 	case evaluate.SplitLeaveOneOut:
 		return evaluate.LeaveOneOut(table, seeded(e.Seed)), nil
+	case evaluate.SplitLeaveRandomOut:
+		return evaluate.LeaveRandomOut(table, seeded(e.Seed)), nil
 	case evaluate.SplitRatio:
 		return evaluate.HoldOut(table, e.Ratio, seeded(e.Seed)), nil
+	case evaluate.SplitUserTime:
+		return evaluate.HoldOutNewest(table, e.Ratio, seeded(e.Seed))
+	case evaluate.SplitUserCold:
+		return evaluate.HoldOutUsers(table, e.Ratio, seeded(e.Seed)), nil
 	case evaluate.SplitTime:
 		return evaluate.CutTime(table, e.Ratio)
 	default:
@@ -38,7 +45,8 @@ func divisionOf(table *fusion.Table, e evaluate.Experiment) (*evaluate.Division,
 // for the metrics.
 func slowFold(table *fusion.Table, d *evaluate.Division, fold, n int, threshold float64) (popularity, mean map[string]float64) {
 	users, seen := map[string]int{}, map[[2]string]bool{}
-	relevant := map[string]map[string]bool{}
+	relevant, owners, histories := map[string]map[string]bool{}, map[string]map[string]bool{}, map[string][]string{}
+	active := map[string]bool{}
 	var train, test []float64
 	for u, user := range table.Users {
 		relevant[user] = map[string]bool{}
@@ -48,8 +56,16 @@ func slowFold(table *fusion.Table, d *evaluate.Division, fold, n int, threshold 
 				weight = float64(table.Weight[p])
 			}
 			if d.TestOf[p] != int32(fold) {
-				users[item]++
 				seen[[2]string{user, item}] = true
+				histories[user] = append(histories[user], item)
+				if d.History != nil && d.History[p] {
+					continue
+				}
+				if owners[item] == nil {
+					owners[item] = map[string]bool{}
+				}
+				owners[item][user], active[user] = true, true
+				users[item]++
 				train = append(train, weight)
 				continue
 			}
@@ -63,30 +79,47 @@ func slowFold(table *fusion.Table, d *evaluate.Division, fold, n int, threshold 
 		return cmp.Or(cmp.Compare(users[b], users[a]), strings.Compare(a, b))
 	})
 	var sums map[string]float64
-	count, covered := 0.0, map[string]bool{}
+	count, covered := map[string]float64{}, map[string]bool{}
+	shown := map[string]float64{}
 	for _, user := range table.Users {
 		if len(relevant[user]) == 0 {
 			continue
 		}
-		var answer []string
+		var answer, whole, history []string
 		for _, item := range catalog {
-			if len(answer) < n && !seen[[2]string{user, item}] {
-				answer = append(answer, item)
-				covered[item] = true
+			switch {
+			case seen[[2]string{user, item}]:
+				history = append(history, item)
+			default:
+				whole = append(whole, item)
+				if len(answer) < n {
+					answer = append(answer, item)
+					covered[item] = true
+					shown[item]++
+				}
 			}
 		}
 		if sums == nil {
 			sums = map[string]float64{}
 		}
-		for name, x := range slowMetrics(answer, relevant[user], n) {
+		metrics := slowMetrics(answer, relevant[user], n)
+		slowBeyond(metrics, answer, whole, history, relevant[user], catalog, owners, len(active))
+		for name, x := range metrics {
 			sums[name] += x
+			count[name]++
 		}
-		count++
 	}
 	if sums != nil {
 		popularity = map[string]float64{fmt.Sprintf("coverage@%d", n): float64(len(covered)) / float64(len(catalog))}
 		for name, x := range sums {
-			popularity[fmt.Sprintf("%s@%d", name, n)] = x / count
+			key := fmt.Sprintf("%s@%d", name, n)
+			if name == "auc" {
+				key = name
+			}
+			popularity[key] = x / count[name]
+		}
+		if g := slowGini(catalog, shown); !math.IsNaN(g) {
+			popularity[fmt.Sprintf("gini@%d", n)] = g
 		}
 	}
 	if len(test) > 0 && len(train) > 0 && table.Weight != nil {
@@ -116,20 +149,30 @@ func TestRunEqualsTwin(t *testing.T) {
 			Relevant: rapid.SampledFrom([]float64{0, 0, 2.5, 4}).Draw(t, "relevant"),
 			N:        []int{rapid.IntRange(1, 10).Draw(t, "n")},
 			Threads:  rapid.IntRange(1, 3).Draw(t, "threads"),
+			Metrics:  []string{"auc"},
 		}
 		want := map[string]map[string]float64{"popularity": {}, "mean": {}}
-		able := map[string]bool{"popularity": true, "mean": true}
+		able, folds := map[string]bool{"popularity": true, "mean": true}, map[string]int{}
 		d, divided := divisionOf(table, e)
 		if divided == nil {
 			for f := range d.Folds {
 				popularity, mean := slowFold(table, d, f, e.N[0], e.Relevant)
+				for metric := range popularity {
+					folds[metric]++
+				}
 				for name, metrics := range map[string]map[string]float64{"popularity": popularity, "mean": mean} {
 					able[name] = able[name] && metrics != nil
 					for metric, x := range metrics {
-						want[name][metric] += x / float64(d.Folds)
+						want[name][metric] += x
 					}
 				}
 			}
+		}
+		for metric := range want["popularity"] {
+			want["popularity"][metric] /= float64(folds[metric]) // a metric may say nothing of a fold
+		}
+		for metric := range want["mean"] {
+			want["mean"][metric] /= float64(d.Folds)
 		}
 		for name := range want {
 			e.Models = []string{name}
@@ -161,7 +204,7 @@ func TestRunEqualsTwin(t *testing.T) {
 
 func checkCounts(t *rapid.T, table *fusion.Table, r *evaluate.Result) {
 	for i, c := range r.Folds {
-		if c.TrainEntries+c.TestEntries != len(table.Item) || c.TestUsers+c.LeftOutUsers != len(table.Users) ||
+		if c.TrainEntries+c.TestEntries+c.HistoryEntries+c.HiddenEntries != len(table.Item) || c.TestUsers+c.LeftOutUsers != len(table.Users) ||
 			c.RelevantEntries > c.TestEntries || c.ColdUsers > c.TestUsers || c.ColdEntries > c.RelevantEntries {
 			t.Fatalf("fold %d: counts %+v do not fit %d entries of %d users", i, c, len(table.Item), len(table.Users))
 		}
@@ -208,7 +251,7 @@ func TestRunIsTheSameForAnyThreads(t *testing.T) {
 		}
 		one := run(1, 1)
 		for _, threads := range []int{0, 2, 5} {
-			if diff := gocmp.Diff(one, run(threads, 1)); diff != "" {
+			if diff := gocmp.Diff(one, run(threads, 1), cmpopts.IgnoreUnexported(evaluate.Result{})); diff != "" {
 				t.Errorf("%s: -1 thread +%d threads:\n%s", split, threads, diff)
 			}
 		}
@@ -376,7 +419,7 @@ func TestJSON(t *testing.T) {
 		metrics := []string{"rmse", "mae"}
 		if name != "baseline" {
 			metrics = nil
-			for _, metric := range []string{"precision", "recall", "f1", "hitrate", "ndcg", "map", "mrr", "coverage"} {
+			for _, metric := range []string{"precision", "recall", "f1", "hitrate", "ndcg", "map", "mrr", "coverage", "diversity", "novelty", "serendipity", "calibration", "gini"} {
 				metrics = append(metrics, metric+"@5", metric+"@10")
 			}
 		}

@@ -32,6 +32,7 @@ func TestFoldByHand(t *testing.T) {
 		test:     &similarity.Rows{NumItems: 4, Start: []int64{0, 1, 2, 4}, Item: []uint32{3, 1, 0, 2}, Weight: []float32{3, 4, 7, 8}},
 		relevant: &similarity.Rows{NumItems: 4, Start: []int64{0, 0, 1, 3}, Item: []uint32{1, 0, 2}, Weight: []float32{4, 7, 8}},
 	}
+	want.history = want.train
 	if diff := gocmp.Diff(want, f, gocmp.AllowUnexported(fold{})); diff != "" {
 		t.Errorf("fold (-want +got):\n%s", diff)
 	}
