@@ -99,3 +99,13 @@ func better(metric string, a, b float64) bool {
 	}
 	return a > b
 }
+
+// Metrics returns the names of all metrics of models for top-N, without the length of answers.
+func Metrics() []string {
+	var names []string
+	for _, m := range rankingMetrics {
+		names = append(names, m.name)
+	}
+	names = append(names, metricCoverage)
+	return append(append(names, beyondUsers...), metricGini, metricAUC)
+}
