@@ -242,10 +242,10 @@ const (
 func (r *Result) compare(ctx context.Context, metric string, models []int, reference, threads int) (map[int]*Comparison, error) {
 	out := map[int]*Comparison{}
 	var all []*Comparison
-	with := r.users[reference][metric]
-	if with == nil {
+	if len(r.users) != len(r.Models) || r.users[reference][metric] == nil {
 		return out, nil
 	}
+	with := r.users[reference][metric]
 	for _, i := range models {
 		v := r.users[i][metric]
 		if i == reference || len(v) != len(with) {

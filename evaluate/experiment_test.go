@@ -239,7 +239,7 @@ func TestRunIsTheSameForAnyThreads(t *testing.T) {
 	for _, split := range evaluate.Splits() {
 		run := func(threads int, seed uint64) *evaluate.Result {
 			r, err := evaluate.Run(t.Context(), evaluate.Experiment{
-				Data: tastes(), Models: evaluate.Models(), Split: split, N: []int{5, 1}, Seed: seed, K: 8, Threads: threads,
+				Data: tastes(), Models: evaluate.Models(), Split: split, N: []int{5, 1}, Seed: seed, K: 8, Threads: threads, Samples: 300,
 			}, nil)
 			if err != nil {
 				t.Fatal(err)

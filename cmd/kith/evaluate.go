@@ -46,7 +46,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
   kith evaluate --input u.data --models itemknn --split k-fold --folds 5 -n 5,10 --relevant 4
   kith evaluate --input u.data --models mean,baseline,user-knn-baseline --split ratio -o json
   kith evaluate --input u.data --models 'itemknn(measure=bm25,k=100),userknn' --split user-cold
-  kith evaluate --input u.data --models itemknn,userknn --split ratio --tune 30 --state tried.jsonl --report report.html`,
+  kith evaluate --input u.data --models itemknn,userknn --tune 30 --state tried.jsonl --report report.html`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ms, err := in.mappings("a file with --input")
@@ -67,7 +67,10 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 				e.Models = append(e.Models, evaluateName(name))
 			}
 			e.Against = evaluateName(e.Against)
-			e.Tuning = nil
+			e.Metrics, e.Tuning = nil, nil
+			if slices.Contains(c.metrics, "auc") || e.By == "auc" {
+				e.Metrics = []string{"auc"}
+			}
 			if trials != 0 {
 				e.Tuning = &evaluate.Tuning{Trials: trials, Method: method}
 			}
@@ -87,13 +90,13 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	s.registerWeights(cmd)
 	f := cmd.Flags()
 	f.StringVar(&models, "models", "popularity,itemknn,userknn,hybrid", "`names` of the models to compare, with parameters if wanted, as in als(factors=64,alpha=2)")
-	f.Var(&split, "split", "how data are held back")
+	f.Var(&split, "split", "how data are held back: "+alternatives(split.of))
 	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio, user-time, time and user-cold")
 	f.IntVar(&e.Folds, "folds", 5, "folds of the split k-fold")
 	f.IntSliceVarP(&e.N, "n", "n", []int{10}, "`lengths` of the answers that are measured")
 	f.Uint64Var(&e.Seed, "seed", 1, "chooses what is held back at random")
 	f.Float64Var(&e.Relevant, "relevant", 0, "least weight with which held-back data count as relevant for top-N (default: all)")
-	f.IntVar(&e.Negatives, "negatives", 0, "rank each held-back item among so many `drawn` ones, such as 99 (default: among all)")
+	f.IntVar(&e.Negatives, "negatives", 0, "rank each held-back item among a `number` of drawn ones, such as 99 (default: among all)")
 	f.StringSliceVar(&c.metrics, "metrics", []string{"ndcg", "hitrate", "precision", "recall", "coverage"}, "`names` of the metrics in the table; auc is taken only if named")
 	f.StringVar(&c.categories, "categories", "", "CSV `file` of items and their categories, for the metric calibration (default: classes of popularity)")
 	f.Var(&interval, "interval", "kind of the 95% confidence intervals")
