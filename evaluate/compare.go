@@ -88,20 +88,20 @@ func namesOf(folds []map[string]*values) (names []string) {
 
 // observed returns the users of whom any metric says something.
 func observed(folds []map[string]*values) (users []int) {
-	var any []bool
+	var seen []bool
 	for _, f := range folds {
 		for _, v := range f {
-			if any == nil {
-				any = make([]bool, len(v.x))
+			if seen == nil {
+				seen = make([]bool, len(v.x))
 			}
 			for u := range v.x {
 				if _, _, ok := v.at(u); ok {
-					any[u] = true
+					seen[u] = true
 				}
 			}
 		}
 	}
-	for u, ok := range any {
+	for u, ok := range seen {
 		if ok {
 			users = append(users, u)
 		}

@@ -54,7 +54,10 @@ func newRanking(m Recommender, f *fold, e *Experiment) *ranking {
 		r.byMetric = append(r.byMetric, row)
 	}
 	if e.Negatives > 0 {
-		r.positions.New = func() any { return make([]int32, f.train.NumItems) }
+		r.positions.New = func() any {
+			place := make([]int32, f.train.NumItems)
+			return &place
+		}
 		return r
 	}
 	if r.auc {
@@ -195,8 +198,9 @@ func (r *ranking) ask(u int) (answer, excluded []uint32, err error) {
 // sampled ranks each relevant item of a user among e.Negatives items that are drawn for it, without repetition, from those that are in no data of the user, and
 // keeps the means of the metrics over the items. What is not in the answer comes last, by id. What cannot be in it comes last of all.
 func (r *ranking) sampled(u int, answer, excluded, relevant []uint32) {
-	place := r.positions.Get().([]int32)
-	defer r.positions.Put(place)
+	scratch := r.positions.Get().(*[]int32)
+	defer r.positions.Put(scratch)
+	place := *scratch
 	for i := range place {
 		place[i] = int32(len(answer) + i)
 	}
