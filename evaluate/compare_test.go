@@ -85,7 +85,7 @@ func TestParametersInNames(t *testing.T) {
 }
 
 func TestComparisons(t *testing.T) {
-	e := evaluate.Experiment{Models: []string{"popularity", "itemknn", "userknn", "mean", "baseline", "user-knn-baseline"}, Split: evaluate.SplitKFold, N: []int{5}, K: 8, Samples: 2000}
+	e := evaluate.Experiment{Models: []string{"popularity", "itemknn", "userknn", "mean", "baseline", "user-knn-baseline"}, Split: evaluate.SplitKFold, N: []int{5}, K: 8, Samples: 1000}
 	r := run(t, e)
 	var references []string
 	for _, m := range r.Models {
@@ -184,7 +184,7 @@ func TestTuning(t *testing.T) {
 		var mu sync.Mutex
 		e := evaluate.Experiment{
 			Models: []string{"popularity", "itemknn(min-support=1)", "baseline"}, Split: evaluate.SplitRatio, N: []int{5}, K: 3, Threads: 1,
-			Tuning: &evaluate.Tuning{Trials: 12, Method: method, Keep: func(x evaluate.Trial) error {
+			Samples: 200, Tuning: &evaluate.Tuning{Trials: 9, Method: method, Keep: func(x evaluate.Trial) error {
 				mu.Lock()
 				defer mu.Unlock()
 				kept = append(kept, x)

@@ -32,7 +32,7 @@ func runMovieLens(t *testing.T, split string, models ...string) map[string]map[s
 
 func runExperiment(t *testing.T, e evaluate.Experiment) map[string]map[string]evaluate.Estimate {
 	t.Helper()
-	e.Data, e.Samples = movieLens(t), 1000
+	e.Data, e.Samples = movieLens(t), 100
 	r, err := evaluate.Run(t.Context(), e, nil)
 	if err != nil {
 		t.Fatal(err)
