@@ -1,7 +1,7 @@
 package factors
 
-// Vectors of factors are float32, and padded with zeros to a multiple of lanes, so that loops have no rest. The two kernels below are all that training
-// and queries spend time in. The assembly and the Go of each do the same additions in the same order, and give the same bits; neither fuses a
+// Vectors of factors are float32, and padded with zeros to a multiple of lanes, so that loops have no rest. The kernels below are what training
+// and queries spend their time in. The assembly and the Go of each do the same additions in the same order, and give the same bits; neither fuses a
 // multiplication with an addition.
 
 // lanes is what the length of a vector is a multiple of.
@@ -57,6 +57,29 @@ func dot(x, y []float32) float32 {
 func add(dst []float32, a float32, x []float32) {
 	coef := [1]float32{a}
 	combineAt(dst, coef[:], x[:len(dst)], numbers[:1], 0)
+}
+
+// pair moves three vectors at once, each from what all were before: x to keep·x + step·(a - b), a to keep·a + step·x, b to keep·b - step·x. They have one length, a
+// multiple of lanes, and share no memory.
+func pair(x, a, b []float32, step, keep float32) {
+	if len(x) == 0 {
+		return
+	}
+	a, b = a[:len(x)], b[:len(x)]
+	if hasAVX2 {
+		pairAVX2(&x[0], &a[0], &b[0], 4*len(x), step, keep)
+		return
+	}
+	pairGo(x, a, b, step, keep)
+}
+
+func pairGo(x, a, b []float32, step, keep float32) {
+	for j, v := range x {
+		move := float32(step * v)
+		x[j] = float32(keep*v) + float32(step*(a[j]-b[j]))
+		a[j] = float32(keep*a[j]) + move
+		b[j] = float32(keep*b[j]) - move
+	}
 }
 
 func dotsAtGo(dst, x, y []float32, ids []uint32) {

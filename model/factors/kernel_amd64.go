@@ -13,3 +13,6 @@ func dotsAtAVX2(dst, x, y *float32, ids *uint32, n, width int)
 
 //go:noescape
 func combineAtAVX2(dst, coef, y *float32, ids *uint32, n, width, stride int)
+
+//go:noescape
+func pairAVX2(x, a, b *float32, width int, step, keep float32)

@@ -194,3 +194,37 @@ row8:
 done:
 	VZEROUPPER
 	RET
+
+// func pairAVX2(x, a, b *float32, width int, step, keep float32)
+//
+// DI x, SI a, DX b, CX bytes left, Y0 step, Y1 keep. All are read before any is written.
+TEXT ·pairAVX2(SB), NOSPLIT, $0-40
+	MOVQ         x+0(FP), DI
+	MOVQ         a+8(FP), SI
+	MOVQ         b+16(FP), DX
+	MOVQ         width+24(FP), CX
+	VBROADCASTSS step+32(FP), Y0
+	VBROADCASTSS keep+36(FP), Y1
+	XORQ         R10, R10
+
+pair:
+	VMOVUPS (DI)(R10*1), Y2
+	VMOVUPS (SI)(R10*1), Y3
+	VMOVUPS (DX)(R10*1), Y4
+	VSUBPS  Y4, Y3, Y5
+	VMULPS  Y0, Y5, Y5
+	VMULPS  Y0, Y2, Y6
+	VMULPS  Y1, Y2, Y2
+	VMULPS  Y1, Y3, Y3
+	VMULPS  Y1, Y4, Y4
+	VADDPS  Y5, Y2, Y2
+	VADDPS  Y6, Y3, Y3
+	VSUBPS  Y6, Y4, Y4
+	VMOVUPS Y2, (DI)(R10*1)
+	VMOVUPS Y3, (SI)(R10*1)
+	VMOVUPS Y4, (DX)(R10*1)
+	ADDQ    $32, R10
+	SUBQ    $32, CX
+	JNZ     pair
+	VZEROUPPER
+	RET

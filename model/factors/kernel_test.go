@@ -20,6 +20,15 @@ func TestKernels(t *testing.T) {
 	const rows = 9
 	for width := lanes; width <= 200; width += lanes {
 		x, y := random(width), random(rows*width)
+		three := [][]float32{random(width), random(width), random(width)}
+		other := [][]float32{slices.Clone(three[0]), slices.Clone(three[1]), slices.Clone(three[2])}
+		pair(three[0], three[1], three[2], 0.3, 0.99)
+		pairGo(other[0], other[1], other[2], 0.3, 0.99)
+		for i := range three {
+			if !slices.Equal(three[i], other[i]) {
+				t.Fatalf("pair of width %d: vector %d is %v, want %v", width, i, three[i], other[i])
+			}
+		}
 		for n := range 6 {
 			ids := make([]uint32, n)
 			for i := range ids {

@@ -9,4 +9,5 @@ import (
 // All is every kind of package train, in the order in which they are shown.
 var All = []*train.Kind{
 	factors.ALS,
+	factors.BPR,
 }
