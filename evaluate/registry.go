@@ -9,6 +9,7 @@ import (
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/baseline"
+	"github.com/kith-io/kith/model/factors"
 	"github.com/kith-io/kith/model/kinds"
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/model/popularity"
@@ -68,6 +69,8 @@ var predictors = []method{
 	{name: "mean", fit: fitMean, rating: true},
 	{name: "baseline", fit: fitALS, rating: true},
 	{name: "baseline-sgd", fit: fitSGD, rating: true},
+	{name: "mf", parameters: factors.RatingParameters, fit: ratingFactors(factors.MF), rating: true},
+	{name: "svd++", parameters: factors.SVDPPParameters, fit: ratingFactors(factors.SVDPP), rating: true},
 	ratingKNN("item-knn-basic", neighborhood.RatingOptions{Center: neighborhood.NoCenter}),
 	ratingKNN("item-knn-means", neighborhood.RatingOptions{Center: neighborhood.Means}),
 	ratingKNN("item-knn-z-scores", neighborhood.RatingOptions{Center: neighborhood.ZScores}),
@@ -198,6 +201,17 @@ func fitSGD(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fi
 		"regularization": c.Regularization,
 		"iterations":     c.Iterations,
 	}}, err
+}
+
+// ratingFactors is a factor model of ratings.
+func ratingFactors(learn func(*similarity.Rows, model.Settings) (*factors.Ratings, error)) func(context.Context, *Training, model.Settings, *Experiment) (fitted, error) {
+	return func(_ context.Context, t *Training, s model.Settings, _ *Experiment) (fitted, error) {
+		m, err := learn(t.Rows, s)
+		if err != nil {
+			return fitted{}, err
+		}
+		return fitted{predictor: m, parameters: s.Map()}, nil
+	}
 }
 
 // ratingKNN is a neighborhood model of ratings with a fixed center and axis. Around baselines it measures with the Pearson-baseline
