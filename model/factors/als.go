@@ -33,7 +33,7 @@ var ALS = &train.Kind{
 	Name:       "als",
 	Doc:        "factors of users and items from implicit feedback, by alternating least squares",
 	Parameters: alsParameters,
-	NewDriver:  func(shape train.Shape, s model.Settings) (train.Driver, error) { return newALSDriver(s), nil },
+	NewDriver:  func(_ train.Shape, s model.Settings) (train.Driver, error) { return newALSDriver(s), nil },
 	NewWorker: func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
 		return newALSWorker(d, s, threads)
 	},
@@ -45,18 +45,18 @@ var alsParameters = []model.Parameter{
 	{Name: "factors", Doc: "length of the vectors", Default: 64, Low: 1, High: maxWidth, Whole: true, Search: [2]float64{16, 256}, Log: true},
 	{
 		Name: "regularization", Doc: "weight of the penalty on squared factors (λ)",
-		Default: 0.003, Low: 0, High: 1e6, Search: [2]float64{1e-4, 1}, Log: true,
+		Default: 1, Low: 0, High: 1e6, Search: [2]float64{0.03, 30}, Log: true,
 	},
 	{
 		Name: "scaling", Doc: "exponent by which the penalty on a row grows with its entries (ν): 0 is one penalty for all, 1 one for each entry",
-		Default: 1, Low: 0, High: 1, Search: [2]float64{0, 1},
+		Default: 0.25, Low: 0, High: 1, Search: [2]float64{0, 1},
 	},
-	{Name: "alpha", Doc: "weight of an entry of weight 1, above that of a pair without one", Default: 1, Low: 1e-6, High: 1e6, Search: [2]float64{0.1, 100}, Log: true},
+	{Name: "alpha", Doc: "how much more an entry counts than a pair without one", Default: 1, Low: 1e-6, High: 1e6, Search: [2]float64{0.1, 100}, Log: true},
 	{
 		Name: "unobserved", Doc: "weight of a pair without an entry; 1 is the model of Hu, Koren and Volinsky",
 		Default: 0.1, Low: 0, High: 1e3, Search: [2]float64{0.01, 1}, Log: true,
 	},
-	{Name: "weights", Doc: "what counts of the weight of an entry", Choices: []string{"linear", "log", "none"}},
+	{Name: "weights", Doc: "what counts of the weight of an entry: that it is there, ln(1 + weight), or the weight", Choices: []string{"none", "log", "linear"}},
 	{Name: "iterations", Doc: "passes over users and items", Default: 15, Low: 1, High: 1000, Whole: true, Search: [2]float64{5, 30}},
 	{Name: "solver", Doc: "how a row is solved: some steps towards the solution, or all the way", Choices: []string{"cg", "cholesky"}},
 	{Name: "cg-steps", Doc: "steps of conjugate gradients for each row in an iteration", Default: 3, Low: 1, High: 100, Whole: true},

@@ -45,7 +45,7 @@ func newModel(k *train.Kind, workers int, given map[string]float64) modeltest.Ne
 func TestALSContract(t *testing.T) {
 	for name, given := range map[string]map[string]float64{
 		"default":  {"factors": 4},
-		"hu 2008":  {"factors": 4, "unobserved": 1, "scaling": 0, "regularization": 0.1, "alpha": 10, "solver": 1},
+		"hu 2008":  {"factors": 4, "unobserved": 1, "scaling": 0, "regularization": 0.1, "alpha": 10, "weights": 2, "solver": 1},
 		"weighted": {"factors": 5, "weights": 1, "cg-steps": 1, "regularization": 0.1},
 	} {
 		for _, workers := range []int{1, 3} {
@@ -98,7 +98,7 @@ func TestALSThreads(t *testing.T) {
 // TestALSFold: what the user did a moment ago changes the answer, and more so with a larger weight.
 func TestALSFold(t *testing.T) {
 	rows, _ := modeltest.Blocks()
-	m, err := factors.ReadALS(trained(t, factors.ALS, rows, 1, 2, map[string]float64{"factors": 4}))
+	m, err := factors.ReadALS(trained(t, factors.ALS, rows, 1, 2, map[string]float64{"factors": 4, "weights": 2}))
 	if err != nil {
 		t.Fatal(err)
 	}

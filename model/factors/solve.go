@@ -15,20 +15,20 @@ import (
 //	+ sum of λ_u |x_u|² over users + sum of λ_i |y_i|² over items,
 //
 // with c_ui = c_0 + alpha·f(w_ui), and λ_u = λ (n_u + c_0·items)^ν, n_u being the number of entries of the user; λ_i has the users of the item and all users in
-// the place of these. c_0 = 1, ν = 0 and f the identity give the objective of Hu et al. [hu2008]; c_0 below 1 and ν = 1 are what Rendle et al. [rendle2022]
+// the place of these. c_0 = 1, ν = 0 and f(w) = w give the objective of Hu et al. [hu2008]; c_0 below 1 and ν = 1 are what Rendle et al. [rendle2022]
 // found to be far better.
 type objective struct {
 	alpha, unobserved, regularization, scaling float64
 	weights                                    weighting
 }
 
-// weighting is the f of an objective.
+// weighting is the f of an objective: 1, ln(1+w), or w.
 type weighting int
 
 const (
-	linear weighting = iota
+	ones weighting = iota
 	logarithmic
-	ones
+	linear
 )
 
 // extra returns alpha·f(w): by how much an entry counts more than a pair without one. Weights below 0 count as 0.

@@ -79,7 +79,7 @@ func TestObjective(t *testing.T) {
 		}
 	}
 	for _, o := range []objective{
-		{alpha: 2, unobserved: 1, regularization: 0.5},
+		{alpha: 2, unobserved: 1, regularization: 0.5, weights: linear},
 		{alpha: 1, unobserved: 0.1, regularization: 0.01, scaling: 1, weights: logarithmic},
 		{alpha: 5, unobserved: 0, regularization: 0.1, scaling: 0.5, weights: ones},
 	} {
