@@ -48,9 +48,11 @@ func TestALSContract(t *testing.T) {
 		"hu 2008":  {"factors": 4, "unobserved": 1, "scaling": 0, "regularization": 0.1, "alpha": 10, "weights": 2, "solver": 1},
 		"weighted": {"factors": 5, "weights": 1, "cg-steps": 1, "regularization": 0.1},
 	} {
-		for _, workers := range []int{1, 3} {
-			t.Run(name, func(t *testing.T) { modeltest.Run(t, newModel(factors.ALS, workers, given)) })
+		workers := 1
+		if name == "default" {
+			workers = 3
 		}
+		t.Run(name, func(t *testing.T) { modeltest.Run(t, newModel(factors.ALS, workers, given)) })
 	}
 }
 

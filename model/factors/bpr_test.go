@@ -23,21 +23,17 @@ func trainedBPR(rows *similarity.Rows, workers, threads int, given map[string]fl
 }
 
 func TestBPRContract(t *testing.T) {
-	for _, workers := range []int{1, 3} {
-		for name, given := range map[string]map[string]float64{
-			"uniform": {"factors": 8, "iterations": 30, "learning-rate": 0.1},
-			"popular": {"factors": 8, "iterations": 30, "learning-rate": 0.1, "negatives": 1},
-		} {
-			t.Run(name, func(t *testing.T) {
-				modeltest.Run(t, func(rows *similarity.Rows) (modeltest.Recommender, error) {
-					file, err := trainedBPR(rows, workers, 2, given)
-					if err != nil {
-						return nil, err
-					}
-					return ReadBPR(file)
-				})
+	for negatives, workers := range []int{3, 1} {
+		t.Run(BPR.Parameters[4].Choices[negatives], func(t *testing.T) {
+			given := map[string]float64{"factors": 8, "iterations": 30, "learning-rate": 0.1, "negatives": float64(negatives)}
+			modeltest.Run(t, func(rows *similarity.Rows) (modeltest.Recommender, error) {
+				file, err := trainedBPR(rows, workers, 2, given)
+				if err != nil {
+					return nil, err
+				}
+				return ReadBPR(file)
 			})
-		}
+		})
 	}
 }
 
