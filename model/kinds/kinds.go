@@ -6,6 +6,7 @@ import (
 	"github.com/kith-io/kith/model/rp3beta"
 	"github.com/kith-io/kith/model/slim"
 	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/model/warp"
 )
 
 // All is every kind of package train, in the order in which they are shown.
@@ -13,4 +14,5 @@ var All = []*train.Kind{
 	ease.Kind,
 	slim.Kind,
 	rp3beta.Kind,
+	warp.Kind,
 }

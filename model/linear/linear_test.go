@@ -119,7 +119,7 @@ func TestGram(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := train.Run(context.Background(), k, s, train.Split(rows, nil, workers), train.Options{Threads: workers * 2}); err != nil {
+		if _, err := train.Run(t.Context(), k, s, train.Split(rows, nil, workers), train.Options{Threads: workers * 2}); err != nil {
 			t.Fatal(err)
 		}
 		if !called {
@@ -185,7 +185,7 @@ func TestTooManyItems(t *testing.T) {
 // FuzzRead: no file makes it panic, nor a query to what it reads.
 func FuzzRead(f *testing.F) {
 	rows, _ := modeltest.Blocks()
-	file, err := modeltest.Train(context.Background(), ease.Kind, map[string]float64{"items": 6}, rows, 1, 1)
+	file, err := modeltest.Train(f.Context(), ease.Kind, map[string]float64{"items": 6}, rows, 1, 1)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -38,12 +38,12 @@ func OfKind(ctx context.Context, k *train.Kind, given map[string]float64) NewMod
 func RunSameBytes(t *testing.T, k *train.Kind, given map[string]float64) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := drawRows(t)
-		want, err := Train(context.Background(), k, given, rows, 1, 1)
+		want, err := Train(t.Context(), k, given, rows, 1, 1)
 		if err != nil {
 			t.Fatalf("train with one worker: %v", err)
 		}
 		workers, threads := rapid.IntRange(1, 5).Draw(t, "workers"), rapid.IntRange(1, 9).Draw(t, "threads")
-		got, err := Train(context.Background(), k, given, rows, workers, threads)
+		got, err := Train(t.Context(), k, given, rows, workers, threads)
 		if err != nil {
 			t.Fatalf("train with %d workers: %v", workers, err)
 		}

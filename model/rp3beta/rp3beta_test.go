@@ -1,7 +1,6 @@
 package rp3beta_test
 
 import (
-	"context"
 	"math"
 	"testing"
 
@@ -102,7 +101,7 @@ func TestFormula(t *testing.T) {
 				largest = max(largest, x)
 			}
 		}
-		file, err := modeltest.Train(context.Background(), rp3beta.Kind, map[string]float64{"alpha": alpha, "beta": beta}, rows, rapid.IntRange(1, 3).Draw(t, "workers"), 2)
+		file, err := modeltest.Train(t.Context(), rp3beta.Kind, map[string]float64{"alpha": alpha, "beta": beta}, rows, rapid.IntRange(1, 3).Draw(t, "workers"), 2)
 		if err != nil {
 			t.Fatal(err)
 		}

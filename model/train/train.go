@@ -56,6 +56,9 @@ type Data struct {
 	Rows *similarity.Rows
 	// Times has, for each entry of Rows from Rows.Start[0] on, the time of its newest event in Unix milliseconds, 0 for unknown. It is nil where all are.
 	Times []int64
+	// Features is all items × features, the same for every worker: what items are, such as ones for the categories of a product. It is only read, and nil if nothing is
+	// known.
+	Features *similarity.Rows
 	// Events calls f with all events of each user of this worker, oldest first, users ascending; it stops at an error, and returns it. It may be
 	// called more than once. It is nil where only the matrix is known.
 	Events func(ctx context.Context, f func(user int, events []Event) error) error
