@@ -75,6 +75,7 @@ var allowed = map[string][]string{
 	"scripts/drill":      {"backup", "node/wire", "partition", "proto"},
 	"scripts/openapi":    {"api/rest/route"},
 	"scripts/peer":       {},
+	"scripts/trainer":    {"model/...", "similarity"},
 }
 
 // helpers are for tests: any test may import them, nothing else may.

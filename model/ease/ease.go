@@ -30,7 +30,7 @@ var Kind = &train.Kind{
 	Doc:  "linear model of items × items in closed form (Steck 2019)",
 	Parameters: []model.Parameter{
 		{
-			Name: "regularization", Doc: "added to the diagonal of the Gram matrix; larger where data are few", Default: 400,
+			Name: "regularization", Doc: "added to the diagonal of the Gram matrix; larger where data are few", Default: 200,
 			Low: 1e-3, High: 1e9, Search: [2]float64{10, 10_000}, Log: true,
 		},
 		{Name: "keep", Doc: "so many weights of each row, those of the largest magnitude; 0 for all", High: 1 << 20, Whole: true},

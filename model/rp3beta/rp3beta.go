@@ -35,8 +35,8 @@ var Kind = &train.Kind{
 	Doc:  "random walks over users to items, with popular items held back (Paudel et al. 2017); P3alpha with beta=0",
 	Parameters: []model.Parameter{
 		{Name: "alpha", Doc: "power of the probability of each step", Default: 0.8, High: 2, Search: [2]float64{0.2, 2}},
-		{Name: "beta", Doc: "power of the number of users of an item by which it is divided; 0 for P3alpha", Default: 0.5, High: 2, Search: [2]float64{0, 1}},
-		{Name: "k", Doc: "weights that are kept of each row", Default: 100, Low: 1, High: 1 << 20, Whole: true, Search: [2]float64{10, 1000}, Log: true},
+		{Name: "beta", Doc: "power of the number of users of an item by which it is divided; 0 for P3alpha", Default: 0.4, High: 2, Search: [2]float64{0, 1}},
+		{Name: "k", Doc: "weights that are kept of each row", Default: 200, Low: 1, High: 1 << 20, Whole: true, Search: [2]float64{10, 1000}, Log: true},
 	},
 	NewDriver: func(shape train.Shape, _ model.Settings) (train.Driver, error) {
 		return &driver{Driver: linear.NewDriver(shape, linear.Limits{}, stepParts, stepRows, stepScale), shape: shape}, nil

@@ -38,7 +38,7 @@ var Kind = &train.Kind{
 	Name: "slim",
 	Doc:  "sparse linear model of items × items, by elastic net (Ning and Karypis 2011)",
 	Parameters: []model.Parameter{
-		{Name: "l1", Doc: "makes weights zero; in units of common users", Default: 1, High: 1e9, Search: [2]float64{0.1, 100}, Log: true},
+		{Name: "l1", Doc: "makes weights zero; in units of common users", Default: 0.5, High: 1e9, Search: [2]float64{0.1, 100}, Log: true},
 		{Name: "l2", Doc: "makes weights small; in units of users", Default: 100, High: 1e9, Search: [2]float64{1, 10_000}, Log: true},
 		{Name: "nonnegative", Doc: "yes: no weight is below zero", Choices: []string{"yes", "no"}},
 		{Name: "neighbors", Doc: "only so many items nearest by cosine may have a weight (fsSLIM); 0 for all", High: 1 << 20, Whole: true},

@@ -38,11 +38,11 @@ var Kind = &train.Kind{
 	Name: "warp",
 	Doc:  "factors of items and their features, learned by the rank of what users have (WARP; as LightFM)",
 	Parameters: []model.Parameter{
-		{Name: "factors", Doc: "length of vectors", Default: 64, Low: 1, High: 4096, Whole: true, Search: [2]float64{16, 256}, Log: true},
+		{Name: "factors", Doc: "length of vectors", Default: 32, Low: 1, High: 4096, Whole: true, Search: [2]float64{16, 256}, Log: true},
 		{Name: "iterations", Doc: "passes over the data", Default: 30, High: 100_000, Whole: true, Search: [2]float64{5, 100}, Log: true},
 		{Name: "batches", Doc: "steps in a pass", Default: 20, Low: 1, High: 1e6, Whole: true},
 		{Name: "learning-rate", Doc: "length of the first step", Default: 0.05, Low: 1e-6, High: 1, Search: [2]float64{0.005, 0.2}, Log: true},
-		{Name: "regularization", Doc: "pulls parameters to zero", High: 1e6, Search: [2]float64{1e-3, 10}, Log: true},
+		{Name: "regularization", Doc: "pulls parameters to zero", Default: 2, High: 1e6, Search: [2]float64{1e-3, 10}, Log: true},
 		{Name: "draws", Doc: "most items that are drawn for one that the user has", Default: 20, Low: 1, High: 1e6, Whole: true, Search: [2]float64{5, 100}, Log: true},
 		{Name: "seed", Doc: "chooses the first vectors, batches and draws", Default: 1, High: 1 << 32, Whole: true},
 	},

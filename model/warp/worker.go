@@ -27,7 +27,6 @@ type worker struct {
 
 	counts []uint64
 	had    []uint32 // items that somebody has, ascending: what is drawn from
-	batch  uint64   // how many were begun
 
 	own     []float32       // all rows
 	item    []float32       // rows of the items with what their features add; own if there are no features
