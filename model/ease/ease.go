@@ -7,8 +7,8 @@
 // X users × items. With P = (XᵀX + regularization·I)⁻¹ that is B_ij = −P_ij / P_jj for i ≠ j. The score of an item is history · B. Steck, WWW 2019
 // [steck2019].
 //
-// The workers form the Gram matrix XᵀX in ranges of items; the first one inverts it. Cost: about items³ multiply-adds and 12·items² bytes there, then 8 bytes for each
-// weight that is kept.
+// The workers form the Gram matrix XᵀX in ranges of items; the first one inverts it. Cost: about items³ multiply-adds there, 12·items² bytes while it takes the matrix and
+// 8·items² while it inverts it, and 16 bytes for each weight that is kept while the file is made, of 8 bytes each.
 package ease
 
 import (

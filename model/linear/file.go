@@ -142,7 +142,7 @@ func WriteFile(ctx context.Context, shape train.Shape, ones bool, get func(ctx c
 	return out.Flush()
 }
 
-// Read makes a model of a file, which it keeps. Errors match ErrFile. Cost: O(items + entries), 4 bytes an item.
+// Read makes a model of a file, which it keeps. Errors match ErrFile. Cost: O(items + entries), 8 bytes an item.
 func Read(file []byte) (*Model, error) {
 	m, err := read(file)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -198,4 +199,38 @@ func FuzzRead(f *testing.F) {
 		}
 		modeltest.Ask(ease.Kind, file)
 	})
+}
+
+// BenchmarkRecommend asks for a history of 100 items, of a matrix with all weights and of one with 100 in a row.
+func BenchmarkRecommend(b *testing.B) {
+	const items, users = 2000, 1000
+	rows := &similarity.Rows{NumItems: items, Start: []int64{0}}
+	random := rand.New(rand.NewPCG(1, 1))
+	for range users {
+		first := random.IntN(20)
+		for id := first; id < items; id += 1 + random.IntN(40) {
+			rows.Item = append(rows.Item, uint32(id))
+		}
+		rows.Start = append(rows.Start, int64(len(rows.Item)))
+	}
+	for _, keep := range []float64{0, 100} {
+		b.Run(fmt.Sprintf("keep=%v", keep), func(b *testing.B) {
+			file, err := modeltest.Train(b.Context(), ease.Kind, map[string]float64{"keep": keep}, rows, 1, 2)
+			if err != nil {
+				b.Fatal(err)
+			}
+			m, err := linear.Read(file)
+			if err != nil {
+				b.Fatal(err)
+			}
+			q := model.Query{User: 0, Items: rows.Item[:rows.Start[1]], N: 10}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := m.Recommend(q); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(q.Items)), "history")
+		})
+	}
 }

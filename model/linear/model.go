@@ -16,6 +16,7 @@ type Model struct {
 	users           int
 	ones            bool
 	order           []uint32
+	ids             []uint32 // all, ascending
 	starts, entries []byte
 	scratch         sync.Pool // *scratch, with empty scores
 }
@@ -23,9 +24,14 @@ type Model struct {
 type scratch struct {
 	scores *neighborhood.Scores
 	row    [256]similarity.Neighbor
+	sums   []int64 // of all items, zero between queries; nil until they are needed
 }
 
 func (m *Model) init() {
+	m.ids = make([]uint32, len(m.order))
+	for i := range m.ids {
+		m.ids[i] = uint32(i)
+	}
 	m.scratch.New = func() any { return &scratch{scores: neighborhood.NewDenseScores(len(m.order))} }
 }
 
@@ -49,20 +55,54 @@ func (m *Model) Recommend(q model.Query) ([]model.Scored, error) {
 		return nil, err
 	}
 	s := m.scratch.Get().(*scratch)
+	adds := 0
+	for _, id := range q.Items {
+		adds += len(m.row(id)) / entrySize
+	}
+	if adds > denseAdds*len(m.order) && len(q.Items) < maxDense {
+		m.addDense(s, &q)
+	} else {
+		m.addSparse(s, &q)
+	}
+	top := model.Fill(s.scores.Top(q.N, q.Excluded()), q.N, m.order, q.Excluded())
+	s.scores.Reset()
+	m.scratch.Put(s)
+	return top, nil
+}
+
+// denseAdds is how many additions there must be for each item of the catalog, so that it pays to keep sums for all of them. maxDense contributions of the largest size do not
+// overflow one.
+const (
+	denseAdds = 2
+	maxDense  = 1 << 16
+)
+
+func (m *Model) addSparse(s *scratch, q *model.Query) {
 	for i, id := range q.Items {
 		for b := m.row(id); len(b) > 0; {
 			n := min(len(s.row), len(b)/entrySize)
 			for k := range s.row[:n] {
 				s.row[k] = entryOf(b[entrySize*k:])
 			}
-			s.scores.AddNeighbors(m.weight(&q, i), s.row[:n])
+			s.scores.AddNeighbors(m.weight(q, i), s.row[:n])
 			b = b[entrySize*n:]
 		}
 	}
-	top := model.Fill(s.scores.Top(q.N, q.Excluded()), q.N, m.order, q.Excluded())
-	s.scores.Reset()
-	m.scratch.Put(s)
-	return top, nil
+}
+
+func (m *Model) addDense(s *scratch, q *model.Query) {
+	if s.sums == nil {
+		s.sums = make([]int64, len(m.order))
+	}
+	for i, id := range q.Items {
+		w := m.weight(q, i)
+		for b := m.row(id); len(b) >= entrySize; b = b[entrySize:] {
+			e := entryOf(b)
+			s.sums[e.ID] += neighborhood.Fixed(w, e.Score)
+		}
+	}
+	s.scores.Add(m.ids, s.sums)
+	clear(s.sums)
 }
 
 func (m *Model) weight(q *model.Query, i int) float32 {

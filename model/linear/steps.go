@@ -51,7 +51,7 @@ var (
 		Name: "items", Doc: "learn about so many of the most popular items only; 0 for all", High: 1 << 31, Whole: true,
 	}
 	ParameterMaxItems = model.Parameter{
-		Name: "max-items", Doc: "refuse to learn about more items than this: a worker needs about 12·items² bytes", Default: 20_000, Low: 1, High: 1 << 20, Whole: true,
+		Name: "max-items", Doc: "refuse to learn about more items than this: a worker needs up to 16·items² bytes", Default: 20_000, Low: 1, High: 1 << 20, Whole: true,
 	}
 )
 
@@ -116,7 +116,7 @@ func (d *Driver) plan(said [][]byte) (*Plan, error) {
 	}
 	if d.limits.Most > 0 && keep > d.limits.Most {
 		return nil, fmt.Errorf("%d items, want at most %d: set items=%d to learn about the most popular ones only, or max-items=%d where workers have %.0f GB of memory",
-			keep, d.limits.Most, d.limits.Most, keep, 12*float64(keep)*float64(keep)/1e9)
+			keep, d.limits.Most, d.limits.Most, keep, 16*float64(keep)*float64(keep)/1e9)
 	}
 	signed := make([]int64, items)
 	for i, n := range counts {
