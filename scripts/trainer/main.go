@@ -113,22 +113,17 @@ func read(name string, items int) (rows *similarity.Rows, err error) {
 	return rows, rows.Validate()
 }
 
-func answer(m train.Model, rows *similarity.Rows, name string, n int) (err error) {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	out := bufio.NewWriter(f)
+func answer(m train.Model, rows *similarity.Rows, name string, n int) error {
+	var out []byte
 	for u := range rows.NumUsers() {
 		top, err := m.Recommend(model.Query{User: u, Items: rows.Item[rows.Start[u]:rows.Start[u+1]], N: n})
 		if err != nil {
 			return err
 		}
 		for _, s := range top {
-			fmt.Fprint(out, s.Item, " ")
+			out = append(strconv.AppendUint(out, uint64(s.Item), 10), ' ')
 		}
-		fmt.Fprintln(out)
+		out = append(out, '\n')
 	}
-	return out.Flush()
+	return os.WriteFile(name, out, 0o644)
 }
