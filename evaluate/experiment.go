@@ -14,6 +14,7 @@ import (
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/model/neighborhood"
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -21,6 +22,8 @@ import (
 type Experiment struct {
 	// Data is only read.
 	Data *fusion.Table
+	// Products has what is known of items, by key, for models that learn from it; it is only read.
+	Products map[string]train.Product
 	// Models names the models, of Models(), with parameters if wanted, as in als(factors=64,alpha=2). Those of ratings need a table with weights.
 	Models []string
 	// Split names the division, of Splits().
@@ -220,7 +223,7 @@ func (e *Experiment) evaluate(ctx context.Context, out *ModelResult, f *fold, do
 	case m.rating && f.train.Weight == nil:
 		return nil, errors.New("it predicts ratings, but the data have none: every weight is 1")
 	}
-	made, err := m.fit(ctx, &Training{f.train, f.times, f.items}, settings, e)
+	made, err := m.fit(ctx, &Training{f.train, f.times, f.items[:f.train.NumItems], e.productsOf(f)}, settings, e)
 	if err != nil {
 		return nil, err
 	}
@@ -235,6 +238,18 @@ func (e *Experiment) evaluate(ctx context.Context, out *ModelResult, f *fold, do
 	return evaluateRanking(ctx, made.recommender, f, e.N, e.Threads, func(users int) {
 		done(float64(users) / float64(f.train.NumUsers()))
 	})
+}
+
+// productsOf returns what is known of the items of a fold, by dense id; nil if nothing is known of any item of the experiment.
+func (e *Experiment) productsOf(f *fold) []train.Product {
+	if e.Products == nil {
+		return nil
+	}
+	products := make([]train.Product, len(f.items))
+	for id, key := range f.items {
+		products[id] = e.Products[key]
+	}
+	return products
 }
 
 // joinFolds makes one estimate of those of all folds, within the range of the metric.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kith-io/kith/evaluate"
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -192,11 +193,20 @@ func tastes() *fusion.Table {
 	return t
 }
 
+// kindsOfItems are products for the items of tastes, with the kind of each.
+func kindsOfItems() map[string]train.Product {
+	products := map[string]train.Product{}
+	for i, key := range tastes().Items {
+		products[key] = train.Product{Attributes: []train.Attribute{{Name: "kind", Texts: []string{fmt.Sprint(i % 2)}}}}
+	}
+	return products
+}
+
 func TestRunIsTheSameForAnyThreads(t *testing.T) {
 	for _, split := range evaluate.Splits() {
 		run := func(threads int, seed uint64) *evaluate.Result {
 			r, err := evaluate.Run(t.Context(), evaluate.Experiment{
-				Data: tastes(), Models: evaluate.Models(), Split: split, N: []int{5, 1}, Seed: seed, K: 8, Threads: threads,
+				Data: tastes(), Products: kindsOfItems(), Models: evaluate.Models(), Split: split, N: []int{5, 1}, Seed: seed, K: 8, Threads: threads,
 			}, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -220,7 +230,7 @@ func TestRunIsTheSameForAnyThreads(t *testing.T) {
 
 func TestModelsBeatTheirBaselines(t *testing.T) {
 	r, err := evaluate.Run(t.Context(), evaluate.Experiment{
-		Data: tastes(), Models: evaluate.Models(), Split: evaluate.SplitKFold, N: []int{5}, K: 8,
+		Data: tastes(), Products: kindsOfItems(), Models: evaluate.Models(), Split: evaluate.SplitKFold, N: []int{5}, K: 8,
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -233,6 +243,7 @@ func TestModelsBeatTheirBaselines(t *testing.T) {
 		{"itemknn", "popularity", "ndcg@5"},
 		{"userknn", "popularity", "ndcg@5"},
 		{"hybrid", "popularity", "ndcg@5"},
+		{"content", "popularity", "ndcg@5"},
 		{"item-knn-baseline", "baseline", "rmse"},
 		{"user-knn-baseline", "baseline", "rmse"},
 	} {

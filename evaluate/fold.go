@@ -10,12 +10,12 @@ import (
 )
 
 // fold is one fold of a division, in dense ids. Users are numbered as in the table. Items are numbered by descending number of users in
-// the training data, ties by key; those below train.NumItems have any, the others are in no model.
+// the training data, ties by key; those below train.NumItems have any, the others are in no model but those that know products by their attributes.
 type fold struct {
 	train *similarity.Rows
 	// times has the times of the entries of train, nil if the table has none.
 	times []int64
-	// items are the keys of train's items.
+	// items are the keys of all items of the table: train's first.
 	items []string
 	// test has the rows of train's users; its NumItems counts all items of the table.
 	test *similarity.Rows
@@ -40,11 +40,9 @@ func newFold(t *fusion.Table, d *Division, f int, threshold float64) *fold {
 			known++
 		}
 	}
-	out := &fold{items: make([]string, known)}
+	out := &fold{items: make([]string, len(t.Items))}
 	for id, rank := range dense {
-		if int(rank) < known {
-			out.items[rank] = t.Items[id]
-		}
+		out.items[rank] = t.Items[id]
 	}
 	out.train, out.times = takeRows(t, dense, known, func(p int64) bool { return d.TestOf[p] != int32(f) })
 	out.test, _ = takeRows(t, dense, len(t.Items), func(p int64) bool { return d.TestOf[p] == int32(f) })
@@ -125,7 +123,7 @@ type FoldCounts struct {
 	LeftOutUsers int `json:"left_out_users"`
 	// ColdUsers is the number of test users without training entries.
 	ColdUsers int `json:"cold_users"`
-	// ColdEntries is the number of relevant entries whose item has no training entry, so that no model can find it.
+	// ColdEntries is the number of relevant entries whose item has no training entry, so that only a model of content can find it.
 	ColdEntries int `json:"cold_entries"`
 }
 

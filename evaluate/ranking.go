@@ -25,7 +25,7 @@ const chunkUsers = 32
 func evaluateRanking(ctx context.Context, m Recommender, f *fold, ns []int, threads int, done func(users int)) (map[string]Estimate, error) {
 	cuts := evenCuts(f.train.NumUsers(), chunkUsers)
 	sums := make([][]ratio, len(cuts)-1)            // by chunk, then cut-off and metric
-	first := make([]atomic.Int32, f.train.NumItems) // best rank that an item has in any answer, 0 for none
+	first := make([]atomic.Int32, f.test.NumItems) // best rank that an item has in any answer, 0 for none
 	err := inChunks(ctx, cuts, threads, done, func(chunk int) error {
 		sums[chunk] = make([]ratio, len(ns)*len(rankingMetrics))
 		for u := cuts[chunk]; u < cuts[chunk+1]; u++ {
@@ -70,7 +70,7 @@ func evaluateRanking(ctx context.Context, m Recommender, f *fold, ns []int, thre
 			metrics[at(metric.name, n)] = all.estimate()
 		}
 		covered := 0
-		for id := range first {
+		for id := range f.train.NumItems {
 			if rank := int(first[id].Load()); rank > 0 && rank <= n {
 				covered++
 			}

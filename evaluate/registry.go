@@ -35,6 +35,8 @@ type Training struct {
 	Times []int64
 	// Items are the keys of the items by id.
 	Items []string
+	// Products has what is known of them, and behind them of those items of the data that have no training entry; nil if nothing is known of any.
+	Products []train.Product
 }
 
 // fitted is a model made of the training data of a fold: one of recommender and predictor.
@@ -116,7 +118,9 @@ func resolve(text string) (method, model.Settings, error) {
 // trained is a kind of model of package train, trained in this process.
 func trained(k *train.Kind) method {
 	return method{name: k.Name, parameters: k.Parameters, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
-		file, err := train.Run(ctx, k, s, train.Split(t.Rows, t.Times, 1), train.Options{Workers: 1, Threads: e.Threads})
+		data := train.Split(t.Rows, t.Times, 1)
+		data[0].Products = t.Products
+		file, err := train.Run(ctx, k, s, data, train.Options{Workers: 1, Threads: e.Threads})
 		if err != nil {
 			return fitted{}, err
 		}

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/evaluate"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/neighborhood"
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -20,7 +23,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var in input
 	var s specFlags
 	var e evaluate.Experiment
-	var models string
+	var models, products string
 	measure := measureChoice()
 	ratings := choice{"auto", []string{"auto", neighborhood.MSD.String(), neighborhood.CoRatedCosine.String(), neighborhood.PearsonBaseline.String()}}
 	split := choice{evaluate.SplitLeaveOneOut, evaluate.Splits()}
@@ -59,6 +62,11 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 			if err := errors.Join(e.Validate(), w.Validate()); err != nil {
 				return &usageError{err}
 			}
+			if products != "" {
+				if e.Products, err = readRecords(cmd.Context(), products); err != nil {
+					return err
+				}
+			}
 			return a.evaluate(cmd.Context(), ms, w, in.letters("."), e)
 		},
 	}
@@ -67,6 +75,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	s.registerWeights(cmd)
 	f := cmd.Flags()
 	f.StringVar(&models, "models", "popularity,itemknn,userknn,hybrid", "`names` of the models to compare, with parameters if wanted, as in als(factors=64,alpha=2)")
+	f.StringVar(&products, "products", "", "`file` of products, as kith products put takes it, for models that learn from attributes")
 	f.Var(&split, "split", "how data are held back")
 	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio and time")
 	f.IntVar(&e.Folds, "folds", 5, "folds of the split k-fold")
@@ -81,6 +90,53 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f.IntVar(&e.MinSupport, "min-support", 0, "least number of common users of a pair")
 	f.IntVar(&e.Threads, "threads", 0, "threads (default: one for each processor); changes speed only")
 	return cmd
+}
+
+// readRecords reads what is known of products from a file of records, by key. Of records of one key the newest counts.
+func readRecords(ctx context.Context, path string) (map[string]train.Product, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	newest := map[string]catalog.Record{}
+	err = forRecords(ctx, f, func(r *catalog.Record) error {
+		if old, ok := newest[r.Key]; !ok || catalog.Newer(r, &old) {
+			newest[r.Key] = *r
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	products := make(map[string]train.Product, len(newest))
+	for key, r := range newest {
+		products[key] = trainProduct(&r)
+	}
+	return products, nil
+}
+
+// trainProduct returns what models learn from: truth values as texts, times as numbers of days.
+func trainProduct(r *catalog.Record) train.Product {
+	var p train.Product
+	for _, a := range r.Attributes {
+		out := train.Attribute{Name: a.Name}
+		switch v := a.Value; v.Type {
+		case catalog.Number:
+			out.Number = v.Number
+		case catalog.Time:
+			out.Number = float64(v.Millis) / (24 * time.Hour).Seconds() / 1000
+		case catalog.Texts:
+			out.Texts = v.Texts
+		default:
+			out.Texts = []string{v.String()}
+		}
+		if len(out.Texts) == 0 && a.Value.Type == catalog.Texts {
+			continue // an empty list
+		}
+		p.Attributes = append(p.Attributes, out)
+	}
+	return p
 }
 
 // evaluateName returns the name of a model as package evaluate has it; answers and evaluations spell two of them differently.

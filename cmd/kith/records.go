@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -130,9 +131,17 @@ func (t *recordTool) putFile(ctx context.Context, c *client, path string, total 
 		defer func() { _ = f.Close() }() // only read
 		in = f
 	}
+	s := recordSender{client: c, kind: t.kind, total: total}
+	if err := forRecords(ctx, in, func(r *catalog.Record) error { return s.add(ctx, r) }); err != nil {
+		return err
+	}
+	return s.flush(ctx)
+}
+
+// forRecords calls f with each record of lines of JSON.
+func forRecords(ctx context.Context, in io.Reader, f func(r *catalog.Record) error) error {
 	lines := bufio.NewScanner(contextReader{ctx, in})
 	lines.Buffer(nil, recordLine)
-	s := recordSender{client: c, kind: t.kind, total: total}
 	for n := 1; lines.Scan(); n++ {
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 {
@@ -142,7 +151,7 @@ func (t *recordTool) putFile(ctx context.Context, c *client, path string, total 
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
-		if err := s.add(ctx, &r); err != nil {
+		if err := f(&r); err != nil {
 			return err
 		}
 	}
@@ -151,7 +160,7 @@ func (t *recordTool) putFile(ctx context.Context, c *client, path string, total 
 	} else if err != nil {
 		return err
 	}
-	return s.flush(ctx)
+	return nil
 }
 
 // recordSender stores records in messages of some size.

@@ -36,6 +36,9 @@ func Run(ctx context.Context, k *Kind, s model.Settings, data []*Data, o Options
 		if k.NeedsEvents && d.Events == nil {
 			return nil, fmt.Errorf("train %s: it learns from single events, which these data do not have", k.Name)
 		}
+		if k.NeedsProducts && d.Products == nil {
+			return nil, fmt.Errorf("train %s: it learns from the attributes of products, and none are known; give records of products", k.Name)
+		}
 		board.put[i] = map[string][]byte{}
 		if workers[i], err = k.NewWorker(d, s, max(1, o.Threads/len(data))); err != nil {
 			return nil, fmt.Errorf("train %s: %w", k.Name, err)
