@@ -24,7 +24,7 @@ const chunkUsers = 32
 // It calls done with numbers of users that add up to all users of the fold.
 func evaluateRanking(ctx context.Context, m Recommender, f *fold, ns []int, threads int, done func(users int)) (map[string]Estimate, error) {
 	cuts := evenCuts(f.train.NumUsers(), chunkUsers)
-	sums := make([][]ratio, len(cuts)-1)            // by chunk, then cut-off and metric
+	sums := make([][]ratio, len(cuts)-1)           // by chunk, then cut-off and metric
 	first := make([]atomic.Int32, f.test.NumItems) // best rank that an item has in any answer, 0 for none
 	err := inChunks(ctx, cuts, threads, done, func(chunk int) error {
 		sums[chunk] = make([]ratio, len(ns)*len(rankingMetrics))

@@ -74,6 +74,8 @@ func (m *Model) Explain(q model.Query, item uint32) ([]model.Contribution, error
 	if total <= 0 {
 		return nil, nil
 	}
-	slices.SortFunc(cs, func(a, b model.Contribution) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Item, b.Item)) })
+	slices.SortFunc(cs, func(a, b model.Contribution) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Item, b.Item))
+	})
 	return cs, nil
 }

@@ -136,8 +136,8 @@ type Kind struct {
 	NeedsEvents bool
 	// NeedsProducts says that Data.Products must be there.
 	NeedsProducts bool
-	NewDriver   func(shape Shape, s model.Settings) (Driver, error)
-	NewWorker   func(data *Data, s model.Settings, threads int) (Worker, error)
+	NewDriver     func(shape Shape, s model.Settings) (Driver, error)
+	NewWorker     func(data *Data, s model.Settings, threads int) (Worker, error)
 	// Write makes the file of the model of what the workers have put. It reads it by get, and is called once, after the training has ended. The file has a magic
 	// number, a version and whatever Read must check; a checksum of the whole is kept beside it by who stores it.
 	Write func(ctx context.Context, shape Shape, s model.Settings, get func(ctx context.Context, worker int, name string) ([]byte, error), w io.Writer) error
