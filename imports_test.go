@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"api/reference":      {"node/wire"},
 	"api/rest":           {"api/rest/route", "node/wire"},
 	"api/rest/route":     {},
+	"assist":             {"catalog", "model/text"},
 	"audit":              {},
 	"auth":               {"audit", "certs", "durable", "node/wire", "proto"},
 	"catalog":            {},

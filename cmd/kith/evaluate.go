@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -128,11 +129,13 @@ func trainProduct(r *catalog.Record) train.Product {
 			out.Number = float64(v.Millis) / (24 * time.Hour).Seconds() / 1000
 		case catalog.Texts:
 			out.Texts = v.Texts
-		default:
-			out.Texts = []string{v.String()}
-		}
-		if len(out.Texts) == 0 && a.Value.Type == catalog.Texts {
-			continue // an empty list
+			if len(v.Texts) == 0 {
+				continue
+			}
+		case catalog.Text:
+			out.Texts = []string{v.Text}
+		case catalog.Bool:
+			out.Texts = []string{strconv.FormatBool(v.Bool)}
 		}
 		p.Attributes = append(p.Attributes, out)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,7 +35,9 @@ type recordTool struct {
 
 func (a *app) productsCommand() *cobra.Command {
 	t := recordTool{app: a, kind: catalog.Product, command: "products", one: "product", many: "products", key: "p1"}
-	return t.tree("Keep what is known of products: title, price, tags")
+	cmd := t.tree("Keep what is known of products: title, price, tags")
+	cmd.AddCommand(t.completeCommand())
+	return cmd
 }
 
 func (a *app) usersCommand() *cobra.Command {
@@ -122,15 +123,11 @@ func (t *recordTool) put(ctx context.Context, c *client, args []string) error {
 }
 
 func (t *recordTool) putFile(ctx context.Context, c *client, path string, total *recordCounts) error {
-	in := t.in
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }() // only read
-		in = f
+	in, done, err := t.open(path)
+	if err != nil {
+		return err
 	}
+	defer done()
 	s := recordSender{client: c, kind: t.kind, total: total}
 	if err := forRecords(ctx, in, func(r *catalog.Record) error { return s.add(ctx, r) }); err != nil {
 		return err
