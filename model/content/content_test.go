@@ -15,6 +15,7 @@ import (
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/content"
+	"github.com/kith-io/kith/model/dense"
 	"github.com/kith-io/kith/model/modeltest"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
@@ -57,7 +58,7 @@ func TestModel(t *testing.T) {
 				products[i] = tagged("one")
 			}
 		}
-		m, _, err := fit(context.Background(), rows, products, 1, map[string]float64{"max-share": 1})
+		m, _, err := fit(t.Context(), rows, products, 1, map[string]float64{"max-share": 1})
 		return m, err
 	})
 }
@@ -117,11 +118,11 @@ func TestWorkersAgree(t *testing.T) {
 		k := rapid.IntRange(1, 10).Draw(t, "k")
 		given := map[string]float64{"k": float64(k), "weighting": float64(rapid.IntRange(0, 1).Draw(t, "weighting"))}
 		rows := &similarity.Rows{NumItems: len(products) / 2, Start: []int64{0, 0, 0, 0}}
-		one, _, err := fit(context.Background(), rows, products, 1, given)
+		one, _, err := fit(t.Context(), rows, products, 1, given)
 		if err != nil {
 			t.Fatal(err)
 		}
-		three, _, err := fit(context.Background(), rows, products, 3, given)
+		three, _, err := fit(t.Context(), rows, products, 3, given)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +143,7 @@ func TestWorkersAgree(t *testing.T) {
 			if !slices.Equal(got, three.Similar(uint32(p))) {
 				t.Fatalf("product %d: one worker has %v, three %v", p, got, three.Similar(uint32(p)))
 			}
-			if want := brute(features, p, k); !close(got, want) {
+			if want := brute(features, p, k); !agree(got, want) {
 				t.Fatalf("product %d: %v, want scores %v", p, got, want)
 			}
 		}
@@ -184,7 +185,7 @@ func compare(a, b float64) int {
 	return 0
 }
 
-func close(got []similarity.Neighbor, want []float64) bool {
+func agree(got []similarity.Neighbor, want []float64) bool {
 	return slices.EqualFunc(got, want, func(n similarity.Neighbor, s float64) bool { return math.Abs(float64(n.Score)-s) < 1e-5 })
 }
 
@@ -203,7 +204,7 @@ func TestOutdoorProducts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	records, err := csv.NewReader(file).ReadAll()
 	if err != nil {
 		t.Fatal(err)
@@ -234,8 +235,37 @@ func TestOutdoorProducts(t *testing.T) {
 			}
 		}
 	}
+	// Vectors of latent semantic analysis find as much with 64 numbers a product.
+	features, err := content.Features(products, content.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := dense.DefaultProjectionOptions()
+	o.Rank = 64
+	projection, err := dense.NewProjection(t.Context(), features, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := dense.New(dense.Cosine, projection.Dim(), projection.EmbedAll(features))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nearest, err := v.All(t.Context(), 1, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	latent := 0
+	for p := range nearest {
+		if kind(nearest[p][0].ID) == kind(uint32(p)) {
+			latent++
+		}
+	}
 	byChance := float64(chance) / float64(len(products)-1)
-	t.Logf("the nearest of %d products has the same last word of the name for %d; by chance it would for %.0f", len(products), same, byChance)
+	t.Logf("the nearest of %d products has the same last word of the name for %d, by vectors of %d numbers for %d; by chance it would for %.0f",
+		len(products), same, o.Rank, latent, byChance)
+	if float64(latent) < 0.9*float64(same) {
+		t.Errorf("the nearest by vectors is of the same kind for %d products, by words for %d", latent, same)
+	}
 	if same < len(products)/2 || float64(same) < 5*byChance {
 		t.Errorf("the nearest is of the same kind for %d of %d products, by chance for %.0f", same, len(products), byChance)
 	}

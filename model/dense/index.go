@@ -25,15 +25,15 @@ type IndexOptions struct {
 	Threads int
 }
 
-// DefaultIndexOptions are those of the paper's experiments.
+// DefaultIndexOptions are of the middle of the paper's ranges: docs/models/embeddings.md has what they find.
 func DefaultIndexOptions() IndexOptions {
-	return IndexOptions{M: 16, EfConstruction: 200, Seed: 1, Threads: 1}
+	return IndexOptions{M: 16, EfConstruction: 100, Seed: 1, Threads: 1}
 }
 
 func (o IndexOptions) validate() error {
 	switch {
 	case o.M < 2 || o.M > maxM:
-		return fmt.Errorf("M is %d, want 2 to %d", o.M, maxM)
+		return fmt.Errorf("links of a node (M) are %d, want 2 to %d", o.M, maxM)
 	case o.EfConstruction < o.M || o.EfConstruction > 10_000:
 		return fmt.Errorf("efConstruction is %d, want M (%d) to 10000", o.EfConstruction, o.M)
 	}
@@ -138,7 +138,7 @@ func (g *Index) chooseLinks(s *visits, id uint32, ef int) [][]uint32 {
 	from := []near{at}
 	for layer := min(top, own); layer >= 0; layer-- {
 		from = g.searchLayer(s, x, from, ef, layer)
-		out[layer] = g.diverse(id, from, g.m)
+		out[layer] = g.diverse(id, from, g.m, true)
 	}
 	return out
 }
@@ -161,14 +161,14 @@ func (g *Index) linkBack(from, to uint32, layer int) {
 			all[i] = near{g.v.key(x, int(id)), id}
 		}
 		slices.SortFunc(all, near.compare)
-		links = g.diverse(from, all, g.width(layer))
+		links = g.diverse(from, all, g.width(layer), false)
 	}
 	g.links[from][layer] = links
 }
 
-// diverse returns up to n of candidates, given best first: those that are nearer to the base than to any that was taken before, so that links go in all directions; then the best
-// of the others. Algorithm 4 of [malkov2020], with keepPrunedConnections.
-func (g *Index) diverse(base uint32, candidates []near, n int) []uint32 {
+// diverse returns up to n of candidates, given best first: those that are nearer to the base than to any that was taken before, so that links go in all directions. Algorithm 4 of
+// [malkov2020]. The best of the others fill up the links of a new node alone: where a full node loses links, room that is left saves the next choices.
+func (g *Index) diverse(base uint32, candidates []near, n int, fill bool) []uint32 {
 	out := make([]uint32, 0, n+1)
 	bias := g.bias(base)
 	var left []uint32
@@ -182,6 +182,9 @@ func (g *Index) diverse(base uint32, candidates []near, n int) []uint32 {
 			continue
 		}
 		out = append(out, c.id)
+	}
+	if !fill {
+		return out
 	}
 	return append(out, left[:min(len(left), n-len(out))]...)
 }

@@ -38,7 +38,7 @@ func TestProjection(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, m := rapid.IntRange(1, 30).Draw(t, "n"), rapid.IntRange(1, 30).Draw(t, "m")
 		a, full := sparse(n, m, rapid.Uint64().Draw(t, "seed"))
-		p, err := dense.NewProjection(context.Background(), a, dense.ProjectionOptions{Rank: 30, Iterations: 1})
+		p, err := dense.NewProjection(t.Context(), a, dense.ProjectionOptions{Rank: 30, Iterations: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,14 +68,14 @@ func TestProjection(t *testing.T) {
 
 // TestProjectionOfLargest: of a matrix with more directions than are followed, the largest singular values are found to a thousandth, the same for the same seed.
 func TestProjectionOfLargest(t *testing.T) {
-	a, full := sparse(150, 120, 1)
+	_, full := sparse(150, 120, 1)
 	for i := range 60 { // two topics stand out
 		for j := range 40 {
 			full.Set(i, j, full.At(i, j)+1)
 			full.Set(149-i, 119-j, full.At(149-i, 119-j)+0.8)
 		}
 	}
-	a = &similarity.Rows{NumItems: 120, Start: []int64{0}}
+	a := &similarity.Rows{NumItems: 120, Start: []int64{0}}
 	for i := range 150 {
 		for j, w := range full.RawRowView(i) {
 			if w != 0 {

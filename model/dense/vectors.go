@@ -36,8 +36,9 @@ func ParseMetric(name string) (Metric, error) {
 }
 
 const (
-	// MaxDim is the most numbers of a vector, and MaxRows the most vectors.
-	MaxDim  = 1 << 14
+	// MaxDim is the most numbers of a vector.
+	MaxDim = 1 << 14
+	// MaxRows is the most vectors.
 	MaxRows = 1 << 30
 	// maxNorm is the greatest length of a vector: its square is far inside of float32.
 	maxNorm = 1e15
@@ -53,7 +54,6 @@ type Vectors struct {
 	data    []float32
 	bias    []float32 // of L2
 	longest float64   // norm of the longest row, as it is stored
-
 }
 
 // New takes vectors row by row, dim numbers each, and copies them. The error for what is not finite or too long names the row.
