@@ -91,6 +91,27 @@ func TestSimilarity(t *testing.T) {
 	}
 }
 
+// TestNewProduct: one that came later is compared by what is known of it, and a price beyond all others counts as the highest.
+func TestNewProduct(t *testing.T) {
+	var products []train.Product
+	for i := range 10 {
+		p := tagged(fmt.Sprint("kind ", i%2))
+		p.Attributes = append([]train.Attribute{{Name: "price", Number: float64(i)}}, p.Attributes...)
+		products = append(products, p)
+	}
+	s, err := content.NewSpace(products, content.DefaultOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tagged("Kind 1", "never seen")
+	want.Attributes = append([]train.Attribute{{Name: "other", Number: 1}, {Name: "price", Number: 1e300}}, want.Attributes...)
+	features, weights := s.Vector(want)
+	same, sameWeights := s.Vector(products[9])
+	if len(features) != 2 || !slices.Equal(features, same) || !slices.Equal(weights, sameWeights) {
+		t.Errorf("features %v of weights %v, want those of the last product, %v of %v", features, weights, same, sameWeights)
+	}
+}
+
 // drawProducts draws products with all that they can have, and some with nothing.
 func drawProducts(t *rapid.T) []train.Product {
 	texts := rapid.SliceOfN(rapid.StringOfN(rapid.SampledFrom([]rune("ab c防水")), 0, 6, -1), 1, 3)
@@ -138,7 +159,15 @@ func TestWorkersAgree(t *testing.T) {
 		if err := features.Validate(); err != nil {
 			t.Fatal(err)
 		}
+		space, err := content.NewSpace(products, o)
+		if err != nil || space.Columns() != features.NumItems {
+			t.Fatalf("a space of %d columns, %v, want %d", space.Columns(), err, features.NumItems)
+		}
 		for p := range products {
+			lo, hi := features.Start[p], features.Start[p+1]
+			if items, weights := space.Vector(products[p]); !slices.Equal(items, features.Item[lo:hi]) || !slices.Equal(weights, features.Weight[lo:hi]) {
+				t.Fatalf("product %d alone has features %v and weights %v, among all %v and %v", p, items, weights, features.Item[lo:hi], features.Weight[lo:hi])
+			}
 			got := one.Similar(uint32(p))
 			if !slices.Equal(got, three.Similar(uint32(p))) {
 				t.Fatalf("product %d: one worker has %v, three %v", p, got, three.Similar(uint32(p)))

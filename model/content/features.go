@@ -2,6 +2,7 @@ package content
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -39,70 +40,106 @@ func (o Options) validate() error {
 	return nil
 }
 
-// Features returns products × features, so that the cosine of two rows is the similarity of the package comment. Cost: O(characters + values · log values).
+// Space is what products are compared by: the words, categories and scales of a set of products. It is not changed once made, and safe for concurrent use.
+type Space struct {
+	o           Options
+	isCategory  map[string]bool // by name of an attribute
+	prose, tags *text.Model
+	scales      map[string]scale
+	columns     int
+}
+
+// NewSpace counts what products have. Cost: O(characters + values · log values).
+func NewSpace(products []train.Product, o Options) (*Space, error) {
+	s, _, _, err := newSpace(products, o)
+	return s, err
+}
+
+// Features returns products × features, so that the cosine of two rows is the similarity of the package comment. Cost: that of NewSpace.
 func Features(products []train.Product, o Options) (*similarity.Rows, error) {
-	if err := o.validate(); err != nil {
+	s, documents, tags, err := newSpace(products, o)
+	if err != nil {
 		return nil, err
 	}
-	isCategory := categories(products)
-	documents := make([][]string, len(products))
-	tags := make([][]string, len(products))
-	numbers := map[string][]float64{}
-	for p, product := range products {
-		for _, a := range product.Attributes {
-			switch {
-			case len(a.Texts) == 0:
-				if !math.IsNaN(a.Number) && !math.IsInf(a.Number, 0) {
-					numbers[a.Name] = append(numbers[a.Name], a.Number)
-				}
-			case isCategory[a.Name]:
-				for _, v := range a.Texts {
-					if v = category(v); v != "" {
-						tags[p] = append(tags[p], a.Name+"\x00"+v)
-					}
-				}
-			default:
-				for _, s := range a.Texts {
-					documents[p] = append(documents[p], text.Tokens(s)...)
-				}
-			}
-		}
-		slices.Sort(tags[p])
-		tags[p] = slices.Compact(tags[p])
-	}
-	prose := text.Fit(documents, o.Weighting, 2, o.MaxShare)
-	kinds := text.Fit(tags, text.TFIDF, 2, o.MaxShare)
-	scales := map[string]scale{}
-	columns := len(prose.Terms) + len(kinds.Terms)
-	// In the order of the products, so that columns have the same numbers each time.
-	for _, product := range products {
-		for _, a := range product.Attributes {
-			if _, seen := scales[a.Name]; len(a.Texts) == 0 && !seen && numbers[a.Name] != nil {
-				s := newScale(numbers[a.Name], o.Knots)
-				s.first = columns
-				columns += len(s.knots)
-				scales[a.Name] = s
-			}
-		}
-	}
-	rows := &similarity.Rows{NumItems: columns, Start: make([]int64, 1, len(products)+1), Weight: []float32{}}
-	for p, product := range products {
-		terms, weights := prose.Vector(documents[p])
-		appendPart(rows, 0, terms, weights, o.Text)
-		terms, weights = kinds.Vector(tags[p])
-		appendPart(rows, len(prose.Terms), terms, weights, o.Category)
-		terms, weights = terms[:0], weights[:0]
-		for _, a := range product.Attributes {
-			if s, ok := scales[a.Name]; ok && len(a.Texts) == 0 {
-				terms, weights = s.append(terms, weights, a.Number)
-			}
-		}
-		sortTogether(terms, weights)
-		appendPart(rows, 0, terms, weights, o.Number)
-		rows.Start = append(rows.Start, int64(len(rows.Item)))
+	rows := &similarity.Rows{NumItems: s.columns, Start: make([]int64, 1, len(products)+1), Weight: []float32{}}
+	for p := range products {
+		s.append(rows, &products[p], documents[p], tags[p])
 	}
 	return rows, nil
 }
+
+// newSpace is NewSpace that also returns the words and the categories of each product.
+func newSpace(products []train.Product, o Options) (s *Space, documents, tags [][]string, err error) {
+	if err := o.validate(); err != nil {
+		return nil, nil, nil, err
+	}
+	s = &Space{o: o, isCategory: categories(products), scales: map[string]scale{}}
+	documents, tags = make([][]string, len(products)), make([][]string, len(products))
+	numbers := map[string][]float64{}
+	for p := range products {
+		documents[p], tags[p] = s.split(&products[p])
+		for _, a := range products[p].Attributes {
+			if len(a.Texts) == 0 && finite(a.Number) {
+				numbers[a.Name] = append(numbers[a.Name], a.Number)
+			}
+		}
+	}
+	s.prose = text.Fit(documents, o.Weighting, 2, o.MaxShare)
+	s.tags = text.Fit(tags, text.TFIDF, 2, o.MaxShare)
+	s.columns = len(s.prose.Terms) + len(s.tags.Terms)
+	for _, name := range slices.Sorted(maps.Keys(numbers)) {
+		scale := newScale(numbers[name], o.Knots)
+		scale.first = s.columns
+		s.columns += len(scale.knots)
+		s.scales[name] = scale
+	}
+	return s, documents, tags, nil
+}
+
+// Columns is the number of features.
+func (s *Space) Columns() int { return s.columns }
+
+// Vector returns the features of a product, ascending, and their weights. The product need not be one that s was made of: what s does not know is left out, and a number beyond all
+// others counts as the nearest of them.
+func (s *Space) Vector(p train.Product) (features []uint32, weights []float32) {
+	rows := &similarity.Rows{Weight: []float32{}}
+	documents, tags := s.split(&p)
+	s.append(rows, &p, documents, tags)
+	return rows.Item, rows.Weight
+}
+
+// split returns the words of a product's prose, and its categories.
+func (s *Space) split(p *train.Product) (words, tags []string) {
+	for _, a := range p.Attributes {
+		for _, v := range a.Texts {
+			if !s.isCategory[a.Name] {
+				words = append(words, text.Tokens(v)...)
+			} else if v = category(v); v != "" {
+				tags = append(tags, a.Name+"\x00"+v)
+			}
+		}
+	}
+	slices.Sort(tags)
+	return words, slices.Compact(tags)
+}
+
+// append appends the row of a product.
+func (s *Space) append(rows *similarity.Rows, p *train.Product, words, tags []string) {
+	terms, weights := s.prose.Vector(words)
+	appendPart(rows, 0, terms, weights, s.o.Text)
+	terms, weights = s.tags.Vector(tags)
+	appendPart(rows, len(s.prose.Terms), terms, weights, s.o.Category)
+	terms, weights = terms[:0], weights[:0]
+	for _, a := range p.Attributes { // by name, as columns are
+		if len(a.Texts) == 0 {
+			terms, weights = s.scales[a.Name].append(terms, weights, a.Number)
+		}
+	}
+	appendPart(rows, 0, terms, weights, s.o.Number)
+	rows.Start = append(rows.Start, int64(len(rows.Item)))
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // categories returns the names of the attributes whose texts repeat: there are at most half as many different ones as there are of all. Others are prose.
 func categories(products []train.Product) map[string]bool {
@@ -167,24 +204,15 @@ func newScale(values []float64, n int) scale {
 // append appends the roots of the two hat functions (linear B-splines) that are not zero at x. The sum of their squares is 1, so the product with those of another value is a
 // kernel that is 1 for equal values, falls with the distance, and is 0 from two knots on.
 func (s scale) append(terms []uint32, weights []float32, x float64) ([]uint32, []float32) {
-	if len(s.knots) == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
+	if len(s.knots) == 0 || !finite(x) {
 		return terms, weights
 	}
-	k, exact := slices.BinarySearch(s.knots, x) // within the knots: they span all values
+	x = min(max(x, s.knots[0]), s.knots[len(s.knots)-1])
+	k, exact := slices.BinarySearch(s.knots, x)
 	if exact {
 		return append(terms, uint32(s.first+k)), append(weights, 1)
 	}
 	part := x/2 - s.knots[k-1]/2 // halves, so that no difference is beyond float64
 	part /= s.knots[k]/2 - s.knots[k-1]/2
 	return append(terms, uint32(s.first+k-1), uint32(s.first+k)), append(weights, float32(math.Sqrt(1-part)), float32(math.Sqrt(part)))
-}
-
-// sortTogether sorts terms ascending and weights with them. A product has few numbers.
-func sortTogether(terms []uint32, weights []float32) {
-	for i := 1; i < len(terms); i++ {
-		for j := i; j > 0 && terms[j] < terms[j-1]; j-- {
-			terms[j], terms[j-1] = terms[j-1], terms[j]
-			weights[j], weights[j-1] = weights[j-1], weights[j]
-		}
-	}
 }
