@@ -78,7 +78,7 @@ var allowed = map[string][]string{
 }
 
 // helpers are for tests: any test may import them, nothing else may.
-var helpers = []string{"model/modeltest", "server/clustertest", "source/db/dbtest", "source/datatest"}
+var helpers = []string{"model/modeltest", "model/neural/neuraltest", "server/clustertest", "source/db/dbtest", "source/datatest"}
 
 // testData makes data with a known truth and imports nothing of ours: any test may import it, others as the table says.
 const testData = "source/synthetic"
