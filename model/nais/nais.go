@@ -77,7 +77,7 @@ type network[T neural.Float] struct {
 	shape
 	targets, sources *neural.Embedding[T] // p and q
 	pool             *neural.AttentionPool[T]
-	q, dq            neural.Matrix[T]
+	q, dq            neural.Matrix[T] // a column for each item of history
 	history          []uint32
 }
 
@@ -99,7 +99,7 @@ func (n *network[T]) Pass(e *neural.Examples, pieces []neural.Piece, rng *rand.R
 			slices.Sort(n.history)
 		}
 		n.gather()
-		n.dq = n.dq.Resize(len(n.history), n.factors)
+		n.dq = n.dq.Resize(n.factors, len(n.history))
 		for _, id := range likes[p.From:p.To] {
 			skip, found := slices.BinarySearch(n.history, id)
 			if !found {
@@ -114,14 +114,23 @@ func (n *network[T]) Pass(e *neural.Examples, pieces []neural.Piece, rng *rand.R
 			}
 			terms += 1 + n.negatives
 		}
-		n.sources.Scatter(n.history, n.dq)
+		for j, id := range n.history {
+			d := n.sources.Grad(id)
+			for k := range d {
+				d[k] += n.dq.Data[k*n.dq.Cols+j]
+			}
+		}
 	}
 	return loss, terms
 }
 
 func (n *network[T]) gather() {
-	n.q = n.q.Resize(len(n.history), n.factors)
-	n.sources.Gather(n.history, n.q)
+	n.q = n.q.Resize(n.factors, len(n.history))
+	for j, id := range n.history {
+		for k, x := range n.sources.Row(id) {
+			n.q.Data[k*n.q.Cols+j] = x
+		}
+	}
 }
 
 func (n *network[T]) learn(id uint32, skip int, positive bool) (loss float64) {

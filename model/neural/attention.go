@@ -106,77 +106,97 @@ func unhead[T Float](m, src Matrix[T], lo, h int) {
 	}
 }
 
-// AttentionPool weighs the rows of a history for one target: with f(j) = h·ReLU(Wᵀ(p⊙q(j)) + b), row j has weight e^f(j) / (Σ e^f)^smoothing, and adds weight·p·q(j) to the
+// AttentionPool weighs the items of a history for one target: with f(j) = h·ReLU(W·(p⊙q(j)) + b) + c, item j has weight e^f(j) / (Σ e^f)^smoothing, and adds weight·p·q(j) to the
 // score. A smoothing below 1 does not punish long histories (He et al., TKDE 2018, section 3.3 [he2018]).
+//
+// The history is a matrix with a column for each item, so that all sums run along rows as long as the history.
 type AttentionPool[T Float] struct {
-	smoothing     float64
-	hidden, score *Dense[T]
-	relu          *Activation[T]
-	p             []T
-	q             Matrix[T]
-	skip          int
-	x, df         Matrix[T]
-	weights       []T // of the rows
-	share         []T // softmax of the rows
-	dots          []T // p·q(j)
+	smoothing      float64
+	w, dw, b, db   Matrix[T] // hidden×n, 1×hidden
+	h, dh, c, dc   Matrix[T] // 1×hidden, 1×1
+	p              []T
+	q, x, dx       Matrix[T] // n×items
+	hidden, active Matrix[T] // hidden×items: what ReLU gives, and its gradient
+	f, weights     []T       // of the items
+	share          []T       // softmax of f
+	dots           []T       // p·q(j)
 }
 
-// NewAttentionPool makes a layer for vectors of n numbers with a hidden layer.
+// NewAttentionPool makes a layer for vectors of n numbers with hidden units.
 func NewAttentionPool[T Float](p *Parameters[T], n, hidden int, smoothing float64) *AttentionPool[T] {
-	return &AttentionPool[T]{smoothing: smoothing, hidden: NewDense(p, n, hidden), score: NewDense(p, hidden, 1), relu: ReLU[T]()}
+	a := &AttentionPool[T]{smoothing: smoothing}
+	a.w, a.dw = p.take(hidden, n, glorot[T](n, hidden))
+	a.b, a.db = p.take(1, hidden, nil)
+	a.h, a.dh = p.take(1, hidden, glorot[T](hidden, 1))
+	a.c, a.dc = p.take(1, 1, nil)
+	return a
 }
 
-// Forward returns what each row of history adds to the score of target, which holds until the next call. The row skip, if not negative, adds 0; there must be another.
-// Cost: rows·n·hidden multiply-adds.
+// Forward returns what each item of history adds to the score of target, which holds until the next call. Item skip, if not negative, adds 0; there must be another.
+// Cost: items·n·hidden multiply-adds.
 func (a *AttentionPool[T]) Forward(target []T, history Matrix[T], skip int) (terms []T) {
-	a.p, a.q, a.skip = target, history, skip
-	a.x = a.x.reshape(history.Rows, history.Cols)
-	a.dots = a.dots[:0]
-	for j := range history.Rows {
-		x := a.x.Row(j)
-		var dot T
-		for k, q := range history.Row(j) {
-			x[k] = target[k] * q
-			dot += x[k]
+	items := history.Cols
+	a.p, a.q = target, history
+	a.x = a.x.Resize(history.Rows, items)
+	a.dots = append(a.dots[:0], make([]T, items)...)
+	for k, p := range target {
+		Axpy(p, history.Row(k), a.x.Row(k))
+		Axpy(1, a.x.Row(k), a.dots)
+	}
+	a.hidden = a.hidden.reshape(a.w.Rows, items)
+	product(false, false, a.w, a.x, 0, a.hidden)
+	a.f = append(a.f[:0], make([]T, items)...)
+	for j := range a.f {
+		a.f[j] = a.c.Data[0]
+	}
+	for i, bias := range a.b.Data {
+		row := a.hidden.Row(i)
+		for j, z := range row {
+			row[j] = max(z+bias, 0)
 		}
-		a.dots = append(a.dots, dot)
+		Axpy(a.h.Data[i], row, a.f)
 	}
-	f := a.score.Forward(a.relu.Forward(a.hidden.Forward(a.x)))
 	if skip >= 0 {
-		f.Data[skip] = T(math.Inf(-1))
+		a.f[skip] = T(math.Inf(-1))
 	}
-	a.weights, a.share = append(a.weights[:0], f.Data...), append(a.share[:0], f.Data...)
+	a.weights, a.share = append(a.weights[:0], a.f...), append(a.share[:0], a.f...)
 	logSum := softmax(a.share)
-	terms = f.Data
 	for j, z := range a.weights {
 		a.weights[j] = T(math.Exp(float64(z) - a.smoothing*logSum))
-		terms[j] = a.weights[j] * a.dots[j]
+		a.f[j] = a.weights[j] * a.dots[j]
 	}
-	return terms
+	return a.f
 }
 
-// Backward takes the gradient of the score, which is the sum of terms, and adds those of target and history to dp and dq.
+// Backward takes the gradient of the score, which is the sum of terms, and adds those of target and history to dp and dq. It is called at most once after Forward.
 func (a *AttentionPool[T]) Backward(g T, dp []T, dq Matrix[T]) {
-	n := a.q.Rows
-	a.df = a.df.reshape(n, 1)
-	var sum T
+	sum, df := Dot(a.weights, a.dots), a.share
 	for j, w := range a.weights {
-		sum += w * a.dots[j]
+		df[j] = g * (w*a.dots[j] - T(a.smoothing)*a.share[j]*sum)
+		a.dc.Data[0] += df[j]
+		a.weights[j] = g * w // the gradient of dots
 	}
-	for j, w := range a.weights {
-		a.df.Data[j] = g * (w*a.dots[j] - T(a.smoothing)*a.share[j]*sum)
+	a.active = a.active.reshape(a.hidden.Rows, a.hidden.Cols)
+	for i, h := range a.h.Data {
+		y, d := a.hidden.Row(i), a.active.Row(i)
+		a.dh.Data[i] += Dot(df, y)
+		var bias T
+		for j, z := range y {
+			d[j] = 0
+			if z > 0 {
+				d[j] = h * df[j]
+				bias += d[j]
+			}
+		}
+		a.db.Data[i] += bias
 	}
-	dx := a.hidden.Backward(a.relu.Backward(a.score.Backward(a.df)))
-	for j := range n {
-		if j == a.skip {
-			continue
-		}
-		d, q, own := dx.Row(j), a.q.Row(j), dq.Row(j)
-		w := g * a.weights[j]
-		for k, z := range d {
-			z += w
-			dp[k] += z * q[k]
-			own[k] += z * a.p[k]
-		}
+	product(false, true, a.active, a.x, 1, a.dw)
+	a.dx = a.dx.reshape(a.x.Rows, a.x.Cols)
+	product(true, false, a.w, a.active, 0, a.dx)
+	for k, p := range a.p {
+		d := a.dx.Row(k)
+		Axpy(1, a.weights, d)
+		dp[k] += Dot(d, a.q.Row(k))
+		Axpy(p, d, dq.Row(k))
 	}
 }

@@ -98,23 +98,23 @@ func TestLayers(t *testing.T) {
 			return along(func(x neural.Matrix[float64]) neural.Matrix[float64] { return a.Forward(x, starts) }, a.Backward)
 		},
 		"attention pool": func(p *neural.Parameters[float64]) layer {
-			// The first row is the target, the others the history, of which one is left out.
-			a := neural.NewAttentionPool(p, cols, 3, 0.5)
+			// The first five numbers are the target, the others the history of five items, of which one is left out.
+			a := neural.NewAttentionPool(p, rows, 3, 0.5)
 			history := func(x neural.Matrix[float64]) neural.Matrix[float64] {
-				return neural.Matrix[float64]{Rows: rows - 1, Cols: cols, Data: x.Data[cols:]}
+				return neural.Matrix[float64]{Rows: rows, Cols: cols - 1, Data: x.Data[rows:]}
 			}
 			var sum neural.Matrix[float64]
 			var input neural.Matrix[float64]
 			forward := func(x neural.Matrix[float64]) neural.Matrix[float64] {
 				input, sum = x, sum.Resize(1, 1)
-				for _, z := range a.Forward(x.Row(0), history(x), 2) {
+				for _, z := range a.Forward(x.Data[:rows], history(x), 2) {
 					sum.Data[0] += z
 				}
 				return sum
 			}
 			return along(forward, func(d neural.Matrix[float64]) neural.Matrix[float64] {
 				dx := neural.Matrix[float64]{}.Resize(input.Rows, input.Cols)
-				a.Backward(d.Data[0], dx.Row(0), history(dx))
+				a.Backward(d.Data[0], dx.Data[:rows], history(dx))
 				return dx
 			})
 		},
