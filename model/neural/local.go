@@ -49,7 +49,7 @@ func Common(iterations, batch int, rate, decay float64) []model.Parameter {
 	return []model.Parameter{
 		{Name: "iterations", Doc: "passes over the data", Default: float64(iterations), Low: 1, High: 1000, Whole: true, Search: [2]float64{5, 60}},
 		{Name: "batch", Doc: "interactions between two steps of the optimizer", Default: float64(batch), Low: 1, High: 1 << 20, Whole: true},
-		{Name: "rate", Doc: "length of a step of the optimizer", Default: rate, Low: 1e-7, High: 10, Search: [2]float64{3e-4, 0.01}, Log: true},
+		{Name: "rate", Doc: "length of a step of the optimizer, times the number of workers up to 8", Default: rate, Low: 1e-7, High: 10, Search: [2]float64{3e-4, 0.01}, Log: true},
 		{Name: "optimizer", Doc: "how steps follow from gradients", Choices: []string{Adam, Adagrad}},
 		{Name: "decay", Doc: "pull of parameters towards 0 (L2)", Default: decay, Low: 0, High: 1, Search: [2]float64{1e-7, 1e-3}, Log: true},
 		{Name: "averages", Doc: "times in an iteration that several workers average their parameters", Default: 4, Low: 1, High: 1000, Whole: true},
@@ -204,10 +204,15 @@ type worker struct {
 	batches   uint64 // of this iteration
 }
 
+// mostScale bounds by how much steps are longer for several workers.
+const mostScale = 8
+
 func (r *Recipe) newWorker(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
+	// The mean of n workers, each of which does a part of the steps, goes a part of the way: so steps are longer (Goyal et al., 2017 [goyal2017]).
+	rate := s.Number("rate") * float64(min(d.Shape.Workers(), mostScale))
 	return &worker{
 		data: d, settings: s, threads: threads, design: r.Design(s, d.Shape.Items, d.Rows.NumUsers()),
-		optimizer: &Optimizer[float32]{Name: s.Choice("optimizer"), Rate: s.Number("rate"), Decay: s.Number("decay")},
+		optimizer: &Optimizer[float32]{Name: s.Choice("optimizer"), Rate: rate, Decay: s.Number("decay")},
 	}, nil
 }
 
