@@ -21,7 +21,7 @@ const module = "github.com/kith-io/kith"
 // for x and all below it, "all" for every package. The most exact line counts.
 var allowed = map[string][]string{
 	"cmd/kith":           {"all"},
-	"server":             {"api", "auth", "audit", "certs", "coordinator", "node/...", "fusion", "similarity", "partition", "proto", "durable", "telemetry"},
+	"server":             {"api", "auth", "model/kinds", "model/train", "audit", "certs", "coordinator", "node/...", "fusion", "similarity", "partition", "proto", "durable", "telemetry"},
 	"server/clustertest": {"server", "node", "node/wire", "proto"},
 	"capacity":           {"chart", "coordinator", "similarity", "partition", "source/synthetic"},
 	"chart":              {},
@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"api/reference":      {"node/wire"},
 	"api/rest":           {"api/rest/route", "node/wire"},
 	"api/rest/route":     {},
+	"assist":             {"catalog", "model/text"},
 	"audit":              {},
 	"auth":               {"audit", "certs", "durable", "node/wire", "proto"},
 	"catalog":            {},
@@ -44,8 +45,8 @@ var allowed = map[string][]string{
 	"node/gossip":        {"durable"},
 	"node/store":         {"catalog", "fusion"},
 	"node/artifact":      {"similarity", "durable"},
-	"node/wire":          {"similarity", "catalog", "experiment", "fusion", "fusion/view", "proto"},
-	"node/worker":        {"node/artifact", "node/wire", "similarity", "fusion", "partition", "proto"},
+	"node/wire":          {"model", "similarity", "catalog", "experiment", "fusion", "fusion/view", "proto"},
+	"node/worker":        {"model", "model/train", "node/artifact", "node/wire", "similarity", "fusion", "partition", "proto"},
 	"durable":            {},
 	"source":             {},
 	"source/checkpoint":  {"source", "durable"},
@@ -68,7 +69,8 @@ var allowed = map[string][]string{
 	"erasure":            {},
 	"experiment":         {"fusion"},
 	"hedging":            {},
-	"evaluate":           {"chart", "model/...", "similarity", "fusion"},
+	"evaluate":           {"model/...", "similarity", "fusion"},
+	"evaluate/page":      {"chart", "evaluate"},
 	"similarity":         {},
 	"telemetry":          {"node/wire"},
 	"partition":          {},
@@ -76,10 +78,13 @@ var allowed = map[string][]string{
 	"scripts/drill":      {"backup", "node/wire", "partition", "proto"},
 	"scripts/openapi":    {"api/rest/route"},
 	"scripts/peer":       {},
+	"scripts/trainer":    {"model/...", "similarity"},
+
+	"scripts/bench-models": {"model/...", "similarity"},
 }
 
 // helpers are for tests: any test may import them, nothing else may.
-var helpers = []string{"model/modeltest", "server/clustertest", "source/db/dbtest", "source/datatest"}
+var helpers = []string{"model/modeltest", "model/neural/neuraltest", "server/clustertest", "source/db/dbtest", "source/datatest"}
 
 // testData makes data with a known truth and imports nothing of ours: any test may import it, others as the table says.
 const testData = "source/synthetic"

@@ -31,6 +31,7 @@ type API struct {
 	kithv1.UnimplementedCatalogServiceServer
 	kithv1.UnimplementedErasureServiceServer
 	kithv1.UnimplementedSceneServiceServer
+	kithv1.UnimplementedInsightServiceServer
 
 	coordinator *coordinator.Coordinator
 	router      *coordinator.Router
@@ -56,4 +57,5 @@ func (a *API) Register(r grpc.ServiceRegistrar) {
 	kithv1.RegisterCatalogServiceServer(r, a)
 	kithv1.RegisterErasureServiceServer(r, a)
 	kithv1.RegisterSceneServiceServer(r, a)
+	kithv1.RegisterInsightServiceServer(r, a)
 }

@@ -50,6 +50,8 @@ func model(m coordinator.Method) kithv1.Model {
 		return kithv1.Model_MODEL_SIMILAR
 	case coordinator.Together:
 		return kithv1.Model_MODEL_TOGETHER
+	case coordinator.Trained:
+		return kithv1.Model_MODEL_TRAINED
 	}
 	return kithv1.Model_MODEL_HYBRID
 }
@@ -164,7 +166,7 @@ func (a *API) recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 	}
 	resp := &kithv1.RecommendResponse{
 		Model: model(q.Method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
-		Stale: answer.Stale,
+		Stale: answer.Stale, ModelName: q.Model,
 	}
 	for _, x := range answer.Items {
 		item := &kithv1.RecommendedItem{Item: x.Item, Score: x.Score, Source: model(x.Source)}
@@ -179,15 +181,29 @@ func (a *API) recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 	return resp, nil
 }
 
+// methodOf returns the method of a model, or of the name of a trained one.
+func methodOf(m kithv1.Model, name string, methods map[kithv1.Model]coordinator.Method) (coordinator.Method, error) {
+	method, ok := methods[m]
+	switch {
+	case m == kithv1.Model_MODEL_TRAINED || name != "" && m == kithv1.Model_MODEL_UNSPECIFIED:
+		return coordinator.Trained, nil // whose name is checked with the query
+	case name != "":
+		return 0, fmt.Errorf("%w: model %s and the name %.80q of a trained model; want one of both", wire.ErrInvalid, m, name)
+	case !ok:
+		return 0, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, m)
+	}
+	return method, nil
+}
+
 // queryOf returns the query of a request, without what a scene says.
 func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
 	n, err := length(req.N)
 	if err != nil {
 		return q, err
 	}
-	method, ok := methods[req.Model]
-	if !ok {
-		return q, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, req.Model)
+	method, err := methodOf(req.Model, req.ModelName, methods)
+	if err != nil {
+		return q, err
 	}
 	rules, err := rulesOf(req)
 	if err != nil {
@@ -195,20 +211,26 @@ func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
 	}
 	rules.Exclude, rules.Pins = historyRules(req.ExcludeHistory), pins(req.Pins)
 	q = coordinator.Query{
-		User: req.GetUser(), Item: req.Item, N: n, Method: method, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
+		User: req.GetUser(), Item: req.Item, N: n, Method: method, Model: req.ModelName, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
 		Stale: req.Stale, Explain: req.Explain, Rules: rules,
 	}
-	for _, b := range req.GetBasket().GetItems() {
+	q.Basket, err = basketOf(req.GetBasket())
+	return q, err
+}
+
+// basketOf returns the items of a basket.
+func basketOf(basket *kithv1.Basket) (out []coordinator.BasketItem, err error) {
+	for _, b := range basket.GetItems() {
 		weight := b.GetWeight()
 		if weight == 0 {
 			weight = 1
 		}
 		if b.GetItem() == "" || weight < 0 || math.IsNaN(float64(weight)) || math.IsInf(float64(weight), 0) {
-			return q, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
+			return nil, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
 		}
-		q.Basket = append(q.Basket, coordinator.BasketItem{Item: b.Item, Weight: weight})
+		out = append(out, coordinator.BasketItem{Item: b.Item, Weight: weight})
 	}
-	return q, nil
+	return out, nil
 }
 
 // Similar implements kithv1.RecommenderServiceServer.

@@ -127,17 +127,17 @@ var sceneMethods = map[kithv1.Model]coordinator.Method{
 
 // sceneQuery returns the query of a request that a scene answers.
 func sceneQuery(s *kithv1.Scene, req *kithv1.RecommendRequest) (coordinator.Query, error) {
-	if req.Model != kithv1.Model_MODEL_UNSPECIFIED {
+	if req.Model != kithv1.Model_MODEL_UNSPECIFIED || req.ModelName != "" {
 		return coordinator.Query{}, fmt.Errorf("%w: a scene and a model; the scene names the model, so leave one of them out", wire.ErrInvalid)
 	}
 	q, err := queryOf(underScene(s, req))
 	if err != nil {
 		return q, err
 	}
-	var ok bool
-	if q.Method, ok = sceneMethods[s.Model]; !ok {
-		return q, fmt.Errorf("%w: model %s is not one to ask for", wire.ErrInvalid, s.Model)
+	if q.Method, err = methodOf(s.Model, s.ModelName, sceneMethods); err != nil {
+		return q, err
 	}
+	q.Model = s.ModelName
 	switch {
 	case s.NoFallback && len(s.Fallback) > 0:
 		return q, fmt.Errorf("%w: fallbacks, and no fallback; want one of both", wire.ErrInvalid)

@@ -66,6 +66,11 @@ var table = map[string]Rule{
 	kithv1.RecommenderService_NewArrivals_FullMethodName:              {Roles: read},
 	kithv1.RecommenderService_Latest_FullMethodName:                   {Roles: read},
 
+	kithv1.InsightService_NextBehavior_FullMethodName:     {Roles: read},
+	kithv1.InsightService_AssociationRules_FullMethodName: {Roles: read},
+	kithv1.InsightService_ListClusters_FullMethodName:     {Roles: read},
+	kithv1.InsightService_AssignCluster_FullMethodName:    {Roles: read},
+
 	kithv1.ModelService_Build_FullMethodName:      {Roles: train, Audited: true},
 	kithv1.ModelService_Cancel_FullMethodName:     {Roles: train, Audited: true},
 	kithv1.ModelService_Activate_FullMethodName:   {Roles: train, Audited: true},
@@ -123,6 +128,11 @@ var table = map[string]Rule{
 	kithv1.ComputeService_MergeLists_FullMethodName:    internal,
 	kithv1.ComputeService_CopyArtifact_FullMethodName:  internal,
 	kithv1.ComputeService_FetchArtifact_FullMethodName: internal,
+	kithv1.ComputeService_BeginTraining_FullMethodName: internal,
+	kithv1.ComputeService_TrainStep_FullMethodName:     internal,
+	kithv1.ComputeService_FetchPut_FullMethodName:      internal,
+	kithv1.ComputeService_WriteModel_FullMethodName:    internal,
+	kithv1.ComputeService_EndTraining_FullMethodName:   internal,
 	kithv1.ComputeService_DropJob_FullMethodName:       internal,
 
 	kithv1.ControlService_Propose_FullMethodName:   internal,

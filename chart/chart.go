@@ -39,7 +39,7 @@ func SeriesColor(i int) Color {
 	return seriesColors[i]
 }
 
-// Style is what a page needs in its style sheet once, for Bars and Histograms.
+// Style is what a page needs in its style sheet once, for all charts but Lines.
 const Style template.CSS = `
 :root { --good: #0072b2; --changed: #e69f00; --left: #999; --bad: #d55e00; --s0: #0072b2; --s1: #e69f00; --s2: #009e73; --s3: #cc79a7; --s4: #56b4e9; --s5: #d55e00;
   --grid: #ddd; --faint: #f1f1f1 }
@@ -58,6 +58,8 @@ const Style template.CSS = `
 .pair svg { width: 100%; max-width: 32em; height: auto }
 .chart text { fill: currentColor; font-family: inherit; font-size: 12px }
 .chart line { stroke: currentColor; stroke-opacity: .6 } .chart line.grid { stroke: var(--grid); stroke-opacity: 1 }
+.points svg[role] { width: 100%; max-width: 36em; height: auto } .points .path { fill: none; stroke-width: 1.5 } .whisker line { stroke-opacity: 1; stroke-width: 1.5 }
+polyline.s0 { stroke: var(--s0) } polyline.s1 { stroke: var(--s1) } polyline.s2 { stroke: var(--s2) } polyline.s3 { stroke: var(--s3) } polyline.s4 { stroke: var(--s4) } polyline.s5 { stroke: var(--s5) } polyline.left { stroke: var(--left) }
 .chart .back { fill: var(--faint) }
 .good { fill: var(--good) } .changed { fill: var(--changed) } .left { fill: var(--left) } .bad { fill: var(--bad) }
 .s0 { fill: var(--s0) } .s1 { fill: var(--s1) } .s2 { fill: var(--s2) } .s3 { fill: var(--s3) } .s4 { fill: var(--s4) } .s5 { fill: var(--s5) }

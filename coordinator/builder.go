@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -61,6 +62,8 @@ type BuilderConfig struct {
 	Nodes Nodes
 	// Bounds of what a node must hold at a time; they are recorded with the jobs. Changes speed only.
 	Bounds Bounds
+	// Kinds are the kinds of models that builds can train.
+	Kinds []*train.Kind
 	// Rows makes the nodes write the rows of the users as well, which user-based queries need.
 	Rows bool
 	// Now is the clock.
@@ -157,7 +160,7 @@ func curable(err error) bool {
 
 // final reports whether repeating cannot help.
 func final(err error) bool {
-	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrInvalid) || status.Code(err) == codes.InvalidArgument
+	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrInvalid) || errors.Is(err, wire.ErrTraining) || status.Code(err) == codes.InvalidArgument
 }
 
 func (b *Builder) fail(ctx context.Context, job uint64, cause error) error {
@@ -203,6 +206,7 @@ type attempt struct {
 	rows         []*kithv1.Artifact
 	lists        []*kithv1.Artifact
 	owner        []string
+	models       []*kithv1.ModelRecord // by place in the spec
 	// workers have the dictionary, ascending.
 	workers []string
 	// threads of each worker.
@@ -222,12 +226,16 @@ func (a *attempt) all(ctx context.Context) error {
 		{kithv1.JobPhase_JOB_PHASE_CUT, a.takeCut},
 		{kithv1.JobPhase_JOB_PHASE_COUNT, a.count},
 		{kithv1.JobPhase_JOB_PHASE_EXPORT, a.export},
+		{kithv1.JobPhase_JOB_PHASE_TRAIN, a.train},
 		{kithv1.JobPhase_JOB_PHASE_COMPUTE, a.compute},
 		{kithv1.JobPhase_JOB_PHASE_MERGE, a.merge},
 		{kithv1.JobPhase_JOB_PHASE_PUBLISH, a.publish},
 	}
 	for _, s := range steps {
-		if s.phase > kithv1.JobPhase_JOB_PHASE_COUNT { // planning moves the job to the count
+		if s.phase == kithv1.JobPhase_JOB_PHASE_TRAIN && len(a.spec.Models) == 0 {
+			continue
+		}
+		if stage(s.phase) > stage(kithv1.JobPhase_JOB_PHASE_COUNT) { // planning moves the job to the count
 			if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: s.phase, TasksTotal: uint32(a.plan.NumTasks())}); err != nil {
 				return err
 			}
@@ -248,6 +256,8 @@ func PhaseName(p kithv1.JobPhase) string {
 		return "count"
 	case kithv1.JobPhase_JOB_PHASE_EXPORT:
 		return "export"
+	case kithv1.JobPhase_JOB_PHASE_TRAIN:
+		return "train"
 	case kithv1.JobPhase_JOB_PHASE_COMPUTE:
 		return "compute"
 	case kithv1.JobPhase_JOB_PHASE_MERGE:
@@ -598,6 +608,10 @@ func (a *attempt) publish(ctx context.Context) error {
 		if a.rows[p] != nil {
 			record.Artifacts = append(record.Artifacts, a.rows[p])
 		}
+	}
+	for _, m := range a.models {
+		record.Artifacts = append(record.Artifacts, m.File)
+		record.Version.Models = append(record.Version.Models, m.Trained)
 	}
 	_, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_Publish{Publish: &kithv1.Publish{
 		Job: a.job, Record: record, NowUnixMs: now,

@@ -73,10 +73,7 @@ func (a *attempt) compute(ctx context.Context) error {
 			cancel() // not the coordinator any more
 		}
 	})
-	sources := make([]*kithv1.PartSource, len(a.holder))
-	for p, node := range a.holder {
-		sources[p] = &kithv1.PartSource{Partition: uint32(p), Node: node, GrpcAddr: a.cfg.Nodes.Addr(node)}
-	}
+	sources := a.sources()
 	errs := make([]error, len(a.workers))
 	var workers sync.WaitGroup
 	for w, node := range a.workers {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/consensus"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -27,7 +28,7 @@ const leaderPause = time.Second
 // passTimeout bounds one such look: a decision that cannot be made must not hold up the notice that another leads.
 const passTimeout = 15 * time.Second
 
-// Config of a Coordinator. All fields are required.
+// Config of a Coordinator. All fields but Models are required.
 type Config struct {
 	// Partitions, Replication and Expect are used once, when the cluster is made: the number of partitions, the replicas of
 	// each, and the number of members that must be there before partitions are placed.
@@ -40,6 +41,9 @@ type Config struct {
 	StallAfter time.Duration
 	// BuildEvery is how often a model is built without being asked for, when events have come; 0 means never.
 	BuildEvery time.Duration
+	// Kinds are the kinds of models that builds can train, and Models those of the builds that were not asked for; none means those of the active version.
+	Kinds  []*train.Kind
+	Models []*kithv1.ModelSpec
 	// NewID returns an id that is unique: for the cluster and for requests.
 	NewID  func() string
 	Now    func() time.Time
@@ -135,6 +139,9 @@ func (c *Coordinator) propose(ctx context.Context, cmd *kithv1.ControlCommand) (
 // wire.ErrInvalid.
 func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64, error) {
 	spec = Normalize(spec)
+	if err := completeModels(spec, c.cfg.Kinds); err != nil {
+		return 0, err
+	}
 	if _, _, err := wire.ParseSpec(spec); err != nil {
 		return 0, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
@@ -228,7 +235,7 @@ func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) e
 	began := c.cfg.Now()
 	c.cfg.Logger.Info("build begins or goes on", "job", job)
 	b := NewBuilder(BuilderConfig{
-		Log: c, Rows: true, Now: c.cfg.Now, Logger: c.cfg.Logger,
+		Log: c, Rows: true, Kinds: c.cfg.Kinds, Now: c.cfg.Now, Logger: c.cfg.Logger,
 		Nodes:    buildNodes{slowPeers{c.peers, c.peers.Bulk()}, c.router},
 		Progress: func(phase kithv1.JobPhase, done, _ int) { strides.note(job, phase, done) },
 	})

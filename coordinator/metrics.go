@@ -11,7 +11,8 @@ import (
 
 // buildPhases are those that a build goes through.
 var buildPhases = []kithv1.JobPhase{
-	kithv1.JobPhase_JOB_PHASE_CUT, kithv1.JobPhase_JOB_PHASE_COUNT, kithv1.JobPhase_JOB_PHASE_EXPORT, kithv1.JobPhase_JOB_PHASE_COMPUTE,
+	kithv1.JobPhase_JOB_PHASE_CUT, kithv1.JobPhase_JOB_PHASE_COUNT, kithv1.JobPhase_JOB_PHASE_EXPORT, kithv1.JobPhase_JOB_PHASE_TRAIN,
+	kithv1.JobPhase_JOB_PHASE_COMPUTE,
 	kithv1.JobPhase_JOB_PHASE_MERGE, kithv1.JobPhase_JOB_PHASE_PUBLISH,
 }
 

@@ -57,6 +57,7 @@ kith_build_running{phase="cut"} 0
 kith_build_running{phase="export"} 0
 kith_build_running{phase="merge"} 0
 kith_build_running{phase="publish"} 0
+kith_build_running{phase="train"} 0
 # HELP kith_build_started_timestamp_seconds When the build that runs was asked for; missing without one.
 # TYPE kith_build_started_timestamp_seconds gauge
 kith_build_started_timestamp_seconds 100

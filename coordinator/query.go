@@ -7,6 +7,7 @@ import (
 
 	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 )
 
@@ -25,13 +26,14 @@ const (
 	Trending                 // as Router.Trending
 	Neighbors                // as Router.SimilarItems
 	Together                 // as Router.BoughtTogether
+	Trained                  // a model that the version was trained with: Query.Model
 )
 
 // String returns the name of a method.
 func (m Method) String() string {
 	names := [...]string{
 		Hybrid: "hybrid", ItemKNN: "item-knn", UserKNN: "user-knn", Popularity: "popularity", Newest: "newest", Pinned: "pin",
-		Categories: "categories", Trending: "trending", Neighbors: "similar", Together: "together",
+		Categories: "categories", Trending: "trending", Neighbors: "similar", Together: "together", Trained: "trained",
 	}
 	if int(m) < len(names) {
 		return names[m]
@@ -41,7 +43,7 @@ func (m Method) String() string {
 
 // ofUsers reports whether a method needs a user or a basket.
 func (m Method) ofUsers() bool {
-	return m == Hybrid || m == ItemKNN || m == UserKNN || m == Popularity || m == Categories
+	return m == Hybrid || m == ItemKNN || m == UserKNN || m == Popularity || m == Categories || m == Trained
 }
 
 // ofItems reports whether a method needs an item.
@@ -63,11 +65,13 @@ type Query struct {
 	N int
 	// Method says what comes first.
 	Method Method
+	// Model is the name of the model of Trained.
+	Model string
 	// Fallback says what comes next, while there are places left; nil means Popularity, then Newest.
 	Fallback []Method
 	// Item is what Neighbors and Together are about.
 	Item string
-	// Anonymous allows a query for nobody by a method that needs a user or a basket: the fallbacks answer it.
+	// Anonymous is set for scenes. It allows a query for nobody by a method that needs a user or a basket: the fallbacks answer it.
 	Anonymous bool
 	// Share is the part of item-based scores in a Hybrid, 0 to 1; nil means a half.
 	Share *float64
@@ -156,8 +160,10 @@ func (q *Query) CheckSettings() error {
 		return fmt.Errorf("%w: a window of %v; want more than 0", wire.ErrInvalid, q.Within)
 	case len(q.Category) > catalog.MaxNameBytes || len(q.Since) > catalog.MaxNameBytes:
 		return fmt.Errorf("%w: attributes %.80q and %.80q; want names of at most %d bytes", wire.ErrInvalid, q.Category, q.Since, catalog.MaxNameBytes)
-	case q.Method == Pinned || q.Method > Together:
+	case q.Method == Pinned || q.Method > Trained:
 		return fmt.Errorf("%w: model %v is not one to ask for", wire.ErrInvalid, q.Method)
+	case q.Method == Trained && !artifact.ValidModel(q.Model):
+		return fmt.Errorf("%w: name of a model %.80q; want one of those that 'kith models show' lists", wire.ErrInvalid, q.Model)
 	}
 	for i, m := range q.Fallback {
 		switch {
@@ -180,7 +186,7 @@ func (q *Query) canAsk(m Method) bool {
 		return q.Item != ""
 	case Categories:
 		return q.User != "" || len(q.Basket) > 0 || q.Item != ""
-	case Hybrid, ItemKNN, UserKNN:
+	case Hybrid, ItemKNN, UserKNN, Trained:
 		return q.User != "" || len(q.Basket) > 0
 	}
 	return true

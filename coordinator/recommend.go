@@ -114,6 +114,8 @@ func (r *Router) rank(ctx context.Context, q *Query, m Method, events []fusion.E
 		return r.fillNeighbors(ctx, q, seen, a)
 	case Together:
 		return r.fillTogether(ctx, q, seen, a)
+	case Trained:
+		return r.fillTrained(q, events, seen, a)
 	}
 	part := *q
 	part.Method, part.N = m, q.N-len(a.Items)
@@ -178,31 +180,11 @@ func (r *Router) historySoon(ctx context.Context, user string, stale bool) (even
 
 // personal adds up to N items that the model ranks to the answer, and the reason why they may be few.
 func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
-	m, dictionary, err := r.active()
-	switch {
-	case err != nil && q.NoFallback:
+	m, dictionary, history, err := r.known(q, events, a)
+	if m == nil {
 		return err
-	case errors.Is(err, wire.ErrNoModel):
-		a.Fallback = "there is no model version yet"
-		return nil
-	case err != nil: // its files are damaged or not here yet
-		a.Fallback, a.Partial = fmt.Sprintf("the model cannot be read on node %s: %v", r.peers.Self(), err), true
-		return nil
 	}
 	defer m.Release()
-	a.Version = m.Version
-	if q.User != "" && len(events) == 0 {
-		a.Fallback = fmt.Sprintf("user %q is unknown", q.User)
-		return nil
-	}
-	history := r.history(m, dictionary, q, events)
-	if len(history) == 0 {
-		if q.User == "" && q.NoFallback {
-			return fmt.Errorf("%w: none of the basket's items is in model version %d", wire.ErrUnknownItem, m.Version)
-		}
-		a.Fallback = fmt.Sprintf("none of the known items is in model version %d", m.Version)
-		return nil
-	}
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: history, user: q.User}
 	byItems, byUsers := neighborhood.NewScores(), neighborhood.NewScores()
 	if q.Method != UserKNN {
@@ -252,6 +234,36 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 		return nil
 	}
 	return s.explain(ctx, q, byItems, top, items)
+}
+
+// known returns the active version with what it knows of the subject, and notes it in the answer. Without a version there is an error, or the answer has the reason
+// why fallbacks are to answer. The caller must release the version.
+func (r *Router) known(q Query, events []fusion.Event, a *Answer) (*node.Version, *artifact.Dictionary, []entry, error) {
+	m, dictionary, err := r.active()
+	switch {
+	case err != nil && q.NoFallback:
+		return nil, nil, nil, err
+	case errors.Is(err, wire.ErrNoModel):
+		a.Fallback = "there is no model version yet"
+		return nil, nil, nil, nil
+	case err != nil: // its files are damaged or not here yet
+		a.Fallback, a.Partial = fmt.Sprintf("the model cannot be read on node %s: %v", r.peers.Self(), err), true
+		return nil, nil, nil, nil
+	}
+	a.Version = m.Version
+	history := r.history(m, dictionary, q, events)
+	switch {
+	case q.User != "" && len(events) == 0:
+		a.Fallback = fmt.Sprintf("user %q is unknown", q.User)
+	case len(history) == 0 && q.User == "" && q.NoFallback:
+		err = fmt.Errorf("%w: none of the basket's items is in model version %d", wire.ErrUnknownItem, m.Version)
+	case len(history) == 0:
+		a.Fallback = fmt.Sprintf("none of the known items is in model version %d", m.Version)
+	default:
+		return m, dictionary, history, nil
+	}
+	m.Release()
+	return nil, nil, nil, err
 }
 
 // best returns the n best of what has a score and is allowed, in the order of the answer, behind the items there.
@@ -318,21 +330,22 @@ type entry struct {
 	key       string
 	partition uint32
 	weight    float32
+	time      int64 // of the newest event that counts, in Unix milliseconds; 0 for unknown, and of a basket
 }
 
 // history returns what the model knows of the subject's items, by dense id.
 func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q Query, events []fusion.Event) []entry {
 	var out []entry
-	add := func(key string, weight float32) {
+	add := func(key string, weight float32, time int64) {
 		if id, ok := dictionary.ID(key); ok {
-			out = append(out, entry{id, key, uint32(partition.Of(key, m.Partitions)), weight})
+			out = append(out, entry{id, key, uint32(partition.Of(key, m.Partitions)), weight, time})
 		}
 	}
 	for _, x := range fusion.Fuse(events, m.Weights, r.now().UnixMilli()) {
-		add(x.Item, x.Weight)
+		add(x.Item, x.Weight, x.Last)
 	}
 	for _, b := range q.Basket {
-		add(b.Item, b.Weight)
+		add(b.Item, b.Weight, 0)
 	}
 	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
 	return slices.CompactFunc(out, func(a, b entry) bool { return a.item == b.item })
@@ -571,7 +584,7 @@ func (r *Router) neighbors(ctx context.Context, item string, n int, rules *Rules
 	if !ok {
 		return nil, 0, fmt.Errorf("%w %q in model version %d; items without events before the build are not in it", wire.ErrUnknownItem, item, m.Version)
 	}
-	s := &scoring{r: r, m: m, dictionary: dictionary, history: []entry{{id, item, uint32(partition.Of(item, m.Partitions)), 1}}}
+	s := &scoring{r: r, m: m, dictionary: dictionary, history: []entry{{id, item, uint32(partition.Of(item, m.Partitions)), 1, 0}}}
 	lists, err := s.lists(ctx)
 	if err != nil {
 		return nil, 0, err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
@@ -82,6 +84,10 @@ func (c *Coordinator) buildAgain(ctx context.Context) error {
 	spec := &kithv1.BuildSpec{}
 	if v := s.Version(s.Active); v != nil {
 		spec = v.Version.Spec
+	}
+	if len(c.cfg.Models) > 0 {
+		spec = proto.Clone(spec).(*kithv1.BuildSpec)
+		spec.Models = c.cfg.Models
 	}
 	_, err := c.Build(ctx, spec)
 	if errors.Is(err, wire.ErrJobRunning) {

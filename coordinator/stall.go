@@ -30,7 +30,7 @@ type strides struct {
 func (s *strides) note(job uint64, phase kithv1.JobPhase, done int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if job == s.job && cmp.Or(cmp.Compare(phase, s.far), cmp.Compare(done, s.done)) > 0 {
+	if job == s.job && cmp.Or(cmp.Compare(stage(phase), stage(s.far)), cmp.Compare(done, s.done)) > 0 {
 		s.far, s.done, s.since = phase, done, s.now()
 	}
 }

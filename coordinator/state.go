@@ -93,6 +93,12 @@ func (s *State) Apply(index uint64, c *kithv1.ControlCommand) (next *State, id u
 		err = n.setSecrets(c.SetSecrets)
 	case *kithv1.ControlCommand_SetScenes:
 		err = n.setScenes(c.SetScenes)
+	case *kithv1.ControlCommand_StartTraining:
+		id, err = n.startTraining(c.StartTraining)
+	case *kithv1.ControlCommand_NoteTraining:
+		err = n.noteTraining(c.NoteTraining)
+	case *kithv1.ControlCommand_FinishTraining:
+		err = n.finishTraining(c.FinishTraining)
 	default:
 		err = fmt.Errorf("%w: unknown kind %T; a newer member wrote it, upgrade this one", errCommand, c)
 	}
@@ -256,7 +262,7 @@ func (s *State) reopenTasks(c *kithv1.ReopenTasks) error {
 			if f.Node == c.Node {
 				j.Job.TasksDone -= uint32(len(f.Tasks))
 				j.Finished = slices.Delete(j.Finished, i, i+1)
-				if j.Job.Phase > kithv1.JobPhase_JOB_PHASE_COMPUTE {
+				if stage(j.Job.Phase) > stage(kithv1.JobPhase_JOB_PHASE_COMPUTE) {
 					j.Job.Phase = kithv1.JobPhase_JOB_PHASE_COMPUTE
 				}
 				break
@@ -271,7 +277,7 @@ func (s *State) setJobPhase(c *kithv1.SetJobPhase) error {
 		if c.Phase == kithv1.JobPhase_JOB_PHASE_DONE || c.Phase <= kithv1.JobPhase_JOB_PHASE_CUT {
 			return fmt.Errorf("%w: phase %v is not set this way", errCommand, c.Phase)
 		}
-		if c.Phase < j.Job.Phase {
+		if stage(c.Phase) < stage(j.Job.Phase) {
 			return nil // a repeated step
 		}
 		j.Job.Phase = c.Phase
@@ -280,7 +286,8 @@ func (s *State) setJobPhase(c *kithv1.SetJobPhase) error {
 		}
 		if c.Phase == kithv1.JobPhase_JOB_PHASE_FAILED {
 			j.Job.Error, j.Job.EndedUnixMs = c.Error, c.NowUnixMs
-			j.Finished = nil
+			j.Finished, j.Models = nil, nil
+			j.Job.Training, j.Job.TrainingPart = "", 0
 		}
 		return nil
 	})
@@ -296,7 +303,7 @@ func (s *State) publish(c *kithv1.Publish) error {
 	}
 	err := s.edit(c.Job, func(j *kithv1.JobRecord) error {
 		j.Job.Phase, j.Job.ModelVersion, j.Job.EndedUnixMs = kithv1.JobPhase_JOB_PHASE_DONE, c.Job, c.NowUnixMs
-		j.Finished = nil
+		j.Finished, j.Models = nil, nil
 		s.Versions = append(slices.Clone(s.Versions), c.Record)
 		s.Active = c.Job
 		return nil

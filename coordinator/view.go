@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/fusion"
@@ -34,19 +36,22 @@ func (s *State) View() node.View {
 		for _, f := range r.Artifacts {
 			view.Files = append(view.Files, artifact.Info{Name: f.Name, SizeBytes: f.SizeBytes, Checksum: f.Checksum})
 		}
+		for _, m := range r.Version.Models {
+			view.Models = append(view.Models, node.ModelView{Name: m.Spec.GetName(), Kind: m.Spec.GetKind()})
+		}
 		v.Versions = append(v.Versions, view)
 	}
 	return v
 }
 
-// Normalize returns a spec with every default spelled out, so that equal builds have equal specs.
+// Normalize returns a spec with every default spelled out but those of models, so that equal builds have equal specs.
 func Normalize(spec *kithv1.BuildSpec) *kithv1.BuildSpec {
 	out := &kithv1.BuildSpec{}
 	if spec != nil {
 		out = &kithv1.BuildSpec{
 			Measure: spec.Measure, K: spec.K, Shrinkage: spec.Shrinkage, MinSupport: spec.MinSupport,
 			BehaviorWeights: spec.BehaviorWeights, HalfLifeMs: spec.HalfLifeMs, WeightCap: spec.WeightCap, BlockItems: spec.BlockItems,
-			Alpha: spec.Alpha,
+			Alpha: spec.Alpha, Models: slices.Clone(spec.Models),
 		}
 	}
 	if out.Measure == "" {

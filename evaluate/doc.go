@@ -4,8 +4,9 @@
 // data alone; and compares what it says with the test data:
 //
 //   - Models for top-N answer a query for every user with test items. The answer ranks all items of the training data but those
-//     that the user has in it; no candidates are sampled, which would change the order of models (Krichene and Rendle, KDD 2020
-//     [krichene2020]). See Ranking for the metrics.
+//     that the user has in it; no candidates are sampled unless Experiment.Negatives says so, which changes the order of models (Krichene and
+//     Rendle, KDD 2020 [krichene2020]). See Ranking for the metrics of hits; those beyond hits are diversity, novelty, serendipity, calibration, coverage and
+//     Gini.
 //   - Models of ratings predict every entry of the test data. The metrics are "rmse", the root of the mean squared error, and "mae",
 //     the mean absolute error, both over entries (Herlocker et al., ACM TOIS 22(1), 2004, section 5.1 [herlocker2004]).
 //
@@ -24,8 +25,13 @@
 // the quantile of Student's t times its standard error; for errors of ratings, whose mean is over entries, the standard error of a
 // ratio with the users as clusters, because the errors of one user are not independent (Cochran, Sampling Techniques, 1977,
 // section 6.4 [cochran1977]). With several folds it is the interval of the mean over the folds; as folds share training data, it is
-// somewhat too narrow (Bengio and Grandvalet, JMLR 5, 2004 [bengio2004]). Catalog coverage is no mean: with one fold, low and high
-// are the figure itself.
+// somewhat too narrow (Bengio and Grandvalet, JMLR 5, 2004 [bengio2004]). Catalog coverage and Gini are no means: with one fold, low and high
+// are the figure itself. Experiment.Interval may ask for a bootstrap over users instead.
+//
+// # Comparison, tuning, choice
+//
+// Models are compared on the same users by a randomization test (Comparison); Choose takes one by a result. Tuning looks for parameters on validation data, a
+// part of the training data, so that the test data have no part in what is chosen.
 //
 // Equal data, settings and seed give equal results, with any number of threads.
 package evaluate

@@ -10,13 +10,21 @@ import (
 )
 
 // fold is one fold of a division, in dense ids. Users are numbered as in the table. Items are numbered by descending number of users in
-// the training data, ties by key; those below train.NumItems have any, the others are in no model.
+// the training data, ties by key; those below train.NumItems have any, the others are in no model but those that know products by their attributes.
 type fold struct {
 	train *similarity.Rows
 	// times has the times of the entries of train, nil if the table has none.
 	times []int64
-	// items are the keys of train's items.
+	// items are the keys of all items of the table: train's first.
 	items []string
+	// history has what queries know of train's users, and historyTimes its times: train itself, unless users are held back as a whole. Its
+	// NumItems is that of train: what no model knows is left out.
+	history      *similarity.Rows
+	historyTimes []int64
+	// hidden has what may not be in an answer beside the history; nil for nothing. Its NumItems is that of test.
+	hidden *similarity.Rows
+	// historyEntries is the number of entries that are in queries alone, of the table, also those of items without training data.
+	historyEntries int
 	// test has the rows of train's users; its NumItems counts all items of the table.
 	test *similarity.Rows
 	// relevant is the rows of test with only those entries that count as relevant. Without weights.
@@ -28,7 +36,7 @@ type fold struct {
 func newFold(t *fusion.Table, d *Division, f int, threshold float64) *fold {
 	counts := make([]int64, len(t.Items))
 	for p, id := range t.Item {
-		if d.TestOf[p] != int32(f) {
+		if d.trains(int64(p), f) {
 			counts[id]++
 		}
 	}
@@ -40,13 +48,25 @@ func newFold(t *fusion.Table, d *Division, f int, threshold float64) *fold {
 			known++
 		}
 	}
-	out := &fold{items: make([]string, known)}
+	out := &fold{items: make([]string, len(t.Items))}
 	for id, rank := range dense {
-		if int(rank) < known {
-			out.items[rank] = t.Items[id]
+		out.items[rank] = t.Items[id]
+	}
+	out.train, out.times = takeRows(t, dense, known, func(p int64) bool { return d.trains(p, f) })
+	out.history, out.historyTimes = out.train, out.times
+	if d.History != nil {
+		out.history, out.historyTimes = takeRows(t, dense, known, func(p int64) bool {
+			return d.trains(p, f) || d.History[p] && int(dense[t.Item[p]]) < known
+		})
+	}
+	for _, only := range d.History {
+		if only {
+			out.historyEntries++
 		}
 	}
-	out.train, out.times = takeRows(t, dense, known, func(p int64) bool { return d.TestOf[p] != int32(f) })
+	if d.Hidden != nil {
+		out.hidden, _ = takeRows(t, dense, len(t.Items), func(p int64) bool { return d.Hidden[p] })
+	}
 	out.test, _ = takeRows(t, dense, len(t.Items), func(p int64) bool { return d.TestOf[p] == int32(f) })
 	out.relevant = out.test
 	if threshold != 0 {
@@ -113,9 +133,12 @@ func itemsOf(r *similarity.Rows, u int) (items []uint32, weights []float32) {
 
 // FoldCounts says what one fold consists of.
 type FoldCounts struct {
-	// TrainEntries and TestEntries add up to the entries of the table.
+	// TrainEntries, TestEntries, HistoryEntries and HiddenEntries add up to the entries of the table.
 	TrainEntries int `json:"train_entries"`
 	TestEntries  int `json:"test_entries"`
+	// HistoryEntries are in queries only, HiddenEntries are neither used nor allowed in answers.
+	HistoryEntries int `json:"history_entries,omitempty"`
+	HiddenEntries  int `json:"hidden_entries,omitempty"`
 	// CatalogItems is the number of items with training entries: what can be recommended.
 	CatalogItems int `json:"catalog_items"`
 	// RelevantEntries is the number of test entries that count as relevant for top-N.
@@ -125,7 +148,7 @@ type FoldCounts struct {
 	LeftOutUsers int `json:"left_out_users"`
 	// ColdUsers is the number of test users without training entries.
 	ColdUsers int `json:"cold_users"`
-	// ColdEntries is the number of relevant entries whose item has no training entry, so that no model can find it.
+	// ColdEntries is the number of relevant entries whose item has no training entry, so that only a model of content can find it.
 	ColdEntries int `json:"cold_entries"`
 }
 
@@ -133,8 +156,12 @@ func (f *fold) counts() FoldCounts {
 	c := FoldCounts{
 		TrainEntries:    len(f.train.Item),
 		TestEntries:     len(f.test.Item),
+		HistoryEntries:  f.historyEntries,
 		CatalogItems:    f.train.NumItems,
 		RelevantEntries: len(f.relevant.Item),
+	}
+	if f.hidden != nil {
+		c.HiddenEntries = len(f.hidden.Item)
 	}
 	for u := range f.relevant.NumUsers() {
 		relevant, _ := itemsOf(f.relevant, u)

@@ -27,11 +27,12 @@ func TestFoldByHand(t *testing.T) {
 	}
 	f := newFold(table, &Division{Folds: 1, TestOf: []int32{-1, -1, 0, 0, -1, -1, 0, 0}}, 0, 4)
 	want := &fold{
-		items:    []string{"b", "a", "c"},
+		items:    []string{"b", "a", "c", "d"},
 		train:    &similarity.Rows{NumItems: 3, Start: []int64{0, 2, 4, 4}, Item: []uint32{0, 1, 0, 2}, Weight: []float32{2, 1, 5, 6}},
 		test:     &similarity.Rows{NumItems: 4, Start: []int64{0, 1, 2, 4}, Item: []uint32{3, 1, 0, 2}, Weight: []float32{3, 4, 7, 8}},
 		relevant: &similarity.Rows{NumItems: 4, Start: []int64{0, 0, 1, 3}, Item: []uint32{1, 0, 2}, Weight: []float32{4, 7, 8}},
 	}
+	want.history = want.train
 	if diff := gocmp.Diff(want, f, gocmp.AllowUnexported(fold{})); diff != "" {
 		t.Errorf("fold (-want +got):\n%s", diff)
 	}

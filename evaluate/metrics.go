@@ -68,11 +68,14 @@ func (r Ranking) ReciprocalRank(n int) float64 {
 	return 1 / float64(r.Ranks[0])
 }
 
-// rankingMetrics are the metrics that are means over users.
-var rankingMetrics = []struct {
+// rankingMetric is a metric that is a mean over users.
+type rankingMetric struct {
 	name string
 	at   func(r Ranking, n int) float64
-}{
+}
+
+// rankingMetrics are the metrics that are means over users.
+var rankingMetrics = []rankingMetric{
 	{"precision", Ranking.Precision},
 	{"recall", Ranking.Recall},
 	{"f1", Ranking.F1},

@@ -61,7 +61,7 @@ const (
 
 // evaluateRating predicts every test entry of f and returns both metrics of ratings. byItem says in which order m works best.
 // It calls done with numbers of entries that add up to all test entries.
-func evaluateRating(ctx context.Context, m Predictor, f *fold, byItem bool, threads int, done func(entries int)) (map[string]Estimate, error) {
+func evaluateRating(ctx context.Context, m Predictor, f *fold, byItem bool, threads int, done func(entries int)) (*measured, error) {
 	p := orderPairs(f, byItem)
 	predicted := make([]float64, len(f.test.Item))
 	err := inChunks(ctx, p.cuts, threads, done, func(chunk int) error {
@@ -76,22 +76,25 @@ func evaluateRating(ctx context.Context, m Predictor, f *fold, byItem bool, thre
 	if err != nil {
 		return nil, err
 	}
-	var squared, absolute ratio
-	for u := range f.test.NumUsers() {
+	users := f.test.NumUsers()
+	squares, absolutes := newValues(users), newValues(users)
+	squares.y = make([]float64, users)
+	absolutes.y = squares.y
+	for u := range users {
 		_, ratings := itemsOf(f.test, u)
-		var squares, absolutes float64
+		if len(ratings) == 0 {
+			continue
+		}
+		squares.x[u], absolutes.x[u], squares.y[u] = 0, 0, float64(len(ratings))
 		for i, r := range ratings {
 			d := predicted[f.test.Start[u]+int64(i)] - float64(r)
-			squares += float64(d * d)
-			absolutes += math.Abs(d)
-		}
-		if n := float64(len(ratings)); n > 0 {
-			squared.observe(squares, n)
-			absolute.observe(absolutes, n)
+			squares.x[u] += float64(d * d)
+			absolutes.x[u] += math.Abs(d)
 		}
 	}
-	return map[string]Estimate{
-		metricRMSE: squared.estimate().root(),
-		metricMAE:  absolute.estimate(),
-	}, nil
+	out := &measured{metrics: map[string]Estimate{}, users: map[string]*values{}}
+	out.add(metricRMSE, squares)
+	out.add(metricMAE, absolutes)
+	out.metrics[metricRMSE] = out.metrics[metricRMSE].root()
+	return out, nil
 }

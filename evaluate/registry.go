@@ -1,7 +1,6 @@
 package evaluate
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/baseline"
+	"github.com/kith-io/kith/model/factors"
 	"github.com/kith-io/kith/model/kinds"
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/model/popularity"
@@ -19,10 +19,15 @@ import (
 // method is a kind of model that an experiment can name.
 type method struct {
 	name string
-	// parameters are what may be set in the name of a model, as in als(factors=64). Those of neighborhoods are fields of the experiment.
-	parameters []model.Parameter
-	// fit makes a model of the training data. It reads only the settings of models of e.
-	fit func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error)
+	// parameters are what may be set in the name of a model, as in als(factors=64), with what the experiment says for all models as their
+	// defaults; nil means none.
+	parameters func(e *Experiment) []model.Parameter
+	// check says what is wrong with settings of which each is within its bounds; nil means nothing. Fit makes a model of the training data; both
+	// read no settings of models of e.
+	check func(s model.Settings) error
+	fit   func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error)
+	// combine is in the place of fit for a model that is made of others, which its own argument makes.
+	combine func(ctx context.Context, t *Training, s model.Settings, e *Experiment, fit base) (fitted, error)
 	// rating says that the model predicts ratings, and byItem that it does so fastest in the order of items.
 	rating, byItem bool
 }
@@ -35,6 +40,8 @@ type Training struct {
 	Times []int64
 	// Items are the keys of the items by id.
 	Items []string
+	// Products has what is known of them, and behind them of those items of the data that have no training entry; nil if nothing is known of any.
+	Products []train.Product
 }
 
 // fitted is a model made of the training data of a fold: one of recommender and predictor.
@@ -45,14 +52,14 @@ type fitted struct {
 }
 
 // methods is all that Experiment.Models may name, in the order of Models.
-var methods = slices.Concat(rankers, predictors)
+var methods = slices.Concat(rankers, combinations, predictors)
 
 // rankers are the models for top-N.
 var rankers = append([]method{
 	{name: "popularity", fit: fitPopularity},
-	{name: "itemknn", fit: fitItemKNN},
-	{name: "userknn", fit: fitUserKNN},
-	{name: "hybrid", fit: fitHybrid},
+	{name: "itemknn", parameters: neighborSpace, fit: fitItemKNN},
+	{name: "userknn", parameters: neighborSpace, fit: fitUserKNN},
+	{name: "hybrid", parameters: neighborSpace, fit: fitHybrid},
 }, ofKinds()...)
 
 // ofKinds are the models of package train.
@@ -66,8 +73,10 @@ func ofKinds() (out []method) {
 // predictors are the models of ratings.
 var predictors = []method{
 	{name: "mean", fit: fitMean, rating: true},
-	{name: "baseline", fit: fitALS, rating: true},
-	{name: "baseline-sgd", fit: fitSGD, rating: true},
+	{name: "baseline", parameters: alsSpace, fit: fitALS, rating: true},
+	{name: "baseline-sgd", parameters: sgdSpace, fit: fitSGD, rating: true},
+	{name: "mf", parameters: always(factors.RatingParameters...), fit: ratingFactors(factors.MF), rating: true},
+	{name: "svd++", parameters: always(factors.SVDPPParameters...), fit: ratingFactors(factors.SVDPP), rating: true},
 	ratingKNN("item-knn-basic", neighborhood.RatingOptions{Center: neighborhood.NoCenter}),
 	ratingKNN("item-knn-means", neighborhood.RatingOptions{Center: neighborhood.Means}),
 	ratingKNN("item-knn-z-scores", neighborhood.RatingOptions{Center: neighborhood.ZScores}),
@@ -97,7 +106,7 @@ func findMethod(name string) (method, error) {
 }
 
 // resolve finds the method that the name of a model says, and its settings.
-func resolve(text string) (method, model.Settings, error) {
+func (e *Experiment) resolve(text string) (method, model.Settings, error) {
 	name, given, err := model.ParseName(text)
 	if err != nil {
 		return method{}, model.Settings{}, err
@@ -106,17 +115,31 @@ func resolve(text string) (method, model.Settings, error) {
 	if err != nil {
 		return method{}, model.Settings{}, err
 	}
-	s, err := model.ParseSettings(m.parameters, given)
+	s, err := model.ParseSettings(m.space(e), given)
+	if err == nil && m.check != nil {
+		err = m.check(s)
+	}
 	if err != nil {
 		return method{}, model.Settings{}, fmt.Errorf("model %s: %w", name, err)
 	}
 	return m, s, nil
 }
 
+// space returns the parameters of a method within an experiment.
+func (m *method) space(e *Experiment) []model.Parameter {
+	if m.parameters == nil {
+		return nil
+	}
+	return m.parameters(e)
+}
+
 // trained is a kind of model of package train, trained in this process.
 func trained(k *train.Kind) method {
-	return method{name: k.Name, parameters: k.Parameters, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
-		file, err := train.Run(ctx, k, s, train.Split(t.Rows, t.Times, 1), train.Options{Workers: 1, Threads: e.Threads})
+	parameters := func(*Experiment) []model.Parameter { return k.Parameters }
+	return method{name: k.Name, parameters: parameters, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+		data := train.Split(t.Rows, t.Times, 1)
+		data[0].Products = t.Products
+		file, err := train.Run(ctx, k, s, data, train.Options{Workers: 1, Threads: e.Threads})
 		if err != nil {
 			return fitted{}, err
 		}
@@ -125,54 +148,43 @@ func trained(k *train.Kind) method {
 	}}
 }
 
-// defaultK is the number of neighbors of models for top-N: the default of a build.
-const defaultK = 50
-
-// neighbors returns the settings of lists of neighbors for top-N.
-func (e *Experiment) neighbors() similarity.Options {
-	return similarity.Options{
-		Measure:    cmp.Or(e.Measure, similarity.Cosine),
-		K:          cmp.Or(e.K, defaultK),
-		Shrinkage:  e.Shrinkage,
-		MinSupport: e.MinSupport,
-		Alpha:      e.Alpha,
-		Threads:    e.Threads,
-	}
-}
-
-func neighborParameters(o similarity.Options) map[string]any {
-	p := map[string]any{"measure": o.Measure.String(), "k": o.K, "shrinkage": o.Shrinkage, "min_support": o.MinSupport}
-	if o.Measure == similarity.AsymmetricCosine {
-		p["alpha"] = o.Alpha
-	}
-	return p
-}
-
 func fitPopularity(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
 	return fitted{recommender: popularity.New(t.Rows)}, nil
 }
 
-func fitItemKNN(ctx context.Context, t *Training, _ model.Settings, e *Experiment) (fitted, error) {
-	m, err := neighborhood.NewItemKNN(ctx, t.Rows, popularity.New(t.Rows), e.neighbors())
-	return fitted{recommender: m, parameters: neighborParameters(e.neighbors())}, err
+func fitItemKNN(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+	o, err := neighborOptions(s, e.Threads)
+	if err != nil {
+		return fitted{}, err
+	}
+	m, err := neighborhood.NewItemKNN(ctx, t.Rows, popularity.New(t.Rows), o)
+	return fitted{recommender: m, parameters: neighborParameters(o)}, err
 }
 
-func fitUserKNN(_ context.Context, t *Training, _ model.Settings, e *Experiment) (fitted, error) {
-	m, err := neighborhood.NewUserKNN(t.Rows, popularity.New(t.Rows), e.neighbors())
-	return fitted{recommender: m, parameters: neighborParameters(e.neighbors())}, err
+func fitUserKNN(_ context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+	o, err := neighborOptions(s, e.Threads)
+	if err != nil {
+		return fitted{}, err
+	}
+	m, err := neighborhood.NewUserKNN(t.Rows, popularity.New(t.Rows), o)
+	return fitted{recommender: m, parameters: neighborParameters(o)}, err
 }
 
-func fitHybrid(ctx context.Context, t *Training, _ model.Settings, e *Experiment) (fitted, error) {
+func fitHybrid(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+	o, err := neighborOptions(s, e.Threads)
+	if err != nil {
+		return fitted{}, err
+	}
 	popular := popularity.New(t.Rows)
-	item, err := neighborhood.NewItemKNN(ctx, t.Rows, popular, e.neighbors())
+	item, err := neighborhood.NewItemKNN(ctx, t.Rows, popular, o)
 	if err != nil {
 		return fitted{}, err
 	}
-	user, err := neighborhood.NewUserKNN(t.Rows, popular, e.neighbors())
+	user, err := neighborhood.NewUserKNN(t.Rows, popular, o)
 	if err != nil {
 		return fitted{}, err
 	}
-	return fitted{recommender: neighborhood.NewHybridKNN(item, user), parameters: neighborParameters(e.neighbors())}, nil
+	return fitted{recommender: neighborhood.NewHybridKNN(item, user), parameters: neighborParameters(o)}, nil
 }
 
 func fitMean(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
@@ -180,8 +192,8 @@ func fitMean(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (f
 	return fitted{predictor: m}, err
 }
 
-func fitALS(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
-	c := baseline.DefaultALS()
+func fitALS(_ context.Context, t *Training, s model.Settings, _ *Experiment) (fitted, error) {
+	c := alsConfig(s)
 	m, err := baseline.ALS(t.Rows, c)
 	return fitted{predictor: m, parameters: map[string]any{
 		"user_regularization": c.UserRegularization,
@@ -190,8 +202,8 @@ func fitALS(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fi
 	}}, err
 }
 
-func fitSGD(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
-	c := baseline.DefaultSGD()
+func fitSGD(_ context.Context, t *Training, s model.Settings, _ *Experiment) (fitted, error) {
+	c := sgdConfig(s)
 	m, err := baseline.SGD(t.Rows, c)
 	return fitted{predictor: m, parameters: map[string]any{
 		"learning_rate":  c.LearningRate,
@@ -200,11 +212,25 @@ func fitSGD(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fi
 	}}, err
 }
 
+// ratingFactors is a factor model of ratings.
+func ratingFactors(learn func(*similarity.Rows, model.Settings) (*factors.Ratings, error)) func(context.Context, *Training, model.Settings, *Experiment) (fitted, error) {
+	return func(_ context.Context, t *Training, s model.Settings, _ *Experiment) (fitted, error) {
+		m, err := learn(t.Rows, s)
+		if err != nil {
+			return fitted{}, err
+		}
+		return fitted{predictor: m, parameters: s.Map()}, nil
+	}
+}
+
 // ratingKNN is a neighborhood model of ratings with a fixed center and axis. Around baselines it measures with the Pearson-baseline
-// similarity, else with MSD, unless the experiment says otherwise.
+// similarity, else with MSD, unless the experiment or its name says otherwise.
 func ratingKNN(name string, variant neighborhood.RatingOptions) method {
-	fit := func(_ context.Context, t *Training, _ model.Settings, e *Experiment) (fitted, error) {
-		o := e.ratings(variant)
+	fit := func(_ context.Context, t *Training, s model.Settings, _ *Experiment) (fitted, error) {
+		o, err := ratingOptions(s, variant)
+		if err != nil {
+			return fitted{}, err
+		}
 		base, err := baseline.ALS(t.Rows, baseline.DefaultALS())
 		if err != nil {
 			return fitted{}, err
@@ -214,23 +240,12 @@ func ratingKNN(name string, variant neighborhood.RatingOptions) method {
 			"measure": o.Measure.String(), "k": o.K, "min_k": o.MinK, "shrinkage": o.Shrinkage, "min_support": o.MinSupport,
 		}}, err
 	}
-	return method{name: name, fit: fit, rating: true, byItem: !variant.UserBased}
-}
-
-// ratings returns the settings of a neighborhood model of ratings.
-func (e *Experiment) ratings(o neighborhood.RatingOptions) neighborhood.RatingOptions {
-	usual := neighborhood.DefaultRatingOptions()
-	o.Measure = e.RatingMeasure
-	if o.Measure == 0 {
-		o.Measure = neighborhood.MSD
-		if o.Center == neighborhood.Baselines {
-			o.Measure = neighborhood.PearsonBaseline
-		}
+	return method{
+		name: name, rating: true, byItem: !variant.UserBased, fit: fit,
+		parameters: func(e *Experiment) []model.Parameter { return ratingSpace(e, variant) },
+		check: func(s model.Settings) error {
+			_, err := ratingOptions(s, variant)
+			return err
+		},
 	}
-	o.K, o.MinK = cmp.Or(e.K, usual.K), usual.MinK
-	o.Shrinkage, o.MinSupport = e.Shrinkage, e.MinSupport
-	if o.Shrinkage == 0 && o.Measure == neighborhood.PearsonBaseline {
-		o.Shrinkage = usual.Shrinkage
-	}
-	return o
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -81,6 +82,26 @@ type Event struct {
 // answer. It does not count in what is popular, in features, nor as an item that the user knows, and in interactions only where weights name the behavior.
 func (e *Event) Feedback() bool {
 	return (e.Behavior == Impression || e.Behavior == Click) && e.Context[ContextAnswer] != ""
+}
+
+const (
+	// ContextOrder is the key of the context that names the order of a purchase.
+	ContextOrder = "order"
+	dayMs        = 24 * 60 * 60 * 1000
+)
+
+// Basket returns what is equal for the events of a user that were bought together, or "" for none: purchases of one order, or if they name none those of
+// one day in UTC. Cancellations take nothing out.
+func (e *Event) Basket() string {
+	switch order := e.Context[ContextOrder]; {
+	case e.Behavior != Purchase:
+		return ""
+	case order != "":
+		return "o" + order
+	case e.Time > 0:
+		return "d" + strconv.FormatInt(e.Time/dayMs, 10)
+	}
+	return ""
 }
 
 // refusal is a sentinel with a code for counting.

@@ -111,7 +111,8 @@ func (n *Node) wanted(view View, v VersionView) []artifact.Info {
 	}
 	var out []artifact.Info
 	for _, f := range v.Files {
-		if want[f.Name] && !n.versions.files.Has(v.Version, f) {
+		_, ofModel := artifact.ModelOf(f.Name)
+		if (want[f.Name] || ofModel) && !n.versions.files.Has(v.Version, f) {
 			out = append(out, f)
 		}
 	}
@@ -127,7 +128,7 @@ func ofPartition(name string, p uint32) bool {
 // one that held it before may be the only one that has the file: it keeps the file as long as the version is kept, and with one replica a
 // move may end before the new holder knows the version. To be told that a node does not have it costs a call.
 func (n *Node) holders(view View, file string) []string {
-	var hold []string // nobody in particular has the dictionary: all have it
+	var hold []string // nobody in particular has the dictionary and the models: all have them
 	for p, nodes := range view.Replicas {
 		if !ofPartition(file, uint32(p)) {
 			continue

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/consensus"
 	"github.com/kith-io/kith/node/store"
@@ -70,10 +71,20 @@ type VersionView struct {
 	Weights fusion.Weights
 	// Files of the version, those of all partitions.
 	Files []artifact.Info
-	// Partitions is their number.
+	// Models are those that were trained with it.
+	Models []ModelView
+	// Partitions is the number of those.
 	Partitions int
 	// Cut is the index of the log of each partition up to which the version has seen events; nil if that is not known any more.
 	Cut []uint64
+}
+
+// ModelView is a trained model of a version.
+type ModelView struct {
+	// Name is how queries call it.
+	Name string
+	// Kind is that of package train.
+	Kind string
 }
 
 // Control tells the decisions of the control group.
@@ -104,6 +115,10 @@ type Config struct {
 	Logger    *slog.Logger
 	// Disk is that of Dir.
 	Disk *Disk
+	// Kinds are the kinds of models that can be trained and asked, and ModelMemory bounds what those in training put for each other here, in bytes; 0 means
+	// a default.
+	Kinds       []*train.Kind
+	ModelMemory int64
 	// Products reads what features need to know of products. It is called by the services, so not before they are registered.
 	Products ProductReader
 	// ScrubInterval is how often all files are read and compared with their checksums; 0 means a day.
@@ -170,8 +185,10 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	if n.promised, err = openPromises(cfg.Dir); err != nil {
 		return nil, err
 	}
-	n.versions = newVersions(artifacts, control, cfg.Logger, n.lost)
-	n.worker, err = worker.New(worker.Config{NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Room: cfg.Disk.Room, Log: cfg.Logger}, n, peers.Bulk(), artifacts)
+	n.versions = newVersions(artifacts, control, cfg.Kinds, cfg.Logger, n.lost)
+	n.worker, err = worker.New(worker.Config{
+		NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory, Room: cfg.Disk.Room, Log: cfg.Logger,
+	}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err
 	}

@@ -243,6 +243,28 @@ func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.W
 	return shard, nil
 }
 
+// Events implements worker.Events.
+func (n *Node) Events(ctx context.Context, p partition.ID, cut uint64, f func(user string, events []fusion.Event) error) error {
+	r, err := n.replica(p)
+	if err != nil {
+		return err
+	}
+	if err := r.group.WaitApplied(ctx, cut); err != nil {
+		return r.convert(err)
+	}
+	var own error // of f
+	err = r.store.Scan(ctx, cut, "", func(user string, events []fusion.Event) error {
+		own = f(user, events)
+		return own
+	})
+	if err != nil && own == nil {
+		return n.troubled(r, err)
+	}
+	return err
+}
+
+var _ worker.Events = (*Node)(nil)
+
 // sortItems renumbers the items of a shard by key. Rows ascend by key already, so they ascend by the new ids.
 func sortItems(s *worker.Shard) {
 	order := make([]uint32, len(s.Items))

@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/similarity"
@@ -18,6 +20,7 @@ import (
 type Versions struct {
 	files   *artifact.Store
 	control Control
+	kinds   []*train.Kind
 	log     *slog.Logger
 
 	mu   sync.Mutex
@@ -28,8 +31,8 @@ type Versions struct {
 	lost hint
 }
 
-func newVersions(files *artifact.Store, control Control, log *slog.Logger, lost hint) *Versions {
-	return &Versions{files: files, control: control, log: log, lost: lost, open: map[uint64]*Version{}}
+func newVersions(files *artifact.Store, control Control, kinds []*train.Kind, log *slog.Logger, lost hint) *Versions {
+	return &Versions{files: files, control: control, kinds: kinds, log: log, lost: lost, open: map[uint64]*Version{}}
 }
 
 // Version is a model version in use. Its files stay open until it is released.
@@ -44,6 +47,13 @@ type Version struct {
 	weigher    *similarity.Weigher
 	lists      map[uint32]*artifact.Lists
 	users      map[uint32]*userRows
+	models     map[string]*openModel
+}
+
+// openModel is a trained model with its file.
+type openModel struct {
+	train.Model
+	file *artifact.Model
 }
 
 // userRows are the rows of one partition with what a search needs.
@@ -79,7 +89,10 @@ func (v *Versions) Acquire(number uint64) (*Version, error) {
 	}
 	open, ok := v.open[number]
 	if !ok {
-		open = &Version{VersionView: views[at], owner: v, refs: 1, lists: map[uint32]*artifact.Lists{}, users: map[uint32]*userRows{}}
+		open = &Version{
+			VersionView: views[at], owner: v, refs: 1, lists: map[uint32]*artifact.Lists{}, users: map[uint32]*userRows{},
+			models: map[string]*openModel{},
+		}
 		v.open[number] = open
 	}
 	open.refs++
@@ -120,6 +133,9 @@ func (m *Version) close() error {
 	}
 	for _, r := range m.users {
 		errs = append(errs, r.Close())
+	}
+	for _, x := range m.models {
+		errs = append(errs, x.file.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -170,6 +186,47 @@ func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
 	}
 	m.lists[p] = l
 	return l, nil
+}
+
+// Model returns a trained model, which answers until the version is released. Every node has the file. Errors match wire.ErrUnknownModel for a name that the
+// version does not have.
+func (m *Version) Model(name string) (train.Model, error) {
+	at := slices.IndexFunc(m.Models, func(v ModelView) bool { return v.Name == name })
+	if at < 0 {
+		return nil, fmt.Errorf("%w %.80q: model version %d %s", wire.ErrUnknownModel, name, m.Version, m.modelNames())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if x, ok := m.models[name]; ok {
+		return x.Model, nil
+	}
+	kind, err := train.Find(m.owner.kinds, m.Models[at].Kind)
+	if err != nil {
+		return nil, fmt.Errorf("%w: this server is older than the model: %w", wire.ErrNoReplica, err)
+	}
+	path := artifact.ModelName(name)
+	file, err := artifact.OpenModel(m.owner.files.Path(m.Version, path))
+	if err != nil {
+		return nil, m.unreadable(path, err)
+	}
+	x, err := kind.Read(file.Content())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("version %d, file %s: %w: %w", m.Version, path, wire.ErrCorrupt, err), file.Close())
+	}
+	m.models[name] = &openModel{x, file}
+	return x, nil
+}
+
+// modelNames says which models there are.
+func (m *Version) modelNames() string {
+	if len(m.Models) == 0 {
+		return "was built without models; name some with 'kith build --models'"
+	}
+	var names []string
+	for _, v := range m.Models {
+		names = append(names, v.Name)
+	}
+	return "has " + strings.Join(names, ", ")
 }
 
 // userWeigher returns what weighs the rows of users for a search.

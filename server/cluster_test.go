@@ -467,8 +467,8 @@ func TestDamagedFilesAreReplaced(t *testing.T) {
 	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	c.Append(0, shopEvents(30, 50, 20, 6))
-	version := c.Build(0, &kithv1.BuildSpec{K: 10}).ModelVersion
-	want := recommend(t, c, 0, forUser("u007", 10))
+	version := c.Build(0, models(t, "covisit")).ModelVersion
+	want, trained := recommend(t, c, 0, forUser("u007", 10)), recommend(t, c, 0, ask("u007", "covisit"))
 	c.Stop(1)
 	folder := filepath.Join(c.Dir(1), "models", fmt.Sprintf("%020d", version))
 	files, err := filepath.Glob(filepath.Join(folder, "*"))
@@ -494,6 +494,12 @@ func TestDamagedFilesAreReplaced(t *testing.T) {
 		}
 		if d := gocmp.Diff(want, got, protocmp.Transform()); d != "" {
 			return fmt.Errorf("(-want +got):\n%s", d)
+		}
+		if got, err = c.Recommender(1).Recommend(t.Context(), ask("u007", "covisit")); err != nil {
+			return err
+		}
+		if d := gocmp.Diff(trained, got, protocmp.Transform()); d != "" {
+			return fmt.Errorf("by a model (-want +got):\n%s", d)
 		}
 		return nil
 	})

@@ -12,6 +12,11 @@ import (
 
 	"github.com/kith-io/kith/auth"
 	"github.com/kith-io/kith/certs"
+	"github.com/kith-io/kith/coordinator"
+	"github.com/kith-io/kith/model/kinds"
+	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/telemetry"
 )
 
@@ -40,6 +45,12 @@ type Config struct {
 	// BuildEvery is how often the cluster builds a model by itself, when events have come since the last one; builds that take long rest three times as
 	// long as they took. Default 0: only when asked. All servers should have the same.
 	BuildEvery time.Duration
+	// Models are those that the builds train that the cluster does by itself. Default: those of the active version. All servers should have the same.
+	Models []string
+	// ModelMemory bounds what the models in training put for each other here, in bytes. Default 2 GiB.
+	ModelMemory int64
+	// Kinds are the kinds of models that can be trained and asked. Default: kinds.All.
+	Kinds []*train.Kind
 	// MoveRate bounds the bytes a second of the copies of partitions that this server sends. Default 32 MiB; negative for no bound.
 	MoveRate int
 	// Partitions of a new cluster; fixed afterwards. Default 16: up to that many nodes share the data evenly.
@@ -199,6 +210,15 @@ func (c *Config) complete() error {
 	if c.BuildEvery != 0 && c.BuildEvery < time.Second {
 		return fmt.Errorf("server: BuildEvery is %v; want at least a second, or 0 for never", c.BuildEvery)
 	}
+	if c.Kinds == nil {
+		c.Kinds = kinds.All
+	}
+	if _, err := c.models(); err != nil {
+		return fmt.Errorf("server: Models: %w", err)
+	}
+	if c.ModelMemory < 0 {
+		return fmt.Errorf("server: ModelMemory is %d; want 0 or more", c.ModelMemory)
+	}
 	if c.StallAfter < 0 {
 		return fmt.Errorf("server: StallAfter is %v; want 0 or more", c.StallAfter)
 	}
@@ -237,6 +257,15 @@ func (c *Config) complete() error {
 		return fmt.Errorf("server: %w", err)
 	}
 	return nil
+}
+
+// models returns the models of the builds that the cluster does by itself.
+func (c *Config) models() ([]*kithv1.ModelSpec, error) {
+	specs, err := wire.ParseModels(c.Models)
+	if err != nil {
+		return nil, err
+	}
+	return specs, coordinator.CheckModels(specs, c.Kinds)
 }
 
 // advertised returns the address by which others reach a listener.

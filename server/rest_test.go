@@ -92,7 +92,7 @@ func TestREST(t *testing.T) {
 		}
 	}
 	c.Append(0, events)
-	job := c.Build(0, nil)
+	job := c.Build(0, models(t, "markov", "rules", "clusters"))
 	srv := c.Members[0].Server
 	addr := srv.HTTPAddr()
 	client := &http.Client{}

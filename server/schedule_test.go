@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,4 +55,27 @@ func TestBuildEvery(t *testing.T) {
 	other := (coordinator + 1) % 3
 	c.Append(other, []*kithv1.Event{event(4, 1)})
 	await(other, 7)
+}
+
+// TestBuildEveryTrains: builds that nobody asks for train the models that the server is told of.
+func TestBuildEveryTrains(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Servers: 1, Configure: func(_ int, cfg *server.Config) {
+		cfg.BuildEvery, cfg.Models = time.Second, []string{"covisit(window=3)"}
+	}})
+	c.Append(0, shopEvents(20, 30, 10, 8))
+	c.Eventually(func() error {
+		_, err := c.Recommender(0).Recommend(t.Context(), ask("u001", "covisit"))
+		return err
+	})
+}
+
+func TestModelsOfAServerAreChecked(t *testing.T) {
+	for text, want := range map[string]string{"no-such": "unknown model", "covisit(": "parenthesis", "covisit(window=0)": "window is 0"} {
+		cfg := server.DefaultConfig()
+		cfg.Models = []string{text}
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", text, err, want)
+		}
+	}
 }

@@ -142,9 +142,14 @@ func New(cfg Config) (_ *Server, err error) {
 		return nil, fmt.Errorf("data folder %s belongs to cluster %s, and its folder %s is gone: restore it, or start with an empty data folder and another --node-id",
 			cfg.DataDir, id, member.Dir)
 	}
+	models, err := cfg.models()
+	if err != nil {
+		return nil, err
+	}
 	control := coordinator.NewControl(machine, s.group, s.peers)
 	s.node, err = node.New(node.Config{
 		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, Stores: cfg.Partitions, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
+		Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory,
 		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval, Background: true,
 		Products: func(ctx context.Context, items []string, stale bool) ([]*kithv1.Record, error) {
 			return s.coordinator.Router().ReadProducts(ctx, items, stale) // made below, before there are calls
@@ -155,7 +160,7 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.coordinator = coordinator.New(coordinator.Config{
 		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect), DeadAfter: cfg.DeadAfter, SteadyAfter: cfg.steadyAfter(),
-		StallAfter: cfg.StallAfter, BuildEvery: cfg.BuildEvery,
+		StallAfter: cfg.StallAfter, BuildEvery: cfg.BuildEvery, Kinds: cfg.Kinds, Models: models,
 		NewID: newID, Now: time.Now, Logger: s.log,
 	}, control, s.node)
 	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)

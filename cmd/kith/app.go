@@ -103,7 +103,7 @@ Every flag can also be set in the environment: --data-dir is KITH_DATA_DIR.`,
 	}{
 		{"start", []*cobra.Command{a.demoCommand(), a.serverCommand()}},
 		{"data", []*cobra.Command{a.generateCommand(), a.ingestCommand(), a.productsCommand(), a.usersCommand(), a.lineageCommand(), a.eraseCommand()}},
-		{"model", []*cobra.Command{a.buildCommand(), a.modelsCommand(), a.neighborsCommand(), a.evaluateCommand()}},
+		{"model", []*cobra.Command{a.buildCommand(), a.modelsCommand(), a.neighborsCommand(), a.rulesCommand(), a.nextCommand(), a.clustersCommand(), a.evaluateCommand()}},
 		{"answer", []*cobra.Command{a.recommendCommand(), a.exportCommand(), a.similarCommand(), a.togetherCommand(), a.trendingCommand(), a.newCommand(), a.latestCommand(), a.scenesCommand(), a.experimentsCommand()}},
 		{"cluster", []*cobra.Command{a.clusterCommand(), a.statusCommand("status"), a.healthCommand(), a.doctorCommand()}},
 		{"access", []*cobra.Command{a.certCommand(), a.keyCommand()}},

@@ -30,6 +30,7 @@ type specFlags struct {
 	weights    weights
 	halfLife   time.Duration
 	cap        float64
+	models     modelList
 }
 
 // measureChoice takes the names of measures.
@@ -86,6 +87,10 @@ func (s *specFlags) spec() (*kithv1.BuildSpec, error) {
 		Measure: s.measure.value, K: uint32(s.k), Shrinkage: s.shrinkage, MinSupport: uint32(s.minSupport), Alpha: &s.alpha,
 		HalfLifeMs: s.halfLife.Milliseconds(), WeightCap: s.cap, BehaviorWeights: map[string]float64{},
 	}
+	var err error
+	if spec.Models, err = wire.ParseModels(s.models); err != nil {
+		return nil, usagef("--models: %w", err)
+	}
 	for behavior, x := range s.behaviors().Behavior {
 		spec.BehaviorWeights[string(behavior)] = x
 	}
@@ -107,6 +112,7 @@ when it is complete. The versions before it stay for a rollback. Without --wait 
 returns when the build has begun; a second one with the same settings joins it.`,
 		Example: `  kith build --wait
   kith build cancel
+  kith build --wait --models 'covisit(window=10)'
   kith build --wait --measure jaccard -k 100 --half-life 720h --weight purchase=10,view=0.5`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -125,6 +131,7 @@ returns when the build has begun; a second one with the same settings joins it.`
 	}
 	r.register(cmd, 30*time.Second)
 	s.register(cmd)
+	cmd.Flags().Var(&s.models, "models", "`models` to train beside the neighbor lists, as in als(factors=64),covisit; name:kind(...) gives one another name")
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the version is published")
 	cmd.AddCommand(a.cancelCommand())
 	return cmd
@@ -190,6 +197,10 @@ func (p *phaseTimes) begin(phase string, now time.Time) {
 }
 
 func showJob(p *progress, j *kithv1.Job) {
+	if j.Training != "" && j.Phase == kithv1.JobPhase_JOB_PHASE_TRAIN {
+		p.set(phaseName(j.Phase)+" "+j.Training, int64(j.TrainingPart*100), 100)
+		return
+	}
 	p.set(phaseName(j.Phase), int64(j.TasksDone), int64(j.TasksTotal))
 }
 

@@ -283,7 +283,7 @@ func (t *tour) evaluate(ctx context.Context) error {
 		from the rest, and how high?`, demoN); err != nil {
 		return err
 	}
-	if err := t.printMetrics(margin, r, []string{"hitrate@10", "ndcg@10", "coverage@10"}); err != nil {
+	if err := t.printMetrics(margin, r, []string{"hitrate@10", "ndcg@10", "coverage@10"}, false); err != nil {
 		return err
 	}
 	return errors.Join(t.say("\n"), t.text("%s", t.verdict(r)))

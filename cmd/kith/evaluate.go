@@ -4,45 +4,60 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/evaluate"
+	evaluatepage "github.com/kith-io/kith/evaluate/page"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/neighborhood"
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
 
 func (a *app) evaluateCommand() *cobra.Command {
 	var in input
 	var s specFlags
-	var e evaluate.Experiment
-	var models string
+	var c evaluation
+	e := &c.Experiment
+	var models, base, method, products string
 	measure := measureChoice()
 	ratings := choice{"auto", []string{"auto", neighborhood.MSD.String(), neighborhood.CoRatedCosine.String(), neighborhood.PearsonBaseline.String()}}
 	split := choice{evaluate.SplitLeaveOneOut, evaluate.Splits()}
+	interval := choice{evaluate.IntervalStudent, evaluate.Intervals()}
+	methods := choice{evaluate.TuneRandom, evaluate.TuningMethods()}
+	trials, refit := 0, true
 	cmd := &cobra.Command{
 		Use:   "evaluate",
 		Short: "Measure offline how good models are, without a server",
 		Long: `Hold back a part of the data, make each model from the rest, and compare what it says with
 what was held back. Models for top-N are measured by the rank of what was held back among
 all items that the user has not seen; models of ratings by their error. Every figure has a
-95% confidence interval.
+95% confidence interval, and every model is compared with the best one on the same users.
+
+--tune looks for good parameters of each model first, on a part of the training data.
 
 Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 		Example: `  kith evaluate --mapping shop/map.yaml --models popularity,itemknn,userknn,hybrid
   kith evaluate --input u.data --models itemknn --split k-fold --folds 5 -n 5,10 --relevant 4
-  kith evaluate --input u.data --models mean,baseline,user-knn-baseline --split ratio -o json`,
+  kith evaluate --input u.data --models mean,baseline,user-knn-baseline --split ratio -o json
+  kith evaluate --input u.data --models 'itemknn(measure=bm25,k=100),userknn' --split user-cold
+  kith evaluate --input u.data --models itemknn,userknn --tune 30 --state tried.jsonl --report report.html`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ms, err := in.mappings("a file with --input")
 			if err != nil {
 				return err
 			}
-			e.Split = split.value
+			e.Split, e.Interval, e.NoRefit, method = split.value, interval.value, !refit, methods.value
 			if e.Measure, err = similarity.ParseMeasure(measure.value); err != nil {
 				return err
 			}
@@ -55,11 +70,32 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 			for _, name := range model.SplitNames(models) {
 				e.Models = append(e.Models, evaluateName(name))
 			}
+			e.Against = evaluateName(e.Against)
+			e.Metrics, e.Tuning = nil, nil
+			if slices.Contains(c.metrics, "auc") || e.By == "auc" {
+				e.Metrics = []string{"auc"}
+			}
+			if trials != 0 {
+				e.Tuning = &evaluate.Tuning{Trials: trials, Method: method}
+			}
+			c.input = strings.Join(in.files, ", ")
+			if in.mapping != "" {
+				c.input = in.mapping
+			}
+			e.Base = nil
+			for _, name := range model.SplitNames(base) {
+				e.Base = append(e.Base, evaluateName(name))
+			}
 			w := s.behaviors()
-			if err := errors.Join(e.Validate(), w.Validate()); err != nil {
+			if err := errors.Join(e.Validate(), w.Validate(), c.validate()); err != nil {
 				return &usageError{err}
 			}
-			return a.evaluate(cmd.Context(), ms, w, in.letters("."), e)
+			if products != "" {
+				if e.Products, err = readRecords(cmd.Context(), products); err != nil {
+					return err
+				}
+			}
+			return a.evaluate(cmd.Context(), ms, w, in.letters("."), &c)
 		},
 	}
 	in.register(cmd, true)
@@ -67,12 +103,27 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	s.registerWeights(cmd)
 	f := cmd.Flags()
 	f.StringVar(&models, "models", "popularity,itemknn,userknn,hybrid", "`names` of the models to compare, with parameters if wanted, as in als(factors=64,alpha=2)")
-	f.Var(&split, "split", "how data are held back")
-	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio and time")
+	f.StringVar(&products, "products", "", "`file` of products, as kith products put takes it, for models that learn from attributes")
+	f.StringVar(&base, "base", "itemknn,userknn,popularity", "`names` of the models that rrf, blend, switch and ranker are made of")
+	f.Var(&split, "split", "how data are held back: "+alternatives(split.of))
+	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio, user-time, time and user-cold")
 	f.IntVar(&e.Folds, "folds", 5, "folds of the split k-fold")
 	f.IntSliceVarP(&e.N, "n", "n", []int{10}, "`lengths` of the answers that are measured")
 	f.Uint64Var(&e.Seed, "seed", 1, "chooses what is held back at random")
 	f.Float64Var(&e.Relevant, "relevant", 0, "least weight with which held-back data count as relevant for top-N (default: all)")
+	f.IntVar(&e.Negatives, "negatives", 0, "rank each held-back item among a `number` of drawn ones, such as 99 (default: among all)")
+	f.StringSliceVar(&c.metrics, "metrics", []string{"ndcg", "hitrate", "precision", "recall", "coverage"}, "`names` of the metrics in the table; auc is taken only if named")
+	f.StringVar(&c.categories, "categories", "", "CSV `file` of items and their categories, for the metric calibration (default: classes of popularity)")
+	f.Var(&interval, "interval", "kind of the 95% confidence intervals")
+	f.IntVar(&e.Samples, "samples", 0, "`number` of samples of bootstrap intervals and of tests (default 2000 and 10000)")
+	f.StringVar(&e.By, "by", "", "`metric` by which models are compared and tuned (default: ndcg at the first n, rmse)")
+	f.StringVar(&e.Against, "against", evaluate.AgainstBest, "`model` with which the others are compared: best, first or a name")
+	f.IntVar(&trials, "tune", 0, "settings of each model to try (default: none)")
+	f.Var(&methods, "tune-method", "how settings are looked for")
+	f.StringVar(&c.state, "state", "", "`file` to which trials of --tune are written; those in it are not made again")
+	f.Float64Var(&e.Validation, "validation", 0, "share of the data that is held back from the training data for --tune (default 0.1 with it)")
+	f.BoolVar(&refit, "refit", true, "train with the validation data too before the test; with =false they are in no answer either")
+	f.StringVar(&c.report, "report", "", "`file` for a page with tables and plots, of a name that ends in .html")
 	f.Var(&measure, "measure", "similarity of models for top-N: "+alternatives(measure.of))
 	f.Var(&ratings, "rating-measure", "similarity of models of ratings; auto suits each model")
 	f.IntVarP(&e.K, "k", "k", 0, "neighbors (default 50 for top-N, 40 for ratings)")
@@ -81,6 +132,81 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f.IntVar(&e.MinSupport, "min-support", 0, "least number of common users of a pair")
 	f.IntVar(&e.Threads, "threads", 0, "threads (default: one for each processor); changes speed only")
 	return cmd
+}
+
+// evaluation is an experiment, and what is done with its result.
+type evaluation struct {
+	evaluate.Experiment
+	// metrics are the columns of tables, and ask for what is not taken otherwise.
+	metrics []string
+	// categories, state and report are files, input is what the report calls the data.
+	categories, state, report, input string
+}
+
+// validate looks at what the experiment does not, and makes sure that files can be written before the work begins.
+func (c *evaluation) validate() error {
+	known := evaluate.Metrics()
+	for _, name := range c.metrics {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("--metrics: unknown metric %q, want some of %s", name, strings.Join(known, ", "))
+		}
+	}
+	switch {
+	case c.state != "" && c.Tuning == nil:
+		return errors.New("--state keeps the trials of --tune; name their number")
+	case c.report != "" && reportForm(c.report) != ".html":
+		return fmt.Errorf("--report %s: want a name that ends in .html", c.report)
+	}
+	return checkReport(c.report)
+}
+
+// readRecords reads what is known of products from a file of records, by key. Of records of one key the newest counts.
+func readRecords(ctx context.Context, path string) (map[string]train.Product, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read
+	newest := map[string]catalog.Record{}
+	err = forRecords(ctx, f, func(r *catalog.Record) error {
+		if old, ok := newest[r.Key]; !ok || catalog.Newer(r, &old) {
+			newest[r.Key] = *r
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	products := make(map[string]train.Product, len(newest))
+	for key, r := range newest {
+		products[key] = trainProduct(&r)
+	}
+	return products, nil
+}
+
+// trainProduct returns what models learn from: truth values as texts, times as numbers of days.
+func trainProduct(r *catalog.Record) train.Product {
+	var p train.Product
+	for _, a := range r.Attributes {
+		out := train.Attribute{Name: a.Name}
+		switch v := a.Value; v.Type {
+		case catalog.Number:
+			out.Number = v.Number
+		case catalog.Time:
+			out.Number = float64(v.Millis) / (24 * time.Hour).Seconds() / 1000
+		case catalog.Texts:
+			out.Texts = v.Texts
+			if len(v.Texts) == 0 {
+				continue
+			}
+		case catalog.Text:
+			out.Texts = []string{v.Text}
+		case catalog.Bool:
+			out.Texts = []string{strconv.FormatBool(v.Bool)}
+		}
+		p.Attributes = append(p.Attributes, out)
+	}
+	return p
 }
 
 // evaluateName returns the name of a model as package evaluate has it; answers and evaluations spell two of them differently.
@@ -92,11 +218,25 @@ func evaluateName(name string) string {
 	return name
 }
 
-func (a *app) evaluate(ctx context.Context, ms []fusion.Mapping, w fusion.Weights, dead *fusion.DeadLetterWriter, e evaluate.Experiment) error {
+func (a *app) evaluate(ctx context.Context, ms []fusion.Mapping, w fusion.Weights, dead *fusion.DeadLetterWriter, c *evaluation) (err error) {
+	e := &c.Experiment
+	started := time.Now()
+	if c.categories != "" {
+		if e.Categories, err = readCategories(c.categories); err != nil {
+			return err
+		}
+	}
+	if e.Tuning != nil && c.state != "" {
+		state, err := openTrials(c.state)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, state.Close()) }()
+		e.Tuning.Known, e.Tuning.Keep = state.known, state.keep
+	}
 	p := a.progress("evaluate")
 	defer p.end()
 	p.set("reading", 0, 0)
-	var err error
 	var reports []fusion.Report
 	e.Data, reports, err = fusion.ReadTable(ctx, ms, w, time.Now().UnixMilli(), dead)
 	a.noteWeightless(reports)
@@ -105,11 +245,18 @@ func (a *app) evaluate(ctx context.Context, ms []fusion.Mapping, w fusion.Weight
 		a.noteRejected(dead)
 		return err
 	}
-	r, err := evaluate.Run(ctx, e, func(done, total int) { p.set("evaluating", int64(done), int64(total)) })
+	r, err := evaluate.Run(ctx, *e, func(done, total int) { p.set("evaluating", int64(done), int64(total)) })
 	p.end()
 	a.noteRejected(dead)
 	if err != nil {
 		return err
+	}
+	if c.report != "" {
+		about := evaluatepage.About{Data: c.input, Version: thisBuild().Version, Started: started}
+		err := writeMode(c.report, reportPerm, func(w io.Writer) error { return evaluatepage.Write(w, r, about) })
+		if err != nil {
+			return fmt.Errorf("--report: %w", err)
+		}
 	}
 	if a.json() {
 		return a.printJSON(r)
@@ -117,10 +264,31 @@ func (a *app) evaluate(ctx context.Context, ms []fusion.Mapping, w fusion.Weight
 	if err := a.printf("%s\n", evaluatedText(r)); err != nil {
 		return err
 	}
-	if err := a.printEvaluated("", r, e.N); err != nil {
+	if err := a.printEvaluated("", r, e.N, c.metrics); err != nil {
 		return err
 	}
-	return a.printf("\n± is half of the 95%% confidence interval. -o json has all metrics and settings.\n")
+	return a.printEvaluatedNotes(r)
+}
+
+// printEvaluatedNotes says what the figures mean, and which parameters tuning has found.
+func (a *app) printEvaluatedNotes(r *evaluate.Result) error {
+	for i, t := range r.Tuning {
+		text := fmt.Sprintf("%s: the best of %s by %s on validation data is %s\n", t.Model, plural(len(t.Trials), "trial", "trials"), t.Metric, t.Best)
+		if i == 0 {
+			text = "\n" + text
+		}
+		if err := a.printf("%s", text); err != nil {
+			return err
+		}
+	}
+	text := "\n± is half of the 95% confidence interval."
+	for i := range r.Models {
+		if c := r.Models[i].Against; c != nil {
+			text += fmt.Sprintf(" P is how likely chance alone makes a difference in %s as large as that to %s.", c.Metric, c.With)
+			break
+		}
+	}
+	return a.printf("%s -o json has all metrics and settings.\n", text)
 }
 
 // evaluatedText says what was held back.
@@ -132,45 +300,91 @@ func evaluatedText(r *evaluate.Result) string {
 	if len(r.Folds) > 1 {
 		text += fmt.Sprintf(", %d folds", len(r.Folds))
 	}
+	if r.Negatives > 0 {
+		text += fmt.Sprintf("; each held-back item among %d drawn ones", r.Negatives)
+	}
 	return text
 }
 
-// printEvaluated prints a table for each N, and one for models of ratings.
-func (a *app) printEvaluated(indent string, r *evaluate.Result, ns []int) error {
+// printEvaluated prints a table for each N, and one for models of ratings. metrics are names without N.
+func (a *app) printEvaluated(indent string, r *evaluate.Result, ns []int, metrics []string) error {
 	for _, n := range ns {
-		at := func(metric string) string { return fmt.Sprintf("%s@%d", metric, n) }
-		err := a.printMetrics(indent, r, []string{at("ndcg"), at("hitrate"), at("precision"), at("recall"), at("coverage")})
-		if err != nil {
+		var names []string
+		for _, metric := range metrics {
+			if metric == "rmse" || metric == "mae" {
+				continue
+			}
+			if metric != "auc" {
+				metric = fmt.Sprintf("%s@%d", metric, n)
+			}
+			names = append(names, metric)
+		}
+		if err := a.printMetrics(indent, r, names, true); err != nil {
 			return err
 		}
 	}
-	return a.printMetrics(indent, r, []string{"rmse", "mae"})
+	return a.printMetrics(indent, r, []string{"rmse", "mae"}, true)
 }
 
-// printMetrics prints a table of the models that have the metrics.
-func (a *app) printMetrics(indent string, r *evaluate.Result, metrics []string) error {
+// printMetrics prints a table of the models that have any of the metrics, with P how sure the differences are in the metric by which models are compared.
+func (a *app) printMetrics(indent string, r *evaluate.Result, metrics []string, withP bool) error {
+	metrics = slices.DeleteFunc(slices.Clone(metrics), func(metric string) bool {
+		return !slices.ContainsFunc(r.Models, func(m evaluate.ModelResult) bool { return has(&m, metric) })
+	})
 	head := columns{"model"}
 	for _, m := range metrics {
 		head = append(head, ">"+m)
 	}
-	var rows [][]any
-	for _, m := range r.Models {
-		if _, ok := m.Metrics[metrics[0]]; !ok {
-			continue
+	var models []*evaluate.ModelResult
+	compared := false
+	for i := range r.Models {
+		m := &r.Models[i]
+		if slices.ContainsFunc(metrics, func(metric string) bool { return has(m, metric) }) {
+			models = append(models, m)
+			compared = compared || withP && m.Against != nil && slices.Contains(metrics, m.Against.Metric)
 		}
+	}
+	if len(models) == 0 {
+		return nil
+	}
+	var rows [][]any
+	for _, m := range models {
 		row := []any{m.Name}
 		for _, name := range metrics {
-			row = append(row, estimate(m.Metrics[name]))
+			if has(m, name) {
+				row = append(row, estimate(m.Metrics[name]))
+			} else {
+				row = append(row, "")
+			}
+		}
+		if compared {
+			row = append(row, probability(m.Against))
 		}
 		rows = append(rows, append(row, seconds(m.Seconds)))
 	}
-	if len(rows) == 0 {
-		return nil
+	if compared {
+		head = append(head, ">p")
 	}
 	if err := a.printf("\n"); err != nil {
 		return err
 	}
 	return a.printTable(indent, append(head, ">time"), rows)
+}
+
+func has(m *evaluate.ModelResult, metric string) bool {
+	_, ok := m.Metrics[metric]
+	return ok
+}
+
+// probability writes the p-value of a comparison, corrected for the number of models; nothing for the model that others are compared with.
+func probability(c *evaluate.Comparison) string {
+	switch {
+	case c == nil:
+		return "-"
+	case c.PHolm < 0.001:
+		return "<0.001"
+	}
+	return fmt.Sprintf("%.3f", c.PHolm)
 }
 
 // estimate writes a figure with half of its interval, if it has one.

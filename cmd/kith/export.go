@@ -70,7 +70,7 @@ type jsonExport struct {
 func (a *app) exportCommand() *cobra.Command {
 	var r remote
 	var again bool
-	answer := answerFlags{model: modelChoice()}
+	answer := answerFlags{model: modelName{modelChoice()}}
 	cmd := &cobra.Command{
 		Use:   "export FOLDER",
 		Short: "Write recommendations for all users to Parquet files",
@@ -257,7 +257,7 @@ func exportPartition(ctx context.Context, conn *grpc.ClientConn, path string, re
 			x := a.GetResponse()
 			rows := make([]exportRow, len(x.GetItems()))
 			for i, item := range x.GetItems() {
-				rows[i] = exportRow{a.User, int32(i + 1), item.Item, item.Score, modelNames[item.Source], x.ModelVersion, x.Partial, x.Experiment, x.Variant, x.AnswerId}
+				rows[i] = exportRow{a.User, int32(i + 1), item.Item, item.Score, sourceName(x, item.Source), x.ModelVersion, x.Partial, x.Experiment, x.Variant, x.AnswerId}
 			}
 			if _, err := out.Write(rows); err != nil {
 				return err

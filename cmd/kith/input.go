@@ -50,6 +50,9 @@ func (in *input) register(cmd *cobra.Command, inputFlag bool) {
 	f.StringVar(&in.deadLetters, "dead-letters", "", "`file` to which refused rows are appended, or none (default: NAME.rejected.jsonl, if there are any)")
 }
 
+// given reports whether the flags name something to read.
+func (in *input) given() bool { return in.mapping != "" || len(in.files) > 0 }
+
 // mappings returns the sources that the flags describe. An error is one of usage.
 func (in *input) mappings(how string) ([]fusion.Mapping, error) {
 	if (in.mapping == "") == (len(in.files) == 0) {

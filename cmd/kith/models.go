@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -154,6 +155,7 @@ type (
 		Weights    map[string]float64 `json:"weights"`
 		HalfLife   float64            `json:"half_life_seconds"`
 		WeightCap  float64            `json:"weight_cap"`
+		Models     []string           `json:"models,omitempty"`
 	}
 	jsonJob struct {
 		ID         uint64   `json:"id"`
@@ -175,6 +177,15 @@ type (
 		Interactions uint64      `json:"interactions"`
 		Spec         jsonSpec    `json:"spec"`
 		PerNode      []jsonUsage `json:"per_node"`
+		Models       []jsonModel `json:"models"`
+	}
+	jsonModel struct {
+		Name       string            `json:"name"`
+		Kind       string            `json:"kind"`
+		Parameters map[string]string `json:"parameters"`
+		Bytes      uint64            `json:"bytes"`
+		Seconds    float64           `json:"seconds"`
+		Steps      uint32            `json:"steps"`
 	}
 	jsonUsage struct {
 		Node        string  `json:"node"`
@@ -188,10 +199,14 @@ type (
 )
 
 func specView(s *kithv1.BuildSpec) jsonSpec {
-	return jsonSpec{
+	out := jsonSpec{
 		Measure: s.GetMeasure(), K: s.GetK(), Shrinkage: s.GetShrinkage(), MinSupport: s.GetMinSupport(),
 		Weights: s.GetBehaviorWeights(), HalfLife: float64(s.GetHalfLifeMs()) / 1000, WeightCap: s.GetWeightCap(),
 	}
+	for _, m := range s.GetModels() {
+		out.Models = append(out.Models, wire.ModelText(m))
+	}
+	return out
 }
 
 func jobView(j *kithv1.Job) jsonJob {
@@ -204,7 +219,10 @@ func jobView(j *kithv1.Job) jsonJob {
 func versionView(v *kithv1.ModelVersion) jsonVersion {
 	out := jsonVersion{
 		Version: v.Version, Active: v.Active, Created: timeOf(v.CreatedUnixMs), Users: v.Users, Items: v.Items,
-		Interactions: v.Interactions, Spec: specView(v.Spec), PerNode: []jsonUsage{},
+		Interactions: v.Interactions, Spec: specView(v.Spec), PerNode: []jsonUsage{}, Models: []jsonModel{},
+	}
+	for _, m := range v.Models {
+		out.Models = append(out.Models, jsonModel{m.Spec.GetName(), m.Spec.GetKind(), m.Spec.GetParameters(), m.SizeBytes, m.Seconds, m.Steps})
 	}
 	for _, u := range v.Usage {
 		out.PerNode = append(out.PerNode, jsonUsage{u.Node, u.CpuSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
@@ -253,7 +271,29 @@ func (a *app) printVersion(v *kithv1.ModelVersion) error {
 	if err := a.printFacts(facts); err != nil {
 		return err
 	}
+	if err := a.printTrained(v.Models); err != nil {
+		return err
+	}
 	return a.printUsage("", v.Usage)
+}
+
+// printTrained prints the models of a version.
+func (a *app) printTrained(models []*kithv1.TrainedModel) error {
+	if len(models) == 0 {
+		return nil
+	}
+	var rows [][]any
+	for _, m := range models {
+		var settings []string
+		for _, p := range slices.Sorted(maps.Keys(m.Spec.GetParameters())) {
+			settings = append(settings, p+" "+m.Spec.Parameters[p])
+		}
+		rows = append(rows, []any{m.Spec.GetName(), m.Spec.GetKind(), size(m.SizeBytes), seconds(m.Seconds), count(m.Steps), strings.Join(settings, ", ")})
+	}
+	if err := a.printf("\n"); err != nil {
+		return err
+	}
+	return a.printTable("", columns{"model", "kind", ">size", ">trained", ">steps", "settings"}, rows)
 }
 
 func weightsText(w map[string]float64) string {

@@ -574,6 +574,37 @@ func TestNeighborsTable(t *testing.T) {
 	golden(t, "neighbors", times(mustKith(t, "neighbors", "--input", input)))
 }
 
+// TestEvaluateProducts: a product that nobody had in the training data is found by its attributes alone.
+func TestEvaluateProducts(t *testing.T) {
+	var events, products strings.Builder
+	events.WriteString("user,item,time\n")
+	for u := range 20 {
+		taste := u % 2
+		fmt.Fprintf(&events, "u%d,old%d,1\nu%d,second%d,2\nu%d,new%d,100\n", u, taste, u, taste, u, taste)
+	}
+	for taste := range 2 {
+		for _, key := range []string{"old", "second", "new"} {
+			fmt.Fprintf(&products, `{"key": "%s%d", "version": 1, "attributes": {"kind": "kind %d", "since": {"time": "2026-11-25T10:00:00Z"}, "sold": true, "tags": []}}`+"\n", key, taste, taste)
+		}
+	}
+	got := mustJSON[struct {
+		Models []struct {
+			Metrics map[string]struct{ Mean float64 }
+		}
+	}](t, "evaluate", "--input", writeFile(t, "events.csv", events.String()), "--products", writeFile(t, "products.jsonl", products.String()),
+		"--models", "itemknn,content", "--split", "time", "--ratio", "0.6", "-n", "1")
+	if known, content := got.Models[0].Metrics["hitrate@1"].Mean, got.Models[1].Metrics["hitrate@1"].Mean; known != 0 || content != 1 {
+		t.Errorf("hit rates %v of itemknn and %v of content, want 0 and 1", known, content)
+	}
+	damaged := writeFile(t, "damaged.jsonl", "{")
+	for _, path := range []string{damaged, damaged + ".none"} {
+		got := kith(t, nil, "evaluate", "--input", writeFile(t, "events.csv", events.String()), "--products", path)
+		if got.code == exitOK || !strings.Contains(got.err, path) {
+			t.Errorf("%s: code %d, %q, want an error that names the file", path, got.code, got.err)
+		}
+	}
+}
+
 func TestEvaluate(t *testing.T) {
 	data := randomRatings(rand.New(rand.NewPCG(7, 8)), 200, 50)
 	input := writeFile(t, "ratings.csv", data.csv())

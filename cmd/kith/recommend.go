@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/node/artifact"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -28,11 +29,35 @@ var modelNames = map[kithv1.Model]string{
 	kithv1.Model_MODEL_TRENDING:   "trending",
 	kithv1.Model_MODEL_SIMILAR:    "similar",
 	kithv1.Model_MODEL_TOGETHER:   "together",
+	kithv1.Model_MODEL_TRAINED:    "trained",
 }
 
 // modelChoice takes the names of models.
 func modelChoice() choice {
 	return choice{"hybrid", []string{"hybrid", "item-knn", "user-knn", popularity}}
+}
+
+// modelName is the value of a flag that takes the names of models, also those that a version was trained with.
+type modelName struct{ choice }
+
+// Set implements pflag.Value.
+func (m *modelName) Set(s string) error {
+	if !artifact.ValidModel(s) {
+		return fmt.Errorf("want %s, or a model of 'kith models show'", alternatives(m.of))
+	}
+	m.value = s
+	return nil
+}
+
+// Type implements pflag.Value.
+func (m *modelName) Type() string { return "name" }
+
+// sourceName returns the name of the model that put an item into an answer.
+func sourceName(resp *kithv1.RecommendResponse, source kithv1.Model) string {
+	if source == kithv1.Model_MODEL_TRAINED && resp.GetModelName() != "" {
+		return resp.ModelName
+	}
+	return modelNames[source]
 }
 
 func modelByName(name string) kithv1.Model {
@@ -49,7 +74,7 @@ func (a *app) recommendCommand() *cobra.Command {
 	var basket []string
 	var explain bool
 	var session, item string
-	answer := answerFlags{model: modelChoice()}
+	answer := answerFlags{model: modelName{modelChoice()}}
 	cmd := &cobra.Command{
 		Use:   "recommend USER | --basket ITEM,ITEM",
 		Short: "Recommend items for a user or a basket",
@@ -66,6 +91,7 @@ dates and times), and name alone (above 0, or true).
 given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 		Example: `  kith recommend u17 -n 10 --explain
   kith recommend --basket i3,i8 --model item-knn
+  kith recommend u17 --model covisit
   kith recommend u17 --filter 'category=shoes|boots,price<50,stock' --exclude-bought 30d
   kith recommend u17 --boost 'brand=acme:2' --freshness 30d --max-per-group 3 --pin i7@1
   kith recommend u17 --scene home
@@ -116,7 +142,7 @@ given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 type answerFlags struct {
 	set                     *pflag.FlagSet
 	n                       int
-	model                   choice
+	model                   modelName
 	scene                   string
 	seen, noFallback, stale bool
 	rules                   ruleFlags
@@ -125,7 +151,7 @@ type answerFlags struct {
 func (a *answerFlags) register(f *pflag.FlagSet) {
 	a.set = f
 	f.IntVarP(&a.n, "n", "n", 10, "number of items")
-	f.Var(&a.model, "model", "how items are scored")
+	f.Var(&a.model, "model", "how items are scored: "+alternatives(a.model.of)+", or a model that the version was trained with")
 	f.BoolVar(&a.seen, "include-seen", false, "recommend also items that the user knows already")
 	f.BoolVar(&a.noFallback, "no-fallback", false, "do not fill up from popularity")
 	f.BoolVar(&a.stale, "stale", false, "read the history from any replica; the newest events may be missing")
@@ -141,6 +167,9 @@ func (a *answerFlags) request() (*kithv1.RecommendRequest, error) {
 		return nil, err
 	}
 	req := &kithv1.RecommendRequest{N: uint32(a.n), Model: modelByName(a.model.value), Scene: a.scene, IncludeSeen: a.seen, NoFallback: a.noFallback, Stale: a.stale}
+	if req.Model == kithv1.Model_MODEL_UNSPECIFIED {
+		req.ModelName = a.model.value
+	}
 	if a.scene != "" && !a.set.Changed("n") {
 		req.N = 0
 	}
@@ -194,7 +223,7 @@ type jsonRecommendation struct {
 // recommendation returns an answer in the form in which it is printed as JSON.
 func recommendation(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse) jsonRecommendation {
 	out := jsonRecommendation{
-		User: req.GetUser(), Model: modelNames[resp.Model], ModelVersion: resp.ModelVersion, Items: []jsonRecommended{},
+		User: req.GetUser(), Model: sourceName(resp, resp.Model), ModelVersion: resp.ModelVersion, Items: []jsonRecommended{},
 		FallbackReason: resp.FallbackReason, Partial: resp.Partial, Stale: resp.Stale,
 		Scene: resp.Scene, Experiment: resp.Experiment, Variant: resp.Variant, AnswerID: resp.AnswerId,
 	}
@@ -202,7 +231,7 @@ func recommendation(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse
 		out.Basket = append(out.Basket, b.Item)
 	}
 	for i, x := range resp.Items {
-		item := jsonRecommended{Rank: i + 1, Item: x.Item, Score: x.Score, Source: modelNames[x.Source]}
+		item := jsonRecommended{Rank: i + 1, Item: x.Item, Score: x.Score, Source: sourceName(resp, x.Source)}
 		for _, c := range x.Contributions {
 			item.Contributions = append(item.Contributions, jsonContribution{c.Item, c.Score})
 		}

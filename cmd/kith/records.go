@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,7 +35,9 @@ type recordTool struct {
 
 func (a *app) productsCommand() *cobra.Command {
 	t := recordTool{app: a, kind: catalog.Product, command: "products", one: "product", many: "products", key: "p1"}
-	return t.tree("Keep what is known of products: title, price, tags")
+	cmd := t.tree("Keep what is known of products: title, price, tags")
+	cmd.AddCommand(t.completeCommand())
+	return cmd
 }
 
 func (a *app) usersCommand() *cobra.Command {
@@ -121,18 +123,22 @@ func (t *recordTool) put(ctx context.Context, c *client, args []string) error {
 }
 
 func (t *recordTool) putFile(ctx context.Context, c *client, path string, total *recordCounts) error {
-	in := t.in
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = f.Close() }() // only read
-		in = f
+	in, done, err := t.open(path)
+	if err != nil {
+		return err
 	}
+	defer done()
+	s := recordSender{client: c, kind: t.kind, total: total}
+	if err := forRecords(ctx, in, func(r *catalog.Record) error { return s.add(ctx, r) }); err != nil {
+		return err
+	}
+	return s.flush(ctx)
+}
+
+// forRecords calls f with each record of lines of JSON.
+func forRecords(ctx context.Context, in io.Reader, f func(r *catalog.Record) error) error {
 	lines := bufio.NewScanner(contextReader{ctx, in})
 	lines.Buffer(nil, recordLine)
-	s := recordSender{client: c, kind: t.kind, total: total}
 	for n := 1; lines.Scan(); n++ {
 		line := bytes.TrimSpace(lines.Bytes())
 		if len(line) == 0 {
@@ -142,7 +148,7 @@ func (t *recordTool) putFile(ctx context.Context, c *client, path string, total 
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
-		if err := s.add(ctx, &r); err != nil {
+		if err := f(&r); err != nil {
 			return err
 		}
 	}
@@ -151,7 +157,7 @@ func (t *recordTool) putFile(ctx context.Context, c *client, path string, total 
 	} else if err != nil {
 		return err
 	}
-	return s.flush(ctx)
+	return nil
 }
 
 // recordSender stores records in messages of some size.

@@ -34,6 +34,7 @@ type sceneFile struct {
 type sceneEntry struct {
 	Name           string             `yaml:"name"`
 	Model          string             `yaml:"model,omitempty"`
+	ModelName      string             `yaml:"model-name,omitempty"`
 	Blend          *float64           `yaml:"blend,omitempty"`
 	N              uint32             `yaml:"n,omitempty"`
 	Fallback       *[]string          `yaml:"fallback,omitempty"`
@@ -198,6 +199,14 @@ func modelOf(flag, name string) (kithv1.Model, error) {
 	return 0, usagef("--%s %q; want %s", flag, name, alternatives(names))
 }
 
+// usualModel is the model of a scene that names none: that of the name of a trained one, if there is a name.
+func usualModel(name string) string {
+	if name != "" {
+		return modelNames[kithv1.Model_MODEL_TRAINED]
+	}
+	return modelNames[kithv1.Model_MODEL_HYBRID]
+}
+
 // ageOf reads an age of a key, of which "" means 0.
 func ageOf(flag, text string) (uint64, error) {
 	if text == "" {
@@ -230,7 +239,7 @@ func (e *sceneEntry) scene() (*kithv1.Scene, error) {
 	s := &kithv1.Scene{
 		Name: e.Name, Blend: e.Blend, N: e.N, IncludeSeen: e.IncludeSeen, Filter: rules.filter, ExcludeHistory: about.ExcludeHistory,
 		Boosts: rules.boosts, Freshness: rules.freshness, Diversity: rules.diversity, Pins: about.Pins, Weights: e.Weight, CategoryAttribute: e.Category,
-		SinceAttribute: e.Since,
+		SinceAttribute: e.Since, ModelName: e.ModelName,
 	}
 	for _, x := range e.ExcludeHistory {
 		within, err := ageOf("exclude-history", x.Within)
@@ -239,7 +248,7 @@ func (e *sceneEntry) scene() (*kithv1.Scene, error) {
 		}
 		s.ExcludeHistory = append(s.ExcludeHistory, &kithv1.HistoryRule{Behaviors: x.Behaviors, WithinMs: within})
 	}
-	if s.Model, err = modelOf("model", cmp.Or(e.Model, modelNames[kithv1.Model_MODEL_HYBRID])); err != nil {
+	if s.Model, err = modelOf("model", cmp.Or(e.Model, usualModel(e.ModelName))); err != nil {
 		return nil, err
 	}
 	if s.WithinMs, err = ageOf("within", e.Within); err != nil {
@@ -329,7 +338,10 @@ func entryOf(s *kithv1.Scene) sceneEntry {
 	e := sceneEntry{
 		Name: s.Name, Model: modelNames[cmp.Or(s.Model, kithv1.Model_MODEL_HYBRID)], Blend: s.Blend, N: s.N, IncludeSeen: s.IncludeSeen, OnlyProducts: s.Filter.GetOnlyProducts(),
 		Allow: s.Filter.GetAllow(), Deny: s.Filter.GetDeny(), Within: ageText(s.WithinMs), Weight: s.Weights, Category: s.CategoryAttribute,
-		Since: s.SinceAttribute,
+		Since: s.SinceAttribute, ModelName: s.ModelName,
+	}
+	if s.Model == kithv1.Model_MODEL_UNSPECIFIED {
+		e.Model = usualModel(s.ModelName)
 	}
 	for _, c := range s.Filter.GetConditions() {
 		e.Filter = append(e.Filter, conditionTexts(c)...)

@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/kith-io/kith/model"
 )
 
 // configFlag names the flag that names the configuration file.
@@ -158,6 +160,35 @@ func alternatives(words []string) string {
 	}
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
+
+// modelList is the value of a flag that takes models with settings, such as als(factors=64),covisit.
+type modelList []string
+
+var _ pflag.SliceValue = (*modelList)(nil)
+
+// String implements pflag.Value.
+func (m *modelList) String() string { return strings.Join(*m, ",") }
+
+// Type implements pflag.Value.
+func (m *modelList) Type() string { return "models" }
+
+// Set implements pflag.Value; each call adds models.
+func (m *modelList) Set(s string) error {
+	*m = append(*m, model.SplitNames(s)...)
+	return nil
+}
+
+// Append implements pflag.SliceValue.
+func (m *modelList) Append(s string) error { return m.Set(s) }
+
+// Replace implements pflag.SliceValue.
+func (m *modelList) Replace(all []string) error {
+	*m = nil
+	return m.Set(strings.Join(all, ","))
+}
+
+// GetSlice implements pflag.SliceValue.
+func (m *modelList) GetSlice() []string { return *m }
 
 // weights is the value of a flag that takes pairs such as purchase=5,view=1.
 type weights map[string]float64

@@ -63,10 +63,10 @@ func (c *catalog) answer(q *model.Query, s *Scores) []model.Scored {
 	return model.Fill(s.Top(q.N, q.Excluded()), q.N, c.popular.Order(), q.Excluded())
 }
 
-// contributions pairs the items of a history with their shares of a score, leaves out those without, and ranks the
+// Contributions pairs the items of a history with their shares of a score, leaves out those without, and ranks the
 // rest by share descending, then item ascending. There are none of a score that is not positive: such an item is in an
 // answer only to fill it up.
-func contributions(items []uint32, shares []int64) []model.Contribution {
+func Contributions(items []uint32, shares []int64) []model.Contribution {
 	if total(shares) <= 0 {
 		return nil
 	}
@@ -165,7 +165,7 @@ func (m *ItemKNN) Explain(q model.Query, item uint32) ([]model.Contribution, err
 	if err := m.checkItem(&q, item); err != nil {
 		return nil, err
 	}
-	return contributions(q.Items, m.shares(&q, item)), nil
+	return Contributions(q.Items, m.shares(&q, item)), nil
 }
 
 func (m *ItemKNN) shares(q *model.Query, item uint32) []int64 {
@@ -246,7 +246,7 @@ func (m *UserKNN) Explain(q model.Query, item uint32) ([]model.Contribution, err
 	if err := m.checkItem(&q, item); err != nil {
 		return nil, err
 	}
-	return contributions(q.Items, m.shares(&q, item)), nil
+	return Contributions(q.Items, m.shares(&q, item)), nil
 }
 
 func (m *UserKNN) shares(q *model.Query, item uint32) []int64 {
@@ -345,5 +345,5 @@ func (m *HybridKNN) Explain(q model.Query, item uint32) ([]model.Contribution, e
 		}
 	}
 	apportion(shares, blend(a.Score(item), a.Largest(), b.Score(item), b.Largest(), 0.5), terms)
-	return contributions(q.Items, shares), nil
+	return Contributions(q.Items, shares), nil
 }

@@ -31,12 +31,15 @@ func Run(ctx context.Context, k *Kind, s model.Settings, data []*Data, o Options
 		return nil, fmt.Errorf("train %s: %w", k.Name, err)
 	}
 	workers := make([]Worker, len(data))
-	board := &board{put: make([]map[string][]byte, len(data))}
+	board := &board{put: make([]map[string][]byte, len(data)), next: make([]map[string][]byte, len(data))}
 	for i, d := range data {
 		if k.NeedsEvents && d.Events == nil {
 			return nil, fmt.Errorf("train %s: it learns from single events, which these data do not have", k.Name)
 		}
-		board.put[i] = map[string][]byte{}
+		if k.NeedsProducts && d.Products == nil {
+			return nil, fmt.Errorf("train %s: it learns from the attributes of products, and none are known; give records of products", k.Name)
+		}
+		board.put[i], board.next[i] = map[string][]byte{}, map[string][]byte{}
 		if workers[i], err = k.NewWorker(d, s, max(1, o.Threads/len(data))); err != nil {
 			return nil, fmt.Errorf("train %s: %w", k.Name, err)
 		}
@@ -64,6 +67,7 @@ func Run(ctx context.Context, k *Kind, s model.Settings, data []*Data, o Options
 		if err := g.Wait(); err != nil {
 			return nil, fmt.Errorf("train %s: step %s: %w", k.Name, step.Name, err)
 		}
+		board.turn()
 	}
 	var file bytes.Buffer
 	if err := k.Write(ctx, shape, s, board.get, &file); err != nil {
@@ -72,10 +76,28 @@ func Run(ctx context.Context, k *Kind, s model.Settings, data []*Data, o Options
 	return file.Bytes(), nil
 }
 
-// board is what the workers of one process have put.
+// board is what the workers of one process have put. What they put in a step can be got from the next on, as over nodes: otherwise what a worker
+// gets would depend on who is faster.
 type board struct {
-	mu  sync.Mutex
-	put []map[string][]byte // by worker
+	mu sync.Mutex
+	// put is what was put in earlier steps, and next what is put in this one, nil where it is dropped; by worker.
+	put, next []map[string][]byte
+}
+
+// turn ends a step.
+func (b *board) turn() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for w, next := range b.next {
+		for name, x := range next {
+			if x == nil {
+				delete(b.put[w], name)
+			} else {
+				b.put[w][name] = x
+			}
+		}
+		clear(next)
+	}
 }
 
 func (b *board) get(_ context.Context, worker int, name string) ([]byte, error) {
@@ -99,14 +121,17 @@ type peer struct {
 func (p *peer) Put(name string, b []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.put[p.self][name] = b
+	if b == nil {
+		b = []byte{}
+	}
+	p.next[p.self][name] = b
 	return nil
 }
 
 func (p *peer) Drop(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.put[p.self], name)
+	p.next[p.self][name] = nil
 }
 
 func (p *peer) Get(ctx context.Context, worker int, name string) ([]byte, error) {

@@ -56,9 +56,28 @@ type Data struct {
 	Rows *similarity.Rows
 	// Times has, for each entry of Rows from Rows.Start[0] on, the time of its newest event in Unix milliseconds, 0 for unknown. It is nil where all are.
 	Times []int64
+	// Features is all items × features, the same for every worker: what items are, such as ones for the categories of a product. It is only read, and nil if nothing is
+	// known.
+	Features *similarity.Rows
 	// Events calls f with all events of each user of this worker, oldest first, users ascending; it stops at an error, and returns it. It may be
 	// called more than once. It is nil where only the matrix is known.
 	Events func(ctx context.Context, f func(user int, events []Event) error) error
+	// Products has what is known of the items of the matrix, by dense id, and behind these what is known of products that are not in it; the ids go on. It is the same for all
+	// workers, only read, and nil where nothing is known.
+	Products []Product
+}
+
+// Product is what is known of an item beside its events.
+type Product struct {
+	// Attributes ascend by name, which none has twice.
+	Attributes []Attribute
+}
+
+// Attribute is a named value: Texts where there are any, else Number.
+type Attribute struct {
+	Name   string
+	Texts  []string
+	Number float64
 }
 
 // Event is what one user did.
@@ -118,8 +137,10 @@ type Kind struct {
 	Parameters []model.Parameter
 	// NeedsEvents says that Data.Events must be there.
 	NeedsEvents bool
-	NewDriver   func(shape Shape, s model.Settings) (Driver, error)
-	NewWorker   func(data *Data, s model.Settings, threads int) (Worker, error)
+	// NeedsProducts says that Data.Products must be there.
+	NeedsProducts bool
+	NewDriver     func(shape Shape, s model.Settings) (Driver, error)
+	NewWorker     func(data *Data, s model.Settings, threads int) (Worker, error)
 	// Write makes the file of the model of what the workers have put. It reads it by get, and is called once, after the training has ended. The file has a magic
 	// number, a version and whatever Read must check; a checksum of the whole is kept beside it by who stores it.
 	Write func(ctx context.Context, shape Shape, s model.Settings, get func(ctx context.Context, worker int, name string) ([]byte, error), w io.Writer) error
@@ -130,7 +151,8 @@ type Kind struct {
 
 // Model answers queries. It is safe for concurrent use.
 type Model interface {
-	// Recommend answers a query about the items of the matrix that the model was trained on; a history need not be of a user of it.
+	// Recommend answers a query about the items of the matrix that the model was trained on, and, if it learned from Data.Products, of the products behind them; a history need
+	// not be of a user of it.
 	Recommend(q model.Query) ([]model.Scored, error)
 }
 

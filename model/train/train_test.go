@@ -141,3 +141,39 @@ func TestRunEnds(t *testing.T) {
 		}
 	}
 }
+
+// TestStepsAreApart: what is put or dropped in a step counts from the next step on, whoever is faster.
+func TestStepsAreApart(t *testing.T) {
+	k := *counting
+	k.NewDriver = func(train.Shape, model.Settings) (train.Driver, error) {
+		return &countDriver{steps: []string{"1", "2", "3", "4"}}, nil
+	}
+	k.NewWorker = func(d *train.Data, _ model.Settings, _ int) (train.Worker, error) { return apartWorker{d}, nil }
+	k.Write = func(context.Context, train.Shape, model.Settings, func(context.Context, int, string) ([]byte, error), io.Writer) error {
+		return nil
+	}
+	rows := &similarity.Rows{NumItems: 1, Start: []int64{0, 0, 0}}
+	if _, err := train.Run(t.Context(), &k, model.Settings{}, train.Split(rows, nil, 3), train.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+type apartWorker struct{ *train.Data }
+
+func (w apartWorker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
+	if step.Name < "3" {
+		if err := peers.Put("step", []byte(step.Name)); err != nil {
+			return nil, err
+		}
+	}
+	if step.Name == "3" {
+		peers.Drop("step")
+	}
+	want := map[string]string{"2": "1", "3": "2"}[step.Name]
+	for other := range w.Shape.Workers() {
+		if b, err := peers.Get(ctx, other, "step"); string(b) != want || (err == nil) != (want != "") {
+			return nil, fmt.Errorf("in step %s worker %d gets %q of %d: %w, want %q", step.Name, w.Worker, b, other, err, want)
+		}
+	}
+	return fmt.Append(nil, w.Worker), nil
+}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,6 +90,35 @@ var kinds = []kind{
 		},
 		use: useRows,
 	},
+	{
+		name: "model",
+		small: func(s *artifact.Store) (artifact.Info, error) {
+			return s.WriteModel(version, "covisit", func(w io.Writer) error {
+				for _, part := range []string{"a model ", "of 23 bytes", "..."} {
+					if _, err := io.WriteString(w, part); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+		empty: func(s *artifact.Store) (artifact.Info, error) {
+			return s.WriteModel(version, "covisit", func(io.Writer) error { return nil })
+		},
+		use: useModel,
+	},
+}
+
+func useModel(path string) error {
+	m, err := artifact.OpenModel(path)
+	if err != nil {
+		return err
+	}
+	sum := byte(0)
+	for _, b := range m.Content() {
+		sum += b
+	}
+	return m.Close()
 }
 
 func useDictionary(path string) error {

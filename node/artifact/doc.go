@@ -1,15 +1,15 @@
 // Package artifact keeps the files of model versions: it writes them durably, checks them, maps them into memory and
 // reads them.
 //
-// A [Store] is a folder with one folder for each version. A version has three kinds of files: one dictionary (the keys
-// and counts of the items by dense id), and for each partition the neighbor lists of its items and the rows of its
-// users. A file is immutable: it is written to a temporary name, synced, renamed, and its folder synced, and never
+// A [Store] is a folder with one folder for each version. A version has four kinds of files: one dictionary (the keys
+// and counts of the items by dense id), for each partition the neighbor lists of its items and the rows of its
+// users, and one file for each model that was trained. A file is immutable: it is written to a temporary name, synced, renamed, and its folder synced, and never
 // changed after. Writing a name again replaces the file as a whole; who has mapped the old one goes on reading it.
 //
 // # Integrity
 //
 // A file carries its own checksum, and is known to others by its [Info]: size and checksum of the whole content. The
-// second is compared when a copy is committed, the first when a file is opened: OpenDictionary, OpenLists and OpenRows read
+// second is compared when a copy is committed, the first when a file is opened: OpenDictionary, OpenLists, OpenRows and OpenModel read
 // the file once from end to end, which costs about what the disk or the page cache gives and leaves it in the cache.
 // They read it by read(2) rather than through the mapping, where a disk error would end the process (SIGBUS) instead of
 // being an error. Then they check all that later accesses go by: sizes of sections, starts that ascend, ids in range.
@@ -23,7 +23,7 @@
 //
 // All numbers are little endian. A file is
 //
-//	8 bytes  magic number: "kithdict", "kithlist" or "kithrows"
+//	8 bytes  magic number: "kithdict", "kithlist", "kithrows" or "kithmodl"
 //	8 bytes  format version, 1
 //	sections, each filled up with zeros to a multiple of 8 bytes
 //	8 bytes  xxhash64 of everything before

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,7 @@ const DictionaryName = "dictionary"
 const (
 	listsPrefix = "lists-"
 	rowsPrefix  = "rows-"
+	modelPrefix = "model-"
 	// tempSuffix ends the name of a file that is being written.
 	tempSuffix = ".tmp"
 )
@@ -35,10 +37,27 @@ func RowsName(partition uint32) string {
 	return fmt.Sprintf("%s%05d", rowsPrefix, partition)
 }
 
-// ValidName tells whether name is DictionaryName or a result of ListsName or RowsName. Names from the wire must be, or they
+// ModelName returns the name of the file of a model, for example model-covisit.
+func ModelName(model string) string { return modelPrefix + model }
+
+var modelNames = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+
+// ValidModel tells whether a model may have a name: small letters, digits and -, a letter first, at most 32.
+func ValidModel(model string) bool { return modelNames.MatchString(model) }
+
+// ModelOf returns the name of the model that a file is of, and whether it is of one.
+func ModelOf(name string) (model string, ok bool) {
+	model, ok = strings.CutPrefix(name, modelPrefix)
+	return model, ok && ValidModel(model)
+}
+
+// ValidName tells whether name is DictionaryName or a result of ListsName, RowsName or ModelName. Names from the wire must be, or they
 // could point out of the store's folder.
 func ValidName(name string) bool {
 	if name == DictionaryName {
+		return true
+	}
+	if _, ok := ModelOf(name); ok {
 		return true
 	}
 	_, digits, _ := strings.Cut(name, "-")

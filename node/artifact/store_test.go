@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -28,6 +29,13 @@ func TestNames(t *testing.T) {
 		{artifact.ListsName(3), true},
 		{artifact.RowsName(99_999), true},
 		{artifact.RowsName(math.MaxUint32), true},
+		{artifact.ModelName("covisit"), true},
+		{artifact.ModelName("als-2"), true},
+		{"model-", false},
+		{"model-a/b", false},
+		{"model-Als", false},
+		{"model-a.tmp", false},
+		{"model-" + strings.Repeat("a", 33), false},
 		{"", false},
 		{".", false},
 		{"..", false},

@@ -5,35 +5,15 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/kith-io/kith/fusion"
 )
 
-const (
-	// keptPurchases is how many different items of baskets a store keeps at hand once it was asked about one: some 40 bytes each, and some 150 a
-	// basket. With more, each question takes a pass over all events.
-	keptPurchases = 1 << 20
-	// orderKey is the context of an event that names the order.
-	orderKey = "order"
-	dayMs    = 24 * 60 * 60 * 1000
-)
-
-// basketOf returns the key of the basket of a user that an event belongs to, or "" for none: purchases of one order, or if they name none those of one
-// day in UTC. Cancellations take nothing out.
-func basketOf(e *fusion.Event) string {
-	switch order := e.Context[orderKey]; {
-	case e.Behavior != fusion.Purchase:
-		return ""
-	case order != "":
-		return "o" + order
-	case e.Time > 0:
-		return "d" + strconv.FormatInt(e.Time/dayMs, 10)
-	}
-	return ""
-}
+// keptPurchases is how many different items of baskets a store keeps at hand once it was asked about one: some 40 bytes each, and some 150 a
+// basket. With more, each question takes a pass over all events.
+const keptPurchases = 1 << 20
 
 // baskets are the items that were bought together.
 type baskets struct {
@@ -51,7 +31,7 @@ func newBaskets(room int) *baskets {
 }
 
 func (b *baskets) add(e *fusion.Event) {
-	key := basketOf(e)
+	key := e.Basket()
 	if key == "" {
 		return
 	}

@@ -78,7 +78,7 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 				for _, e := range all {
 					key := e.User + " order " + e.Context["order"]
 					if e.Context["order"] == "" {
-						key = e.User + " day " + fmt.Sprint(e.Time/dayMs)
+						key = e.User + " day " + fmt.Sprint(e.Time/(24*60*60*1000))
 					}
 					if e.Behavior != fusion.Purchase || e.Context["order"] == "" && e.Time == 0 {
 						continue
@@ -127,7 +127,7 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 					if rapid.Bool().Draw(t, "in an order") {
 						batch[i].Context = map[string]string{"order": fmt.Sprint("o", rapid.IntRange(0, 3).Draw(t, "order"))}
 					} else if batch[i].Time > 0 && rapid.Bool().Draw(t, "another day") {
-						batch[i].Time += dayMs
+						batch[i].Time += 24 * 60 * 60 * 1000
 					}
 					if rapid.IntRange(0, 4).Draw(t, "feedback") == 0 {
 						batch[i].Behavior, batch[i].Context = fusion.Click, map[string]string{fusion.ContextAnswer: "x"}

@@ -66,6 +66,10 @@ var (
 	ErrCorrupt = errors.New("damaged data")
 	// ErrUnauthenticated means that the caller did not show who it is, or with what is not or no longer valid.
 	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrUnknownModel means that a model version was trained without a model of the name.
+	ErrUnknownModel = errors.New("unknown model")
+	// ErrTraining means that a model cannot be trained as it is asked for: the same again would end alike.
+	ErrTraining = errors.New("cannot train")
 	// ErrForbidden means that the caller is known and has no role that the call needs.
 	ErrForbidden = errors.New("not allowed")
 )
@@ -119,6 +123,8 @@ var table = []row{
 	{ErrOverloaded, codes.ResourceExhausted, "OVERLOADED"},
 	{ErrDiskFull, codes.ResourceExhausted, "DISK_FULL"},
 	{ErrLimited, codes.ResourceExhausted, "RATE_LIMITED"},
+	{ErrUnknownModel, codes.NotFound, "UNKNOWN_MODEL"},
+	{ErrTraining, codes.FailedPrecondition, "TRAINING"},
 	{ErrUnauthenticated, codes.Unauthenticated, "UNAUTHENTICATED"},
 	{ErrForbidden, codes.PermissionDenied, "FORBIDDEN"},
 }

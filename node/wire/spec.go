@@ -2,10 +2,14 @@ package wire
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
 )
@@ -47,4 +51,44 @@ func ParseSpec(spec *kithv1.BuildSpec) (similarity.Options, fusion.Weights, erro
 		err = w.Validate()
 	}
 	return o, w, err
+}
+
+// ParseModels converts texts such as als(factors=64), or other:als(factors=128) for one with a name that is not its kind. Names and settings are not checked.
+func ParseModels(texts []string) ([]*kithv1.ModelSpec, error) {
+	var out []*kithv1.ModelSpec
+	for _, text := range texts {
+		head, _, _ := strings.Cut(text, "(")
+		name, _, named := strings.Cut(head, ":")
+		rest := text
+		if named {
+			rest = text[len(name)+1:]
+		} else {
+			name = ""
+		}
+		kind, parameters, err := model.ParseName(rest)
+		if err != nil {
+			return nil, err
+		}
+		if kind == "" || named && strings.TrimSpace(name) == "" {
+			return nil, fmt.Errorf("model %q; want a form such as als, als(factors=64), or big:als(factors=128)", text)
+		}
+		out = append(out, &kithv1.ModelSpec{Kind: kind, Name: strings.TrimSpace(name), Parameters: parameters})
+	}
+	return out, nil
+}
+
+// ModelText is the inverse of ParseModels, with the parameters in the order of their names.
+func ModelText(m *kithv1.ModelSpec) string {
+	text := m.GetKind()
+	if name := m.GetName(); name != "" && name != m.GetKind() {
+		text = name + ":" + text
+	}
+	var parts []string
+	for _, p := range slices.Sorted(maps.Keys(m.GetParameters())) {
+		parts = append(parts, p+"="+m.Parameters[p])
+	}
+	if len(parts) == 0 {
+		return text
+	}
+	return text + "(" + strings.Join(parts, ",") + ")"
 }

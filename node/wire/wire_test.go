@@ -142,3 +142,19 @@ func TestOutcome(t *testing.T) {
 		}
 	}
 }
+
+func TestModels(t *testing.T) {
+	for text, want := range map[string]string{
+		"als": "als", " als ": "als", "als( factors = 64 )": "als(factors=64)", "als:als": "als", "big:als(b=2,a=x)": "big:als(a=x,b=2)",
+	} {
+		specs, err := wire.ParseModels([]string{text})
+		if err != nil || len(specs) != 1 || wire.ModelText(specs[0]) != want {
+			t.Errorf("%q: got %v, %v; want %s", text, specs, err, want)
+		}
+	}
+	for _, text := range []string{"", ":als", "als(", "als(x)", "x:", "(a=1)"} {
+		if specs, err := wire.ParseModels([]string{text}); err == nil {
+			t.Errorf("%q: got %v, want an error", text, specs)
+		}
+	}
+}

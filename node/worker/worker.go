@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -41,6 +43,10 @@ type Config struct {
 	SpillDir string
 	// Background makes builds yield the processors to all else that the process does. Changes speed only.
 	Background bool
+	// Kinds are the kinds of models that can be trained here.
+	Kinds []*train.Kind
+	// ModelMemory bounds what the models of a build that are in training put for each other on this node, in bytes; 0 means DefaultModelMemory.
+	ModelMemory int64
 	// Room returns an error while the disk is so full that a build should write no files; nil means that there is room.
 	Room func() error
 	Log  *slog.Logger
@@ -85,6 +91,10 @@ func New(cfg Config, source Source, peers Peers, artifacts *artifact.Store) (*Wo
 	if cfg.Room == nil {
 		cfg.Room = func() error { return nil }
 	}
+	if cfg.ModelMemory < 0 {
+		return nil, fmt.Errorf("worker: ModelMemory is %d; want 0 or more", cfg.ModelMemory)
+	}
+	cfg.ModelMemory = cmp.Or(cfg.ModelMemory, DefaultModelMemory)
 	if cfg.Threads == 0 {
 		cfg.Threads = runtime.GOMAXPROCS(0)
 	}
@@ -206,10 +216,13 @@ type job struct {
 	plan   *plan // nil before the dictionary came
 	usage  kithv1.NodeUsage
 	clock  idleClock
+	// training is the one that is under way, nil for none, and data what workers of all trainings of the job learn from, by partition.
+	training *training
+	data     map[uint32]*once[*trainingData]
 }
 
 func newJob(ctx context.Context, id uint64) *job {
-	j := &job{id: id, shards: map[uint32]*shardState{}}
+	j := &job{id: id, shards: map[uint32]*shardState{}, data: map[uint32]*once[*trainingData]{}}
 	j.ctx, j.stop = context.WithCancel(ctx)
 	return j
 }
@@ -220,6 +233,7 @@ func (j *job) close(log *slog.Logger) {
 	j.calls.Wait()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.training, j.data = nil, nil
 	if j.spool != nil {
 		if err := j.spool.remove(); err != nil {
 			log.Warn("remove files of a job", "job", j.id, "err", err)

@@ -12,6 +12,7 @@ export const Reason = {
   NoModel: "NO_MODEL",
   UnknownUser: "UNKNOWN_USER",
   UnknownItem: "UNKNOWN_ITEM",
+  UnknownModel: "UNKNOWN_MODEL",
   Invalid: "INVALID",
   Unauthenticated: "UNAUTHENTICATED",
   Forbidden: "FORBIDDEN",

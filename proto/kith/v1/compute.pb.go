@@ -1347,6 +1347,727 @@ func (*CopyArtifactResponse) Descriptor() ([]byte, []int) {
 	return file_kith_v1_compute_proto_rawDescGZIP(), []int{20}
 }
 
+// Training identifies a training and its data.
+type Training struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Job   uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	// Number of the training: a higher one ends it.
+	Training uint64     `protobuf:"varint,2,opt,name=training,proto3" json:"training,omitempty"`
+	Model    *ModelSpec `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	// Users, items and entries of the matrix.
+	Users   uint32 `protobuf:"varint,4,opt,name=users,proto3" json:"users,omitempty"`
+	Items   uint32 `protobuf:"varint,5,opt,name=items,proto3" json:"items,omitempty"`
+	Entries uint64 `protobuf:"varint,6,opt,name=entries,proto3" json:"entries,omitempty"`
+	// As in DictionaryHead.
+	FirstUser []uint32 `protobuf:"varint,7,rep,packed,name=first_user,json=firstUser,proto3" json:"first_user,omitempty"`
+	// Names of behaviors of events, ascending.
+	Behaviors []string `protobuf:"bytes,8,rep,name=behaviors,proto3" json:"behaviors,omitempty"`
+	// Where the worker of each partition is, in partition order.
+	Workers       []*PartSource `protobuf:"bytes,9,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Training) Reset() {
+	*x = Training{}
+	mi := &file_kith_v1_compute_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Training) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Training) ProtoMessage() {}
+
+func (x *Training) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Training.ProtoReflect.Descriptor instead.
+func (*Training) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Training) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *Training) GetTraining() uint64 {
+	if x != nil {
+		return x.Training
+	}
+	return 0
+}
+
+func (x *Training) GetModel() *ModelSpec {
+	if x != nil {
+		return x.Model
+	}
+	return nil
+}
+
+func (x *Training) GetUsers() uint32 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *Training) GetItems() uint32 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
+func (x *Training) GetEntries() uint64 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+func (x *Training) GetFirstUser() []uint32 {
+	if x != nil {
+		return x.FirstUser
+	}
+	return nil
+}
+
+func (x *Training) GetBehaviors() []string {
+	if x != nil {
+		return x.Behaviors
+	}
+	return nil
+}
+
+func (x *Training) GetWorkers() []*PartSource {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// BeginTrainingRequest makes a worker.
+type BeginTrainingRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Training *Training              `protobuf:"bytes,1,opt,name=training,proto3" json:"training,omitempty"`
+	// The partition, as it was counted here.
+	Shard *CountRequest `protobuf:"bytes,2,opt,name=shard,proto3" json:"shard,omitempty"`
+	// Number of workers of the training on this node, which share its threads.
+	WorkersHere   uint32 `protobuf:"varint,3,opt,name=workers_here,json=workersHere,proto3" json:"workers_here,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginTrainingRequest) Reset() {
+	*x = BeginTrainingRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginTrainingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginTrainingRequest) ProtoMessage() {}
+
+func (x *BeginTrainingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginTrainingRequest.ProtoReflect.Descriptor instead.
+func (*BeginTrainingRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *BeginTrainingRequest) GetTraining() *Training {
+	if x != nil {
+		return x.Training
+	}
+	return nil
+}
+
+func (x *BeginTrainingRequest) GetShard() *CountRequest {
+	if x != nil {
+		return x.Shard
+	}
+	return nil
+}
+
+func (x *BeginTrainingRequest) GetWorkersHere() uint32 {
+	if x != nil {
+		return x.WorkersHere
+	}
+	return 0
+}
+
+// BeginTrainingResponse confirms.
+type BeginTrainingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BeginTrainingResponse) Reset() {
+	*x = BeginTrainingResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BeginTrainingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BeginTrainingResponse) ProtoMessage() {}
+
+func (x *BeginTrainingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BeginTrainingResponse.ProtoReflect.Descriptor instead.
+func (*BeginTrainingResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{23}
+}
+
+// TrainStepRequest is a piece of a step; the first one carries the head.
+type TrainStepRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Head  *TrainStepHead         `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	// Input of the step, continued from the piece before.
+	Input         []byte `protobuf:"bytes,2,opt,name=input,proto3" json:"input,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrainStepRequest) Reset() {
+	*x = TrainStepRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrainStepRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrainStepRequest) ProtoMessage() {}
+
+func (x *TrainStepRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrainStepRequest.ProtoReflect.Descriptor instead.
+func (*TrainStepRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *TrainStepRequest) GetHead() *TrainStepHead {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *TrainStepRequest) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+// TrainStepHead names a step.
+type TrainStepHead struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Job       uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Training  uint64                 `protobuf:"varint,2,opt,name=training,proto3" json:"training,omitempty"`
+	Partition uint32                 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Counts the steps of the training from 1.
+	Step uint32 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`
+	// As the driver calls it.
+	Name          string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrainStepHead) Reset() {
+	*x = TrainStepHead{}
+	mi := &file_kith_v1_compute_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrainStepHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrainStepHead) ProtoMessage() {}
+
+func (x *TrainStepHead) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrainStepHead.ProtoReflect.Descriptor instead.
+func (*TrainStepHead) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *TrainStepHead) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *TrainStepHead) GetTraining() uint64 {
+	if x != nil {
+		return x.Training
+	}
+	return 0
+}
+
+func (x *TrainStepHead) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *TrainStepHead) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *TrainStepHead) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// TrainStepResponse is a piece of what the worker said. The last one has the usage.
+type TrainStepResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Said          []byte                 `protobuf:"bytes,1,opt,name=said,proto3" json:"said,omitempty"`
+	Usage         *NodeUsage             `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrainStepResponse) Reset() {
+	*x = TrainStepResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrainStepResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrainStepResponse) ProtoMessage() {}
+
+func (x *TrainStepResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrainStepResponse.ProtoReflect.Descriptor instead.
+func (*TrainStepResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *TrainStepResponse) GetSaid() []byte {
+	if x != nil {
+		return x.Said
+	}
+	return nil
+}
+
+func (x *TrainStepResponse) GetUsage() *NodeUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// FetchPutRequest names what a worker has put.
+type FetchPutRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Job       uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Training  uint64                 `protobuf:"varint,2,opt,name=training,proto3" json:"training,omitempty"`
+	Partition uint32                 `protobuf:"varint,3,opt,name=partition,proto3" json:"partition,omitempty"`
+	Name      string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// Only what was put before this step.
+	Step          uint32 `protobuf:"varint,5,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchPutRequest) Reset() {
+	*x = FetchPutRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchPutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchPutRequest) ProtoMessage() {}
+
+func (x *FetchPutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchPutRequest.ProtoReflect.Descriptor instead.
+func (*FetchPutRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *FetchPutRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *FetchPutRequest) GetTraining() uint64 {
+	if x != nil {
+		return x.Training
+	}
+	return 0
+}
+
+func (x *FetchPutRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *FetchPutRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FetchPutRequest) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+// FetchPutResponse is a piece, under 1 MiB.
+type FetchPutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Data  []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// Of the whole.
+	SizeBytes     uint64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FetchPutResponse) Reset() {
+	*x = FetchPutResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FetchPutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FetchPutResponse) ProtoMessage() {}
+
+func (x *FetchPutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FetchPutResponse.ProtoReflect.Descriptor instead.
+func (*FetchPutResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *FetchPutResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *FetchPutResponse) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+// WriteModelRequest asks for the file.
+type WriteModelRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Training *Training              `protobuf:"bytes,1,opt,name=training,proto3" json:"training,omitempty"`
+	// Number of steps that were done.
+	Steps         uint32 `protobuf:"varint,2,opt,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteModelRequest) Reset() {
+	*x = WriteModelRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteModelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteModelRequest) ProtoMessage() {}
+
+func (x *WriteModelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteModelRequest.ProtoReflect.Descriptor instead.
+func (*WriteModelRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *WriteModelRequest) GetTraining() *Training {
+	if x != nil {
+		return x.Training
+	}
+	return nil
+}
+
+func (x *WriteModelRequest) GetSteps() uint32 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
+// WriteModelResponse describes it.
+type WriteModelResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Artifact      *Artifact              `protobuf:"bytes,1,opt,name=artifact,proto3" json:"artifact,omitempty"`
+	Usage         *NodeUsage             `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteModelResponse) Reset() {
+	*x = WriteModelResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteModelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteModelResponse) ProtoMessage() {}
+
+func (x *WriteModelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteModelResponse.ProtoReflect.Descriptor instead.
+func (*WriteModelResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *WriteModelResponse) GetArtifact() *Artifact {
+	if x != nil {
+		return x.Artifact
+	}
+	return nil
+}
+
+func (x *WriteModelResponse) GetUsage() *NodeUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// EndTrainingRequest names a job.
+type EndTrainingRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndTrainingRequest) Reset() {
+	*x = EndTrainingRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndTrainingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndTrainingRequest) ProtoMessage() {}
+
+func (x *EndTrainingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndTrainingRequest.ProtoReflect.Descriptor instead.
+func (*EndTrainingRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *EndTrainingRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+// EndTrainingResponse is empty.
+type EndTrainingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndTrainingResponse) Reset() {
+	*x = EndTrainingResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndTrainingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndTrainingResponse) ProtoMessage() {}
+
+func (x *EndTrainingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndTrainingResponse.ProtoReflect.Descriptor instead.
+func (*EndTrainingResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{32}
+}
+
 // FetchArtifactRequest names a file.
 type FetchArtifactRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1358,7 +2079,7 @@ type FetchArtifactRequest struct {
 
 func (x *FetchArtifactRequest) Reset() {
 	*x = FetchArtifactRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[21]
+	mi := &file_kith_v1_compute_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +2091,7 @@ func (x *FetchArtifactRequest) String() string {
 func (*FetchArtifactRequest) ProtoMessage() {}
 
 func (x *FetchArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[21]
+	mi := &file_kith_v1_compute_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +2104,7 @@ func (x *FetchArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchArtifactRequest.ProtoReflect.Descriptor instead.
 func (*FetchArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FetchArtifactRequest) GetVersion() uint64 {
@@ -1410,7 +2131,7 @@ type DropJobRequest struct {
 
 func (x *DropJobRequest) Reset() {
 	*x = DropJobRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[22]
+	mi := &file_kith_v1_compute_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +2143,7 @@ func (x *DropJobRequest) String() string {
 func (*DropJobRequest) ProtoMessage() {}
 
 func (x *DropJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[22]
+	mi := &file_kith_v1_compute_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +2156,7 @@ func (x *DropJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropJobRequest.ProtoReflect.Descriptor instead.
 func (*DropJobRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DropJobRequest) GetJob() uint64 {
@@ -1454,7 +2175,7 @@ type DropJobResponse struct {
 
 func (x *DropJobResponse) Reset() {
 	*x = DropJobResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[23]
+	mi := &file_kith_v1_compute_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +2187,7 @@ func (x *DropJobResponse) String() string {
 func (*DropJobResponse) ProtoMessage() {}
 
 func (x *DropJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[23]
+	mi := &file_kith_v1_compute_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +2200,7 @@ func (x *DropJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropJobResponse.ProtoReflect.Descriptor instead.
 func (*DropJobResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{35}
 }
 
 var File_kith_v1_compute_proto protoreflect.FileDescriptor
@@ -1585,13 +2306,60 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\tartifacts\x18\x02 \x03(\v2\x11.kith.v1.ArtifactR\tartifacts\x12\x12\n" +
 	"\x04node\x18\x03 \x01(\tR\x04node\x12\x1b\n" +
 	"\tgrpc_addr\x18\x04 \x01(\tR\bgrpcAddr\"\x16\n" +
-	"\x14CopyArtifactResponse\"D\n" +
+	"\x14CopyArtifactResponse\"\x94\x02\n" +
+	"\bTraining\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1a\n" +
+	"\btraining\x18\x02 \x01(\x04R\btraining\x12(\n" +
+	"\x05model\x18\x03 \x01(\v2\x12.kith.v1.ModelSpecR\x05model\x12\x14\n" +
+	"\x05users\x18\x04 \x01(\rR\x05users\x12\x14\n" +
+	"\x05items\x18\x05 \x01(\rR\x05items\x12\x18\n" +
+	"\aentries\x18\x06 \x01(\x04R\aentries\x12\x1d\n" +
+	"\n" +
+	"first_user\x18\a \x03(\rR\tfirstUser\x12\x1c\n" +
+	"\tbehaviors\x18\b \x03(\tR\tbehaviors\x12-\n" +
+	"\aworkers\x18\t \x03(\v2\x13.kith.v1.PartSourceR\aworkers\"\x95\x01\n" +
+	"\x14BeginTrainingRequest\x12-\n" +
+	"\btraining\x18\x01 \x01(\v2\x11.kith.v1.TrainingR\btraining\x12+\n" +
+	"\x05shard\x18\x02 \x01(\v2\x15.kith.v1.CountRequestR\x05shard\x12!\n" +
+	"\fworkers_here\x18\x03 \x01(\rR\vworkersHere\"\x17\n" +
+	"\x15BeginTrainingResponse\"T\n" +
+	"\x10TrainStepRequest\x12*\n" +
+	"\x04head\x18\x01 \x01(\v2\x16.kith.v1.TrainStepHeadR\x04head\x12\x14\n" +
+	"\x05input\x18\x02 \x01(\fR\x05input\"\x83\x01\n" +
+	"\rTrainStepHead\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1a\n" +
+	"\btraining\x18\x02 \x01(\x04R\btraining\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\rR\tpartition\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\rR\x04step\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\"Q\n" +
+	"\x11TrainStepResponse\x12\x12\n" +
+	"\x04said\x18\x01 \x01(\fR\x04said\x12(\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"\x85\x01\n" +
+	"\x0fFetchPutRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1a\n" +
+	"\btraining\x18\x02 \x01(\x04R\btraining\x12\x1c\n" +
+	"\tpartition\x18\x03 \x01(\rR\tpartition\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
+	"\x04step\x18\x05 \x01(\rR\x04step\"E\n" +
+	"\x10FetchPutResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\"X\n" +
+	"\x11WriteModelRequest\x12-\n" +
+	"\btraining\x18\x01 \x01(\v2\x11.kith.v1.TrainingR\btraining\x12\x14\n" +
+	"\x05steps\x18\x02 \x01(\rR\x05steps\"m\n" +
+	"\x12WriteModelResponse\x12-\n" +
+	"\bartifact\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\bartifact\x12(\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"&\n" +
+	"\x12EndTrainingRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\"\x15\n" +
+	"\x13EndTrainingResponse\"D\n" +
 	"\x14FetchArtifactRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\"\n" +
 	"\x0eDropJobRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\"\x11\n" +
-	"\x0fDropJobResponse2\xd6\x05\n" +
+	"\x0fDropJobResponse2\xc2\b\n" +
 	"\x0eComputeService\x128\n" +
 	"\x05Count\x12\x15.kith.v1.CountRequest\x1a\x16.kith.v1.CountResponse0\x01\x12P\n" +
 	"\rPutDictionary\x12\x1d.kith.v1.PutDictionaryRequest\x1a\x1e.kith.v1.PutDictionaryResponse(\x01\x129\n" +
@@ -1602,7 +2370,13 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\n" +
 	"MergeLists\x12\x1a.kith.v1.MergeListsRequest\x1a\x1b.kith.v1.MergeListsResponse\x12K\n" +
 	"\fCopyArtifact\x12\x1c.kith.v1.CopyArtifactRequest\x1a\x1d.kith.v1.CopyArtifactResponse\x12P\n" +
-	"\rFetchArtifact\x12\x1d.kith.v1.FetchArtifactRequest\x1a\x1e.kith.v1.FetchArtifactResponse0\x01\x12<\n" +
+	"\rFetchArtifact\x12\x1d.kith.v1.FetchArtifactRequest\x1a\x1e.kith.v1.FetchArtifactResponse0\x01\x12N\n" +
+	"\rBeginTraining\x12\x1d.kith.v1.BeginTrainingRequest\x1a\x1e.kith.v1.BeginTrainingResponse\x12F\n" +
+	"\tTrainStep\x12\x19.kith.v1.TrainStepRequest\x1a\x1a.kith.v1.TrainStepResponse(\x010\x01\x12A\n" +
+	"\bFetchPut\x12\x18.kith.v1.FetchPutRequest\x1a\x19.kith.v1.FetchPutResponse0\x01\x12E\n" +
+	"\n" +
+	"WriteModel\x12\x1a.kith.v1.WriteModelRequest\x1a\x1b.kith.v1.WriteModelResponse\x12H\n" +
+	"\vEndTraining\x12\x1b.kith.v1.EndTrainingRequest\x1a\x1c.kith.v1.EndTrainingResponse\x12<\n" +
 	"\aDropJob\x12\x17.kith.v1.DropJobRequest\x1a\x18.kith.v1.DropJobResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
@@ -1617,7 +2391,7 @@ func file_kith_v1_compute_proto_rawDescGZIP() []byte {
 	return file_kith_v1_compute_proto_rawDescData
 }
 
-var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_kith_v1_compute_proto_goTypes = []any{
 	(*FetchPartResponse)(nil),     // 0: kith.v1.FetchPartResponse
 	(*FetchPartialsResponse)(nil), // 1: kith.v1.FetchPartialsResponse
@@ -1640,53 +2414,85 @@ var file_kith_v1_compute_proto_goTypes = []any{
 	(*Artifact)(nil),              // 18: kith.v1.Artifact
 	(*CopyArtifactRequest)(nil),   // 19: kith.v1.CopyArtifactRequest
 	(*CopyArtifactResponse)(nil),  // 20: kith.v1.CopyArtifactResponse
-	(*FetchArtifactRequest)(nil),  // 21: kith.v1.FetchArtifactRequest
-	(*DropJobRequest)(nil),        // 22: kith.v1.DropJobRequest
-	(*DropJobResponse)(nil),       // 23: kith.v1.DropJobResponse
-	(*BuildSpec)(nil),             // 24: kith.v1.BuildSpec
-	(*ItemCount)(nil),             // 25: kith.v1.ItemCount
-	(*NodeUsage)(nil),             // 26: kith.v1.NodeUsage
+	(*Training)(nil),              // 21: kith.v1.Training
+	(*BeginTrainingRequest)(nil),  // 22: kith.v1.BeginTrainingRequest
+	(*BeginTrainingResponse)(nil), // 23: kith.v1.BeginTrainingResponse
+	(*TrainStepRequest)(nil),      // 24: kith.v1.TrainStepRequest
+	(*TrainStepHead)(nil),         // 25: kith.v1.TrainStepHead
+	(*TrainStepResponse)(nil),     // 26: kith.v1.TrainStepResponse
+	(*FetchPutRequest)(nil),       // 27: kith.v1.FetchPutRequest
+	(*FetchPutResponse)(nil),      // 28: kith.v1.FetchPutResponse
+	(*WriteModelRequest)(nil),     // 29: kith.v1.WriteModelRequest
+	(*WriteModelResponse)(nil),    // 30: kith.v1.WriteModelResponse
+	(*EndTrainingRequest)(nil),    // 31: kith.v1.EndTrainingRequest
+	(*EndTrainingResponse)(nil),   // 32: kith.v1.EndTrainingResponse
+	(*FetchArtifactRequest)(nil),  // 33: kith.v1.FetchArtifactRequest
+	(*DropJobRequest)(nil),        // 34: kith.v1.DropJobRequest
+	(*DropJobResponse)(nil),       // 35: kith.v1.DropJobResponse
+	(*BuildSpec)(nil),             // 36: kith.v1.BuildSpec
+	(*ItemCount)(nil),             // 37: kith.v1.ItemCount
+	(*NodeUsage)(nil),             // 38: kith.v1.NodeUsage
+	(*ModelSpec)(nil),             // 39: kith.v1.ModelSpec
 }
 var file_kith_v1_compute_proto_depIdxs = []int32{
-	24, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
-	25, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
+	36, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
+	37, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
 	6,  // 2: kith.v1.PutDictionaryRequest.head:type_name -> kith.v1.DictionaryHead
-	25, // 3: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
-	24, // 4: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
+	37, // 3: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
+	36, // 4: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
 	18, // 5: kith.v1.PutDictionaryResponse.dictionary:type_name -> kith.v1.Artifact
 	3,  // 6: kith.v1.ExportRequest.shard:type_name -> kith.v1.CountRequest
 	18, // 7: kith.v1.ExportResponse.rows:type_name -> kith.v1.Artifact
 	11, // 8: kith.v1.RunTasksRequest.sources:type_name -> kith.v1.PartSource
-	26, // 9: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
+	38, // 9: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
 	15, // 10: kith.v1.MergeListsRequest.sources:type_name -> kith.v1.PartialSource
 	18, // 11: kith.v1.MergeListsResponse.artifact:type_name -> kith.v1.Artifact
-	26, // 12: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
+	38, // 12: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
 	18, // 13: kith.v1.CopyArtifactRequest.artifacts:type_name -> kith.v1.Artifact
-	3,  // 14: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
-	5,  // 15: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
-	8,  // 16: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
-	10, // 17: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
-	12, // 18: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
-	14, // 19: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
-	16, // 20: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
-	19, // 21: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
-	21, // 22: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
-	22, // 23: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
-	4,  // 24: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
-	7,  // 25: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
-	9,  // 26: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
-	0,  // 27: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
-	13, // 28: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
-	1,  // 29: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
-	17, // 30: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
-	20, // 31: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
-	2,  // 32: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
-	23, // 33: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
-	24, // [24:34] is the sub-list for method output_type
-	14, // [14:24] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	39, // 14: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
+	11, // 15: kith.v1.Training.workers:type_name -> kith.v1.PartSource
+	21, // 16: kith.v1.BeginTrainingRequest.training:type_name -> kith.v1.Training
+	3,  // 17: kith.v1.BeginTrainingRequest.shard:type_name -> kith.v1.CountRequest
+	25, // 18: kith.v1.TrainStepRequest.head:type_name -> kith.v1.TrainStepHead
+	38, // 19: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
+	21, // 20: kith.v1.WriteModelRequest.training:type_name -> kith.v1.Training
+	18, // 21: kith.v1.WriteModelResponse.artifact:type_name -> kith.v1.Artifact
+	38, // 22: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
+	3,  // 23: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
+	5,  // 24: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
+	8,  // 25: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
+	10, // 26: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
+	12, // 27: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
+	14, // 28: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
+	16, // 29: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
+	19, // 30: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
+	33, // 31: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
+	22, // 32: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
+	24, // 33: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
+	27, // 34: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
+	29, // 35: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
+	31, // 36: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
+	34, // 37: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
+	4,  // 38: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
+	7,  // 39: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
+	9,  // 40: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
+	0,  // 41: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
+	13, // 42: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
+	1,  // 43: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
+	17, // 44: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
+	20, // 45: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
+	2,  // 46: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
+	23, // 47: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
+	26, // 48: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
+	28, // 49: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
+	30, // 50: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
+	32, // 51: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
+	35, // 52: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
+	38, // [38:53] is the sub-list for method output_type
+	23, // [23:38] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_compute_proto_init() }
@@ -1702,7 +2508,7 @@ func file_kith_v1_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_compute_proto_rawDesc), len(file_kith_v1_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -28,6 +28,11 @@ const (
 	ComputeService_MergeLists_FullMethodName    = "/kith.v1.ComputeService/MergeLists"
 	ComputeService_CopyArtifact_FullMethodName  = "/kith.v1.ComputeService/CopyArtifact"
 	ComputeService_FetchArtifact_FullMethodName = "/kith.v1.ComputeService/FetchArtifact"
+	ComputeService_BeginTraining_FullMethodName = "/kith.v1.ComputeService/BeginTraining"
+	ComputeService_TrainStep_FullMethodName     = "/kith.v1.ComputeService/TrainStep"
+	ComputeService_FetchPut_FullMethodName      = "/kith.v1.ComputeService/FetchPut"
+	ComputeService_WriteModel_FullMethodName    = "/kith.v1.ComputeService/WriteModel"
+	ComputeService_EndTraining_FullMethodName   = "/kith.v1.ComputeService/EndTraining"
 	ComputeService_DropJob_FullMethodName       = "/kith.v1.ComputeService/DropJob"
 )
 
@@ -55,6 +60,16 @@ type ComputeServiceClient interface {
 	CopyArtifact(ctx context.Context, in *CopyArtifactRequest, opts ...grpc.CallOption) (*CopyArtifactResponse, error)
 	// FetchArtifact streams a file of a model version.
 	FetchArtifact(ctx context.Context, in *FetchArtifactRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchArtifactResponse], error)
+	// BeginTraining makes the worker of a partition for a training. It ends all earlier trainings of the job here.
+	BeginTraining(ctx context.Context, in *BeginTrainingRequest, opts ...grpc.CallOption) (*BeginTrainingResponse, error)
+	// TrainStep makes a worker do a step. It is not repeated: a training of which a step broke off begins anew.
+	TrainStep(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TrainStepRequest, TrainStepResponse], error)
+	// FetchPut streams what a worker has put under a name in an earlier step.
+	FetchPut(ctx context.Context, in *FetchPutRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchPutResponse], error)
+	// WriteModel writes the file of a model of what the workers of a training have put, and checks it.
+	WriteModel(ctx context.Context, in *WriteModelRequest, opts ...grpc.CallOption) (*WriteModelResponse, error)
+	// EndTraining frees what trainings of a job keep on this node.
+	EndTraining(ctx context.Context, in *EndTrainingRequest, opts ...grpc.CallOption) (*EndTrainingResponse, error)
 	// DropJob removes the temporary results of a job. Published artifacts stay.
 	DropJob(ctx context.Context, in *DropJobRequest, opts ...grpc.CallOption) (*DropJobResponse, error)
 }
@@ -205,6 +220,68 @@ func (c *computeServiceClient) FetchArtifact(ctx context.Context, in *FetchArtif
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ComputeService_FetchArtifactClient = grpc.ServerStreamingClient[FetchArtifactResponse]
 
+func (c *computeServiceClient) BeginTraining(ctx context.Context, in *BeginTrainingRequest, opts ...grpc.CallOption) (*BeginTrainingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BeginTrainingResponse)
+	err := c.cc.Invoke(ctx, ComputeService_BeginTraining_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *computeServiceClient) TrainStep(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[TrainStepRequest, TrainStepResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[6], ComputeService_TrainStep_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TrainStepRequest, TrainStepResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_TrainStepClient = grpc.BidiStreamingClient[TrainStepRequest, TrainStepResponse]
+
+func (c *computeServiceClient) FetchPut(ctx context.Context, in *FetchPutRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchPutResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[7], ComputeService_FetchPut_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FetchPutRequest, FetchPutResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_FetchPutClient = grpc.ServerStreamingClient[FetchPutResponse]
+
+func (c *computeServiceClient) WriteModel(ctx context.Context, in *WriteModelRequest, opts ...grpc.CallOption) (*WriteModelResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WriteModelResponse)
+	err := c.cc.Invoke(ctx, ComputeService_WriteModel_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *computeServiceClient) EndTraining(ctx context.Context, in *EndTrainingRequest, opts ...grpc.CallOption) (*EndTrainingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EndTrainingResponse)
+	err := c.cc.Invoke(ctx, ComputeService_EndTraining_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *computeServiceClient) DropJob(ctx context.Context, in *DropJobRequest, opts ...grpc.CallOption) (*DropJobResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DropJobResponse)
@@ -239,6 +316,16 @@ type ComputeServiceServer interface {
 	CopyArtifact(context.Context, *CopyArtifactRequest) (*CopyArtifactResponse, error)
 	// FetchArtifact streams a file of a model version.
 	FetchArtifact(*FetchArtifactRequest, grpc.ServerStreamingServer[FetchArtifactResponse]) error
+	// BeginTraining makes the worker of a partition for a training. It ends all earlier trainings of the job here.
+	BeginTraining(context.Context, *BeginTrainingRequest) (*BeginTrainingResponse, error)
+	// TrainStep makes a worker do a step. It is not repeated: a training of which a step broke off begins anew.
+	TrainStep(grpc.BidiStreamingServer[TrainStepRequest, TrainStepResponse]) error
+	// FetchPut streams what a worker has put under a name in an earlier step.
+	FetchPut(*FetchPutRequest, grpc.ServerStreamingServer[FetchPutResponse]) error
+	// WriteModel writes the file of a model of what the workers of a training have put, and checks it.
+	WriteModel(context.Context, *WriteModelRequest) (*WriteModelResponse, error)
+	// EndTraining frees what trainings of a job keep on this node.
+	EndTraining(context.Context, *EndTrainingRequest) (*EndTrainingResponse, error)
 	// DropJob removes the temporary results of a job. Published artifacts stay.
 	DropJob(context.Context, *DropJobRequest) (*DropJobResponse, error)
 	mustEmbedUnimplementedComputeServiceServer()
@@ -277,6 +364,21 @@ func (UnimplementedComputeServiceServer) CopyArtifact(context.Context, *CopyArti
 }
 func (UnimplementedComputeServiceServer) FetchArtifact(*FetchArtifactRequest, grpc.ServerStreamingServer[FetchArtifactResponse]) error {
 	return status.Error(codes.Unimplemented, "method FetchArtifact not implemented")
+}
+func (UnimplementedComputeServiceServer) BeginTraining(context.Context, *BeginTrainingRequest) (*BeginTrainingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BeginTraining not implemented")
+}
+func (UnimplementedComputeServiceServer) TrainStep(grpc.BidiStreamingServer[TrainStepRequest, TrainStepResponse]) error {
+	return status.Error(codes.Unimplemented, "method TrainStep not implemented")
+}
+func (UnimplementedComputeServiceServer) FetchPut(*FetchPutRequest, grpc.ServerStreamingServer[FetchPutResponse]) error {
+	return status.Error(codes.Unimplemented, "method FetchPut not implemented")
+}
+func (UnimplementedComputeServiceServer) WriteModel(context.Context, *WriteModelRequest) (*WriteModelResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method WriteModel not implemented")
+}
+func (UnimplementedComputeServiceServer) EndTraining(context.Context, *EndTrainingRequest) (*EndTrainingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndTraining not implemented")
 }
 func (UnimplementedComputeServiceServer) DropJob(context.Context, *DropJobRequest) (*DropJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DropJob not implemented")
@@ -418,6 +520,78 @@ func _ComputeService_FetchArtifact_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ComputeService_FetchArtifactServer = grpc.ServerStreamingServer[FetchArtifactResponse]
 
+func _ComputeService_BeginTraining_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BeginTrainingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).BeginTraining(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_BeginTraining_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).BeginTraining(ctx, req.(*BeginTrainingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_TrainStep_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ComputeServiceServer).TrainStep(&grpc.GenericServerStream[TrainStepRequest, TrainStepResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_TrainStepServer = grpc.BidiStreamingServer[TrainStepRequest, TrainStepResponse]
+
+func _ComputeService_FetchPut_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FetchPutRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ComputeServiceServer).FetchPut(m, &grpc.GenericServerStream[FetchPutRequest, FetchPutResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_FetchPutServer = grpc.ServerStreamingServer[FetchPutResponse]
+
+func _ComputeService_WriteModel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WriteModelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).WriteModel(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_WriteModel_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).WriteModel(ctx, req.(*WriteModelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_EndTraining_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndTrainingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).EndTraining(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_EndTraining_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).EndTraining(ctx, req.(*EndTrainingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ComputeService_DropJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DropJobRequest)
 	if err := dec(in); err != nil {
@@ -456,6 +630,18 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ComputeService_CopyArtifact_Handler,
 		},
 		{
+			MethodName: "BeginTraining",
+			Handler:    _ComputeService_BeginTraining_Handler,
+		},
+		{
+			MethodName: "WriteModel",
+			Handler:    _ComputeService_WriteModel_Handler,
+		},
+		{
+			MethodName: "EndTraining",
+			Handler:    _ComputeService_EndTraining_Handler,
+		},
+		{
 			MethodName: "DropJob",
 			Handler:    _ComputeService_DropJob_Handler,
 		},
@@ -489,6 +675,17 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "FetchArtifact",
 			Handler:       _ComputeService_FetchArtifact_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "TrainStep",
+			Handler:       _ComputeService_TrainStep_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "FetchPut",
+			Handler:       _ComputeService_FetchPut_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -540,6 +540,9 @@ type ControlCommand struct {
 	//	*ControlCommand_ForgetMember
 	//	*ControlCommand_SetSecrets
 	//	*ControlCommand_SetScenes
+	//	*ControlCommand_StartTraining
+	//	*ControlCommand_NoteTraining
+	//	*ControlCommand_FinishTraining
 	Command       isControlCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -744,6 +747,33 @@ func (x *ControlCommand) GetSetScenes() *SetScenes {
 	return nil
 }
 
+func (x *ControlCommand) GetStartTraining() *StartTraining {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_StartTraining); ok {
+			return x.StartTraining
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetNoteTraining() *NoteTraining {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_NoteTraining); ok {
+			return x.NoteTraining
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetFinishTraining() *FinishTraining {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_FinishTraining); ok {
+			return x.FinishTraining
+		}
+	}
+	return nil
+}
+
 type isControlCommand_Command interface {
 	isControlCommand_Command()
 }
@@ -820,6 +850,18 @@ type ControlCommand_SetScenes struct {
 	SetScenes *SetScenes `protobuf:"bytes,40,opt,name=set_scenes,json=setScenes,proto3,oneof"`
 }
 
+type ControlCommand_StartTraining struct {
+	StartTraining *StartTraining `protobuf:"bytes,50,opt,name=start_training,json=startTraining,proto3,oneof"`
+}
+
+type ControlCommand_NoteTraining struct {
+	NoteTraining *NoteTraining `protobuf:"bytes,51,opt,name=note_training,json=noteTraining,proto3,oneof"`
+}
+
+type ControlCommand_FinishTraining struct {
+	FinishTraining *FinishTraining `protobuf:"bytes,52,opt,name=finish_training,json=finishTraining,proto3,oneof"`
+}
+
 func (*ControlCommand_InitCluster) isControlCommand_Command() {}
 
 func (*ControlCommand_UpsertMember) isControlCommand_Command() {}
@@ -855,6 +897,12 @@ func (*ControlCommand_ForgetMember) isControlCommand_Command() {}
 func (*ControlCommand_SetSecrets) isControlCommand_Command() {}
 
 func (*ControlCommand_SetScenes) isControlCommand_Command() {}
+
+func (*ControlCommand_StartTraining) isControlCommand_Command() {}
+
+func (*ControlCommand_NoteTraining) isControlCommand_Command() {}
+
+func (*ControlCommand_FinishTraining) isControlCommand_Command() {}
 
 // InitCluster sets what never changes afterwards.
 type InitCluster struct {
@@ -1937,11 +1985,251 @@ func (x *SetJobPhase) GetNowUnixMs() int64 {
 	return 0
 }
 
+// StartTraining begins the training of a model of a job anew. Its result is the number of the training, which counts those of the job from 1: what an
+// earlier one still says is known by it.
+type StartTraining struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Job   uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	// Place in the spec.
+	Model         uint32 `protobuf:"varint,2,opt,name=model,proto3" json:"model,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartTraining) Reset() {
+	*x = StartTraining{}
+	mi := &file_kith_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartTraining) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartTraining) ProtoMessage() {}
+
+func (x *StartTraining) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartTraining.ProtoReflect.Descriptor instead.
+func (*StartTraining) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *StartTraining) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *StartTraining) GetModel() uint32 {
+	if x != nil {
+		return x.Model
+	}
+	return 0
+}
+
+// NoteTraining tells how far a training is, from 0 to 1.
+type NoteTraining struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Training      uint64                 `protobuf:"varint,2,opt,name=training,proto3" json:"training,omitempty"`
+	Part          float64                `protobuf:"fixed64,3,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoteTraining) Reset() {
+	*x = NoteTraining{}
+	mi := &file_kith_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoteTraining) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoteTraining) ProtoMessage() {}
+
+func (x *NoteTraining) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoteTraining.ProtoReflect.Descriptor instead.
+func (*NoteTraining) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *NoteTraining) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *NoteTraining) GetTraining() uint64 {
+	if x != nil {
+		return x.Training
+	}
+	return 0
+}
+
+func (x *NoteTraining) GetPart() float64 {
+	if x != nil {
+		return x.Part
+	}
+	return 0
+}
+
+// FinishTraining records a model whose file is written and checked. A later one of the same model counts in its place.
+type FinishTraining struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Model         *ModelRecord           `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishTraining) Reset() {
+	*x = FinishTraining{}
+	mi := &file_kith_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishTraining) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishTraining) ProtoMessage() {}
+
+func (x *FinishTraining) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishTraining.ProtoReflect.Descriptor instead.
+func (*FinishTraining) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *FinishTraining) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *FinishTraining) GetModel() *ModelRecord {
+	if x != nil {
+		return x.Model
+	}
+	return nil
+}
+
+// ModelRecord is a trained model of a job.
+type ModelRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Place in the spec.
+	Model   uint32        `protobuf:"varint,1,opt,name=model,proto3" json:"model,omitempty"`
+	Trained *TrainedModel `protobuf:"bytes,2,opt,name=trained,proto3" json:"trained,omitempty"`
+	File    *Artifact     `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	// The node that wrote it.
+	Node          string `protobuf:"bytes,4,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelRecord) Reset() {
+	*x = ModelRecord{}
+	mi := &file_kith_v1_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelRecord) ProtoMessage() {}
+
+func (x *ModelRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelRecord.ProtoReflect.Descriptor instead.
+func (*ModelRecord) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ModelRecord) GetModel() uint32 {
+	if x != nil {
+		return x.Model
+	}
+	return 0
+}
+
+func (x *ModelRecord) GetTrained() *TrainedModel {
+	if x != nil {
+		return x.Trained
+	}
+	return nil
+}
+
+func (x *ModelRecord) GetFile() *Artifact {
+	if x != nil {
+		return x.File
+	}
+	return nil
+}
+
+func (x *ModelRecord) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // VersionRecord describes a published version.
 type VersionRecord struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Version *ModelVersion          `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	// The files of the version: lists-NNNNN and rows-NNNNN for each partition, and dictionary.
+	// The files of the version: lists-NNNNN and rows-NNNNN for each partition, dictionary, and model-NAME of each model.
 	Artifacts     []*Artifact `protobuf:"bytes,2,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1949,7 +2237,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2249,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2262,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -2003,7 +2291,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2303,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2316,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -2062,7 +2350,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2362,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2375,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -2107,7 +2395,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2119,7 +2407,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2132,7 +2420,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -2151,16 +2439,19 @@ type JobRecord struct {
 	ReferenceUnixMs int64                  `protobuf:"varint,4,opt,name=reference_unix_ms,json=referenceUnixMs,proto3" json:"reference_unix_ms,omitempty"`
 	Finished        []*FinishTasks         `protobuf:"bytes,5,rep,name=finished,proto3" json:"finished,omitempty"`
 	// As in PlanJob.
-	Sides         uint32      `protobuf:"varint,6,opt,name=sides,proto3" json:"sides,omitempty"`
-	Nodes         uint32      `protobuf:"varint,7,opt,name=nodes,proto3" json:"nodes,omitempty"`
-	Bounds        *PlanBounds `protobuf:"bytes,8,opt,name=bounds,proto3" json:"bounds,omitempty"`
+	Sides  uint32      `protobuf:"varint,6,opt,name=sides,proto3" json:"sides,omitempty"`
+	Nodes  uint32      `protobuf:"varint,7,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	Bounds *PlanBounds `protobuf:"bytes,8,opt,name=bounds,proto3" json:"bounds,omitempty"`
+	// Number of trainings that were started.
+	Trainings     uint64         `protobuf:"varint,9,opt,name=trainings,proto3" json:"trainings,omitempty"`
+	Models        []*ModelRecord `protobuf:"bytes,10,rep,name=models,proto3" json:"models,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[31]
+	mi := &file_kith_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2463,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[31]
+	mi := &file_kith_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2476,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -2244,6 +2535,20 @@ func (x *JobRecord) GetBounds() *PlanBounds {
 	return nil
 }
 
+func (x *JobRecord) GetTrainings() uint64 {
+	if x != nil {
+		return x.Trainings
+	}
+	return 0
+}
+
+func (x *JobRecord) GetModels() []*ModelRecord {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
 // ControlState is a snapshot of the control group.
 type ControlState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2267,7 +2572,7 @@ type ControlState struct {
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[32]
+	mi := &file_kith_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2584,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[32]
+	mi := &file_kith_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2597,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -2409,7 +2714,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\acommand\x18\x01 \x01(\v2\x17.kith.v1.ControlCommandR\acommand\"7\n" +
 	"\x0fProposeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\x04R\x02id\"\x92\b\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"\xd5\t\n" +
 	"\x0eControlCommand\x129\n" +
 	"\finit_cluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterH\x00R\vinitCluster\x12<\n" +
 	"\rupsert_member\x18\x02 \x01(\v2\x15.kith.v1.UpsertMemberH\x00R\fupsertMember\x12:\n" +
@@ -2435,7 +2740,10 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\vset_secrets\x18\x1e \x01(\v2\x13.kith.v1.SetSecretsH\x00R\n" +
 	"setSecrets\x123\n" +
 	"\n" +
-	"set_scenes\x18( \x01(\v2\x12.kith.v1.SetScenesH\x00R\tsetScenesB\t\n" +
+	"set_scenes\x18( \x01(\v2\x12.kith.v1.SetScenesH\x00R\tsetScenes\x12?\n" +
+	"\x0estart_training\x182 \x01(\v2\x16.kith.v1.StartTrainingH\x00R\rstartTraining\x12<\n" +
+	"\rnote_training\x183 \x01(\v2\x15.kith.v1.NoteTrainingH\x00R\fnoteTraining\x12B\n" +
+	"\x0ffinish_training\x184 \x01(\v2\x17.kith.v1.FinishTrainingH\x00R\x0efinishTrainingB\t\n" +
 	"\acommand\"{\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
@@ -2514,7 +2822,22 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1f\n" +
 	"\vtasks_total\x18\x04 \x01(\rR\n" +
 	"tasksTotal\x12\x1e\n" +
-	"\vnow_unix_ms\x18\x05 \x01(\x03R\tnowUnixMs\"q\n" +
+	"\vnow_unix_ms\x18\x05 \x01(\x03R\tnowUnixMs\"7\n" +
+	"\rStartTraining\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\rR\x05model\"P\n" +
+	"\fNoteTraining\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1a\n" +
+	"\btraining\x18\x02 \x01(\x04R\btraining\x12\x12\n" +
+	"\x04part\x18\x03 \x01(\x01R\x04part\"N\n" +
+	"\x0eFinishTraining\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12*\n" +
+	"\x05model\x18\x02 \x01(\v2\x14.kith.v1.ModelRecordR\x05model\"\x8f\x01\n" +
+	"\vModelRecord\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\rR\x05model\x12/\n" +
+	"\atrained\x18\x02 \x01(\v2\x15.kith.v1.TrainedModelR\atrained\x12%\n" +
+	"\x04file\x18\x03 \x01(\v2\x11.kith.v1.ArtifactR\x04file\x12\x12\n" +
+	"\x04node\x18\x04 \x01(\tR\x04node\"q\n" +
 	"\rVersionRecord\x12/\n" +
 	"\aversion\x18\x01 \x01(\v2\x15.kith.v1.ModelVersionR\aversion\x12/\n" +
 	"\tartifacts\x18\x02 \x03(\v2\x11.kith.v1.ArtifactR\tartifacts\"k\n" +
@@ -2525,7 +2848,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x0fActivateVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\"'\n" +
 	"\vDropVersion\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\x04R\aversion\"\x93\x02\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\"\xdf\x02\n" +
 	"\tJobRecord\x12\x1e\n" +
 	"\x03job\x18\x01 \x01(\v2\f.kith.v1.JobR\x03job\x12\x1d\n" +
 	"\n" +
@@ -2535,7 +2858,10 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\bfinished\x18\x05 \x03(\v2\x14.kith.v1.FinishTasksR\bfinished\x12\x14\n" +
 	"\x05sides\x18\x06 \x01(\rR\x05sides\x12\x14\n" +
 	"\x05nodes\x18\a \x01(\rR\x05nodes\x12+\n" +
-	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\"\x8b\x04\n" +
+	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\x12\x1c\n" +
+	"\ttrainings\x18\t \x01(\x04R\ttrainings\x12,\n" +
+	"\x06models\x18\n" +
+	" \x03(\v2\x14.kith.v1.ModelRecordR\x06models\"\x8b\x04\n" +
 	"\fControlState\x12.\n" +
 	"\acluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterR\acluster\x12/\n" +
 	"\amembers\x18\x02 \x03(\v2\x15.kith.v1.MemberRecordR\amembers\x12\x14\n" +
@@ -2583,7 +2909,7 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_kith_v1_control_proto_goTypes = []any{
 	(Standing)(0),             // 0: kith.v1.Standing
 	(MoveStep)(0),             // 1: kith.v1.MoveStep
@@ -2614,20 +2940,25 @@ var file_kith_v1_control_proto_goTypes = []any{
 	(*FinishTasks)(nil),       // 26: kith.v1.FinishTasks
 	(*ReopenTasks)(nil),       // 27: kith.v1.ReopenTasks
 	(*SetJobPhase)(nil),       // 28: kith.v1.SetJobPhase
-	(*VersionRecord)(nil),     // 29: kith.v1.VersionRecord
-	(*Publish)(nil),           // 30: kith.v1.Publish
-	(*ActivateVersion)(nil),   // 31: kith.v1.ActivateVersion
-	(*DropVersion)(nil),       // 32: kith.v1.DropVersion
-	(*JobRecord)(nil),         // 33: kith.v1.JobRecord
-	(*ControlState)(nil),      // 34: kith.v1.ControlState
-	(MemberIntent)(0),         // 35: kith.v1.MemberIntent
-	(*Move)(nil),              // 36: kith.v1.Move
-	(*SceneSet)(nil),          // 37: kith.v1.SceneSet
-	(*BuildSpec)(nil),         // 38: kith.v1.BuildSpec
-	(JobPhase)(0),             // 39: kith.v1.JobPhase
-	(*ModelVersion)(nil),      // 40: kith.v1.ModelVersion
-	(*Artifact)(nil),          // 41: kith.v1.Artifact
-	(*Job)(nil),               // 42: kith.v1.Job
+	(*StartTraining)(nil),     // 29: kith.v1.StartTraining
+	(*NoteTraining)(nil),      // 30: kith.v1.NoteTraining
+	(*FinishTraining)(nil),    // 31: kith.v1.FinishTraining
+	(*ModelRecord)(nil),       // 32: kith.v1.ModelRecord
+	(*VersionRecord)(nil),     // 33: kith.v1.VersionRecord
+	(*Publish)(nil),           // 34: kith.v1.Publish
+	(*ActivateVersion)(nil),   // 35: kith.v1.ActivateVersion
+	(*DropVersion)(nil),       // 36: kith.v1.DropVersion
+	(*JobRecord)(nil),         // 37: kith.v1.JobRecord
+	(*ControlState)(nil),      // 38: kith.v1.ControlState
+	(MemberIntent)(0),         // 39: kith.v1.MemberIntent
+	(*Move)(nil),              // 40: kith.v1.Move
+	(*SceneSet)(nil),          // 41: kith.v1.SceneSet
+	(*BuildSpec)(nil),         // 42: kith.v1.BuildSpec
+	(JobPhase)(0),             // 43: kith.v1.JobPhase
+	(*TrainedModel)(nil),      // 44: kith.v1.TrainedModel
+	(*Artifact)(nil),          // 45: kith.v1.Artifact
+	(*ModelVersion)(nil),      // 46: kith.v1.ModelVersion
+	(*Job)(nil),               // 47: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.StandingResponse.standing:type_name -> kith.v1.Standing
@@ -2640,9 +2971,9 @@ var file_kith_v1_control_proto_depIdxs = []int32{
 	26, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
 	27, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
 	28, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	30, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	31, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	32, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	34, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	35, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	36, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
 	16, // 13: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
 	17, // 14: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
 	20, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
@@ -2650,43 +2981,50 @@ var file_kith_v1_control_proto_depIdxs = []int32{
 	22, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
 	18, // 18: kith.v1.ControlCommand.set_secrets:type_name -> kith.v1.SetSecrets
 	19, // 19: kith.v1.ControlCommand.set_scenes:type_name -> kith.v1.SetScenes
-	35, // 20: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
-	12, // 21: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
-	14, // 22: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	36, // 23: kith.v1.StartMove.move:type_name -> kith.v1.Move
-	1,  // 24: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
-	37, // 25: kith.v1.SetScenes.set:type_name -> kith.v1.SceneSet
-	35, // 26: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
-	38, // 27: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	25, // 28: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
-	39, // 29: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	40, // 30: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	41, // 31: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	29, // 32: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	42, // 33: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	26, // 34: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	25, // 35: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
-	11, // 36: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	12, // 37: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	14, // 38: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	33, // 39: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	29, // 40: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	36, // 41: kith.v1.ControlState.moves:type_name -> kith.v1.Move
-	18, // 42: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
-	37, // 43: kith.v1.ControlState.scenes:type_name -> kith.v1.SceneSet
-	8,  // 44: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	6,  // 45: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
-	4,  // 46: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
-	2,  // 47: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
-	9,  // 48: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	7,  // 49: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
-	5,  // 50: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
-	3,  // 51: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
-	48, // [48:52] is the sub-list for method output_type
-	44, // [44:48] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	29, // 20: kith.v1.ControlCommand.start_training:type_name -> kith.v1.StartTraining
+	30, // 21: kith.v1.ControlCommand.note_training:type_name -> kith.v1.NoteTraining
+	31, // 22: kith.v1.ControlCommand.finish_training:type_name -> kith.v1.FinishTraining
+	39, // 23: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
+	12, // 24: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
+	14, // 25: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
+	40, // 26: kith.v1.StartMove.move:type_name -> kith.v1.Move
+	1,  // 27: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
+	41, // 28: kith.v1.SetScenes.set:type_name -> kith.v1.SceneSet
+	39, // 29: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
+	42, // 30: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	25, // 31: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
+	43, // 32: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	32, // 33: kith.v1.FinishTraining.model:type_name -> kith.v1.ModelRecord
+	44, // 34: kith.v1.ModelRecord.trained:type_name -> kith.v1.TrainedModel
+	45, // 35: kith.v1.ModelRecord.file:type_name -> kith.v1.Artifact
+	46, // 36: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	45, // 37: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	33, // 38: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	47, // 39: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	26, // 40: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	25, // 41: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
+	32, // 42: kith.v1.JobRecord.models:type_name -> kith.v1.ModelRecord
+	11, // 43: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	12, // 44: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	14, // 45: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	37, // 46: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	33, // 47: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	40, // 48: kith.v1.ControlState.moves:type_name -> kith.v1.Move
+	18, // 49: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
+	41, // 50: kith.v1.ControlState.scenes:type_name -> kith.v1.SceneSet
+	8,  // 51: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	6,  // 52: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	4,  // 53: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
+	2,  // 54: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
+	9,  // 55: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	7,  // 56: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	5,  // 57: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
+	3,  // 58: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
+	55, // [55:59] is the sub-list for method output_type
+	51, // [51:55] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_control_proto_init() }
@@ -2717,6 +3055,9 @@ func file_kith_v1_control_proto_init() {
 		(*ControlCommand_ForgetMember)(nil),
 		(*ControlCommand_SetSecrets)(nil),
 		(*ControlCommand_SetScenes)(nil),
+		(*ControlCommand_StartTraining)(nil),
+		(*ControlCommand_NoteTraining)(nil),
+		(*ControlCommand_FinishTraining)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2724,7 +3065,7 @@ func file_kith_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

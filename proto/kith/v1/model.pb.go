@@ -35,6 +35,8 @@ const (
 	JobPhase_JOB_PHASE_PUBLISH     JobPhase = 6
 	JobPhase_JOB_PHASE_DONE        JobPhase = 7
 	JobPhase_JOB_PHASE_FAILED      JobPhase = 8
+	// Of builds with models: behind EXPORT, before COMPUTE.
+	JobPhase_JOB_PHASE_TRAIN JobPhase = 9
 )
 
 // Enum value maps for JobPhase.
@@ -49,6 +51,7 @@ var (
 		6: "JOB_PHASE_PUBLISH",
 		7: "JOB_PHASE_DONE",
 		8: "JOB_PHASE_FAILED",
+		9: "JOB_PHASE_TRAIN",
 	}
 	JobPhase_value = map[string]int32{
 		"JOB_PHASE_UNSPECIFIED": 0,
@@ -60,6 +63,7 @@ var (
 		"JOB_PHASE_PUBLISH":     6,
 		"JOB_PHASE_DONE":        7,
 		"JOB_PHASE_FAILED":      8,
+		"JOB_PHASE_TRAIN":       9,
 	}
 )
 
@@ -110,7 +114,9 @@ type BuildSpec struct {
 	// Most items in a block; zero means the default.
 	BlockItems uint32 `protobuf:"varint,8,opt,name=block_items,json=blockItems,proto3" json:"block_items,omitempty"`
 	// Exponent of asymmetric-cosine, 0 to 1; absent means 0.5. Other measures have none.
-	Alpha         *float64 `protobuf:"fixed64,9,opt,name=alpha,proto3,oneof" json:"alpha,omitempty"`
+	Alpha *float64 `protobuf:"fixed64,9,opt,name=alpha,proto3,oneof" json:"alpha,omitempty"`
+	// Models that are trained beside the neighbor lists, in this order: at most 20.
+	Models        []*ModelSpec `protobuf:"bytes,10,rep,name=models,proto3" json:"models,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -208,6 +214,150 @@ func (x *BuildSpec) GetAlpha() float64 {
 	return 0
 }
 
+func (x *BuildSpec) GetModels() []*ModelSpec {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+// ModelSpec is a model that a build trains.
+type ModelSpec struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Kind of model, such as covisit.
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// How queries call it: [a-z][a-z0-9-]{0,31}, each of a build once. Empty means as the kind.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Settings of the kind that are not its defaults, as text.
+	Parameters    map[string]string `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelSpec) Reset() {
+	*x = ModelSpec{}
+	mi := &file_kith_v1_model_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelSpec) ProtoMessage() {}
+
+func (x *ModelSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_model_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelSpec.ProtoReflect.Descriptor instead.
+func (*ModelSpec) Descriptor() ([]byte, []int) {
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ModelSpec) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ModelSpec) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ModelSpec) GetParameters() map[string]string {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+// TrainedModel is a model of a version.
+type TrainedModel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With all settings of the kind.
+	Spec *ModelSpec `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
+	// Of its file, which every server has.
+	SizeBytes uint64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
+	// From its first step until its file was written and checked.
+	Seconds float64 `protobuf:"fixed64,3,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// Steps that were done on each partition.
+	Steps         uint32 `protobuf:"varint,4,opt,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrainedModel) Reset() {
+	*x = TrainedModel{}
+	mi := &file_kith_v1_model_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrainedModel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrainedModel) ProtoMessage() {}
+
+func (x *TrainedModel) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_model_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrainedModel.ProtoReflect.Descriptor instead.
+func (*TrainedModel) Descriptor() ([]byte, []int) {
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TrainedModel) GetSpec() *ModelSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *TrainedModel) GetSizeBytes() uint64 {
+	if x != nil {
+		return x.SizeBytes
+	}
+	return 0
+}
+
+func (x *TrainedModel) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *TrainedModel) GetSteps() uint32 {
+	if x != nil {
+		return x.Steps
+	}
+	return 0
+}
+
 // NodeUsage is what a build cost on one node.
 type NodeUsage struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -227,7 +377,7 @@ type NodeUsage struct {
 
 func (x *NodeUsage) Reset() {
 	*x = NodeUsage{}
-	mi := &file_kith_v1_model_proto_msgTypes[1]
+	mi := &file_kith_v1_model_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +389,7 @@ func (x *NodeUsage) String() string {
 func (*NodeUsage) ProtoMessage() {}
 
 func (x *NodeUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[1]
+	mi := &file_kith_v1_model_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +402,7 @@ func (x *NodeUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeUsage.ProtoReflect.Descriptor instead.
 func (*NodeUsage) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *NodeUsage) GetNode() string {
@@ -324,14 +474,19 @@ type Job struct {
 	CreatedUnixMs int64  `protobuf:"varint,7,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
 	EndedUnixMs   int64  `protobuf:"varint,8,opt,name=ended_unix_ms,json=endedUnixMs,proto3" json:"ended_unix_ms,omitempty"`
 	// The version that it published.
-	ModelVersion  uint64 `protobuf:"varint,9,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
+	ModelVersion uint64 `protobuf:"varint,9,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
+	// In the phase TRAIN: the name of the model that is in training, and how far it is, from 0 to 1.
+	Training     string  `protobuf:"bytes,10,opt,name=training,proto3" json:"training,omitempty"`
+	TrainingPart float64 `protobuf:"fixed64,11,opt,name=training_part,json=trainingPart,proto3" json:"training_part,omitempty"`
+	// Those that are trained.
+	Models        []*TrainedModel `protobuf:"bytes,12,rep,name=models,proto3" json:"models,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_kith_v1_model_proto_msgTypes[2]
+	mi := &file_kith_v1_model_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +498,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[2]
+	mi := &file_kith_v1_model_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +511,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Job) GetId() uint64 {
@@ -422,25 +577,47 @@ func (x *Job) GetModelVersion() uint64 {
 	return 0
 }
 
+func (x *Job) GetTraining() string {
+	if x != nil {
+		return x.Training
+	}
+	return ""
+}
+
+func (x *Job) GetTrainingPart() float64 {
+	if x != nil {
+		return x.TrainingPart
+	}
+	return 0
+}
+
+func (x *Job) GetModels() []*TrainedModel {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
 // ModelVersion is an immutable published result.
 type ModelVersion struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Equal to the id of the job that made it.
-	Version       uint64       `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Spec          *BuildSpec   `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
-	Users         uint64       `protobuf:"varint,3,opt,name=users,proto3" json:"users,omitempty"`
-	Items         uint64       `protobuf:"varint,4,opt,name=items,proto3" json:"items,omitempty"`
-	Interactions  uint64       `protobuf:"varint,5,opt,name=interactions,proto3" json:"interactions,omitempty"`
-	CreatedUnixMs int64        `protobuf:"varint,6,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
-	Active        bool         `protobuf:"varint,7,opt,name=active,proto3" json:"active,omitempty"`
-	Usage         []*NodeUsage `protobuf:"bytes,8,rep,name=usage,proto3" json:"usage,omitempty"`
+	Version       uint64          `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Spec          *BuildSpec      `protobuf:"bytes,2,opt,name=spec,proto3" json:"spec,omitempty"`
+	Users         uint64          `protobuf:"varint,3,opt,name=users,proto3" json:"users,omitempty"`
+	Items         uint64          `protobuf:"varint,4,opt,name=items,proto3" json:"items,omitempty"`
+	Interactions  uint64          `protobuf:"varint,5,opt,name=interactions,proto3" json:"interactions,omitempty"`
+	CreatedUnixMs int64           `protobuf:"varint,6,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	Active        bool            `protobuf:"varint,7,opt,name=active,proto3" json:"active,omitempty"`
+	Usage         []*NodeUsage    `protobuf:"bytes,8,rep,name=usage,proto3" json:"usage,omitempty"`
+	Models        []*TrainedModel `protobuf:"bytes,9,rep,name=models,proto3" json:"models,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ModelVersion) Reset() {
 	*x = ModelVersion{}
-	mi := &file_kith_v1_model_proto_msgTypes[3]
+	mi := &file_kith_v1_model_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +629,7 @@ func (x *ModelVersion) String() string {
 func (*ModelVersion) ProtoMessage() {}
 
 func (x *ModelVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[3]
+	mi := &file_kith_v1_model_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +642,7 @@ func (x *ModelVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelVersion.ProtoReflect.Descriptor instead.
 func (*ModelVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ModelVersion) GetVersion() uint64 {
@@ -524,6 +701,13 @@ func (x *ModelVersion) GetUsage() []*NodeUsage {
 	return nil
 }
 
+func (x *ModelVersion) GetModels() []*TrainedModel {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
 // BuildRequest starts a build.
 type BuildRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -534,7 +718,7 @@ type BuildRequest struct {
 
 func (x *BuildRequest) Reset() {
 	*x = BuildRequest{}
-	mi := &file_kith_v1_model_proto_msgTypes[4]
+	mi := &file_kith_v1_model_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -546,7 +730,7 @@ func (x *BuildRequest) String() string {
 func (*BuildRequest) ProtoMessage() {}
 
 func (x *BuildRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[4]
+	mi := &file_kith_v1_model_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -559,7 +743,7 @@ func (x *BuildRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildRequest.ProtoReflect.Descriptor instead.
 func (*BuildRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *BuildRequest) GetSpec() *BuildSpec {
@@ -579,7 +763,7 @@ type BuildResponse struct {
 
 func (x *BuildResponse) Reset() {
 	*x = BuildResponse{}
-	mi := &file_kith_v1_model_proto_msgTypes[5]
+	mi := &file_kith_v1_model_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +775,7 @@ func (x *BuildResponse) String() string {
 func (*BuildResponse) ProtoMessage() {}
 
 func (x *BuildResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[5]
+	mi := &file_kith_v1_model_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +788,7 @@ func (x *BuildResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BuildResponse.ProtoReflect.Descriptor instead.
 func (*BuildResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *BuildResponse) GetJob() *Job {
@@ -624,7 +808,7 @@ type WatchJobRequest struct {
 
 func (x *WatchJobRequest) Reset() {
 	*x = WatchJobRequest{}
-	mi := &file_kith_v1_model_proto_msgTypes[6]
+	mi := &file_kith_v1_model_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +820,7 @@ func (x *WatchJobRequest) String() string {
 func (*WatchJobRequest) ProtoMessage() {}
 
 func (x *WatchJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[6]
+	mi := &file_kith_v1_model_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +833,7 @@ func (x *WatchJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchJobRequest.ProtoReflect.Descriptor instead.
 func (*WatchJobRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *WatchJobRequest) GetId() uint64 {
@@ -669,7 +853,7 @@ type WatchJobResponse struct {
 
 func (x *WatchJobResponse) Reset() {
 	*x = WatchJobResponse{}
-	mi := &file_kith_v1_model_proto_msgTypes[7]
+	mi := &file_kith_v1_model_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +865,7 @@ func (x *WatchJobResponse) String() string {
 func (*WatchJobResponse) ProtoMessage() {}
 
 func (x *WatchJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[7]
+	mi := &file_kith_v1_model_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +878,7 @@ func (x *WatchJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchJobResponse.ProtoReflect.Descriptor instead.
 func (*WatchJobResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *WatchJobResponse) GetJob() *Job {
@@ -717,7 +901,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_kith_v1_model_proto_msgTypes[8]
+	mi := &file_kith_v1_model_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +913,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[8]
+	mi := &file_kith_v1_model_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +926,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelRequest) GetId() uint64 {
@@ -772,7 +956,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_kith_v1_model_proto_msgTypes[9]
+	mi := &file_kith_v1_model_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -784,7 +968,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[9]
+	mi := &file_kith_v1_model_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -797,7 +981,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelResponse) GetJob() *Job {
@@ -823,7 +1007,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_kith_v1_model_proto_msgTypes[10]
+	mi := &file_kith_v1_model_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +1019,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[10]
+	mi := &file_kith_v1_model_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +1032,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{12}
 }
 
 // ListModelsResponse lists versions and recent jobs.
@@ -862,7 +1046,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_kith_v1_model_proto_msgTypes[11]
+	mi := &file_kith_v1_model_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1058,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[11]
+	mi := &file_kith_v1_model_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1071,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListModelsResponse) GetVersions() []*ModelVersion {
@@ -914,7 +1098,7 @@ type ActivateRequest struct {
 
 func (x *ActivateRequest) Reset() {
 	*x = ActivateRequest{}
-	mi := &file_kith_v1_model_proto_msgTypes[12]
+	mi := &file_kith_v1_model_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1110,7 @@ func (x *ActivateRequest) String() string {
 func (*ActivateRequest) ProtoMessage() {}
 
 func (x *ActivateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[12]
+	mi := &file_kith_v1_model_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1123,7 @@ func (x *ActivateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateRequest.ProtoReflect.Descriptor instead.
 func (*ActivateRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ActivateRequest) GetVersion() uint64 {
@@ -959,7 +1143,7 @@ type ActivateResponse struct {
 
 func (x *ActivateResponse) Reset() {
 	*x = ActivateResponse{}
-	mi := &file_kith_v1_model_proto_msgTypes[13]
+	mi := &file_kith_v1_model_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1155,7 @@ func (x *ActivateResponse) String() string {
 func (*ActivateResponse) ProtoMessage() {}
 
 func (x *ActivateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_model_proto_msgTypes[13]
+	mi := &file_kith_v1_model_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1168,7 @@ func (x *ActivateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateResponse.ProtoReflect.Descriptor instead.
 func (*ActivateResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_model_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_model_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ActivateResponse) GetPrevious() uint64 {
@@ -998,7 +1182,7 @@ var File_kith_v1_model_proto protoreflect.FileDescriptor
 
 const file_kith_v1_model_proto_rawDesc = "" +
 	"\n" +
-	"\x13kith/v1/model.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\"\x91\x03\n" +
+	"\x13kith/v1/model.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\"\xbd\x03\n" +
 	"\tBuildSpec\x12\x18\n" +
 	"\ameasure\x18\x01 \x01(\tR\ameasure\x12\f\n" +
 	"\x01k\x18\x02 \x01(\rR\x01k\x12\x1c\n" +
@@ -1012,11 +1196,28 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"weight_cap\x18\a \x01(\x01R\tweightCap\x12\x1f\n" +
 	"\vblock_items\x18\b \x01(\rR\n" +
 	"blockItems\x12\x19\n" +
-	"\x05alpha\x18\t \x01(\x01H\x00R\x05alpha\x88\x01\x01\x1aB\n" +
+	"\x05alpha\x18\t \x01(\x01H\x00R\x05alpha\x88\x01\x01\x12*\n" +
+	"\x06models\x18\n" +
+	" \x03(\v2\x12.kith.v1.ModelSpecR\x06models\x1aB\n" +
 	"\x14BehaviorWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\b\n" +
-	"\x06_alpha\"\xf9\x01\n" +
+	"\x06_alpha\"\xb6\x01\n" +
+	"\tModelSpec\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12B\n" +
+	"\n" +
+	"parameters\x18\x03 \x03(\v2\".kith.v1.ModelSpec.ParametersEntryR\n" +
+	"parameters\x1a=\n" +
+	"\x0fParametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x01\n" +
+	"\fTrainedModel\x12&\n" +
+	"\x04spec\x18\x01 \x01(\v2\x12.kith.v1.ModelSpecR\x04spec\x12\x1d\n" +
+	"\n" +
+	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\x12\x18\n" +
+	"\aseconds\x18\x03 \x01(\x01R\aseconds\x12\x14\n" +
+	"\x05steps\x18\x04 \x01(\rR\x05steps\"\xf9\x01\n" +
 	"\tNodeUsage\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1f\n" +
 	"\vcpu_seconds\x18\x02 \x01(\x01R\n" +
@@ -1026,7 +1227,7 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x05tasks\x18\x05 \x01(\x04R\x05tasks\x12!\n" +
 	"\fpair_updates\x18\x06 \x01(\x04R\vpairUpdates\x12!\n" +
 	"\fidle_seconds\x18\a \x01(\x01R\vidleSeconds\x12#\n" +
-	"\rspilled_bytes\x18\b \x01(\x04R\fspilledBytes\"\xad\x02\n" +
+	"\rspilled_bytes\x18\b \x01(\x04R\fspilledBytes\"\x9d\x03\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12&\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12'\n" +
@@ -1038,7 +1239,11 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"tasks_done\x18\x06 \x01(\rR\ttasksDone\x12&\n" +
 	"\x0fcreated_unix_ms\x18\a \x01(\x03R\rcreatedUnixMs\x12\"\n" +
 	"\rended_unix_ms\x18\b \x01(\x03R\vendedUnixMs\x12#\n" +
-	"\rmodel_version\x18\t \x01(\x04R\fmodelVersion\"\x8a\x02\n" +
+	"\rmodel_version\x18\t \x01(\x04R\fmodelVersion\x12\x1a\n" +
+	"\btraining\x18\n" +
+	" \x01(\tR\btraining\x12#\n" +
+	"\rtraining_part\x18\v \x01(\x01R\ftrainingPart\x12-\n" +
+	"\x06models\x18\f \x03(\v2\x15.kith.v1.TrainedModelR\x06models\"\xb9\x02\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12&\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x14\n" +
@@ -1047,7 +1252,8 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\finteractions\x18\x05 \x01(\x04R\finteractions\x12&\n" +
 	"\x0fcreated_unix_ms\x18\x06 \x01(\x03R\rcreatedUnixMs\x12\x16\n" +
 	"\x06active\x18\a \x01(\bR\x06active\x12(\n" +
-	"\x05usage\x18\b \x03(\v2\x12.kith.v1.NodeUsageR\x05usage\"6\n" +
+	"\x05usage\x18\b \x03(\v2\x12.kith.v1.NodeUsageR\x05usage\x12-\n" +
+	"\x06models\x18\t \x03(\v2\x15.kith.v1.TrainedModelR\x06models\"6\n" +
 	"\fBuildRequest\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\"/\n" +
 	"\rBuildResponse\x12\x1e\n" +
@@ -1069,7 +1275,7 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x0fActivateRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\".\n" +
 	"\x10ActivateResponse\x12\x1a\n" +
-	"\bprevious\x18\x01 \x01(\x04R\bprevious*\xd0\x01\n" +
+	"\bprevious\x18\x01 \x01(\x04R\bprevious*\xe5\x01\n" +
 	"\bJobPhase\x12\x19\n" +
 	"\x15JOB_PHASE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rJOB_PHASE_CUT\x10\x01\x12\x13\n" +
@@ -1079,7 +1285,8 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x0fJOB_PHASE_MERGE\x10\x05\x12\x15\n" +
 	"\x11JOB_PHASE_PUBLISH\x10\x06\x12\x12\n" +
 	"\x0eJOB_PHASE_DONE\x10\a\x12\x14\n" +
-	"\x10JOB_PHASE_FAILED\x10\b2\xe3\x03\n" +
+	"\x10JOB_PHASE_FAILED\x10\b\x12\x13\n" +
+	"\x0fJOB_PHASE_TRAIN\x10\t2\xe3\x03\n" +
 	"\fModelService\x12P\n" +
 	"\x05Build\x12\x15.kith.v1.BuildRequest\x1a\x16.kith.v1.BuildResponse\"\x18\x82\xd3\xe4\x93\x02\x12:\x04spec\"\n" +
 	"/v1/builds\x12`\n" +
@@ -1103,52 +1310,60 @@ func file_kith_v1_model_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_model_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_kith_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_kith_v1_model_proto_goTypes = []any{
 	(JobPhase)(0),              // 0: kith.v1.JobPhase
 	(*BuildSpec)(nil),          // 1: kith.v1.BuildSpec
-	(*NodeUsage)(nil),          // 2: kith.v1.NodeUsage
-	(*Job)(nil),                // 3: kith.v1.Job
-	(*ModelVersion)(nil),       // 4: kith.v1.ModelVersion
-	(*BuildRequest)(nil),       // 5: kith.v1.BuildRequest
-	(*BuildResponse)(nil),      // 6: kith.v1.BuildResponse
-	(*WatchJobRequest)(nil),    // 7: kith.v1.WatchJobRequest
-	(*WatchJobResponse)(nil),   // 8: kith.v1.WatchJobResponse
-	(*CancelRequest)(nil),      // 9: kith.v1.CancelRequest
-	(*CancelResponse)(nil),     // 10: kith.v1.CancelResponse
-	(*ListModelsRequest)(nil),  // 11: kith.v1.ListModelsRequest
-	(*ListModelsResponse)(nil), // 12: kith.v1.ListModelsResponse
-	(*ActivateRequest)(nil),    // 13: kith.v1.ActivateRequest
-	(*ActivateResponse)(nil),   // 14: kith.v1.ActivateResponse
-	nil,                        // 15: kith.v1.BuildSpec.BehaviorWeightsEntry
+	(*ModelSpec)(nil),          // 2: kith.v1.ModelSpec
+	(*TrainedModel)(nil),       // 3: kith.v1.TrainedModel
+	(*NodeUsage)(nil),          // 4: kith.v1.NodeUsage
+	(*Job)(nil),                // 5: kith.v1.Job
+	(*ModelVersion)(nil),       // 6: kith.v1.ModelVersion
+	(*BuildRequest)(nil),       // 7: kith.v1.BuildRequest
+	(*BuildResponse)(nil),      // 8: kith.v1.BuildResponse
+	(*WatchJobRequest)(nil),    // 9: kith.v1.WatchJobRequest
+	(*WatchJobResponse)(nil),   // 10: kith.v1.WatchJobResponse
+	(*CancelRequest)(nil),      // 11: kith.v1.CancelRequest
+	(*CancelResponse)(nil),     // 12: kith.v1.CancelResponse
+	(*ListModelsRequest)(nil),  // 13: kith.v1.ListModelsRequest
+	(*ListModelsResponse)(nil), // 14: kith.v1.ListModelsResponse
+	(*ActivateRequest)(nil),    // 15: kith.v1.ActivateRequest
+	(*ActivateResponse)(nil),   // 16: kith.v1.ActivateResponse
+	nil,                        // 17: kith.v1.BuildSpec.BehaviorWeightsEntry
+	nil,                        // 18: kith.v1.ModelSpec.ParametersEntry
 }
 var file_kith_v1_model_proto_depIdxs = []int32{
-	15, // 0: kith.v1.BuildSpec.behavior_weights:type_name -> kith.v1.BuildSpec.BehaviorWeightsEntry
-	1,  // 1: kith.v1.Job.spec:type_name -> kith.v1.BuildSpec
-	0,  // 2: kith.v1.Job.phase:type_name -> kith.v1.JobPhase
-	1,  // 3: kith.v1.ModelVersion.spec:type_name -> kith.v1.BuildSpec
-	2,  // 4: kith.v1.ModelVersion.usage:type_name -> kith.v1.NodeUsage
-	1,  // 5: kith.v1.BuildRequest.spec:type_name -> kith.v1.BuildSpec
-	3,  // 6: kith.v1.BuildResponse.job:type_name -> kith.v1.Job
-	3,  // 7: kith.v1.WatchJobResponse.job:type_name -> kith.v1.Job
-	3,  // 8: kith.v1.CancelResponse.job:type_name -> kith.v1.Job
-	4,  // 9: kith.v1.ListModelsResponse.versions:type_name -> kith.v1.ModelVersion
-	3,  // 10: kith.v1.ListModelsResponse.jobs:type_name -> kith.v1.Job
-	5,  // 11: kith.v1.ModelService.Build:input_type -> kith.v1.BuildRequest
-	7,  // 12: kith.v1.ModelService.WatchJob:input_type -> kith.v1.WatchJobRequest
-	9,  // 13: kith.v1.ModelService.Cancel:input_type -> kith.v1.CancelRequest
-	11, // 14: kith.v1.ModelService.ListModels:input_type -> kith.v1.ListModelsRequest
-	13, // 15: kith.v1.ModelService.Activate:input_type -> kith.v1.ActivateRequest
-	6,  // 16: kith.v1.ModelService.Build:output_type -> kith.v1.BuildResponse
-	8,  // 17: kith.v1.ModelService.WatchJob:output_type -> kith.v1.WatchJobResponse
-	10, // 18: kith.v1.ModelService.Cancel:output_type -> kith.v1.CancelResponse
-	12, // 19: kith.v1.ModelService.ListModels:output_type -> kith.v1.ListModelsResponse
-	14, // 20: kith.v1.ModelService.Activate:output_type -> kith.v1.ActivateResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	17, // 0: kith.v1.BuildSpec.behavior_weights:type_name -> kith.v1.BuildSpec.BehaviorWeightsEntry
+	2,  // 1: kith.v1.BuildSpec.models:type_name -> kith.v1.ModelSpec
+	18, // 2: kith.v1.ModelSpec.parameters:type_name -> kith.v1.ModelSpec.ParametersEntry
+	2,  // 3: kith.v1.TrainedModel.spec:type_name -> kith.v1.ModelSpec
+	1,  // 4: kith.v1.Job.spec:type_name -> kith.v1.BuildSpec
+	0,  // 5: kith.v1.Job.phase:type_name -> kith.v1.JobPhase
+	3,  // 6: kith.v1.Job.models:type_name -> kith.v1.TrainedModel
+	1,  // 7: kith.v1.ModelVersion.spec:type_name -> kith.v1.BuildSpec
+	4,  // 8: kith.v1.ModelVersion.usage:type_name -> kith.v1.NodeUsage
+	3,  // 9: kith.v1.ModelVersion.models:type_name -> kith.v1.TrainedModel
+	1,  // 10: kith.v1.BuildRequest.spec:type_name -> kith.v1.BuildSpec
+	5,  // 11: kith.v1.BuildResponse.job:type_name -> kith.v1.Job
+	5,  // 12: kith.v1.WatchJobResponse.job:type_name -> kith.v1.Job
+	5,  // 13: kith.v1.CancelResponse.job:type_name -> kith.v1.Job
+	6,  // 14: kith.v1.ListModelsResponse.versions:type_name -> kith.v1.ModelVersion
+	5,  // 15: kith.v1.ListModelsResponse.jobs:type_name -> kith.v1.Job
+	7,  // 16: kith.v1.ModelService.Build:input_type -> kith.v1.BuildRequest
+	9,  // 17: kith.v1.ModelService.WatchJob:input_type -> kith.v1.WatchJobRequest
+	11, // 18: kith.v1.ModelService.Cancel:input_type -> kith.v1.CancelRequest
+	13, // 19: kith.v1.ModelService.ListModels:input_type -> kith.v1.ListModelsRequest
+	15, // 20: kith.v1.ModelService.Activate:input_type -> kith.v1.ActivateRequest
+	8,  // 21: kith.v1.ModelService.Build:output_type -> kith.v1.BuildResponse
+	10, // 22: kith.v1.ModelService.WatchJob:output_type -> kith.v1.WatchJobResponse
+	12, // 23: kith.v1.ModelService.Cancel:output_type -> kith.v1.CancelResponse
+	14, // 24: kith.v1.ModelService.ListModels:output_type -> kith.v1.ListModelsResponse
+	16, // 25: kith.v1.ModelService.Activate:output_type -> kith.v1.ActivateResponse
+	21, // [21:26] is the sub-list for method output_type
+	16, // [16:21] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_model_proto_init() }
@@ -1163,7 +1378,7 @@ func file_kith_v1_model_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_model_proto_rawDesc), len(file_kith_v1_model_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

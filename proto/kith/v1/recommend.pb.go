@@ -48,6 +48,8 @@ const (
 	Model_MODEL_SIMILAR Model = 22
 	// Only of scenes: what is bought together with an item, as FrequentlyBoughtTogether.
 	Model_MODEL_TOGETHER Model = 23
+	// A model that the active version was trained with; its name says which.
+	Model_MODEL_TRAINED Model = 30
 )
 
 // Enum value maps for Model.
@@ -64,6 +66,7 @@ var (
 		21: "MODEL_TRENDING",
 		22: "MODEL_SIMILAR",
 		23: "MODEL_TOGETHER",
+		30: "MODEL_TRAINED",
 	}
 	Model_value = map[string]int32{
 		"MODEL_UNSPECIFIED": 0,
@@ -77,6 +80,7 @@ var (
 		"MODEL_TRENDING":    21,
 		"MODEL_SIMILAR":     22,
 		"MODEL_TOGETHER":    23,
+		"MODEL_TRAINED":     30,
 	}
 )
 
@@ -147,7 +151,9 @@ type RecommendRequest struct {
 	// Who asks, where there is no user: decides with an experiment which variant answers. The events of whoever it is must have it as their user.
 	Session string `protobuf:"bytes,21,opt,name=session,proto3" json:"session,omitempty"`
 	// What MODEL_SIMILAR and MODEL_TOGETHER of a scene are about. Needed there.
-	Item          string `protobuf:"bytes,22,opt,name=item,proto3" json:"item,omitempty"`
+	Item string `protobuf:"bytes,22,opt,name=item,proto3" json:"item,omitempty"`
+	// Name of a model of the active version, as 'kith models show' lists them: scores come from it. model is then unspecified, or MODEL_TRAINED.
+	ModelName     string `protobuf:"bytes,23,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -315,6 +321,13 @@ func (x *RecommendRequest) GetSession() string {
 func (x *RecommendRequest) GetItem() string {
 	if x != nil {
 		return x.Item
+	}
+	return ""
+}
+
+func (x *RecommendRequest) GetModelName() string {
+	if x != nil {
+		return x.ModelName
 	}
 	return ""
 }
@@ -1074,7 +1087,9 @@ type RecommendResponse struct {
 	Variant    string `protobuf:"bytes,22,opt,name=variant,proto3" json:"variant,omitempty"`
 	// Stands for the answer of a scene: events of behavior impression and click that have it in their context under the key answer are counted
 	// for it. Empty without a user and a session. Up to 500 bytes.
-	AnswerId      string `protobuf:"bytes,23,opt,name=answer_id,json=answerId,proto3" json:"answer_id,omitempty"`
+	AnswerId string `protobuf:"bytes,23,opt,name=answer_id,json=answerId,proto3" json:"answer_id,omitempty"`
+	// Name of the model, where it is MODEL_TRAINED.
+	ModelName     string `protobuf:"bytes,24,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1175,6 +1190,13 @@ func (x *RecommendResponse) GetVariant() string {
 func (x *RecommendResponse) GetAnswerId() string {
 	if x != nil {
 		return x.AnswerId
+	}
+	return ""
+}
+
+func (x *RecommendResponse) GetModelName() string {
+	if x != nil {
+		return x.ModelName
 	}
 	return ""
 }
@@ -2596,7 +2618,7 @@ var File_kith_v1_recommend_proto protoreflect.FileDescriptor
 
 const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15kith/v1/catalog.proto\"\x80\x05\n" +
+	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15kith/v1/catalog.proto\"\x9f\x05\n" +
 	"\x10RecommendRequest\x12\x14\n" +
 	"\x04user\x18\x01 \x01(\tH\x00R\x04user\x12)\n" +
 	"\x06basket\x18\x02 \x01(\v2\x0f.kith.v1.BasketH\x00R\x06basket\x12\f\n" +
@@ -2617,7 +2639,9 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\vnow_unix_ms\x18\x0f \x01(\x03R\tnowUnixMs\x12\x14\n" +
 	"\x05scene\x18\x14 \x01(\tR\x05scene\x12\x18\n" +
 	"\asession\x18\x15 \x01(\tR\asession\x12\x12\n" +
-	"\x04item\x18\x16 \x01(\tR\x04itemB\t\n" +
+	"\x04item\x18\x16 \x01(\tR\x04item\x12\x1d\n" +
+	"\n" +
+	"model_name\x18\x17 \x01(\tR\tmodelNameB\t\n" +
 	"\asubject\"\x8b\x01\n" +
 	"\x06Filter\x122\n" +
 	"\n" +
@@ -2668,7 +2692,7 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\n" +
 	"BasketItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\x02R\x06weight\"\xd4\x02\n" +
+	"\x06weight\x18\x02 \x01(\x02R\x06weight\"\xf3\x02\n" +
 	"\x11RecommendResponse\x12.\n" +
 	"\x05items\x18\x01 \x03(\v2\x18.kith.v1.RecommendedItemR\x05items\x12$\n" +
 	"\x05model\x18\x02 \x01(\x0e2\x0e.kith.v1.ModelR\x05model\x12#\n" +
@@ -2681,7 +2705,9 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"experiment\x18\x15 \x01(\tR\n" +
 	"experiment\x12\x18\n" +
 	"\avariant\x18\x16 \x01(\tR\avariant\x12\x1b\n" +
-	"\tanswer_id\x18\x17 \x01(\tR\banswerId\"a\n" +
+	"\tanswer_id\x18\x17 \x01(\tR\banswerId\x12\x1d\n" +
+	"\n" +
+	"model_name\x18\x18 \x01(\tR\tmodelName\"a\n" +
 	"\x14RecommendManyRequest\x12\x14\n" +
 	"\x05users\x18\x01 \x03(\tR\x05users\x123\n" +
 	"\arequest\x18\x02 \x01(\v2\x19.kith.v1.RecommendRequestR\arequest\"O\n" +
@@ -2784,7 +2810,7 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
 	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x18\n" +
-	"\abaskets\x18\x04 \x01(\x04R\abaskets*\xe3\x01\n" +
+	"\abaskets\x18\x04 \x01(\x04R\abaskets*\xf6\x01\n" +
 	"\x05Model\x12\x15\n" +
 	"\x11MODEL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eMODEL_ITEM_KNN\x10\x01\x12\x12\n" +
@@ -2796,7 +2822,8 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x10MODEL_CATEGORIES\x10\x14\x12\x12\n" +
 	"\x0eMODEL_TRENDING\x10\x15\x12\x11\n" +
 	"\rMODEL_SIMILAR\x10\x16\x12\x12\n" +
-	"\x0eMODEL_TOGETHER\x10\x172\x94\b\n" +
+	"\x0eMODEL_TOGETHER\x10\x17\x12\x11\n" +
+	"\rMODEL_TRAINED\x10\x1e2\x94\b\n" +
 	"\x12RecommenderService\x12\x86\x01\n" +
 	"\tRecommend\x12\x19.kith.v1.RecommendRequest\x1a\x1a.kith.v1.RecommendResponse\"B\x82\xd3\xe4\x93\x02<Z\x18:\x01*\"\x13/v1/recommendations\x12 /v1/users/{user}/recommendations\x12t\n" +
 	"\rRecommendMany\x12\x1d.kith.v1.RecommendManyRequest\x1a\x1e.kith.v1.RecommendManyResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/recommendations/batch\x12h\n" +

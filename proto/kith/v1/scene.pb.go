@@ -53,8 +53,10 @@ type Scene struct {
 	CategoryAttribute string `protobuf:"bytes,16,opt,name=category_attribute,json=categoryAttribute,proto3" json:"category_attribute,omitempty"`
 	// Of MODEL_NEWEST: the time at which a product came. Empty means that of freshness, or since.
 	SinceAttribute string `protobuf:"bytes,17,opt,name=since_attribute,json=sinceAttribute,proto3" json:"since_attribute,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of MODEL_TRAINED: the name of a model of the active version. Where that has none of the name, what comes next answers.
+	ModelName     string `protobuf:"bytes,18,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Scene) Reset() {
@@ -202,6 +204,13 @@ func (x *Scene) GetCategoryAttribute() string {
 func (x *Scene) GetSinceAttribute() string {
 	if x != nil {
 		return x.SinceAttribute
+	}
+	return ""
+}
+
+func (x *Scene) GetModelName() string {
+	if x != nil {
+		return x.ModelName
 	}
 	return ""
 }
@@ -1108,7 +1117,7 @@ var File_kith_v1_scene_proto protoreflect.FileDescriptor
 
 const file_kith_v1_scene_proto_rawDesc = "" +
 	"\n" +
-	"\x13kith/v1/scene.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17kith/v1/recommend.proto\"\xe2\x05\n" +
+	"\x13kith/v1/scene.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17kith/v1/recommend.proto\"\x81\x06\n" +
 	"\x05Scene\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
 	"\x05model\x18\x02 \x01(\x0e2\x0e.kith.v1.ModelR\x05model\x12\x19\n" +
@@ -1128,7 +1137,9 @@ const file_kith_v1_scene_proto_rawDesc = "" +
 	"\twithin_ms\x18\x0e \x01(\x04R\bwithinMs\x125\n" +
 	"\aweights\x18\x0f \x03(\v2\x1b.kith.v1.Scene.WeightsEntryR\aweights\x12-\n" +
 	"\x12category_attribute\x18\x10 \x01(\tR\x11categoryAttribute\x12'\n" +
-	"\x0fsince_attribute\x18\x11 \x01(\tR\x0esinceAttribute\x1a:\n" +
+	"\x0fsince_attribute\x18\x11 \x01(\tR\x0esinceAttribute\x12\x1d\n" +
+	"\n" +
+	"model_name\x18\x12 \x01(\tR\tmodelName\x1a:\n" +
 	"\fWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\b\n" +

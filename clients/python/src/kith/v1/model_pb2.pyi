@@ -19,6 +19,7 @@ class JobPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_PHASE_PUBLISH: _ClassVar[JobPhase]
     JOB_PHASE_DONE: _ClassVar[JobPhase]
     JOB_PHASE_FAILED: _ClassVar[JobPhase]
+    JOB_PHASE_TRAIN: _ClassVar[JobPhase]
 JOB_PHASE_UNSPECIFIED: JobPhase
 JOB_PHASE_CUT: JobPhase
 JOB_PHASE_COUNT: JobPhase
@@ -28,9 +29,10 @@ JOB_PHASE_MERGE: JobPhase
 JOB_PHASE_PUBLISH: JobPhase
 JOB_PHASE_DONE: JobPhase
 JOB_PHASE_FAILED: JobPhase
+JOB_PHASE_TRAIN: JobPhase
 
 class BuildSpec(_message.Message):
-    __slots__ = ("measure", "k", "shrinkage", "min_support", "behavior_weights", "half_life_ms", "weight_cap", "block_items", "alpha")
+    __slots__ = ("measure", "k", "shrinkage", "min_support", "behavior_weights", "half_life_ms", "weight_cap", "block_items", "alpha", "models")
     class BehaviorWeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +49,7 @@ class BuildSpec(_message.Message):
     WEIGHT_CAP_FIELD_NUMBER: _ClassVar[int]
     BLOCK_ITEMS_FIELD_NUMBER: _ClassVar[int]
     ALPHA_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
     measure: str
     k: int
     shrinkage: float
@@ -56,7 +59,37 @@ class BuildSpec(_message.Message):
     weight_cap: float
     block_items: int
     alpha: float
-    def __init__(self, measure: _Optional[str] = ..., k: _Optional[int] = ..., shrinkage: _Optional[float] = ..., min_support: _Optional[int] = ..., behavior_weights: _Optional[_Mapping[str, float]] = ..., half_life_ms: _Optional[int] = ..., weight_cap: _Optional[float] = ..., block_items: _Optional[int] = ..., alpha: _Optional[float] = ...) -> None: ...
+    models: _containers.RepeatedCompositeFieldContainer[ModelSpec]
+    def __init__(self, measure: _Optional[str] = ..., k: _Optional[int] = ..., shrinkage: _Optional[float] = ..., min_support: _Optional[int] = ..., behavior_weights: _Optional[_Mapping[str, float]] = ..., half_life_ms: _Optional[int] = ..., weight_cap: _Optional[float] = ..., block_items: _Optional[int] = ..., alpha: _Optional[float] = ..., models: _Optional[_Iterable[_Union[ModelSpec, _Mapping]]] = ...) -> None: ...
+
+class ModelSpec(_message.Message):
+    __slots__ = ("kind", "name", "parameters")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    name: str
+    parameters: _containers.ScalarMap[str, str]
+    def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class TrainedModel(_message.Message):
+    __slots__ = ("spec", "size_bytes", "seconds", "steps")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    spec: ModelSpec
+    size_bytes: int
+    seconds: float
+    steps: int
+    def __init__(self, spec: _Optional[_Union[ModelSpec, _Mapping]] = ..., size_bytes: _Optional[int] = ..., seconds: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
 
 class NodeUsage(_message.Message):
     __slots__ = ("node", "cpu_seconds", "bytes_in", "bytes_out", "tasks", "pair_updates", "idle_seconds", "spilled_bytes")
@@ -79,7 +112,7 @@ class NodeUsage(_message.Message):
     def __init__(self, node: _Optional[str] = ..., cpu_seconds: _Optional[float] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., tasks: _Optional[int] = ..., pair_updates: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., spilled_bytes: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("id", "spec", "phase", "error", "tasks_total", "tasks_done", "created_unix_ms", "ended_unix_ms", "model_version")
+    __slots__ = ("id", "spec", "phase", "error", "tasks_total", "tasks_done", "created_unix_ms", "ended_unix_ms", "model_version", "training", "training_part", "models")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +122,9 @@ class Job(_message.Message):
     CREATED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     ENDED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_FIELD_NUMBER: _ClassVar[int]
+    TRAINING_PART_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
     id: int
     spec: BuildSpec
     phase: JobPhase
@@ -98,10 +134,13 @@ class Job(_message.Message):
     created_unix_ms: int
     ended_unix_ms: int
     model_version: int
-    def __init__(self, id: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., error: _Optional[str] = ..., tasks_total: _Optional[int] = ..., tasks_done: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., model_version: _Optional[int] = ...) -> None: ...
+    training: str
+    training_part: float
+    models: _containers.RepeatedCompositeFieldContainer[TrainedModel]
+    def __init__(self, id: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., error: _Optional[str] = ..., tasks_total: _Optional[int] = ..., tasks_done: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., model_version: _Optional[int] = ..., training: _Optional[str] = ..., training_part: _Optional[float] = ..., models: _Optional[_Iterable[_Union[TrainedModel, _Mapping]]] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
-    __slots__ = ("version", "spec", "users", "items", "interactions", "created_unix_ms", "active", "usage")
+    __slots__ = ("version", "spec", "users", "items", "interactions", "created_unix_ms", "active", "usage", "models")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +149,7 @@ class ModelVersion(_message.Message):
     CREATED_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
     version: int
     spec: BuildSpec
     users: int
@@ -118,7 +158,8 @@ class ModelVersion(_message.Message):
     created_unix_ms: int
     active: bool
     usage: _containers.RepeatedCompositeFieldContainer[NodeUsage]
-    def __init__(self, version: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., users: _Optional[int] = ..., items: _Optional[int] = ..., interactions: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., active: bool = ..., usage: _Optional[_Iterable[_Union[NodeUsage, _Mapping]]] = ...) -> None: ...
+    models: _containers.RepeatedCompositeFieldContainer[TrainedModel]
+    def __init__(self, version: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., users: _Optional[int] = ..., items: _Optional[int] = ..., interactions: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., active: bool = ..., usage: _Optional[_Iterable[_Union[NodeUsage, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[TrainedModel, _Mapping]]] = ...) -> None: ...
 
 class BuildRequest(_message.Message):
     __slots__ = ("spec",)

@@ -22,6 +22,7 @@ class Model(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_TRENDING: _ClassVar[Model]
     MODEL_SIMILAR: _ClassVar[Model]
     MODEL_TOGETHER: _ClassVar[Model]
+    MODEL_TRAINED: _ClassVar[Model]
 MODEL_UNSPECIFIED: Model
 MODEL_ITEM_KNN: Model
 MODEL_USER_KNN: Model
@@ -33,9 +34,10 @@ MODEL_CATEGORIES: Model
 MODEL_TRENDING: Model
 MODEL_SIMILAR: Model
 MODEL_TOGETHER: Model
+MODEL_TRAINED: Model
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user", "basket", "n", "model", "include_seen", "no_fallback", "stale", "explain", "filter", "exclude_history", "boosts", "freshness", "diversity", "pins", "now_unix_ms", "scene", "session", "item")
+    __slots__ = ("user", "basket", "n", "model", "include_seen", "no_fallback", "stale", "explain", "filter", "exclude_history", "boosts", "freshness", "diversity", "pins", "now_unix_ms", "scene", "session", "item", "model_name")
     USER_FIELD_NUMBER: _ClassVar[int]
     BASKET_FIELD_NUMBER: _ClassVar[int]
     N_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +56,7 @@ class RecommendRequest(_message.Message):
     SCENE_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ITEM_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     user: str
     basket: Basket
     n: int
@@ -72,7 +75,8 @@ class RecommendRequest(_message.Message):
     scene: str
     session: str
     item: str
-    def __init__(self, user: _Optional[str] = ..., basket: _Optional[_Union[Basket, _Mapping]] = ..., n: _Optional[int] = ..., model: _Optional[_Union[Model, str]] = ..., include_seen: bool = ..., no_fallback: bool = ..., stale: bool = ..., explain: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., exclude_history: _Optional[_Iterable[_Union[HistoryRule, _Mapping]]] = ..., boosts: _Optional[_Iterable[_Union[Boost, _Mapping]]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., now_unix_ms: _Optional[int] = ..., scene: _Optional[str] = ..., session: _Optional[str] = ..., item: _Optional[str] = ...) -> None: ...
+    model_name: str
+    def __init__(self, user: _Optional[str] = ..., basket: _Optional[_Union[Basket, _Mapping]] = ..., n: _Optional[int] = ..., model: _Optional[_Union[Model, str]] = ..., include_seen: bool = ..., no_fallback: bool = ..., stale: bool = ..., explain: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., exclude_history: _Optional[_Iterable[_Union[HistoryRule, _Mapping]]] = ..., boosts: _Optional[_Iterable[_Union[Boost, _Mapping]]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., now_unix_ms: _Optional[int] = ..., scene: _Optional[str] = ..., session: _Optional[str] = ..., item: _Optional[str] = ..., model_name: _Optional[str] = ...) -> None: ...
 
 class Filter(_message.Message):
     __slots__ = ("conditions", "allow", "deny", "only_products")
@@ -176,7 +180,7 @@ class BasketItem(_message.Message):
     def __init__(self, item: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("items", "model", "model_version", "fallback_reason", "partial", "stale", "scene", "experiment", "variant", "answer_id")
+    __slots__ = ("items", "model", "model_version", "fallback_reason", "partial", "stale", "scene", "experiment", "variant", "answer_id", "model_name")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +191,7 @@ class RecommendResponse(_message.Message):
     EXPERIMENT_FIELD_NUMBER: _ClassVar[int]
     VARIANT_FIELD_NUMBER: _ClassVar[int]
     ANSWER_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[RecommendedItem]
     model: Model
     model_version: int
@@ -197,7 +202,8 @@ class RecommendResponse(_message.Message):
     experiment: str
     variant: str
     answer_id: str
-    def __init__(self, items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., model: _Optional[_Union[Model, str]] = ..., model_version: _Optional[int] = ..., fallback_reason: _Optional[str] = ..., partial: bool = ..., stale: bool = ..., scene: _Optional[str] = ..., experiment: _Optional[str] = ..., variant: _Optional[str] = ..., answer_id: _Optional[str] = ...) -> None: ...
+    model_name: str
+    def __init__(self, items: _Optional[_Iterable[_Union[RecommendedItem, _Mapping]]] = ..., model: _Optional[_Union[Model, str]] = ..., model_version: _Optional[int] = ..., fallback_reason: _Optional[str] = ..., partial: bool = ..., stale: bool = ..., scene: _Optional[str] = ..., experiment: _Optional[str] = ..., variant: _Optional[str] = ..., answer_id: _Optional[str] = ..., model_name: _Optional[str] = ...) -> None: ...
 
 class RecommendManyRequest(_message.Message):
     __slots__ = ("users", "request")

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Scene(_message.Message):
-    __slots__ = ("name", "model", "blend", "n", "fallback", "no_fallback", "include_seen", "filter", "exclude_history", "boosts", "freshness", "diversity", "pins", "within_ms", "weights", "category_attribute", "since_attribute")
+    __slots__ = ("name", "model", "blend", "n", "fallback", "no_fallback", "include_seen", "filter", "exclude_history", "boosts", "freshness", "diversity", "pins", "within_ms", "weights", "category_attribute", "since_attribute", "model_name")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,7 @@ class Scene(_message.Message):
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
     SINCE_ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: _recommend_pb2.Model
     blend: float
@@ -51,7 +52,8 @@ class Scene(_message.Message):
     weights: _containers.ScalarMap[str, float]
     category_attribute: str
     since_attribute: str
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[_Union[_recommend_pb2.Model, str]] = ..., blend: _Optional[float] = ..., n: _Optional[int] = ..., fallback: _Optional[_Iterable[_Union[_recommend_pb2.Model, str]]] = ..., no_fallback: bool = ..., include_seen: bool = ..., filter: _Optional[_Union[_recommend_pb2.Filter, _Mapping]] = ..., exclude_history: _Optional[_Iterable[_Union[_recommend_pb2.HistoryRule, _Mapping]]] = ..., boosts: _Optional[_Iterable[_Union[_recommend_pb2.Boost, _Mapping]]] = ..., freshness: _Optional[_Union[_recommend_pb2.Freshness, _Mapping]] = ..., diversity: _Optional[_Union[_recommend_pb2.Diversity, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[_recommend_pb2.Pin, _Mapping]]] = ..., within_ms: _Optional[int] = ..., weights: _Optional[_Mapping[str, float]] = ..., category_attribute: _Optional[str] = ..., since_attribute: _Optional[str] = ...) -> None: ...
+    model_name: str
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[_Union[_recommend_pb2.Model, str]] = ..., blend: _Optional[float] = ..., n: _Optional[int] = ..., fallback: _Optional[_Iterable[_Union[_recommend_pb2.Model, str]]] = ..., no_fallback: bool = ..., include_seen: bool = ..., filter: _Optional[_Union[_recommend_pb2.Filter, _Mapping]] = ..., exclude_history: _Optional[_Iterable[_Union[_recommend_pb2.HistoryRule, _Mapping]]] = ..., boosts: _Optional[_Iterable[_Union[_recommend_pb2.Boost, _Mapping]]] = ..., freshness: _Optional[_Union[_recommend_pb2.Freshness, _Mapping]] = ..., diversity: _Optional[_Union[_recommend_pb2.Diversity, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[_recommend_pb2.Pin, _Mapping]]] = ..., within_ms: _Optional[int] = ..., weights: _Optional[_Mapping[str, float]] = ..., category_attribute: _Optional[str] = ..., since_attribute: _Optional[str] = ..., model_name: _Optional[str] = ...) -> None: ...
 
 class Experiment(_message.Message):
     __slots__ = ("name", "scene", "variants", "start_unix_ms", "end_unix_ms", "window_ms", "salt", "expected_users")

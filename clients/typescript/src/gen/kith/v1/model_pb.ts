@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kith/v1/model.proto.
  */
 export const file_kith_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("ChNraXRoL3YxL21vZGVsLnByb3RvEgdraXRoLnYxIqcCCglCdWlsZFNwZWMSDwoHbWVhc3VyZRgBIAEoCRIJCgFrGAIgASgNEhEKCXNocmlua2FnZRgDIAEoARITCgttaW5fc3VwcG9ydBgEIAEoDRJBChBiZWhhdmlvcl93ZWlnaHRzGAUgAygLMicua2l0aC52MS5CdWlsZFNwZWMuQmVoYXZpb3JXZWlnaHRzRW50cnkSFAoMaGFsZl9saWZlX21zGAYgASgDEhIKCndlaWdodF9jYXAYByABKAESEwoLYmxvY2tfaXRlbXMYCCABKA0SEgoFYWxwaGEYCSABKAFIAIgBARo2ChRCZWhhdmlvcldlaWdodHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQggKBl9hbHBoYSKlAQoJTm9kZVVzYWdlEgwKBG5vZGUYASABKAkSEwoLY3B1X3NlY29uZHMYAiABKAESEAoIYnl0ZXNfaW4YAyABKAQSEQoJYnl0ZXNfb3V0GAQgASgEEg0KBXRhc2tzGAUgASgEEhQKDHBhaXJfdXBkYXRlcxgGIAEoBBIUCgxpZGxlX3NlY29uZHMYByABKAESFQoNc3BpbGxlZF9ieXRlcxgIIAEoBCLUAQoDSm9iEgoKAmlkGAEgASgEEiAKBHNwZWMYAiABKAsyEi5raXRoLnYxLkJ1aWxkU3BlYxIgCgVwaGFzZRgDIAEoDjIRLmtpdGgudjEuSm9iUGhhc2USDQoFZXJyb3IYBCABKAkSEwoLdGFza3NfdG90YWwYBSABKA0SEgoKdGFza3NfZG9uZRgGIAEoDRIXCg9jcmVhdGVkX3VuaXhfbXMYByABKAMSFQoNZW5kZWRfdW5peF9tcxgIIAEoAxIVCg1tb2RlbF92ZXJzaW9uGAkgASgEIsEBCgxNb2RlbFZlcnNpb24SDwoHdmVyc2lvbhgBIAEoBBIgCgRzcGVjGAIgASgLMhIua2l0aC52MS5CdWlsZFNwZWMSDQoFdXNlcnMYAyABKAQSDQoFaXRlbXMYBCABKAQSFAoMaW50ZXJhY3Rpb25zGAUgASgEEhcKD2NyZWF0ZWRfdW5peF9tcxgGIAEoAxIOCgZhY3RpdmUYByABKAgSIQoFdXNhZ2UYCCADKAsyEi5raXRoLnYxLk5vZGVVc2FnZSIwCgxCdWlsZFJlcXVlc3QSIAoEc3BlYxgBIAEoCzISLmtpdGgudjEuQnVpbGRTcGVjIioKDUJ1aWxkUmVzcG9uc2USGQoDam9iGAEgASgLMgwua2l0aC52MS5Kb2IiHQoPV2F0Y2hKb2JSZXF1ZXN0EgoKAmlkGAEgASgEIi0KEFdhdGNoSm9iUmVzcG9uc2USGQoDam9iGAEgASgLMgwua2l0aC52MS5Kb2IiJwoNQ2FuY2VsUmVxdWVzdBIKCgJpZBgBIAEoBBIKCgJieRgCIAEoCSI9Cg5DYW5jZWxSZXNwb25zZRIZCgNqb2IYASABKAsyDC5raXRoLnYxLkpvYhIQCghjYW5jZWxlZBgCIAEoCCITChFMaXN0TW9kZWxzUmVxdWVzdCJZChJMaXN0TW9kZWxzUmVzcG9uc2USJwoIdmVyc2lvbnMYASADKAsyFS5raXRoLnYxLk1vZGVsVmVyc2lvbhIaCgRqb2JzGAIgAygLMgwua2l0aC52MS5Kb2IiIgoPQWN0aXZhdGVSZXF1ZXN0Eg8KB3ZlcnNpb24YASABKAQiJAoQQWN0aXZhdGVSZXNwb25zZRIQCghwcmV2aW91cxgBIAEoBCrQAQoISm9iUGhhc2USGQoVSk9CX1BIQVNFX1VOU1BFQ0lGSUVEEAASEQoNSk9CX1BIQVNFX0NVVBABEhMKD0pPQl9QSEFTRV9DT1VOVBACEhQKEEpPQl9QSEFTRV9FWFBPUlQQAxIVChFKT0JfUEhBU0VfQ09NUFVURRAEEhMKD0pPQl9QSEFTRV9NRVJHRRAFEhUKEUpPQl9QSEFTRV9QVUJMSVNIEAYSEgoOSk9CX1BIQVNFX0RPTkUQBxIUChBKT0JfUEhBU0VfRkFJTEVEEAgy4wMKDE1vZGVsU2VydmljZRJQCgVCdWlsZBIVLmtpdGgudjEuQnVpbGRSZXF1ZXN0GhYua2l0aC52MS5CdWlsZFJlc3BvbnNlIhiC0+STAhIiCi92MS9idWlsZHM6BHNwZWMSYAoIV2F0Y2hKb2ISGC5raXRoLnYxLldhdGNoSm9iUmVxdWVzdBoZLmtpdGgudjEuV2F0Y2hKb2JSZXNwb25zZSIdgtPkkwIXEhUvdjEvYnVpbGRzL3tpZH0vd2F0Y2gwARJcCgZDYW5jZWwSFi5raXRoLnYxLkNhbmNlbFJlcXVlc3QaFy5raXRoLnYxLkNhbmNlbFJlc3BvbnNlIiGC0+STAhsiFi92MS9idWlsZHMve2lkfS9jYW5jZWw6ASoSWQoKTGlzdE1vZGVscxIaLmtpdGgudjEuTGlzdE1vZGVsc1JlcXVlc3QaGy5raXRoLnYxLkxpc3RNb2RlbHNSZXNwb25zZSISgtPkkwIMEgovdjEvbW9kZWxzEmYKCEFjdGl2YXRlEhgua2l0aC52MS5BY3RpdmF0ZVJlcXVlc3QaGS5raXRoLnYxLkFjdGl2YXRlUmVzcG9uc2UiJYLT5JMCHyIdL3YxL21vZGVscy97dmVyc2lvbn0vYWN0aXZhdGVCLlosZ2l0aHViLmNvbS9raXRoLWlvL2tpdGgvcHJvdG8va2l0aC92MTtraXRodjFiBnByb3RvMw", [file_google_api_annotations]);
+  fileDesc("ChNraXRoL3YxL21vZGVsLnByb3RvEgdraXRoLnYxIssCCglCdWlsZFNwZWMSDwoHbWVhc3VyZRgBIAEoCRIJCgFrGAIgASgNEhEKCXNocmlua2FnZRgDIAEoARITCgttaW5fc3VwcG9ydBgEIAEoDRJBChBiZWhhdmlvcl93ZWlnaHRzGAUgAygLMicua2l0aC52MS5CdWlsZFNwZWMuQmVoYXZpb3JXZWlnaHRzRW50cnkSFAoMaGFsZl9saWZlX21zGAYgASgDEhIKCndlaWdodF9jYXAYByABKAESEwoLYmxvY2tfaXRlbXMYCCABKA0SEgoFYWxwaGEYCSABKAFIAIgBARIiCgZtb2RlbHMYCiADKAsyEi5raXRoLnYxLk1vZGVsU3BlYxo2ChRCZWhhdmlvcldlaWdodHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQggKBl9hbHBoYSKSAQoJTW9kZWxTcGVjEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRI2CgpwYXJhbWV0ZXJzGAMgAygLMiIua2l0aC52MS5Nb2RlbFNwZWMuUGFyYW1ldGVyc0VudHJ5GjEKD1BhcmFtZXRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBImQKDFRyYWluZWRNb2RlbBIgCgRzcGVjGAEgASgLMhIua2l0aC52MS5Nb2RlbFNwZWMSEgoKc2l6ZV9ieXRlcxgCIAEoBBIPCgdzZWNvbmRzGAMgASgBEg0KBXN0ZXBzGAQgASgNIqUBCglOb2RlVXNhZ2USDAoEbm9kZRgBIAEoCRITCgtjcHVfc2Vjb25kcxgCIAEoARIQCghieXRlc19pbhgDIAEoBBIRCglieXRlc19vdXQYBCABKAQSDQoFdGFza3MYBSABKAQSFAoMcGFpcl91cGRhdGVzGAYgASgEEhQKDGlkbGVfc2Vjb25kcxgHIAEoARIVCg1zcGlsbGVkX2J5dGVzGAggASgEIqQCCgNKb2ISCgoCaWQYASABKAQSIAoEc3BlYxgCIAEoCzISLmtpdGgudjEuQnVpbGRTcGVjEiAKBXBoYXNlGAMgASgOMhEua2l0aC52MS5Kb2JQaGFzZRINCgVlcnJvchgEIAEoCRITCgt0YXNrc190b3RhbBgFIAEoDRISCgp0YXNrc19kb25lGAYgASgNEhcKD2NyZWF0ZWRfdW5peF9tcxgHIAEoAxIVCg1lbmRlZF91bml4X21zGAggASgDEhUKDW1vZGVsX3ZlcnNpb24YCSABKAQSEAoIdHJhaW5pbmcYCiABKAkSFQoNdHJhaW5pbmdfcGFydBgLIAEoARIlCgZtb2RlbHMYDCADKAsyFS5raXRoLnYxLlRyYWluZWRNb2RlbCLoAQoMTW9kZWxWZXJzaW9uEg8KB3ZlcnNpb24YASABKAQSIAoEc3BlYxgCIAEoCzISLmtpdGgudjEuQnVpbGRTcGVjEg0KBXVzZXJzGAMgASgEEg0KBWl0ZW1zGAQgASgEEhQKDGludGVyYWN0aW9ucxgFIAEoBBIXCg9jcmVhdGVkX3VuaXhfbXMYBiABKAMSDgoGYWN0aXZlGAcgASgIEiEKBXVzYWdlGAggAygLMhIua2l0aC52MS5Ob2RlVXNhZ2USJQoGbW9kZWxzGAkgAygLMhUua2l0aC52MS5UcmFpbmVkTW9kZWwiMAoMQnVpbGRSZXF1ZXN0EiAKBHNwZWMYASABKAsyEi5raXRoLnYxLkJ1aWxkU3BlYyIqCg1CdWlsZFJlc3BvbnNlEhkKA2pvYhgBIAEoCzIMLmtpdGgudjEuSm9iIh0KD1dhdGNoSm9iUmVxdWVzdBIKCgJpZBgBIAEoBCItChBXYXRjaEpvYlJlc3BvbnNlEhkKA2pvYhgBIAEoCzIMLmtpdGgudjEuSm9iIicKDUNhbmNlbFJlcXVlc3QSCgoCaWQYASABKAQSCgoCYnkYAiABKAkiPQoOQ2FuY2VsUmVzcG9uc2USGQoDam9iGAEgASgLMgwua2l0aC52MS5Kb2ISEAoIY2FuY2VsZWQYAiABKAgiEwoRTGlzdE1vZGVsc1JlcXVlc3QiWQoSTGlzdE1vZGVsc1Jlc3BvbnNlEicKCHZlcnNpb25zGAEgAygLMhUua2l0aC52MS5Nb2RlbFZlcnNpb24SGgoEam9icxgCIAMoCzIMLmtpdGgudjEuSm9iIiIKD0FjdGl2YXRlUmVxdWVzdBIPCgd2ZXJzaW9uGAEgASgEIiQKEEFjdGl2YXRlUmVzcG9uc2USEAoIcHJldmlvdXMYASABKAQq5QEKCEpvYlBoYXNlEhkKFUpPQl9QSEFTRV9VTlNQRUNJRklFRBAAEhEKDUpPQl9QSEFTRV9DVVQQARITCg9KT0JfUEhBU0VfQ09VTlQQAhIUChBKT0JfUEhBU0VfRVhQT1JUEAMSFQoRSk9CX1BIQVNFX0NPTVBVVEUQBBITCg9KT0JfUEhBU0VfTUVSR0UQBRIVChFKT0JfUEhBU0VfUFVCTElTSBAGEhIKDkpPQl9QSEFTRV9ET05FEAcSFAoQSk9CX1BIQVNFX0ZBSUxFRBAIEhMKD0pPQl9QSEFTRV9UUkFJThAJMuMDCgxNb2RlbFNlcnZpY2USUAoFQnVpbGQSFS5raXRoLnYxLkJ1aWxkUmVxdWVzdBoWLmtpdGgudjEuQnVpbGRSZXNwb25zZSIYgtPkkwISIgovdjEvYnVpbGRzOgRzcGVjEmAKCFdhdGNoSm9iEhgua2l0aC52MS5XYXRjaEpvYlJlcXVlc3QaGS5raXRoLnYxLldhdGNoSm9iUmVzcG9uc2UiHYLT5JMCFxIVL3YxL2J1aWxkcy97aWR9L3dhdGNoMAESXAoGQ2FuY2VsEhYua2l0aC52MS5DYW5jZWxSZXF1ZXN0Ghcua2l0aC52MS5DYW5jZWxSZXNwb25zZSIhgtPkkwIbIhYvdjEvYnVpbGRzL3tpZH0vY2FuY2VsOgEqElkKCkxpc3RNb2RlbHMSGi5raXRoLnYxLkxpc3RNb2RlbHNSZXF1ZXN0Ghsua2l0aC52MS5MaXN0TW9kZWxzUmVzcG9uc2UiEoLT5JMCDBIKL3YxL21vZGVscxJmCghBY3RpdmF0ZRIYLmtpdGgudjEuQWN0aXZhdGVSZXF1ZXN0Ghkua2l0aC52MS5BY3RpdmF0ZVJlc3BvbnNlIiWC0+STAh8iHS92MS9tb2RlbHMve3ZlcnNpb259L2FjdGl2YXRlQi5aLGdpdGh1Yi5jb20va2l0aC1pby9raXRoL3Byb3RvL2tpdGgvdjE7a2l0aHYxYgZwcm90bzM", [file_google_api_annotations]);
 
 /**
  * BuildSpec says what a build computes. Equal specs over equal events give equal bytes.
@@ -81,6 +81,13 @@ export type BuildSpec = Message<"kith.v1.BuildSpec"> & {
    * @generated from field: optional double alpha = 9;
    */
   alpha?: number | undefined;
+
+  /**
+   * Models that are trained beside the neighbor lists, in this order: at most 20.
+   *
+   * @generated from field: repeated kith.v1.ModelSpec models = 10;
+   */
+  models: ModelSpec[];
 };
 
 /**
@@ -89,6 +96,83 @@ export type BuildSpec = Message<"kith.v1.BuildSpec"> & {
  */
 export const BuildSpecSchema: GenMessage<BuildSpec> = /*@__PURE__*/
   messageDesc(file_kith_v1_model, 0);
+
+/**
+ * ModelSpec is a model that a build trains.
+ *
+ * @generated from message kith.v1.ModelSpec
+ */
+export type ModelSpec = Message<"kith.v1.ModelSpec"> & {
+  /**
+   * Kind of model, such as covisit.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * How queries call it: [a-z][a-z0-9-]{0,31}, each of a build once. Empty means as the kind.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Settings of the kind that are not its defaults, as text.
+   *
+   * @generated from field: map<string, string> parameters = 3;
+   */
+  parameters: { [key: string]: string };
+};
+
+/**
+ * Describes the message kith.v1.ModelSpec.
+ * Use `create(ModelSpecSchema)` to create a new message.
+ */
+export const ModelSpecSchema: GenMessage<ModelSpec> = /*@__PURE__*/
+  messageDesc(file_kith_v1_model, 1);
+
+/**
+ * TrainedModel is a model of a version.
+ *
+ * @generated from message kith.v1.TrainedModel
+ */
+export type TrainedModel = Message<"kith.v1.TrainedModel"> & {
+  /**
+   * With all settings of the kind.
+   *
+   * @generated from field: kith.v1.ModelSpec spec = 1;
+   */
+  spec?: ModelSpec | undefined;
+
+  /**
+   * Of its file, which every server has.
+   *
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * From its first step until its file was written and checked.
+   *
+   * @generated from field: double seconds = 3;
+   */
+  seconds: number;
+
+  /**
+   * Steps that were done on each partition.
+   *
+   * @generated from field: uint32 steps = 4;
+   */
+  steps: number;
+};
+
+/**
+ * Describes the message kith.v1.TrainedModel.
+ * Use `create(TrainedModelSchema)` to create a new message.
+ */
+export const TrainedModelSchema: GenMessage<TrainedModel> = /*@__PURE__*/
+  messageDesc(file_kith_v1_model, 2);
 
 /**
  * NodeUsage is what a build cost on one node.
@@ -146,7 +230,7 @@ export type NodeUsage = Message<"kith.v1.NodeUsage"> & {
  * Use `create(NodeUsageSchema)` to create a new message.
  */
 export const NodeUsageSchema: GenMessage<NodeUsage> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 1);
+  messageDesc(file_kith_v1_model, 3);
 
 /**
  * Job is a build, running or ended.
@@ -202,6 +286,25 @@ export type Job = Message<"kith.v1.Job"> & {
    * @generated from field: uint64 model_version = 9;
    */
   modelVersion: bigint;
+
+  /**
+   * In the phase TRAIN: the name of the model that is in training, and how far it is, from 0 to 1.
+   *
+   * @generated from field: string training = 10;
+   */
+  training: string;
+
+  /**
+   * @generated from field: double training_part = 11;
+   */
+  trainingPart: number;
+
+  /**
+   * Those that are trained.
+   *
+   * @generated from field: repeated kith.v1.TrainedModel models = 12;
+   */
+  models: TrainedModel[];
 };
 
 /**
@@ -209,7 +312,7 @@ export type Job = Message<"kith.v1.Job"> & {
  * Use `create(JobSchema)` to create a new message.
  */
 export const JobSchema: GenMessage<Job> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 2);
+  messageDesc(file_kith_v1_model, 4);
 
 /**
  * ModelVersion is an immutable published result.
@@ -258,6 +361,11 @@ export type ModelVersion = Message<"kith.v1.ModelVersion"> & {
    * @generated from field: repeated kith.v1.NodeUsage usage = 8;
    */
   usage: NodeUsage[];
+
+  /**
+   * @generated from field: repeated kith.v1.TrainedModel models = 9;
+   */
+  models: TrainedModel[];
 };
 
 /**
@@ -265,7 +373,7 @@ export type ModelVersion = Message<"kith.v1.ModelVersion"> & {
  * Use `create(ModelVersionSchema)` to create a new message.
  */
 export const ModelVersionSchema: GenMessage<ModelVersion> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 3);
+  messageDesc(file_kith_v1_model, 5);
 
 /**
  * BuildRequest starts a build.
@@ -284,7 +392,7 @@ export type BuildRequest = Message<"kith.v1.BuildRequest"> & {
  * Use `create(BuildRequestSchema)` to create a new message.
  */
 export const BuildRequestSchema: GenMessage<BuildRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 4);
+  messageDesc(file_kith_v1_model, 6);
 
 /**
  * BuildResponse names the job.
@@ -303,7 +411,7 @@ export type BuildResponse = Message<"kith.v1.BuildResponse"> & {
  * Use `create(BuildResponseSchema)` to create a new message.
  */
 export const BuildResponseSchema: GenMessage<BuildResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 5);
+  messageDesc(file_kith_v1_model, 7);
 
 /**
  * WatchJobRequest names a job.
@@ -322,7 +430,7 @@ export type WatchJobRequest = Message<"kith.v1.WatchJobRequest"> & {
  * Use `create(WatchJobRequestSchema)` to create a new message.
  */
 export const WatchJobRequestSchema: GenMessage<WatchJobRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 6);
+  messageDesc(file_kith_v1_model, 8);
 
 /**
  * WatchJobResponse is the job's state now.
@@ -341,7 +449,7 @@ export type WatchJobResponse = Message<"kith.v1.WatchJobResponse"> & {
  * Use `create(WatchJobResponseSchema)` to create a new message.
  */
 export const WatchJobResponseSchema: GenMessage<WatchJobResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 7);
+  messageDesc(file_kith_v1_model, 9);
 
 /**
  * CancelRequest names a job.
@@ -369,7 +477,7 @@ export type CancelRequest = Message<"kith.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 8);
+  messageDesc(file_kith_v1_model, 10);
 
 /**
  * CancelResponse is what became of the job.
@@ -397,7 +505,7 @@ export type CancelResponse = Message<"kith.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 9);
+  messageDesc(file_kith_v1_model, 11);
 
 /**
  * ListModelsRequest has no parameters.
@@ -412,7 +520,7 @@ export type ListModelsRequest = Message<"kith.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 10);
+  messageDesc(file_kith_v1_model, 12);
 
 /**
  * ListModelsResponse lists versions and recent jobs.
@@ -436,7 +544,7 @@ export type ListModelsResponse = Message<"kith.v1.ListModelsResponse"> & {
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 11);
+  messageDesc(file_kith_v1_model, 13);
 
 /**
  * ActivateRequest names a version.
@@ -455,7 +563,7 @@ export type ActivateRequest = Message<"kith.v1.ActivateRequest"> & {
  * Use `create(ActivateRequestSchema)` to create a new message.
  */
 export const ActivateRequestSchema: GenMessage<ActivateRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 12);
+  messageDesc(file_kith_v1_model, 14);
 
 /**
  * ActivateResponse is the version that was active before.
@@ -474,7 +582,7 @@ export type ActivateResponse = Message<"kith.v1.ActivateResponse"> & {
  * Use `create(ActivateResponseSchema)` to create a new message.
  */
 export const ActivateResponseSchema: GenMessage<ActivateResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_model, 13);
+  messageDesc(file_kith_v1_model, 15);
 
 /**
  * JobPhase is how far a build has come.
@@ -526,6 +634,13 @@ export enum JobPhase {
    * @generated from enum value: JOB_PHASE_FAILED = 8;
    */
   FAILED = 8,
+
+  /**
+   * Of builds with models: behind EXPORT, before COMPUTE.
+   *
+   * @generated from enum value: JOB_PHASE_TRAIN = 9;
+   */
+  TRAIN = 9,
 }
 
 /**

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kith-io/kith/evaluate"
+)
+
+// TestEvaluateTunes: an evaluation with tuning keeps its trials, goes on with them, also after its last line was torn, and writes a page.
+func TestEvaluateTunes(t *testing.T) {
+	input := writeFile(t, "ratings.csv", randomRatings(rand.New(rand.NewPCG(7, 8)), 120, 40).csv())
+	dir := t.TempDir()
+	state, report := filepath.Join(dir, "trials.jsonl"), filepath.Join(dir, "report.html")
+	args := []string{
+		"evaluate", "--input", input, "--models", "popularity,item-knn", "--split", "ratio", "-n", "5,10", "--by", "ndcg@10",
+		"--tune", "6", "--tune-method", "tpe", "--state", state, "--report", report,
+	}
+	first := mustJSON[evaluate.Result](t, args...)
+	if len(first.Tuning) != 1 || len(first.Tuning[0].Trials) != 6 || first.Models[1].Tuned != first.Tuning[0].Best || (first.Models[0].Against == nil) == (first.Models[1].Against == nil) {
+		t.Fatalf("got %+v", first)
+	}
+	lines, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Top 5, by ndcg@10", "What tuning has tried", "Accuracy is not all"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	again := mustJSON[evaluate.Result](t, args...)
+	if got, err := os.ReadFile(state); err != nil || string(got) != string(lines) {
+		t.Errorf("the second run has changed the trials (%v):\n%s", err, got)
+	}
+	for i, x := range again.Tuning[0].Trials {
+		if x != first.Tuning[0].Trials[i] {
+			t.Errorf("trial %d is %+v, was %+v", i, x, first.Tuning[0].Trials[i])
+		}
+	}
+	if err := os.WriteFile(state, lines[:len(lines)-10], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if torn := mustJSON[evaluate.Result](t, args...); torn.Models[1].Tuned != first.Models[1].Tuned {
+		t.Errorf("after a torn line the best is %s, want %s", torn.Models[1].Tuned, first.Models[1].Tuned)
+	}
+	if got, err := os.ReadFile(state); err != nil || strings.Count(string(got), "\n") != strings.Count(string(lines), "\n") {
+		t.Errorf("trials after a torn line (%v):\n%s", err, got)
+	}
+}
+
+func TestEvaluateOptions(t *testing.T) {
+	input := writeFile(t, "ratings.csv", randomRatings(rand.New(rand.NewPCG(7, 8)), 120, 40).csv())
+	categories := writeFile(t, "categories.csv", "item,category\ni1,a|b\ni2,b\ni1,c\n")
+	got := mustJSON[evaluate.Result](t, "evaluate", "--input", input, "--models", "popularity,itemknn(k=3,measure=bm25)", "--split", "user-cold",
+		"--metrics", "auc,novelty", "--categories", categories, "--interval", "bootstrap", "--samples", "200")
+	if got.Calibration != "categories" || got.Interval != "bootstrap" || got.Models[1].Parameters["measure"] != "bm25" || got.Folds[0].HistoryEntries == 0 {
+		t.Errorf("got %+v", got)
+	}
+	if x, ok := got.Models[0].Metrics["auc"]; !ok || !(x.Low < x.Mean && x.Mean < x.High) {
+		t.Errorf("auc %+v, %v", x, ok)
+	}
+	table := mustKith(t, "evaluate", "--input", input, "--models", "popularity,itemknn", "--negatives", "9", "--metrics", "ndcg,novelty")
+	if !strings.Contains(table, "among 9 drawn ones") || !strings.Contains(table, "NDCG@10") || strings.Contains(table, "NOVELTY") {
+		t.Errorf("table:\n%s", table)
+	}
+	empty := writeFile(t, "empty.csv", "item,category\n")
+	notTrials := writeFile(t, "notes.txt", "what I thought\n")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--metrics", "luck"}, "novelty"},
+		{[]string{"--state", "x.jsonl"}, "--tune"},
+		{[]string{"--report", "x.pdf"}, ".html"},
+		{[]string{"--categories", empty}, "no category"},
+		{[]string{"--categories", filepath.Join(t.TempDir(), "absent.csv")}, "--categories"},
+		{[]string{"--tune", "3", "--state", notTrials}, "line 1 is no trial"},
+		{[]string{"--tune", "3", "--split", "k-fold"}, "k-fold"},
+	} {
+		got := kith(t, nil, append([]string{"evaluate", "--input", input, "--models", "popularity"}, c.args...)...)
+		if got.code == 0 || !strings.Contains(got.err, c.want) {
+			t.Errorf("%v: exit code %d, %q, want it to say %q", c.args, got.code, got.err, c.want)
+		}
+	}
+}

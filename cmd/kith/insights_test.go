@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kith-io/kith/server/clustertest"
+)
+
+// TestInsightsOfCluster builds models on a server, and asks for what they know as a user does.
+func TestInsightsOfCluster(t *testing.T) {
+	addr := addrsOf(clustertest.Start(t, clustertest.Options{Servers: 1}))
+	var b strings.Builder
+	b.WriteString("user,item,behavior,time,order\n")
+	for u := range 40 {
+		first, second := "a", "b"
+		if u%2 == 1 {
+			first, second = "p", "q"
+		}
+		for i, behavior := range []string{"view", "purchase"} {
+			fmt.Fprintf(&b, "u%d,%s,%s,2026-01-01T00:%02d:00Z,1\n", u, first, behavior, i)
+		}
+		fmt.Fprintf(&b, "u%d,%s,purchase,2026-01-01T00:02:00Z,1\n", u, second)
+	}
+	file := filepath.Join(t.TempDir(), "events.csv")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustKith(t, "ingest", "--addr", addr, file)
+	checkUsage(t, kith(t, nil, "clusters", "--addr", addr, "--item"), []string{"--item without an item"})
+	none := kith(t, nil, "rules", "a", "--addr", addr)
+	if none.code == 0 || !strings.Contains(none.err, "build one") {
+		t.Errorf("without a model: exit code %d, %s", none.code, none.err)
+	}
+	mustKith(t, "build", "--addr", addr, "--wait", "--models", "markov,rules(min-support=0.1),clusters(k=2)")
+	for _, c := range []struct {
+		args  string
+		parts []string
+	}{
+		{"rules a", []string{"a   b      0.5", "1 rule of 40 transactions, in model rules of version"}},
+		{"rules b --right", []string{"1 rule of 40"}},
+		{"rules -n 1 --min-lift 1.5", []string{"4 rules of 40", "3 more are not shown"}},
+		{"next u0 -n 1", []string{"end ", "BEHAVIOR", "RANK"}},
+		{"clusters -n 2", []string{"20  50.00%", "Model clusters of version"}},
+		{"clusters u0", []string{"u0 is in group", "from its center"}},
+		{"clusters a --item", []string{"a is in no group"}},
+	} {
+		got := mustKith(t, append(strings.Fields(c.args), "--addr", addr)...)
+		for _, part := range c.parts {
+			if !strings.Contains(got, part) {
+				t.Errorf("kith %s lacks %q:\n%s", c.args, part, got)
+			}
+		}
+	}
+	next := mustJSON[struct {
+		Behaviors []jsonNextBehavior `json:"behaviors"`
+	}](t, "next", "u0", "--addr", addr, "-o", "json")
+	if len(next.Behaviors) < 3 || next.Behaviors[0].Behavior != "end" {
+		t.Errorf("after all that users do comes %v, want the end", next.Behaviors)
+	}
+}

@@ -1,0 +1,168 @@
+package coordinator
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kith-io/kith/catalog/shelf"
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+)
+
+// reorderedPool is how many items of a model are looked at first where rules may change their order.
+const reorderedPool = 500
+
+// explainer is a model that can say where a score comes from.
+type explainer interface {
+	// Explain returns the contributions of items of the history to the score of an item; they add up to it.
+	Explain(q model.Query, item uint32) ([]model.Contribution, error)
+}
+
+// fillTrained adds up to N items that a trained model ranks to the answer, and the reason why they may be few. It is answered on this node, which has all of the
+// model. What the model fills up from popularity is left out: as with other methods, the fallbacks say what is popular now.
+//
+// Cost: that of the model for as many items as are asked for and known, and for four times as many as often as the rules leave too few.
+func (r *Router) fillTrained(q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
+	part := *q
+	part.N = q.N - len(a.Items)
+	m, dictionary, history, err := r.known(part, events, a)
+	if m == nil {
+		return err
+	}
+	defer m.Release()
+	trained, err := m.Model(q.Model)
+	switch {
+	case err == nil:
+	case q.NoFallback || errors.Is(err, wire.ErrUnknownModel) && !q.Anonymous: // a scene outlives versions
+		return err
+	default:
+		a.Fallback, a.Partial = err.Error(), a.Partial || errors.Is(err, wire.ErrNoReplica)
+		return nil
+	}
+	t := &trainedQuery{r: r, model: trained, dictionary: dictionary, but: behind(seen, a.Items), there: a.Items}
+	t.ask = trainedHistory(history)
+	best, err := t.best(&part)
+	if err != nil {
+		return fmt.Errorf("model %s of version %d: %w", q.Model, m.Version, err)
+	}
+	for _, x := range best {
+		item := Ranked{Item: dictionary.Key(x.id), Score: x.score, Source: Trained}
+		if q.Explain {
+			if item.Contributions, err = t.explain(x); err != nil {
+				return fmt.Errorf("model %s of version %d: %w", q.Model, m.Version, err)
+			}
+		}
+		a.Items = append(a.Items, item)
+	}
+	if len(best) < part.N {
+		a.Fallback = fmt.Sprintf("model %s ranks only %d items that are allowed", q.Model, len(best))
+	}
+	return nil
+}
+
+// trainedHistory makes a query of a history.
+func trainedHistory(history []entry) model.Query {
+	q := model.Query{User: -1, WithSeen: true}
+	for _, h := range history {
+		q.Items, q.Weights, q.Times = append(q.Items, h.item), append(q.Weights, h.weight), append(q.Times, h.time)
+	}
+	return q
+}
+
+// trainedQuery is a query to a trained model.
+type trainedQuery struct {
+	r          *Router
+	model      train.Model
+	dictionary *artifact.Dictionary
+	ask        model.Query
+	// but are items that may not be in the answer, there those that are.
+	but   map[string]bool
+	there []Ranked
+}
+
+// best returns the n best that are allowed, in the order of the answer.
+func (t *trainedQuery) best(q *Query) ([]scoredItem, error) {
+	n := q.N + len(t.but)
+	if q.reorders() {
+		n = max(n, reorderedPool)
+	}
+	for ; ; n *= 4 {
+		t.ask.N = min(n, t.dictionary.Len())
+		top, err := t.model.Recommend(t.ask)
+		if err != nil {
+			return nil, err
+		}
+		ended := len(top) < t.ask.N || t.ask.N == t.dictionary.Len()
+		for i, x := range top {
+			if int64(x.Item) >= int64(t.dictionary.Len()) {
+				return nil, fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, x.Item, t.dictionary.Len())
+			}
+			if x.Filled {
+				top, ended = top[:i], true
+				break
+			}
+		}
+		if best, sure := t.choose(q, top); sure || ended {
+			return best, nil
+		}
+	}
+}
+
+// choose returns the best of ranked items. sure means that no item behind them could change the choice.
+func (t *trainedQuery) choose(q *Query, top []model.Scored) (best []scoredItem, sure bool) {
+	if len(top) == 0 {
+		return nil, false
+	}
+	t.r.products.shelf.View(func(v *shelf.View) {
+		j := newJudge(&q.Rules, v)
+		var all []scoredItem
+		for _, x := range top {
+			key := t.dictionary.KeyBytes(x.Item)
+			if t.but[string(key)] {
+				continue
+			}
+			if factor, group, ok := j.judge(key); ok {
+				all = append(all, scoredItem{x.Item, x.Score, boosted(x.Score, factor), group})
+			}
+		}
+		var least float64
+		sortScored(all)
+		best, least = choose(all, q.N, q.Diversity, j.taken(t.there))
+		sure = len(best) == q.N && (!q.reorders() || least > boosted(top[len(top)-1].Score, q.largestFactor()))
+	})
+	return best, sure
+}
+
+// boosted multiplies a score so that a factor above 1 raises it, whatever its sign: models of factors have scores below 0.
+func boosted(score, factor float64) float64 {
+	if score < 0 {
+		return score / factor
+	}
+	return score * factor
+}
+
+// explain returns the contributions to a score, with its boosts. There are none if the model does not know them.
+func (t *trainedQuery) explain(x scoredItem) (out []Contribution, err error) {
+	e, ok := t.model.(explainer)
+	if !ok {
+		return nil, nil
+	}
+	parts, err := e.Explain(t.ask, x.id)
+	if err != nil {
+		return nil, err
+	}
+	factor := 1.0
+	if x.base != 0 {
+		factor = x.score / x.base
+	}
+	for _, p := range parts {
+		if int64(p.Item) >= int64(t.dictionary.Len()) {
+			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, p.Item, t.dictionary.Len())
+		}
+		out = append(out, Contribution{Item: t.dictionary.Key(p.Item), Score: p.Score * factor})
+	}
+	return out, nil
+}

@@ -1,0 +1,543 @@
+package evaluate
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model"
+)
+
+// Names of the ways to look for parameters.
+const (
+	// TuneRandom tries settings drawn at random (Bergstra and Bengio, JMLR 13, 2012 [bergstra2012]).
+	TuneRandom = "random"
+	// TuneHalving tries all settings on a ninth of the users, the best third of them on a third of the users, and the best third of those on all:
+	// successive halving (Jamieson and Talwalkar, AISTATS 2016 [jamieson2016]) by thirds, as in Li et al., JMLR 18, 2018 [li2018].
+	TuneHalving = "halving"
+	// TuneTPE draws settings where those that were good are denser than the others: tree-structured Parzen estimators (Bergstra et al., NIPS 2011
+	// [bergstra2011]).
+	TuneTPE = "tpe"
+)
+
+// TuningMethods returns the names of all ways to look for parameters.
+func TuningMethods() []string { return []string{TuneRandom, TuneHalving, TuneTPE} }
+
+// Tuning says how parameters of models are looked for. Each model with parameters that may be searched (model.Parameter.Search) and that are not
+// given in its name is trained with several settings on the training data less the validation data, and measured on the latter. The best setting by
+// Experiment.By is then evaluated once on the test data.
+type Tuning struct {
+	// Trials is the number of settings for each model, at least 1. The first is the default one.
+	Trials int
+	// Method is one of TuningMethods; "" means TuneRandom.
+	Method string
+	// Known are trials that need not be made again: those of the same data, division, seed and metric are taken from here, others are not looked at.
+	Known []Trial
+	// Keep, unless nil, is told of each trial that was made, by the goroutine of Run. Its error ends the experiment.
+	Keep func(Trial) error
+}
+
+func (t Tuning) withDefaults() Tuning {
+	t.Method = cmp.Or(t.Method, TuneRandom)
+	return t
+}
+
+// maxTrials bounds the settings that are tried for one model.
+const maxTrials = 100_000
+
+func (t *Tuning) validate() error {
+	switch {
+	case t.Trials < 1 || t.Trials > maxTrials:
+		return fmt.Errorf("trials is %d, want 1 to %d", t.Trials, maxTrials)
+	case !slices.Contains(TuningMethods(), t.Method):
+		return fmt.Errorf("unknown way of tuning %q, want one of %s", t.Method, strings.Join(TuningMethods(), ", "))
+	}
+	return nil
+}
+
+// Trial is one setting of a model, measured on the validation data.
+type Trial struct {
+	// Of is a fingerprint of all else that the figure depends on: data, division, seed, metric, settings of the experiment.
+	Of string `json:"of"`
+	// Name is the name of the model with its parameters.
+	Name string `json:"name"`
+	// Share is the share of the users with whom it was trained and measured.
+	Share float64 `json:"share"`
+	// Figure is that of the metric; without meaning if Failed says why there is none.
+	Figure  Estimate `json:"figure"`
+	Failed  string   `json:"failed,omitempty"`
+	Seconds float64  `json:"seconds"`
+}
+
+// TunedModel is what tuning has found about a model.
+type TunedModel struct {
+	// Model is the name as the experiment has it, Best that with the parameters that were taken.
+	Model  string  `json:"model"`
+	Best   string  `json:"best"`
+	Method string  `json:"method"`
+	Metric string  `json:"metric"`
+	Trials []Trial `json:"trials"`
+}
+
+// validation is a part of the training data that is held back too.
+type validation struct {
+	table *fusion.Table // the training data of the outer division
+	d     *Division     // of table
+	entry []int64       // by entry of table: that of the whole
+}
+
+// validation divides the training data of a division in the way of the split.
+func (e *Experiment) validation(d *Division) (*validation, error) {
+	v := &validation{}
+	v.table, v.entry = part(e.Data, func(_ int, p int64) bool { return d.trains(p, 0) })
+	ratio := 0.5 // without meaning for splits that have none
+	if hasRatio(e.Split) {
+		ratio = 1 - e.Validation/e.Ratio
+	}
+	var err error
+	v.d, err = e.divide(v.table, ratio, streamTuning)
+	return v, err
+}
+
+// hide makes the validation data hidden in the outer division.
+func (v *validation) hide(d *Division) {
+	d.Hidden = make([]bool, len(d.TestOf))
+	for p, at := range v.entry {
+		d.Hidden[at] = !v.d.trains(int64(p), 0)
+	}
+}
+
+// share returns the fold of a share of the users, drawn so that a smaller share is part of a larger one.
+func (v *validation) share(e *Experiment, share float64) *fold {
+	if share == 1 {
+		return newFold(v.table, v.d, 0, e.Relevant)
+	}
+	order := rand.New(rand.NewPCG(e.Seed, streamTuning+1)).Perm(len(v.table.Users))
+	in := make([]bool, len(order))
+	for _, u := range order[:int(math.Ceil(share*float64(len(order))))] {
+		in[u] = true
+	}
+	table, entry := part(v.table, func(u int, _ int64) bool { return in[u] })
+	d := newDivision(table)
+	if v.d.History != nil {
+		d.History = make([]bool, len(entry))
+	}
+	for p, at := range entry {
+		d.TestOf[p] = v.d.TestOf[at]
+		if d.History != nil {
+			d.History[p] = v.d.History[at]
+		}
+	}
+	return newFold(table, d, 0, e.Relevant)
+}
+
+// part returns the table of some entries, with all users and items, and which entries they were.
+func part(t *fusion.Table, keep func(user int, entry int64) bool) (*fusion.Table, []int64) {
+	out := &fusion.Table{Users: t.Users, Items: t.Items, Start: []int64{0}}
+	var entries []int64
+	for u := range t.Users {
+		for p := t.Start[u]; p < t.Start[u+1]; p++ {
+			if !keep(u, p) {
+				continue
+			}
+			entries = append(entries, p)
+			out.Item = append(out.Item, t.Item[p])
+			if t.Weight != nil {
+				out.Weight = append(out.Weight, t.Weight[p])
+			}
+			if t.Time != nil {
+				out.Time = append(out.Time, t.Time[p])
+			}
+		}
+		out.Start = append(out.Start, int64(len(out.Item)))
+	}
+	return out, entries
+}
+
+// fingerprint is Trial.Of.
+func (e *Experiment) fingerprint() string {
+	h := sha256.New()
+	put := func(x any) { _ = binary.Write(h, binary.LittleEndian, x) } // to memory, of types that it knows
+	text := func(list []string) {
+		put(int64(len(list)))
+		for _, s := range list {
+			put(int64(len(s)))
+			put([]byte(s))
+		}
+	}
+	text(e.Data.Users)
+	text(e.Data.Items)
+	put(e.Data.Start)
+	put(e.Data.Item)
+	put(e.Data.Weight)
+	put(e.Data.Time)
+	e.putSettings(h)
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+// putSettings hashes what of an experiment a trial depends on, but for its data.
+func (e *Experiment) putSettings(h hash.Hash) {
+	_, _ = fmt.Fprintln(h, e.Split, e.Ratio, e.Seed, e.Relevant, e.Negatives, e.by(false), e.by(true), e.Validation,
+		e.Measure, e.RatingMeasure, e.K, e.Shrinkage, e.MinSupport, e.Alpha)
+}
+
+// trials returns about how many trials tuning makes.
+func (e *Experiment) trials() int {
+	if e.Tuning == nil {
+		return 0
+	}
+	sum := 0
+	for _, name := range e.Models {
+		if s, err := e.space(name); err == nil && len(s.searched) > 0 {
+			sum += e.Tuning.size()
+		}
+	}
+	return sum
+}
+
+// size is the number of trials of one model.
+func (t *Tuning) size() int {
+	if t.Method != TuneHalving {
+		return t.Trials
+	}
+	sum := 0
+	for _, r := range rungs(t.Trials) {
+		sum += r.trials
+	}
+	return sum
+}
+
+// rung is one step of successive halving.
+type rung struct {
+	share  float64
+	trials int
+}
+
+// rungs returns the steps for so many settings: up to three, the last with all users.
+func rungs(trials int) []rung {
+	steps := []rung{{1, trials}}
+	for range 2 {
+		if trials = (trials + 2) / 3; trials == steps[len(steps)-1].trials || steps[len(steps)-1].trials < 3 {
+			break
+		}
+		steps = append(steps, rung{1, trials})
+	}
+	for i := len(steps) - 2; i >= 0; i-- {
+		steps[i].share = steps[i+1].share / 3
+	}
+	return steps
+}
+
+// space is the settings of a model that may be tried: points of a cube.
+type space struct {
+	name     string            // of the method
+	given    map[string]string // in the name of the model
+	rating   bool
+	searched []model.Parameter
+	defaults model.Settings
+}
+
+// space returns the settings that may be tried for a name: those of parameters that may be searched and are not given.
+func (e *Experiment) space(text string) (*space, error) {
+	m, defaults, err := e.resolve(text)
+	if err != nil {
+		return nil, err
+	}
+	name, given, err := model.ParseName(text)
+	if err != nil {
+		return nil, err
+	}
+	s := &space{name: name, given: given, rating: m.rating, defaults: defaults}
+	for _, p := range m.space(e) {
+		if _, fixed := given[p.Name]; !fixed && p.Search != [2]float64{} {
+			s.searched = append(s.searched, p)
+		}
+	}
+	return s, nil
+}
+
+// named returns the name of the model with the parameters of a point, or with the defaults if it is nil.
+func (s *space) named(point []float64) string {
+	var parts []string
+	for _, p := range s.searched {
+		value := s.defaults.Text(p.Name)
+		if point != nil {
+			value = valueAt(&p, point[len(parts)])
+		}
+		parts = append(parts, p.Name+"="+value)
+	}
+	var fixed []string
+	for name, value := range s.given {
+		fixed = append(fixed, name+"="+value)
+	}
+	slices.Sort(fixed)
+	return s.name + "(" + strings.Join(append(fixed, parts...), ",") + ")"
+}
+
+// valueAt writes the value of a parameter at a place from 0 to 1 of what is searched, with four digits.
+func valueAt(p *model.Parameter, at float64) string {
+	low, high := p.Search[0], p.Search[1]
+	if len(p.Choices) > 0 {
+		n := high - low + 1
+		return p.Choices[int(min(high, low+math.Floor(at*n)))]
+	}
+	x := low + at*(high-low)
+	if p.Log {
+		x = low * math.Pow(high/low, at)
+	}
+	if p.Whole {
+		return strconv.FormatFloat(max(low, min(high, math.Round(x))), 'f', -1, 64)
+	}
+	x, _ = strconv.ParseFloat(strconv.FormatFloat(x, 'g', 4, 64), 64)
+	return strconv.FormatFloat(max(low, min(high, x)), 'g', -1, 64)
+}
+
+// tuner tunes one model.
+type tuner struct {
+	e      *Experiment
+	s      *space
+	of     string
+	metric string
+	folds  map[float64]*fold
+	known  map[string]Trial // by name and share
+	out    TunedModel
+	points [][]float64 // of the trials with all users, in their order; nil for the default
+	report *reporter
+}
+
+// tune tunes all models, and returns the names with the parameters that were found best; those of models without parameters as they are.
+func (e *Experiment) tune(ctx context.Context, v *validation, report *reporter) (tuned []TunedModel, names []string, err error) {
+	known := map[string]Trial{}
+	of := e.fingerprint()
+	for _, t := range e.Tuning.Known {
+		if t.Of == of {
+			known[keyOf(t.Name, t.Share)] = t
+		}
+	}
+	folds := map[float64]*fold{1: v.share(e, 1)}
+	if e.Tuning.Method == TuneHalving {
+		for _, r := range rungs(e.Tuning.Trials) {
+			if folds[r.share] == nil {
+				folds[r.share] = v.share(e, r.share)
+			}
+		}
+	}
+	for i, name := range e.Models {
+		names = append(names, name)
+		s, err := e.space(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(s.searched) == 0 {
+			continue
+		}
+		t := &tuner{e: e, s: s, of: of, metric: e.by(s.rating), folds: folds, known: known, report: report}
+		t.out = TunedModel{Model: name, Method: e.Tuning.Method, Metric: t.metric, Trials: []Trial{}}
+		if err := t.run(ctx, rand.New(rand.NewPCG(e.Seed, streamTuning+2+uint64(i)))); err != nil {
+			return nil, nil, fmt.Errorf("model %s: %w", name, err)
+		}
+		names[i] = t.out.Best
+		tuned = append(tuned, t.out)
+	}
+	return tuned, names, nil
+}
+
+func keyOf(name string, share float64) string { return fmt.Sprintf("%s/%.6f", name, share) }
+
+// batchTPE is how many settings are drawn from the same trials: a bound of what is tried at a time, which must not depend on threads.
+const batchTPE = 4
+
+func (t *tuner) run(ctx context.Context, rng *rand.Rand) error {
+	points := [][]float64{nil}
+	trials := t.e.Tuning.Trials
+	switch t.e.Tuning.Method {
+	case TuneTPE:
+		for len(points) < min(trials, max(5, trials/4)) {
+			points = append(points, t.draw(rng))
+		}
+		for {
+			if _, err := t.try(ctx, points, 1); err != nil {
+				return err
+			}
+			if len(t.points) >= trials {
+				return t.choose()
+			}
+			model := newParzen(t.s.searched, t.points[1:], t.losses()[1:])
+			points = points[:0]
+			for len(points) < min(batchTPE, trials-len(t.points)) {
+				points = append(points, model.draw(rng))
+			}
+		}
+	case TuneHalving:
+		for len(points) < trials {
+			points = append(points, t.draw(rng))
+		}
+		for _, r := range rungs(trials) {
+			points = points[:r.trials]
+			figures, err := t.try(ctx, points, r.share)
+			if err != nil {
+				return err
+			}
+			points = byLoss(points, figures)
+		}
+		return t.choose()
+	}
+	for len(points) < trials {
+		points = append(points, t.draw(rng))
+	}
+	if _, err := t.try(ctx, points, 1); err != nil {
+		return err
+	}
+	return t.choose()
+}
+
+// draw returns a point at random.
+func (t *tuner) draw(rng *rand.Rand) []float64 {
+	point := make([]float64, len(t.s.searched))
+	for i := range point {
+		point[i] = rng.Float64()
+	}
+	return point
+}
+
+// byLoss returns points by ascending loss, equal ones in their order.
+func byLoss(points [][]float64, losses []float64) [][]float64 {
+	order := make([]int, len(points))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(losses[a], losses[b]) })
+	out := make([][]float64, len(points))
+	for i, at := range order {
+		out[i] = points[at]
+	}
+	return out
+}
+
+// try measures points with a share of the users, several at a time, keeps the trials, and returns their losses.
+func (t *tuner) try(ctx context.Context, points [][]float64, share float64) (losses []float64, err error) {
+	trials := make([]Trial, len(points))
+	first := map[string]int{} // by name: which point has it first
+	var open []int
+	for i, point := range points {
+		name := t.s.named(point)
+		trials[i] = Trial{Of: t.of, Name: name, Share: share}
+		if _, twice := first[name]; twice {
+			continue
+		}
+		first[name] = i
+		if known, ok := t.known[keyOf(name, share)]; ok {
+			trials[i] = known
+		} else {
+			open = append(open, i)
+		}
+	}
+	parallel := max(1, min(t.e.Threads, len(open)))
+	made := make(chan int, len(open))
+	var kept error
+	err = inChunks(ctx, evenCuts(len(open), 1), parallel, func(int) {
+		i := <-made
+		t.known[keyOf(trials[i].Name, share)] = trials[i]
+		if t.e.Tuning.Keep != nil && kept == nil {
+			kept = t.e.Tuning.Keep(trials[i])
+		}
+		t.report.share()(1)
+	}, func(chunk int) error {
+		i := open[chunk]
+		if err := t.trial(ctx, &trials[i], max(1, t.e.Threads/parallel)); err != nil {
+			return err
+		}
+		made <- i
+		return nil
+	})
+	if err = errors.Join(err, kept); err != nil {
+		return nil, err
+	}
+	for range len(points) - len(open) {
+		t.report.share()(1)
+	}
+	for i, point := range points {
+		trials[i] = trials[first[trials[i].Name]]
+		losses = append(losses, t.loss(&trials[i]))
+		t.out.Trials = append(t.out.Trials, trials[i])
+		if share == 1 {
+			t.points = append(t.points, point)
+		}
+	}
+	return losses, nil
+}
+
+// trial makes a trial. What a model refuses is no error, but a trial that failed.
+func (t *tuner) trial(ctx context.Context, trial *Trial, threads int) error {
+	e := *t.e
+	e.Threads = threads
+	e.hitsOnly = slices.ContainsFunc(rankingMetrics, func(m rankingMetric) bool { return m.name == Kind(t.metric) })
+	if t.metric != metricAUC {
+		e.Metrics = nil
+	}
+	out := ModelResult{Name: trial.Name}
+	found, err := e.evaluate(ctx, &out, trial.Name, t.folds[trial.Share], func(float64) {})
+	trial.Seconds = out.Seconds
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		trial.Failed = err.Error()
+		return nil
+	}
+	figure, ok := found.metrics[t.metric]
+	if !ok {
+		trial.Failed = "no user has the metric " + t.metric
+		return nil
+	}
+	trial.Figure = figure
+	return nil
+}
+
+// loss is what is to be small; infinite for trials that failed.
+func (t *tuner) loss(trial *Trial) float64 {
+	switch {
+	case trial.Failed != "":
+		return math.Inf(1)
+	case LowerIsBetter(t.metric):
+		return trial.Figure.Mean
+	}
+	return -trial.Figure.Mean
+}
+
+// losses returns those of the trials with all users.
+func (t *tuner) losses() (out []float64) {
+	for i := range t.out.Trials {
+		if t.out.Trials[i].Share == 1 {
+			out = append(out, t.loss(&t.out.Trials[i]))
+		}
+	}
+	return out
+}
+
+// choose takes the best trial with all users, the first of equals.
+func (t *tuner) choose() error {
+	best := -1
+	for i := range t.out.Trials {
+		x := &t.out.Trials[i]
+		if x.Share == 1 && x.Failed == "" && (best < 0 || t.loss(x) < t.loss(&t.out.Trials[best])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return fmt.Errorf("no trial worked; the last one said: %s", t.out.Trials[len(t.out.Trials)-1].Failed)
+	}
+	t.out.Best = t.out.Trials[best].Name
+	return nil
+}

@@ -1,0 +1,162 @@
+package hybrid
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+)
+
+// ErrFile is matched by the error of a file that is no whole Weighing.
+var ErrFile = errors.New("damaged file of a hybrid")
+
+const (
+	magic   = "kith-hyb"
+	version = 1
+
+	maxTrees = 10_000
+	maxParts = 100
+	maxName  = 1000
+	maxDepth = 1 << 20
+)
+
+// WriteTo writes the file of what was learned: a magic number, a version, the names of the parts, and the regression or the trees.
+func (w *Weighing) WriteTo(out io.Writer) (int64, error) {
+	b := append([]byte(magic), 0)
+	b[len(magic)] = version
+	number := func(n int) { b = binary.LittleEndian.AppendUint32(b, uint32(int32(n))) }
+	float := func(x float64) { b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x)) }
+	number(w.depth)
+	number(len(w.parts))
+	for _, p := range w.parts {
+		number(len(p))
+		b = append(b, p...)
+	}
+	if w.linear != nil {
+		number(-1)
+		float(w.linear.base)
+		for _, x := range w.linear.weights {
+			float(x)
+		}
+	} else {
+		number(len(w.forest.trees))
+		float(w.forest.base)
+		for _, t := range w.forest.trees {
+			number(len(t.feature))
+			for n, f := range t.feature {
+				number(int(f))
+				number(int(t.left[n]))
+				number(int(t.right[n]))
+				float(float64(t.threshold[n]))
+				float(t.value[n])
+			}
+		}
+	}
+	n, err := out.Write(b)
+	return int64(n), err
+}
+
+// ReadWeighing reads what WriteTo has written. The error matches ErrFile.
+func ReadWeighing(file []byte) (*Weighing, error) {
+	r := reader{rest: file}
+	if string(r.take(len(magic))) != magic {
+		r.fail("it does not begin with %q", magic)
+	}
+	if v := r.take(1); r.err == nil && v[0] != version {
+		r.fail("version %d, want %d", v[0], version)
+	}
+	w := &Weighing{depth: r.within("depth", 1, maxDepth)}
+	for range r.within("the number of models", 1, maxParts) {
+		w.parts = append(w.parts, string(r.take(r.within("the length of a name", 0, maxName))))
+	}
+	width := len(w.parts)*partFeatures + itemFeatures
+	if n := r.within("the number of trees", -1, maxTrees); n < 0 {
+		w.linear = &linear{base: r.float()}
+		for range width {
+			w.linear.weights = append(w.linear.weights, r.float())
+		}
+	} else {
+		w.forest = &forest{base: r.float()}
+		for range n {
+			w.forest.trees = append(w.forest.trees, r.tree(width))
+			if r.err != nil {
+				break
+			}
+		}
+	}
+	if r.err == nil && len(r.rest) > 0 {
+		r.fail("%d bytes are left over", len(r.rest))
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFile, r.err)
+	}
+	return w, nil
+}
+
+// reader takes a file apart. After an error it gives zeros.
+type reader struct {
+	rest []byte
+	err  error
+}
+
+func (r *reader) fail(format string, a ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf(format, a...)
+	}
+}
+
+func (r *reader) take(n int) []byte {
+	if len(r.rest) < n {
+		r.fail("it ends early")
+	}
+	if r.err != nil {
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *reader) within(what string, low, high int) int {
+	b := r.take(4)
+	if b == nil {
+		return 0
+	}
+	n := int(int32(binary.LittleEndian.Uint32(b)))
+	if n < low || n > high {
+		r.fail("%s is %d, want %d to %d", what, n, low, high)
+		return 0
+	}
+	return n
+}
+
+// maxFloat is above all that is learned; sums over all trees stay finite.
+const maxFloat = 1e30
+
+func (r *reader) float() float64 {
+	b := r.take(8)
+	if b == nil {
+		return 0
+	}
+	x := math.Float64frombits(binary.LittleEndian.Uint64(b))
+	if !(math.Abs(x) <= maxFloat) {
+		r.fail("a value is %v", x)
+		return 0
+	}
+	return x
+}
+
+func (r *reader) tree(width int) (t tree) {
+	n := r.within("the number of nodes", 1, 2*leaves-1)
+	for i := range n {
+		t.feature = append(t.feature, int32(r.within("a feature", -1, width-1)))
+		low := 0
+		if t.feature[i] >= 0 {
+			low = i + 1 // so that no path goes round
+		}
+		t.left, t.right = append(t.left, int32(r.within("a node", low, n-1))), append(t.right, int32(r.within("a node", low, n-1)))
+		t.threshold, t.value = append(t.threshold, float32(r.float())), append(t.value, r.float())
+	}
+	return t
+}

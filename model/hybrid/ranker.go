@@ -1,0 +1,298 @@
+package hybrid
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/similarity"
+)
+
+// Learner is how a ranker learns.
+type Learner uint8
+
+const (
+	// Lambda grows trees that make the NDCG of whole answers large: LambdaMART.
+	Lambda Learner = iota
+	// Logistic grows trees for the odds of each candidate.
+	Logistic
+	// Linear is a logistic regression of the features.
+	Linear
+)
+
+// Learners are the names of all, by value.
+func Learners() []string { return []string{"lambda", "logistic", "linear"} }
+
+// LearnOptions says how Learn learns. All fields but Threads change results.
+type LearnOptions struct {
+	Learner Learner
+	// Depth is how many items each part is asked for.
+	Depth int
+	// Trees is the most trees.
+	Trees int
+	// Users is the most users whose answers are learned from, chosen by Seed.
+	Users int
+	Seed  uint64
+	// Threads bounds the goroutines, at least 1.
+	Threads int
+}
+
+// DefaultLearnOptions are good for most data.
+func DefaultLearnOptions() LearnOptions {
+	return LearnOptions{
+		Depth:   100,  // below it few of the right items are
+		Trees:   200,  // growing ends before, when it no longer helps
+		Users:   5000, // about a million candidates
+		Threads: 1,
+	}
+}
+
+func (o *LearnOptions) validate() error {
+	switch {
+	case int(o.Learner) >= len(Learners()):
+		return fmt.Errorf("hybrid: unknown learner %d", o.Learner)
+	case o.Depth < 1:
+		return fmt.Errorf("hybrid: depth is %d, want at least 1", o.Depth)
+	case o.Trees < 1 || o.Trees > maxTrees:
+		return fmt.Errorf("hybrid: trees is %d, want 1 to %d", o.Trees, maxTrees)
+	case o.Users < 1:
+		return fmt.Errorf("hybrid: users is %d, want at least 1", o.Users)
+	}
+	return nil
+}
+
+const (
+	partFeatures = 3 // of each part
+	itemFeatures = 4 // of the item and the history
+)
+
+// features writes what is known of the candidates, row by row:
+//
+//	of each part  the score between the least (0) and the largest (1) of its answer, 60/(60+rank), 1 if it is in the answer; 0 where it is not
+//	of the item   the logarithm of its share of users; that of its share of the newest entries over that of all; the part of the parts that have found it
+//	of the query  log(1 + items of the history)
+func (c *Catalog) features(a *asked, q *model.Query) (x []float32, width int) {
+	parts := len(a.answers)
+	width = parts*partFeatures + itemFeatures
+	x = make([]float32, len(a.items)*width)
+	history := float32(math.Log1p(float64(len(q.Items))))
+	for j, id := range a.items {
+		row := x[j*width+parts*partFeatures:]
+		row[0], row[1], row[3] = c.common[id], c.trend[id], history
+	}
+	for i, answer := range a.answers {
+		values, _ := normalize(answer, MinMax, 0)
+		rank := make([]int, len(answer)) // from 1, of equal scores that of the first: what is equal to the parts is to be equal here
+		for at := range answer {
+			rank[at] = at + 1
+			if at > 0 && answer[at].Score == answer[at-1].Score {
+				rank[at] = rank[at-1]
+			}
+		}
+		for j, at := range a.position[i] {
+			if at < 0 {
+				continue
+			}
+			row := x[j*width+i*partFeatures:]
+			row[0], row[1], row[2] = float32(values[at]), float32(reciprocalK)/float32(reciprocalK+rank[at]), 1
+			x[j*width+parts*partFeatures+2] += 1 / float32(parts)
+		}
+	}
+	return x, width
+}
+
+// Weighing is what a ranker has learned. It is immutable and safe for concurrent use.
+type Weighing struct {
+	parts  []string
+	depth  int
+	linear *linear // or forest
+	forest *forest
+}
+
+// Parts returns the names of the models that it was learned of, in order.
+func (w *Weighing) Parts() []string { return slices.Clone(w.parts) }
+
+func (w *Weighing) score(x []float32) float64 {
+	if w.linear != nil {
+		return w.linear.predict(x)
+	}
+	return w.forest.predict(x)
+}
+
+// HoldOut takes a part of the entries of each user out of a matrix: the newest, or, where times is nil or random is asked for, any. What is taken should be to the rest as what is asked for
+// later is to the whole: newest for who predicts the next purchases, random where what is missing is missing at random. Users of a single entry keep it. What it
+// returns shares nothing with rows: the rest, its times (nil if there are none), and the items that were taken, by user, ascending. Equal seeds give equal parts.
+func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, seed uint64) (rest *similarity.Rows, restTimes []int64, held [][]uint32) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	rest = &similarity.Rows{NumItems: rows.NumItems, Start: []int64{0}}
+	if rows.Weight != nil {
+		rest.Weight = []float32{}
+	}
+	held = make([][]uint32, rows.NumUsers())
+	for u := range held {
+		lo, hi := rows.Start[u], rows.Start[u+1]
+		order := rng.Perm(int(hi - lo))
+		if times != nil && !random {
+			slices.SortStableFunc(order, func(a, b int) int {
+				return cmp.Compare(times[lo-rows.Start[0]+int64(a)], times[lo-rows.Start[0]+int64(b)])
+			})
+		}
+		keep := len(order) - int(part*float64(len(order))+0.5)
+		taken := make([]bool, len(order))
+		for _, i := range order[min(max(1, keep), len(order)):] {
+			taken[i] = true
+		}
+		for i, out := range taken {
+			p := lo + int64(i)
+			if out {
+				held[u] = append(held[u], rows.Item[p])
+				continue
+			}
+			rest.Item = append(rest.Item, rows.Item[p])
+			if rows.Weight != nil {
+				rest.Weight = append(rest.Weight, rows.Weight[p])
+			}
+			if times != nil {
+				restTimes = append(restTimes, times[p-rows.Start[0]])
+			}
+		}
+		rest.Start = append(rest.Start, int64(len(rest.Item)))
+	}
+	return rest, restTimes, held
+}
+
+// ErrNothing means that no part has found anything of what was held back: there is nothing to learn from.
+var ErrNothing = errors.New("nothing to learn from")
+
+// Learn learns to rank what the parts find (stacking: Wolpert, Neural Networks 5(2), 1992 [wolpert1992]). rest and held are those of HoldOut, times those of rest, and the parts must have been made of
+// rest alone: of what they know already they would be too sure. The same models made of all data take their places in NewRanker.
+//
+// Every answer of a user in which something that was held back is found is an example of a ranking. The error is that of a part or of ctx, or matches ErrNothing.
+// Cost: two queries' worth of each part for each user, and that of the learner; memory: 4 bytes for each feature of each candidate.
+func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int64, held [][]uint32, o LearnOptions) (*Weighing, error) {
+	if err := errors.Join(checkParts(parts, o.Depth), o.validate()); err != nil {
+		return nil, err
+	}
+	if len(held) != rest.NumUsers() {
+		return nil, fmt.Errorf("hybrid: held-back items of %d users for a matrix of %d", len(held), rest.NumUsers())
+	}
+	e, err := collect(ctx, parts, rest, times, held, o)
+	if err != nil {
+		return nil, err
+	}
+	w := &Weighing{depth: o.Depth}
+	for _, p := range parts {
+		w.parts = append(w.parts, p.Name)
+	}
+	switch o.Learner {
+	case Linear:
+		w.linear, err = regress(e)
+	case Logistic:
+		w.forest, err = boost(ctx, e, logistic, o.Trees, o.Threads)
+	default:
+		w.forest, err = boost(ctx, e, lambdas, o.Trees, o.Threads)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// collect makes the examples: a group for each user who is chosen.
+func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []int64, held [][]uint32, o LearnOptions) (*examples, error) {
+	users := rand.New(rand.NewPCG(o.Seed, 1)).Perm(len(held))
+	users = slices.DeleteFunc(users, func(u int) bool { return len(held[u]) == 0 })
+	users = users[:min(o.Users, len(users))]
+	catalog := NewCatalog(rest, times)
+	groups := make([]examples, len(users))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(1, o.Threads))
+	for n, u := range users {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			lo, hi := rest.Start[u], rest.Start[u+1]
+			q := model.Query{User: u, Items: rest.Item[lo:hi]}
+			if rest.Weight != nil {
+				q.Weights = rest.Weight[lo:hi]
+			}
+			if times != nil {
+				q.Times = times[lo-rest.Start[0] : hi-rest.Start[0]]
+			}
+			a, err := catalog.ask(parts, &q, o.Depth)
+			if err != nil {
+				return fmt.Errorf("user %d: %w", u, err)
+			}
+			label := make([]bool, len(a.items))
+			for i, id := range a.items {
+				_, label[i] = slices.BinarySearch(held[u], id)
+			}
+			if slices.Contains(label, true) {
+				x, width := catalog.features(a, &q)
+				groups[n] = examples{width: width, x: x, label: label}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	e := &examples{start: []int{0}}
+	for _, one := range groups {
+		if one.len() == 0 {
+			continue
+		}
+		e.width = one.width
+		e.x, e.label = append(e.x, one.x...), append(e.label, one.label...)
+		e.start = append(e.start, e.len())
+	}
+	if e.groups() == 0 {
+		return nil, fmt.Errorf("hybrid: %w: of what %d users had held back no model has found any", ErrNothing, len(users))
+	}
+	return e, nil
+}
+
+// Ranker ranks what its parts find as it has learned to. It is safe for concurrent use if the parts are.
+type Ranker struct {
+	parts   []Part
+	catalog *Catalog
+	w       *Weighing
+}
+
+// NewRanker returns a ranker of parts, which must be the models that w was learned of, by name and order, now made of all data; so is the catalog.
+func NewRanker(parts []Part, c *Catalog, w *Weighing) (*Ranker, error) {
+	if err := checkParts(parts, w.depth); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.Name)
+	}
+	if !slices.Equal(names, w.parts) {
+		return nil, fmt.Errorf("hybrid: what was learned is of the models %q, not of %q", w.parts, names)
+	}
+	return &Ranker{parts, c, w}, nil
+}
+
+// Recommend returns the candidates of the largest score, filled up from popularity. The error is that of a part, or matches model.ErrQuery.
+// Cost: that of the parts, and O(parts·depth·(log depth + features + trees)).
+func (r *Ranker) Recommend(q model.Query) ([]model.Scored, error) {
+	a, err := r.catalog.ask(r.parts, &q, r.w.depth)
+	if err != nil {
+		return nil, err
+	}
+	x, width := r.catalog.features(a, &q)
+	scores := make([]float64, len(a.items))
+	for i := range scores {
+		scores[i] = r.w.score(x[i*width : (i+1)*width])
+	}
+	return r.catalog.answer(&q, a.items, scores), nil
+}

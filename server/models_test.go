@@ -1,0 +1,697 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/model/covisit"
+	"github.com/kith-io/kith/model/kinds"
+	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/server"
+	"github.com/kith-io/kith/server/clustertest"
+)
+
+// withKinds makes members know kinds of models beside those that there are.
+func withKinds(more ...*train.Kind) func(int, *server.Config) {
+	return func(_ int, cfg *server.Config) { cfg.Kinds = slices.Concat(kinds.All, more) }
+}
+
+// models is a spec of a build with models, as --models takes them.
+func models(t *testing.T, texts ...string) *kithv1.BuildSpec {
+	t.Helper()
+	specs, err := wire.ParseModels(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &kithv1.BuildSpec{K: 10, Models: specs}
+}
+
+// modelFile reads the file of a model at a member.
+func modelFile(c *clustertest.Cluster, member int, version uint64, name string) ([]byte, error) {
+	return os.ReadFile(filepath.Join(c.Dir(member), "models", fmt.Sprintf("%020d", version), "model-"+name))
+}
+
+// ask asks for the items of a model.
+func ask(user, name string) *kithv1.RecommendRequest {
+	req := forUser(user, 8)
+	req.ModelName = name
+	return req
+}
+
+// probe is a kind whose file says what its workers were given, and passes it on in all ways: a worker says a part, and puts another, which its neighbor gets.
+var probe = &train.Kind{
+	Name: "probe", Doc: "what workers are given", NeedsEvents: true,
+	NewDriver: func(train.Shape, model.Settings) (train.Driver, error) { return &probeDriver{}, nil },
+	NewWorker: func(d *train.Data, _ model.Settings, _ int) (train.Worker, error) { return &probeWorker{data: d}, nil },
+	Write: func(ctx context.Context, shape train.Shape, _ model.Settings, get func(context.Context, int, string) ([]byte, error), w io.Writer) error {
+		for worker := range shape.Workers() {
+			for _, name := range []string{"all", "of the next"} {
+				b, err := get(ctx, worker, name)
+				if err == nil {
+					_, err = w.Write(b)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			if _, err := get(ctx, worker, "dropped"); err == nil {
+				return errors.New("what was dropped is there")
+			}
+		}
+		return nil
+	},
+	Read: func(file []byte) (train.Model, error) {
+		if len(file) == 0 {
+			return nil, errors.New("empty")
+		}
+		return silent{}, nil
+	},
+}
+
+// silent is a model without an opinion.
+type silent struct{}
+
+func (silent) Recommend(model.Query) ([]model.Scored, error) { return nil, nil }
+
+type probeDriver struct{ steps int }
+
+func (d *probeDriver) Progress() float64 { return float64(d.steps) / 3 }
+func (d *probeDriver) Next(said [][]byte) (train.Step, bool, error) {
+	for w, s := range said {
+		if want := large(w + d.steps); !bytes.Equal(s, want) {
+			return train.Step{}, false, fmt.Errorf("worker %d said %d bytes, want %d", w, len(s), len(want))
+		}
+	}
+	d.steps++
+	return train.Step{Name: fmt.Sprint(d.steps), Input: large(d.steps)}, d.steps == 4, nil
+}
+
+// large returns more than a message holds.
+func large(seed int) []byte { return bytes.Repeat([]byte{byte(seed), 1, 2}, 500_000+seed) }
+
+type probeWorker struct{ data *train.Data }
+
+func (w *probeWorker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
+	d := w.data
+	n := int(step.Name[0] - '0')
+	if !bytes.Equal(step.Input, large(n)) {
+		return nil, fmt.Errorf("input of %d bytes", len(step.Input))
+	}
+	next := (d.Worker + 1) % d.Shape.Workers()
+	switch n {
+	case 1:
+		var all bytes.Buffer
+		fmt.Fprintf(&all, "worker %d of %v, %d items, %v entries, %v\n", d.Worker, d.Shape.FirstUser, d.Shape.Items, d.Shape.Entries, d.Shape.Behaviors)
+		fmt.Fprintln(&all, d.Rows.NumItems, d.Rows.Start, d.Rows.Item, d.Rows.Weight, d.Times)
+		for range 2 { // it may be asked for more than once
+			if err := d.Events(ctx, func(user int, events []train.Event) error {
+				fmt.Fprintln(&all, user, numbered(events))
+				return nil
+			}); err != nil {
+				return nil, err
+			}
+		}
+		if err := errors.Join(peers.Put("all", all.Bytes()), peers.Put("step", []byte("1")), peers.Put("dropped", []byte("x"))); err != nil {
+			return nil, err
+		}
+		if _, err := peers.Get(ctx, d.Worker, "all"); err == nil {
+			return nil, errors.New("what was put in this step is there")
+		}
+	case 2:
+		if err := peers.Put("step", []byte("2")); err != nil {
+			return nil, err
+		}
+		if b, err := peers.Get(ctx, next, "step"); err != nil || string(b) != "1" {
+			return nil, fmt.Errorf("got %q, %w, want what was put in the step before", b, err)
+		}
+		b, err := peers.Get(ctx, next, "all")
+		if err != nil {
+			return nil, err
+		}
+		if err := peers.Put("of the next", b); err != nil {
+			return nil, err
+		}
+		peers.Drop("dropped")
+	case 3:
+		if b, err := peers.Get(ctx, next, "step"); err != nil || string(b) != "2" {
+			return nil, fmt.Errorf("got %q, %w, want what was put in the step before", b, err)
+		}
+	}
+	return large(d.Worker + n), nil
+}
+
+// numbered returns events with their baskets numbered as they come.
+func numbered(events []train.Event) []train.Event {
+	out := slices.Clone(events)
+	var met []uint64
+	for i := range out {
+		if !slices.Contains(met, out[i].Basket) {
+			met = append(met, out[i].Basket)
+		}
+		out[i].Basket = uint64(slices.Index(met, out[i].Basket))
+	}
+	return out
+}
+
+// probed returns what the file of a probe has to say of events.
+func probed(events []*kithv1.Event, partitions int) string {
+	events = withRows(events)
+	users, items, rows := matrix(events, partitions)
+	ids := map[string]uint32{}
+	for i, item := range items {
+		ids[item] = uint32(i)
+	}
+	behaviors := []string{"cancel", "cart", "purchase", "rating", "search", "view"}
+	byUser := map[string][]fusion.Event{}
+	for _, e := range wire.EventsFromProto(events) {
+		byUser[e.User] = append(byUser[e.User], e)
+	}
+	first := make([]int, partitions+1)
+	for _, u := range users {
+		for p := int(partition.Of(u, partitions)) + 1; p <= partitions; p++ {
+			first[p]++
+		}
+	}
+	parts := make([]string, partitions)
+	for p := range parts {
+		var out bytes.Buffer
+		fmt.Fprintf(&out, "worker %d of %v, %d items, %v entries, %v\n", p, first, len(items), len(rows.Item), behaviors)
+		base := rows.Start[first[p]]
+		var start, times []int64
+		for u := first[p]; u <= first[p+1]; u++ {
+			start = append(start, rows.Start[u]-base)
+		}
+		for u := first[p]; u < first[p+1]; u++ {
+			for k := rows.Start[u]; k < rows.Start[u+1]; k++ {
+				newest := int64(0)
+				for _, e := range byUser[users[u]] {
+					if e.Item == items[rows.Item[k]] && slices.Contains(behaviors, string(e.Behavior)) {
+						newest = max(newest, e.Time)
+					}
+				}
+				times = append(times, newest)
+			}
+		}
+		end := rows.Start[first[p+1]]
+		fmt.Fprintln(&out, len(items), start, rows.Item[base:end], rows.Weight[base:end], times)
+		for range 2 {
+			for u := first[p]; u < first[p+1]; u++ {
+				own := byUser[users[u]]
+				slices.SortFunc(own, func(a, b fusion.Event) int {
+					if a.Time != b.Time {
+						return int(a.Time - b.Time)
+					}
+					return strings.Compare(a.ID, b.ID)
+				})
+				seen, baskets := []train.Event{}, []string(nil)
+				for _, e := range own {
+					behavior := slices.Index(behaviors, string(e.Behavior))
+					if behavior < 0 {
+						continue
+					}
+					id, ok := ids[e.Item]
+					if !ok {
+						id = train.NoItem
+					}
+					basket := "alone " + e.ID
+					switch {
+					case e.Behavior == fusion.Purchase && e.Context["order"] != "":
+						basket = "order " + e.Context["order"]
+					case e.Time > 0:
+						basket = fmt.Sprint(e.Behavior == fusion.Purchase, " day ", e.Time/(24*60*60*1000))
+					}
+					if !slices.Contains(baskets, basket) {
+						baskets = append(baskets, basket)
+					}
+					seen = append(seen, train.Event{
+						Item: id, Behavior: uint8(behavior), Value: float32(e.Value), Time: e.Time, Basket: uint64(slices.Index(baskets, basket)),
+					})
+				}
+				fmt.Fprintln(&out, u, seen)
+			}
+		}
+		parts[p] = out.String()
+	}
+	var all strings.Builder
+	for p := range parts {
+		all.WriteString(parts[p] + parts[(p+1)%partitions])
+	}
+	return all.String()
+}
+
+// modelEvents are events of a shop with all that models may meet: orders, feedback, behaviors without a weight, items that are in no row, and events without a time.
+func modelEvents() []*kithv1.Event {
+	events := shopEvents(40, 60, 25, 21)
+	for i, e := range events {
+		e.TimeUnixMs += int64(i%25) * 5 * 60 * 60 * 1000
+		switch {
+		case i%11 == 0:
+			e.Behavior, e.Context = "purchase", map[string]string{"order": fmt.Sprint(i / 50)}
+		case i%13 == 0:
+			e.Behavior, e.Context = "impression", map[string]string{"answer": "x"}
+		case i%17 == 0:
+			e.Behavior, e.Item = "cancel", "never-bought"
+		case i%19 == 0:
+			e.Behavior = "wish"
+		case i%23 == 0:
+			e.TimeUnixMs = 0
+		}
+	}
+	return append(events, &kithv1.Event{Id: "0", User: rowless, Item: "i0001", Behavior: "cancel", TimeUnixMs: 5})
+}
+
+// rowless is a user of modelEvents who has events and no row.
+const rowless = "only-cancels"
+
+// withRows returns the events of the others.
+func withRows(events []*kithv1.Event) []*kithv1.Event {
+	return slices.DeleteFunc(slices.Clone(events), func(e *kithv1.Event) bool { return e.User == rowless })
+}
+
+// TestModels: a model is the same on one node and on three, its workers are given what the events say, each node answers by it, one that joins has it, and an
+// older version is gone back to with its models.
+func TestModels(t *testing.T) {
+	t.Parallel()
+	events := modelEvents()
+	spec := models(t, "covisit(window=5)", "probe", "wide:covisit(half-life=30)")
+	one := clustertest.Start(t, clustertest.Options{Servers: 1, Threads: 3, Configure: withKinds(probe)})
+	one.Append(0, events)
+	alone := one.Build(0, spec).ModelVersion
+	c := clustertest.Start(t, clustertest.Options{Configure: withKinds(probe)})
+	c.Append(0, events)
+	version := c.Build(1, spec).ModelVersion
+	for i := range c.Members {
+		for _, name := range []string{"covisit", "probe", "wide"} {
+			want, err := modelFile(one, 0, alone, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := modelFile(c, i, version, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("member %d of three: %s has %d bytes, and on one node %d others", i, name, len(got), len(want))
+			}
+			if said := []byte(probed(events, 4)); name == "probe" && !bytes.Contains(got, said) {
+				t.Errorf("workers were given (-want +got):\n%s", gocmp.Diff(strings.Split(string(said), "\n"), strings.Split(string(got[16:]), "\n")))
+			}
+		}
+	}
+	t.Run("listed", func(t *testing.T) { modelsAreListed(t, c, version) })
+	t.Run("asked", func(t *testing.T) { modelsAreAsked(t, c, version) })
+	t.Run("refused", func(t *testing.T) { modelsAreRefused(t, c) })
+	t.Run("joined", func(t *testing.T) {
+		joined := c.Add()
+		c.Ready()
+		want := recommend(t, c, 0, ask("u007", "wide"))
+		c.Eventually(func() error {
+			got, err := c.Recommender(joined).Recommend(t.Context(), ask("u007", "wide"))
+			if err != nil {
+				return err
+			}
+			if d := gocmp.Diff(want, got, protocmp.Transform()); d != "" {
+				return errors.New(d)
+			}
+			return nil
+		})
+	})
+	t.Run("rolled back", func(t *testing.T) {
+		want := recommend(t, c, 2, ask("u007", "covisit"))
+		c.Build(0, &kithv1.BuildSpec{K: 10})
+		if _, err := c.Recommender(2).Recommend(t.Context(), ask("u007", "covisit")); status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "without models") {
+			t.Errorf("a version without models: %v, want NotFound", err)
+		}
+		if _, err := c.Models(1).Activate(t.Context(), &kithv1.ActivateRequest{Version: version}); err != nil {
+			t.Fatal(err)
+		}
+		c.Eventually(func() error { // this member may hear of it a moment later
+			got, err := c.Recommender(2).Recommend(t.Context(), ask("u007", "covisit"))
+			if err != nil {
+				return err
+			}
+			if d := gocmp.Diff(want, got, protocmp.Transform()); d != "" {
+				return fmt.Errorf("after the way back (-before +after):\n%s", d)
+			}
+			return nil
+		})
+	})
+	t.Run("rebuilt after an erasure", func(t *testing.T) {
+		if _, err := kithv1.NewErasureServiceClient(c.Conn(0)).EraseUser(t.Context(), &kithv1.EraseUserRequest{User: "u007"}); err != nil {
+			t.Fatal(err)
+		}
+		after := c.Build(0, spec).ModelVersion
+		got, err := modelFile(c, 1, after, "probe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := slices.DeleteFunc(slices.Clone(events), func(e *kithv1.Event) bool { return e.User == "u007" })
+		if !bytes.Contains(got, []byte(probed(left, 4))) {
+			t.Error("workers were given something else than the events of the others")
+		}
+	})
+}
+
+func modelsAreListed(t *testing.T, c *clustertest.Cluster, version uint64) {
+	resp, err := c.Models(2).ListModels(t.Context(), &kithv1.ListModelsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range resp.Versions[0].Models {
+		names = append(names, m.Spec.Name)
+		if m.SizeBytes == 0 || m.Steps < 2 {
+			t.Errorf("%s: %v; want a size and steps", m.Spec.Name, m)
+		}
+	}
+	if d := gocmp.Diff([]string{"covisit", "probe", "wide"}, names); d != "" || resp.Versions[0].Version != version {
+		t.Errorf("version %d has other models (-want +got):\n%s", resp.Versions[0].Version, d)
+	}
+	if p := resp.Versions[0].Models[0].Spec.Parameters; p["window"] != "5" || p["half-life"] != "7" {
+		t.Errorf("parameters %v; want what was given, and the defaults", p)
+	}
+}
+
+func modelsAreAsked(t *testing.T, c *clustertest.Cluster, version uint64) {
+	events := withRows(modelEvents())
+	users, items, rows := matrix(events, 4)
+	file, err := modelFile(c, 0, version, "covisit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := covisit.Kind.Read(file[16 : 16+len(file)-16-16])
+	if err != nil {
+		t.Fatal(err)
+	}
+	byUser := map[string][]fusion.Event{}
+	for _, e := range wire.EventsFromProto(events) {
+		byUser[e.User] = append(byUser[e.User], e)
+	}
+	for u, key := range users {
+		q := model.Query{User: -1, Items: rows.Item[rows.Start[u]:rows.Start[u+1]], Weights: rows.Weight[rows.Start[u]:rows.Start[u+1]], N: 8}
+		times := map[string]int64{}
+		for _, x := range fusion.Fuse(byUser[key], fusion.DefaultWeights(), 0) {
+			times[x.Item] = x.Last
+		}
+		known := map[string]bool{}
+		for _, e := range byUser[key] {
+			known[e.Item] = known[e.Item] || !e.Feedback()
+		}
+		for _, id := range q.Items {
+			q.Times = append(q.Times, times[items[id]])
+		}
+		q.N, q.WithSeen = len(items), true
+		all, err := m.Recommend(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := ask(key, "covisit")
+		req.Explain = true
+		got := recommend(t, c, u%3, req)
+		if got.Model != kithv1.Model_MODEL_TRAINED || got.ModelName != "covisit" || got.ModelVersion != version || got.Partial || len(got.Items) != 8 {
+			t.Fatalf("%s: got %v, want 8 items of covisit", key, got)
+		}
+		at := 0
+		for _, x := range all {
+			if x.Filled || at == 8 {
+				break
+			}
+			if known[items[x.Item]] {
+				continue
+			}
+			g := got.Items[at]
+			if g.Item != items[x.Item] || g.Score != x.Score || g.Source != kithv1.Model_MODEL_TRAINED {
+				t.Fatalf("%s, rank %d: got %v, want %s %v", key, at+1, g, items[x.Item], x.Score)
+			}
+			sum := 0.0
+			for _, part := range g.Contributions {
+				sum += part.Score
+			}
+			if sum != g.Score {
+				t.Fatalf("%s, rank %d: contributions %v add up to %v, want %v", key, at+1, g.Contributions, sum, g.Score)
+			}
+			at++
+		}
+	}
+	// Rules hold for trained models as for all.
+	first := recommend(t, c, 0, ask("u003", "covisit")).Items[:3]
+	req := ask("u003", "covisit")
+	req.Filter = &kithv1.Filter{Deny: []string{first[0].Item}}
+	req.Boosts = []*kithv1.Boost{{Filter: &kithv1.Filter{Allow: []string{first[2].Item}}, Factor: 1000}}
+	if got := recommend(t, c, 1, req).Items; got[0].Item != first[2].Item || got[0].Score != 1000*first[2].Score || got[1].Item != first[1].Item {
+		t.Errorf("with rules: got %v, behind %v without", keys(got), keys(first))
+	}
+	basket := &kithv1.RecommendRequest{
+		Subject: &kithv1.RecommendRequest_Basket{Basket: &kithv1.Basket{Items: []*kithv1.BasketItem{{Item: items[0]}}}}, N: 3, ModelName: "wide",
+	}
+	if got := recommend(t, c, 1, basket).Items; len(got) != 3 || got[0].Source != kithv1.Model_MODEL_TRAINED {
+		t.Errorf("basket: got %v, want 3 items of the model", got)
+	}
+	// A model without an opinion leaves all places to the fallbacks.
+	if got := recommend(t, c, 2, ask("u003", "probe")); len(got.Items) != 8 || got.Items[0].Source != kithv1.Model_MODEL_POPULARITY || got.FallbackReason == "" {
+		t.Errorf("a model that ranks nothing: got %v, want what is popular, and why", got)
+	}
+	scenes := &kithv1.SceneSet{Scenes: []*kithv1.Scene{{Name: "now", ModelName: "covisit"}, {Name: "lost", ModelName: "no-such"}}}
+	if _, err := kithv1.NewSceneServiceClient(c.Conn(0)).SetScenes(t.Context(), &kithv1.SetScenesRequest{Set: scenes}); err != nil {
+		t.Fatal(err)
+	}
+	inScene := forUser("u003", 3)
+	inScene.Scene = "now"
+	if got := keys(recommend(t, c, 1, inScene).Items); !slices.Equal(got, keys(first)) {
+		t.Errorf("scene: got %v, want %v", got, keys(first))
+	}
+	inScene.Scene = "lost"
+	if got := recommend(t, c, 1, inScene); len(got.Items) != 3 || !strings.Contains(got.FallbackReason, "covisit") {
+		t.Errorf("scene of a model that is not there: got %v, want what comes next, and a reason that names those there are", got)
+	}
+}
+
+func modelsAreRefused(t *testing.T, c *clustertest.Cluster) {
+	for name, req := range map[string]*kithv1.RecommendRequest{
+		"both a model and a name": {Subject: forUser("u001", 1).Subject, Model: kithv1.Model_MODEL_HYBRID, ModelName: "covisit"},
+		"no name":                 {Subject: forUser("u001", 1).Subject, Model: kithv1.Model_MODEL_TRAINED},
+		"a name that none has":    {Subject: forUser("u001", 1).Subject, ModelName: "../dictionary"},
+		"nobody":                  {ModelName: "covisit"},
+	} {
+		if _, err := c.Recommender(0).Recommend(t.Context(), req); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%s: error %v, want InvalidArgument", name, err)
+		}
+	}
+	_, err := c.Recommender(0).Recommend(t.Context(), ask("u001", "als"))
+	if status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "covisit, probe, wide") {
+		t.Errorf("unknown model: error %v, want NotFound with the names that there are", err)
+	}
+	for text, want := range map[string]string{
+		"no-such": "unknown model", "covisit(window=0)": "window is 0", "covisit(x=1)": "unknown parameter", "hybrid:covisit": "always there", "A:covisit": "small letters",
+	} {
+		_, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, text)})
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
+			t.Errorf("build of %s: error %v, want InvalidArgument with %q", text, err, want)
+		}
+	}
+	if _, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, "covisit", "covisit")}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("two models of one name: error %v, want InvalidArgument", err)
+	}
+}
+
+// gate is a kind like covisit whose workers wait, before they begin, while it is closed.
+type gate struct {
+	mu      sync.Mutex
+	open    chan struct{}
+	waiting chan struct{} // has room for one: some worker waits
+	drivers atomic.Int64
+}
+
+func newGate() *gate {
+	g := &gate{open: make(chan struct{}), waiting: make(chan struct{}, 1)}
+	close(g.open)
+	return g
+}
+
+// shut closes the gate, and returns what opens it.
+func (g *gate) shut() (open func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	closed := make(chan struct{})
+	g.open = closed
+	return func() { close(closed) }
+}
+
+func (g *gate) kind() *train.Kind {
+	k := *covisit.Kind
+	k.Name = "gated"
+	k.NewDriver = func(shape train.Shape, s model.Settings) (train.Driver, error) {
+		g.drivers.Add(1)
+		return covisit.Kind.NewDriver(shape, s)
+	}
+	k.NewWorker = func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
+		w, err := covisit.Kind.NewWorker(d, s, threads)
+		return gatedWorker{w, g}, err
+	}
+	return &k
+}
+
+type gatedWorker struct {
+	train.Worker
+	*gate
+}
+
+func (w gatedWorker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
+	w.mu.Lock()
+	open := w.open
+	w.mu.Unlock()
+	select {
+	case <-open:
+	default:
+		select {
+		case w.waiting <- struct{}{}:
+		default:
+		}
+		select {
+		case <-open:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return w.Worker.Do(ctx, step, peers)
+}
+
+// TestTrainingSurvivesLosses kills a member in the middle of a training: one that coordinates, and one that does not. The models are those of a build that nothing
+// disturbed, and what was trained before is not trained again.
+func TestTrainingSurvivesLosses(t *testing.T) {
+	t.Parallel()
+	first, second := newGate(), newGate()
+	done := first.kind()
+	done.Name = "done"
+	c := clustertest.Start(t, clustertest.Options{Configure: withKinds(done, second.kind())})
+	c.Append(0, shopEvents(60, 100, 30, 5))
+	spec := models(t, "done", "gated(window=3)")
+	want := artifacts(t, c, c.Build(0, spec).ModelVersion)
+	for _, coordinates := range []bool{true, false} {
+		victim := c.Coordinator()
+		if !coordinates {
+			victim = (victim + 1) % 3
+		}
+		other := (victim + 1) % 3
+		open := second.shut()
+		resp, err := c.Models(other).Build(t.Context(), &kithv1.BuildRequest{Spec: spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-second.waiting
+		c.Eventually(func() error {
+			j := c.Members[other].Server.State().Job(resp.Job.Id)
+			if j.GetJob().GetPhase() != kithv1.JobPhase_JOB_PHASE_TRAIN || j.Job.Training != "gated" || len(j.Job.Models) != 1 {
+				return fmt.Errorf("job is %v, want one that trains gated, behind done", j.GetJob())
+			}
+			return nil
+		})
+		before := first.drivers.Load()
+		c.Kill(victim)
+		open()
+		version := c.Wait(other, resp.Job.Id).ModelVersion
+		if d := gocmp.Diff(want, artifacts(t, c, version), protocmp.Transform()); d != "" {
+			t.Errorf("disturbed build (coordinator: %v) has other files (-undisturbed +disturbed):\n%s", coordinates, d)
+		}
+		if n := first.drivers.Load() - before; n != 0 {
+			t.Errorf("the model that was trained before was trained %d times again (coordinator: %v)", n, coordinates)
+		}
+		answer := recommend(t, c, other, ask("u001", "gated"))
+		c.Run(victim)
+		c.Ready()
+		c.Eventually(func() error {
+			got, err := c.Recommender(victim).Recommend(t.Context(), ask("u001", "gated"))
+			if err != nil {
+				return err
+			}
+			if d := gocmp.Diff(answer, got, protocmp.Transform()); d != "" {
+				return fmt.Errorf("the member that came back answers otherwise:\n%s", d)
+			}
+			return nil
+		})
+	}
+}
+
+// TestTrainingFails: an error of a model ends the build at once, with its reason; so does one that keeps too much. A canceled build ends its training.
+func TestTrainingFails(t *testing.T) {
+	t.Parallel()
+	var drivers atomic.Int64
+	broken := *covisit.Kind
+	broken.Name = "broken"
+	broken.NewDriver = func(shape train.Shape, s model.Settings) (train.Driver, error) {
+		drivers.Add(1)
+		return covisit.Kind.NewDriver(shape, s)
+	}
+	broken.NewWorker = func(*train.Data, model.Settings, int) (train.Worker, error) { return nil, errors.New("no likelihood") }
+	slow := newGate()
+	c := clustertest.Start(t, clustertest.Options{Servers: 1, Configure: func(i int, cfg *server.Config) {
+		withKinds(&broken, probe, slow.kind())(i, cfg)
+		cfg.ModelMemory = 1000
+	}})
+	c.Append(0, modelEvents())
+	for name, want := range map[string]string{"broken": "no likelihood", "probe": "--model-memory-mib"} {
+		resp, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := failed(t, c, resp.Job.Id); !strings.Contains(got, want) || !strings.Contains(got, "train: "+name) {
+			t.Errorf("%s: failed with %q, want the step, the model and %q", name, got, want)
+		}
+	}
+	if n := drivers.Load(); n != 1 {
+		t.Errorf("the model that fails was tried %d times, want once", n)
+	}
+	defer slow.shut()()
+	resp, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, "gated")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-slow.waiting
+	if _, err := c.Models(0).Cancel(t.Context(), &kithv1.CancelRequest{Id: resp.Job.Id, By: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := failed(t, c, resp.Job.Id); !strings.Contains(got, "canceled by ada") {
+		t.Errorf("canceled in a training: %q", got)
+	}
+}
+
+// failed waits until a job has failed, and returns why.
+func failed(t *testing.T, c *clustertest.Cluster, job uint64) string {
+	t.Helper()
+	stream, err := c.Models(0).WatchJob(t.Context(), &kithv1.WatchJobRequest{Id: job})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m.Job.Phase {
+		case kithv1.JobPhase_JOB_PHASE_DONE:
+			t.Fatalf("job %d is done, want it to fail", job)
+		case kithv1.JobPhase_JOB_PHASE_FAILED:
+			return m.Job.Error
+		}
+	}
+}
