@@ -40,9 +40,9 @@ test: test-go test-clients ## Run all tests, then all but the long ones with the
 .PHONY: test-go
 test-go:
 	$(GO) test -shuffle=on -timeout=10m $(PKGS)
-	$(GO) test -tags=purego -shuffle=on -short ./similarity
+	$(GO) test -tags=purego -shuffle=on -short ./similarity ./model/factors
 	$(RACE) -short -timeout=15m $(PKGS)
-	$(GO) test -race -tags=purego -short ./similarity
+	$(GO) test -race -tags=purego -short ./similarity ./model/factors
 
 .PHONY: test-clients
 test-clients: ## Run the tests of the clients in Python and TypeScript, as far as their packages can be had.
@@ -55,7 +55,7 @@ drill: ## Break a cluster of real processes for five minutes, and check what it 
 .PHONY: race
 race: ## Run all tests with the race detector, the long ones too.
 	$(RACE) -timeout=30m $(PKGS)
-	$(GO) test -race -tags=purego ./similarity
+	$(GO) test -race -tags=purego ./similarity ./model/factors
 
 # The race detector does not see into assembly, so the loops in Go run with it too. It makes everything some five times slower. One package at a time, or the servers of a cluster test miss
 # their elections while the tests of others have the processors.
