@@ -90,7 +90,7 @@ func TestErrors(t *testing.T) {
 		{"model", nil, []string{"recommend", "u", "--model", "ALS"}, exitUsage, []string{`"ALS"`, "hybrid, item-knn, user-knn or popularity"}},
 		{"item", nil, []string{"similar"}, exitUsage, []string{"want one"}},
 		{"version", nil, []string{"models", "show", "latest"}, exitUsage, []string{`"latest"`}},
-		{"models to evaluate", nil, []string{"evaluate", "--input", good, "--models", "als"}, exitUsage, []string{`"als"`, "itemknn"}},
+		{"models to evaluate", nil, []string{"evaluate", "--input", good, "--models", "oracle"}, exitUsage, []string{`"oracle"`, "itemknn"}},
 		{"base to evaluate", nil, []string{"evaluate", "--input", good, "--models", "rrf", "--base", "itemknn,rrf"}, exitUsage, []string{`base: rrf`, "made of no others"}},
 		{"split", nil, []string{"evaluate", "--input", good, "--split", "half"}, exitUsage, []string{`"half"`, "k-fold"}},
 		{"split without times", nil, []string{"evaluate", "--input", good, "--split", "time"}, exitError, []string{"no times"}},
