@@ -67,7 +67,7 @@ func (a *API) AssociationRules(ctx context.Context, req *kithv1.AssociationRules
 	if err := a.coordinator.CatchUp(ctx); err != nil {
 		return nil, err
 	}
-	found, err := a.router.AssociationRules(coordinator.RulesQuery{
+	found, err := a.router.AssociationRules(ctx, coordinator.RulesQuery{
 		Item: req.Item, Right: req.Right, Basket: req.Basket, N: n, Sort: req.Sort,
 		Support: req.MinSupport, Confidence: req.MinConfidence, Lift: req.MinLift, Model: req.ModelName,
 	})
@@ -84,12 +84,18 @@ func (a *API) AssociationRules(ctx context.Context, req *kithv1.AssociationRules
 	return resp, nil
 }
 
+// maxMarks is the most items that describe a group in an answer.
+const maxMarks = 50
+
 // ListClusters implements InsightService.
 func (a *API) ListClusters(ctx context.Context, req *kithv1.ListClustersRequest) (*kithv1.ListClustersResponse, error) {
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	if err := a.coordinator.CatchUp(ctx); err != nil {
 		return nil, err
+	}
+	if req.N > maxMarks {
+		return nil, fmt.Errorf("%w: n is %d; want at most %d", wire.ErrInvalid, req.N, maxMarks)
 	}
 	groups, source, err := a.router.Clusters(req.ModelName, int(cmp.Or(req.N, coordinator.DefaultN)))
 	if err != nil {

@@ -430,9 +430,9 @@ func TestNameClusters(t *testing.T) {
 		content, _ := json.Marshal(map[string]string{"name": name})
 		f := newFake(t, says(string(content)))
 		names, written, err := assist.NameClusters(t.Context(), f.client(t, nil), []assist.Cluster{hats, hats})
-		want := []string{"wool, hat, winter", "wool, hat, winter"}
+		want := []string{"wool, hat, winter", "wool, hat, winter 2"}
 		if fine {
-			want[0] = name // the second cluster cannot have it too
+			want = []string{name, "wool, hat, winter"} // the second cluster cannot have it too
 		}
 		if err != nil || !slices.Equal(names, want) || (written == 1) != fine {
 			t.Errorf("%q gives %q (%d written), %v, want %q", name, names, written, err, want)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -182,7 +183,7 @@ func (c *Client) reserve(tokens int64, again bool) error {
 	switch {
 	case c.usage.Requests >= c.cfg.MaxRequests:
 		return fmt.Errorf("%w of %d requests", ErrBudget, c.cfg.MaxRequests)
-	case c.usage.Tokens+c.reserved+tokens > c.cfg.MaxTokens:
+	case tokens > c.cfg.MaxTokens-c.usage.Tokens-c.reserved:
 		return fmt.Errorf("%w of %d tokens: %d are used or under way, and this takes up to %d", ErrBudget, c.cfg.MaxTokens, c.usage.Tokens+c.reserved, tokens)
 	}
 	c.usage.Requests++
@@ -197,7 +198,7 @@ func (c *Client) settle(reserved, used int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reserved -= reserved
-	c.usage.Tokens += used
+	c.usage.Tokens += min(used, math.MaxInt64/4-c.usage.Tokens) // an endpoint may say anything
 }
 
 func (c *Client) countCached() {
@@ -217,7 +218,7 @@ func (c *Client) post(ctx context.Context, path string, body []byte, tokens int6
 		if err := c.reserve(tokens, attempt > 0); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", path, err), last)
 		}
-		answer, retryIn, err := c.try(ctx, path, body)
+		answer, sent, retryIn, err := c.try(ctx, path, body)
 		if err == nil {
 			var said struct {
 				Usage struct {
@@ -231,7 +232,11 @@ func (c *Client) post(ctx context.Context, path string, body []byte, tokens int6
 			c.settle(tokens, used)
 			return answer, nil
 		}
-		c.settle(tokens, 0)
+		if sent {
+			c.settle(tokens, tokens) // the endpoint may have worked on it, and count it
+		} else {
+			c.settle(tokens, 0)
+		}
 		last = fmt.Errorf("%s: %w", path, err)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%s: %w", path, ctx.Err())
@@ -253,11 +258,11 @@ func (c *Client) post(ctx context.Context, path string, body []byte, tokens int6
 	return nil, last
 }
 
-// try sends a body once. retryIn says whether it may be sent again: below 0 for no, 0 for when the client thinks best, else after that pause.
-func (c *Client) try(ctx context.Context, path string, body []byte) (answer []byte, retryIn time.Duration, err error) {
+// try sends a body once. sent says that the endpoint may have worked on it, though there is no answer. retryIn says whether it may be sent again: below 0 for no, 0 for when the client thinks best, else after that pause.
+func (c *Client) try(ctx context.Context, path string, body []byte) (answer []byte, sent bool, retryIn time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.URL+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, -1, err
+		return nil, false, -1, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if c.cfg.Key != "" {
@@ -265,21 +270,22 @@ func (c *Client) try(ctx context.Context, path string, body []byte) (answer []by
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, 0, err
+		var dial *net.OpError
+		return nil, !(errors.As(err, &dial) && dial.Op == "dial"), 0, err
 	}
 	defer func() { _ = resp.Body.Close() }() // only read
 	if resp.StatusCode != http.StatusOK {
 		err := fmt.Errorf("the endpoint answers %s", resp.Status)
 		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500 {
-			return nil, c.retryAfter(resp.Header.Get("Retry-After")), err
+			return nil, resp.StatusCode >= 500, c.retryAfter(resp.Header.Get("Retry-After")), err
 		}
-		return nil, -1, err
+		return nil, false, -1, err
 	}
 	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err == nil && len(answer) > maxAnswer {
-		return nil, -1, fmt.Errorf("%w: more than %d bytes", ErrAnswer, maxAnswer)
+		return nil, true, -1, fmt.Errorf("%w: more than %d bytes", ErrAnswer, maxAnswer)
 	}
-	return answer, 0, err
+	return answer, true, 0, err
 }
 
 // retryAfter reads the header: seconds, or a time. It returns 0 for none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -53,6 +54,9 @@ func NameClusters(ctx context.Context, client *Client, clusters []Cluster) (name
 				written++
 			}
 		}
+		for n, base := 2, name; name != "" && taken[name]; n++ {
+			name = fmt.Sprintf("%s %d", base, n)
+		}
 		taken[name] = true
 		names = append(names, name)
 	}
@@ -70,6 +74,9 @@ func checkName(name string, c Cluster) error {
 		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !strings.ContainsRune(" -'&、", r)
 	}) {
 		return fmt.Errorf("%w: a name with other signs than letters", ErrAnswer)
+	}
+	if slices.ContainsFunc(strings.Fields(name), func(word string) bool { return len(word) > text.MaxWord }) {
+		return fmt.Errorf("%w: a name with a word that is too long", ErrAnswer)
 	}
 	known := map[string]bool{}
 	for _, s := range append(append([]string{}, c.Words...), c.Titles...) {

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -183,6 +184,9 @@ func (r *Router) NextBehavior(ctx context.Context, q NextQuery) (*Next, error) {
 		return nil, refused(err)
 	}
 	for _, item := range items {
+		if item.Filled { // the model has nothing to say of it
+			break
+		}
 		key, err := x.keys(item.Item)
 		if err != nil {
 			return nil, err
@@ -198,7 +202,8 @@ func (r *Router) NextBehavior(ctx context.Context, q NextQuery) (*Next, error) {
 
 // goal sets the chance to come to a goal.
 func (n *Next) goal(m markov.Predictor, last string, goals []string) error {
-	if len(goals) == 0 {
+	asked := len(goals) > 0
+	if !asked {
 		goals = []string{string(fusion.Purchase)}
 	}
 	for i, g := range goals {
@@ -206,8 +211,16 @@ func (n *Next) goal(m markov.Predictor, last string, goals []string) error {
 			return fmt.Errorf("%w: goal %q is named twice", wire.ErrInvalid, g)
 		}
 	}
-	goals = slices.DeleteFunc(slices.Clone(goals), func(g string) bool { return !slices.Contains(m.Behaviors(), g) })
-	if len(goals) == 0 || slices.Contains(goals, last) {
+	for _, g := range goals {
+		switch {
+		case slices.Contains(m.Behaviors(), g):
+		case asked:
+			return fmt.Errorf("%w: goal %q is not a behavior of the model, which has %q", wire.ErrInvalid, g, m.Behaviors())
+		default: // there are no purchases
+			return nil
+		}
+	}
+	if slices.Contains(goals, last) {
 		return nil
 	}
 	fates, err := m.Chain().Stopping(goals...)
@@ -254,8 +267,20 @@ type AssociationRules struct {
 }
 
 // AssociationRules returns the rules that fit a query, in its order. Errors match wire.ErrUnknownItem, wire.ErrInvalid, wire.ErrNoModel and wire.ErrUnknownModel.
-// Cost: O(rules of the item, or all, · log).
-func (r *Router) AssociationRules(q RulesQuery) (*AssociationRules, error) {
+// It looks at all rules of the item, of the basket's items, or of the model, and keeps some thousand of them; a few such calls run at a time, others wait.
+func (r *Router) AssociationRules(ctx context.Context, q RulesQuery) (*AssociationRules, error) {
+	for _, x := range []float64{q.Support, q.Confidence, q.Lift} {
+		if !(x >= 0) || math.IsInf(x, 0) {
+			return nil, fmt.Errorf("%w: a least support, confidence or lift of %v; want a number of at least 0", wire.ErrInvalid, x)
+		}
+	}
+	if q.Right && q.Item == "" {
+		return nil, fmt.Errorf("%w: right without an item; name the item that rules lead to", wire.ErrInvalid)
+	}
+	sort := cmp.Or(q.Sort, rules.Measures[0])
+	if err := rules.Sort(nil, sort); err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
 	if err := errors.Join(checkLength("n", q.N, maxInsights), checkLength("the number of items of the basket", len(q.Basket), maxInsights)); err != nil {
 		return nil, err
 	}
@@ -267,23 +292,42 @@ func (r *Router) AssociationRules(q RulesQuery) (*AssociationRules, error) {
 		return nil, err
 	}
 	defer x.version.Release()
+	select {
+	case r.scans <- struct{}{}:
+		defer func() { <-r.scans }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	all, err := rulesOf(&x, &q)
 	if err != nil {
 		return nil, refused(err)
 	}
-	var fitting []rules.Rule
+	out := &AssociationRules{Source: x.Source, Transactions: x.model.Transactions()}
+	var best []rules.Rule // those that may be among the first n, and some more
+	seen := 0
 	for rule := range all {
-		if rule.Support >= q.Support && rule.Confidence >= q.Confidence && rule.Lift >= q.Lift {
-			fitting = append(fitting, rule)
+		if seen++; seen%scanCheck == 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if rule.Support < q.Support || rule.Confidence < q.Confidence || rule.Lift < q.Lift {
+			continue
+		}
+		out.Fitting++
+		if sort == rules.Measures[0] && len(q.Basket) == 0 && len(best) >= q.N { // they come in this order
+			continue
+		}
+		if best = append(best, rule); len(best) >= 2*q.N+scanCheck {
+			if err := rules.Sort(best, sort); err != nil {
+				return nil, err
+			}
+			clear(best[q.N:])
+			best = best[:q.N]
 		}
 	}
-	if q.Sort != "" {
-		if err := rules.Sort(fitting, q.Sort); err != nil {
-			return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
-		}
+	if err := rules.Sort(best, sort); err != nil {
+		return nil, err
 	}
-	out := &AssociationRules{Source: x.Source, Fitting: uint64(len(fitting)), Transactions: x.model.Transactions()}
-	for _, rule := range fitting[:min(q.N, len(fitting))] {
+	for _, rule := range best[:min(q.N, len(best))] {
 		left, err := x.keys(rule.Antecedent...)
 		if err != nil {
 			return nil, err
@@ -296,6 +340,12 @@ func (r *Router) AssociationRules(q RulesQuery) (*AssociationRules, error) {
 	}
 	return out, nil
 }
+
+// scanCheck is how many rules are looked at before a call looks whether anybody still waits.
+const scanCheck = 4096
+
+// maxScans is how many calls look through rules at a time.
+const maxScans = 2
 
 // rulesOf returns the rules that a query is about.
 func rulesOf(x *insight[rules.Finder], q *RulesQuery) (iter.Seq[rules.Rule], error) {

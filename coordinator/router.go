@@ -67,6 +67,8 @@ type Router struct {
 	// hedges bounds the second calls for scores, and hedged counts them.
 	hedges *hedging.Budget
 	hedged prometheus.Counter
+	// scans has room for the calls that look through all rules of a model.
+	scans chan struct{}
 
 	mu sync.Mutex
 	// latencies are those of calls for scores to other nodes, by kind.
@@ -107,7 +109,7 @@ func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router 
 	return &Router{
 		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(shelfBytes, now),
 		tries: tries, answered: tries.WithLabelValues("ok"),
-		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(),
+		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(), scans: make(chan struct{}, maxScans),
 		leaders: map[partition.ID]string{}, silent: map[string]time.Time{}, latencies: map[string]*hedging.Latencies{},
 	}
 }

@@ -209,6 +209,10 @@ func (t *training) tell(ctx context.Context) error {
 	_, err := t.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_NoteTraining{NoteTraining: &kithv1.NoteTraining{
 		Job: t.job, Training: t.of.Training, Part: max(0, min(1, t.driver.Progress())),
 	}}})
+	if err != nil && ctx.Err() == nil && !errors.Is(err, wire.ErrNotLeader) {
+		t.cfg.Logger.Warn("progress of a training is not noted", "job", t.job, "err", err)
+		return nil
+	}
 	return err
 }
 

@@ -118,15 +118,11 @@ func (r *ranking) user(u int) error {
 		r.sampled(u, answer, excluded, relevant)
 		return nil
 	}
-	k := Ranking{Relevant: len(relevant)}
-	for i, id := range answer {
-		if _, found := slices.BinarySearch(relevant, id); found {
-			k.Ranks = append(k.Ranks, i+1)
-		}
-	}
+	k := Ranking{Relevant: len(relevant), Ranks: ranksOf(answer, relevant)}
 	if r.auc {
 		known, _ := slices.BinarySearch(relevant, uint32(r.f.train.NumItems))
-		r.values[metricAUC].x[u] = auc(k.Ranks, len(answer), r.f.train.NumItems-len(excluded), known, len(relevant))
+		trained := r.trained(answer)
+		r.values[metricAUC].x[u] = auc(ranksOf(trained, relevant), len(trained), r.f.train.NumItems-len(excluded), known, len(relevant))
 	}
 	for i, n := range r.ns {
 		for j, metric := range rankingMetrics {
@@ -253,6 +249,16 @@ func (r *ranking) othersThan(a, b []uint32) []uint32 {
 		}
 	}
 	return out
+}
+
+// ranksOf returns the ranks, from 1, of the relevant items of an answer.
+func ranksOf(answer, relevant []uint32) (ranks []int) {
+	for i, id := range answer {
+		if _, found := slices.BinarySearch(relevant, id); found {
+			ranks = append(ranks, i+1)
+		}
+	}
+	return ranks
 }
 
 // trained leaves items out that have no training entries: what is not about hits tells of the catalog that a model was made of.

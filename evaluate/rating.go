@@ -2,6 +2,7 @@ package evaluate
 
 import (
 	"context"
+	"fmt"
 	"math"
 )
 
@@ -69,6 +70,9 @@ func evaluateRating(ctx context.Context, m Predictor, f *fold, byItem bool, thre
 		dst := make([]float64, hi-lo)
 		m.Predict(p.users[lo:hi], p.items[lo:hi], dst)
 		for i, x := range dst {
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				return fmt.Errorf("its rating of an item is %v; other settings may help, such as a lower learning rate", x)
+			}
 			predicted[p.entry[lo+i]] = x
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -190,6 +191,13 @@ func (e *Experiment) fingerprint() string {
 func (e *Experiment) putSettings(h hash.Hash) {
 	_, _ = fmt.Fprintln(h, e.Split, e.Ratio, e.Seed, e.Relevant, e.Negatives, e.by(false), e.by(true), e.Validation,
 		e.Measure, e.RatingMeasure, e.K, e.Shrinkage, e.MinSupport, e.Alpha)
+	_, _ = fmt.Fprintf(h, "%q\n", e.bases())
+	for _, key := range slices.Sorted(maps.Keys(e.Products)) {
+		_, _ = fmt.Fprintf(h, "%q %q\n", key, fmt.Sprintf("%#v", e.Products[key].Attributes))
+	}
+	for _, key := range slices.Sorted(maps.Keys(e.Categories)) {
+		_, _ = fmt.Fprintf(h, "%q %q\n", key, e.Categories[key])
+	}
 }
 
 // trials returns about how many trials tuning makes.

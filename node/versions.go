@@ -47,6 +47,7 @@ type Version struct {
 	weigher    *similarity.Weigher
 	lists      map[uint32]*artifact.Lists
 	users      map[uint32]*userRows
+	opening    sync.Mutex // guards models
 	models     map[string]*openModel
 }
 
@@ -54,6 +55,8 @@ type Version struct {
 type openModel struct {
 	train.Model
 	file *artifact.Model
+	// refused is why the kind did not take the file.
+	refused error
 }
 
 // userRows are the rows of one partition with what a search needs.
@@ -195,10 +198,10 @@ func (m *Version) Model(name string) (train.Model, error) {
 	if at < 0 {
 		return nil, fmt.Errorf("%w %.80q: model version %d %s", wire.ErrUnknownModel, name, m.Version, m.modelNames())
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.opening.Lock() // for itself: reading a large file must not stop those who ask other files of the version
+	defer m.opening.Unlock()
 	if x, ok := m.models[name]; ok {
-		return x.Model, nil
+		return x.Model, x.refused
 	}
 	kind, err := train.Find(m.owner.kinds, m.Models[at].Kind)
 	if err != nil {
@@ -211,9 +214,12 @@ func (m *Version) Model(name string) (train.Model, error) {
 	}
 	x, err := kind.Read(file.Content())
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("version %d, file %s: %w: %w", m.Version, path, wire.ErrCorrupt, err), file.Close())
+		// The checksum is right, so reading it again cannot help.
+		err = fmt.Errorf("version %d, file %s: %w: kind %s of this server does not take it; is the server older than the model? %w", m.Version, path, wire.ErrNoReplica, kind.Name, err)
+		m.models[name] = &openModel{nil, file, err}
+		return nil, err
 	}
-	m.models[name] = &openModel{x, file}
+	m.models[name] = &openModel{x, file, nil}
 	return x, nil
 }
 

@@ -21,6 +21,16 @@ func insight[Q, A any](
 	return resp, err
 }
 
+// onlyOfFiles refuses flags that say how to learn from files where a cluster is asked, whose model has learned.
+func onlyOfFiles(cmd *cobra.Command, names ...string) error {
+	for _, name := range names {
+		if cmd.Flags().Changed(name) {
+			return usagef("--%s is about learning from files; name some with --input or --mapping, or leave it out", name)
+		}
+	}
+	return nil
+}
+
 // serverRules asks a cluster for rules, and prints them as those of files.
 func (a *app) serverRules(ctx context.Context, c *client, req *kithv1.AssociationRulesRequest) error {
 	resp, err := insight(ctx, c, req, kithv1.InsightServiceClient.AssociationRules)
@@ -206,7 +216,11 @@ func (a *app) serverCluster(ctx context.Context, c *client, req *kithv1.AssignCl
 	}
 	switch {
 	case resp.Cluster == nil:
-		err = a.printf("%s is in no group of model %s of version %d.\n", printable(key), resp.ModelName, resp.ModelVersion)
+		why := ""
+		if req.Item != "" {
+			why = " Only models of groups of items, such as clusters(of=items), know the group of an item."
+		}
+		err = a.printf("%s is in no group of model %s of version %d.%s\n", printable(key), resp.ModelName, resp.ModelVersion, why)
 	case resp.Distance == nil:
 		err = a.printf("%s is in group %d of model %s of version %d.\n", printable(key), resp.GetCluster(), resp.ModelName, resp.ModelVersion)
 	default:

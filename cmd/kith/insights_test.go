@@ -62,3 +62,14 @@ func TestInsightsOfCluster(t *testing.T) {
 		t.Errorf("after all that users do comes %v, want the end", next.Behaviors)
 	}
 }
+
+func TestInsightsUsage(t *testing.T) {
+	for _, c := range []struct{ args, part string }{
+		{"rules --from view", "--from is about learning from files"},
+		{"rules --right", "--right without an item"},
+		{"rules --min-support 20", "below 1"},
+		{"next u1 --path view,cart", "--path is about learning from files"},
+	} {
+		checkUsage(t, kith(t, nil, strings.Fields(c.args)...), []string{c.part})
+	}
+}

@@ -51,6 +51,9 @@ what is probable after the last session: the next behavior, and the next items.`
 				run.user = args[0]
 			}
 			if !in.given() {
+				if err := onlyOfFiles(cmd, "order", "session", "gap", "of", "recent", "decay", "path", "steps"); err != nil {
+					return err
+				}
 				return a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
 					if err := checkLength(run.n); err != nil {
 						return err

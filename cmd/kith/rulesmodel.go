@@ -57,6 +57,15 @@ visit, or at all. With --from the left side is of another behavior than the righ
 				run.item = args[0]
 			}
 			if !in.given() {
+				if err := onlyOfFiles(cmd, "max-length", "max-itemsets", "of", "from", "per"); err != nil {
+					return err
+				}
+				if right && run.item == "" {
+					return usagef("--right without an item; name the item that rules lead to")
+				}
+				if s.Number("min-support") >= 1 && cmd.Flags().Changed("min-support") {
+					return usagef("--min-support is %s; of a cluster it is a share of the transactions, below 1", s.Text("min-support"))
+				}
 				return a.remotely(&r, func(ctx context.Context, c *client, _ []string) error {
 					if err := checkLength(run.n); err != nil {
 						return err

@@ -1,8 +1,7 @@
 // Package covisit recommends what others looked at shortly before or after what the user has just looked at: co-visitation counts, as in Davidson et al.,
 // RecSys 2010, section 2.1 [davidson2010], with the time between two events taken into account.
 //
-// Of each user the last events are taken, oldest first. Two items i and j of a user are a pair if events of both are at most window places and a number of days
-// apart. A pair counts for the user once, by the events that are nearest in time:
+// Of each user the last events are taken, oldest first. Two items i and j of a user are a pair if events of both are at most window places apart. A pair counts for the user once, by the events that are nearest in time:
 //
 //	c(i,j) = sum over users of 2^(-gap/half-life)
 //	s(i,j) = c(i,j) / (users(i)·users(j))^balance

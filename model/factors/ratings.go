@@ -107,9 +107,11 @@ func start(rows *similarity.Rows, s model.Settings) (*Ratings, error) {
 var errDiverged = errors.New("the factors have grown without bound: use a smaller learning-rate")
 
 func (m *Ratings) check() error {
-	for _, b := range m.base.User {
-		if math.IsNaN(b) || math.IsInf(b, 0) {
-			return errDiverged
+	for _, part := range [][]float64{m.base.User, m.base.Item, m.users, m.items} {
+		for _, x := range part {
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				return errDiverged
+			}
 		}
 	}
 	return nil

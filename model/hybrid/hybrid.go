@@ -39,6 +39,8 @@ type Catalog struct {
 	order    []uint32
 	// common is the logarithm of the share of users who have each item, and trend that of its share of the newest entries over that of all.
 	common, trend []float32
+	// unheard is common of an item of nobody, as a model of content may find beyond those of the matrix.
+	unheard float32
 }
 
 // newest is the share of the entries with the latest times that count as new.
@@ -49,6 +51,7 @@ const newest = 0.1
 func NewCatalog(rows *similarity.Rows, times []int64) *Catalog {
 	c := &Catalog{numUsers: rows.NumUsers(), counts: popularity.Counts(rows)}
 	c.order = popularity.Order(c.counts)
+	c.unheard = float32(math.Log(0.5 / (float64(c.numUsers) + 1)))
 	c.common, c.trend = make([]float32, rows.NumItems), make([]float32, rows.NumItems)
 	for i, n := range c.counts {
 		c.common[i] = float32(math.Log((float64(n) + 0.5) / (float64(c.numUsers) + 1)))

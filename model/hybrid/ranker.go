@@ -85,7 +85,10 @@ func (c *Catalog) features(a *asked, q *model.Query) (x []float32, width int) {
 	history := float32(math.Log1p(float64(len(q.Items))))
 	for j, id := range a.items {
 		row := x[j*width+parts*partFeatures:]
-		row[0], row[1], row[3] = c.common[id], c.trend[id], history
+		row[0], row[3] = c.unheard, history
+		if int64(id) < int64(len(c.common)) {
+			row[0], row[1] = c.common[id], c.trend[id]
+		}
 	}
 	for i, answer := range a.answers {
 		values, _ := normalize(answer, MinMax, 0)

@@ -286,6 +286,7 @@ func (m *Model) rank(sequence []uint32, n int, excluded []uint32) []model.Scored
 	if !known {
 		return model.Fill(nil, n, m.popular, excluded)
 	}
+	n = min(n, m.items)
 	out := make([]model.Scored, 0, len(scores)+n)
 	for item, x := range scores {
 		if _, ok := slices.BinarySearch(excluded, item); !ok {

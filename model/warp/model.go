@@ -125,7 +125,7 @@ func (m *recommender) Recommend(q model.Query) ([]model.Scored, error) {
 	if err := q.Check(len(m.order), m.users); err != nil {
 		return nil, err
 	}
-	user, n := make([]float32, m.factors), 0
+	user, n := padded(m.factors), 0
 	for _, id := range q.Items {
 		if m.known[id] {
 			blas32.Axpy(1, vector(m.y[int(id)*m.factors:(int(id)+1)*m.factors]), vector(user))
@@ -142,6 +142,10 @@ func (m *recommender) Recommend(q model.Query) ([]model.Scored, error) {
 	blas32.Gemv(blas.NoTrans, 1, blas32.General{Rows: len(m.order), Cols: m.factors, Stride: m.factors, Data: m.x}, vector(user), 1, vector(*scores))
 	return model.Fill(m.best(*scores, q.N, q.Excluded()), q.N, m.order, q.Excluded()), nil
 }
+
+// padded returns n zeros that begin at a multiple of 16 bytes, as all memory of a multiple of 16 bytes does in Go: the order in which gonum adds up products depends
+// on it.
+func padded(n int) []float32 { return make([]float32, n, (n+3)&^3) }
 
 // best returns the n known items with the highest scores that are not excluded.
 func (m *recommender) best(scores []float32, n int, excluded []uint32) []model.Scored {

@@ -275,7 +275,7 @@ type drawing struct {
 func (d *drawing) begin(items, factors, n int) {
 	if d.has == nil {
 		d.has = make([]bool, items)
-		d.sum, d.q, d.back, d.difference = make([]float32, factors), make([]float32, factors), make([]float32, factors), make([]float32, factors)
+		d.sum, d.q, d.back, d.difference = padded(factors), padded(factors), padded(factors), padded(factors)
 	}
 	clear(d.sum)
 	clear(d.back)
