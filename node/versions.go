@@ -12,6 +12,7 @@ import (
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -53,7 +54,9 @@ type Version struct {
 // openModel is a trained model with its file.
 type openModel struct {
 	train.Model
-	file *artifact.Model
+	// items are the keys of those behind the dictionary.
+	items []string
+	file  *artifact.Model
 }
 
 // userRows are the rows of one partition with what a search needs.
@@ -191,6 +194,23 @@ func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
 // Model returns a trained model, which answers until the version is released. Every node has the file. Errors match wire.ErrUnknownModel for a name that the
 // version does not have.
 func (m *Version) Model(name string) (train.Model, error) {
+	x, err := m.trained(name)
+	if err != nil {
+		return nil, err
+	}
+	return x.Model, nil
+}
+
+// ModelWithItems is Model that also returns the keys of the items that the model knows beyond the dictionary, whose ids go on behind it: products that had no events.
+func (m *Version) ModelWithItems(name string) (train.Model, []string, error) {
+	x, err := m.trained(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return x.Model, x.items, nil
+}
+
+func (m *Version) trained(name string) (*openModel, error) {
 	at := slices.IndexFunc(m.Models, func(v ModelView) bool { return v.Name == name })
 	if at < 0 {
 		return nil, fmt.Errorf("%w %.80q: model version %d %s", wire.ErrUnknownModel, name, m.Version, m.modelNames())
@@ -198,7 +218,7 @@ func (m *Version) Model(name string) (train.Model, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if x, ok := m.models[name]; ok {
-		return x.Model, nil
+		return x, nil
 	}
 	kind, err := train.Find(m.owner.kinds, m.Models[at].Kind)
 	if err != nil {
@@ -209,12 +229,12 @@ func (m *Version) Model(name string) (train.Model, error) {
 	if err != nil {
 		return nil, m.unreadable(path, err)
 	}
-	x, err := kind.Read(file.Content())
+	x, items, err := worker.ReadModel(kind, file.Content())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("version %d, file %s: %w: %w", m.Version, path, wire.ErrCorrupt, err), file.Close())
 	}
-	m.models[name] = &openModel{x, file}
-	return x, nil
+	m.models[name] = &openModel{x, items, file}
+	return m.models[name], nil
 }
 
 // modelNames says which models there are.
