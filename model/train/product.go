@@ -2,10 +2,11 @@ package train
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/kith-io/kith/catalog"
 )
+
+const dayMs = 24 * 60 * 60 * 1000
 
 // ProductOf returns what models learn from a record: truth values are texts, times are numbers of days since 1970. It shares the texts of the record. One that is deleted says
 // nothing.
@@ -17,7 +18,7 @@ func ProductOf(r *catalog.Record) Product {
 		case catalog.Number:
 			out.Number = v.Number
 		case catalog.Time:
-			out.Number = float64(v.Millis) / (24 * time.Hour).Seconds() / 1000
+			out.Number = float64(v.Millis) / dayMs
 		case catalog.Texts:
 			out.Texts = v.Texts
 			if len(v.Texts) == 0 {

@@ -20,8 +20,11 @@ func TestProductOf(t *testing.T) {
 		{Name: "tags", Value: catalog.Value{Type: catalog.Texts, Texts: []string{"a", "b"}}},
 	}})
 	want := train.Product{Attributes: []train.Attribute{
-		{Name: "brand", Texts: []string{"Kith"}}, {Name: "fragile", Texts: []string{"true"}}, {Name: "price", Number: 9.5},
-		{Name: "since", Number: 1.5}, {Name: "tags", Texts: []string{"a", "b"}},
+		{Name: "brand", Texts: []string{"Kith"}},
+		{Name: "fragile", Texts: []string{"true"}},
+		{Name: "price", Number: 9.5},
+		{Name: "since", Number: 1.5},
+		{Name: "tags", Texts: []string{"a", "b"}},
 	}}
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
