@@ -14,6 +14,7 @@ import (
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -175,6 +176,15 @@ func (t *training) begin(ctx context.Context, c kithv1.ComputeServiceClient, p i
 
 // drive does one step after the other.
 func (t *training) drive(ctx context.Context) error {
+	if t.kind.LearnsFromProducts() {
+		t.steps++
+		if err := t.onAll(ctx, func(ctx context.Context, c kithv1.ComputeServiceClient, p int) error {
+			_, err := t.step(ctx, c, p, train.Step{Name: worker.ProductsStep})
+			return err
+		}); err != nil {
+			return err
+		}
+	}
 	var said [][]byte
 	for {
 		step, done, err := t.driver.Next(said)

@@ -33,7 +33,7 @@ func (r *Router) fillTrained(q *Query, events []fusion.Event, seen map[string]bo
 		return err
 	}
 	defer m.Release()
-	trained, err := m.Model(q.Model)
+	trained, items, err := m.ModelWithItems(q.Model)
 	switch {
 	case err == nil:
 	case q.NoFallback || errors.Is(err, wire.ErrUnknownModel) && !q.Anonymous: // a scene outlives versions
@@ -42,14 +42,14 @@ func (r *Router) fillTrained(q *Query, events []fusion.Event, seen map[string]bo
 		a.Fallback, a.Partial = err.Error(), a.Partial || errors.Is(err, wire.ErrNoReplica)
 		return nil
 	}
-	t := &trainedQuery{r: r, model: trained, dictionary: dictionary, but: behind(seen, a.Items), there: a.Items}
+	t := &trainedQuery{r: r, model: trained, dictionary: dictionary, items: items, but: behind(seen, a.Items), there: a.Items}
 	t.ask = trainedHistory(history)
 	best, err := t.best(&part)
 	if err != nil {
 		return fmt.Errorf("model %s of version %d: %w", q.Model, m.Version, err)
 	}
 	for _, x := range best {
-		item := Ranked{Item: dictionary.Key(x.id), Score: x.score, Source: Trained}
+		item := Ranked{Item: t.key(x.id), Score: x.score, Source: Trained}
 		if q.Explain {
 			if item.Contributions, err = t.explain(x); err != nil {
 				return fmt.Errorf("model %s of version %d: %w", q.Model, m.Version, err)
@@ -77,10 +77,31 @@ type trainedQuery struct {
 	r          *Router
 	model      train.Model
 	dictionary *artifact.Dictionary
-	ask        model.Query
+	// items are the keys of those that the model knows beyond the dictionary.
+	items []string
+	ask   model.Query
 	// but are items that may not be in the answer, there those that are.
 	but   map[string]bool
 	there []Ranked
+}
+
+// known is the number of items that the model may know.
+func (t *trainedQuery) known() int { return t.dictionary.Len() + len(t.items) }
+
+// key returns the key of an item, whose id must be below known.
+func (t *trainedQuery) key(id uint32) string {
+	if n := t.dictionary.Len(); int(id) >= n {
+		return t.items[int(id)-n]
+	}
+	return t.dictionary.Key(id)
+}
+
+// keyBytes is key for those who only look at it.
+func (t *trainedQuery) keyBytes(id uint32) []byte {
+	if n := t.dictionary.Len(); int(id) >= n {
+		return []byte(t.items[int(id)-n])
+	}
+	return t.dictionary.KeyBytes(id)
 }
 
 // best returns the n best that are allowed, in the order of the answer.
@@ -90,15 +111,15 @@ func (t *trainedQuery) best(q *Query) ([]scoredItem, error) {
 		n = max(n, reorderedPool)
 	}
 	for ; ; n *= 4 {
-		t.ask.N = min(n, t.dictionary.Len())
+		t.ask.N = min(n, t.known())
 		top, err := t.model.Recommend(t.ask)
 		if err != nil {
 			return nil, err
 		}
-		ended := len(top) < t.ask.N || t.ask.N == t.dictionary.Len()
+		ended := len(top) < t.ask.N || t.ask.N == t.known()
 		for i, x := range top {
-			if int64(x.Item) >= int64(t.dictionary.Len()) {
-				return nil, fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, x.Item, t.dictionary.Len())
+			if int64(x.Item) >= int64(t.known()) {
+				return nil, fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, x.Item, t.known())
 			}
 			if x.Filled {
 				top, ended = top[:i], true
@@ -120,7 +141,7 @@ func (t *trainedQuery) choose(q *Query, top []model.Scored) (best []scoredItem, 
 		j := newJudge(&q.Rules, v)
 		var all []scoredItem
 		for _, x := range top {
-			key := t.dictionary.KeyBytes(x.Item)
+			key := t.keyBytes(x.Item)
 			if t.but[string(key)] {
 				continue
 			}
@@ -159,10 +180,10 @@ func (t *trainedQuery) explain(x scoredItem) (out []Contribution, err error) {
 		factor = x.score / x.base
 	}
 	for _, p := range parts {
-		if int64(p.Item) >= int64(t.dictionary.Len()) {
-			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, p.Item, t.dictionary.Len())
+		if int64(p.Item) >= int64(t.known()) {
+			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, p.Item, t.known())
 		}
-		out = append(out, Contribution{Item: t.dictionary.Key(p.Item), Score: p.Score * factor})
+		out = append(out, Contribution{Item: t.key(p.Item), Score: p.Score * factor})
 	}
 	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/consensus"
 	"github.com/kith-io/kith/node/store"
@@ -263,7 +264,32 @@ func (n *Node) Events(ctx context.Context, p partition.ID, cut uint64, f func(us
 	return err
 }
 
-var _ worker.Events = (*Node)(nil)
+// Products implements worker.Products.
+func (n *Node) Products(ctx context.Context, p partition.ID, cut uint64, f func(r *catalog.Record) error) error {
+	r, err := n.replica(p)
+	if err != nil {
+		return err
+	}
+	if err := r.group.WaitApplied(ctx, cut); err != nil {
+		return r.convert(err)
+	}
+	var own error // of f
+	err = r.store.Records(ctx, catalog.Product, "", func(record catalog.Record) error {
+		if !record.Deleted {
+			own = f(&record)
+		}
+		return own
+	})
+	if err != nil && own == nil {
+		return n.troubled(r, err)
+	}
+	return err
+}
+
+var (
+	_ worker.Events   = (*Node)(nil)
+	_ worker.Products = (*Node)(nil)
+)
 
 // sortItems renumbers the items of a shard by key. Rows ascend by key already, so they ascend by the new ids.
 func sortItems(s *worker.Shard) {

@@ -12,6 +12,7 @@ import (
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -54,7 +55,9 @@ type Version struct {
 // openModel is a trained model with its file.
 type openModel struct {
 	train.Model
-	file *artifact.Model
+	// items are the keys of those behind the dictionary.
+	items []string
+	file  *artifact.Model
 	// refused is why the kind did not take the file.
 	refused error
 }
@@ -194,6 +197,23 @@ func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
 // Model returns a trained model, which answers until the version is released. Every node has the file. Errors match wire.ErrUnknownModel for a name that the
 // version does not have.
 func (m *Version) Model(name string) (train.Model, error) {
+	x, err := m.trained(name)
+	if err != nil {
+		return nil, err
+	}
+	return x.Model, nil
+}
+
+// ModelWithItems is Model that also returns the keys of the items that the model knows beyond the dictionary, whose ids go on behind it: products that had no events.
+func (m *Version) ModelWithItems(name string) (train.Model, []string, error) {
+	x, err := m.trained(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return x.Model, x.items, nil
+}
+
+func (m *Version) trained(name string) (*openModel, error) {
 	at := slices.IndexFunc(m.Models, func(v ModelView) bool { return v.Name == name })
 	if at < 0 {
 		return nil, fmt.Errorf("%w %.80q: model version %d %s", wire.ErrUnknownModel, name, m.Version, m.modelNames())
@@ -201,7 +221,7 @@ func (m *Version) Model(name string) (train.Model, error) {
 	m.opening.Lock() // for itself: reading a large file must not stop those who ask other files of the version
 	defer m.opening.Unlock()
 	if x, ok := m.models[name]; ok {
-		return x.Model, x.refused
+		return x, x.refused
 	}
 	kind, err := train.Find(m.owner.kinds, m.Models[at].Kind)
 	if err != nil {
@@ -212,15 +232,15 @@ func (m *Version) Model(name string) (train.Model, error) {
 	if err != nil {
 		return nil, m.unreadable(path, err)
 	}
-	x, err := kind.Read(file.Content())
+	x, items, err := worker.ReadModel(kind, file.Content())
 	if err != nil {
 		// The checksum is right, so reading it again cannot help.
 		err = fmt.Errorf("version %d, file %s: %w: kind %s of this server does not take it; is the server older than the model? %w", m.Version, path, wire.ErrNoReplica, kind.Name, err)
-		m.models[name] = &openModel{nil, file, err}
+		m.models[name] = &openModel{file: file, refused: err}
 		return nil, err
 	}
-	m.models[name] = &openModel{x, file, nil}
-	return x, nil
+	m.models[name] = &openModel{Model: x, items: items, file: file}
+	return m.models[name], nil
 }
 
 // modelNames says which models there are.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -179,34 +178,9 @@ func readRecords(ctx context.Context, path string) (map[string]train.Product, er
 	}
 	products := make(map[string]train.Product, len(newest))
 	for key, r := range newest {
-		products[key] = trainProduct(&r)
+		products[key] = train.ProductOf(&r)
 	}
 	return products, nil
-}
-
-// trainProduct returns what models learn from: truth values as texts, times as numbers of days.
-func trainProduct(r *catalog.Record) train.Product {
-	var p train.Product
-	for _, a := range r.Attributes {
-		out := train.Attribute{Name: a.Name}
-		switch v := a.Value; v.Type {
-		case catalog.Number:
-			out.Number = v.Number
-		case catalog.Time:
-			out.Number = float64(v.Millis) / (24 * time.Hour).Seconds() / 1000
-		case catalog.Texts:
-			out.Texts = v.Texts
-			if len(v.Texts) == 0 {
-				continue
-			}
-		case catalog.Text:
-			out.Texts = []string{v.Text}
-		case catalog.Bool:
-			out.Texts = []string{strconv.FormatBool(v.Bool)}
-		}
-		p.Attributes = append(p.Attributes, out)
-	}
-	return p
 }
 
 // evaluateName returns the name of a model as package evaluate has it; answers and evaluations spell two of them differently.

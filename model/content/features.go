@@ -108,12 +108,14 @@ func (s *Space) Vector(p train.Product) (features []uint32, weights []float32) {
 	return rows.Item, rows.Weight
 }
 
-// split returns the words of a product's prose, and its categories.
+// split returns the words of a product's prose, if these count, and its categories.
 func (s *Space) split(p *train.Product) (words, tags []string) {
 	for _, a := range p.Attributes {
 		for _, v := range a.Texts {
 			if !s.isCategory[a.Name] {
-				words = append(words, text.Tokens(v)...)
+				if s.o.Text > 0 {
+					words = append(words, text.Tokens(v)...)
+				}
 			} else if v = category(v); v != "" {
 				tags = append(tags, a.Name+"\x00"+v)
 			}

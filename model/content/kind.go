@@ -31,10 +31,16 @@ var Kind = &train.Kind{
 		{Name: "max-share", Doc: "words and categories of a larger share of the products do not count", Default: 0.5, Low: 0.0001, High: 1},
 	},
 	NeedsProducts: true,
-	NewDriver:     func(train.Shape, model.Settings) (train.Driver, error) { return &driver{}, nil },
+	Features: func(products []train.Product, s model.Settings) (*similarity.Rows, error) {
+		return Features(products, optionsOf(s))
+	},
+	NewDriver: func(train.Shape, model.Settings) (train.Driver, error) { return &driver{}, nil },
 	NewWorker: func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
 		if len(d.Products) < d.Shape.Items {
 			return nil, fmt.Errorf("%d products for %d items, want one for each", len(d.Products), d.Shape.Items)
+		}
+		if d.Features == nil || d.Features.NumUsers() != len(d.Products) {
+			return nil, fmt.Errorf("features of other products than the %d there are", len(d.Products))
 		}
 		return &worker{d, s, threads}, nil
 	},
@@ -83,12 +89,8 @@ func (w *worker) Do(ctx context.Context, _ train.Step, peers train.Peers) ([]byt
 	if err := peers.Put(putCounts, counts); err != nil {
 		return nil, err
 	}
-	rows, err := Features(w.data.Products, optionsOf(w.s))
-	if err != nil {
-		return nil, err
-	}
 	n, workers := len(w.data.Products), w.data.Shape.Workers()
-	lists, err := compare(ctx, rows, uint32(w.data.Worker*n/workers), uint32((w.data.Worker+1)*n/workers), w.s.Whole("k"), w.threads)
+	lists, err := compare(ctx, w.data.Features, uint32(w.data.Worker*n/workers), uint32((w.data.Worker+1)*n/workers), w.s.Whole("k"), w.threads)
 	if err != nil {
 		return nil, err
 	}

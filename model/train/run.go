@@ -32,12 +32,17 @@ func Run(ctx context.Context, k *Kind, s model.Settings, data []*Data, o Options
 	}
 	workers := make([]Worker, len(data))
 	board := &board{put: make([]map[string][]byte, len(data)), next: make([]map[string][]byte, len(data))}
+	features, err := k.FeaturesOf(data[0].Products, s)
+	if err != nil {
+		return nil, fmt.Errorf("train %s: %w", k.Name, err)
+	}
 	for i, d := range data {
-		if k.NeedsEvents && d.Events == nil {
-			return nil, fmt.Errorf("train %s: it learns from single events, which these data do not have", k.Name)
+		if features != nil && d.Features == nil {
+			with := *d
+			with.Features, d = features, &with
 		}
-		if k.NeedsProducts && d.Products == nil {
-			return nil, fmt.Errorf("train %s: it learns from the attributes of products, and none are known; give records of products", k.Name)
+		if err := k.Check(d); err != nil {
+			return nil, fmt.Errorf("train %s: %w", k.Name, err)
 		}
 		board.put[i], board.next[i] = map[string][]byte{}, map[string][]byte{}
 		if workers[i], err = k.NewWorker(d, s, max(1, o.Threads/len(data))); err != nil {

@@ -9,6 +9,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -56,8 +57,8 @@ type Data struct {
 	Rows *similarity.Rows
 	// Times has, for each entry of Rows from Rows.Start[0] on, the time of its newest event in Unix milliseconds, 0 for unknown. It is nil where all are.
 	Times []int64
-	// Features is all items × features, the same for every worker: what items are, such as ones for the categories of a product. It is only read, and nil if nothing is
-	// known.
+	// Features is items × features, the same for every worker: what items are, such as ones for the categories of a product. Kind.Features makes it of Products, with rows
+	// for these. It is only read, and nil if nothing is known.
 	Features *similarity.Rows
 	// Events calls f with all events of each user of this worker, oldest first, users ascending; it stops at an error, and returns it. It may be
 	// called more than once. It is nil where only the matrix is known.
@@ -139,14 +140,43 @@ type Kind struct {
 	NeedsEvents bool
 	// NeedsProducts says that Data.Products must be there.
 	NeedsProducts bool
-	NewDriver     func(shape Shape, s model.Settings) (Driver, error)
-	NewWorker     func(data *Data, s model.Settings, threads int) (Worker, error)
+	// Features makes Data.Features of Data.Products, where these are known. Who trains calls it once for all workers of a process, behind FeaturesOf. It is nil for a kind that
+	// does not look at features.
+	Features  func(products []Product, s model.Settings) (*similarity.Rows, error)
+	NewDriver func(shape Shape, s model.Settings) (Driver, error)
+	NewWorker func(data *Data, s model.Settings, threads int) (Worker, error)
 	// Write makes the file of the model of what the workers have put. It reads it by get, and is called once, after the training has ended. The file has a magic
 	// number, a version and whatever Read must check; a checksum of the whole is kept beside it by who stores it.
 	Write func(ctx context.Context, shape Shape, s model.Settings, get func(ctx context.Context, worker int, name string) ([]byte, error), w io.Writer) error
 	// Read makes a model of a file, which may be mapped to memory and outlives the model. It returns an error for a file that is not whole; no file makes it panic.
 	// Which other interfaces than Model the result has is between the kind and those who ask.
 	Read func(file []byte) (Model, error)
+}
+
+// LearnsFromProducts says whether Data.Products makes a difference.
+func (k *Kind) LearnsFromProducts() bool { return k.NeedsProducts || k.Features != nil }
+
+// FeaturesOf returns the features of products that workers of this kind take; nil without products, or if they take none.
+func (k *Kind) FeaturesOf(products []Product, s model.Settings) (*similarity.Rows, error) {
+	if k.Features == nil || products == nil {
+		return nil, nil
+	}
+	f, err := k.Features(products, s)
+	if err != nil {
+		return nil, fmt.Errorf("features of products: %w", err)
+	}
+	return f, nil
+}
+
+// Check returns an error if the data lack what this kind needs.
+func (k *Kind) Check(d *Data) error {
+	switch {
+	case k.NeedsEvents && d.Events == nil:
+		return errors.New("it learns from single events, which these data do not have")
+	case k.NeedsProducts && d.Products == nil:
+		return errors.New("it learns from the attributes of products, and none are known; give records of products")
+	}
+	return nil
 }
 
 // Model answers queries. It is safe for concurrent use.

@@ -29,6 +29,7 @@ import (
 	"io"
 
 	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/model/content"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
@@ -49,6 +50,7 @@ var Kind = &train.Kind{
 	NewDriver: func(shape train.Shape, s model.Settings) (train.Driver, error) {
 		return &driver{shape: shape, iterations: s.Whole("iterations"), batches: s.Whole("batches")}, nil
 	},
+	Features:  features,
 	NewWorker: newWorker,
 	Write:     write,
 	Read: func(file []byte) (train.Model, error) {
@@ -123,6 +125,14 @@ func (d *driver) Next(said [][]byte) (train.Step, bool, error) {
 	return train.Step{Name: stepGradient, Input: append(head, input...)}, false, nil
 }
 
+// features are the categories and numbers of products as package content weighs them. Words are left out: there are so many that parameters of them would take more memory
+// than those of the items.
+func features(products []train.Product, _ model.Settings) (*similarity.Rows, error) {
+	o := content.DefaultOptions()
+	o.Text = 0
+	return content.Features(products, o)
+}
+
 func newWorker(data *train.Data, s model.Settings, threads int) (train.Worker, error) {
 	f := data.Features
 	if f == nil {
@@ -131,7 +141,7 @@ func newWorker(data *train.Data, s model.Settings, threads int) (train.Worker, e
 	if err := f.Validate(); err != nil {
 		return nil, fmt.Errorf("features: %w", err)
 	}
-	if f.NumUsers() != data.Shape.Items {
+	if f.NumUsers() < data.Shape.Items {
 		return nil, fmt.Errorf("features of %d items, want %d", f.NumUsers(), data.Shape.Items)
 	}
 	return &worker{

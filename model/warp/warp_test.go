@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -300,4 +301,33 @@ func (p put) Get(context.Context, int, string) (b []byte, err error) {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
 	}
 	return b, nil
+}
+
+// TestLearnsFromProducts: products of four categories, and some that nobody has and that are not in the matrix, make the model of their categories as features.
+func TestLearnsFromProducts(t *testing.T) {
+	rows, _ := modeltest.Blocks()
+	var products []train.Product
+	for i := range rows.NumItems + 8 {
+		products = append(products, train.Product{Attributes: []train.Attribute{
+			{Name: "taste", Texts: []string{string(rune('a' + i%4))}}, {Name: "title", Texts: []string{fmt.Sprintf("of words that do not count %d", i)}},
+		}})
+	}
+	s, err := model.NewSettings(Kind.Parameters, small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := train.Split(rows, nil, 2)
+	for _, d := range data {
+		d.Products = products
+	}
+	got, err := train.Run(t.Context(), Kind, s, data, train.Options{Threads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := trained(t, small, rows, tastes(rows.NumItems), 1, 1); !bytes.Equal(got, want) {
+		t.Error("another model than that of the categories")
+	}
+	if plain := trained(t, small, rows, nil, 1, 1); bytes.Equal(got, plain) {
+		t.Error("the model without features")
+	}
 }

@@ -96,3 +96,45 @@ func (m *Model) Close() error {
 	*m = Model{} // a late reader finds nothing rather than what is mapped there next
 	return unmap(file)
 }
+
+// The content of a model that learned of products may have, behind what the kind of model wrote, the keys of those that are not in the dictionary:
+//
+//	keys, each its length as uvarint and its bytes | length of all that u64 | number of keys u64
+
+// AppendItems appends the keys of the items that a model knows beyond those of the dictionary, in the order of their ids.
+func AppendItems(dst []byte, keys []string) []byte {
+	before := len(dst)
+	for _, key := range keys {
+		dst = binary.AppendUvarint(dst, uint64(len(key)))
+		dst = append(dst, key...)
+	}
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(len(dst)-before))
+	return binary.LittleEndian.AppendUint64(dst, uint64(len(keys)))
+}
+
+// CutItems takes off the end of content what AppendItems appended. The keys share nothing with it. An error matches ErrCorrupt.
+func CutItems(content []byte) (rest []byte, keys []string, err error) {
+	const tail = 16
+	if len(content) < tail {
+		return nil, nil, fmt.Errorf("%w: %d bytes with items behind them", ErrCorrupt, len(content))
+	}
+	end := len(content) - tail
+	size, n := binary.LittleEndian.Uint64(content[end:]), binary.LittleEndian.Uint64(content[end+8:])
+	if size > uint64(end) || n > size {
+		return nil, nil, fmt.Errorf("%w: %d items in %d of %d bytes", ErrCorrupt, n, size, end)
+	}
+	b := content[end-int(size) : end]
+	keys = make([]string, n)
+	for i := range keys {
+		length, used := binary.Uvarint(b)
+		if used <= 0 || length > uint64(len(b)-used) {
+			return nil, nil, fmt.Errorf("%w: key of item %d of %d", ErrCorrupt, i, n)
+		}
+		keys[i], b = string(b[used:used+int(length)]), b[used+int(length):]
+	}
+	if len(b) > 0 {
+		return nil, nil, fmt.Errorf("%w: %d bytes behind the keys of items", ErrCorrupt, len(b))
+	}
+	at := end - int(size)
+	return content[:at:at], keys, nil
+}

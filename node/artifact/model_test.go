@@ -1,10 +1,13 @@
 package artifact_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -57,4 +60,24 @@ func TestModelThatCannotBeWritten(t *testing.T) {
 	if _, err := os.Stat(s.Path(version, artifact.ModelName("m"))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("there is a file: %v", err)
 	}
+}
+
+// TestItems: keys behind a model come back with it, and no damage to their end goes unseen or panics.
+func TestItems(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		content := rapid.SliceOf(rapid.Byte()).Draw(t, "content")
+		keys := rapid.SliceOf(rapid.String()).Draw(t, "keys")
+		b := artifact.AppendItems(slices.Clone(content), keys)
+		rest, got, err := artifact.CutItems(b)
+		if err != nil || !bytes.Equal(rest, content) || !slices.Equal(got, keys) {
+			t.Fatalf("%d bytes and %q, %v; want %d and %q", len(rest), got, err, len(content), keys)
+		}
+		binary.LittleEndian.PutUint64(b[len(b)-8:], uint64(len(keys))+1+uint64(rapid.IntRange(0, 1000).Draw(t, "more")))
+		if _, _, err := artifact.CutItems(b); !errors.Is(err, artifact.ErrCorrupt) {
+			t.Fatalf("too many keys: %v, want ErrCorrupt", err)
+		}
+		if _, _, err := artifact.CutItems(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")); err != nil && !errors.Is(err, artifact.ErrCorrupt) {
+			t.Fatal(err)
+		}
+	})
 }

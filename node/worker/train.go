@@ -36,6 +36,8 @@ type training struct {
 	// fetched is what was got from other nodes in a step, which all workers here share.
 	step    uint32
 	fetched map[putKey]*once[[]byte]
+	// products are those of all partitions, for kinds that learn from them.
+	products once[*knownProducts]
 }
 
 // putKey names what a worker has put.
@@ -46,7 +48,9 @@ type putKey struct {
 
 // trainee is the worker of a partition.
 type trainee struct {
+	// worker is nil until ProductsStep for a kind that learns from products; unborn is what it is made of then.
 	worker train.Worker
+	unborn *newborn
 	model  string
 	// lock has room for one: the step that runs.
 	lock chan struct{}
@@ -93,7 +97,10 @@ func (w *Worker) enterTraining(ctx context.Context, job, id uint64, create *kith
 	j.mu.Lock()
 	old := j.training
 	if create != nil && (old == nil || old.id < id) {
-		t = &training{id: id, sources: create.Workers, board: newBoard(w.cfg.ModelMemory), workers: map[uint32]*trainee{}, fetched: map[putKey]*once[[]byte]{}}
+		t = &training{
+			id: id, sources: create.Workers, board: newBoard(w.cfg.ModelMemory), workers: map[uint32]*trainee{}, fetched: map[putKey]*once[[]byte]{},
+			products: newOnce[*knownProducts](),
+		}
 		t.ctx, t.stop = context.WithCancel(j.ctx)
 		j.training = t
 	} else if old != nil && old.id == id {
@@ -205,11 +212,17 @@ func (w *Worker) BeginTraining(ctx context.Context, req *kithv1.BeginTrainingReq
 		return nil, cause(ctx, err)
 	}
 	threads := max(1, w.cfg.Threads/int(max(1, req.WorkersHere)))
-	cpu, err := w.compute(ctx, func() (err error) {
-		x.worker, err = kind.NewWorker(data, settings, threads)
-		return x.cause(ctx, x.model, err)
-	})
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	if kind.LearnsFromProducts() {
+		x.unborn = &newborn{kind, settings, data, threads}
+		err = cause(ctx, w.putProductsOf(ctx, j, t, shard))
+	} else {
+		var cpu float64
+		cpu, err = w.compute(ctx, func() (err error) {
+			x.worker, err = kind.NewWorker(data, settings, threads)
+			return x.cause(ctx, x.model, err)
+		})
+		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -255,6 +268,9 @@ func (w *Worker) TrainStep(stream grpc.BidiStreamingServer[kithv1.TrainStepReque
 	defer unlock()
 	var said []byte
 	cpu, err := w.compute(ctx, func() (err error) {
+		if x.unborn != nil {
+			return cause(ctx, w.learnProducts(ctx, j, t, p, x, head))
+		}
 		peers := &trainPeer{w: w, j: j, t: t, plan: p, self: int(head.Partition), step: head.Step, origin: &x.origin}
 		said, err = x.worker.Do(ctx, train.Step{Name: head.Name, Input: input}, peers)
 		return x.cause(ctx, x.model, err)
@@ -440,7 +456,15 @@ func (w *Worker) WriteModel(ctx context.Context, req *kithv1.WriteModelRequest) 
 		var from origin
 		peers := &trainPeer{w: w, j: j, t: t, plan: p, step: req.Steps + 1, origin: &from}
 		file, err = w.artifacts.WriteModel(of.Job, of.Model.Name, func(out io.Writer) error {
-			return from.cause(ctx, of.Model.Name, kind.Write(ctx, shape, settings, peers.Get, writer{out, &from}))
+			to := writer{out, &from}
+			err := kind.Write(ctx, shape, settings, peers.Get, to)
+			if err == nil && kind.LearnsFromProducts() {
+				var cold []byte
+				if cold, err = peers.Get(ctx, 0, putCold); err == nil {
+					_, err = to.Write(cold)
+				}
+			}
+			return from.cause(ctx, of.Model.Name, err)
 		})
 		if err != nil {
 			return err
@@ -476,8 +500,19 @@ func (w *Worker) checkModel(version uint64, name string, kind *train.Kind) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := kind.Read(file.Content()); err != nil {
+	if _, _, err := ReadModel(kind, file.Content()); err != nil {
 		return fmt.Errorf("%w model %s: what was written cannot be read: %w", wire.ErrTraining, name, err)
 	}
 	return nil
+}
+
+// ReadModel makes a model of what WriteModel wrote, and returns the keys of the items that it knows beyond those of the dictionary, whose ids go on behind it.
+func ReadModel(kind *train.Kind, content []byte) (m train.Model, items []string, err error) {
+	if kind.LearnsFromProducts() {
+		if content, items, err = artifact.CutItems(content); err != nil {
+			return nil, nil, err
+		}
+	}
+	m, err = kind.Read(content)
+	return m, items, err
 }

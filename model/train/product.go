@@ -1,0 +1,35 @@
+package train
+
+import (
+	"strconv"
+
+	"github.com/kith-io/kith/catalog"
+)
+
+const dayMs = 24 * 60 * 60 * 1000
+
+// ProductOf returns what models learn from a record: truth values are texts, times are numbers of days since 1970. It shares the texts of the record. One that is deleted says
+// nothing.
+func ProductOf(r *catalog.Record) Product {
+	var p Product
+	for _, a := range r.Attributes {
+		out := Attribute{Name: a.Name}
+		switch v := a.Value; v.Type {
+		case catalog.Number:
+			out.Number = v.Number
+		case catalog.Time:
+			out.Number = float64(v.Millis) / dayMs
+		case catalog.Texts:
+			out.Texts = v.Texts
+			if len(v.Texts) == 0 {
+				continue
+			}
+		case catalog.Text:
+			out.Texts = []string{v.Text}
+		case catalog.Bool:
+			out.Texts = []string{strconv.FormatBool(v.Bool)}
+		}
+		p.Attributes = append(p.Attributes, out)
+	}
+	return p
+}
