@@ -187,7 +187,7 @@ func TestReadTableErrors(t *testing.T) {
 }
 
 // TestReadTableIsFuse is the twin of ReadTable: the events of Events, each id
-// once, through Fuse.
+// once, through Fuse. TableOf makes the same table of them.
 func TestReadTableIsFuse(t *testing.T) {
 	const now = 4 * 3600 * 1000
 	rapid.Check(t, func(r *rapid.T) {
@@ -240,6 +240,10 @@ func TestReadTableIsFuse(t *testing.T) {
 		checkTable(r, table)
 		if got := interactions(table); !cmp.Equal(got, want) {
 			r.Fatal(cmp.Diff(want, got))
+		}
+		want["nobody"] = nil
+		if got := TableOf(want); !cmp.Equal(got, table) {
+			r.Fatal("TableOf:", cmp.Diff(table, got))
 		}
 	})
 }

@@ -103,14 +103,21 @@ func (s *specFlags) spec() (*kithv1.BuildSpec, error) {
 func (a *app) buildCommand() *cobra.Command {
 	var r remote
 	var s specFlags
+	var x autoFlags
 	var wait bool
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Compute a new model version on the cluster",
 		Long: `Compute a new model version from all events that are stored now, and switch answers to it
 when it is complete. The versions before it stay for a rollback. Without --wait the command
-returns when the build has begun; a second one with the same settings joins it.`,
+returns when the build has begun; a second one with the same settings joins it.
+
+With --auto the command first compares models on the events of some users of the cluster, or on
+files, and tells which one is the best and why. A neighborhood sets the neighbor lists of the
+build, another model is trained beside them and beside those of --models.`,
 		Example: `  kith build --wait
+  kith build --wait --auto
+  kith build --wait --auto --candidates 'itemknn,userknn,als(factors=32),rp3beta' --tune 20 --by recall@20
   kith build cancel
   kith build --wait --models 'covisit(window=10)'
   kith build --wait --measure jaccard -k 100 --half-life 720h --weight purchase=10,view=0.5`,
@@ -120,31 +127,49 @@ returns when the build has begun; a second one with the same settings joins it.`
 			if err != nil {
 				return err
 			}
+			if err := x.check(a); err != nil {
+				return err
+			}
 			c, err := r.open()
 			if err != nil {
 				return err
 			}
 			defer c.close()
 			c.patient()
-			return a.build(cmd.Context(), c, spec, wait)
+			view := map[string]any{}
+			if x.on {
+				chosen, err := a.chooseModel(cmd.Context(), c, &x, &s, spec)
+				if err != nil {
+					return err
+				}
+				if spec, view["auto"] = chosen.spec, chosen; !a.json() {
+					if err := chosen.print(a); err != nil {
+						return err
+					}
+				}
+			}
+			return a.build(cmd.Context(), c, spec, wait, view)
 		},
 	}
 	r.register(cmd, 30*time.Second)
 	s.register(cmd)
 	cmd.Flags().Var(&s.models, "models", "`models` to train beside the neighbor lists, as in als(factors=64),covisit; name:kind(...) gives one another name")
+	x.register(cmd)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the version is published")
 	cmd.AddCommand(a.cancelCommand())
 	return cmd
 }
 
-func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait bool) error {
+// build starts a build and tells of it. The view is what JSON has beside the job.
+func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait bool, view map[string]any) error {
 	job, err := c.build(ctx, spec)
 	if err != nil {
 		return err
 	}
 	if !wait {
 		if a.json() {
-			return a.printJSON(map[string]any{"job": jobView(job)})
+			view["job"] = jobView(job)
+			return a.printJSON(view)
 		}
 		return a.printf("Build %d has begun; see 'kith status'.\n", job.Id)
 	}
@@ -165,7 +190,8 @@ func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait
 		return fmt.Errorf("build %d is done, but: %w", job.Id, err)
 	}
 	if a.json() {
-		return a.printJSON(map[string]any{"job": jobView(job), "version": versionView(version), "phases": phases.done})
+		view["job"], view["version"], view["phases"] = jobView(job), versionView(version), phases.done
+		return a.printJSON(view)
 	}
 	if err := a.printf("Model version %d is active, after %s.\n\n", version.Version, seconds(jobSeconds(job))); err != nil {
 		return err

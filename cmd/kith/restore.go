@@ -114,7 +114,7 @@ func (a *app) restore(ctx context.Context, o restoration) error {
 		if err != nil || !o.build {
 			return err
 		}
-		return a.build(ctx, o.client, s.ActiveSpec(), true)
+		return a.build(ctx, o.client, s.ActiveSpec(), true, map[string]any{})
 	}
 	if o.build {
 		if out.Version, err = o.rebuild(ctx, &s); err != nil {
