@@ -4,7 +4,7 @@
 #   scripts/bench-models/run.sh [-m MODELS] [-t TRIALS] [-s SEEDS] [-p PROTOCOL] FILE
 #
 # FILE is u.data. MODELS are names as kith evaluate has them (default popularity,itemknn,userknn,hybrid), each tuned with TRIALS settings (default
-# 60) for each seed of SEEDS (default "1 2 3"). PROTOCOL is recbole (default), time (the newest fifth of each user), drawn (1+99) or cold. KITH_BIN
+# 60, 0 for the defaults) for each seed of SEEDS (default "1 2 3"). PROTOCOL is recbole (default), time (the newest fifth of each user), drawn (1+99) or cold. KITH_BIN
 # names another kith. Trials are kept in the folder KITH_TRIALS, if it is set, so that more models cost only their own.
 set -euo pipefail
 
@@ -40,15 +40,17 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 state=${KITH_TRIALS:-$work}
 for seed in $seeds; do
+	tune=()
+	[[ $trials -eq 0 ]] || tune=(--tune "$trials" --tune-method tpe --state "$state/$protocol-$seed.jsonl")
 	"$kith" evaluate --input "$data" --models "$models" "${split[@]}" -n 10 --seed "$seed" \
-		--tune "$trials" --tune-method tpe --state "$state/$protocol-$seed.jsonl" -o json >"$work/$seed.json"
+		"${tune[@]}" -o json >"$work/$seed.json"
 done
 python3 - "$protocol" "$work" $seeds <<'EOF'
 import json, statistics, sys
 
 protocol, work, seeds = sys.argv[1], sys.argv[2], sys.argv[3:]
 results = [json.load(open(f"{work}/{seed}.json")) for seed in seeds]
-metrics = ["ndcg@10", "recall@10", "hitrate@10", "mrr@10"] + ([] if protocol == "drawn" else ["coverage@10", "novelty@10"])
+metrics = ["ndcg@10", "recall@10", "mrr@10", "hitrate@10", "precision@10"] + ([] if protocol == "drawn" else ["coverage@10", "novelty@10"])
 print("| model | " + " | ".join(m.replace("ndcg", "NDCG") for m in metrics) + " | seconds |")
 print("|---" * (len(metrics) + 2) + "|")
 for i, model in enumerate(results[0]["models"]):
