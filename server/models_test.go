@@ -48,7 +48,11 @@ func models(t *testing.T, texts ...string) *kithv1.BuildSpec {
 
 // modelFile reads the file of a model at a member.
 func modelFile(c *clustertest.Cluster, member int, version uint64, name string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(c.Dir(member), "models", fmt.Sprintf("%020d", version), "model-"+name))
+	return os.ReadFile(modelPath(c, member, version, name))
+}
+
+func modelPath(c *clustertest.Cluster, member int, version uint64, name string) string {
+	return filepath.Join(c.Dir(member), "models", fmt.Sprintf("%020d", version), "model-"+name)
 }
 
 // ask asks for the items of a model.

@@ -195,6 +195,10 @@ type (
 		BytesOut    uint64  `json:"bytes_out"`
 		Tasks       uint64  `json:"tasks"`
 		PairUpdates uint64  `json:"pair_updates"`
+		// What training models took, of builds that have some; the bytes are part of those above.
+		TrainSteps    uint64 `json:"train_steps,omitempty"`
+		TrainBytesIn  uint64 `json:"train_bytes_in,omitempty"`
+		TrainBytesOut uint64 `json:"train_bytes_out,omitempty"`
 	}
 )
 
@@ -225,7 +229,9 @@ func versionView(v *kithv1.ModelVersion) jsonVersion {
 		out.Models = append(out.Models, jsonModel{m.Spec.GetName(), m.Spec.GetKind(), m.Spec.GetParameters(), m.SizeBytes, m.Seconds, m.Steps})
 	}
 	for _, u := range v.Usage {
-		out.PerNode = append(out.PerNode, jsonUsage{u.Node, u.CpuSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
+		out.PerNode = append(out.PerNode, jsonUsage{
+			u.Node, u.CpuSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates, u.TrainSteps, u.TrainBytesIn, u.TrainBytesOut,
+		})
 	}
 	return out
 }
@@ -312,12 +318,21 @@ func (a *app) printUsage(indent string, usage []*kithv1.NodeUsage) error {
 	if len(usage) == 0 {
 		return nil
 	}
+	trained := slices.ContainsFunc(usage, func(u *kithv1.NodeUsage) bool { return u.TrainSteps > 0 })
+	heads := columns{"node", ">tasks", ">pair updates", ">cpu", ">idle", ">received", ">sent"}
+	if trained {
+		heads = append(heads, ">training steps", ">received in them", ">sent in them")
+	}
 	var rows [][]any
 	for _, u := range usage {
-		rows = append(rows, []any{u.Node, count(u.Tasks), count(u.PairUpdates), seconds(u.CpuSeconds), seconds(u.IdleSeconds), size(u.BytesIn), size(u.BytesOut)})
+		row := []any{u.Node, count(u.Tasks), count(u.PairUpdates), seconds(u.CpuSeconds), seconds(u.IdleSeconds), size(u.BytesIn), size(u.BytesOut)}
+		if trained {
+			row = append(row, count(u.TrainSteps), size(u.TrainBytesIn), size(u.TrainBytesOut))
+		}
+		rows = append(rows, row)
 	}
 	if err := a.printf("\n"); err != nil {
 		return err
 	}
-	return a.printTable(indent, columns{"node", ">tasks", ">pair updates", ">cpu", ">idle", ">received", ">sent"}, rows)
+	return a.printTable(indent, heads, rows)
 }

@@ -220,7 +220,7 @@ func (a *app) neighbors(ctx context.Context, run *neighborRun) (err error) {
 	for _, u := range result.Usage {
 		sum.PairUpdates += u.PairUpdates
 		sum.Spilled += u.SpilledBytes
-		sum.PerNode = append(sum.PerNode, jsonUsage{u.Node, u.CPUSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates})
+		sum.PerNode = append(sum.PerNode, jsonUsage{u.Node, u.CPUSeconds, u.IdleSeconds, u.BytesIn, u.BytesOut, u.Tasks, u.PairUpdates, 0, 0, 0})
 	}
 	a.noteRejected(run.dead)
 	if a.json() {

@@ -150,6 +150,7 @@ type alsWorker struct {
 	columns *similarity.Rows // own items × all users
 	users   []float32        // of own users
 	items   []float32        // of own items
+	other   []float32        // where the factors of one side are gathered, in each half anew
 	penalty float64          // part of the objective that is the penalty on own users
 	solved  int64            // entries that were looked at by solving, each counted once in a half
 }
@@ -310,7 +311,7 @@ func (w *alsWorker) solveItems(ctx context.Context, peers train.Peers) ([]byte, 
 			break
 		}
 		if users == nil {
-			users = make([]float32, 0, w.Shape.Users*w.width)
+			users = w.room(w.Shape.Users)[:0]
 		}
 		users = append(users, part...)
 	}
@@ -391,7 +392,7 @@ func (w *alsWorker) solveUsers(ctx context.Context, peers train.Peers) error {
 	for owner := range w.Shape.Workers() {
 		peers.Drop(putColumns(owner))
 	}
-	items, err := getItems(ctx, peers.Get, &w.Shape, w.width)
+	items, err := getItems(ctx, peers.Get, &w.Shape, w.width, w.room)
 	if err != nil {
 		return err
 	}
@@ -408,8 +409,16 @@ func (w *alsWorker) solveUsers(ctx context.Context, peers train.Peers) error {
 	return w.putSide(ctx, peers, putUsers, putUsersGram, w.users)
 }
 
-// getItems returns the factors of all items, by id.
-func getItems(ctx context.Context, get func(context.Context, int, string) ([]byte, error), shape *train.Shape, width int) ([]float32, error) {
+// room returns where n rows of factors are gathered, until the next half. What is in it is of an earlier one.
+func (w *alsWorker) room(n int) []float32 {
+	if cap(w.other) < n*w.width {
+		w.other = make([]float32, max(w.Shape.Users, w.Shape.Items)*w.width)
+	}
+	return w.other[:n*w.width]
+}
+
+// getItems returns the factors of all items, by id. Those of several workers are gathered in what room gives for a number of rows.
+func getItems(ctx context.Context, get func(context.Context, int, string) ([]byte, error), shape *train.Shape, width int, room func(n int) []float32) ([]float32, error) {
 	workers := shape.Workers()
 	var items []float32
 	for worker := range workers {
@@ -418,7 +427,7 @@ func getItems(ctx context.Context, get func(context.Context, int, string) ([]byt
 			return part, err
 		}
 		if items == nil {
-			items = make([]float32, shape.Items*width)
+			items = room(shape.Items)
 		}
 		for j := 0; j*width < len(part); j++ {
 			copy(items[(j*workers+worker)*width:], part[j*width:(j+1)*width])
@@ -478,6 +487,7 @@ func (w *alsWorker) solve(ctx context.Context, s *side, rows *similarity.Rows, x
 }
 
 func (w *alsWorker) end(report []byte, peers train.Peers) error {
+	w.other = nil
 	peers.Drop(putUsers)
 	peers.Drop(putUsersGram)
 	var counts []byte
@@ -510,7 +520,8 @@ func writeALS(ctx context.Context, shape train.Shape, s model.Settings, get func
 		}
 	}
 	var err error
-	if f.items, err = getItems(ctx, get, &shape, padded(f.factors)); err != nil {
+	room := func(n int) []float32 { return make([]float32, n*padded(f.factors)) }
+	if f.items, err = getItems(ctx, get, &shape, padded(f.factors), room); err != nil {
 		return err
 	}
 	gram, err := getGram(ctx, get, putItemsGram, workers, padded(f.factors))

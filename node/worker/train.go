@@ -275,7 +275,7 @@ func (w *Worker) TrainStep(stream grpc.BidiStreamingServer[kithv1.TrainStepReque
 		said, err = x.worker.Do(ctx, train.Step{Name: head.Name, Input: input}, peers)
 		return x.cause(ctx, x.model, err)
 	})
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, TrainSteps: 1})
 	if err != nil {
 		return fmt.Errorf("step %s: %w", head.Name, err)
 	}
@@ -398,7 +398,7 @@ func (w *Worker) fetchPut(ctx context.Context, j *job, t *training, from *kithv1
 		b = append(b, m.Data...)
 		return nil
 	})
-	j.spend(&kithv1.NodeUsage{BytesIn: uint64(len(b))})
+	j.spend(&kithv1.NodeUsage{BytesIn: uint64(len(b)), TrainBytesIn: uint64(len(b))})
 	return b, err
 }
 
@@ -413,7 +413,7 @@ func (w *Worker) FetchPut(req *kithv1.FetchPutRequest, stream grpc.ServerStreami
 	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrTraining, err)
 	}
-	j.spend(&kithv1.NodeUsage{BytesOut: uint64(len(b))})
+	j.spend(&kithv1.NodeUsage{BytesOut: uint64(len(b)), TrainBytesOut: uint64(len(b))})
 	for chunk := range slices.Chunk(b, partChunk) {
 		if err := stream.Send(&kithv1.FetchPutResponse{Data: chunk, SizeBytes: uint64(len(b))}); err != nil {
 			return err

@@ -267,6 +267,9 @@ func (j *job) spend(u *kithv1.NodeUsage) {
 	j.usage.BytesOut += u.BytesOut
 	j.usage.Tasks += u.Tasks
 	j.usage.PairUpdates += u.PairUpdates
+	j.usage.TrainSteps += u.TrainSteps
+	j.usage.TrainBytesIn += u.TrainBytesIn
+	j.usage.TrainBytesOut += u.TrainBytesOut
 }
 
 // callForTasks tells the job's clock that a call for tasks begins or ends.
@@ -294,6 +297,7 @@ func (w *Worker) report(j *job) *kithv1.NodeUsage {
 	return &kithv1.NodeUsage{
 		SpilledBytes: spilled,
 		Node:         w.cfg.NodeID, CpuSeconds: j.usage.CpuSeconds, BytesIn: j.usage.BytesIn, BytesOut: j.usage.BytesOut,
+		TrainSteps: j.usage.TrainSteps, TrainBytesIn: j.usage.TrainBytesIn, TrainBytesOut: j.usage.TrainBytesOut,
 		Tasks: j.usage.Tasks, PairUpdates: j.usage.PairUpdates, IdleSeconds: j.clock.idle(time.Now(), w.cfg.Threads).Seconds(),
 	}
 }

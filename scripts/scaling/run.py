@@ -66,8 +66,8 @@ def cpu_of(pid):
 
 
 @contextlib.contextmanager
-def cluster(nodes, folder):
-    """Starts servers; gives the address of the first and the processes by node."""
+def cluster(nodes, folder, partitions=None):
+    """Starts servers of a cluster, with a number of partitions if one is given; gives the address of the first and the processes by node."""
     founders = max(n for n in (1, 3, 5) if n <= nodes)
     ports = free_ports(3 * nodes)
     gossip = [f"127.0.0.1:{ports[3 * i + 2]}" for i in range(founders)]
@@ -85,6 +85,7 @@ def cluster(nodes, folder):
                 command += ["--join", ",".join(gossip)]
             if i < founders:
                 command += ["--bootstrap-expect", str(founders), "--replication", "1"]
+                command += ["--partitions", str(partitions)] if partitions else []
             log = stack.enter_context(open(data / "log", "w"))
             servers[name] = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"GOMAXPROCS": "1"})
         addr = f"127.0.0.1:{ports[0]}"

@@ -370,7 +370,13 @@ type NodeUsage struct {
 	// Thread-seconds between the first and the last task of the build on the node in which its threads worked on none.
 	IdleSeconds float64 `protobuf:"fixed64,7,opt,name=idle_seconds,json=idleSeconds,proto3" json:"idle_seconds,omitempty"`
 	// Bytes written to files because memory was limited.
-	SpilledBytes  uint64 `protobuf:"varint,8,opt,name=spilled_bytes,json=spilledBytes,proto3" json:"spilled_bytes,omitempty"`
+	SpilledBytes uint64 `protobuf:"varint,8,opt,name=spilled_bytes,json=spilledBytes,proto3" json:"spilled_bytes,omitempty"`
+	// Steps that workers of trainings, one for each partition, did on the node.
+	TrainSteps uint64 `protobuf:"varint,9,opt,name=train_steps,json=trainSteps,proto3" json:"train_steps,omitempty"`
+	// Bytes that workers of trainings got from other nodes, and that others got from here. They are in bytes_in and bytes_out as well. What a worker is told to do and
+	// what it says of it, which the coordinator sends and hears, are in neither.
+	TrainBytesIn  uint64 `protobuf:"varint,10,opt,name=train_bytes_in,json=trainBytesIn,proto3" json:"train_bytes_in,omitempty"`
+	TrainBytesOut uint64 `protobuf:"varint,11,opt,name=train_bytes_out,json=trainBytesOut,proto3" json:"train_bytes_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -457,6 +463,27 @@ func (x *NodeUsage) GetIdleSeconds() float64 {
 func (x *NodeUsage) GetSpilledBytes() uint64 {
 	if x != nil {
 		return x.SpilledBytes
+	}
+	return 0
+}
+
+func (x *NodeUsage) GetTrainSteps() uint64 {
+	if x != nil {
+		return x.TrainSteps
+	}
+	return 0
+}
+
+func (x *NodeUsage) GetTrainBytesIn() uint64 {
+	if x != nil {
+		return x.TrainBytesIn
+	}
+	return 0
+}
+
+func (x *NodeUsage) GetTrainBytesOut() uint64 {
+	if x != nil {
+		return x.TrainBytesOut
 	}
 	return 0
 }
@@ -1217,7 +1244,7 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\n" +
 	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\x12\x18\n" +
 	"\aseconds\x18\x03 \x01(\x01R\aseconds\x12\x14\n" +
-	"\x05steps\x18\x04 \x01(\rR\x05steps\"\xf9\x01\n" +
+	"\x05steps\x18\x04 \x01(\rR\x05steps\"\xe8\x02\n" +
 	"\tNodeUsage\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1f\n" +
 	"\vcpu_seconds\x18\x02 \x01(\x01R\n" +
@@ -1227,7 +1254,12 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x05tasks\x18\x05 \x01(\x04R\x05tasks\x12!\n" +
 	"\fpair_updates\x18\x06 \x01(\x04R\vpairUpdates\x12!\n" +
 	"\fidle_seconds\x18\a \x01(\x01R\vidleSeconds\x12#\n" +
-	"\rspilled_bytes\x18\b \x01(\x04R\fspilledBytes\"\x9d\x03\n" +
+	"\rspilled_bytes\x18\b \x01(\x04R\fspilledBytes\x12\x1f\n" +
+	"\vtrain_steps\x18\t \x01(\x04R\n" +
+	"trainSteps\x12$\n" +
+	"\x0etrain_bytes_in\x18\n" +
+	" \x01(\x04R\ftrainBytesIn\x12&\n" +
+	"\x0ftrain_bytes_out\x18\v \x01(\x04R\rtrainBytesOut\"\x9d\x03\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12&\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12'\n" +

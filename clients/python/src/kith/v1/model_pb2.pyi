@@ -92,7 +92,7 @@ class TrainedModel(_message.Message):
     def __init__(self, spec: _Optional[_Union[ModelSpec, _Mapping]] = ..., size_bytes: _Optional[int] = ..., seconds: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
 
 class NodeUsage(_message.Message):
-    __slots__ = ("node", "cpu_seconds", "bytes_in", "bytes_out", "tasks", "pair_updates", "idle_seconds", "spilled_bytes")
+    __slots__ = ("node", "cpu_seconds", "bytes_in", "bytes_out", "tasks", "pair_updates", "idle_seconds", "spilled_bytes", "train_steps", "train_bytes_in", "train_bytes_out")
     NODE_FIELD_NUMBER: _ClassVar[int]
     CPU_SECONDS_FIELD_NUMBER: _ClassVar[int]
     BYTES_IN_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +101,9 @@ class NodeUsage(_message.Message):
     PAIR_UPDATES_FIELD_NUMBER: _ClassVar[int]
     IDLE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     SPILLED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_STEPS_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
     node: str
     cpu_seconds: float
     bytes_in: int
@@ -109,7 +112,10 @@ class NodeUsage(_message.Message):
     pair_updates: int
     idle_seconds: float
     spilled_bytes: int
-    def __init__(self, node: _Optional[str] = ..., cpu_seconds: _Optional[float] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., tasks: _Optional[int] = ..., pair_updates: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., spilled_bytes: _Optional[int] = ...) -> None: ...
+    train_steps: int
+    train_bytes_in: int
+    train_bytes_out: int
+    def __init__(self, node: _Optional[str] = ..., cpu_seconds: _Optional[float] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., tasks: _Optional[int] = ..., pair_updates: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., spilled_bytes: _Optional[int] = ..., train_steps: _Optional[int] = ..., train_bytes_in: _Optional[int] = ..., train_bytes_out: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "spec", "phase", "error", "tasks_total", "tasks_done", "created_unix_ms", "ended_unix_ms", "model_version", "training", "training_part", "models")
