@@ -134,6 +134,7 @@ type Client struct {
 
 	mu       sync.Mutex // guards the rest
 	usage    Usage
+	failure  error
 	reserved int64 // tokens of requests under way
 }
 
@@ -173,6 +174,21 @@ func (c *Client) Usage() Usage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.usage
+}
+
+// Failure returns an error for which a use took its answer without the model, or nil: the first that was not a bad answer, else the first.
+func (c *Client) Failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failure
+}
+
+func (c *Client) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failure == nil || errors.Is(c.failure, ErrAnswer) && !errors.Is(err, ErrAnswer) {
+		c.failure = err
+	}
 }
 
 // reserve takes a try of a request, and its tokens, off the budget.
