@@ -176,17 +176,26 @@ func (c *Client) Usage() Usage {
 	return c.usage
 }
 
-// Failure returns an error for which a use took its answer without the model, or nil: the first that was not a bad answer, else the first.
+// Failure returns an error for which a use took its answer without the model, or nil: the first of the endpoint or the network, else the first.
 func (c *Client) Failure() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.failure
 }
 
+// Away reports whether the endpoint has failed a use by something else than a bad answer or the end of the budget, so that waiting for it again is likely to be in vain. A nil client is not away.
+func (c *Client) Away() bool {
+	if c == nil {
+		return false
+	}
+	err := c.Failure()
+	return err != nil && !errors.Is(err, ErrAnswer) && !errors.Is(err, ErrBudget)
+}
+
 func (c *Client) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.failure == nil || errors.Is(c.failure, ErrAnswer) && !errors.Is(err, ErrAnswer) {
+	if minor := errors.Is(c.failure, ErrAnswer) || errors.Is(c.failure, ErrBudget); c.failure == nil || minor && !errors.Is(err, ErrAnswer) && !errors.Is(err, ErrBudget) {
 		c.failure = err
 	}
 }
