@@ -442,3 +442,67 @@ func TestNameClusters(t *testing.T) {
 		t.Errorf("without a model: %q, %d, %v", names, written, err)
 	}
 }
+
+func TestDescribeClusters(t *testing.T) {
+	got := assist.DescribeClusters([][]assist.Member{
+		{{"Wool Hat, size 58", []string{"Hats", "Sale"}}, {"Hats for the winter: wool", []string{"hats", "Sale"}}, {"Cap", []string{"Caps", "Sale"}}},
+		{{"Garden Chair", []string{"Garden", "Sale"}}, {"Garden table", []string{"Garden", "Sale"}}},
+		{{"防水冲锋衣", []string{"Sale"}}},
+		{{Title: ""}},
+	})
+	for i, want := range []string{"Hats, Sale, wool", "Garden, Sale", "Sale, 冲锋, 冲锋衣", ""} {
+		if name := assist.ClusterTemplate(got[i]); name != want {
+			t.Errorf("group %d is named %q, want %q (%q)", i, name, want, got[i].Words)
+		}
+	}
+	if len(got[0].Titles) != 3 || len(got[3].Titles) != 0 {
+		t.Errorf("titles %q and %q", got[0].Titles, got[3].Titles)
+	}
+}
+
+// TestFailures: what fails is told, and groups after a failure do not wait for it again.
+func TestFailures(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, n int, path string, body map[string]any) {
+		if n == 0 {
+			says("no JSON")(w, n, path, body)
+			return
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	c := f.client(t, nil)
+	groups := []assist.Cluster{{Words: []string{"a"}}, {Words: []string{"b"}}, {Words: []string{"c"}}}
+	names, written, err := assist.NameClusters(t.Context(), c, groups)
+	if err != nil || written != 0 || !slices.Equal(names, []string{"a", "b", "c"}) || f.count() != 2 || c.Failure() == nil || !strings.Contains(c.Failure().Error(), "401") {
+		t.Errorf("names %q, %v, failure %v after %d requests, want that of the second", names, err, c.Failure(), f.count())
+	}
+}
+
+// TestEmbedParallel: as many requests as allowed are under way, vectors are those of one at a time, and an error ends all.
+func TestEmbedParallel(t *testing.T) {
+	o := assist.DefaultEmbedOptions()
+	o.BatchTexts, o.Parallel = 1, 3
+	texts := []string{"a", "bb", "ccc", "dddd", "eeeee", "ffffff"}
+	var together sync.WaitGroup
+	together.Add(3)
+	f := newFake(t, func(w http.ResponseWriter, n int, path string, body map[string]any) {
+		if n < 3 { // none of the first three is answered before all are there
+			together.Done()
+			together.Wait()
+		}
+		embeddings(w, n, path, body)
+	})
+	got, err := f.client(t, nil).Embed(t.Context(), texts, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range got {
+		if v[0] != float32(len(texts[i])) {
+			t.Errorf("vector %v for %q", v, texts[i])
+		}
+	}
+	o.Parallel = 2
+	broken := newFake(t, func(w http.ResponseWriter, _ int, _ string, _ map[string]any) { w.WriteHeader(http.StatusBadRequest) })
+	if _, err := broken.client(t, nil).Embed(t.Context(), texts, o); err == nil || broken.count() > 2 {
+		t.Errorf("%v after %d requests, want an error after at most two", err, broken.count())
+	}
+}

@@ -135,6 +135,7 @@ type Client struct {
 
 	mu       sync.Mutex // guards the rest
 	usage    Usage
+	failure  error
 	reserved int64 // tokens of requests under way
 }
 
@@ -174,6 +175,30 @@ func (c *Client) Usage() Usage {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.usage
+}
+
+// Failure returns an error for which a use took its answer without the model, or nil: the first of the endpoint or the network, else the first.
+func (c *Client) Failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failure
+}
+
+// Away reports whether the endpoint has failed a use by something else than a bad answer or the end of the budget, so that waiting for it again is likely to be in vain. A nil client is not away.
+func (c *Client) Away() bool {
+	if c == nil {
+		return false
+	}
+	err := c.Failure()
+	return err != nil && !errors.Is(err, ErrAnswer) && !errors.Is(err, ErrBudget)
+}
+
+func (c *Client) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if minor := errors.Is(c.failure, ErrAnswer) || errors.Is(c.failure, ErrBudget); c.failure == nil || minor && !errors.Is(err, ErrAnswer) && !errors.Is(err, ErrBudget) {
+		c.failure = err
+	}
 }
 
 // reserve takes a try of a request, and its tokens, off the budget.

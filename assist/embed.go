@@ -8,7 +8,10 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // EmbedOptions say how texts become vectors.
@@ -19,17 +22,19 @@ type EmbedOptions struct {
 	BatchTexts, BatchBytes int
 	// MaxTextBytes is where longer texts are cut, at the end of a character.
 	MaxTextBytes int
+	// Parallel is the most requests at a time, at least 1. It changes no vector.
+	Parallel int
 }
 
 // DefaultEmbedOptions fit what endpoints take.
 func DefaultEmbedOptions() EmbedOptions {
-	return EmbedOptions{BatchTexts: 96, BatchBytes: 256 << 10, MaxTextBytes: 16 << 10}
+	return EmbedOptions{BatchTexts: 96, BatchBytes: 256 << 10, MaxTextBytes: 16 << 10, Parallel: 4}
 }
 
-// Embed returns a vector for each text, all of one length, and nil for texts without anything but white space. Texts that are there twice, or were asked for before, are not sent. What was answered before an
-// error is in the cache.
+// Embed returns a vector for each text, all of one length, and nil for texts without anything but white space. Texts that are there twice, or were asked for before, are not sent. After an
+// error no other request is begun; what is under way is waited for, as it is paid for, and all that was answered is in the cache.
 func (c *Client) Embed(ctx context.Context, texts []string, o EmbedOptions) ([][]float32, error) {
-	if o.Dim < 0 || o.BatchTexts < 1 || o.BatchBytes < 1 || o.MaxTextBytes < utf8.UTFMax {
+	if o.Dim < 0 || o.BatchTexts < 1 || o.BatchBytes < 1 || o.MaxTextBytes < utf8.UTFMax || o.Parallel < 1 {
 		return nil, fmt.Errorf("embed: options %+v, want a length of 0 or more, and bounds above 0", o)
 	}
 	out := make([][]float32, len(texts))
@@ -50,25 +55,13 @@ func (c *Client) Embed(ctx context.Context, texts []string, o EmbedOptions) ([][
 		}
 		places[text] = append(places[text], i)
 	}
-	for len(send) > 0 {
-		n, size := 1, len(send[0])
-		for n < min(len(send), o.BatchTexts) && size+len(send[n]) <= o.BatchBytes {
-			size += len(send[n])
-			n++
+	if err := c.embedBatches(ctx, send, o, func(text string, v []float32) error {
+		for _, i := range places[text] {
+			out[i] = v
 		}
-		vectors, err := c.embedBatch(ctx, send[:n], o)
-		if err != nil {
-			return nil, err
-		}
-		for k, v := range vectors {
-			for _, i := range places[send[k]] {
-				out[i] = v
-			}
-			if err := c.keep(c.embedQuestion(send[k], o), encodeVector(v)); err != nil {
-				return nil, err
-			}
-		}
-		send = send[n:]
+		return c.keep(c.embedQuestion(text, o), encodeVector(v))
+	}); err != nil {
+		return nil, err
 	}
 	dim := 0
 	for i, v := range out {
@@ -81,6 +74,38 @@ func (c *Client) Embed(ctx context.Context, texts []string, o EmbedOptions) ([][
 		}
 	}
 	return out, nil
+}
+
+// embedBatches calls take with the vector of each text, by o.Parallel goroutines that share no text.
+func (c *Client) embedBatches(ctx context.Context, texts []string, o EmbedOptions, take func(text string, v []float32) error) error {
+	var group errgroup.Group // without a context, so that an error leaves the others alone
+	group.SetLimit(o.Parallel)
+	var failed atomic.Bool
+	for len(texts) > 0 && !failed.Load() {
+		n, size := 1, len(texts[0])
+		for n < min(len(texts), o.BatchTexts) && size+len(texts[n]) <= o.BatchBytes {
+			size += len(texts[n])
+			n++
+		}
+		batch := texts[:n]
+		texts = texts[n:]
+		group.Go(func() error {
+			if failed.Load() {
+				return nil
+			}
+			vectors, err := c.embedBatch(ctx, batch, o)
+			for i, v := range vectors {
+				if err == nil {
+					err = take(batch[i], v)
+				}
+			}
+			if err != nil {
+				failed.Store(true)
+			}
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 func (c *Client) embedQuestion(text string, o EmbedOptions) string {

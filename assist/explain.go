@@ -73,6 +73,7 @@ func Explain(ctx context.Context, client *Client, f Facts, l Language) (sentence
 		return "", false, fmt.Errorf("explanation: %w", ctx.Err())
 	}
 	if err != nil {
+		client.fail(err)
 		return template, false, nil
 	}
 	return sentence, true, nil

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -20,13 +19,13 @@ import (
 
 // completion is what kith products complete is told.
 type completion struct {
-	fields, keyFile string
-	endpoint        assist.Config
-	version         int64
+	fields  string
+	version int64
+	assistFlags
 }
 
 func (t *recordTool) completeCommand() *cobra.Command {
-	c := completion{endpoint: assist.DefaultConfig()}
+	var c completion
 	cmd := &cobra.Command{
 		Use:   "complete FILE",
 		Short: "Let a language model fill in attributes that products lack",
@@ -48,13 +47,7 @@ Texts of products are sent to the endpoint. FILE of - is standard input.`,
 	f := cmd.Flags()
 	f.StringVar(&c.fields, "fields", "", "YAML `file` of the attributes and their values")
 	f.Int64Var(&c.version, "version", -1, "version of products that were changed (default: one above their own)")
-	f.StringVar(&c.endpoint.URL, "assist-url", "", "`URL` of the endpoint, the part before /chat/completions")
-	f.StringVar(&c.endpoint.Model, "assist-model", "", "`name` of the model there")
-	f.StringVar(&c.keyFile, "assist-key-file", "", "`file` with the key")
-	f.StringVar(&c.endpoint.Cache, "assist-cache", "", "`folder` that keeps answers, so that the same question is paid for once")
-	f.Int64Var(&c.endpoint.MaxRequests, "assist-requests", c.endpoint.MaxRequests, "most requests")
-	f.Int64Var(&c.endpoint.MaxTokens, "assist-tokens", c.endpoint.MaxTokens, "most tokens")
-	f.DurationVar(&c.endpoint.Timeout, "assist-timeout", time.Minute, "longest time of one try of a request")
+	c.register(f)
 	return cmd
 }
 
@@ -66,14 +59,9 @@ func (t *recordTool) complete(ctx context.Context, path string, c *completion) e
 	if err != nil {
 		return &usageError{fmt.Errorf("--fields: %w", err)}
 	}
-	if c.keyFile != "" {
-		if c.endpoint.Key, err = assist.ReadSecret(c.keyFile); err != nil {
-			return &usageError{fmt.Errorf("--assist-key-file: %w", err)}
-		}
-	}
-	client, err := assist.NewClient(c.endpoint)
+	client, err := c.client()
 	if err != nil {
-		return &usageError{err}
+		return err
 	}
 	completer, err := assist.NewCompleter(client, fields)
 	if err != nil {
@@ -119,8 +107,7 @@ func (t *recordTool) complete(ctx context.Context, path string, c *completion) e
 	if total.Err != nil {
 		t.note("first failure: %v", total.Err)
 	}
-	u := client.Usage()
-	t.note("%s, %s tokens, %s from the cache", plural(u.Requests, "request", "requests"), count(u.Tokens), count(u.Cached))
+	t.noteAssist(client)
 	return err
 }
 

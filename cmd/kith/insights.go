@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,15 +102,21 @@ func (a *app) clustersCommand() *cobra.Command {
 	var r remote
 	var n int
 	var name string
-	var item bool
+	var item, names bool
+	var helper assistFlags
 	cmd := &cobra.Command{
 		Use:   "clusters [KEY]",
 		Short: "Describe groups of users, items or orders, or tell which one a user or an item is in",
 		Long: `Show the groups that a model of kind clusters has found: how large they are, how close their
 members, and the items that set each apart. With a user, or with --item an item, tell which
-group it is in.`,
+group it is in.
+
+With --names each group has a name: the categories, and words of the titles, that are typical of
+the stored products that set it apart; with --assist-url and --assist-model up to five words of
+these that a language model chooses.`,
 		Example: `  kith build --wait --models 'clusters(k=8)'
   kith clusters -n 5
+  kith clusters --names
   kith clusters u17`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -123,8 +130,18 @@ group it is in.`,
 				return usagef("-n is %d; want 1 to 50", n)
 			case len(args) == 0 && item:
 				return usagef("--item without an item; name one")
+			case len(args) == 1 && names:
+				return usagef("--names are of all groups; leave %s out", args[0])
+			case len(args) == 0 && !names:
+				return a.serverClusters(ctx, c, &kithv1.ListClustersRequest{ModelName: name, N: uint32(n)}, nil)
 			case len(args) == 0:
-				return a.serverClusters(ctx, c, &kithv1.ListClustersRequest{ModelName: name, N: uint32(n)})
+				asked, err := helper.client()
+				if err != nil {
+					return err
+				}
+				return a.serverClusters(ctx, c, &kithv1.ListClustersRequest{ModelName: name, N: uint32(n)}, func(groups [][]string) ([]string, error) {
+					return a.nameClusters(ctx, c, asked, groups)
+				})
 			}
 			req := &kithv1.AssignClusterRequest{ModelName: name}
 			if !item {
@@ -138,6 +155,8 @@ group it is in.`,
 	cmd.Flags().IntVarP(&n, "n", "n", 10, "items that describe each group")
 	cmd.Flags().StringVar(&name, "model", "", "`name` of the model (default: the first of kind clusters)")
 	cmd.Flags().BoolVar(&item, "item", false, "the argument is an item")
+	cmd.Flags().BoolVar(&names, "names", false, "name each group")
+	helper.register(cmd.Flags())
 	r.register(cmd, queryTimeout)
 	return cmd
 }
@@ -145,6 +164,7 @@ group it is in.`,
 // jsonCluster is a group.
 type jsonCluster struct {
 	Number     uint32     `json:"number"`
+	Name       string     `json:"name,omitempty"`
 	Size       uint64     `json:"size"`
 	Share      float64    `json:"share"`
 	Spread     float64    `json:"spread"`
@@ -162,7 +182,15 @@ type jsonMark struct {
 // shownMarks is how many items describe a group in a table.
 const shownMarks = 5
 
-func (a *app) serverClusters(ctx context.Context, c *client, req *kithv1.ListClustersRequest) error {
+// namingMarks is how many items that set a group apart are looked at for its name, at least.
+const namingMarks = 20
+
+// serverClusters prints groups, with the names that name makes of the items that set each apart, unless it is nil.
+func (a *app) serverClusters(ctx context.Context, c *client, req *kithv1.ListClustersRequest, name func(groups [][]string) ([]string, error)) error {
+	n := int(req.N)
+	if name != nil {
+		req.N = max(req.N, namingMarks)
+	}
 	resp, err := insight(ctx, c, req, kithv1.InsightServiceClient.ListClusters)
 	if err != nil {
 		return err
@@ -172,11 +200,25 @@ func (a *app) serverClusters(ctx context.Context, c *client, req *kithv1.ListClu
 		ModelVersion uint64        `json:"model_version"`
 		Clusters     []jsonCluster `json:"clusters"`
 	}{resp.ModelName, resp.ModelVersion, []jsonCluster{}}
+	labels := make([]string, len(resp.Clusters))
+	head := columns{">cluster", ">members", ">share", ">spread", ">silhouette", "set apart by"}
+	if name != nil {
+		groups := make([][]string, len(resp.Clusters))
+		for i, g := range resp.Clusters {
+			for _, m := range g.Marks {
+				groups[i] = append(groups[i], m.Item)
+			}
+		}
+		if labels, err = name(groups); err != nil {
+			return err
+		}
+		head = slices.Insert(head, 1, "name")
+	}
 	var rows [][]any
-	for _, g := range resp.Clusters {
-		x := jsonCluster{g.Number, g.Size, g.Share, g.Spread, g.Silhouette, []jsonMark{}}
+	for i, g := range resp.Clusters {
+		x := jsonCluster{g.Number, labels[i], g.Size, g.Share, g.Spread, g.Silhouette, []jsonMark{}}
 		var names []string
-		for _, m := range g.Marks {
+		for _, m := range g.Marks[:min(n, len(g.Marks))] {
 			x.Marks = append(x.Marks, jsonMark{m.Item, m.Count, m.Lift, m.Z})
 			if len(names) < shownMarks {
 				names = append(names, printable(m.Item))
@@ -187,12 +229,16 @@ func (a *app) serverClusters(ctx context.Context, c *client, req *kithv1.ListClu
 			silhouette = score(*g.Silhouette)
 		}
 		out.Clusters = append(out.Clusters, x)
-		rows = append(rows, []any{g.Number, count(g.Size), percentText(g.Share), score(g.Spread), silhouette, strings.Join(names, ", ")})
+		row := []any{g.Number, count(g.Size), percentText(g.Share), score(g.Spread), silhouette, strings.Join(names, ", ")}
+		if name != nil {
+			row = slices.Insert(row, 1, any(labels[i]))
+		}
+		rows = append(rows, row)
 	}
 	if a.json() {
 		return a.printJSON(out)
 	}
-	if err := a.printTable("", columns{">cluster", ">members", ">share", ">spread", ">silhouette", "set apart by"}, rows); err != nil {
+	if err := a.printTable("", head, rows); err != nil {
 		return err
 	}
 	return a.printf("\nModel %s of version %d. -o json has all items, with their lifts.\n", resp.ModelName, resp.ModelVersion)

@@ -23,6 +23,7 @@ func (a *app) neighborsCommand() *cobra.Command {
 	var in input
 	var s specFlags
 	var run neighborRun
+	var given vectorRun
 	cmd := &cobra.Command{
 		Use:   "neighbors",
 		Short: "Compute exact neighbor lists of files, without a server",
@@ -32,12 +33,28 @@ of nodes and threads, bit for bit.
 
 The output has the columns item, neighbor, rank and score, by descending popularity of the
 item (ties by key) and then by rank. The extension of --out chooses its format: .parquet,
-.csv or .jsonl. Without --out the first lists are shown.`,
+.csv or .jsonl. Without --out the first lists are shown.
+
+With --vectors the items are those of a file of vectors, of texts, pictures, sounds or whatever
+gives them, and the others those whose vectors are the nearest: lines of JSON such as
+{"item": "i1", "vector": [0.5, 1]}, or the columns item and vector of Parquet.`,
 		Example: `  kith neighbors --input ratings.csv --measure cosine -k 50 --out lists.parquet
   kith neighbors --input u.data --sep tab --no-header --columns user,item,weight,time
-  kith neighbors --input u.data --users --measure jaccard -k 20 --out users.csv -o json`,
+  kith neighbors --input u.data --users --measure jaccard -k 20 --out users.csv -o json
+  kith neighbors --vectors images.parquet --metric cosine -k 20 --out lists.parquet
+  kith neighbors --vectors texts.jsonl --approximate --ef 200`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if given.file != "" {
+				given.k, given.threads, given.out = s.k, run.threads, run.out
+				if err := given.check(cmd); err != nil {
+					return err
+				}
+				return a.vectorNeighbors(cmd.Context(), &given)
+			}
+			if given.approximate || given.ef != 0 || cmd.Flags().Changed("metric") {
+				return usagef("--approximate, --ef and --metric are of --vectors; name a file with it")
+			}
 			if run.mappings, err = in.mappings("a file with --input"); err != nil {
 				return err
 			}
@@ -64,6 +81,7 @@ item (ties by key) and then by rank. The extension of --out chooses its format: 
 	in.register(cmd, true)
 	s.register(cmd)
 	f := cmd.Flags()
+	given.register(f)
 	f.BoolVar(&run.users, "users", false, "lists of users instead of items")
 	f.IntVar(&run.nodes, "nodes", 1, "nodes that share the work; changes speed only")
 	f.IntVar(&run.threads, "threads", 0, "threads of each node (default: one for each processor); changes speed only")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/assist"
 	"github.com/kith-io/kith/node/artifact"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
@@ -74,6 +76,8 @@ func (a *app) recommendCommand() *cobra.Command {
 	var basket []string
 	var explain bool
 	var session, item string
+	words := choice{"", []string{string(assist.English), string(assist.Chinese)}}
+	var helper assistFlags
 	answer := answerFlags{model: modelName{modelChoice()}}
 	cmd := &cobra.Command{
 		Use:   "recommend USER | --basket ITEM,ITEM",
@@ -81,7 +85,9 @@ func (a *app) recommendCommand() *cobra.Command {
 		Long: `Recommend the N best items for a user, from all events that are stored now, or for a basket
 of items. Places that the model cannot fill come from popularity, then from products without
 events, and say so. With --explain each item names what it is recommended for; the parts add up
-to its score.
+to its score. With --words as well it is told in a sentence, by the titles of the products that
+are stored; with --assist-url and --assist-model by a language model, which is told these titles
+and can say nothing beside them (without the model, or if it fails, by a template).
 
 --filter leaves items out by what their products are. Conditions are separated by commas:
 name=a|b (one of), name=a&b (all of), name!=a|b (none of), name<5 (also <=, > and >=; numbers,
@@ -90,6 +96,7 @@ dates and times), and name alone (above 0, or true).
 --scene answers as a scene says (see 'kith scenes'): its filters and boosts hold beside those
 given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 		Example: `  kith recommend u17 -n 10 --explain
+  kith recommend u17 --explain --words
   kith recommend --basket i3,i8 --model item-knn
   kith recommend u17 --model covisit
   kith recommend u17 --filter 'category=shoes|boots,price<50,stock' --exclude-bought 30d
@@ -108,6 +115,15 @@ given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 				return err
 			}
 			req.Explain, req.Session, req.Item = explain, session, item
+			if words.value != "" && !explain {
+				return usagef("--words are of --explain; give both")
+			}
+			var asked *assist.Client
+			if words.value != "" {
+				if asked, err = helper.client(); err != nil {
+					return err
+				}
+			}
 			switch {
 			case len(args) == 1 && args[0] != "" && len(basket) == 0:
 				req.Subject = &kithv1.RecommendRequest_User{User: args[0]}
@@ -125,13 +141,22 @@ given here, and -n, --freshness and --max-per-group stand in place of its own.`,
 			if err != nil {
 				return err
 			}
-			return a.printRecommended(req, resp)
+			out := recommendation(req, resp)
+			if words.value != "" {
+				if err := a.explainWords(ctx, c, asked, assist.Language(words.value), &out); err != nil {
+					return err
+				}
+			}
+			return a.printRecommended(req, resp, out)
 		}),
 	}
 	f := cmd.Flags()
 	answer.register(f)
 	f.StringSliceVar(&basket, "basket", nil, "`items` that are together now, instead of a user")
 	f.BoolVar(&explain, "explain", false, "say for each item what it is recommended for")
+	f.Var(&words, "words", "with --explain: say it in a sentence, in English or (--words=zh) in Chinese")
+	f.Lookup("words").NoOptDefVal = string(assist.English)
+	helper.register(f)
 	f.StringVar(&session, "session", "", "who asks, where there is no user: decides which variant of an experiment answers")
 	f.StringVar(&item, "item", "", "what a scene of similar items, or of those bought together, is about")
 	r.register(cmd, queryTimeout)
@@ -203,6 +228,8 @@ type jsonRecommended struct {
 	Score         float64            `json:"score"`
 	Source        string             `json:"source"`
 	Contributions []jsonContribution `json:"contributions,omitempty"`
+	Words         string             `json:"words,omitempty"`
+	WordsFrom     string             `json:"words_from,omitempty"`
 }
 
 type jsonRecommendation struct {
@@ -240,8 +267,7 @@ func recommendation(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse
 	return out
 }
 
-func (a *app) printRecommended(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse) error {
-	out := recommendation(req, resp)
+func (a *app) printRecommended(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse, out jsonRecommendation) error {
 	if a.json() {
 		return a.printJSON(out)
 	}
@@ -253,7 +279,7 @@ func (a *app) printRecommended(req *kithv1.RecommendRequest, resp *kithv1.Recomm
 	for _, x := range out.Items {
 		row := []any{x.Rank, printable(x.Item), sourceScore(x.Score, x.Source), x.Source}
 		if req.Explain {
-			row = append(row, because(x.Contributions))
+			row = append(row, cmp.Or(x.Words, because(x.Contributions)))
 		}
 		rows = append(rows, row)
 	}

@@ -36,7 +36,7 @@ type recordTool struct {
 func (a *app) productsCommand() *cobra.Command {
 	t := recordTool{app: a, kind: catalog.Product, command: "products", one: "product", many: "products", key: "p1"}
 	cmd := t.tree("Keep what is known of products: title, price, tags")
-	cmd.AddCommand(t.completeCommand())
+	cmd.AddCommand(t.completeCommand(), t.embedCommand())
 	return cmd
 }
 
