@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 
@@ -36,6 +37,8 @@ type training struct {
 	// fetched is what was got from other nodes in a step, which all workers here share.
 	step    uint32
 	fetched map[putKey]*once[[]byte]
+	// got is how many bytes of it there are, bounded as what is put.
+	got atomic.Int64
 	// products are those of all partitions, for kinds that learn from them.
 	products once[*knownProducts]
 }
@@ -294,6 +297,7 @@ func (t *training) begin(ctx context.Context, head *kithv1.TrainStepHead) (x *tr
 	if head.Step > t.step {
 		t.step = head.Step
 		clear(t.fetched)
+		t.got.Store(0)
 	}
 	t.mu.Unlock()
 	if x == nil {
@@ -395,9 +399,16 @@ func (w *Worker) fetchPut(ctx context.Context, j *job, t *training, from *kithv1
 		if b == nil && m.SizeBytes > 0 && m.SizeBytes <= uint64(w.cfg.ModelMemory) {
 			b = make([]byte, 0, m.SizeBytes)
 		}
+		if total := t.got.Add(int64(len(m.Data))); total > w.cfg.ModelMemory {
+			return fmt.Errorf("%w: %q: what workers get from other nodes in one step takes %d bytes or more on node %s, with a limit of %d; "+
+				"choose smaller settings for the model, or raise the limit (--model-memory-mib)", wire.ErrTraining, name, total, w.cfg.NodeID, w.cfg.ModelMemory)
+		}
 		b = append(b, m.Data...)
 		return nil
 	})
+	if err != nil {
+		t.got.Add(-int64(len(b)))
+	}
 	j.spend(&kithv1.NodeUsage{BytesIn: uint64(len(b)), TrainBytesIn: uint64(len(b))})
 	return b, err
 }
@@ -450,6 +461,7 @@ func (w *Worker) WriteModel(ctx context.Context, req *kithv1.WriteModelRequest) 
 	}
 	t.mu.Lock()
 	clear(t.fetched) // of the last step
+	t.got.Store(0)
 	t.mu.Unlock()
 	var file artifact.Info
 	cpu, err := w.compute(ctx, func() (err error) {
