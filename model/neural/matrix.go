@@ -87,13 +87,13 @@ func Dot[T Float](x, y []T) T {
 	var sums [4]T
 	i := 0
 	for ; i+4 <= len(x); i += 4 {
-		sums[0] += T(x[i] * y[i]) // the conversions keep a compiler from fusing product and sum on some processors
-		sums[1] += T(x[i+1] * y[i+1])
-		sums[2] += T(x[i+2] * y[i+2])
-		sums[3] += T(x[i+3] * y[i+3])
+		sums[0] += x[i] * y[i]
+		sums[1] += x[i+1] * y[i+1]
+		sums[2] += x[i+2] * y[i+2]
+		sums[3] += x[i+3] * y[i+3]
 	}
 	for ; i < len(x); i++ {
-		sums[0] += T(x[i] * y[i])
+		sums[0] += x[i] * y[i]
 	}
 	return sums[0] + sums[1] + (sums[2] + sums[3])
 }
