@@ -160,7 +160,8 @@ func curable(err error) bool {
 
 // final reports whether repeating cannot help.
 func final(err error) bool {
-	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrInvalid) || errors.Is(err, wire.ErrTraining) || status.Code(err) == codes.InvalidArgument
+	// A cut that is older than an erasure is gone.
+	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrErased) || errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrInvalid) || errors.Is(err, wire.ErrTraining) || status.Code(err) == codes.InvalidArgument
 }
 
 func (b *Builder) fail(ctx context.Context, job uint64, cause error) error {
