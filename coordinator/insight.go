@@ -139,11 +139,8 @@ func (r *Router) NextBehavior(ctx context.Context, q NextQuery) (*Next, error) {
 	events := q.Events
 	if q.User != "" {
 		var err error
-		if events, out.Stale, err = r.historySoon(ctx, q.User, q.Stale); err != nil {
+		if events, out.Stale, err = r.knownHistory(ctx, q.User, q.Stale); err != nil {
 			return nil, err
-		}
-		if len(events) == 0 {
-			return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, q.User)
 		}
 	}
 	x, err := findInsight[markov.Predictor](r, markov.Kind.Name, q.Model)
@@ -449,11 +446,8 @@ func (r *Router) AssignCluster(ctx context.Context, q ClusterQuery) (*Assigned, 
 	var events []fusion.Event
 	if q.User != "" {
 		var err error
-		if events, out.Stale, err = r.historySoon(ctx, q.User, q.Stale); err != nil {
+		if events, out.Stale, err = r.knownHistory(ctx, q.User, q.Stale); err != nil {
 			return nil, err
-		}
-		if len(events) == 0 {
-			return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, q.User)
 		}
 	}
 	x, err := findInsight[groups](r, clusters.Kind.Name, q.Model)

@@ -178,6 +178,15 @@ func (r *Router) historySoon(ctx context.Context, user string, stale bool) (even
 	return events, wasStale, err
 }
 
+// knownHistory is historySoon of a user who must have events. Errors match wire.ErrUnknownUser.
+func (r *Router) knownHistory(ctx context.Context, user string, stale bool) (events []fusion.Event, wasStale bool, err error) {
+	events, wasStale, err = r.historySoon(ctx, user, stale)
+	if err == nil && len(events) == 0 {
+		err = fmt.Errorf("%w %q", wire.ErrUnknownUser, user)
+	}
+	return events, wasStale, err
+}
+
 // personal adds up to N items that the model ranks to the answer, and the reason why they may be few.
 func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	m, dictionary, history, err := r.known(q, events, a)
@@ -620,12 +629,9 @@ func (r *Router) SimilarUsers(ctx context.Context, user string, n int, stale boo
 		return nil, err
 	}
 	defer m.Release()
-	events, wasStale, err := r.historySoon(ctx, user, stale)
+	events, wasStale, err := r.knownHistory(ctx, user, stale)
 	if err != nil {
 		return nil, err
-	}
-	if len(events) == 0 {
-		return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, user)
 	}
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: r.history(m, dictionary, Query{}, events), user: user}
 	nearest, err := s.nearest(ctx, n, true)

@@ -7,6 +7,7 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -83,6 +84,24 @@ type Scored struct {
 	// Filled says that the model had nothing to say about the item, and that it comes from popularity.
 	Filled bool
 }
+
+// Compare is the order of every ranking: score descending, then id ascending.
+func (s Scored) Compare(o Scored) int {
+	return cmp.Or(cmp.Compare(o.Score, s.Score), cmp.Compare(s.Item, o.Item))
+}
+
+// Keep puts an item into its place among the best n so far, which are in order, if it belongs there, and returns them. Cost: O(n), and O(1) for what is not among them.
+func Keep(top []Scored, n int, s Scored) []Scored {
+	if n == 0 || len(top) == n && s.Compare(top[n-1]) > 0 {
+		return top
+	}
+	at, _ := slices.BinarySearchFunc(top, s, Scored.Compare)
+	return slices.Insert(top[:min(len(top), n-1)], at, s)
+}
+
+// Aligned returns n zeros that begin at a multiple of 16 bytes, as all memory of a multiple of 16 bytes does in Go: the order in which gonum adds up products
+// depends on it.
+func Aligned[T float32 | float64](n int) []T { return make([]T, n, (n+3)&^3) }
 
 // Contribution is the part of the score of one item of an answer that is due to one item of the history.
 type Contribution struct {

@@ -294,7 +294,7 @@ func (m *Model) Recommend(q model.Query) ([]model.Scored, error) {
 				add(c, part)
 			}
 		}
-		slices.SortFunc(top, func(a, b model.Scored) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Item, b.Item)) })
+		slices.SortFunc(top, model.Scored.Compare)
 		top = top[:min(q.N, len(top))]
 	default:
 		add(group, 1)

@@ -6,7 +6,6 @@
 package hybrid
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -126,7 +125,7 @@ func (c *Catalog) answer(q *model.Query, items []uint32, scores []float64) []mod
 	for i, id := range items {
 		top[i] = model.Scored{Item: id, Score: scores[i]}
 	}
-	slices.SortFunc(top, func(a, b model.Scored) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Item, b.Item)) })
+	slices.SortFunc(top, model.Scored.Compare)
 	return model.Fill(top[:min(q.N, len(top))], q.N, c.order, q.Excluded())
 }
 

@@ -307,7 +307,7 @@ func (m *Model) rank(sequence []uint32, n int, excluded []uint32) []model.Scored
 			left--
 		}
 	}
-	slices.SortFunc(out, func(a, b model.Scored) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Item, b.Item)) })
+	slices.SortFunc(out, model.Scored.Compare)
 	return out[:min(n, len(out))]
 }
 

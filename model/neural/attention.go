@@ -1,6 +1,10 @@
 package neural
 
-import "math"
+import (
+	"math"
+
+	"github.com/kith-io/kith/model"
+)
 
 // SelfAttention is causal multi-head attention (Vaswani et al., NeurIPS 2017 [vaswani2017]): each row of a sequence becomes a mean of linear functions of itself and the rows before it, with
 // weights softmax(Q·Kᵀ/√w) for each head of width w, and then a linear function of that.
@@ -138,14 +142,14 @@ func (a *AttentionPool[T]) Forward(target []T, history Matrix[T], skip int) (ter
 	items := history.Cols
 	a.p, a.q = target, history
 	a.x = a.x.Resize(history.Rows, items)
-	a.dots = append(a.dots[:0], aligned[T](items)...)
+	a.dots = append(a.dots[:0], model.Aligned[T](items)...)
 	for k, p := range target {
 		Axpy(p, history.Row(k), a.x.Row(k))
 		Axpy(1, a.x.Row(k), a.dots)
 	}
 	a.hidden = a.hidden.reshape(a.w.Rows, items)
 	product(false, false, a.w, a.x, 0, a.hidden)
-	a.f = append(a.f[:0], aligned[T](items)...)
+	a.f = append(a.f[:0], model.Aligned[T](items)...)
 	for j := range a.f {
 		a.f[j] = a.c.Data[0]
 	}

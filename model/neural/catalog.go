@@ -69,20 +69,7 @@ func (c *Catalog) Answer(q *model.Query, scores []float64) []model.Scored {
 		if len(excluded) > 0 && excluded[0] == id || math.IsNaN(score) || math.IsInf(score, 0) {
 			continue
 		}
-		// Ids ascend, so that of equal scores the one before stays before.
-		if q.N == 0 || len(top) == q.N && !(score > top[q.N-1].Score) {
-			continue
-		}
-		at, _ := slices.BinarySearchFunc(top, score, func(s model.Scored, score float64) int {
-			if s.Score >= score {
-				return -1
-			}
-			return 1
-		})
-		if len(top) == q.N {
-			top = top[:q.N-1]
-		}
-		top = slices.Insert(top, at, model.Scored{Item: id, Score: score})
+		top = model.Keep(top, q.N, model.Scored{Item: id, Score: score})
 	}
 	return model.Fill(top, q.N, c.order, q.Excluded())
 }

@@ -4,6 +4,8 @@ import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/blas/blas64"
+
+	"github.com/kith-io/kith/model"
 )
 
 // Float is what networks compute with.
@@ -29,14 +31,10 @@ func (m Matrix[T]) Resize(rows, cols int) Matrix[T] {
 func (m Matrix[T]) reshape(rows, cols int) Matrix[T] {
 	n := rows * cols
 	if cap(m.Data) < n {
-		m.Data = aligned[T](n)
+		m.Data = model.Aligned[T](n)
 	}
 	return Matrix[T]{rows, cols, m.Data[:n]}
 }
-
-// aligned returns n zeros that begin at a multiple of 16 bytes, as all memory of a multiple of 16 bytes does in Go: the order in which gonum adds up products
-// depends on it.
-func aligned[T Float](n int) []T { return make([]T, n, (n+3)&^3) }
 
 // product sets c to op(a)·op(b) + beta·c, where op transposes if its flag is set. The shapes must fit, which is up to the layers of this package.
 // Cost: rows·cols·inner multiply-adds.

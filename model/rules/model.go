@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"math"
@@ -201,6 +200,6 @@ func (m *Model) Recommend(q model.Query) ([]model.Scored, error) {
 	for item, x := range scores {
 		top = append(top, model.Scored{Item: item, Score: float64(x) / unit})
 	}
-	slices.SortFunc(top, func(a, b model.Scored) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Item, b.Item)) })
+	slices.SortFunc(top, model.Scored.Compare)
 	return model.Fill(top[:min(q.N, len(top))], q.N, m.popular, q.Excluded()), nil
 }

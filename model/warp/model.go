@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 
 	"gonum.org/v1/gonum/blas"
@@ -125,7 +124,7 @@ func (m *recommender) Recommend(q model.Query) ([]model.Scored, error) {
 	if err := q.Check(len(m.order), m.users); err != nil {
 		return nil, err
 	}
-	user, n := padded(m.factors), 0
+	user, n := model.Aligned[float32](m.factors), 0
 	for _, id := range q.Items {
 		if m.known[id] {
 			blas32.Axpy(1, vector(m.y[int(id)*m.factors:(int(id)+1)*m.factors]), vector(user))
@@ -143,29 +142,17 @@ func (m *recommender) Recommend(q model.Query) ([]model.Scored, error) {
 	return model.Fill(m.best(*scores, q.N, q.Excluded()), q.N, m.order, q.Excluded()), nil
 }
 
-// padded returns n zeros that begin at a multiple of 16 bytes, as all memory of a multiple of 16 bytes does in Go: the order in which gonum adds up products depends
-// on it.
-func padded(n int) []float32 { return make([]float32, n, (n+3)&^3) }
-
 // best returns the n known items with the highest scores that are not excluded.
 func (m *recommender) best(scores []float32, n int, excluded []uint32) []model.Scored {
-	top := make([]model.Scored, 0, min(n, len(scores))+1)
+	top := make([]model.Scored, 0, min(n, len(scores)))
 	for i, score := range scores {
 		for len(excluded) > 0 && int(excluded[0]) < i {
 			excluded = excluded[1:]
 		}
-		if !m.known[i] || len(excluded) > 0 && int(excluded[0]) == i || len(top) == n && !(float64(score) > top[n-1].Score) {
+		if !m.known[i] || len(excluded) > 0 && int(excluded[0]) == i {
 			continue
 		}
-		// Ids ascend, so that it comes after those of the same score.
-		at, _ := slices.BinarySearchFunc(top, float64(score), func(s model.Scored, score float64) int {
-			if s.Score >= score {
-				return -1
-			}
-			return 1
-		})
-		top = slices.Insert(top, at, model.Scored{Item: uint32(i), Score: float64(score)})
-		top = top[:min(n, len(top))]
+		top = model.Keep(top, n, model.Scored{Item: uint32(i), Score: float64(score)})
 	}
 	return top
 }

@@ -10,6 +10,7 @@ import (
 
 	"gonum.org/v1/gonum/blas/blas32"
 
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/linear"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
@@ -275,7 +276,9 @@ type drawing struct {
 func (d *drawing) begin(items, factors, n int) {
 	if d.has == nil {
 		d.has = make([]bool, items)
-		d.sum, d.q, d.back, d.difference = padded(factors), padded(factors), padded(factors), padded(factors)
+		for _, to := range []*[]float32{&d.sum, &d.q, &d.back, &d.difference} {
+			*to = model.Aligned[float32](factors)
+		}
 	}
 	clear(d.sum)
 	clear(d.back)
