@@ -192,8 +192,8 @@ func (g *Guard) again(ctx context.Context, c *call) error {
 }
 
 // newCall returns a call of gRPC.
-func (g *Guard) newCall(ctx context.Context, method string, header metadata.MD) *call {
-	c := &call{name: method, bearer: header.Get("authorization"), began: g.cfg.Now()}
+func (g *Guard) newCall(ctx context.Context, method string, bearer []string) *call {
+	c := &call{name: method, bearer: bearer, began: g.cfg.Now()}
 	if p, ok := peer.FromContext(ctx); ok {
 		c.from = p.Addr.String()
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
@@ -204,8 +204,7 @@ func (g *Guard) newCall(ctx context.Context, method string, header metadata.MD) 
 }
 
 func (g *Guard) incoming(ctx context.Context, method string) *call {
-	header, _ := metadata.FromIncomingContext(ctx)
-	return g.newCall(ctx, method, header)
+	return g.newCall(ctx, method, metadata.ValueFromIncomingContext(ctx, "authorization"))
 }
 
 // ServerOptions put the Guard before the services of a server.
@@ -216,7 +215,7 @@ func (g *Guard) ServerOptions() []grpc.ServerOption {
 // tap refuses calls before a byte of their message is read: strangers cannot make a server keep 16 MiB for each. It must not wait, so
 // tokens are looked at later.
 func (g *Guard) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
-	c := g.newCall(ctx, info.FullMethodName, info.Header)
+	c := g.newCall(ctx, info.FullMethodName, info.Header.Get("authorization"))
 	if g.token(c) {
 		return ctx, nil
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -71,6 +72,9 @@ type outside struct{}
 func (outside) Leaderless(partition.ID) time.Duration { return 0 }
 func (outside) HistoryOf(context.Context, partition.ID, uint64, string, bool) ([]fusion.Event, error) {
 	return nil, wire.ErrNoReplica
+}
+func (outside) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
+	return nil, wire.ErrUnknownVersion
 }
 func (outside) Versions() *node.Versions { return nil }
 

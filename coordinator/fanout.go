@@ -34,23 +34,29 @@ func (r *Router) fanOut(ctx context.Context, kind string, partitions []uint32, f
 		pending = nil
 		var mu sync.Mutex
 		var final error
+		ask := func(node string, parts []uint32) {
+			take, err := fan.race(ctx, node, parts, round)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				err = take()
+			}
+			switch {
+			case err == nil:
+			case passing(err) || errors.Is(err, wire.ErrUnknownVersion):
+				pending = append(pending, parts...)
+			default:
+				final = err
+			}
+		}
+		own, here := byNode[r.peers.Self()]
+		delete(byNode, r.peers.Self())
 		var calls sync.WaitGroup
 		for node, parts := range byNode {
-			calls.Go(func() {
-				take, err := fan.race(ctx, node, parts, round)
-				mu.Lock()
-				defer mu.Unlock()
-				if err == nil {
-					err = take()
-				}
-				switch {
-				case err == nil:
-				case passing(err) || errors.Is(err, wire.ErrUnknownVersion):
-					pending = append(pending, parts...)
-				default:
-					final = err
-				}
-			})
+			calls.Go(func() { ask(node, parts) })
+		}
+		if here {
+			ask(r.peers.Self(), own)
 		}
 		calls.Wait()
 		if err := ctx.Err(); err != nil {
@@ -89,8 +95,11 @@ func (f *fan) nodes(partitions []uint32, round int) (byNode map[string][]uint32,
 // race calls a node, and, if it takes long, those of the next round for the same partitions: the answer of the one counts, or of all of the others,
 // whichever is there first. All calls have ended when it returns.
 func (f *fan) race(ctx context.Context, node string, parts []uint32, round int) (take func() error, err error) {
+	if node == f.peers.Self() {
+		return f.call(ctx, node, parts, round)
+	}
 	_, after := f.latencies.Quantiles()
-	if after == 0 || node == f.peers.Self() {
+	if after == 0 {
 		return f.call(ctx, node, parts, round)
 	}
 	f.hedges.Earn()
@@ -161,7 +170,7 @@ func (f *fan) all(ctx context.Context, byNode map[string][]uint32, round int) (t
 func (f *fan) call(ctx context.Context, node string, parts []uint32, round int) (take func() error, err error) {
 	began := time.Now()
 	err = f.try(ctx, node, round+1 < len(f.state.Replicas[parts[0]]), func(ctx context.Context, conn grpc.ClientConnInterface) (err error) {
-		take, err = f.ask(ctx, kithv1.NewQueryServiceClient(conn), parts)
+		take, err = f.ask(ctx, queryClient(conn), parts)
 		return err
 	})
 	if node == f.peers.Self() {
@@ -176,10 +185,15 @@ func (f *fan) call(ctx context.Context, node string, parts []uint32, round int) 
 
 // latenciesOf returns the latencies of the calls of a kind to other nodes.
 func (r *Router) latenciesOf(kind string) *hedging.Latencies {
+	r.mu.RLock()
+	l := r.latencies[kind]
+	r.mu.RUnlock()
+	if l != nil {
+		return l
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := r.latencies[kind]
-	if l == nil {
+	if l = r.latencies[kind]; l == nil {
 		l = &hedging.Latencies{}
 		r.latencies[kind] = l
 	}

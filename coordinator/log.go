@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
 
@@ -27,41 +28,38 @@ type Log interface {
 
 // Machine holds the present State and applies the log to it.
 type Machine struct {
-	mu sync.Mutex
-	// state, its view, and changed are replaced together, under mu.
+	// present is replaced as a whole, and read by every query: without a lock, since those who wait for a lock on a busy machine hand it on one by one.
+	present atomic.Pointer[present]
+}
+
+// present is what holds until the next change.
+type present struct {
 	state   *State
 	view    node.View
-	changed chan struct{}
+	changed chan struct{} // closed when it is replaced
 }
 
 var _ consensus.FSM = (*Machine)(nil)
 
 // NewMachine returns a Machine with an empty state.
 func NewMachine() *Machine {
-	return &Machine{state: &State{}, changed: make(chan struct{})}
+	m := &Machine{}
+	m.present.Store(&present{state: &State{}, changed: make(chan struct{})})
+	return m
 }
 
 // State implements Log.
-func (m *Machine) State() *State {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.state
-}
+func (m *Machine) State() *State { return m.present.Load().state }
 
 // Changed implements Log.
-func (m *Machine) Changed() <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.changed
-}
+func (m *Machine) Changed() <-chan struct{} { return m.present.Load().changed }
+
+// View returns what a node has to know of the state.
+func (m *Machine) View() node.View { return m.present.Load().view }
 
 func (m *Machine) set(s *State) {
-	view := s.View()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.state, m.view = s, view
-	close(m.changed)
-	m.changed = make(chan struct{})
+	old := m.present.Swap(&present{state: s, view: s.View(), changed: make(chan struct{})})
+	close(old.changed)
 }
 
 // Apply decodes and applies one entry of the log. The result is the id (uint64) that the command made or found.
@@ -107,13 +105,6 @@ func (m *Machine) Restore(r io.Reader) error {
 	}
 	m.set(s)
 	return nil
-}
-
-// View returns what a node has to know of the state.
-func (m *Machine) View() node.View {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.view
 }
 
 // MemoryLog is a Log of one process that keeps nothing: for builds over a file, where there is no cluster.

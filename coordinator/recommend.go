@@ -15,6 +15,7 @@ import (
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/direct"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -196,6 +197,7 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	defer m.Release()
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: history, user: q.User}
 	byItems, byUsers := neighborhood.NewScores(), neighborhood.NewScores()
+	defer func() { byItems.Return() }() // what was asked of the own node is borrowed
 	if q.Method != UserKNN {
 		if byItems, err = s.items(ctx); err != nil {
 			return err
@@ -344,7 +346,7 @@ type entry struct {
 
 // history returns what the model knows of the subject's items, by dense id.
 func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q Query, events []fusion.Event) []entry {
-	var out []entry
+	out := make([]entry, 0, len(events)+len(q.Basket))
 	add := func(key string, weight float32, time int64) {
 		if id, ok := dictionary.ID(key); ok {
 			out = append(out, entry{id, key, uint32(partition.Of(key, m.Partitions)), weight, time})
@@ -385,6 +387,16 @@ func (s *scoring) partitions() []uint32 {
 func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 	total := neighborhood.NewScores()
 	lost, err := s.r.fanOut(ctx, "items", s.partitions(), func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) (func() error, error) {
+		if own, ok := c.(ownQueries); ok {
+			history := make([]node.HistoryItem, 0, len(s.history))
+			for _, h := range s.history {
+				if slices.Contains(partitions, h.partition) {
+					history = append(history, node.HistoryItem{Item: h.item, Partition: h.partition, Weight: h.weight})
+				}
+			}
+			scores, err := direct.Do(ctx, own.conn, func() (*neighborhood.Scores, error) { return s.r.local.ScoresOf(s.m.Version, history) })
+			return func() error { total.Merge(scores); return nil }, err
+		}
 		req := &kithv1.ScoreItemsRequest{Version: s.m.Version, Partitions: partitions}
 		for _, h := range s.history {
 			if slices.Contains(partitions, h.partition) {

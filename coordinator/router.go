@@ -14,6 +14,7 @@ import (
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/hedging"
+	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/direct"
 	"github.com/kith-io/kith/node/wire"
@@ -70,7 +71,7 @@ type Router struct {
 	// scans has room for the calls that look through all rules of a model.
 	scans chan struct{}
 
-	mu sync.Mutex
+	mu sync.RWMutex // guards what follows; a query only reads, where nothing has changed
 	// latencies are those of calls for scores to other nodes, by kind.
 	latencies map[string]*hedging.Latencies
 	// leaders is where each partition's leader was last; a wrong one costs one more call.
@@ -87,12 +88,28 @@ type Local interface {
 	Versions() *node.Versions
 	// HistoryOf is the call History of this node without messages.
 	HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, error)
+	// ScoresOf is the call ScoreItems of this node without messages.
+	ScoresOf(version uint64, history []node.HistoryItem) (*neighborhood.Scores, error)
 }
 
 // ownPartitions calls the own node.
 type ownPartitions struct {
 	kithv1.PartitionServiceClient
 	conn *direct.Conn
+}
+
+// ownQueries calls the own node.
+type ownQueries struct {
+	kithv1.QueryServiceClient
+	conn *direct.Conn
+}
+
+func queryClient(conn grpc.ClientConnInterface) kithv1.QueryServiceClient {
+	client := kithv1.NewQueryServiceClient(conn)
+	if own, ok := conn.(*direct.Conn); ok {
+		return ownQueries{client, own}
+	}
+	return client
 }
 
 func partitionClient(conn grpc.ClientConnInterface) kithv1.PartitionServiceClient {
@@ -115,12 +132,15 @@ func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router 
 }
 
 func (r *Router) leader(p partition.ID) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	return r.leaders[p]
 }
 
 func (r *Router) setLeader(p partition.ID, node string) {
+	if r.leader(p) == node {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leaders[p] = node
@@ -256,15 +276,22 @@ func mostAnswer(alive, nodes []string) bool { return 2*answering(alive, nodes) >
 
 // silence is 1 for a node that left a call unanswered a moment ago, and 0 for others.
 func (r *Router) silence(node string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if at, ok := r.silent[node]; ok && r.now().Sub(at) < silentTime {
+	r.mu.RLock()
+	at, ok := r.silent[node]
+	r.mu.RUnlock()
+	if ok && r.now().Sub(at) < silentTime {
 		return 1
 	}
 	return 0
 }
 
 func (r *Router) setSilent(node string, silent bool) {
+	r.mu.RLock()
+	_, was := r.silent[node]
+	r.mu.RUnlock()
+	if !silent && !was {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if silent {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -34,6 +35,9 @@ type fakeLocal struct{}
 func (fakeLocal) Leaderless(partition.ID) time.Duration { return 0 }
 func (fakeLocal) HistoryOf(context.Context, partition.ID, uint64, string, bool) ([]fusion.Event, error) {
 	return nil, wire.ErrNoReplica
+}
+func (fakeLocal) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
+	return nil, wire.ErrUnknownVersion
 }
 func (fakeLocal) Versions() *node.Versions { return nil }
 

@@ -105,6 +105,8 @@ type Config struct {
 	Threads int
 	// Background makes builds yield the processors to queries and events. Changes speed only.
 	Background bool
+	// Processors are those of the process; see worker.Processors. nil is one that does nothing.
+	Processors *worker.Processors
 	// CacheBytes is the size of the block cache that all stores share, and Stores how many these may become: there is room for their tables in memory.
 	CacheBytes int64
 	Stores     int
@@ -187,7 +189,7 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	}
 	n.versions = newVersions(artifacts, control, cfg.Kinds, cfg.Logger, n.lost)
 	n.worker, err = worker.New(worker.Config{
-		NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory, Room: cfg.Disk.Room, Log: cfg.Logger,
+		NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Processors: cfg.Processors, Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory, Room: cfg.Disk.Room, Log: cfg.Logger,
 	}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err

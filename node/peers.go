@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,8 +37,10 @@ type Peers struct {
 	// local is how this node calls itself; nil for the network.
 	local grpc.ClientConnInterface
 
-	mu      sync.Mutex
-	known   map[string]Peer
+	mu    sync.RWMutex // guards what follows; held to change it only where something is new
+	known map[string]Peer
+	// alive are the ids of those that answer, ascending. It is replaced and not changed.
+	alive   []string
 	conns   map[connKey]peerConn
 	changed signal
 	closed  bool
@@ -91,7 +95,13 @@ func (p *Peers) Update(peers []Peer) {
 	if same {
 		return
 	}
-	p.known = known
+	p.known, p.alive = known, nil
+	for id, peer := range known {
+		if peer.Alive {
+			p.alive = append(p.alive, id)
+		}
+	}
+	slices.Sort(p.alive)
 	for key, conn := range p.conns {
 		if !addrs[key.addr] {
 			_ = conn.Close() // nobody is there
@@ -106,36 +116,22 @@ func (p *Peers) Changed() <-chan struct{} { return p.changed.next() }
 
 // All returns all peers ever seen, by id.
 func (p *Peers) All() []Peer {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := make([]Peer, 0, len(p.known))
-	for _, peer := range p.known {
-		out = append(out, peer)
-	}
-	slices.SortFunc(out, func(a, b Peer) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
-	return out
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(p.known), func(a, b Peer) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// Alive returns the ids of the peers that answer, this node among them, ascending.
+// Alive returns the ids of the peers that answer, this node among them, ascending. The slice must not be changed.
 func (p *Peers) Alive() []string {
-	var out []string
-	for _, peer := range p.All() {
-		if peer.Alive {
-			out = append(out, peer.ID)
-		}
-	}
-	return out
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.alive
 }
 
 // Lookup returns a peer by id.
 func (p *Peers) Lookup(id string) (Peer, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.mu.RLock()
+	defer p.mu.RUnlock()
 	peer, ok := p.known[id]
 	return peer, ok
 }
@@ -170,30 +166,45 @@ func (b BulkPeers) Conn(_ context.Context, id, addr string) (grpc.ClientConnInte
 }
 
 func (p *Peers) conn(id, addr string, bulk bool) (grpc.ClientConnInterface, error) {
+	p.mu.RLock()
+	conn, _, err := p.there(id, addr, bulk)
+	p.mu.RUnlock()
+	if conn != nil || err != nil {
+		return conn, err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		return nil, fmt.Errorf("connect to node %s: closed: %w", id, wire.ErrNotReady)
+	conn, key, err := p.there(id, addr, bulk)
+	if conn != nil || err != nil {
+		return conn, err
 	}
-	if id == p.self && p.local != nil && !bulk {
-		return p.local, nil
-	}
-	if peer, ok := p.known[id]; ok && peer.GRPCAddr != "" {
-		addr = peer.GRPCAddr
-	}
-	if addr == "" {
-		return nil, fmt.Errorf("connect to node %s: address not known: %w", id, wire.ErrNotReady)
-	}
-	key := connKey{addr, bulk}
-	if c, ok := p.conns[key]; ok {
-		return c.wrapped, nil
-	}
-	c, err := grpc.NewClient("passthrough:///"+addr, DialOptions(p.options...)...)
+	c, err := grpc.NewClient("passthrough:///"+key.addr, DialOptions(p.options...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to node %s: %w", id, err)
 	}
 	p.conns[key] = peerConn{c, p.wrap(c)}
 	return p.conns[key].wrapped, nil
+}
+
+// there returns a connection, or, if there is none yet, where it would lead.
+func (p *Peers) there(id, addr string, bulk bool) (grpc.ClientConnInterface, connKey, error) {
+	if p.closed {
+		return nil, connKey{}, fmt.Errorf("connect to node %s: closed: %w", id, wire.ErrNotReady)
+	}
+	if id == p.self && p.local != nil && !bulk {
+		return p.local, connKey{}, nil
+	}
+	if peer, ok := p.known[id]; ok && peer.GRPCAddr != "" {
+		addr = peer.GRPCAddr
+	}
+	if addr == "" {
+		return nil, connKey{}, fmt.Errorf("connect to node %s: address not known: %w", id, wire.ErrNotReady)
+	}
+	key := connKey{addr, bulk}
+	if c, ok := p.conns[key]; ok {
+		return c.wrapped, key, nil
+	}
+	return nil, key, nil
 }
 
 // DialOptions are those of every connection to a kith server. Those that are given count for more: without credentials among them
@@ -224,6 +235,9 @@ const maxMessageBytes = 16 << 20
 // asked for yet waits in the window of its call, so it also bounds what a client can make a server keep for it.
 const maxStreams = 1000
 
+// streamWorkers is how many goroutines wait for calls: their stacks have grown already. A call that finds none begins one of its own.
+const streamWorkers = 64
+
 // ServerOptions are those of a kith server that needs no others.
 func ServerOptions() []grpc.ServerOption {
 	return append(TransportOptions(), grpc.UnaryInterceptor(wire.UnaryServer), grpc.StreamInterceptor(wire.StreamServer))
@@ -240,6 +254,7 @@ func TransportOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
 		grpc.ForceServerCodecV2(wire.Codec()),
+		grpc.NumStreamWorkers(streamWorkers),
 	}
 }
 

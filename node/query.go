@@ -74,23 +74,62 @@ func (n *Node) ScoreItems(_ context.Context, req *kithv1.ScoreItemsRequest) (*ki
 		return nil, err
 	}
 	defer m.Release()
-	list, err := m.listsOf(req.Partitions)
+	dictionary, err := m.Dictionary()
 	if err != nil {
 		return nil, err
 	}
-	lists, room := make([][]similarity.Neighbor, len(req.History)), 0
+	history := make([]HistoryItem, len(req.History))
 	for i, h := range req.History {
-		if lists[i], err = list(h.Item); err != nil {
+		if int64(h.Item) >= int64(dictionary.Len()) {
+			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrInvalid, h.Item, dictionary.Len())
+		}
+		p := uint32(partition.Of(string(dictionary.KeyBytes(h.Item)), m.Partitions))
+		if !slices.Contains(req.Partitions, p) {
+			return nil, fmt.Errorf("%w: item %d is not in partitions %v", wire.ErrInvalid, h.Item, req.Partitions)
+		}
+		history[i] = HistoryItem{h.Item, p, h.Weight}
+	}
+	scores, err := m.scoreItems(history)
+	if err != nil {
+		return nil, err
+	}
+	items, sums := scores.All() // which the answer keeps, so scores are not returned
+	return &kithv1.ScoreItemsResponse{Items: items, Scores: sums}, nil
+}
+
+// HistoryItem is an item that a user knows.
+type HistoryItem struct {
+	Item      uint32 // dense id
+	Partition uint32 // of the item
+	Weight    float32
+}
+
+// ScoresOf is the call ScoreItems of this node without messages, for callers in the process, of items whose partitions have been found. The scores are borrowed.
+func (n *Node) ScoresOf(version uint64, history []HistoryItem) (*neighborhood.Scores, error) {
+	m, err := n.versions.Acquire(version)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Release()
+	return m.scoreItems(history)
+}
+
+// scoreItems adds up what the neighbors of each item say. The scores are borrowed.
+func (m *Version) scoreItems(history []HistoryItem) (*neighborhood.Scores, error) {
+	found, room := make([][]similarity.Neighbor, len(history)), 0
+	for i, h := range history {
+		lists, err := m.Lists(h.Partition)
+		if err != nil {
 			return nil, err
 		}
-		room += len(lists[i])
+		found[i], _ = lists.List(h.Item)
+		room += len(found[i])
 	}
-	scores, unit := neighborhood.NewScoresFor(room), m.Similarity.Measure.Unit()
-	for i, h := range req.History {
-		scores.AddNeighbors(h.Weight*unit, lists[i])
+	scores, unit := neighborhood.BorrowScores(room), m.Similarity.Measure.Unit()
+	for i, h := range history {
+		scores.AddNeighbors(h.Weight*unit, found[i])
 	}
-	items, sums := scores.All()
-	return &kithv1.ScoreItemsResponse{Items: items, Scores: sums}, nil
+	return scores, nil
 }
 
 // NearestUsers implements kithv1.QueryServiceServer. The rows of a version have users that were erased since; they are passed over.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
@@ -24,7 +25,7 @@ type Versions struct {
 	kinds   []*train.Kind
 	log     *slog.Logger
 
-	mu   sync.Mutex
+	mu   sync.RWMutex // guards what follows; a query only reads, but for the first of a version
 	open map[uint64]*Version
 	// stopped refuses new users.
 	stopped bool
@@ -40,16 +41,17 @@ func newVersions(files *artifact.Store, control Control, kinds []*train.Kind, lo
 type Version struct {
 	VersionView
 	owner *Versions
-	// refs counts the users, one for Versions itself; guarded by owner.mu.
-	refs int
-
+	// refs counts the users, and one for owner as long as the version is in its map.
+	refs atomic.Int64
+	// These are nil until the first who needs them opens them, under mu. Lists and users are by partition.
+	dictionary atomic.Pointer[artifact.Dictionary]
+	weigher    atomic.Pointer[similarity.Weigher]
+	lists      []atomic.Pointer[artifact.Lists]
+	users      []atomic.Pointer[userRows]
 	mu         sync.Mutex
-	dictionary *artifact.Dictionary
-	weigher    *similarity.Weigher
-	lists      map[uint32]*artifact.Lists
-	users      map[uint32]*userRows
-	opening    sync.Mutex // guards models
-	models     map[string]*openModel
+
+	opening sync.RWMutex // guards models
+	models  map[string]*openModel
 }
 
 // openModel is a trained model with its file.
@@ -88,20 +90,32 @@ func (v *Versions) retain(keep map[uint64]bool) {
 func (v *Versions) Acquire(number uint64) (*Version, error) {
 	views := v.control.View().Versions
 	at := slices.IndexFunc(views, func(view VersionView) bool { return view.Version == number })
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if at < 0 || v.stopped {
+	v.mu.RLock()
+	open, stopped := v.open[number], v.stopped
+	if at >= 0 && !stopped && open != nil {
+		open.refs.Add(1) // it was more than 0: the map's is there
+	}
+	v.mu.RUnlock()
+	if at < 0 || stopped {
 		return nil, fmt.Errorf("%w: %d", wire.ErrUnknownVersion, number)
 	}
-	open, ok := v.open[number]
-	if !ok {
+	if open != nil {
+		return open, nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.stopped {
+		return nil, fmt.Errorf("%w: %d", wire.ErrUnknownVersion, number)
+	}
+	if open = v.open[number]; open == nil {
 		open = &Version{
-			VersionView: views[at], owner: v, refs: 1, lists: map[uint32]*artifact.Lists{}, users: map[uint32]*userRows{},
-			models: map[string]*openModel{},
+			VersionView: views[at], owner: v, models: map[string]*openModel{},
+			lists: make([]atomic.Pointer[artifact.Lists], views[at].Partitions), users: make([]atomic.Pointer[userRows], views[at].Partitions),
 		}
+		open.refs.Store(1)
 		v.open[number] = open
 	}
-	open.refs++
+	open.refs.Add(1)
 	return open, nil
 }
 
@@ -118,11 +132,7 @@ func (v *Versions) reopen(number uint64) {
 
 // Release ends the use of a version.
 func (m *Version) Release() {
-	m.owner.mu.Lock()
-	m.refs--
-	last := m.refs == 0
-	m.owner.mu.Unlock()
-	if last {
+	if m.refs.Add(-1) == 0 {
 		_ = m.close() // mapped files that were only read
 	}
 }
@@ -131,14 +141,18 @@ func (m *Version) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var errs []error
-	if m.dictionary != nil {
-		errs = append(errs, m.dictionary.Close())
+	if d := m.dictionary.Load(); d != nil {
+		errs = append(errs, d.Close())
 	}
-	for _, l := range m.lists {
-		errs = append(errs, l.Close())
+	for i := range m.lists {
+		if l := m.lists[i].Load(); l != nil {
+			errs = append(errs, l.Close())
+		}
 	}
-	for _, r := range m.users {
-		errs = append(errs, r.Close())
+	for i := range m.users {
+		if r := m.users[i].Load(); r != nil {
+			errs = append(errs, r.Close())
+		}
 	}
 	for _, x := range m.models {
 		errs = append(errs, x.file.Close())
@@ -165,33 +179,33 @@ func (m *Version) unreadable(name string, err error) error {
 
 // Dictionary returns the items of the version. Every node has it.
 func (m *Version) Dictionary() (*artifact.Dictionary, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.dictionary != nil {
-		return m.dictionary, nil
-	}
-	d, err := artifact.OpenDictionary(m.owner.files.Path(m.Version, artifact.DictionaryName))
-	if err != nil {
-		return nil, m.unreadable(artifact.DictionaryName, err)
-	}
-	m.dictionary = d
-	return d, nil
+	return open(m, &m.dictionary, artifact.DictionaryName, artifact.OpenDictionary)
 }
 
-// Lists returns the neighbor lists of the items of a partition.
+// Lists returns the neighbor lists of the items of a partition, which must be one.
 func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
+	if int64(p) >= int64(len(m.lists)) {
+		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, p, len(m.lists))
+	}
+	return open(m, &m.lists[p], artifact.ListsName(p), artifact.OpenLists)
+}
+
+// open returns a file of a version, which the first who asks opens. Those after take no lock.
+func open[T any](m *Version, file *atomic.Pointer[T], name string, from func(path string) (*T, error)) (*T, error) {
+	if f := file.Load(); f != nil {
+		return f, nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if l, ok := m.lists[p]; ok {
-		return l, nil
+	if f := file.Load(); f != nil {
+		return f, nil
 	}
-	name := artifact.ListsName(p)
-	l, err := artifact.OpenLists(m.owner.files.Path(m.Version, name))
+	f, err := from(m.owner.files.Path(m.Version, name))
 	if err != nil {
 		return nil, m.unreadable(name, err)
 	}
-	m.lists[p] = l
-	return l, nil
+	file.Store(f)
+	return f, nil
 }
 
 // Model returns a trained model, which answers until the version is released. Every node has the file. Errors match wire.ErrUnknownModel for a name that the
@@ -218,7 +232,13 @@ func (m *Version) trained(name string) (*openModel, error) {
 	if at < 0 {
 		return nil, fmt.Errorf("%w %.80q: model version %d %s", wire.ErrUnknownModel, name, m.Version, m.modelNames())
 	}
-	m.opening.Lock() // for itself: reading a large file must not stop those who ask other files of the version
+	m.opening.RLock() // for itself: reading a large file must not stop those who ask other files of the version
+	there := m.models[name]
+	m.opening.RUnlock()
+	if there != nil {
+		return there, there.refused
+	}
+	m.opening.Lock()
 	defer m.opening.Unlock()
 	if x, ok := m.models[name]; ok {
 		return x, x.refused
@@ -257,45 +277,47 @@ func (m *Version) modelNames() string {
 
 // userWeigher returns what weighs the rows of users for a search.
 func (m *Version) userWeigher() (*similarity.Weigher, error) {
+	if w := m.weigher.Load(); w != nil {
+		return w, nil
+	}
 	d, err := m.Dictionary()
 	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.weigher == nil {
-		counts := make([]uint64, d.Len())
-		for i := range counts {
-			counts[i] = d.Count(uint32(i))
-		}
-		m.weigher = similarity.NewUserWeigher(m.Similarity.Measure, m.Users, counts)
+	if w := m.weigher.Load(); w != nil {
+		return w, nil
 	}
-	return m.weigher, nil
+	counts := make([]uint64, d.Len())
+	for i := range counts {
+		counts[i] = d.Count(uint32(i))
+	}
+	w := similarity.NewUserWeigher(m.Similarity.Measure, m.Users, counts)
+	m.weigher.Store(w)
+	return w, nil
 }
 
-// rows returns the rows of the users of a partition.
+// rows returns the rows of the users of a partition, which must be one.
 func (m *Version) rows(p uint32) (*userRows, error) {
+	if int64(p) >= int64(len(m.users)) {
+		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, p, len(m.users))
+	}
 	weigher, err := m.userWeigher()
 	if err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r, ok := m.users[p]; ok {
-		return r, nil
-	}
-	name := artifact.RowsName(p)
-	r, err := artifact.OpenRows(m.owner.files.Path(m.Version, name))
-	if err != nil {
-		return nil, m.unreadable(name, err)
-	}
-	rows, transposed := r.Matrix(), r.Transposed()
-	if weighed := weigher.Rows(rows); weighed != rows {
-		rows, transposed = weighed, weighed.Transpose()
-	}
-	u := &userRows{Rows: r, search: similarity.NewSearcher(rows, transposed, m.Similarity)}
-	m.users[p] = u
-	return u, nil
+	return open(m, &m.users[p], artifact.RowsName(p), func(path string) (*userRows, error) {
+		r, err := artifact.OpenRows(path)
+		if err != nil {
+			return nil, err
+		}
+		rows, transposed := r.Matrix(), r.Transposed()
+		if weighed := weigher.Rows(rows); weighed != rows {
+			rows, transposed = weighed, weighed.Transpose()
+		}
+		return &userRows{Rows: r, search: similarity.NewSearcher(rows, transposed, m.Similarity)}, nil
+	})
 }
 
 // dropOthers removes the files of the versions that are not in keep. Versions above applied are left alone: they belong

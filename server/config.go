@@ -16,6 +16,7 @@ import (
 	"github.com/kith-io/kith/model/kinds"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/telemetry"
 )
@@ -64,6 +65,8 @@ type Config struct {
 	Weight float64
 	// Threads of a build here. Default: one for each processor. Changes speed only.
 	Threads int
+	// Processors are raised while a build computes; see worker.Processors. Default: none. Changes speed only.
+	Processors *worker.Processors
 	// NodeID names the process for all time. Default: made up and kept in DataDir.
 	NodeID string
 	// Version of the program, shown to others.

@@ -150,7 +150,7 @@ func New(cfg Config) (_ *Server, err error) {
 	s.node, err = node.New(node.Config{
 		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, Stores: cfg.Partitions, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
 		Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory,
-		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval, Background: true,
+		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval, Background: true, Processors: cfg.Processors,
 		Products: func(ctx context.Context, items []string, stale bool) ([]*kithv1.Record, error) {
 			return s.coordinator.Router().ReadProducts(ctx, items, stale) // made below, before there are calls
 		},

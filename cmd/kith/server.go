@@ -74,6 +74,7 @@ followed: what is written to them counts within a second.`,
 			}
 			ballast := roomForQueries(&cfg)
 			defer runtime.KeepAlive(ballast)
+			defer cfg.Processors.Close()
 			return runServer(cmd.Context(), cfg)
 		},
 	}
@@ -122,9 +123,8 @@ followed: what is written to them counts within a second.`,
 	return cmd
 }
 
-// roomForQueries gives the runtime more processors than builds use, where the threads of builds have a low priority: a query
-// then needs not wait until one of them is at a place where the runtime can take its processor away, and the system runs the query
-// first. The number of threads stays what it was. It also returns memory that is never touched, to be kept alive: the heap grows by as much at least before
+// roomForQueries has the runtime get more processors while builds compute, as many as they use, where the threads of builds have a low priority. The number of
+// threads stays what it was. It also returns memory that is never touched, to be kept alive: the heap grows by as much at least before
 // it is collected, where a small one would be collected many times a second during a build, each time at the cost of queries.
 func roomForQueries(cfg *server.Config) (ballast []byte) {
 	procs := runtime.GOMAXPROCS(0)
@@ -132,7 +132,7 @@ func roomForQueries(cfg *server.Config) (ballast []byte) {
 		cfg.Threads = procs
 	}
 	if runtime.GOOS == "linux" {
-		runtime.GOMAXPROCS(procs + min(cfg.Threads, procs))
+		cfg.Processors = worker.NewProcessors(min(cfg.Threads, procs))
 	}
 	return make([]byte, ballastBytes)
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sync"
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/similarity"
@@ -62,6 +63,30 @@ func NewScoresFor(n int) *Scores {
 	s := &Scores{items: make([]uint32, 0, n), sums: make([]int64, 0, n)}
 	s.index(n)
 	return s
+}
+
+// pool has Scores that nobody uses.
+var pool sync.Pool
+
+// BorrowScores returns empty Scores for any ids with room for about n items. Whoever has them last may Return them; what is not returned is garbage.
+func BorrowScores(n int) *Scores {
+	s, _ := pool.Get().(*Scores)
+	if s == nil || len(s.slots) < 2*n {
+		return NewScoresFor(n)
+	}
+	return s
+}
+
+// maxPooled is the most slots of Scores that are kept: to empty them costs as many words.
+const maxPooled = 1 << 15
+
+// Return gives borrowed Scores back. Neither s nor a slice of it may be used afterwards.
+func (s *Scores) Return() {
+	if s.dense || s.slots == nil || len(s.slots) > maxPooled {
+		return
+	}
+	s.Reset()
+	pool.Put(s)
 }
 
 // index makes slots for n items, and notes those that are there.
@@ -157,6 +182,15 @@ func (s *Scores) Add(items []uint32, sums []int64) {
 	for i, id := range items {
 		s.add(id, sums[i])
 	}
+}
+
+// Merge adds all scores of o, which must not be used afterwards. Cost: none for the first.
+func (s *Scores) Merge(o *Scores) {
+	if len(s.items) == 0 && !s.dense && !o.dense {
+		*s, *o = *o, *s
+		return
+	}
+	s.Add(o.items, o.sums)
 }
 
 // add adds x to the score of an item.

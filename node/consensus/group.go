@@ -56,10 +56,13 @@ type Group struct {
 	withholding sync.WaitGroup
 	admission   sync.Mutex // one Admit at a time
 
-	mu       sync.Mutex // guards what follows
-	closing  bool
-	calls    sync.WaitGroup // calls that wait for raft; Add under mu while not closing
-	shutdown func() error   // ends everything once
+	mu      sync.Mutex // guards what follows
+	closing bool
+	calls   sync.WaitGroup // calls that wait for raft; Add under mu while not closing
+	// next is the round of heartbeats that calls of VerifyLeader wait for, and confirming says that a goroutine is there to run it.
+	next       *round
+	confirming bool
+	shutdown   func() error // ends everything once
 }
 
 // Open starts this process's member of the group cfg.Group on mux, from the
@@ -354,16 +357,77 @@ func (g *Group) Barrier(ctx context.Context) error {
 
 // VerifyLeader returns nil if a majority of the group confirmed, after the
 // call began, that this member leads it, and ErrNotLeader if not. Cost: one round
-// of heartbeats, shared by concurrent calls.
+// of heartbeats, shared by the calls that come while another round is under way; none for the only voter of a group.
 func (g *Group) VerifyLeader(ctx context.Context) error {
-	_, err := g.await(ctx, func() error {
-		err := translate(g.raft.VerifyLeader().Error())
-		if errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, ErrClosed) {
-			return ErrNotLeader // nothing was proposed
-		}
+	if err := ctx.Err(); err != nil {
 		return err
-	})
-	return err
+	}
+	if g.IsLeader() && g.onlyVoter() {
+		return nil // there can be no other: to add one it must have added it
+	}
+	r, err := g.nextRound()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// onlyVoter reports whether this member is the only voter of the group.
+func (g *Group) onlyVoter() bool {
+	voters, self := 0, false
+	for _, s := range g.raft.GetConfiguration().Configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+			self = self || string(s.ID) == g.cfg.NodeID
+		}
+	}
+	return self && voters == 1
+}
+
+// round is one round of heartbeats that confirms leadership.
+type round struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// nextRound returns a round that has not begun yet. It begins when the one that is under way has ended.
+func (g *Group) nextRound() (*round, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing {
+		return nil, ErrClosed
+	}
+	if g.next == nil {
+		g.next = &round{done: make(chan struct{})}
+		if !g.confirming {
+			g.confirming = true
+			g.calls.Go(g.confirm)
+		}
+	}
+	return g.next, nil
+}
+
+// confirm runs rounds until nobody waits for one.
+func (g *Group) confirm() {
+	for {
+		g.mu.Lock()
+		r := g.next
+		g.next, g.confirming = nil, r != nil
+		g.mu.Unlock()
+		if r == nil {
+			return
+		}
+		r.err = translate(g.raft.VerifyLeader().Error())
+		if errors.Is(r.err, ErrUnknownOutcome) && !errors.Is(r.err, ErrClosed) {
+			r.err = ErrNotLeader // nothing was proposed
+		}
+		close(r.done)
+	}
 }
 
 // ReadIndex confirms that this member leads the group, and returns an index

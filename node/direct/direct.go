@@ -25,10 +25,18 @@ type Conn struct {
 	unary   map[string]unary
 	streams map[string]streaming
 
-	mu      sync.Mutex // guards what follows
-	closed  bool
+	// idle hands work to a goroutine that has ended other work: its stack has grown already. Nobody waits in it with work.
+	idle    chan func()
+	room    chan struct{} // has a value for each goroutine that waits
+	done    chan struct{} // closed by Close
 	running sync.WaitGroup
+
+	mu     sync.RWMutex // guards closed; held to read by those who begin work, who must not wait for each other
+	closed bool
 }
+
+// maxIdle is how many goroutines wait for more work. More than calls are under way at a time are of no use.
+const maxIdle = 64
 
 type unary struct {
 	impl    any
@@ -59,7 +67,7 @@ var (
 
 // New returns a Conn without services. The caller must Close it.
 func New() *Conn {
-	return &Conn{unary: map[string]unary{}, streams: map[string]streaming{}}
+	return &Conn{unary: map[string]unary{}, streams: map[string]streaming{}, idle: make(chan func()), done: make(chan struct{}), room: make(chan struct{}, maxIdle)}
 }
 
 // RegisterService adds a service. It must not be called once there are calls.
@@ -87,20 +95,45 @@ func (c *Conn) register(desc *grpc.ServiceDesc, impl any, give giving) {
 // Close refuses further calls, and returns when the handlers of all calls have.
 func (c *Conn) Close() {
 	c.mu.Lock()
-	c.closed = true
+	if !c.closed {
+		c.closed = true
+		close(c.done)
+	}
 	c.mu.Unlock()
 	c.running.Wait()
 }
 
 // run runs the handler of a call, on a goroutine that Close waits for.
 func (c *Conn) run(handle func()) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	if c.closed {
 		return status.Error(codes.Unavailable, "this process stops")
 	}
-	c.running.Go(handle)
+	select {
+	case c.idle <- handle:
+	default:
+		c.running.Go(func() { c.work(handle) })
+	}
 	return nil
+}
+
+// work runs a handler, and then others for as long as there is room among those that wait for them.
+func (c *Conn) work(handle func()) {
+	for {
+		handle()
+		select {
+		case c.room <- struct{}{}:
+		default:
+			return
+		}
+		select {
+		case handle = <-c.idle:
+			<-c.room
+		case <-c.done:
+			return
+		}
+	}
 }
 
 // Invoke implements grpc.ClientConnInterface.

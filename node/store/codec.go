@@ -139,18 +139,25 @@ func appendEventValue(dst []byte, index uint64, e *fusion.Event) []byte {
 // decodeEventValue reads what appendEventValue wrote into e, but for user and
 // id, and returns the raft index.
 func decodeEventValue(b []byte, e *fusion.Event) (index uint64, err error) {
+	index, item, err := decodeAllButItem(b, e)
+	e.Item = string(item)
+	return index, err
+}
+
+// decodeAllButItem is decodeEventValue, but for the item, which is returned as a part of b.
+func decodeAllButItem(b []byte, e *fusion.Event) (index uint64, item []byte, err error) {
 	r := reader{b: b}
 	index = r.uvarint()
-	e.Item = r.text(fusion.MaxKeyBytes)
+	item = r.bytes(fusion.MaxKeyBytes)
 	e.Behavior = knownBehavior(r.bytes(fusion.MaxKeyBytes))
 	r.rest(e)
 	if r.err == nil && len(r.b) > 0 {
 		r.err = fmt.Errorf("%d bytes too many", len(r.b))
 	}
 	if r.err != nil {
-		return 0, fmt.Errorf("%w: stored event: %w", ErrCorrupt, r.err)
+		return 0, nil, fmt.Errorf("%w: stored event: %w", ErrCorrupt, r.err)
 	}
-	return index, nil
+	return index, item, nil
 }
 
 // knownBehavior returns the behavior named b without allocating for the usual ones.

@@ -475,15 +475,24 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 		return nil, translate(err)
 	}
 	defer func() { err = cmp.Or(err, translate(it.Close())) }()
+	// All ids and items become one string: its parts take no memory of their own.
+	texts, lengths := make([]byte, 0, 512), make([][2]int, 0, 32)
 	for ok := it.First(); ok; ok = it.Next() {
-		e := fusion.Event{User: user, ID: string(it.Key()[len(lower):])}
-		if _, err := decodeEventValue(it.Value(), &e); err != nil {
+		e := fusion.Event{User: user}
+		_, item, err := decodeAllButItem(it.Value(), &e)
+		if err != nil {
 			return nil, err
 		}
+		id := it.Key()[len(lower):]
+		texts, lengths = append(append(texts, id...), item...), append(lengths, [2]int{len(id), len(item)})
 		events = append(events, e)
 	}
 	if err := it.Error(); err != nil {
 		return nil, translate(err)
+	}
+	rest := string(texts)
+	for i, n := range lengths {
+		events[i].ID, events[i].Item, rest = rest[:n[0]], rest[n[0]:n[0]+n[1]], rest[n[0]+n[1]:]
 	}
 	slices.SortFunc(events, compareEvents)
 	d.histories.put(user, events, before)

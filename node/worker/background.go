@@ -5,8 +5,7 @@ import "context"
 // compute runs f, which works for long and waits for no other node, and returns the processor time that it took on its goroutine. As many
 // run at a time as the worker has threads; the others wait. With Background, f runs on a
 // thread of its own that has a low priority where the system knows such a thing: queries and events come first, and a build has all
-// that they leave. For queries to find a processor at once, the runtime must have more of them than
-// builds use; kith server sees to that.
+// that they leave. For queries to find a processor at once, Processors gives the runtime more of them meanwhile.
 func (w *Worker) compute(ctx context.Context, f func() error) (seconds float64, err error) {
 	select {
 	case w.turns <- struct{}{}:
@@ -23,6 +22,8 @@ func (w *Worker) apart(f func() error) (seconds float64, err error) {
 		seconds = cpuSeconds(func() { err = f() })
 		return seconds, err
 	}
+	w.cfg.Processors.take()
+	defer w.cfg.Processors.give()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

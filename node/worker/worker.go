@@ -43,6 +43,8 @@ type Config struct {
 	SpillDir string
 	// Background makes builds yield the processors to all else that the process does. Changes speed only.
 	Background bool
+	// Processors are raised while the worker computes in the background; nil leaves them as they are.
+	Processors *Processors
 	// Kinds are the kinds of models that can be trained here.
 	Kinds []*train.Kind
 	// ModelMemory bounds what the models of a build that are in training put for each other on this node, in bytes; 0 means DefaultModelMemory.
