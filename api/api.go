@@ -37,6 +37,7 @@ type API struct {
 	router      *coordinator.Router
 	peers       *node.Peers
 	inflight    *node.Inflight
+	gate        *gate         // of queries
 	exports     chan struct{} // those under way
 	queries     *telemetry.Queries
 	events      *telemetry.Events
@@ -45,7 +46,7 @@ type API struct {
 // New returns an API over the parts of a process. inflight bounds the events that its callers have under way; queries and events measure
 // what they ask and send.
 func New(c *coordinator.Coordinator, peers *node.Peers, inflight *node.Inflight, queries *telemetry.Queries, events *telemetry.Events) *API {
-	return &API{coordinator: c, router: c.Router(), peers: peers, inflight: inflight, queries: queries, events: events, exports: make(chan struct{}, maxExports)}
+	return &API{coordinator: c, router: c.Router(), peers: peers, inflight: inflight, gate: newGate(), queries: queries, events: events, exports: make(chan struct{}, maxExports)}
 }
 
 // Register adds the services to a server.

@@ -67,11 +67,11 @@ func (a *API) list(ctx context.Context, n uint32, q coordinator.Listing, ask fun
 	if q.N, err = length(n); err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	if err := a.coordinator.CatchUp(ctx); err != nil && !q.Stale {
+	ctx, done, err := a.begin(ctx, q.Stale)
+	if err != nil {
 		return nil, nil, err
 	}
+	defer done()
 	list, err := ask(ctx, q)
 	if err != nil {
 		return nil, nil, err

@@ -71,11 +71,11 @@ func length(n uint32) (int, error) {
 func (a *API) Recommend(ctx context.Context, req *kithv1.RecommendRequest) (resp *kithv1.RecommendResponse, err error) {
 	running := a.queries.Begin(telemetry.Recommend)
 	defer func() { running.End(ctx, recommended(req, resp), err) }()
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	if err := a.coordinator.CatchUp(ctx); err != nil && !req.Stale {
+	ctx, done, err := a.begin(ctx, req.Stale)
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	return a.recommend(ctx, req)
 }
 
@@ -95,11 +95,11 @@ func (a *API) RecommendMany(ctx context.Context, req *kithv1.RecommendManyReques
 	if all == nil {
 		all = &kithv1.RecommendRequest{}
 	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	if err := a.coordinator.CatchUp(ctx); err != nil && !all.Stale {
+	ctx, done, err := a.begin(ctx, all.Stale)
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	if err := a.checkForAll(ctx, all); err != nil {
 		return nil, err
 	}
@@ -241,11 +241,11 @@ func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (resp *ki
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	if err := a.coordinator.CatchUp(ctx); err != nil {
+	ctx, done, err := a.begin(ctx, false)
+	if err != nil {
 		return nil, err
 	}
+	defer done()
 	rules, err := rulesOf(req)
 	if err != nil {
 		return nil, err
