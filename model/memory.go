@@ -2,7 +2,7 @@ package model
 
 import (
 	"encoding/binary"
-	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -19,7 +19,7 @@ func View[T Number](b []byte) []T {
 	}
 	x := make([]T, n)
 	if _, err := binary.Decode(b, binary.LittleEndian, x); err != nil {
-		panic(fmt.Sprintf("model: decode %T: %v", x, err)) // all have a fixed size
+		panic(err) // all have a fixed size
 	}
 	return x
 }
@@ -27,7 +27,11 @@ func View[T Number](b []byte) []T {
 // Bytes returns numbers as View and Reader take them, and shares their memory where the byte order allows.
 func Bytes[T Number](x []T) []byte {
 	if !littleEndian {
-		return Append(nil, x...)
+		b, err := binary.Append(nil, binary.LittleEndian, slices.Clone(x)) // so that x need not be on the heap
+		if err != nil {
+			panic(err) // all have a fixed size
+		}
+		return b
 	}
 	var zero T
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), int(unsafe.Sizeof(zero))*len(x))

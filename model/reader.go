@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -14,13 +15,7 @@ type Number interface {
 }
 
 // Append appends numbers to b.
-func Append[T Number](b []byte, x ...T) []byte {
-	b, err := binary.Append(b, binary.LittleEndian, x)
-	if err != nil {
-		panic(fmt.Sprintf("model: append %T: %v", x, err)) // all have a fixed size
-	}
-	return b
-}
+func Append[T Number](b []byte, x ...T) []byte { return append(b, Bytes(x)...) }
 
 // Reader takes bytes of which nothing is known apart. After an error, which Err and End return, nothing is left, and it gives zeros and empty sections: what was read is
 // looked at when all is, unless something is made of its size. The sections that it gives share the memory of the bytes.
@@ -65,7 +60,7 @@ func (r *Reader) Magic(want string) {
 // Version takes the version of a file, 4 bytes.
 func (r *Reader) Version(want uint32) {
 	if v := r.Uint32(); v != want {
-		r.Fail("version %d, want %d", v, want)
+		r.Fail("version %d, want %d: build the model again", v, want)
 	}
 }
 
@@ -87,11 +82,7 @@ func Numbers[T Number](r *Reader, n uint64) []T {
 	if len(b) == 0 {
 		return nil
 	}
-	x := make([]T, n)
-	if _, err := binary.Decode(b, binary.LittleEndian, x); err != nil {
-		panic(fmt.Sprintf("model: decode %T: %v", x, err)) // all have a fixed size
-	}
-	return x
+	return slices.Clone(View[T](b))
 }
 
 // Uint8 takes a byte.

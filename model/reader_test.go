@@ -42,7 +42,7 @@ func TestReaderOfDamage(t *testing.T) {
 		read       func(r *model.Reader)
 	}{
 		{"another magic", `it does not begin with "kith"`, "kit", func(r *model.Reader) { r.Magic("kith") }},
-		{"another version", "version 2, want 1", "\x02\x00\x00\x00", func(r *model.Reader) { r.Version(1) }},
+		{"another version", "version 2, want 1: build the model again", "\x02\x00\x00\x00", func(r *model.Reader) { r.Version(1) }},
 		{"a short number", "it ends early", "123", func(r *model.Reader) { r.Uint32() }},
 		{"a product beyond all numbers", "it ends early", "12345678", func(r *model.Reader) { r.Take(1<<62, 8) }},
 		{"an endless number", "it ends early, or within a number", strings.Repeat("\xff", 20), func(r *model.Reader) { r.Uvarint() }},
@@ -113,6 +113,13 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAppendAllocatesNothing(t *testing.T) {
+	b := make([]byte, 0, 64)
+	if n := testing.AllocsPerRun(100, func() { b = model.Append(b[:0], uint32(len(b)), 7, 8) }); n > 0 {
+		t.Errorf("%v allocations, want none", n)
+	}
 }
 
 func TestView(t *testing.T) {

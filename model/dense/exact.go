@@ -23,7 +23,7 @@ const (
 // Nearest returns, for each query, the k nearest vectors in rank order. queries has v.Dim() numbers for each. It returns ctx's error when ctx ends.
 //
 // The result is exact: the tiles of float32 only choose whose score is computed, with room for their rounding. Cost: queries · rows · numbers multiply-adds, and the scores of few
-// rows each; memory 8·k bytes a query and 48 KiB a thread.
+// rows each; memory 8·k bytes a query, and 512·k bytes and 48 KiB a thread.
 func (v *Vectors) Nearest(ctx context.Context, queries []float32, k, threads int) ([][]similarity.Neighbor, error) {
 	if len(queries)%v.dim != 0 {
 		return nil, fmt.Errorf("%d numbers for queries of %d, want a multiple", len(queries), v.dim)

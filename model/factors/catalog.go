@@ -62,8 +62,8 @@ func float(x int64) float64 { return float64(x) / scale }
 func (c *catalog) answer(q *model.Query, x []float32, positive bool) []model.Scored {
 	n, excluded := min(q.N, len(c.counts)), q.Excluded()
 	var best model.Best[int64]
-	best.Reset(n, n)
 	if x != nil && n > 0 {
+		best.Reset(n, n)
 		buf := c.scratch.Get().(*[tile]float32)
 		defer c.scratch.Put(buf)
 		least, threshold, seen := int64(math.MinInt64), float32(math.Inf(-1)), excluded
