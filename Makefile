@@ -37,9 +37,10 @@ demo: build ## Build, then show everything on generated shop data.
 .PHONY: test
 test: test-go test-clients ## Run all tests, then all but the long ones with the race detector, then those of the clients.
 
+# `make vet` looks at all packages with all analyzers, so that the tests need not look at some again, with and without the race detector.
 .PHONY: test-go
 test-go:
-	$(GO) test -shuffle=on -timeout=10m $(PKGS)
+	$(GO) test -vet=off -shuffle=on -timeout=10m $(PKGS)
 	$(GO) test -tags=purego -shuffle=on -short ./similarity ./model/factors
 	$(RACE) -short -timeout=15m $(PKGS)
 	$(GO) test -race -tags=purego -short ./similarity ./model/factors
@@ -59,7 +60,7 @@ race: ## Run all tests with the race detector, the long ones too.
 
 # The race detector does not see into assembly, so the loops in Go run with it too. It makes everything some five times slower. One package at a time, or the servers of a cluster test miss
 # their elections while the tests of others have the processors.
-RACE = $(GO) build -race ./... && $(GO) test -race -p=1 -shuffle=on
+RACE = $(GO) build -race ./... && $(GO) test -vet=off -race -p=1 -shuffle=on
 
 .PHONY: cover
 cover: ## Write bin/cover.html: which statements the tests run.

@@ -105,9 +105,6 @@ type outcome[T any] struct {
 	err   *Error
 }
 
-// errLost is why the attempt that lost a race is given up.
-var errLost = errors.New("another node answered first")
-
 // race makes an attempt at a node, and, if it takes long and hedges are allowed, one at another: the first good answer counts, or the
 // last error. Both have ended when it returns.
 func race[T any](ctx context.Context, c *Client, p plan, tried *[]*node, first *node, f func(context.Context, *grpc.ClientConn) (T, error)) (T, *Error) {
@@ -115,38 +112,21 @@ func race[T any](ctx context.Context, c *Client, p plan, tried *[]*node, first *
 	if p.kind != nil && c.cfg.hedging > 0 {
 		_, after = p.kind.Quantiles()
 	}
-	if after == 0 {
-		return try(ctx, c, p, first, f)
+	at := func(n *node) func(context.Context) outcome[T] {
+		return func(ctx context.Context) outcome[T] {
+			value, err := try(ctx, c, p, n, f)
+			return outcome[T]{value, err}
+		}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	outcomes := make(chan outcome[T], 2) // nobody waits for the loser's value
-	begin := func(n *node) {
-		value, err := try(ctx, c, p, n, f)
-		outcomes <- outcome[T]{value, err}
+	second := func() func(context.Context) outcome[T] {
+		n := c.hedge(*tried)
+		if n == nil {
+			return nil
+		}
+		*tried = append(*tried, n)
+		return at(n)
 	}
-	go begin(first) // received below
-	timer := time.NewTimer(after)
-	defer timer.Stop()
-	select {
-	case o := <-outcomes:
-		return o.value, o.err
-	case <-timer.C:
-	}
-	second := c.hedge(*tried)
-	if second == nil {
-		o := <-outcomes
-		return o.value, o.err
-	}
-	*tried = append(*tried, second)
-	go begin(second) // received below
-	o := <-outcomes
-	if o.err == nil || !o.err.passes() {
-		cancel(errLost)
-		<-outcomes
-		return o.value, o.err
-	}
-	o = <-outcomes
+	o := hedging.Race(ctx, after, at(first), second, func(o outcome[T]) bool { return o.err == nil || !o.err.passes() })
 	return o.value, o.err
 }
 
@@ -189,7 +169,7 @@ func try[T any](ctx context.Context, c *Client, p plan, n *node, f func(context.
 	e := failure(p.op, n.addr, err)
 	v := good // it answered
 	switch {
-	case errors.Is(context.Cause(ctx), errLost) && took >= p95: // not the hedge, which came later
+	case errors.Is(context.Cause(ctx), hedging.ErrLost) && took >= p95: // not the hedge, which came later
 		v = slow
 	case ctx.Err() != nil:
 		v = unknown // the caller gave up

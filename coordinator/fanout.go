@@ -107,38 +107,23 @@ func (f *fan) race(ctx context.Context, node string, parts []uint32, round int) 
 		take func() error
 		err  error
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	outcomes := make(chan outcome, 2) // nobody waits for the loser's value
-	go func() {                       // received below
+	first := func(ctx context.Context) outcome {
 		take, err := f.call(ctx, node, parts, round)
-		outcomes <- outcome{take, err}
-	}()
-	timer := time.NewTimer(after)
-	defer timer.Stop()
-	select {
-	case o := <-outcomes:
-		return o.take, o.err
-	case <-timer.C:
+		return outcome{take, err}
 	}
-	next, none := f.nodes(parts, round+1)
-	if len(none) > 0 || !f.hedges.Spend() {
-		o := <-outcomes
-		return o.take, o.err
+	second := func() func(context.Context) outcome {
+		next, none := f.nodes(parts, round+1)
+		if len(none) > 0 || !f.hedges.Spend() {
+			return nil
+		}
+		f.hedged.Inc()
+		return func(ctx context.Context) outcome {
+			take, err := f.all(ctx, next, round+1)
+			return outcome{take, err}
+		}
 	}
-	f.hedged.Inc()
-	go func() { // received below
-		take, err := f.all(ctx, next, round+1)
-		outcomes <- outcome{take, err}
-	}()
-	o := <-outcomes
-	if o.err == nil {
-		cancel()
-		<-outcomes
-		return o.take, nil
-	}
-	second := <-outcomes
-	return second.take, second.err
+	o := hedging.Race(ctx, after, first, second, func(o outcome) bool { return o.err == nil })
+	return o.take, o.err
 }
 
 // all calls several nodes; what it returns takes all answers.

@@ -1,5 +1,5 @@
 // Package hedging says when a call that takes unusually long may be made at a second server as well, and how many may: after the time in which 95% of its kind are answered,
-// and for a share of all calls. Dean and Barroso, The tail at scale, 2013 [dean2013].
+// and for a share of all calls; and makes the two calls. Dean and Barroso, The tail at scale, 2013 [dean2013].
 package hedging
 
 import (

@@ -90,7 +90,8 @@ func (s Scored) Compare(o Scored) int {
 	return cmp.Or(cmp.Compare(o.Score, s.Score), cmp.Compare(s.Item, o.Item))
 }
 
-// Keep puts an item into its place among the best n so far, which are in order, if it belongs there, and returns them. Cost: O(n), and O(1) for what is not among them.
+// Keep puts an item into its place among the best n so far, which are in order, if it belongs there, and returns them. Cost: O(n), and O(1) for what is not among them;
+// Best costs less where n is large.
 func Keep(top []Scored, n int, s Scored) []Scored {
 	if n == 0 || len(top) == n && s.Compare(top[n-1]) > 0 {
 		return top

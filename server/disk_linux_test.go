@@ -58,6 +58,7 @@ func TestDiskReallyFull(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for calls to fail")
 	}
+	t.Parallel()
 	dir := smallDisk(t, 160)
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 2, Configure: func(_ int, cfg *server.Config) {
 		cfg.DataDir = dir
@@ -114,6 +115,7 @@ func TestDiskOfOneReallyFull(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for calls to fail")
 	}
+	t.Parallel()
 	dir := smallDisk(t, 160)
 	c := clustertest.Start(t, clustertest.Options{Partitions: 2, Configure: func(member int, cfg *server.Config) {
 		if member == 1 {

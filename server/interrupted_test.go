@@ -20,6 +20,7 @@ func TestBuildInterruptedTenTimes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("ten restarts take long with the race detector")
 	}
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	c.Append(0, shopEvents(1000, 1500, 90, 14))
 	spec := &kithv1.BuildSpec{Measure: "swing", K: 20, BlockItems: 16} // the measure that takes longest

@@ -15,6 +15,7 @@ import (
 // TestMinorityRefuses kills two of three. The one that is left says long before any deadline that it takes no events and answers
 // no fresh questions, and answers stale ones when asked. When the others are back, everything works again.
 func TestMinorityRefuses(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	c.Append(0, shopEvents(30, 50, 20, 12))
 	c.Build(0, &kithv1.BuildSpec{K: 10})

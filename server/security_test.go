@@ -476,6 +476,7 @@ func (s *secured) tryRoute(addr, pattern string, rule auth.Rule, keys map[auth.R
 // TestSecuredCluster has three servers with certificates and keys store, build, answer, change their certificates and keys on the way, and
 // restart; a fourth joins and leaves. Then it looks for secrets in all logs.
 func TestSecuredCluster(t *testing.T) {
+	t.Parallel()
 	s := newSecured(t)
 	admin, adminKey := s.key(auth.NewKey{Name: "admin", Roles: []auth.Role{auth.Admin}})
 	slow, _ := s.key(auth.NewKey{Name: "slow", Roles: []auth.Role{auth.Read}, Rate: 0.01, Burst: 2})

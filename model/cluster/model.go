@@ -75,20 +75,20 @@ func (l *list) encode(b []byte) []byte {
 }
 
 // join appends what encode has written.
-func (l *list) join(r *reader, numItems int) {
+func (l *list) join(r *model.Reader, numItems int) {
 	items := slice[uint32](r)
 	scores := exact[float32](r, "scores", len(items))
-	n := r.size("the number of marks", described)
+	n := size(r, "the number of marks", described)
 	for range n {
-		m := Mark{Item: uint32(r.size("an item", max(0, numItems-1))), Count: int64(r.number()), Lift: r.float(), Z: r.float()}
+		m := Mark{Item: uint32(size(r, "an item", max(0, numItems-1))), Count: int64(r.Uint64()), Lift: r.Float64(), Z: r.Float64()}
 		l.marks = append(l.marks, m)
 	}
-	if r.err != nil {
+	if r.Err() != nil {
 		return
 	}
 	for i, id := range items {
 		if int64(id) >= int64(numItems) || !(scores[i] > 0) || math.IsInf(float64(scores[i]), 0) {
-			r.err = fmt.Errorf("item %d of %d with score %v", id, numItems, scores[i])
+			r.Fail("item %d of %d with score %v", id, numItems, scores[i])
 			return
 		}
 		l.favorites = append(l.favorites, favorite{id, scores[i]})
@@ -131,20 +131,18 @@ func Read(file []byte) (*Model, error) {
 }
 
 func read(file []byte) (*Model, error) {
-	if len(file) < len(magic) || string(file[:len(magic)]) != magic {
-		return nil, fmt.Errorf("it does not begin with %q", magic)
+	r := model.NewReader(file)
+	r.Magic(magic)
+	if v := r.Uint64(); v != version {
+		r.Fail("version %d, want %d", v, version)
 	}
-	r := &reader{rest: file[len(magic):]}
-	if v := r.number(); r.err == nil && v != version {
-		return nil, fmt.Errorf("version %d, want %d", v, version)
-	}
-	m := &Model{of: r.size("what is grouped", ofOrders), numUsers: r.size("the number of users", math.MaxInt32), numItems: r.size("the number of items", math.MaxInt32)}
-	m.discount = r.float()
+	m := &Model{of: size(r, "what is grouped", ofOrders), numUsers: size(r, "the number of users", math.MaxInt32), numItems: size(r, "the number of items", math.MaxInt32)}
+	m.discount = r.Float64()
 	m.header.decode(r)
 	m.users = exact[int64](r, "numbers of users", m.numItems)
 	m.v = exact[float32](r, "numbers of vectors", m.numItems*m.header.dim)
-	if m.groups = slice[int32](r); r.err != nil {
-		return nil, r.err
+	if m.groups = slice[int32](r); r.Err() != nil {
+		return nil, r.Err()
 	}
 	k := int32(len(m.header.counts))
 	switch {
@@ -162,7 +160,7 @@ func read(file []byte) (*Model, error) {
 			return nil, fmt.Errorf("the list of group %d is out of order", c)
 		}
 	}
-	if err := r.end(); err != nil {
+	if err := r.End(); err != nil {
 		return nil, err
 	}
 	switch {

@@ -165,13 +165,13 @@ func write(ctx context.Context, shape train.Shape, _ model.Settings, get func(ct
 		if err != nil {
 			return err
 		}
-		r := reader{rest: b}
-		products = r.uvarint()
+		r := model.NewReader(b)
+		products = r.Uvarint()
 		for i := range counts {
-			counts[i] += int64(r.uvarint())
+			counts[i] += int64(r.Uvarint())
 		}
-		if r.damaged || len(r.rest) > 0 {
-			return fmt.Errorf("counts of worker %d are damaged", worker)
+		if err := r.End(); err != nil {
+			return fmt.Errorf("counts of worker %d: %w", worker, err)
 		}
 	}
 	head := []byte(magic)
@@ -204,59 +204,40 @@ var ErrCorrupt = errors.New("damaged model of content")
 
 // Read makes a model of a file that Kind.Write made. It does not refer to the file. Memory is bounded by a small multiple of its length.
 func Read(file []byte) (*Model, error) {
-	if len(file) < len(magic) || string(file[:len(magic)]) != magic {
-		return nil, fmt.Errorf("%w: it does not begin as one", ErrCorrupt)
+	r := model.NewReader(file)
+	r.Magic(magic)
+	users, items, products, parts := r.Uvarint(), r.Uvarint(), r.Uvarint(), r.Uvarint()
+	if users > 1<<32 || items > products || products > similarity.MaxBlockItems || items > uint64(r.Len()) || parts > uint64(r.Len()) {
+		r.Fail("numbers of users, items and products")
 	}
-	r := reader{rest: file[len(magic):]}
-	users, items, products, parts := r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
-	if r.damaged || users > 1<<32 || items > products || products > similarity.MaxBlockItems || items > uint64(len(r.rest)) || parts > uint64(len(r.rest)) {
-		return nil, fmt.Errorf("%w: numbers of users, items and products", ErrCorrupt)
+	if r.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, r.Err())
 	}
 	m := &Model{users: int(users), items: int(items), products: int(products), order: make([]uint32, items)}
-	seen := make([]bool, items)
 	for i := range m.order {
-		id := r.uvarint()
-		if id >= items || seen[id] {
-			return nil, fmt.Errorf("%w: items by popularity", ErrCorrupt)
-		}
-		m.order[i], seen[id] = uint32(id), true
+		m.order[i] = uint32(min(r.Uvarint(), items)) // items is out of bounds
+	}
+	if err := popularity.CheckOrder(m.order); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	next := uint32(0)
 	for range parts {
-		n := r.uvarint()
-		if n > uint64(len(r.rest)) {
-			return nil, fmt.Errorf("%w: it ends early", ErrCorrupt)
-		}
-		l, err := similarity.DecodeLists(r.rest[:n])
-		if err != nil {
+		l, err := similarity.DecodeLists(r.Take(r.Uvarint(), 1))
+		if err = errors.Join(r.Err(), err); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
-		r.rest = r.rest[n:]
 		if l.Lo != next && l.Len() > 0 || slices.ContainsFunc(l.Entries, func(e similarity.Neighbor) bool { return uint64(e.ID) >= products }) {
 			return nil, fmt.Errorf("%w: lists of other products", ErrCorrupt)
 		}
 		next += uint32(l.Len())
 		m.lists = append(m.lists, l)
 	}
-	if r.damaged || len(r.rest) > 0 || uint64(next) != products {
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if uint64(next) != products {
 		return nil, fmt.Errorf("%w: lists of %d products, want %d", ErrCorrupt, next, products)
 	}
 	m.init()
 	return m, nil
-}
-
-// reader reads uvarints; after a bad one it gives zeros.
-type reader struct {
-	rest    []byte
-	damaged bool
-}
-
-func (r *reader) uvarint() uint64 {
-	x, n := binary.Uvarint(r.rest)
-	if n <= 0 {
-		r.damaged, r.rest = true, nil
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return x
 }

@@ -196,15 +196,13 @@ func (w *worker) rank(ctx context.Context, peers train.Peers) error {
 		if b, err = peers.Get(ctx, from, fmt.Sprintf("pairs/%d", w.data.Worker)); err != nil {
 			return err
 		}
-		for key := uint64(0); len(b) > 0; {
-			step, n := binary.Uvarint(b)
-			c, m := binary.Uvarint(b[max(0, n):])
-			if n <= 0 || m <= 0 {
-				return fmt.Errorf("counts of worker %d are damaged", from)
-			}
-			key += step
-			pairs[key] += c
-			b = b[n+m:]
+		r := model.NewReader(b)
+		for key := uint64(0); r.Len() > 0; {
+			key += r.Uvarint()
+			pairs[key] += r.Uvarint()
+		}
+		if r.Err() != nil {
+			return fmt.Errorf("counts of worker %d: %w", from, r.Err())
 		}
 	}
 	first, end := w.data.Shape.ItemsOf(w.data.Worker)
@@ -254,10 +252,7 @@ func write(ctx context.Context, shape train.Shape, s model.Settings, get func(co
 		heads, entries = append(heads, b[:entryBytes*(end-first)]), append(entries, b[entryBytes*(end-first):])
 		size += len(entries[worker]) / entryBytes
 	}
-	file := []byte(magic)
-	for _, x := range []uint64{uint64(shape.Items), uint64(size), math.Float64bits(s.Number("memory")), uint64(shape.Users)} {
-		file = binary.LittleEndian.AppendUint64(file, x)
-	}
+	file := model.Append([]byte(magic), uint64(shape.Items), uint64(size), math.Float64bits(s.Number("memory")), uint64(shape.Users))
 	for _, b := range slices.Concat([][]byte{file}, heads, entries) {
 		if _, err := w.Write(b); err != nil {
 			return err
@@ -268,7 +263,6 @@ func write(ctx context.Context, shape train.Shape, s model.Settings, get func(co
 
 const (
 	magic      = "kithcv01"
-	headBytes  = 40
 	entryBytes = 8
 )
 

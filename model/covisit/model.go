@@ -28,29 +28,22 @@ type Model struct {
 
 // read implements train.Kind. Cost: O(items + entries).
 func read(file []byte) (train.Model, error) {
-	if len(file) < headBytes || string(file[:len(magic)]) != magic {
-		return nil, errFile
+	r := model.NewReader(file)
+	r.Magic(magic)
+	items, entries, memory, users := r.Uint64(), r.Uint64(), r.Float64(), r.Uint64()
+	if users > math.MaxUint32 || !(memory > 0) || math.IsInf(memory, 0) {
+		r.Fail("%d users, memory %v", users, memory)
 	}
-	items, entries := binary.LittleEndian.Uint64(file[8:]), binary.LittleEndian.Uint64(file[16:])
-	room := uint64(len(file)-headBytes) / entryBytes
-	if items > room || entries > room || items+entries != room || len(file)%entryBytes != 0 {
-		return nil, fmt.Errorf("%w: %d bytes for %d items with %d entries", errFile, len(file), items, entries)
+	heads := model.NewReader(r.Take(items, entryBytes))
+	m := &Model{memory: memory, users: int(users), lists: r.Take(entries, entryBytes)}
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errFile, err)
 	}
-	m := &Model{memory: math.Float64frombits(binary.LittleEndian.Uint64(file[24:])), start: make([]int64, items+1)}
-	users := binary.LittleEndian.Uint64(file[32:])
-	if users > math.MaxUint32 {
-		return nil, fmt.Errorf("%w: %d users", errFile, users)
-	}
-	m.users = int(users)
-	if !(m.memory > 0) || math.IsInf(m.memory, 0) {
-		return nil, fmt.Errorf("%w: memory is %v", errFile, m.memory)
-	}
-	heads := file[headBytes : headBytes+entryBytes*items]
-	m.lists = file[headBytes+entryBytes*items:]
+	m.start = make([]int64, items+1)
 	counts := make([]int64, items)
 	for i := range counts {
-		counts[i] = int64(binary.LittleEndian.Uint32(heads[entryBytes*i:]))
-		m.start[i+1] = m.start[i] + int64(binary.LittleEndian.Uint32(heads[entryBytes*i+4:]))
+		counts[i] = int64(heads.Uint32())
+		m.start[i+1] = m.start[i] + int64(heads.Uint32())
 	}
 	if m.start[items] != int64(entries) {
 		return nil, fmt.Errorf("%w: lists of %d entries, %d are there", errFile, m.start[items], entries)

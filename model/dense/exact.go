@@ -10,6 +10,7 @@ import (
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -22,7 +23,7 @@ const (
 // Nearest returns, for each query, the k nearest vectors in rank order. queries has v.Dim() numbers for each. It returns ctx's error when ctx ends.
 //
 // The result is exact: the tiles of float32 only choose whose score is computed, with room for their rounding. Cost: queries · rows · numbers multiply-adds, and the scores of few
-// rows each; memory 8·k bytes a query and 48 KiB a thread.
+// rows each; memory 8·k bytes a query, and 512·k bytes and 48 KiB a thread.
 func (v *Vectors) Nearest(ctx context.Context, queries []float32, k, threads int) ([][]similarity.Neighbor, error) {
 	if len(queries)%v.dim != 0 {
 		return nil, fmt.Errorf("%d numbers for queries of %d, want a multiple", len(queries), v.dim)
@@ -53,6 +54,7 @@ func (v *Vectors) search(ctx context.Context, n, k, threads int, take func(dst [
 		g.Go(func() error {
 			x := make([]float32, tileQueries*v.stride)
 			keys := make([]float32, tileQueries*tileRows)
+			found := make([]model.Best[float32], tileQueries)
 			for first := int(next.Add(tileQueries)) - tileQueries; first < n; first = int(next.Add(tileQueries)) - tileQueries {
 				queries := make([]query, min(tileQueries, n-first))
 				for i := range queries {
@@ -61,7 +63,7 @@ func (v *Vectors) search(ctx context.Context, n, k, threads int, take func(dst [
 						return err
 					}
 				}
-				if err := v.searchTile(ctx, out[first:first+len(queries)], queries, k, x, keys); err != nil {
+				if err := v.searchTile(ctx, out[first:first+len(queries)], queries, k, found, x, keys); err != nil {
 					return err
 				}
 			}
@@ -74,12 +76,12 @@ func (v *Vectors) search(ctx context.Context, n, k, threads int, take func(dst [
 	return out, nil
 }
 
-// searchTile compares queries, whose vectors are in x, with all rows. keys is working memory.
-func (v *Vectors) searchTile(ctx context.Context, out [][]similarity.Neighbor, queries []query, k int, x, keys []float32) error {
-	found := make([]best, len(queries))
+// searchTile compares queries, whose vectors are in x, with all rows. found and keys are working memory.
+func (v *Vectors) searchTile(ctx context.Context, out [][]similarity.Neighbor, queries []query, k int, found []model.Best[float32], x, keys []float32) error {
 	floor := make([]float64, len(queries)) // keys below are not among the best
-	for i := range found {
-		found[i], floor[i] = best{k: min(k, v.n)}, math.Inf(-1)
+	for i := range floor {
+		found[i].Reset(k, v.n)
+		floor[i] = math.Inf(-1)
 	}
 	a := blas32.General{Rows: len(queries), Cols: v.stride, Stride: v.stride, Data: x}
 	for lo := 0; lo < v.n && k > 0; lo += tileRows {
@@ -99,14 +101,18 @@ func (v *Vectors) searchTile(ctx context.Context, out [][]similarity.Neighbor, q
 				if float64(key) < floor[i] || lo+j == q.self {
 					continue
 				}
-				if found[i].add(similarity.Neighbor{ID: uint32(lo + j), Score: v.score(q, lo+j)}) && found[i].full() {
-					floor[i] = v.worst(q, found[i].heap[0].Score)
+				if r := (model.Ranked[float32]{Score: v.score(q, lo+j), Item: uint32(lo + j)}); found[i].Takes(r) && found[i].Add(r) {
+					floor[i] = v.worst(q, found[i].Last().Score)
 				}
 			}
 		}
 	}
-	for i := range found {
-		out[i] = found[i].ranked()
+	for i := range out {
+		ranking := found[i].Ranking()
+		out[i] = make([]similarity.Neighbor, len(ranking))
+		for j, r := range ranking {
+			out[i][j] = similarity.Neighbor{ID: r.Item, Score: r.Score}
+		}
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+
+	"github.com/kith-io/kith/model"
 )
 
 // The file of an index: a magic number with the version, then in little endian the metric (one byte), the numbers of a vector, vectors, M, and the entry (four bytes each); the vectors,
@@ -83,21 +85,15 @@ func ReadIndex(file []byte) (*Index, error) {
 	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(file[len(body):]) {
 		return damaged("checksum")
 	}
-	metric := Metric(body[len(magic)])
-	var head [4]uint32
-	for i := range head {
-		head[i] = binary.LittleEndian.Uint32(body[len(magic)+1+4*i:])
-	}
-	dim, n, m, entry := int(head[0]), int(head[1]), int(head[2]), head[3]
-	rest := body[headerSize:]
-	if int(metric) >= len(Metrics) || dim < 1 || dim > MaxDim || n > MaxRows || m < 2 || m > maxM || int64(n)*int64(dim) > int64(len(rest))/4 || int(entry) >= max(1, n) {
+	r := model.NewReader(body[len(magic):])
+	metric, dim, n, m, entry := Metric(r.Uint8()), int(r.Uint32()), int(r.Uint32()), int(r.Uint32()), r.Uint32()
+	if int(metric) >= len(Metrics) || dim < 1 || dim > MaxDim || n > MaxRows || m < 2 || m > maxM || int(entry) >= max(1, n) {
 		return damaged("sizes")
 	}
-	data := make([]float32, n*dim)
-	for i := range data {
-		data[i] = math.Float32frombits(binary.LittleEndian.Uint32(rest[4*i:]))
+	data := model.Numbers[float32](r, uint64(n)*uint64(dim))
+	if r.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, r.Err())
 	}
-	rest = rest[4*len(data):]
 	v, err := pack(metric, dim, data, false)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -106,25 +102,13 @@ func ReadIndex(file []byte) (*Index, error) {
 	g.entry = entry
 	// Layers of nodes stand among the links, so these are checked when all are known.
 	for i := range n {
-		if len(rest) < 1 || rest[0] < 1 || rest[0] > maxLayers {
-			return damaged("layers")
-		}
-		g.links[i] = make([][]uint32, rest[0])
-		rest = rest[1:]
+		g.links[i] = make([][]uint32, r.Within("the number of layers", int64(r.Uint8()), 1, maxLayers))
 		for layer := range g.links[i] {
-			if len(rest) < 2 {
-				return damaged("it ends early")
-			}
-			count := int(binary.LittleEndian.Uint16(rest))
-			if rest = rest[2:]; count > g.width(layer) || len(rest) < 4*count {
-				return damaged("links")
-			}
-			links := make([]uint32, count)
-			for k := range links {
-				links[k] = binary.LittleEndian.Uint32(rest[4*k:])
-			}
-			g.links[i][layer], rest = links, rest[4*count:]
+			g.links[i][layer] = model.Numbers[uint32](r, uint64(r.Within("the number of links", int64(r.Uint16()), 0, int64(g.width(layer)))))
 		}
+	}
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	for _, layers := range g.links {
 		for layer, links := range layers {
@@ -134,9 +118,6 @@ func ReadIndex(file []byte) (*Index, error) {
 				}
 			}
 		}
-	}
-	if len(rest) > 0 {
-		return damaged("it goes on behind its end")
 	}
 	return g, nil
 }

@@ -1,6 +1,7 @@
 package dense
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -365,9 +366,13 @@ func (g *Index) Nearest(x []float32, k, ef int) ([]similarity.Neighbor, Work, er
 	for layer := len(g.links[g.entry]) - 1; layer > 0; layer-- {
 		at = g.descend(s, q.x, at, layer)
 	}
-	b := best{k: min(k, g.v.n)}
-	for _, n := range g.searchLayer(s, q.x, []near{at}, max(k, ef), 0) {
-		b.add(similarity.Neighbor{ID: n.id, Score: g.v.score(&q, int(n.id))})
+	passed := g.searchLayer(s, q.x, []near{at}, max(k, ef), 0)
+	found := make([]similarity.Neighbor, len(passed))
+	for i, n := range passed {
+		found[i] = similarity.Neighbor{ID: n.id, Score: g.v.score(&q, int(n.id))}
 	}
-	return b.ranked(), Work{s.keys}, nil
+	slices.SortFunc(found, func(a, b similarity.Neighbor) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID))
+	})
+	return found[:min(k, len(found))], Work{s.keys}, nil
 }

@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"gonum.org/v1/gonum/blas/blas32"
-
-	"github.com/kith-io/kith/similarity"
 )
 
 // Metric says when vectors are near each other.
@@ -214,65 +212,4 @@ func (v *Vectors) worst(q *query, s float32) float64 {
 	}
 	const unit = 1.0 / (1 << 23)                                 // twice the rounding of float32
 	return key - unit*(float64(v.stride+8)*size+2*slack) - 1e-30 // products below the smallest float32 are lost
-}
-
-// better is the order of rankings.
-func better(a, b similarity.Neighbor) bool {
-	return a.Score > b.Score || a.Score == b.Score && a.ID < b.ID
-}
-
-// best keeps the k best neighbors, the last of the ranking on top of a heap.
-type best struct {
-	heap []similarity.Neighbor
-	k    int
-}
-
-func (b *best) full() bool { return len(b.heap) == b.k }
-
-// add offers a neighbor, and tells whether it was taken.
-func (b *best) add(n similarity.Neighbor) bool {
-	if len(b.heap) < b.k {
-		b.heap = append(b.heap, n)
-		for i := len(b.heap) - 1; i > 0; {
-			up := (i - 1) / 2
-			if !better(b.heap[up], b.heap[i]) {
-				break
-			}
-			b.heap[up], b.heap[i] = b.heap[i], b.heap[up]
-			i = up
-		}
-		return true
-	}
-	if b.k == 0 || !better(n, b.heap[0]) {
-		return false
-	}
-	b.heap[0] = n
-	for i := 0; ; {
-		down := 2*i + 1
-		if down >= len(b.heap) {
-			return true
-		}
-		if r := down + 1; r < len(b.heap) && better(b.heap[down], b.heap[r]) {
-			down = r
-		}
-		if !better(b.heap[i], b.heap[down]) {
-			return true
-		}
-		b.heap[i], b.heap[down] = b.heap[down], b.heap[i]
-		i = down
-	}
-}
-
-// ranked returns what was kept, in rank order, and gives its memory away.
-func (b *best) ranked() []similarity.Neighbor {
-	slices.SortFunc(b.heap, func(x, y similarity.Neighbor) int {
-		switch {
-		case better(x, y):
-			return -1
-		case better(y, x):
-			return 1
-		}
-		return 0
-	})
-	return b.heap
 }

@@ -112,7 +112,7 @@ func (d *alsDriver) Next(said [][]byte) (train.Step, bool, error) {
 	if d.halves > 2 && d.halves%2 == 0 { // the items of an iteration were solved
 		var loss float64
 		for _, b := range said {
-			f := readFloats(b)
+			f := model.View[float64](b)
 			if len(f) != 1 {
 				return train.Step{}, false, errors.New("a worker did not say its part of the objective")
 			}
@@ -130,7 +130,7 @@ func (d *alsDriver) Next(said [][]byte) (train.Step, bool, error) {
 		return train.Step{Name: stepDeal}, false, nil
 	case len(d.losses) == d.iterations:
 		d.ended = true
-		return train.Step{Name: stepEnd, Input: appendFloats(nil, d.losses...)}, false, nil
+		return train.Step{Name: stepEnd, Input: model.Append(nil, d.losses...)}, false, nil
 	case d.halves%2 == 0:
 		return train.Step{Name: stepItems}, false, nil
 	default:
@@ -204,13 +204,8 @@ func (w *alsWorker) deal(ctx context.Context, peers train.Peers) error {
 			}
 		}
 		b := make([]byte, 0, 4*(len(counts)+len(users)+len(weights)))
-		for _, x := range counts {
-			b = binary.LittleEndian.AppendUint32(b, x)
-		}
-		for _, x := range users {
-			b = binary.LittleEndian.AppendUint32(b, x)
-		}
-		if err := peers.Put(putColumns(owner), append(b, bytesOf(weights)...)); err != nil {
+		b = model.Append(model.Append(model.Append(b, counts...), users...), weights...)
+		if err := peers.Put(putColumns(owner), b); err != nil {
 			return err
 		}
 	}
@@ -241,10 +236,10 @@ func (w *alsWorker) putSide(ctx context.Context, peers train.Peers, name, gramNa
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := peers.Put(gramName, appendFloats(nil, gram...)); err != nil {
+	if err := peers.Put(gramName, model.Append(nil, gram...)); err != nil {
 		return err
 	}
-	return peers.Put(name, bytesOf(x))
+	return peers.Put(name, model.Bytes(x))
 }
 
 // getGram returns the sum of the grams of all workers, in their order.
@@ -258,7 +253,7 @@ func getGram(ctx context.Context, get func(context.Context, int, string) ([]byte
 		if len(b) != 8*len(sum) {
 			return nil, fmt.Errorf("worker %d has put %d bytes under %q, want %d", worker, len(b), name, 8*len(sum))
 		}
-		for i, x := range readFloats(b) {
+		for i, x := range model.View[float64](b) {
 			sum[i] += x
 		}
 	}
@@ -288,7 +283,7 @@ func getFactors(ctx context.Context, get func(context.Context, int, string) ([]b
 	if len(b) != 4*n*width {
 		return nil, fmt.Errorf("worker %d has put %d bytes under %q, want %d", worker, len(b), name, 4*n*width)
 	}
-	return floatsOf(b), nil
+	return model.View[float32](b), nil
 }
 
 func (w *alsWorker) solveItems(ctx context.Context, peers train.Peers) ([]byte, error) {
@@ -326,7 +321,7 @@ func (w *alsWorker) solveItems(ctx context.Context, peers train.Peers) ([]byte, 
 		return nil, err
 	}
 	w.items = next
-	return appendFloats(nil, loss+w.penalty), w.putSide(ctx, peers, putItems, putItemsGram, w.items)
+	return model.Append(nil, loss+w.penalty), w.putSide(ctx, peers, putItems, putItemsGram, w.items)
 }
 
 // gather makes the columns of what all workers have dealt out.
@@ -340,7 +335,7 @@ func (w *alsWorker) gather(ctx context.Context, peers train.Peers) error {
 		if err != nil {
 			return err
 		}
-		parts[worker] = idsOf(b)
+		parts[worker] = model.View[uint32](b)
 		if len(parts[worker]) < n {
 			return fmt.Errorf("worker %d has dealt out %d items, want %d", worker, len(parts[worker]), n)
 		}
@@ -515,7 +510,7 @@ func writeALS(ctx context.Context, shape train.Shape, s model.Settings, get func
 		if n := dealt(shape.Items, worker, workers); len(b) != 4*n {
 			return fmt.Errorf("worker %d has put %d bytes under %q, want %d", worker, len(b), putItemCounts, 4*n)
 		}
-		for j, count := range idsOf(b) {
+		for j, count := range model.View[uint32](b) {
 			f.counts[j*workers+worker] = count
 		}
 	}
@@ -536,6 +531,6 @@ func writeALS(ctx context.Context, shape train.Shape, s model.Settings, get func
 	if err != nil {
 		return err
 	}
-	f.report = readFloats(report)
+	f.report = model.View[float64](report)
 	return f.write(w)
 }

@@ -111,7 +111,7 @@ func (d *bprDriver) Next(said [][]byte) (train.Step, bool, error) {
 	if said != nil {
 		var sum, n float64
 		for _, b := range said {
-			f := readFloats(b)
+			f := model.View[float64](b)
 			if len(f) != 2 {
 				return train.Step{}, false, errors.New("a worker did not say its part of the loss")
 			}
@@ -124,7 +124,7 @@ func (d *bprDriver) Next(said [][]byte) (train.Step, bool, error) {
 	}
 	if d.done == d.iterations {
 		d.ended = true
-		return train.Step{Name: stepEnd, Input: appendFloats(nil, d.losses...)}, false, nil
+		return train.Step{Name: stepEnd, Input: model.Append(nil, d.losses...)}, false, nil
 	}
 	d.done++
 	return train.Step{Name: stepPass, Input: binary.LittleEndian.AppendUint64(nil, uint64(d.done))}, false, nil
@@ -205,7 +205,7 @@ func (w *bprWorker) merge(ctx context.Context, peers train.Peers) error {
 		if err != nil {
 			return err
 		}
-		steps := idsOf(b)
+		steps := model.View[uint32](b)
 		if len(steps) != w.Shape.Items {
 			return fmt.Errorf("worker %d has put the steps of %d items, want %d", worker, len(steps), w.Shape.Items)
 		}
@@ -256,15 +256,11 @@ func (w *bprWorker) pass(ctx context.Context, number uint64, peers train.Peers) 
 		n++
 	}
 	if w.Shape.Workers() > 1 {
-		var steps []byte
-		for _, n := range w.steps {
-			steps = binary.LittleEndian.AppendUint32(steps, n)
-		}
-		if err := errors.Join(peers.Put(putPass(putSteps, number), steps), peers.Put(putPass(putItems, number), bytesOf(slices.Clone(w.items)))); err != nil {
+		if err := errors.Join(peers.Put(putPass(putSteps, number), model.Append(nil, w.steps...)), peers.Put(putPass(putItems, number), model.Bytes(slices.Clone(w.items)))); err != nil {
 			return nil, err
 		}
 	}
-	return appendFloats(nil, loss, float64(n)), nil
+	return model.Append(nil, loss, float64(n)), nil
 }
 
 func (w *bprWorker) end(report []byte, peers train.Peers) error {
@@ -272,13 +268,9 @@ func (w *bprWorker) end(report []byte, peers train.Peers) error {
 	for _, i := range w.Rows.Item[w.Rows.Start[0]:][:len(w.userOf)] {
 		counts[i]++
 	}
-	var b []byte
-	for _, n := range counts {
-		b = binary.LittleEndian.AppendUint32(b, n)
-	}
-	err := peers.Put(putItemCounts, b)
+	err := peers.Put(putItemCounts, model.Bytes(counts))
 	if w.Worker == 0 {
-		err = errors.Join(err, peers.Put(putReport, report), peers.Put(putModel, bytesOf(w.items)))
+		err = errors.Join(err, peers.Put(putReport, report), peers.Put(putModel, model.Bytes(w.items)))
 	}
 	return err
 }
@@ -294,7 +286,7 @@ func writeBPR(ctx context.Context, shape train.Shape, s model.Settings, get func
 		if len(b) != 4*shape.Items {
 			return fmt.Errorf("worker %d has put %d bytes under %q, want %d", worker, len(b), putItemCounts, 4*shape.Items)
 		}
-		for i, n := range idsOf(b) {
+		for i, n := range model.View[uint32](b) {
 			f.counts[i] += n
 		}
 	}
@@ -306,7 +298,7 @@ func writeBPR(ctx context.Context, shape train.Shape, s model.Settings, get func
 	if err != nil {
 		return err
 	}
-	f.report = readFloats(report)
+	f.report = model.View[float64](report)
 	return f.write(w)
 }
 

@@ -1,10 +1,8 @@
 package factors
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 
 	"github.com/kith-io/kith/model"
@@ -56,16 +54,6 @@ func fixed(x float64) int64 {
 
 func float(x int64) float64 { return float64(x) / scale }
 
-// ranked is an item with its score, in the order of all rankings.
-type ranked struct {
-	score int64
-	item  uint32
-}
-
-func (r ranked) before(o ranked) bool {
-	return r.score > o.score || r.score == o.score && r.item < o.item
-}
-
 // answer returns the q.N best items for x, filled up by popularity. Only items that somebody has are found, and with positive only those with a score above 0; x nil
 // finds none.
 //
@@ -73,8 +61,9 @@ func (r ranked) before(o ranked) bool {
 // Cost: O(items·width + found·log N).
 func (c *catalog) answer(q *model.Query, x []float32, positive bool) []model.Scored {
 	n, excluded := min(q.N, len(c.counts)), q.Excluded()
-	var best []ranked // once full, a heap with the last on top
+	var best model.Best[int64]
 	if x != nil && n > 0 {
+		best.Reset(n, n)
 		buf := c.scratch.Get().(*[tile]float32)
 		defer c.scratch.Put(buf)
 		least, threshold, seen := int64(math.MinInt64), float32(math.Inf(-1)), excluded
@@ -92,27 +81,20 @@ func (c *catalog) answer(q *model.Query, x []float32, positive bool) []model.Sco
 				if !(s > threshold) {
 					continue
 				}
-				r := ranked{fixed(float64(s)), uint32(from + i)}
-				if c.counts[r.item] == 0 || r.score < least || len(best) == n && !r.before(best[0]) {
+				r := model.Ranked[int64]{Score: fixed(float64(s)), Item: uint32(from + i)}
+				if c.counts[r.Item] == 0 || r.Score < least || !best.Takes(r) {
 					continue
 				}
-				if len(best) < n {
-					if best = append(best, r); len(best) < n {
-						continue
-					}
-					slices.SortFunc(best, func(a, b ranked) int { return -compare(a, b) })
-				} else {
-					best[0] = r
-					sink(best)
+				if best.Add(r) {
+					threshold = max(threshold, below(best.Last().Score))
 				}
-				threshold = max(threshold, below(best[0].score))
 			}
 		}
 	}
-	slices.SortFunc(best, compare)
-	top := make([]model.Scored, len(best), n)
-	for i, r := range best {
-		top[i] = model.Scored{Item: r.item, Score: float(r.score)}
+	ranking := best.Ranking()
+	top := make([]model.Scored, len(ranking), n)
+	for i, r := range ranking {
+		top[i] = model.Scored{Item: r.Item, Score: float(r.Score)}
 	}
 	return model.Fill(top, q.N, c.order, excluded)
 }
@@ -124,26 +106,4 @@ func below(x int64) float32 {
 		f = math.Nextafter32(f, float32(math.Inf(-1)))
 	}
 	return f
-}
-
-func compare(a, b ranked) int {
-	return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.item, b.item))
-}
-
-// sink restores the heap after its top, the last in rank, was replaced.
-func sink(heap []ranked) {
-	for i := 0; ; {
-		child := 2*i + 1
-		if child >= len(heap) {
-			return
-		}
-		if child+1 < len(heap) && heap[child].before(heap[child+1]) {
-			child++
-		}
-		if heap[child].before(heap[i]) {
-			return
-		}
-		heap[i], heap[child] = heap[child], heap[i]
-		i = child
-	}
 }

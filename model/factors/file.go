@@ -1,10 +1,11 @@
 package factors
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/kith-io/kith/model"
 )
 
 // file is what the file of a model holds. Its form, in little-endian numbers:
@@ -48,19 +49,11 @@ func (f *file) width() int { return padded(f.factors) }
 
 func (f *file) write(w io.Writer) error {
 	b := append(make([]byte, 0, fileHeader), fileMagic...)
-	b = binary.LittleEndian.AppendUint32(b, fileVersion)
-	b = binary.LittleEndian.AppendUint32(b, f.kind)
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(f.counts)))
-	b = binary.LittleEndian.AppendUint64(b, uint64(f.users))
-	b = binary.LittleEndian.AppendUint32(b, uint32(f.factors))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(f.report)))
-	b = appendFloats(b, f.settings[:]...)
-	b = appendFloats(b, f.report...)
-	var counts []byte
-	for _, n := range f.counts {
-		counts = binary.LittleEndian.AppendUint32(counts, n)
-	}
-	for _, section := range [][]byte{b, bytesOf(f.gram), bytesOf(f.items), counts} {
+	b = model.Append(b, fileVersion, f.kind)
+	b = model.Append(b, uint64(len(f.counts)), uint64(f.users))
+	b = model.Append(b, uint32(f.factors), uint32(len(f.report)))
+	b = model.Append(model.Append(b, f.settings[:]...), f.report...)
+	for _, section := range [][]byte{b, model.Bytes(f.gram), model.Bytes(f.items), model.Bytes(f.counts)} {
 		if _, err := w.Write(section); err != nil {
 			return err
 		}
@@ -70,19 +63,15 @@ func (f *file) write(w io.Writer) error {
 
 // readFile takes a file apart. The sections share its memory where that is possible.
 func readFile(b []byte, kind uint32) (*file, error) {
-	if len(b) < fileHeader || string(b[:8]) != fileMagic {
-		return nil, fmt.Errorf("%w: it does not begin as one", errDamaged)
+	r := model.NewReader(b)
+	r.Magic(fileMagic)
+	r.Version(fileVersion)
+	if k := r.Uint32(); k != kind {
+		r.Fail("it is of kind %d, want %d", k, kind)
 	}
-	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
-	if v := u32(b[8:]); v != fileVersion {
-		return nil, fmt.Errorf("the file of the model has version %d, want %d: build it again", v, fileVersion)
-	}
-	if k := u32(b[12:]); k != kind {
-		return nil, fmt.Errorf("%w: it is of kind %d, want %d", errDamaged, k, kind)
-	}
-	items, users, factors, report := u64(b[16:]), u64(b[24:]), u32(b[32:]), u32(b[36:])
+	items, users, factors, report := r.Uint64(), r.Uint64(), r.Uint32(), r.Uint32()
 	if items > 1<<32 || users > 1<<40 || factors < 1 || factors > maxWidth {
-		return nil, fmt.Errorf("%w: %d items, %d users, %d factors", errDamaged, items, users, factors)
+		r.Fail("%d items, %d users, %d factors", items, users, factors)
 	}
 	f := &file{kind: kind, users: int(users), factors: int(factors)}
 	width := uint64(f.width())
@@ -90,16 +79,11 @@ func readFile(b []byte, kind uint32) (*file, error) {
 	if kind != fileALS {
 		gram = 0
 	}
-	if want := fileHeader + 8*uint64(report) + 4*(gram+items*width+items); uint64(len(b)) != want {
-		return nil, fmt.Errorf("%w: it has %d bytes, want %d", errDamaged, len(b), want)
+	copy(f.settings[:], model.Numbers[float64](r, fileSettings))
+	f.report = model.Numbers[float64](r, uint64(report))
+	f.gram, f.items, f.counts = model.View[float32](r.Take(gram, 4)), model.View[float32](r.Take(items, 4*width)), model.View[uint32](r.Take(items, 4))
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	copy(f.settings[:], readFloats(b[40:fileHeader]))
-	rest := b[fileHeader:]
-	take := func(n uint64) (section []byte) {
-		section, rest = rest[:n:n], rest[n:]
-		return section
-	}
-	f.report = readFloats(take(8 * uint64(report)))
-	f.gram, f.items, f.counts = floatsOf(take(4*gram)), floatsOf(take(4*items*width)), idsOf(take(4*items))
 	return f, nil
 }

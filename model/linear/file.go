@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/popularity"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
@@ -48,7 +49,7 @@ type Row struct {
 // PutMatrix puts rows of the matrix, whose items ascend and come after those of workers before this one. Rows without entries may be left out.
 func (s *Shard) PutMatrix(peers train.Peers, rows []Row) error {
 	if s.Data.Worker == 0 {
-		if err := peers.Put(nameCounts, appendUint64s(nil, s.Plan.Counts)); err != nil {
+		if err := peers.Put(nameCounts, model.Append(nil, s.Plan.Counts...)); err != nil {
 			return err
 		}
 	}
@@ -57,10 +58,9 @@ func (s *Shard) PutMatrix(peers train.Peers, rows []Row) error {
 		size += 8 + entrySize*len(r.Entries)
 	}
 	b := make([]byte, 0, size)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(rows)))
+	b = model.Append(b, uint32(len(rows)))
 	for _, r := range rows {
-		b = binary.LittleEndian.AppendUint32(b, r.Item)
-		b = binary.LittleEndian.AppendUint32(b, uint32(len(r.Entries)))
+		b = model.Append(b, r.Item, uint32(len(r.Entries)))
 	}
 	for _, r := range rows {
 		b = appendEntries(b, r.Entries)
@@ -82,8 +82,9 @@ func WriteFile(ctx context.Context, shape train.Shape, ones bool, get func(ctx c
 	if err != nil {
 		return err
 	}
-	counts, err := uint64s(b, shape.Items)
-	if err != nil {
+	r := model.NewReader(b)
+	counts := model.Numbers[int64](r, uint64(shape.Items))
+	if err := r.End(); err != nil {
 		return fmt.Errorf("counts: %w", err)
 	}
 	parts := make([][]byte, shape.Workers()) // their entries
@@ -93,14 +94,10 @@ func WriteFile(ctx context.Context, shape train.Shape, ones bool, get func(ctx c
 		if parts[worker], err = get(ctx, worker, nameRows); err != nil {
 			return err
 		}
-		part := parts[worker]
-		if len(part) < 4 || uint64(len(part)-4)/8 < uint64(binary.LittleEndian.Uint32(part)) {
-			return fmt.Errorf("rows of worker %d: %w", worker, io.ErrUnexpectedEOF)
-		}
-		n := int(binary.LittleEndian.Uint32(part))
-		head, entries, total := part[4:4+8*n], part[4+8*n:], uint64(0)
-		for ; len(head) > 0; head = head[8:] {
-			item, size := int(binary.LittleEndian.Uint32(head)), binary.LittleEndian.Uint32(head[4:])
+		r := model.NewReader(parts[worker])
+		head, total := model.NewReader(r.Take(uint64(r.Uint32()), 8)), uint64(0)
+		for head.Len() > 0 {
+			item, size := int(head.Uint32()), head.Uint32()
 			if item < next || item >= shape.Items {
 				return fmt.Errorf("rows of worker %d: row %d, want one from %d on and below %d", worker, item, next, shape.Items)
 			}
@@ -108,33 +105,24 @@ func WriteFile(ctx context.Context, shape train.Shape, ones bool, get func(ctx c
 			total += uint64(size)
 			next = item + 1
 		}
-		if total*entrySize != uint64(len(entries)) {
-			return fmt.Errorf("rows of worker %d: %d bytes for %d entries", worker, len(entries), total)
+		parts[worker] = r.Take(total, entrySize)
+		if err := r.End(); err != nil {
+			return fmt.Errorf("rows of worker %d: %w", worker, err)
 		}
-		parts[worker] = entries
 	}
 	for i := range shape.Items {
 		starts[i+1] += starts[i]
-	}
-	signed := make([]int64, len(counts))
-	for i, n := range counts {
-		signed[i] = int64(n)
 	}
 	flags := uint32(0)
 	if ones {
 		flags = flagOnes
 	}
 	head := append(make([]byte, 0, headerSize), magic...)
-	head = binary.LittleEndian.AppendUint32(head, version)
-	head = binary.LittleEndian.AppendUint32(head, flags)
-	for _, n := range []uint64{uint64(shape.Items), uint64(shape.Users), starts[shape.Items]} {
-		head = binary.LittleEndian.AppendUint64(head, n)
-	}
-	for _, id := range popularity.Order(signed) {
-		head = binary.LittleEndian.AppendUint32(head, id)
-	}
+	head = model.Append(head, version, flags)
+	head = model.Append(head, uint64(shape.Items), uint64(shape.Users), starts[shape.Items])
+	head = model.Append(head, popularity.Order(counts)...)
 	out := bufio.NewWriter(w)
-	for _, b := range append([][]byte{head, appendUint64s(nil, starts)}, parts...) {
+	for _, b := range append([][]byte{head, model.Bytes(starts)}, parts...) {
 		if _, err := out.Write(b); err != nil {
 			return err
 		}
@@ -152,29 +140,18 @@ func Read(file []byte) (*Model, error) {
 }
 
 func read(b []byte) (*Model, error) {
-	switch {
-	case len(b) < headerSize || string(b[:8]) != magic:
-		return nil, fmt.Errorf("not %q with a header of %d bytes", magic, headerSize)
-	case binary.LittleEndian.Uint32(b[8:]) != version:
-		return nil, fmt.Errorf("version %d, want %d", binary.LittleEndian.Uint32(b[8:]), version)
+	r := model.NewReader(b)
+	r.Magic(magic)
+	r.Version(version)
+	flags, items, users, entries := r.Uint32(), r.Uint64(), r.Uint64(), r.Uint64()
+	if flags > flagOnes || users > math.MaxUint32 || items > math.MaxUint32 {
+		r.Fail("%d items, %d users, flags %d", items, users, flags)
 	}
-	flags := binary.LittleEndian.Uint32(b[12:])
-	items, users, entries := binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:]), binary.LittleEndian.Uint64(b[32:])
-	b = b[headerSize:]
-	size := uint64(len(b))
-	if flags > flagOnes || users > math.MaxUint32 || items > math.MaxUint32 || entries > size/entrySize || size != 4*items+8*(items+1)+entrySize*entries {
-		return nil, fmt.Errorf("%d bytes for %d items and %d entries, flags %d", size, items, entries, flags)
+	order, starts, rows := model.Numbers[uint32](r, items), r.Take(items+1, 8), r.Take(entries, entrySize)
+	if err := errors.Join(r.End(), popularity.CheckOrder(order)); err != nil {
+		return nil, err
 	}
-	order, starts, rows := b[:4*items], b[4*items:4*items+8*(items+1)], b[4*items+8*(items+1):]
-	m := &Model{users: int(users), ones: flags == flagOnes, order: make([]uint32, items), starts: starts, entries: rows}
-	seen := make([]bool, items)
-	for i := range m.order {
-		id := binary.LittleEndian.Uint32(order[4*i:])
-		if uint64(id) >= items || seen[id] {
-			return nil, fmt.Errorf("item %d of %d is in the order of popularity at %d, out of bounds or twice", id, items, i)
-		}
-		m.order[i], seen[id] = id, true
-	}
+	m := &Model{users: int(users), ones: flags == flagOnes, order: order, starts: starts, entries: rows}
 	if binary.LittleEndian.Uint64(starts) != 0 || binary.LittleEndian.Uint64(starts[8*items:]) != entries {
 		return nil, fmt.Errorf("rows do not span the %d entries", entries)
 	}
@@ -199,22 +176,4 @@ func read(b []byte) (*Model, error) {
 func entryOf(b []byte) similarity.Neighbor {
 	x := binary.LittleEndian.Uint64(b)
 	return similarity.Neighbor{ID: uint32(x), Score: math.Float32frombits(uint32(x >> 32))}
-}
-
-func appendUint64s(b []byte, x []uint64) []byte {
-	for _, n := range x {
-		b = binary.LittleEndian.AppendUint64(b, n)
-	}
-	return b
-}
-
-func uint64s(b []byte, n int) ([]uint64, error) {
-	if len(b) != 8*n {
-		return nil, fmt.Errorf("%d bytes, want %d numbers", len(b), n)
-	}
-	x := make([]uint64, n)
-	for i := range x {
-		x[i] = binary.LittleEndian.Uint64(b[8*i:])
-	}
-	return x, nil
 }

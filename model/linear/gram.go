@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
@@ -54,38 +55,30 @@ func (s *Shard) join(ctx context.Context, peers train.Peers) (*similarity.Rows, 
 		if err != nil {
 			return nil, err
 		}
-		bad := false
-		number := func(most uint64) uint64 {
-			x, n := binary.Uvarint(b)
-			if n <= 0 || x > most {
-				bad = true
-				return 0
-			}
-			b = b[n:]
-			return x
-		}
-		for range number(uint64(len(b))) {
-			next := uint64(0)
-			for range number(uint64(len(b))) {
-				id := next + number(uint64(len(place)))
-				if bad || id >= uint64(len(place)) || weighed && len(b) < 4 {
-					return nil, fmt.Errorf("rows of worker %d are damaged", worker)
+		r := model.NewReader(b)
+		for range r.Within("the number of users", int64(r.Uvarint()), 0, int64(r.Len())) {
+			next := 0
+			for range r.Within("the number of entries", int64(r.Uvarint()), 0, int64(r.Len())) {
+				id := next + r.Within("a step to the next item", int64(r.Uvarint()), 0, int64(len(place)-next-1))
+				var weight float32
+				if weighed {
+					weight = r.Float32()
+				}
+				if r.Err() != nil {
+					break
 				}
 				next = id + 1
 				if k := place[id]; k >= 0 {
 					out.Item = append(out.Item, uint32(k))
 					if weighed {
-						out.Weight = append(out.Weight, math.Float32frombits(binary.LittleEndian.Uint32(b)))
+						out.Weight = append(out.Weight, weight)
 					}
-				}
-				if weighed {
-					b = b[4:]
 				}
 			}
 			out.Start = append(out.Start, int64(len(out.Item)))
 		}
-		if bad || len(b) > 0 {
-			return nil, fmt.Errorf("rows of worker %d are damaged", worker)
+		if err := r.End(); err != nil {
+			return nil, fmt.Errorf("rows of worker %d: %w", worker, err)
 		}
 	}
 	return out, nil

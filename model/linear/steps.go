@@ -101,8 +101,9 @@ func (d *Driver) plan(said [][]byte) (*Plan, error) {
 	items := d.shape.Items
 	counts, work := make([]uint64, items), make([]uint64, items)
 	for worker, b := range said {
-		x, err := uint64s(b, 2*items)
-		if err != nil {
+		r := model.NewReader(b)
+		x := model.Numbers[uint64](r, uint64(2*items))
+		if err := r.End(); err != nil {
 			return nil, fmt.Errorf("counts of worker %d: %w", worker, err)
 		}
 		for i := range items {
@@ -146,11 +147,8 @@ func (d *Driver) plan(said [][]byte) (*Plan, error) {
 }
 
 func (p *Plan) encode() []byte {
-	b := appendUint64s(nil, []uint64{uint64(len(p.Counts)), uint64(len(p.Kept))})
-	b = appendUint64s(b, p.Counts)
-	for _, id := range p.Kept {
-		b = binary.LittleEndian.AppendUint32(b, id)
-	}
+	b := model.Append(nil, uint64(len(p.Counts)), uint64(len(p.Kept)))
+	b = model.Append(model.Append(b, p.Counts...), p.Kept...)
 	for _, end := range p.Ends {
 		b = binary.LittleEndian.AppendUint32(b, uint32(end))
 	}
@@ -179,30 +177,23 @@ func (s *Shard) Count() []byte {
 	for _, n := range users {
 		b = binary.LittleEndian.AppendUint64(b, uint64(n))
 	}
-	return appendUint64s(b, updates)
+	return model.Append(b, updates...)
 }
 
 // TakePlan reads the input of the step after StepCount.
 func (s *Shard) TakePlan(b []byte) error {
 	shape := &s.Data.Shape
-	head, err := uint64s(b[:min(16, len(b))], 2)
-	if err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
-	if b = b[16:]; head[0] != uint64(shape.Items) || head[1] > head[0] || uint64(len(b)) != 8*head[0]+4*head[1]+4*uint64(shape.Workers()) {
-		return fmt.Errorf("plan: %d bytes for %d of %d items, want %d items", len(b), head[1], head[0], shape.Items)
-	}
-	p := Plan{Kept: make([]uint32, head[1]), Ends: make([]int, shape.Workers())}
-	if p.Counts, err = uint64s(b[:8*head[0]], shape.Items); err != nil {
-		return fmt.Errorf("plan: %w", err)
-	}
-	b = b[8*head[0]:]
-	for k := range p.Kept {
-		p.Kept[k] = binary.LittleEndian.Uint32(b[4*k:])
-	}
-	b = b[4*len(p.Kept):]
+	r := model.NewReader(b)
+	items, kept := r.Uint64(), r.Uint64()
+	p := Plan{Counts: model.Numbers[uint64](r, items), Kept: model.Numbers[uint32](r, kept), Ends: make([]int, shape.Workers())}
 	for w := range p.Ends {
-		p.Ends[w] = int(binary.LittleEndian.Uint32(b[4*w:]))
+		p.Ends[w] = int(r.Uint32())
+	}
+	if err := r.End(); err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	if items != uint64(shape.Items) || kept > items {
+		return fmt.Errorf("plan: %d of %d items, want %d items", kept, items, shape.Items)
 	}
 	if !slices.IsSorted(p.Ends) || p.Ends[len(p.Ends)-1] != len(p.Kept) || !slices.IsSorted(p.Kept) || len(p.Kept) > 0 && int(p.Kept[len(p.Kept)-1]) >= shape.Items {
 		return fmt.Errorf("plan: ranges that end at %v of %d items", p.Ends, len(p.Kept))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/kith-io/kith/model"
 )
 
 // maxOrder is the largest order of a chain.
@@ -91,30 +93,19 @@ func (t *tally) encode(order int, f func(order int, g gram) bool) []byte {
 
 // decode adds what encode wrote.
 func (t *tally) decode(b []byte, order int) error {
+	r := model.NewReader(b)
 	for m := range order + 1 {
-		if len(b) < 8 {
-			return fmt.Errorf("%d bytes of sequences are damaged", len(b))
-		}
-		n := binary.LittleEndian.Uint64(b)
-		b = b[8:]
 		size := 4 * (m + 2)
-		if n > uint64(len(b)/size) {
-			return fmt.Errorf("%d bytes for %d sequences of order %d", len(b), n, m)
-		}
-		for range n {
+		for b := r.Take(r.Uint64(), uint64(size)); len(b) > 0; b = b[size:] {
 			var g gram
 			for i := range m {
 				g.context[i] = word(b, i)
 			}
 			g.next, g.count = word(b, m), word(b, m+1)
 			t.grams[m] = append(t.grams[m], g)
-			b = b[size:]
 		}
 	}
-	if len(b) > 0 {
-		return fmt.Errorf("%d bytes after the sequences", len(b))
-	}
-	return nil
+	return r.End()
 }
 
 // word returns the number at place i.
@@ -157,28 +148,23 @@ func appendTable(out []byte, order int, grams []gram) []byte {
 	return append(append(append(out, keys...), ends...), rows...)
 }
 
-// readTable reads a table of symbols below alphabet, and returns what comes after it.
-func readTable(b []byte, order, alphabet int) (t table, rest []byte, err error) {
-	if len(b) < 16 {
-		return t, nil, corrupt("%d bytes for a table", len(b))
+// readTable reads a table of symbols below alphabet.
+func readTable(r *model.Reader, order, alphabet int) (t table, err error) {
+	contexts, grams := r.Uint64(), r.Uint64()
+	t = table{order: order, contexts: int(contexts), keys: r.Take(contexts, 4*uint64(order)), ends: r.Take(contexts, 4), rows: r.Take(grams, 8)}
+	if grams > math.MaxUint32 {
+		r.Fail("%d grams of order %d", grams, order)
 	}
-	contexts, grams := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
-	b = b[16:]
-	left := uint64(len(b))
-	if contexts > left/4 || grams > left/8 || 4*(uint64(order)+1)*contexts+8*grams > left || grams > math.MaxUint32 {
-		return t, nil, corrupt("%d bytes for %d contexts and %d grams of order %d", left, contexts, grams, order)
+	if r.Err() != nil {
+		return t, fmt.Errorf("%w: %w", ErrCorrupt, r.Err())
 	}
-	t = table{order: order, contexts: int(contexts)}
-	t.keys, b = b[:4*uint64(order)*contexts], b[4*uint64(order)*contexts:]
-	t.ends, b = b[:4*contexts], b[4*contexts:]
-	t.rows, b = b[:8*grams], b[8*grams:]
 	if err := t.check(alphabet); err != nil {
-		return t, nil, err
+		return t, err
 	}
 	if order == 0 {
 		t.total = t.sum(0, int(grams))
 	}
-	return t, b, nil
+	return t, nil
 }
 
 // sum adds up the counts of grams.

@@ -2,7 +2,6 @@ package markov
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -56,53 +55,40 @@ type Model struct {
 	chain         *Chain
 }
 
-const headerBytes = 60
-
 // Read makes a model of a file, which it refers to. It returns an error matching ErrCorrupt for anything but a whole one. Cost: that of reading the file. Memory: 4 bytes for each item.
 func Read(b []byte) (*Model, error) {
-	if len(b) < headerBytes || string(b[:8]) != magic {
-		return nil, corrupt("no header")
+	r := model.NewReader(b)
+	r.Magic(magic)
+	r.Version(version)
+	order, session, recent, behaviors := r.Uint32(), r.Uint32(), r.Uint32(), r.Uint32()
+	items, users, decay, gap := r.Uint64(), r.Uint64(), r.Float64(), r.Uint64()
+	if order < 1 || order > maxOrder || int(session) >= len(sessions) || recent < 1 || recent > 100 || behaviors < 1 || behaviors > 256 ||
+		items > uint64(len(b))/4 || users > math.MaxInt32 || !(decay >= 0 && decay <= 1) || gap > math.MaxInt64/2 {
+		r.Fail("order %d, session %d, recent %d, %d behaviors, %d items, %d users, decay %v, gap %d", order, session, recent, behaviors, items, users, decay, gap)
 	}
-	le := binary.LittleEndian
-	var head [5]uint32
-	for i := range head {
-		head[i] = le.Uint32(b[8+4*i:])
+	if r.Err() != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, r.Err())
 	}
-	if head[0] != version {
-		return nil, corrupt("version %d, want %d", head[0], version)
-	}
-	items, users, gap := le.Uint64(b[28:]), le.Uint64(b[36:]), le.Uint64(b[52:])
-	m := &Model{decay: math.Float64frombits(le.Uint64(b[44:])), users: int(users), recent: int(head[3])}
-	m.order, m.session, m.items, m.gap = int(head[1]), int(head[2]), int(items), int64(gap)
-	if head[1] < 1 || head[1] > maxOrder || int(head[2]) >= len(sessions) || head[3] < 1 || head[3] > 100 || head[4] < 1 || head[4] > 256 ||
-		items > uint64(len(b))/4 || users > math.MaxInt32 || !(m.decay >= 0 && m.decay <= 1) || gap > math.MaxInt64/2 {
-		return nil, corrupt("header %x", b[:headerBytes])
-	}
-	b = b[headerBytes:]
-	for range head[4] {
-		if len(b) < 2 || len(b) < 2+int(b[1]) {
-			return nil, corrupt("%d bytes for a behavior", len(b))
-		}
-		name := string(b[2 : 2+int(b[1])])
-		if name == "" || name == Start || name == End || slices.Contains(m.behaviors, name) || b[0] > 1 {
+	m := &Model{decay: decay, users: int(users), recent: int(recent)}
+	m.order, m.session, m.items, m.gap = int(order), int(session), int(items), int64(gap)
+	for range behaviors {
+		skipped := r.Uint8()
+		name := string(r.Take(uint64(r.Uint8()), 1))
+		if name == "" || name == Start || name == End || slices.Contains(m.behaviors, name) || skipped > 1 {
 			return nil, corrupt("behavior %q", name)
 		}
-		m.behaviors, m.skipped = append(m.behaviors, name), append(m.skipped, b[0] == 1)
-		b = b[2+int(b[1]):]
+		m.behaviors, m.skipped = append(m.behaviors, name), append(m.skipped, skipped == 1)
 	}
-	if m.items > len(b)/4 {
-		return nil, corrupt("%d bytes for %d items", len(b), m.items)
-	}
-	m.counts, b = b[:4*m.items], b[4*m.items:]
+	m.counts = r.Take(items, 4)
 	var err error
-	if m.ofBehaviors, b, err = readTables(b, 0, m.order, len(m.behaviors)+2); err != nil {
+	if m.ofBehaviors, err = readTables(r, 0, m.order, len(m.behaviors)+2); err != nil {
 		return nil, err
 	}
-	if m.ofItems, b, err = readTables(b, 1, m.order, m.items); err != nil {
+	if m.ofItems, err = readTables(r, 1, m.order, m.items); err != nil {
 		return nil, err
 	}
-	if len(b) > 0 {
-		return nil, corrupt("%d bytes too many", len(b))
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	for i := range m.ofBehaviors {
 		if err := checkNext(&m.ofBehaviors[i], start(len(m.behaviors))); err != nil {
@@ -117,15 +103,15 @@ func Read(b []byte) (*Model, error) {
 }
 
 // readTables reads those of orders, to is the last.
-func readTables(b []byte, from, to, alphabet int) (out []table, rest []byte, err error) {
+func readTables(r *model.Reader, from, to, alphabet int) (out []table, err error) {
 	for m := from; m <= to; m++ {
-		var t table
-		if t, b, err = readTable(b, m, alphabet); err != nil {
-			return nil, nil, err
+		t, err := readTable(r, m, alphabet)
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, t)
 	}
-	return out, b, nil
+	return out, nil
 }
 
 // checkNext returns an error if a symbol comes next that cannot.

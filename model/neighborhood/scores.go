@@ -1,7 +1,6 @@
 package neighborhood
 
 import (
-	"cmp"
 	"math"
 	"math/bits"
 	"slices"
@@ -248,62 +247,24 @@ func (s *Scores) TopOf(n int, excluded []uint32, allow func(item uint32) bool) [
 	if n < 1 {
 		return nil
 	}
-	best := make([]ranked, 0, min(n, len(s.items)))
+	var best model.Best[int64]
+	best.Reset(n, len(s.items))
 	for i, sum := range s.sums {
-		r := ranked{sum, s.items[i]}
-		if sum <= 0 || len(best) == n && !r.before(best[0]) {
+		r := model.Ranked[int64]{Score: sum, Item: s.items[i]}
+		if sum <= 0 || !best.Takes(r) {
 			continue
 		}
-		if _, found := slices.BinarySearch(excluded, r.item); found || !allow(r.item) {
+		if _, found := slices.BinarySearch(excluded, r.Item); found || !allow(r.Item) {
 			continue
 		}
-		if len(best) == n {
-			best[0] = r
-			sink(best)
-			continue
-		}
-		if best = append(best, r); len(best) == n {
-			slices.SortFunc(best, func(a, b ranked) int { return -a.compare(b) }) // a heap, the last of the ranking on top
-		}
+		best.Add(r)
 	}
-	slices.SortFunc(best, ranked.compare)
-	top := make([]model.Scored, len(best))
-	for i, r := range best {
-		top[i] = model.Scored{Item: r.item, Score: Float(r.sum)}
+	ranking := best.Ranking()
+	top := make([]model.Scored, len(ranking))
+	for i, r := range ranking {
+		top[i] = model.Scored{Item: r.Item, Score: Float(r.Score)}
 	}
 	return top
-}
-
-// ranked is an item with its score, in the order of all rankings.
-type ranked struct {
-	sum  int64
-	item uint32
-}
-
-func (r ranked) compare(o ranked) int {
-	return cmp.Or(cmp.Compare(o.sum, r.sum), cmp.Compare(r.item, o.item))
-}
-
-func (r ranked) before(o ranked) bool {
-	return r.sum > o.sum || r.sum == o.sum && r.item < o.item
-}
-
-// sink restores the heap after its top, the last in rank, was replaced.
-func sink(heap []ranked) {
-	for i := 0; ; {
-		child := 2*i + 1
-		if child >= len(heap) {
-			return
-		}
-		if child+1 < len(heap) && heap[child].before(heap[child+1]) {
-			child++
-		}
-		if heap[child].before(heap[i]) {
-			return
-		}
-		heap[i], heap[child] = heap[child], heap[i]
-		i = child
-	}
 }
 
 // Hybrid returns the average of a and b, each divided by its largest score, so that the best of either counts alike:

@@ -74,7 +74,7 @@ func (r *Recipe) write(ctx context.Context, shape train.Shape, s model.Settings,
 		settings = append(settings, s.Number(p.Name))
 	}
 	n := int64(shape.Items) * 8
-	sections := [][]byte{header, bytesOf(settings), about[:n], about[n : 2*n], about[2*n:]}
+	sections := [][]byte{header, model.Append(nil, settings...), about[:n], about[n : 2*n], about[2*n:]}
 	for _, b := range sections {
 		if _, err := w.Write(append(b[:len(b):len(b)], make([]byte, align(int64(len(b)))-int64(len(b)))...)); err != nil {
 			return err
@@ -134,7 +134,7 @@ func (r *Recipe) Read(file []byte) (*File, error) {
 		return corrupt("it ends too early")
 	}
 	given := map[string]float64{}
-	for i, x := range view[float64](settings) {
+	for i, x := range model.View[float64](settings) {
 		given[r.Parameters[i].Name] = x
 	}
 	s, err := model.NewSettings(r.Parameters, given)
@@ -143,14 +143,14 @@ func (r *Recipe) Read(file []byte) (*File, error) {
 	}
 	f := &File{
 		Settings: s, Items: int(sizes[0]), Users: int(sizes[1]),
-		Counts: view[int64](counts), Likes: view[int64](likes), Losses: view[float64](losses),
+		Counts: model.View[int64](counts), Likes: model.View[int64](likes), Losses: model.View[float64](losses),
 		design: r.Design(s, int(sizes[0]), int(sizes[1])),
 	}
 	values := file[at:]
 	if want := Size(f.design.Tables, func(p *Parameters[float32]) { f.design.Build(p) }); int64(want)*4 != int64(len(values)) {
 		return corrupt("%d bytes of values, want %d", len(values), int64(want)*4)
 	}
-	f.values = view[float32](values)
+	f.values = model.View[float32](values)
 	for _, x := range f.values {
 		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
 			return corrupt("a value is %v", x)

@@ -143,11 +143,11 @@ func (d *driver) next(said [][]byte) (step train.Step, done bool, err error) {
 			if len(b) != 8*len(d.counts) {
 				return step, false, fmt.Errorf("worker %d counts %d bytes, want %d", w, len(b), 8*len(d.counts))
 			}
-			for i, n := range view[int64](b) {
+			for i, n := range model.View[int64](b) {
 				d.counts[i] += n
 			}
 		}
-		return train.Step{Name: stepBegin, Input: bytesOf(d.counts)}, false, nil
+		return train.Step{Name: stepBegin, Input: model.Append(nil, d.counts...)}, false, nil
 	case stepBegin:
 		return pass(), false, nil
 	case stepPass:
@@ -157,7 +157,7 @@ func (d *driver) next(said [][]byte) (step train.Step, done bool, err error) {
 			if len(b) != 16 {
 				return step, false, fmt.Errorf("worker %d says %d bytes of a loss, want 16", w, len(b))
 			}
-			x := view[float64](b)
+			x := model.View[float64](b)
 			d.loss[0], d.loss[1] = d.loss[0]+x[0], d.loss[1]+x[1]
 			terms, weights = terms+x[1], append(weights, x[1])
 		}
@@ -175,12 +175,12 @@ func (d *driver) next(said [][]byte) (step train.Step, done bool, err error) {
 			}
 			d.round, d.loss = 0, [2]float64{}
 		}
-		return train.Step{Name: stepAverage, Input: bytesOf(weights)}, false, nil
+		return train.Step{Name: stepAverage, Input: model.Append(nil, weights...)}, false, nil
 	case stepAverage:
 		if len(d.losses) < d.iterations {
 			return pass(), false, nil
 		}
-		return train.Step{Name: stepFinish, Input: bytesOf(d.losses)}, false, nil
+		return train.Step{Name: stepFinish, Input: model.Append(nil, d.losses...)}, false, nil
 	}
 	return step, true, nil
 }
@@ -226,9 +226,9 @@ func (w *worker) Do(ctx context.Context, step train.Step, peers train.Peers) (sa
 				likes[id]++
 			}
 		}
-		return append(bytesOf(popularity.Counts(w.data.Rows)), bytesOf(likes)...), nil
+		return model.Append(model.Append(nil, popularity.Counts(w.data.Rows)...), likes...), nil
 	case stepBegin:
-		w.begin(view[int64](step.Input))
+		w.begin(model.View[int64](step.Input))
 		return nil, nil
 	case stepPass:
 		if len(step.Input) != 12 {
@@ -247,23 +247,23 @@ func (w *worker) Do(ctx context.Context, step train.Step, peers train.Peers) (sa
 		shared := w.all.Values()[w.local:]
 		for v := range w.data.Shape.Workers() {
 			lo, hi := w.rangeOf(v)
-			if err := peers.Put(fmt.Sprint(nameRange, v), bytesOf(shared[lo:hi])); err != nil {
+			if err := peers.Put(fmt.Sprint(nameRange, v), model.Append(nil, shared[lo:hi]...)); err != nil {
 				return nil, err
 			}
 		}
-		return bytesOf([]float64{loss, float64(terms)}), nil
+		return model.Append(nil, loss, float64(terms)), nil
 	case stepAverage:
-		return nil, w.average(ctx, view[float64](step.Input), peers)
+		return nil, w.average(ctx, model.View[float64](step.Input), peers)
 	case stepFinish:
 		for v := range w.data.Shape.Workers() {
 			peers.Drop(fmt.Sprint(nameRange, v))
 		}
 		if w.data.Worker == 0 {
-			if err := peers.Put(nameAbout, append(bytesOf(w.counts), step.Input...)); err != nil {
+			if err := peers.Put(nameAbout, append(model.Append(nil, w.counts...), step.Input...)); err != nil {
 				return nil, err
 			}
 		}
-		return nil, peers.Put(nameLocal, bytesOf(w.all.Values()[:w.local]))
+		return nil, peers.Put(nameLocal, model.Append(nil, w.all.Values()[:w.local]...))
 	}
 	return nil, fmt.Errorf("unknown step %q", step.Name)
 }
@@ -380,7 +380,7 @@ func (w *worker) average(ctx context.Context, weights []float64, peers train.Pee
 			return fmt.Errorf("worker %d has put %d bytes of parameters, want %d", v, len(b), 4*len(sums))
 		}
 		total += weight
-		for i, x := range view[float32](b) {
+		for i, x := range model.View[float32](b) {
 			sums[i] += weight * float64(x)
 		}
 	}
@@ -388,7 +388,7 @@ func (w *worker) average(ctx context.Context, weights []float64, peers train.Pee
 	for i, x := range sums {
 		mean[i] = float32(x / total)
 	}
-	return peers.Put(nameMean, bytesOf(mean))
+	return peers.Put(nameMean, model.Append(nil, mean...))
 }
 
 // takeMean takes the means of all workers as parameters.
@@ -403,7 +403,7 @@ func (w *worker) takeMean(ctx context.Context, peers train.Peers) error {
 		if len(b) != 4*(hi-lo) {
 			return fmt.Errorf("worker %d has put %d bytes of means, want %d", v, len(b), 4*(hi-lo))
 		}
-		copy(shared[lo:hi], view[float32](b))
+		copy(shared[lo:hi], model.View[float32](b))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package popularity
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/kith-io/kith/model"
@@ -43,6 +44,18 @@ func Order(counts []int64) []uint32 {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
 	})
 	return order
+}
+
+// CheckOrder returns an error unless order has each item below its length once, as what Order returns.
+func CheckOrder(order []uint32) error {
+	seen := make([]bool, len(order))
+	for i, id := range order {
+		if int64(id) >= int64(len(seen)) || seen[id] {
+			return fmt.Errorf("item %d of %d is in the order of popularity at %d, out of bounds or twice", id, len(seen), i)
+		}
+		seen[id] = true
+	}
+	return nil
 }
 
 // Order returns all items, most popular first. The caller must not change it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/popularity"
 )
 
@@ -22,10 +23,9 @@ var ErrCorrupt = errors.New("corrupt file of rules")
 //	    for each rule: item on the right, end of the left side among those of all, transactions with the left side, and with both: 4 each
 //	    items of the left sides, ascending within each: 4 each
 const (
-	magic       = "kithrule"
-	version     = 1
-	headerBytes = 64
-	flagMost    = 1
+	magic    = "kithrule"
+	version  = 1
+	flagMost = 1
 )
 
 // file is what a file has.
@@ -41,18 +41,15 @@ func (f *file) encode() []byte {
 	if f.most {
 		flags |= flagMost
 	}
-	le := binary.LittleEndian
 	var rows, antecedents []uint32
 	for _, r := range f.rules {
 		antecedents = append(antecedents, r.Antecedent...)
 		rows = append(rows, r.Consequent, uint32(len(antecedents)), r.AntecedentCount, r.Count)
 	}
-	out := words([]byte(magic), []uint32{version, flags})
-	for _, n := range []uint64{uint64(len(f.left)), f.users, f.transactions, f.itemsets, uint64(len(f.rules)), uint64(len(antecedents))} {
-		out = le.AppendUint64(out, n)
-	}
+	out := model.Append([]byte(magic), version, flags)
+	out = model.Append(out, uint64(len(f.left)), f.users, f.transactions, f.itemsets, uint64(len(f.rules)), uint64(len(antecedents)))
 	for _, x := range [][]uint32{f.left, f.right, f.owners, rows, antecedents} {
-		out = words(out, x)
+		out = model.Append(out, x...)
 	}
 	return out
 }
@@ -64,36 +61,25 @@ func corrupt(format string, args ...any) error {
 // Read makes a model of a file, which it refers to. It returns an error matching ErrCorrupt for anything but a whole one. Cost and memory: 16 bytes for
 // each item, 8 for each rule and 4 for each item of a left side.
 func Read(b []byte) (*Model, error) {
-	if len(b) < headerBytes || string(b[:8]) != magic {
-		return nil, corrupt("no header")
+	r := model.NewReader(b)
+	r.Magic(magic)
+	r.Version(version)
+	flags, items, users, transactions, itemsets, rules, antecedents := r.Uint32(), r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64(), r.Uint64()
+	if flags > flagMost || users > math.MaxInt32 || transactions > math.MaxUint32 {
+		r.Fail("flags %d, %d users and %d transactions", flags, users, transactions)
 	}
-	le := binary.LittleEndian
-	if v := le.Uint32(b[8:]); v != version {
-		return nil, corrupt("version %d, want %d", v, version)
+	m := &Model{users: int(users), transactions: transactions, itemsets: itemsets, most: flags&flagMost != 0}
+	m.left, m.right = r.Take(items, 4), r.Take(items, 4)
+	owners := r.Take(items, 4)
+	m.rows, m.antecedents = r.Take(rules, 16), r.Take(antecedents, 4)
+	if err := r.End(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	flags := le.Uint32(b[12:])
-	var n [6]uint64
-	for i := range n {
-		n[i] = le.Uint64(b[16+8*i:])
+	counts := make([]int64, items)
+	for i := range counts {
+		counts[i] = int64(word(owners, i))
 	}
-	items, users, transactions, rules, antecedents := n[0], n[1], n[2], n[4], n[5]
-	left := uint64(len(b) - headerBytes)
-	if flags > flagMost || items > left || rules > left || antecedents > left || 12*items+16*rules+4*antecedents != left {
-		return nil, corrupt("%d bytes for %d items and %d rules with %d items on the left", len(b), items, rules, antecedents)
-	}
-	if users > math.MaxInt32 || transactions > math.MaxUint32 {
-		return nil, corrupt("%d users and %d transactions", users, transactions)
-	}
-	m := &Model{
-		users: int(users), transactions: transactions, itemsets: n[3], most: flags&flagMost != 0,
-		left: b[headerBytes:][:4*items], right: b[headerBytes+4*items:][:4*items],
-		rows: b[headerBytes+12*items:][:16*rules], antecedents: b[headerBytes+12*items+16*rules:],
-	}
-	owners := make([]int64, items)
-	for i := range owners {
-		owners[i] = int64(le.Uint32(b[headerBytes+8*items+4*uint64(i):]))
-	}
-	m.popular = popularity.Order(owners)
+	m.popular = popularity.Order(counts)
 	if err := m.check(); err != nil {
 		return nil, err
 	}

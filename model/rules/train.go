@@ -242,7 +242,7 @@ func (w *worker) count(ctx context.Context, peers train.Peers) ([]byte, error) {
 	for _, id := range rows.Item[rows.Start[0]:rows.Start[rows.NumUsers()]] {
 		counts[w.n*w.items+int(id)]++
 	}
-	return binary.AppendUvarint(nil, n), peers.Put("counts", words(nil, counts))
+	return binary.AppendUvarint(nil, n), peers.Put("counts", model.Bytes(counts))
 }
 
 func (w *worker) add(ctx context.Context, peers train.Peers) error {
@@ -266,7 +266,7 @@ func (w *worker) add(ctx context.Context, peers train.Peers) error {
 			return fmt.Errorf("an item is in %d transactions, want up to %d", n, uint32(math.MaxUint32))
 		}
 	}
-	return peers.Put("sums", words(nil, out))
+	return peers.Put("sums", model.Bytes(out))
 }
 
 type getter = func(ctx context.Context, worker int, name string) ([]byte, error)
@@ -279,9 +279,7 @@ func (p *pick) sums(ctx context.Context, workers int, get getter) ([]uint32, err
 		if err != nil {
 			return nil, err
 		}
-		for ; len(b) >= 4; b = b[4:] {
-			out = append(out, binary.LittleEndian.Uint32(b))
-		}
+		out = append(out, model.View[uint32](b)...)
 	}
 	if len(out) != p.columns() {
 		return nil, fmt.Errorf("workers have %d counts, want %d", len(out), p.columns())
@@ -366,19 +364,10 @@ func (w *worker) mine(ctx context.Context, peers train.Peers) ([]byte, error) {
 	var out []byte
 	for _, list := range lists {
 		for _, x := range list {
-			out = words(out, []uint32{x.parent, x.rank, x.count})
+			out = model.Append(out, x.parent, x.rank, x.count)
 		}
 	}
 	return binary.AppendUvarint(nil, uint64(m.sets.Load())), peers.Put("sets", out)
-}
-
-// words appends numbers, 4 bytes each.
-func words(to []byte, x []uint32) []byte {
-	to = slices.Grow(to, 4*len(x))
-	for _, v := range x {
-		to = binary.LittleEndian.AppendUint32(to, v)
-	}
-	return to
 }
 
 // encode writes sorted paths: of each the number of ranks in common with that before it, that of the others, these, and the times.
@@ -411,24 +400,16 @@ var errPaths = errors.New("transactions are damaged")
 
 // decode appends what encode wrote, of ranks below limit.
 func (p *paths) decode(b []byte, limit uint32) error {
-	next := func() uint64 {
-		x, n := binary.Uvarint(b)
-		if n <= 0 {
-			b = nil
-			return math.MaxUint64
-		}
-		b = b[n:]
-		return x
-	}
+	next := model.NewReader(b)
 	var path []uint32
-	for len(b) > 0 {
-		common, more := next(), next()
-		if common > uint64(len(path)) || more > uint64(len(b)) {
+	for next.Len() > 0 {
+		common, more := next.Uvarint(), next.Uvarint()
+		if common > uint64(len(path)) || more > uint64(next.Len()) {
 			return errPaths
 		}
 		path = path[:common]
 		for range more {
-			delta := next()
+			delta := next.Uvarint()
 			r := delta
 			if len(path) > 0 {
 				if r += uint64(path[len(path)-1]); delta == 0 {
@@ -440,7 +421,7 @@ func (p *paths) decode(b []byte, limit uint32) error {
 			}
 			path = append(path, uint32(r))
 		}
-		times := next()
+		times := next.Uvarint()
 		if times == 0 || times > math.MaxUint32 {
 			return errPaths
 		}
@@ -477,8 +458,8 @@ func write(ctx context.Context, shape train.Shape, s model.Settings, get getter,
 			return err
 		}
 		var list *[]found
-		for ; len(b) >= 12; b = b[12:] {
-			x := found{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint32(b[8:])}
+		for r := model.NewReader(b); r.Len() >= 12; {
+			x := found{r.Uint32(), r.Uint32(), r.Uint32()}
 			if x.rank >= uint32(len(items)) || list == nil && x.parent != none || x.parent != none && x.parent >= uint32(len(*list)) {
 				return fmt.Errorf("the itemsets of worker %d are damaged", from)
 			}
@@ -504,9 +485,9 @@ func write(ctx context.Context, shape train.Shape, s model.Settings, get getter,
 
 // readTotals reads the input of step deal.
 func readTotals(b []byte) (transactions uint64, least uint32, err error) {
-	n, size := binary.Uvarint(b)
-	x, rest := binary.Uvarint(b[max(0, size):])
-	if size <= 0 || rest <= 0 || x > math.MaxUint32 {
+	r := model.NewReader(b)
+	n, x := r.Uvarint(), r.Uvarint()
+	if r.Err() != nil || x > math.MaxUint32 {
 		return 0, 0, fmt.Errorf("input %x of step deal, want the transactions and the least count", b)
 	}
 	return n, uint32(x), nil

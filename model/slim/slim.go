@@ -151,21 +151,20 @@ func (w *worker) turn(ctx context.Context, peers train.Peers) ([]linear.Row, err
 		if err != nil {
 			return nil, err
 		}
+		r := model.NewReader(b)
 		lo, hi := w.Plan.Own(from)
 		for j := lo; j < hi; j++ {
-			if len(b) < 4 || uint64(len(b)-4)/8 < uint64(binary.LittleEndian.Uint32(b)) {
-				return nil, fmt.Errorf("columns of worker %d: %w", from, io.ErrUnexpectedEOF)
-			}
-			size := binary.LittleEndian.Uint32(b)
-			b = b[4:]
-			for range size {
-				i, x := int(binary.LittleEndian.Uint32(b)), math.Float32frombits(binary.LittleEndian.Uint32(b[4:]))
-				b = b[8:]
+			column := model.NewReader(r.Take(uint64(r.Uint32()), 8))
+			for column.Len() > 0 {
+				i, x := int(column.Uint32()), column.Float32()
 				if i >= first && i < end {
 					row := &rows[i-first].Entries
 					*row = append(*row, similarity.Neighbor{ID: w.Plan.Kept[j], Score: x})
 				}
 			}
+		}
+		if err := r.End(); err != nil {
+			return nil, fmt.Errorf("columns of worker %d: %w", from, err)
 		}
 	}
 	return rows, nil

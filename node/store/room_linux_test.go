@@ -63,6 +63,7 @@ func TestDiskFull(t *testing.T) {
 	const entries = 60 // more than four tables of 8 MiB
 	for _, closes := range []bool{false, true} {
 		t.Run(fmt.Sprintf("closes=%t", closes), func(t *testing.T) {
+			t.Parallel()
 			disk := smallDisk(t, 256)
 			var full atomic.Bool
 			o := Options{Dir: filepath.Join(disk, "store"), Room: func() error {
