@@ -73,7 +73,9 @@ func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (*kithv1.ModelSpec,
 		if out.Parameters == nil {
 			out.Parameters = map[string]string{}
 		}
-		out.Parameters[p.Name] = s.Text(p.Name)
+		if text := s.Text(p.Name); text != "" {
+			out.Parameters[p.Name] = text
+		}
 	}
 	return out, nil
 }

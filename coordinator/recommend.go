@@ -41,7 +41,7 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 		if events, a.Stale, err = r.historySoon(ctx, q.User, q.Stale); err != nil {
 			return nil, err
 		}
-		if len(events) == 0 && q.NoFallback {
+		if len(events) == 0 && q.NoFallback && q.Method != Trained { // which may know the user by a record
 			return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, q.User)
 		}
 	}
@@ -116,7 +116,7 @@ func (r *Router) rank(ctx context.Context, q *Query, m Method, events []fusion.E
 	case Together:
 		return r.fillTogether(ctx, q, seen, a)
 	case Trained:
-		return r.fillTrained(q, events, seen, a)
+		return r.fillTrained(ctx, q, events, seen, a)
 	}
 	part := *q
 	part.Method, part.N = m, q.N-len(a.Items)
@@ -247,34 +247,50 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	return s.explain(ctx, q, byItems, top, items)
 }
 
-// known returns the active version with what it knows of the subject, and notes it in the answer. Without a version there is an error, or the answer has the reason
-// why fallbacks are to answer. The caller must release the version.
+// known returns the active version with what it knows of the subject, and notes it in the answer. Without a version, or where it knows nothing, there is an error, or the answer has
+// the reason why fallbacks are to answer. The caller must release the version.
 func (r *Router) known(q Query, events []fusion.Event, a *Answer) (*node.Version, *artifact.Dictionary, []entry, error) {
+	m, dictionary, err := r.answering(q, a)
+	if m == nil {
+		return nil, nil, nil, err
+	}
+	if history := r.history(m, dictionary, q, events); len(history) > 0 {
+		return m, dictionary, history, nil
+	}
+	defer m.Release()
+	return nil, nil, nil, lacksHistory(q, events, a)
+}
+
+// answering is known without the subject.
+func (r *Router) answering(q Query, a *Answer) (*node.Version, *artifact.Dictionary, error) {
 	m, dictionary, err := r.active()
 	switch {
 	case err != nil && q.NoFallback:
-		return nil, nil, nil, err
+		return nil, nil, err
 	case errors.Is(err, wire.ErrNoModel):
 		a.Fallback = "there is no model version yet"
-		return nil, nil, nil, nil
+		return nil, nil, nil
 	case err != nil: // its files are damaged or not here yet
 		a.Fallback, a.Partial = fmt.Sprintf("the model cannot be read on node %s: %v", r.peers.Self(), err), true
-		return nil, nil, nil, nil
+		return nil, nil, nil
 	}
 	a.Version = m.Version
-	history := r.history(m, dictionary, q, events)
-	switch {
-	case q.User != "" && len(events) == 0:
+	return m, dictionary, nil
+}
+
+// lacksHistory tells why the version of an answer knows nothing of the subject's items.
+func lacksHistory(q Query, events []fusion.Event, a *Answer) error {
+	switch unknown := q.User != "" && len(events) == 0; {
+	case unknown && q.NoFallback:
+		return fmt.Errorf("%w %q", wire.ErrUnknownUser, q.User)
+	case unknown:
 		a.Fallback = fmt.Sprintf("user %q is unknown", q.User)
-	case len(history) == 0 && q.User == "" && q.NoFallback:
-		err = fmt.Errorf("%w: none of the basket's items is in model version %d", wire.ErrUnknownItem, m.Version)
-	case len(history) == 0:
-		a.Fallback = fmt.Sprintf("none of the known items is in model version %d", m.Version)
+	case q.User == "" && q.NoFallback:
+		return fmt.Errorf("%w: none of the basket's items is in model version %d", wire.ErrUnknownItem, a.Version)
 	default:
-		return m, dictionary, history, nil
+		a.Fallback = fmt.Sprintf("none of the known items is in model version %d", a.Version)
 	}
-	m.Release()
-	return nil, nil, nil, err
+	return nil
 }
 
 // best returns the n best of what has a score and is allowed, in the order of the answer, behind the items there.

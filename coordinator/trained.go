@@ -1,9 +1,11 @@
 package coordinator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/catalog/shelf"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/model"
@@ -25,10 +27,10 @@ type explainer interface {
 // model. What the model fills up from popularity is left out: as with other methods, the fallbacks say what is popular now.
 //
 // Cost: that of the model for as many items as are asked for and known, and for four times as many as often as the rules leave too few.
-func (r *Router) fillTrained(q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
+func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	part := *q
 	part.N = q.N - len(a.Items)
-	m, dictionary, history, err := r.known(part, events, a)
+	m, dictionary, err := r.answering(part, a)
 	if m == nil {
 		return err
 	}
@@ -43,7 +45,13 @@ func (r *Router) fillTrained(q *Query, events []fusion.Event, seen map[string]bo
 		return nil
 	}
 	t := &trainedQuery{r: r, model: trained, dictionary: dictionary, items: items, but: behind(seen, a.Items), there: a.Items}
-	t.ask = trainedHistory(history)
+	t.ask = trainedHistory(r.history(m, dictionary, part, events))
+	if t.ask.Profile, err = r.profileSoon(ctx, q, trained, a); err != nil {
+		return err
+	}
+	if len(t.ask.Items)+len(t.ask.Profile) == 0 {
+		return lacksHistory(part, events, a)
+	}
 	best, err := t.best(&part)
 	if err != nil {
 		return fmt.Errorf("model %s of version %d: %w", q.Model, m.Version, err)
@@ -61,6 +69,27 @@ func (r *Router) fillTrained(q *Query, events []fusion.Event, seen map[string]bo
 		a.Fallback = fmt.Sprintf("model %s ranks only %d items that are allowed", q.Model, len(best))
 	}
 	return nil
+}
+
+// profileSoon returns what a model looks at of the record of the user, fresh if that can be had soon. Most models look at nothing, and it costs nothing then.
+func (r *Router) profileSoon(ctx context.Context, q *Query, m train.Model, a *Answer) (profile []model.Attribute, err error) {
+	x, ok := m.(train.Profiled)
+	if !ok || q.User == "" || len(x.UserAttributes()) == 0 {
+		return nil, nil
+	}
+	wasStale, err := r.soon(ctx, q.Stale, func(ctx context.Context, stale bool) error {
+		found, err := r.Records(ctx, catalog.Profile, []string{q.User}, stale)
+		if err != nil {
+			return err
+		}
+		records, err := wire.RecordsFromProto(found)
+		for i := range records {
+			profile = train.ProfileOf(&records[i], x.UserAttributes())
+		}
+		return err
+	})
+	a.Stale = a.Stale || wasStale
+	return profile, err
 }
 
 // trainedHistory makes a query of a history.

@@ -165,10 +165,10 @@ func combineSwitch(ctx context.Context, t *Training, s model.Settings, e *Experi
 func combineRanker(ctx context.Context, t *Training, s model.Settings, e *Experiment, fit base) (fitted, error) {
 	o := hybrid.LearnOptions{
 		Learner: hybrid.Learner(s.Whole("learner")), Depth: s.Whole("depth"), Trees: s.Whole("trees"), Users: s.Whole("users"),
-		Seed: uint64(s.Number("seed")), Threads: cmp.Or(e.Threads, 1),
+		Seed: uint64(s.Number("seed")), Threads: cmp.Or(e.Threads, 1), Profiles: t.Profiles,
 	}
 	rest, times, held := hybrid.HoldOut(t.Rows, t.Times, s.Number("hold"), s.Choice("held") == "random", o.Seed)
-	parts, err := fit(ctx, &Training{rest, times, t.Items, t.Products})
+	parts, err := fit(ctx, &Training{rest, times, t.Items, t.Products, t.Profiles})
 	if err != nil {
 		return fitted{}, err
 	}

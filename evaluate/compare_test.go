@@ -288,7 +288,8 @@ func TestSplitsOfUsers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		table := drawTable(t)
 		ratio := rapid.Float64Range(0.05, 0.95).Draw(t, "ratio")
-		d := evaluate.HoldOutUsers(table, ratio, seeded(rapid.Uint64().Draw(t, "seed")))
+		known := rapid.SampledFrom([]float64{0, ratio}).Draw(t, "known")
+		d := evaluate.HoldOutUsers(table, ratio, known, seeded(rapid.Uint64().Draw(t, "seed")))
 		able, cold, warm := 0, 0, 0
 		for u := range table.Users {
 			n, held, history := table.Start[u+1]-table.Start[u], 0, 0
@@ -309,7 +310,7 @@ func TestSplitsOfUsers(t *testing.T) {
 			switch {
 			case held+history == 0:
 				warm++
-			case int64(held+history) != n || held == 0 || history == 0:
+			case int64(held+history) != n || held == 0 || (history == 0) != (known == 0):
 				t.Fatalf("user %d of %d entries has %d in the test and %d in queries", u, n, held, history)
 			default:
 				cold++

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
@@ -24,13 +25,15 @@ type Experiment struct {
 	Data *fusion.Table
 	// Products has what is known of items, by key, for models that learn from it; it is only read.
 	Products map[string]train.Product
+	// Users has what is known of users, by key, for models that learn from it, and for queries; it is only read.
+	Users map[string][]model.Attribute
 	// Models names the models, of Models(), with parameters if wanted, as in als(factors=64,alpha=2). Those of ratings need a table with weights.
 	Models []string
 	// Base names the models that the combinations among Models are made of: rrf, blend, switch and ranker. None means itemknn, userknn and popularity.
 	Base []string
 	// Split names the division, of Splits().
 	Split string
-	// Ratio is the share of the data that is for training in the splits "ratio" and "user-time" (of each user), "time" (of all) and "user-cold" (of
+	// Ratio is the share of the data that is for training in the splits "ratio" and "user-time" (of each user), "time" (of all), and "user-cold" and "user-new" (of
 	// the users), above 0 and below 1; 0 means 0.8.
 	Ratio float64
 	// Folds is the number of folds of the split "k-fold", at least 2; 0 means 5.
@@ -248,7 +251,9 @@ func (e *Experiment) divide(t *fusion.Table, ratio float64, stream uint64) (*Div
 	case SplitTime:
 		return CutTime(t, ratio)
 	case SplitUserCold:
-		return HoldOutUsers(t, ratio, rng), nil
+		return HoldOutUsers(t, ratio, ratio, rng), nil
+	case SplitUserNew:
+		return HoldOutUsers(t, ratio, 0, rng), nil
 	default:
 		return KFold(t, e.Folds, rng), nil
 	}
@@ -460,7 +465,7 @@ func (e *Experiment) evaluate(ctx context.Context, out *ModelResult, name string
 		return nil, errors.New("it predicts ratings, but the data have none: every weight is 1")
 	}
 	var made fitted
-	if t := (&Training{f.train, f.times, f.items[:f.train.NumItems], e.productsOf(f)}); m.combine != nil {
+	if t := (&Training{f.train, f.times, f.items[:f.train.NumItems], e.productsOf(f), e.profiles()}); m.combine != nil {
 		made, err = m.combine(ctx, t, settings, e, e.fitBases)
 	} else {
 		made, err = m.fit(ctx, t, settings, e)
@@ -491,6 +496,18 @@ func (e *Experiment) productsOf(f *fold) []train.Product {
 		products[id] = e.Products[key]
 	}
 	return products
+}
+
+// profiles returns what is known of the users of the table; nil if nothing is known of anybody.
+func (e *Experiment) profiles() [][]model.Attribute {
+	if e.Users == nil {
+		return nil
+	}
+	profiles := make([][]model.Attribute, len(e.Data.Users))
+	for u, key := range e.Data.Users {
+		profiles[u] = e.Users[key]
+	}
+	return profiles
 }
 
 // joinFolds makes one estimate of those of all folds, within the range of the metric.

@@ -34,7 +34,9 @@ func divisionOf(table *fusion.Table, e evaluate.Experiment) (*evaluate.Division,
 	case evaluate.SplitUserTime:
 		return evaluate.HoldOutNewest(table, e.Ratio, seeded(e.Seed))
 	case evaluate.SplitUserCold:
-		return evaluate.HoldOutUsers(table, e.Ratio, seeded(e.Seed)), nil
+		return evaluate.HoldOutUsers(table, e.Ratio, e.Ratio, seeded(e.Seed)), nil
+	case evaluate.SplitUserNew:
+		return evaluate.HoldOutUsers(table, e.Ratio, 0, seeded(e.Seed)), nil
 	case evaluate.SplitTime:
 		return evaluate.CutTime(table, e.Ratio)
 	default:

@@ -163,6 +163,7 @@ func (r *ranking) ask(u int) (answer, excluded []uint32, err error) {
 		q.N = max(q.N, r.f.train.NumItems)
 	}
 	q.Items, q.Weights = itemsOf(r.f.history, u)
+	q.Profile = r.e.Users[r.e.Data.Users[u]]
 	if r.f.historyTimes != nil {
 		q.Times = r.f.historyTimes[r.f.history.Start[u]:r.f.history.Start[u+1]]
 	}

@@ -42,6 +42,8 @@ type Training struct {
 	Items []string
 	// Products has what is known of them, and behind them of those items of the data that have no training entry; nil if nothing is known of any.
 	Products []train.Product
+	// Profiles has what is known of users, by row; nil if nothing is known of anybody.
+	Profiles [][]model.Attribute
 }
 
 // fitted is a model made of the training data of a fold: one of recommender and predictor.
@@ -138,7 +140,7 @@ func trained(k *train.Kind) method {
 	parameters := func(*Experiment) []model.Parameter { return k.Parameters }
 	return method{name: k.Name, parameters: parameters, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
 		data := train.Split(t.Rows, t.Times, 1)
-		data[0].Products = t.Products
+		data[0].Products, data[0].Profiles = t.Products, t.Profiles
 		file, err := train.Run(ctx, k, s, data, train.Options{Workers: 1, Threads: e.Threads})
 		if err != nil {
 			return fitted{}, err

@@ -17,18 +17,19 @@ const (
 	SplitRatio          = "ratio"            // HoldOut
 	SplitUserTime       = "user-time"        // HoldOutNewest
 	SplitTime           = "time"             // CutTime
-	SplitUserCold       = "user-cold"        // HoldOutUsers
+	SplitUserCold       = "user-cold"        // HoldOutUsers, of which the query has a part
+	SplitUserNew        = "user-new"         // HoldOutUsers, of which the query has nothing
 	SplitKFold          = "k-fold"           // KFold
 )
 
 // Splits returns the names of all ways to divide a table.
 func Splits() []string {
-	return []string{SplitLeaveOneOut, SplitLeaveRandomOut, SplitRatio, SplitUserTime, SplitTime, SplitUserCold, SplitKFold}
+	return []string{SplitLeaveOneOut, SplitLeaveRandomOut, SplitRatio, SplitUserTime, SplitTime, SplitUserCold, SplitUserNew, SplitKFold}
 }
 
 // hasRatio tells whether a split looks at a share of the data that is for training.
 func hasRatio(split string) bool {
-	return split == SplitRatio || split == SplitUserTime || split == SplitTime || split == SplitUserCold
+	return split == SplitRatio || split == SplitUserTime || split == SplitTime || split == SplitUserCold || split == SplitUserNew
 }
 
 // Division divides the entries of a table into training and test data, once for each fold.
@@ -113,10 +114,10 @@ func HoldOutNewest(t *fusion.Table, ratio float64, rng *rand.Rand) (*Division, e
 }
 
 // HoldOutUsers keeps the share 1 - ratio of the users, but at least one, and never all, out of the training data. They are drawn from those with two entries or more. Of the
-// entries of each, the share 1 - ratio, but at least one, is test data; the others are the history that a query has. So models are measured by
+// entries of each, the share 1 - known, but at least one, is test data; the others are the history that a query has, none with a share of 0. So models are measured by
 // what they do for users whom they have not seen: strong generalization (Marlin, 2004; as in Liang et al., WWW 2018, section 4.3 [liang2018]).
-// 0 < ratio < 1. Cost: O(entries).
-func HoldOutUsers(t *fusion.Table, ratio float64, rng *rand.Rand) *Division {
+// 0 < ratio < 1, 0 <= known < 1. Cost: O(entries).
+func HoldOutUsers(t *fusion.Table, ratio, known float64, rng *rand.Rand) *Division {
 	d := newDivision(t)
 	d.History = make([]bool, len(t.Item))
 	var able []int
@@ -138,7 +139,11 @@ func HoldOutUsers(t *fusion.Table, ratio float64, rng *rand.Rand) *Division {
 		for p := range n {
 			d.History[lo+int64(p)] = true
 		}
-		for _, p := range rng.Perm(n)[:max(1, held(n, ratio))] {
+		test := max(1, held(n, known))
+		if known == 0 {
+			test = n
+		}
+		for _, p := range rng.Perm(n)[:test] {
 			d.History[lo+int64(p)], d.TestOf[lo+int64(p)] = false, 0
 		}
 	}

@@ -195,6 +195,9 @@ func (e *Experiment) putSettings(h hash.Hash) {
 	for _, key := range slices.Sorted(maps.Keys(e.Products)) {
 		_, _ = fmt.Fprintf(h, "%q %q\n", key, fmt.Sprintf("%#v", e.Products[key].Attributes))
 	}
+	for _, key := range slices.Sorted(maps.Keys(e.Users)) {
+		_, _ = fmt.Fprintf(h, "user %q %q\n", key, fmt.Sprintf("%#v", e.Users[key]))
+	}
 	for _, key := range slices.Sorted(maps.Keys(e.Categories)) {
 		_, _ = fmt.Fprintf(h, "%q %q\n", key, e.Categories[key])
 	}

@@ -29,10 +29,19 @@ type Query struct {
 	// Times goes with Items: when the user last had to do with each, in Unix milliseconds, 0 for unknown; nil means all unknown. Models of
 	// sequences look at it; items of one time, or of none, are in the order of their ids.
 	Times []int64
+	// Profile is what is known of the subject beside the history. Models that learned from attributes of users look at it.
+	Profile []Attribute
 	// N is the length of the answer; 0 gives an empty one.
 	N int
 	// WithSeen lets items of the history into the answer.
 	WithSeen bool
+}
+
+// Attribute is a named value of what is known of a user or an item: Texts where there are any, else Number.
+type Attribute struct {
+	Name   string
+	Texts  []string
+	Number float64
 }
 
 // Check returns an error matching ErrQuery unless the query fits a catalog of numItems items and numUsers rows.

@@ -23,6 +23,8 @@ type Parameter struct {
 	Whole bool
 	// Choices are the names that a value may have; then values are indexes, and Low, High and Whole are not looked at.
 	Choices []string
+	// Names says that a value is a list of names, such as age+country, by default none. Then only Name and Doc are looked at.
+	Names bool
 	// Search is the part of [Low, High] that tuning looks at; zero means that it is left at its default. Log says that it is looked through
 	// by ratios: then Search[0] is above 0.
 	Search [2]float64
@@ -60,23 +62,45 @@ func (p *Parameter) check(x float64) error {
 	return nil
 }
 
+// parseNames reads a list of names, which may be empty, and returns them ascending.
+func (p *Parameter) parseNames(text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	names := strings.Split(text, "+")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	slices.Sort(names)
+	if slices.Contains(names, "") || len(slices.Compact(slices.Clone(names))) < len(names) {
+		return nil, fmt.Errorf("%s is %q, want different names with + between them", p.Name, text)
+	}
+	return names, nil
+}
+
 // Settings are the values of all parameters of a kind of model. The zero value has none.
 type Settings struct {
 	parameters []Parameter
-	values     map[string]float64
+	values     map[string]float64  // but of lists of names
+	names      map[string][]string // of lists that are not empty
 }
 
 // NewSettings returns the defaults of parameters, changed by given values. The error names the first value that is out of bounds or of no
 // parameter.
 func NewSettings(parameters []Parameter, given map[string]float64) (Settings, error) {
-	s := Settings{parameters, map[string]float64{}}
+	s := Settings{parameters: parameters, values: map[string]float64{}}
 	for _, p := range parameters {
-		s.values[p.Name] = p.Default
+		if !p.Names {
+			s.values[p.Name] = p.Default
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		p, err := s.parameter(name)
 		if err != nil {
 			return Settings{}, err
+		}
+		if p.Names {
+			return Settings{}, fmt.Errorf("%s is %v, want names", name, given[name])
 		}
 		if err := p.check(given[name]); err != nil {
 			return Settings{}, err
@@ -86,20 +110,27 @@ func NewSettings(parameters []Parameter, given map[string]float64) (Settings, er
 	return s, nil
 }
 
-// ParseSettings is NewSettings of values as text, such as "0.5" or the name of a choice.
+// ParseSettings is NewSettings of values as text, such as "0.5", the name of a choice or a list of names.
 func ParseSettings(parameters []Parameter, given map[string]string) (Settings, error) {
-	values := map[string]float64{}
+	values, names := map[string]float64{}, map[string][]string{}
 	s := Settings{parameters: parameters}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		p, err := s.parameter(name)
 		if err != nil {
 			return Settings{}, err
 		}
-		if values[name], err = p.parse(given[name]); err != nil {
+		if p.Names {
+			names[name], err = p.parseNames(given[name])
+		} else {
+			values[name], err = p.parse(given[name])
+		}
+		if err != nil {
 			return Settings{}, err
 		}
 	}
-	return NewSettings(parameters, values)
+	s, err := NewSettings(parameters, values)
+	s.names = names
+	return s, err
 }
 
 func (s Settings) parameter(name string) (*Parameter, error) {
@@ -137,22 +168,34 @@ func (s Settings) Choice(name string) string {
 	return p.Choices[s.Whole(name)]
 }
 
+// Names returns a list of names, ascending, which the caller must not change. It panics as Number does.
+func (s Settings) Names(name string) []string {
+	if p, err := s.parameter(name); err != nil || !p.Names {
+		panic("model: no list of names " + name)
+	}
+	return s.names[name]
+}
+
 // Text returns a value as it is written.
 func (s Settings) Text(name string) string {
-	if p, err := s.parameter(name); err == nil && len(p.Choices) > 0 {
+	switch p, err := s.parameter(name); {
+	case err == nil && len(p.Choices) > 0:
 		return s.Choice(name)
+	case err == nil && p.Names:
+		return strings.Join(s.names[name], "+")
 	}
 	return strconv.FormatFloat(s.Number(name), 'g', -1, 64)
 }
 
-// Map returns all values: numbers, and names of choices.
+// Map returns all values: numbers, names of choices, and as text those lists of names that are not empty.
 func (s Settings) Map() map[string]any {
 	out := map[string]any{}
 	for _, p := range s.parameters {
-		if len(p.Choices) > 0 {
-			out[p.Name] = s.Choice(p.Name)
-		} else {
+		switch {
+		case !p.Names && len(p.Choices) == 0:
 			out[p.Name] = s.values[p.Name]
+		case !p.Names || len(s.names[p.Name]) > 0:
+			out[p.Name] = s.Text(p.Name)
 		}
 	}
 	return out

@@ -264,8 +264,8 @@ func (n *Node) Events(ctx context.Context, p partition.ID, cut uint64, f func(us
 	return err
 }
 
-// Products implements worker.Products.
-func (n *Node) Products(ctx context.Context, p partition.ID, cut uint64, f func(r *catalog.Record) error) error {
+// Records implements worker.Records.
+func (n *Node) Records(ctx context.Context, kind catalog.Kind, p partition.ID, cut uint64, f func(r *catalog.Record) error) error {
 	r, err := n.replica(p)
 	if err != nil {
 		return err
@@ -274,7 +274,7 @@ func (n *Node) Products(ctx context.Context, p partition.ID, cut uint64, f func(
 		return r.convert(err)
 	}
 	var own error // of f
-	err = r.store.Records(ctx, catalog.Product, "", func(record catalog.Record) error {
+	err = r.store.Records(ctx, kind, "", func(record catalog.Record) error {
 		if !record.Deleted {
 			own = f(&record)
 		}
@@ -287,8 +287,8 @@ func (n *Node) Products(ctx context.Context, p partition.ID, cut uint64, f func(
 }
 
 var (
-	_ worker.Events   = (*Node)(nil)
-	_ worker.Products = (*Node)(nil)
+	_ worker.Events  = (*Node)(nil)
+	_ worker.Records = (*Node)(nil)
 )
 
 // sortItems renumbers the items of a shard by key. Rows ascend by key already, so they ascend by the new ids.

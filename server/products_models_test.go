@@ -2,9 +2,11 @@ package server_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,8 +27,8 @@ func ofTaste(key string, taste int) *kithv1.Record {
 	}}
 }
 
-// TestModelsOfProducts: models that learn from records of products are those that package train makes of them, on one node and on three; each node recommends products without events
-// by them, under the rules that hold for all. Without records there is an error that says so.
+// TestModelsOfProducts: models that learn from records of products and users are those that package train makes of them, on one node and on three; each node recommends products without
+// events by them, under the rules that hold for all, and answers users without events. Without records there is an error that says so. Who is erased is in no later model.
 func TestModelsOfProducts(t *testing.T) {
 	t.Parallel()
 	for _, servers := range []int{1, 3} {
@@ -55,48 +57,134 @@ func TestModelsOfProducts(t *testing.T) {
 			}
 			records = append(records, &kithv1.Record{Key: "gone", Version: 2, Deleted: true})
 			put(t, c, 0, products, records...)
+			people := members(20)
+			put(t, c, 0, users, people...)
 
-			version := c.Build(0, models(t, "content(k=7)", "warp(iterations=3)")).ModelVersion
-			_, items, rows := matrix(events, 4)
-			byKey := map[string]train.Product{}
-			stored, err := wire.RecordsFromProto(records)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range stored {
-				byKey[stored[i].Key] = train.ProductOf(&stored[i])
-			}
-			var known []train.Product
-			for _, key := range slices.Concat(items, cold) {
-				known = append(known, byKey[key])
-			}
-			for kind, given := range map[*train.Kind]map[string]float64{content.Kind: {"k": 7}, warp.Kind: {"iterations": 3}} {
-				s, err := model.NewSettings(kind.Parameters, given)
-				if err != nil {
-					t.Fatal(err)
-				}
-				data := train.Split(rows, nil, 4)
-				for _, d := range data {
-					d.Products = known
-				}
-				want, err := train.Run(t.Context(), kind, s, data, train.Options{Threads: 1})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i := range c.Members {
-					got, keys, err := modelOf(c, i, version, kind.Name)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if !bytes.Equal(got, want) || !slices.Equal(keys, cold) {
-						t.Errorf("%s of member %d: %d bytes, %d that package train makes are others, or items %q, want %q", kind.Name, i, len(got), len(want), keys, cold)
-					}
-				}
-			}
+			const ofUsers = "warp(iterations=10,user-attributes=age+club,least-users=3)"
+			version := c.Build(0, models(t, "content(k=7)", "warp(iterations=3)", "people:"+ofUsers)).ModelVersion
+			known := knowledge{events, records, people, cold}
+			known.isIn(t, c, version, "content", content.Kind, "content(k=7)")
+			known.isIn(t, c, version, "warp", warp.Kind, "warp(iterations=3)")
+			known.isIn(t, c, version, "people", warp.Kind, ofUsers)
 			for u := range 10 {
 				newProductIsFound(t, c, u)
 			}
+			newUserIsKnown(t, c)
+
+			eraseUser(t, c, 0, &kithv1.EraseUserRequest{User: "u000"})
+			known.events, known.profiles = slices.DeleteFunc(events, func(e *kithv1.Event) bool { return e.User == "u000" }), people[1:]
+			version = c.Build(0, models(t, "people:"+ofUsers)).ModelVersion
+			known.isIn(t, c, version, "people", warp.Kind, ofUsers)
 		})
+	}
+}
+
+// members are records of users of shopEvents, with what tells their tastes, and of one without events. They have what few share, and what no model is told to look at.
+func members(n int) (records []*kithv1.Record) {
+	for u := range n {
+		records = append(records, memberOf(fmt.Sprintf("u%03d", u), u%5, float64(20+u)))
+	}
+	records[7].Attributes[1].Value = &kithv1.Attribute_Text{Text: "a club of one"}
+	return append(records, memberOf("no events", 0, 99))
+}
+
+func memberOf(key string, club int, age float64) *kithv1.Record {
+	return &kithv1.Record{Key: key, Version: 1, Attributes: []*kithv1.Attribute{
+		{Name: "age", Value: &kithv1.Attribute_Number{Number: age}},
+		{Name: "club", Value: &kithv1.Attribute_Text{Text: fmt.Sprintf("Club %d", club)}},
+		{Name: "mail", Value: &kithv1.Attribute_Text{Text: key + "@example.com"}},
+	}}
+}
+
+// knowledge is what a cluster of four partitions learns from. cold are the products without events.
+type knowledge struct {
+	events             []*kithv1.Event
+	products, profiles []*kithv1.Record
+	cold               []string
+}
+
+// isIn: all members have the model of a version that package train makes, and nothing that only one user has.
+func (k *knowledge) isIn(t *testing.T, c *clustertest.Cluster, version uint64, name string, kind *train.Kind, as string) {
+	t.Helper()
+	_, given, err := model.ParseName(as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := model.ParseSettings(kind.Parameters, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	people, items, rows := matrix(k.events, 4)
+	products, profiles := learnedOf(t, k.products), learnedOf(t, k.profiles)
+	data := train.Split(rows, nil, 4)
+	for w, d := range data {
+		for _, key := range slices.Concat(items, k.cold) {
+			d.Products = append(d.Products, products[key])
+		}
+		for _, key := range people[d.Shape.FirstUser[w]:d.Shape.FirstUser[w+1]] {
+			d.Profiles = append(d.Profiles, profiles[key].Attributes)
+		}
+	}
+	want, err := train.Run(t.Context(), kind, s, data, train.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.Members {
+		got, keys, err := modelOf(c, i, version, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) || !slices.Equal(keys, k.cold) {
+			t.Errorf("%s of member %d: %d bytes, %d that package train makes are others, or items %q, want %q", name, i, len(got), len(want), keys, k.cold)
+		}
+		if bytes.Contains(got, []byte("a club of one")) || bytes.Contains(got, []byte("example.com")) {
+			t.Errorf("%s of member %d has what one user has", name, i)
+		}
+	}
+}
+
+// learnedOf is what models learn from records.
+func learnedOf(t *testing.T, records []*kithv1.Record) map[string]train.Product {
+	t.Helper()
+	stored, err := wire.RecordsFromProto(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]train.Product{}
+	for i := range stored {
+		out[stored[i].Key] = train.ProductOf(&stored[i])
+	}
+	return out
+}
+
+// newUserIsKnown: a user without events gets what those with the same attributes have, by the record as it is now.
+func newUserIsKnown(t *testing.T, c *clustertest.Cluster) {
+	t.Helper()
+	req := ask("newcomer", "people")
+	req.NoFallback = true
+	if _, err := c.Recommender(0).Recommend(t.Context(), req); !errors.Is(wire.FromStatus(err), wire.ErrUnknownUser) {
+		t.Errorf("without a record: error %v, want one of an unknown user", err)
+	}
+	for club := range 5 {
+		r := memberOf("newcomer", club, 30)
+		r.Version = int64(club + 1)
+		put(t, c, 0, users, r)
+		for i := range c.Members {
+			answer := recommend(t, c, i, req)
+			right := 0
+			for _, x := range answer.Items[:4] {
+				if at, err := strconv.Atoi(x.Item[1:]); err == nil && at%5 == club && x.Source == kithv1.Model_MODEL_TRAINED {
+					right++
+				}
+			}
+			if right < 3 { // of four items of the taste; some users have others, too
+				t.Errorf("member %d: newcomer of club %d gets %v, want items of its taste first", i, club, keys(answer.Items))
+			}
+		}
+	}
+	eraseUser(t, c, 0, &kithv1.EraseUserRequest{User: "newcomer"})
+	if _, err := c.Recommender(0).Recommend(t.Context(), req); !errors.Is(wire.FromStatus(err), wire.ErrUnknownUser) {
+		t.Errorf("once erased: error %v, want one of an unknown user", err)
 	}
 }
 

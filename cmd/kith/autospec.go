@@ -49,6 +49,9 @@ func withChoice(spec *kithv1.BuildSpec, setting string) (out *kithv1.BuildSpec, 
 	case kinds.All[i].NeedsProducts:
 		return nil, "", fmt.Errorf("%s learns from attributes of products, which --auto does not read; compare it with 'kith evaluate --products'", name)
 	}
+	if s, err := model.ParseSettings(kinds.All[i].Parameters, given); err == nil && len(kinds.All[i].AttributesOf(s)) > 0 {
+		return nil, "", fmt.Errorf("%s learns from attributes of users here, which --auto does not read; compare it with 'kith evaluate --users'", name)
+	}
 	m := &kithv1.ModelSpec{Kind: name, Parameters: given}
 	taken := map[string]bool{}
 	for _, x := range out.Models {

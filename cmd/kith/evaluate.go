@@ -27,7 +27,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var s specFlags
 	var c evaluation
 	e := &c.Experiment
-	var models, base, method, products string
+	var models, base, method, products, users string
 	measure := measureChoice()
 	ratings := choice{"auto", []string{"auto", neighborhood.MSD.String(), neighborhood.CoRatedCosine.String(), neighborhood.PearsonBaseline.String()}}
 	split := choice{evaluate.SplitLeaveOneOut, evaluate.Splits()}
@@ -90,7 +90,13 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 				return &usageError{err}
 			}
 			if products != "" {
-				if e.Products, err = readRecords(cmd.Context(), products); err != nil {
+				if e.Products, err = readRecords(cmd.Context(), products, train.ProductOf); err != nil {
+					return err
+				}
+			}
+			if users != "" {
+				of := func(r *catalog.Record) []model.Attribute { return train.ProductOf(r).Attributes }
+				if e.Users, err = readRecords(cmd.Context(), users, of); err != nil {
 					return err
 				}
 			}
@@ -103,9 +109,10 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f := cmd.Flags()
 	f.StringVar(&models, "models", "popularity,itemknn,userknn,hybrid", "`names` of the models to compare, with parameters if wanted, as in als(factors=64,alpha=2)")
 	f.StringVar(&products, "products", "", "`file` of products, as kith products put takes it, for models that learn from attributes")
+	f.StringVar(&users, "users", "", "`file` of users, as kith users put takes it, for models that are told to learn from attributes of users")
 	f.StringVar(&base, "base", "itemknn,userknn,popularity", "`names` of the models that rrf, blend, switch and ranker are made of")
 	f.Var(&split, "split", "how data are held back: "+alternatives(split.of))
-	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio, user-time, time and user-cold")
+	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio, user-time, time, user-cold and user-new")
 	f.IntVar(&e.Folds, "folds", 5, "folds of the split k-fold")
 	f.IntSliceVarP(&e.N, "n", "n", []int{10}, "`lengths` of the answers that are measured")
 	f.Uint64Var(&e.Seed, "seed", 1, "chooses what is held back at random")
@@ -159,8 +166,8 @@ func (c *evaluation) validate() error {
 	return checkReport(c.report)
 }
 
-// readRecords reads what is known of products from a file of records, by key. Of records of one key the newest counts.
-func readRecords(ctx context.Context, path string) (map[string]train.Product, error) {
+// readRecords reads what is known of products or users from a file of records, by key. Of records of one key the newest counts.
+func readRecords[T any](ctx context.Context, path string, of func(r *catalog.Record) T) (map[string]T, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -176,11 +183,11 @@ func readRecords(ctx context.Context, path string) (map[string]train.Product, er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	products := make(map[string]train.Product, len(newest))
+	known := make(map[string]T, len(newest))
 	for key, r := range newest {
-		products[key] = train.ProductOf(&r)
+		known[key] = of(&r)
 	}
-	return products, nil
+	return known, nil
 }
 
 // evaluateName returns the name of a model as package evaluate has it; answers and evaluations spell two of them differently.

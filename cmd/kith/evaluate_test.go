@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -88,6 +89,42 @@ func TestEvaluateOptions(t *testing.T) {
 		got := kith(t, nil, append([]string{"evaluate", "--input", input, "--models", "popularity"}, c.args...)...)
 		if got.code == 0 || !strings.Contains(got.err, c.want) {
 			t.Errorf("%v: exit code %d, %q, want it to say %q", c.args, got.code, got.err, c.want)
+		}
+	}
+}
+
+// TestEvaluateUsers: of users without any history, attributes tell what they want; popularity, and a model that is not told to look at them, do not know it.
+func TestEvaluateUsers(t *testing.T) {
+	var events, users strings.Builder
+	events.WriteString("user,item\n")
+	for u := range 60 {
+		for item := range 4 {
+			fmt.Fprintf(&events, "u%d,club%d-%d\n", u, u%4, item)
+		}
+		fmt.Fprintf(&users, `{"key": "u%d", "version": 1, "attributes": {"club": "club %d", "age": %d}}`+"\n", u, u%4, 20+u)
+	}
+	input, people := writeFile(t, "events.csv", events.String()), writeFile(t, "users.jsonl", users.String())
+	const of = "warp(batches=4,learning-rate=0.2,user-attributes=club)"
+	got := mustJSON[evaluate.Result](t, "evaluate", "--input", input, "--users", people, "--models", "popularity,warp,"+of, "--split", "user-new", "-n", "4")
+	if got.Folds[0].HistoryEntries != 0 || got.Folds[0].TestEntries != 48 || got.Ratio != 0.8 {
+		t.Errorf("folds %+v of ratio %v, want the 48 entries of 12 users in the test and none in queries", got.Folds, got.Ratio)
+	}
+	for i, low := range []bool{true, true, false} {
+		if x := got.Models[i].Metrics["precision@4"].Mean; (x < 0.5) != low || !low && x != 1 {
+			t.Errorf("%s: precision %v", got.Models[i].Name, x)
+		}
+	}
+	if got.Models[2].Parameters["user-attributes"] != "club" {
+		t.Errorf("parameters %v", got.Models[2].Parameters)
+	}
+	for name, args := range map[string][]string{
+		"give records of users": {"evaluate", "--input", input, "--models", of},
+		"clbu":                  {"evaluate", "--input", input, "--users", people, "--models", "warp(user-attributes=clbu)"},
+		"absent":                {"evaluate", "--input", input, "--users", people + ".absent"},
+		"kith evaluate --users": {"build", "--auto", "--candidates", "popularity," + of},
+	} {
+		if got := kith(t, nil, args...); got.code == 0 || !strings.Contains(got.err, name) {
+			t.Errorf("%v: exit code %d, %q, want it to say %q", args, got.code, got.err, name)
 		}
 	}
 }

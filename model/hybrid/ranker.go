@@ -40,6 +40,8 @@ type LearnOptions struct {
 	// Users is the most users whose answers are learned from, chosen by Seed.
 	Users int
 	Seed  uint64
+	// Profiles has what is known of users, by row, for parts that look at it; nil for nothing.
+	Profiles [][]model.Attribute
 	// Threads bounds the goroutines, at least 1.
 	Threads int
 }
@@ -224,6 +226,9 @@ func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []i
 			}
 			lo, hi := rest.Start[u], rest.Start[u+1]
 			q := model.Query{User: u, Items: rest.Item[lo:hi]}
+			if o.Profiles != nil {
+				q.Profile = o.Profiles[u]
+			}
 			if rest.Weight != nil {
 				q.Weights = rest.Weight[lo:hi]
 			}

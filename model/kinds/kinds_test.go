@@ -22,6 +22,9 @@ func TestKinds(t *testing.T) {
 			if p.Doc == "" {
 				t.Errorf("%s: parameter %s has no description", k.Name, p.Name)
 			}
+			if p.Names {
+				continue
+			}
 			values := []float64{p.Default}
 			if p.Search != [2]float64{} {
 				values = append(values, p.Search[0], p.Search[1])

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/kith-io/kith/catalog"
@@ -32,4 +33,14 @@ func ProductOf(r *catalog.Record) Product {
 		p.Attributes = append(p.Attributes, out)
 	}
 	return p
+}
+
+// ProfileOf returns what models learn from the record of a user: ProductOf, of the attributes of some names alone, which ascend.
+func ProfileOf(r *catalog.Record, names []string) (profile []Attribute) {
+	for _, a := range ProductOf(r).Attributes {
+		if _, named := slices.BinarySearch(names, a.Name); named {
+			profile = append(profile, a)
+		}
+	}
+	return profile
 }

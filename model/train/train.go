@@ -66,6 +66,9 @@ type Data struct {
 	// Products has what is known of the items of the matrix, by dense id, and behind these what is known of products that are not in it; the ids go on. It is the same for all
 	// workers, only read, and nil where nothing is known.
 	Products []Product
+	// Profiles has what is known of each user of this worker beside events, those attributes at least that Kind.UserAttributes names; by name, which none has twice. It is only read,
+	// and nil where nothing is known of anybody.
+	Profiles [][]Attribute
 }
 
 // Product is what is known of an item beside its events.
@@ -74,12 +77,8 @@ type Product struct {
 	Attributes []Attribute
 }
 
-// Attribute is a named value: Texts where there are any, else Number.
-type Attribute struct {
-	Name   string
-	Texts  []string
-	Number float64
-}
+// Attribute is a named value.
+type Attribute = model.Attribute
 
 // Event is what one user did.
 type Event struct {
@@ -142,9 +141,12 @@ type Kind struct {
 	NeedsProducts bool
 	// Features makes Data.Features of Data.Products, where these are known. Who trains calls it once for all workers of a process, behind FeaturesOf. It is nil for a kind that
 	// does not look at features.
-	Features  func(products []Product, s model.Settings) (*similarity.Rows, error)
-	NewDriver func(shape Shape, s model.Settings) (Driver, error)
-	NewWorker func(data *Data, s model.Settings, threads int) (Worker, error)
+	Features func(products []Product, s model.Settings) (*similarity.Rows, error)
+	// UserAttributes names the attributes of users that a model with these settings learns from, ascending. What nobody has named is not learned from. It is nil for a kind that does
+	// not look at users.
+	UserAttributes func(s model.Settings) []string
+	NewDriver      func(shape Shape, s model.Settings) (Driver, error)
+	NewWorker      func(data *Data, s model.Settings, threads int) (Worker, error)
 	// Write makes the file of the model of what the workers have put. It reads it by get, and is called once, after the training has ended. The file has a magic
 	// number, a version and whatever Read must check; a checksum of the whole is kept beside it by who stores it.
 	Write func(ctx context.Context, shape Shape, s model.Settings, get func(ctx context.Context, worker int, name string) ([]byte, error), w io.Writer) error
@@ -168,6 +170,14 @@ func (k *Kind) FeaturesOf(products []Product, s model.Settings) (*similarity.Row
 	return f, nil
 }
 
+// AttributesOf returns the names of the attributes of users that a model learns from.
+func (k *Kind) AttributesOf(s model.Settings) []string {
+	if k.UserAttributes == nil {
+		return nil
+	}
+	return k.UserAttributes(s)
+}
+
 // Check returns an error if the data lack what this kind needs.
 func (k *Kind) Check(d *Data) error {
 	switch {
@@ -184,6 +194,13 @@ type Model interface {
 	// Recommend answers a query about the items of the matrix that the model was trained on, and, if it learned from Data.Products, of the products behind them; a history need
 	// not be of a user of it.
 	Recommend(q model.Query) ([]model.Scored, error)
+}
+
+// Profiled is a Model that may have learned from attributes of users.
+type Profiled interface {
+	Model
+	// UserAttributes names those that Query.Profile should have, ascending.
+	UserAttributes() []string
 }
 
 // Find returns the kind of a name.

@@ -2,6 +2,7 @@ package warp
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math"
 	"sync"
@@ -21,16 +22,27 @@ import (
 //	uint32   for each item: the next in order of popularity
 //	byte     for each item: 1 if something is known of it, else 0
 //	float32  x of each item, b of each, y of each
+//
+// and in version 2, which is that of models that learned from attributes of users:
+//
+//	uint32   features of users
+//	float32  y of each
+//	JSON     their traits
 const (
 	magic      = "kithwarp"
-	version    = 1
+	ofItems    = 1 // versions
+	ofUsers    = 2
 	headerSize = 8 + 2*4 + 2*8
 )
 
 // file returns the file of the parameters.
-func (w *worker) file() []byte {
+func (w *worker) file() ([]byte, error) {
 	items := w.data.Shape.Items
 	b := append(make([]byte, 0, headerSize+5*items+4*items*w.width()), magic...)
+	version := uint32(ofItems)
+	if len(w.traits) > 0 {
+		version = ofUsers
+	}
 	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint32(b, uint32(w.factors))
 	b = binary.LittleEndian.AppendUint64(b, uint64(items))
@@ -54,32 +66,46 @@ func (w *worker) file() []byte {
 			}
 		}
 	}
-	return b
+	if version == ofItems {
+		return b, nil
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(w.traits.size()))
+	for t := range w.traits.size() {
+		for _, x := range w.trait(uint32(t)) {
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+		}
+	}
+	text, err := json.Marshal(w.traits)
+	return append(b, text...), err
 }
 
 // recommender answers from a file. It is immutable and safe for concurrent use.
 type recommender struct {
-	users, factors int
-	order          []uint32
-	known          []bool
-	x, y           []float32 // items × factors
-	bias           []float32
-	scratch        sync.Pool // *[]float32, one number for each item
+	rows, factors int // of the matrix
+	order         []uint32
+	known         []bool
+	x, y          []float32 // items × factors
+	bias          []float32
+	traits        traits
+	users         []float32 // features of users × factors
+	scratch       sync.Pool // *[]float32, one number for each item
 }
 
 func read(b []byte) (*recommender, error) {
 	switch {
 	case len(b) < headerSize || string(b[:8]) != magic:
 		return nil, fmt.Errorf("not %q with a header of %d bytes", magic, headerSize)
-	case binary.LittleEndian.Uint32(b[8:]) != version:
-		return nil, fmt.Errorf("version %d, want %d", binary.LittleEndian.Uint32(b[8:]), version)
+	case binary.LittleEndian.Uint32(b[8:]) != ofItems && binary.LittleEndian.Uint32(b[8:]) != ofUsers:
+		return nil, fmt.Errorf("version %d, want %d or %d", binary.LittleEndian.Uint32(b[8:]), ofItems, ofUsers)
 	}
+	withUsers := binary.LittleEndian.Uint32(b[8:]) == ofUsers
 	factors, items, users := uint64(binary.LittleEndian.Uint32(b[12:])), binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
 	b = b[headerSize:]
-	if factors < 1 || factors > 4096 || users > math.MaxUint32 || items > uint64(len(b)) || uint64(len(b)) != items*(5+4*(2*factors+1)) {
+	size := items * (5 + 4*(2*factors+1))
+	if factors < 1 || factors > 4096 || users > math.MaxUint32 || items > uint64(len(b)) || uint64(len(b)) < size || !withUsers && uint64(len(b)) > size {
 		return nil, fmt.Errorf("%d bytes for %d items of %d factors, %d users", len(b), items, factors, users)
 	}
-	m := &recommender{users: int(users), factors: int(factors), order: make([]uint32, items), known: make([]bool, items)}
+	m := &recommender{rows: int(users), factors: int(factors), order: make([]uint32, items), known: make([]bool, items)}
 	seen := make([]bool, items)
 	for i := range m.order {
 		id := binary.LittleEndian.Uint32(b[4*i:])
@@ -100,28 +126,58 @@ func read(b []byte) (*recommender, error) {
 		x *[]float32
 		n uint64
 	}{{&m.x, items * factors}, {&m.bias, items}, {&m.y, items * factors}} {
-		*to.x = make([]float32, to.n)
-		for k := range *to.x {
-			// Scores of numbers of at most 2^20, times 4096 factors and the root of a history, are finite.
-			x := math.Float32frombits(binary.LittleEndian.Uint32(b[4*k:]))
-			if !(x >= -maxParameter && x <= maxParameter) {
-				return nil, fmt.Errorf("a parameter is %v, want one of at most %d in magnitude", x, maxParameter)
-			}
-			(*to.x)[k] = x
+		var err error
+		if *to.x, b, err = parameters(b, to.n); err != nil {
+			return nil, err
 		}
-		b = b[4*to.n:]
+	}
+	if withUsers {
+		if err := m.readUsers(b); err != nil {
+			return nil, fmt.Errorf("features of users: %w", err)
+		}
 	}
 	m.scratch.New = func() any { return &[]float32{} }
 	return m, nil
 }
 
+// readUsers reads what version 2 has behind the rest.
+func (m *recommender) readUsers(b []byte) (err error) {
+	if len(b) < 4 {
+		return fmt.Errorf("%d bytes, want their number first", len(b))
+	}
+	n := uint64(binary.LittleEndian.Uint32(b))
+	if b = b[4:]; uint64(len(b)) < 4*n*uint64(m.factors) {
+		return fmt.Errorf("%d bytes for %d of %d factors", len(b), n, m.factors)
+	}
+	if m.users, b, err = parameters(b, n*uint64(m.factors)); err != nil {
+		return err
+	}
+	if m.traits, err = readTraits(b); err == nil && uint64(m.traits.size()) != n {
+		err = fmt.Errorf("%d are named, want %d", m.traits.size(), n)
+	}
+	return err
+}
+
+// parameters reads n parameters, which must be there, and returns what is behind them.
+func parameters(b []byte, n uint64) (x []float32, rest []byte, err error) {
+	x = make([]float32, n)
+	for k := range x {
+		// Scores of numbers of at most 2^20, times 4096 factors and the root of a history or the attributes of a user, are finite.
+		x[k] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*k:]))
+		if !(x[k] >= -maxParameter && x[k] <= maxParameter) {
+			return nil, nil, fmt.Errorf("a parameter is %v, want one of at most %d in magnitude", x[k], maxParameter)
+		}
+	}
+	return x, b[4*n:], nil
+}
+
 const maxParameter = 1 << 20
 
 // Recommend returns the q.N items with the highest scores of those that something is known of, then others by popularity; an error matches
-// model.ErrQuery. Of a history without an item that something is known of it knows nothing, and the answer is by popularity. Weights and times do not
+// model.ErrQuery. Of a history without an item that something is known of, and a profile without a feature, it knows nothing, and the answer is by popularity. Weights and times do not
 // count. Cost: O(items · factors).
 func (m *recommender) Recommend(q model.Query) ([]model.Scored, error) {
-	if err := q.Check(len(m.order), m.users); err != nil {
+	if err := q.Check(len(m.order), m.rows); err != nil {
 		return nil, err
 	}
 	user, n := model.Aligned[float32](m.factors), 0
@@ -131,8 +187,15 @@ func (m *recommender) Recommend(q model.Query) ([]model.Scored, error) {
 			n++
 		}
 	}
-	if n == 0 || q.N == 0 {
+	traits, weights := m.traits.of(q.Profile)
+	if n+len(traits) == 0 || q.N == 0 {
 		return model.Fill(nil, q.N, m.order, q.Excluded()), nil
+	}
+	if len(traits) > 0 {
+		n++
+	}
+	for i, t := range traits {
+		blas32.Axpy(weights[i], vector(m.users[int(t)*m.factors:(int(t)+1)*m.factors]), vector(user))
 	}
 	blas32.Scal(float32(1/math.Sqrt(float64(n))), vector(user))
 	scores := m.scratch.Get().(*[]float32)
@@ -141,6 +204,9 @@ func (m *recommender) Recommend(q model.Query) ([]model.Scored, error) {
 	blas32.Gemv(blas.NoTrans, 1, blas32.General{Rows: len(m.order), Cols: m.factors, Stride: m.factors, Data: m.x}, vector(user), 1, vector(*scores))
 	return model.Fill(m.best(*scores, q.N, q.Excluded()), q.N, m.order, q.Excluded()), nil
 }
+
+// UserAttributes implements train.Profiled.
+func (m *recommender) UserAttributes() []string { return m.traits.names() }
 
 // best returns the n known items with the highest scores that are not excluded.
 func (m *recommender) best(scores []float32, n int, excluded []uint32) []model.Scored {

@@ -8,6 +8,12 @@
 // features is recommended, and counts in histories. Users are what they have, as in FISM (Kabbur et al., KDD 2013 [kabbur2013]), rather
 // than a vector of their own: so nothing of users is kept, and a history is answered as it is now, whoever's it is.
 //
+// Where attributes of users are named, the user has features, too, and what these add up to, p, is another item of the history:
+//
+//	q = (|H|+1)^(−½) · (Σ y_k over k in H + p)
+//
+// So p stands for a user without a history. Some users are learned a second time in a pass as if they had none, as in DropoutNet (Volkovs et al., NIPS 2017 [volkovs2017]).
+//
 // The loss is WARP (Weston et al., IJCAI 2011 [weston2011]): for a user who has i, q without y_i, items that the user does not have are drawn until one has a score above s_i − 1. If that is
 // j after t draws of M items, the rank of i is about (M−1)/t, and
 //
@@ -24,9 +30,11 @@ package warp
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/content"
@@ -45,14 +53,20 @@ var Kind = &train.Kind{
 		{Name: "learning-rate", Doc: "length of the first step", Default: 0.05, Low: 1e-6, High: 1, Search: [2]float64{0.005, 0.2}, Log: true},
 		{Name: "regularization", Doc: "pulls parameters to zero", Default: 2, High: 1e6, Search: [2]float64{1e-3, 10}, Log: true},
 		{Name: "draws", Doc: "most items that are drawn for one that the user has", Default: 20, Low: 1, High: 1e6, Whole: true, Search: [2]float64{5, 100}, Log: true},
+		{Name: "user-attributes", Doc: "attributes of users' records to learn from, such as age+country", Names: true},
+		{Name: "least-users", Doc: "users who must share a value of an attribute for it to count", Default: 10, Low: 2, High: 1e9, Whole: true},
+		{Name: "cold", Doc: "share of the users with attributes who are learned in a pass as if they had no history, too", Default: 0.3, High: 1},
 		{Name: "seed", Doc: "chooses the first vectors, batches and draws", Default: 1, High: 1 << 32, Whole: true},
 	},
 	NewDriver: func(shape train.Shape, s model.Settings) (train.Driver, error) {
-		return &driver{shape: shape, iterations: s.Whole("iterations"), batches: s.Whole("batches")}, nil
+		return &driver{
+			shape: shape, iterations: s.Whole("iterations"), batches: s.Whole("batches"), attributes: s.Names("user-attributes"), leastUsers: s.Whole("least-users"),
+		}, nil
 	},
-	Features:  features,
-	NewWorker: newWorker,
-	Write:     write,
+	Features:       features,
+	UserAttributes: func(s model.Settings) []string { return s.Names("user-attributes") },
+	NewWorker:      newWorker,
+	Write:          write,
 	Read: func(file []byte) (train.Model, error) {
 		m, err := read(file)
 		if err != nil {
@@ -80,6 +94,8 @@ const (
 type driver struct {
 	shape               train.Shape
 	iterations, batches int
+	attributes          []string // of users
+	leastUsers          int
 	done                int // steps after the first
 	begun, finishing    bool
 }
@@ -98,17 +114,9 @@ func (d *driver) Next(said [][]byte) (train.Step, bool, error) {
 	}
 	var input []byte
 	if d.done == 0 {
-		counts := make([]uint64, d.shape.Items)
-		for w, b := range said {
-			if len(b) != 8*len(counts) {
-				return train.Step{}, false, fmt.Errorf("counts of worker %d: %d bytes for %d items", w, len(b), len(counts))
-			}
-			for i := range counts {
-				counts[i] += binary.LittleEndian.Uint64(b[8*i:])
-			}
-		}
-		for _, n := range counts {
-			input = binary.LittleEndian.AppendUint64(input, n)
+		var err error
+		if input, err = d.known(said); err != nil {
+			return train.Step{}, false, err
 		}
 	}
 	step := d.done
@@ -123,6 +131,41 @@ func (d *driver) Next(said [][]byte) (train.Step, bool, error) {
 	head := binary.LittleEndian.AppendUint32(nil, uint32(step/2/d.batches))
 	head = binary.LittleEndian.AppendUint32(head, uint32(step/2%d.batches))
 	return train.Step{Name: stepGradient, Input: append(head, input...)}, false, nil
+}
+
+// known adds up what workers have counted: it returns how many users have each item, and what the features of users are.
+func (d *driver) known(said [][]byte) (known []byte, err error) {
+	counts := make([]uint64, d.shape.Items)
+	parts := make([][]tally, len(said))
+	for w, b := range said {
+		if len(b) < 8*len(counts) {
+			return nil, fmt.Errorf("counts of worker %d: %d bytes for %d items", w, len(b), len(counts))
+		}
+		for i := range counts {
+			counts[i] += binary.LittleEndian.Uint64(b[8*i:])
+		}
+		if len(d.attributes) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(b[8*len(counts):], &parts[w]); err != nil {
+			return nil, fmt.Errorf("counts of worker %d: %w", w, err)
+		}
+		if len(parts[w]) != len(d.attributes) {
+			return nil, fmt.Errorf("counts of worker %d: %d attributes of users, want %d", w, len(parts[w]), len(d.attributes))
+		}
+	}
+	for _, n := range counts {
+		known = binary.LittleEndian.AppendUint64(known, n)
+	}
+	if len(d.attributes) == 0 {
+		return known, nil
+	}
+	all, err := newTraits(d.attributes, parts, d.leastUsers)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(all)
+	return append(known, text...), err
 }
 
 // features are the categories and numbers of products as package content weighs them. Words are left out: there are so many that parameters of them would take more memory
@@ -144,7 +187,12 @@ func newWorker(data *train.Data, s model.Settings, threads int) (train.Worker, e
 	if f.NumUsers() < data.Shape.Items {
 		return nil, fmt.Errorf("features of %d items, want %d", f.NumUsers(), data.Shape.Items)
 	}
+	attributes := s.Names("user-attributes")
+	if len(attributes) > 0 && len(data.Profiles) != data.Rows.NumUsers() {
+		return nil, fmt.Errorf("it is to learn from attributes of users, %s, and there are %d records for %d users; give records of users", strings.Join(attributes, ", "), len(data.Profiles), data.Rows.NumUsers())
+	}
 	return &worker{
+		attributes: attributes, cold: s.Number("cold"),
 		data: data, threads: threads, features: f, factors: s.Whole("factors"), batches: s.Whole("batches"), draws: s.Whole("draws"),
 		rate: s.Number("learning-rate"), regularization: s.Number("regularization"), seed: uint64(s.Whole("seed")),
 	}, nil

@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -186,8 +187,16 @@ func TestGradient(t *testing.T) {
 		}
 		data := train.Split(rows, nil, 1)[0]
 		data.Features = features
-		given := map[string]float64{"factors": float64(factors), "draws": 5}
-		s, err := model.NewSettings(Kind.Parameters, given)
+		given := map[string]string{"factors": strconv.Itoa(factors), "draws": "5"}
+		counts := bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, items)
+		cold := false
+		if rapid.Bool().Draw(t, "profile") {
+			given["user-attributes"] = "age+club"
+			data.Profiles = [][]model.Attribute{{{Name: "age", Number: 12}, {Name: "club", Texts: []string{"a", "b", "unknown"}}}}
+			counts = append(counts, `[{"name":"age","knots":[10,20]},{"name":"club","texts":["a","b","c"]}]`...)
+			cold = rapid.Bool().Draw(t, "cold")
+		}
+		s, err := model.ParseSettings(Kind.Parameters, given)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +205,6 @@ func TestGradient(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := made.(*worker)
-		counts := bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, items)
 		if err := w.first(counts); err != nil {
 			t.Fatal(err)
 		}
@@ -209,9 +217,9 @@ func TestGradient(t *testing.T) {
 		if err := w.begin(t.Context(), nil, put{w}); err != nil {
 			t.Fatal(err)
 		}
-		w.user(&w.drawing[0], 0, rand.New(rand.NewPCG(7, 7)))
+		w.learn(&w.drawing[0], 0, rand.New(rand.NewPCG(7, 7)), cold)
 
-		loss := drawnLoss(w, own, rand.New(rand.NewPCG(7, 7)))
+		loss := drawnLoss(w, own, rand.New(rand.NewPCG(7, 7)), cold)
 		if loss == nil {
 			t.Skip("a draw depends on rounding")
 		}
@@ -232,7 +240,7 @@ type put struct{ w *worker }
 
 // drawnLoss makes the draws of a user, and returns the loss with one parameter changed; nil if one of them is so near to the margin that rounding
 // decides.
-func drawnLoss(w *worker, own []float32, random *rand.Rand) func(k int, x float64) float64 {
+func drawnLoss(w *worker, own []float32, random *rand.Rand, cold bool) func(k int, x float64) float64 {
 	rows, width := w.data.Rows, w.width()
 	effective := func(p []float64, item int, from, n int) []float64 {
 		v := slices.Clone(p[item*width+from : item*width+from+n])
@@ -245,17 +253,27 @@ func drawnLoss(w *worker, own []float32, random *rand.Rand) func(k int, x float6
 	}
 	score := func(p []float64, without, item uint32) float64 {
 		s := effective(p, int(item), w.factors, 1)[0]
-		if len(rows.Item) < 2 {
-			return s
-		}
 		x := effective(p, int(item), 0, w.factors)
+		q, others := make([]float64, w.factors), 0
 		for _, id := range rows.Item {
-			if id == without {
+			if cold || id == without {
 				continue
 			}
+			others++
 			for f, y := range effective(p, int(id), w.factors+1, w.factors) {
-				s += x[f] * y / math.Sqrt(float64(len(rows.Item)-1))
+				q[f] += y
 			}
+		}
+		if w.data.Profiles != nil { // of age 12, which is a fifth of the way from 10 to 20, in clubs a and b
+			others++
+			for trait, weight := range []float64{0.8, 0.2, 0.5, 0.5} {
+				for f := range q {
+					q[f] += weight * p[(w.firstTrait()+trait)*width+w.factors+1+f]
+				}
+			}
+		}
+		for f := range q {
+			s += x[f] * q[f] / math.Sqrt(float64(max(1, others)))
 		}
 		return s
 	}

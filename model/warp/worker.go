@@ -3,6 +3,7 @@ package warp
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -16,7 +17,8 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// Rows of parameters are those of the items, then those of the features. A row is x, b and y: 2·factors + 1 numbers.
+// Rows of parameters are those of the items, then those of their features, then those of the features of users. A row is x, b and y: 2·factors + 1 numbers. Of users
+// there is only y.
 type worker struct {
 	data                 *train.Data
 	threads              int
@@ -25,6 +27,11 @@ type worker struct {
 	draws                int
 	rate, regularization float64
 	seed                 uint64
+	attributes           []string // of users
+	cold                 float64
+
+	traits traits
+	users  *similarity.Rows // users of this worker × traits, with weights
 
 	counts []uint64
 	had    []uint32 // items that somebody has, ascending: what is drawn from
@@ -40,7 +47,10 @@ type worker struct {
 
 func (w *worker) width() int { return 2*w.factors + 1 }
 
-func (w *worker) rows() int { return w.data.Shape.Items + w.features.NumItems }
+func (w *worker) rows() int { return w.firstTrait() + w.traits.size() }
+
+// firstTrait is the first row of the features of users.
+func (w *worker) firstTrait() int { return w.data.Shape.Items + w.features.NumItems }
 
 // owned returns the rows that a worker owns.
 func (w *worker) owned(worker int) (first, end int) {
@@ -56,7 +66,15 @@ func (w *worker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]
 		for _, n := range users {
 			b = binary.LittleEndian.AppendUint64(b, uint64(n))
 		}
-		return b, nil
+		if len(w.attributes) == 0 {
+			return b, nil
+		}
+		had, err := tallies(w.attributes, w.data.Profiles, func(u int) bool { return w.data.Rows.Start[u] < w.data.Rows.Start[u+1] })
+		if err != nil {
+			return nil, err
+		}
+		text, err := json.Marshal(had)
+		return append(b, text...), err
 	case stepGradient:
 		if len(step.Input) < 8 {
 			return nil, fmt.Errorf("%d bytes say which batch, want 8", len(step.Input))
@@ -71,15 +89,19 @@ func (w *worker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]
 		if err := w.begin(ctx, step.Input, peers); err != nil || w.data.Worker > 0 {
 			return nil, err
 		}
-		return nil, peers.Put(nameModel, w.file())
+		file, err := w.file()
+		if err != nil {
+			return nil, err
+		}
+		return nil, peers.Put(nameModel, file)
 	}
 	return nil, fmt.Errorf("unknown step %q", step.Name)
 }
 
-// begin makes the parameters: the first ones, of the counts of items, or those that the owners have put.
-func (w *worker) begin(ctx context.Context, counts []byte, peers train.Peers) error {
+// begin makes the parameters: the first ones, of the counts of items and the features of users, or those that the owners have put.
+func (w *worker) begin(ctx context.Context, known []byte, peers train.Peers) error {
 	if w.own == nil {
-		if err := w.first(counts); err != nil {
+		if err := w.first(known); err != nil {
 			return err
 		}
 	} else {
@@ -126,10 +148,23 @@ func (w *worker) eachFeature(item int, f func(row int, weight float32)) {
 
 // first makes what there is before the first batch. x and b are zero, so that all scores are, and y is small and random; it is zero of items that nobody has, for
 // it would stay as it is.
-func (w *worker) first(counts []byte) error {
+func (w *worker) first(known []byte) error {
 	items, width := w.data.Shape.Items, w.width()
-	if len(counts) != 8*items {
-		return fmt.Errorf("counts: %d bytes for %d items", len(counts), items)
+	if len(known) < 8*items {
+		return fmt.Errorf("counts: %d bytes for %d items", len(known), items)
+	}
+	counts, rest := known[:8*items], known[8*items:]
+	if len(w.attributes) > 0 {
+		var err error
+		if w.traits, err = readTraits(rest); err != nil {
+			return fmt.Errorf("features of users: %w", err)
+		}
+		w.users = &similarity.Rows{NumItems: w.traits.size(), Start: []int64{0}}
+		for _, profile := range w.data.Profiles {
+			traits, weights := w.traits.of(profile)
+			w.users.Item, w.users.Weight = append(w.users.Item, traits...), append(w.users.Weight, weights...)
+			w.users.Start = append(w.users.Start, int64(len(w.users.Item)))
+		}
 	}
 	w.counts = make([]uint64, items)
 	for i := range w.counts {
@@ -267,7 +302,7 @@ func (w *worker) addRow(row, from int, c float32, v []float32) {
 // drawing is the working memory of a thread.
 type drawing struct {
 	has        []bool    // what the user has, false between users
-	sum, q     []float32 // of y of all items; without one, times r
+	sum, q     []float32 // of y of all items and features; without that of one item, times r
 	back       []float32 // gradient of sum
 	backs      []float32 // of the y of each item of the user, what it has not of back
 	difference []float32
@@ -292,23 +327,44 @@ var one = []float32{1}
 
 // user adds the gradients of a user.
 func (w *worker) user(d *drawing, u int, random *rand.Rand) {
+	w.learn(d, u, random, false)
+	if traits, _ := w.traitsOf(u); len(traits) > 0 && random.Float64() < w.cold {
+		w.learn(d, u, random, true)
+	}
+}
+
+// learn adds the gradients of a user as one with a history, or, if cold, as one of whom only features are known.
+func (w *worker) learn(d *drawing, u int, random *rand.Rand, cold bool) {
 	rows := w.data.Rows
 	items := rows.Item[rows.Start[u]:rows.Start[u+1]]
+	traits, weights := w.traitsOf(u)
 	n, factors := len(items), w.factors
 	d.begin(w.data.Shape.Items, factors, n)
-	sum := vector(d.sum)
+	sum, q := vector(d.sum), vector(d.q)
+	others := 0 // what is added up without the item at hand
 	for _, id := range items {
 		d.has[id] = true
-		blas32.Axpy(1, vector(w.y(id)), sum)
+		if !cold {
+			blas32.Axpy(1, vector(w.y(id)), sum)
+			others = n - 1
+		}
+	}
+	for i, t := range traits {
+		blas32.Axpy(weights[i], vector(w.trait(t)), sum)
+	}
+	if len(traits) > 0 {
+		others++
 	}
 	r := float32(0)
-	if n > 1 {
-		r = float32(1 / math.Sqrt(float64(n-1)))
+	if others > 0 {
+		r = float32(1 / math.Sqrt(float64(others)))
 	}
 	for k, id := range items {
-		for f, y := range w.y(id) {
-			d.q[f] = float32(r * (d.sum[f] - y))
+		blas32.Copy(sum, q)
+		if !cold {
+			blas32.Axpy(-1, vector(w.y(id)), q)
 		}
+		blas32.Scal(r, q)
 		least := w.score(d.q, id) - 1
 		draws := 1
 		var worse uint32
@@ -336,13 +392,27 @@ func (w *worker) user(d *drawing, u int, random *rand.Rand) {
 		blas32.Axpy(loss*r, vector(d.difference), vector(d.back))
 		blas32.Axpy(loss*r, vector(d.difference), vector(d.backs[k*factors:(k+1)*factors]))
 	}
+	for i, t := range traits {
+		w.addRow(w.firstTrait()+int(t), factors+1, weights[i], d.back)
+	}
 	for k, id := range items {
 		d.has[id] = false
+		if cold {
+			continue
+		}
 		for f, x := range d.back {
 			d.difference[f] = x - d.backs[k*factors+f]
 		}
 		w.add(int(id), factors+1, 1, d.difference)
 	}
+}
+
+// traitsOf returns the features of a user, and their weights.
+func (w *worker) traitsOf(u int) (traits []uint32, weights []float32) {
+	if w.users == nil {
+		return nil, nil
+	}
+	return w.users.Item[w.users.Start[u]:w.users.Start[u+1]], w.users.Weight[w.users.Start[u]:w.users.Start[u+1]]
 }
 
 func vector(x []float32) blas32.Vector { return blas32.Vector{N: len(x), Inc: 1, Data: x} }
@@ -355,6 +425,12 @@ func (w *worker) x(item uint32) []float32 {
 func (w *worker) y(item uint32) []float32 {
 	at := int(item)*w.width() + w.factors + 1
 	return w.item[at : at+w.factors]
+}
+
+// trait returns the y of a feature of users.
+func (w *worker) trait(t uint32) []float32 {
+	at := (w.firstTrait()+int(t))*w.width() + w.factors + 1
+	return w.own[at : at+w.factors]
 }
 
 func (w *worker) score(q []float32, item uint32) float32 {

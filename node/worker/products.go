@@ -16,11 +16,11 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// Products is a Source that has records of products, which some kinds of models learn from.
-type Products interface {
-	// Products calls f for each product of partition p that has a record and is not deleted, ascending by key, as of some moment behind index cut of its log. f may keep the
+// Records is a Source that has records of products and of users, which some kinds of models learn from.
+type Records interface {
+	// Records calls f for each product, or user, of partition p that has a record and is not deleted, ascending by key, as of some moment behind index cut of its log. f may keep the
 	// record; an error of it ends the call and is returned.
-	Products(ctx context.Context, p partition.ID, cut uint64, f func(r *catalog.Record) error) error
+	Records(ctx context.Context, kind catalog.Kind, p partition.ID, cut uint64, f func(r *catalog.Record) error) error
 }
 
 // ProductsStep is the name of the first step of a training of a kind that learns from products, of which the kind does not know: in it the workers learn
@@ -51,13 +51,13 @@ type newborn struct {
 
 // putProductsOf puts the products of a partition where the workers of all partitions get them.
 func (w *Worker) putProductsOf(ctx context.Context, j *job, t *training, shard *kithv1.CountRequest) error {
-	source, ok := w.source.(Products)
+	source, ok := w.source.(Records)
 	if !ok {
 		return fmt.Errorf("%w: this build has no records of products, which models learn from", wire.ErrInvalid)
 	}
 	var b []byte
 	cpu, err := w.compute(ctx, func() error {
-		return source.Products(ctx, partition.ID(shard.Partition), shard.Cut, func(r *catalog.Record) error {
+		return source.Records(ctx, catalog.Product, partition.ID(shard.Partition), shard.Cut, func(r *catalog.Record) error {
 			if b = r.Append(b); int64(len(b)) > w.cfg.ModelMemory {
 				return w.tooManyProducts(int64(len(b)))
 			}

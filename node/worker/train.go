@@ -210,7 +210,7 @@ func (w *Worker) BeginTraining(ctx context.Context, req *kithv1.BeginTrainingReq
 		return nil, err
 	}
 	x := &trainee{model: of.Model.Name, lock: make(chan struct{}, 1)}
-	data, err := w.dataOf(ctx, j, p, shard, shape, &x.origin)
+	data, err := w.dataOf(ctx, j, p, shard, shape, kind.AttributesOf(settings), &x.origin)
 	if err != nil {
 		return nil, cause(ctx, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/wire"
@@ -30,12 +31,13 @@ type trainingData struct {
 	rows *similarity.Rows
 	// times of the newest events of the entries; nil if all are unknown.
 	times []int64
-	// has tells for each user with events, in their order, whether there is a row.
-	has []bool
+	// has tells for each user with events, in their order, whether there is a row, and users are the keys of those who have one.
+	has   []bool
+	users []string
 }
 
-// dataOf returns what the worker of a partition learns from. What goes wrong later, when it reads events, is noted.
-func (w *Worker) dataOf(ctx context.Context, j *job, p *plan, shard *kithv1.CountRequest, shape train.Shape, from *origin) (*train.Data, error) {
+// dataOf returns what the worker of a partition learns from, with some attributes of its users. What goes wrong later, when it reads events, is noted.
+func (w *Worker) dataOf(ctx context.Context, j *job, p *plan, shard *kithv1.CountRequest, shape train.Shape, attributes []string, from *origin) (*train.Data, error) {
 	source, ok := w.source.(Events)
 	if !ok {
 		return nil, fmt.Errorf("%w: this build has no single events, which models are trained on", wire.ErrInvalid)
@@ -59,12 +61,38 @@ func (w *Worker) dataOf(ctx context.Context, j *job, p *plan, shard *kithv1.Coun
 	if err != nil {
 		return nil, err
 	}
+	profiles, err := w.profilesOf(ctx, j, rows.users, shard, attributes)
+	if err != nil {
+		return nil, err
+	}
 	return &train.Data{
-		Shape: shape, Worker: int(shard.Partition), Rows: rows.rows, Times: rows.times,
+		Shape: shape, Worker: int(shard.Partition), Rows: rows.rows, Times: rows.times, Profiles: profiles,
 		Events: func(ctx context.Context, f func(user int, events []train.Event) error) error {
 			return p.eachUser(ctx, source, shard, shape, rows.has, from, f)
 		},
 	}, nil
+}
+
+// profilesOf returns some attributes of users of a partition, whose keys ascend; nil if none are named. Nothing else of their records is kept.
+func (w *Worker) profilesOf(ctx context.Context, j *job, users []string, shard *kithv1.CountRequest, attributes []string) ([][]train.Attribute, error) {
+	if len(attributes) == 0 {
+		return nil, nil
+	}
+	source, ok := w.source.(Records)
+	if !ok {
+		return nil, fmt.Errorf("%w: this build has no records of users, which models learn from", wire.ErrInvalid)
+	}
+	profiles := make([][]train.Attribute, len(users))
+	cpu, err := w.compute(ctx, func() error {
+		return source.Records(ctx, catalog.Profile, partition.ID(shard.Partition), shard.Cut, func(r *catalog.Record) error {
+			if u, found := slices.BinarySearch(users, r.Key); found {
+				profiles[u] = train.ProfileOf(r, attributes)
+			}
+			return nil
+		})
+	})
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	return profiles, err
 }
 
 // trainingData fuses the events of a partition.
@@ -80,7 +108,7 @@ func (p *plan) trainingData(ctx context.Context, source Events, shard *kithv1.Co
 	d := &trainingData{rows: &similarity.Rows{NumItems: p.dictionary.Len(), Start: []int64{0}}}
 	var row []entry
 	weighted, timed := false, false
-	err = source.Events(ctx, partition.ID(shard.Partition), shard.Cut, func(_ string, events []fusion.Event) error {
+	err = source.Events(ctx, partition.ID(shard.Partition), shard.Cut, func(user string, events []fusion.Event) error {
 		row = row[:0]
 		for _, x := range fusion.Fuse(events, weights, shard.ReferenceUnixMs) {
 			id, ok := p.dictionary.ID(x.Item)
@@ -100,6 +128,7 @@ func (p *plan) trainingData(ctx context.Context, source Events, shard *kithv1.Co
 			weighted, timed = weighted || x.with.Weight != 1, timed || x.with.Last != 0
 		}
 		d.rows.Start = append(d.rows.Start, int64(len(d.rows.Item)))
+		d.users = append(d.users, user)
 		return nil
 	})
 	if err != nil {
