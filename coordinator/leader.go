@@ -123,6 +123,9 @@ func (c *Coordinator) proposeOnce(ctx context.Context, cmd *kithv1.ControlComman
 
 // propose writes to the log of the group that this process leads.
 func (c *Coordinator) propose(ctx context.Context, cmd *kithv1.ControlCommand) (index, id uint64, err error) {
+	if err := known(cmd); err != nil { // of a newer member
+		return 0, 0, fmt.Errorf("coordinator %s: %w", c.peers.Self(), err)
+	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(cmd)
 	if err != nil {
 		return 0, 0, err
@@ -135,8 +138,7 @@ func (c *Coordinator) propose(ctx context.Context, cmd *kithv1.ControlCommand) (
 	return index, id, nil
 }
 
-// Build starts a build, or returns the one that runs with the same spec. Errors match wire.ErrJobRunning or
-// wire.ErrInvalid.
+// Build starts a build, or returns the one that runs with the same spec. Errors match wire.ErrJobRunning, wire.ErrInvalid, or wire.ErrUpgrade.
 func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64, error) {
 	spec = Normalize(spec)
 	if err := completeModels(spec, c.cfg.Kinds); err != nil {
@@ -147,6 +149,9 @@ func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64
 	}
 	if c.State().Epoch == 0 {
 		return 0, fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
+	}
+	if err := c.requireFor(ctx, spec); err != nil {
+		return 0, err
 	}
 	return c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_CreateJob{CreateJob: &kithv1.CreateJob{
 		Spec: spec, RequestId: c.cfg.NewID(), CreatedUnixMs: c.cfg.Now().UnixMilli(),
@@ -234,6 +239,12 @@ func (c *Coordinator) lead(ctx context.Context) error {
 func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) error {
 	began := c.cfg.Now()
 	c.cfg.Logger.Info("build begins or goes on", "job", job)
+	// Servers of before levels make jobs with models, too: they take them for others.
+	if err := c.requireFor(ctx, c.State().Job(job).GetJob().GetSpec()); errors.Is(err, wire.ErrUpgrade) {
+		return errors.Join(err, c.failJob(ctx, job, err.Error()))
+	} else if err != nil {
+		return err
+	}
 	b := NewBuilder(BuilderConfig{
 		Log: c, Rows: true, Kinds: c.cfg.Kinds, Now: c.cfg.Now, Logger: c.cfg.Logger,
 		Nodes:    buildNodes{slowPeers{c.peers, c.peers.Bulk()}, c.router},
@@ -275,9 +286,9 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 		}
 		m := &kithv1.MemberRecord{
 			Id: p.ID, Zone: p.Zone, Weight: p.Weight, GrpcAddr: p.GRPCAddr, RaftAddr: p.RaftAddr, Version: p.Version,
-			Intent: known.GetIntent(), Folder: cmp.Or(p.Folder, known.GetFolder()),
+			Intent: known.GetIntent(), Folder: cmp.Or(p.Folder, known.GetFolder()), Level: p.Level,
 		}
-		if proto.Equal(m, known) {
+		if proto.Equal(m, known) || m.Level < c.State().Level { // one with an earlier program is told so when it asks
 			continue
 		}
 		if _, err := c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_UpsertMember{UpsertMember: &kithv1.UpsertMember{Member: m}}}); err != nil {

@@ -211,15 +211,6 @@ func TestVersionsArePublishedKeptAndSwitched(t *testing.T) {
 	}
 }
 
-func TestUnknownCommandsAreRefusedAlike(t *testing.T) {
-	s := ready(t)
-	for _, c := range []*kithv1.ControlCommand{nil, {}} {
-		if _, err := s.try(c); err == nil {
-			t.Errorf("command %v was accepted", c)
-		}
-	}
-}
-
 // TestReplicasAgree draws commands that need not make sense: two replicas that apply them come to the same bytes, also
 // when one starts again from a snapshot in between, and no state that was seen changes afterwards.
 func TestReplicasAgree(t *testing.T) {

@@ -189,6 +189,10 @@ func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait
 	if err != nil {
 		return fmt.Errorf("build %d is done, but: %w", job.Id, err)
 	}
+	if len(version.Models) < len(spec.Models) {
+		return fmt.Errorf("version %d is active, and has %d of the %d models that were asked for: a server with an earlier program took the build; "+
+			"upgrade all servers ('kith cluster members' shows their versions), and build again", version.Version, len(version.Models), len(spec.Models))
+	}
 	if a.json() {
 		view["job"], view["version"], view["phases"] = jobView(job), versionView(version), phases.done
 		return a.printJSON(view)
