@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -30,6 +31,9 @@ func (c *Coordinator) Cancel(ctx context.Context, job uint64, by string) (_ *kit
 	}
 	reason := fmt.Sprintf("canceled by %s, through node %s", by, c.peers.Self())
 	if err := c.failJob(ctx, rec.Job.Id, reason); err != nil {
+		if now := c.State().Job(rec.Job.Id); errors.Is(err, wire.ErrUnknownJob) && now != nil {
+			return c.Cancel(ctx, now.Job.Id, by) // it has begun again meanwhile
+		}
 		return nil, false, err
 	}
 	if rec = c.State().Job(rec.Job.Id); rec == nil {

@@ -60,11 +60,13 @@ type Coordinator struct {
 	tables *semaphore.Weighted
 	// buildTimes are those of the builds that this process drove to their end.
 	buildTimes *prometheus.HistogramVec
+	// restarts are the builds that this process made begin again.
+	restarts prometheus.Counter
 }
 
 // New returns a Coordinator for a process whose node is local.
 func New(cfg Config, control *Control, local Local) *Coordinator {
-	c := &Coordinator{Control: control, cfg: cfg, tables: semaphore.NewWeighted(tablePasses), buildTimes: newBuildTimes()}
+	c := &Coordinator{Control: control, cfg: cfg, tables: semaphore.NewWeighted(tablePasses), buildTimes: newBuildTimes(), restarts: newRestarts()}
 	c.router = NewRouter(c, control.peers, local, cfg.Now)
 	return c
 }
@@ -251,6 +253,9 @@ func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) e
 		Progress: func(phase kithv1.JobPhase, done, _ int) { strides.note(job, phase, done) },
 	})
 	err := b.Run(ctx, job)
+	if errors.Is(err, wire.ErrErased) && ctx.Err() == nil {
+		return c.restart(ctx, job, err)
+	}
 	if rec := c.State().Job(job); rec != nil && Ended(rec.Job) {
 		c.buildTimes.WithLabelValues(jobOutcome(rec.Job)).Observe(buildTime(rec.Job).Seconds())
 	}

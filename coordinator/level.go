@@ -13,14 +13,17 @@ import (
 
 // Level is the highest level of the control log that this program knows. Programs from before levels say nothing of theirs, which counts as 0.
 //
-//	1  the phase TRAIN, the commands of trainings, RaiseLevel
+//	1  the phase TRAIN, the commands of trainings, RaiseLevel, RestartJob
 //
 // A command, a phase, or a field of a command that changes the state gets the next level, unless a program that does not know it comes to the same state. A
 // coordinator writes it only behind require. Then no member takes it for something else, and none is taken in that would.
 const Level = 1
 
-// modelsLevel is that of builds with models.
-const modelsLevel = 1
+// Levels of what not all programs know.
+const (
+	modelsLevel  = 1 // of builds with models
+	restartLevel = 1 // of builds that begin again
+)
 
 // unknownError refuses what a program of a later level has written. It matches wire.ErrUpgrade, and consensus.ErrTooNew: who meets it in the log applies nothing any
 // more.

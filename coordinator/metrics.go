@@ -45,6 +45,14 @@ func newBuildTimes() *prometheus.HistogramVec {
 	}, []string{"outcome"})
 }
 
+// newRestarts returns the count of builds that a process made begin again.
+func newRestarts() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "kith_build_restarts_total",
+		Help: "How often builds began again while this server coordinated, as an erasure had removed events that they needed.",
+	})
+}
+
 // newTries returns the counts of the calls of a Router by outcome.
 func newTries() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -88,6 +96,7 @@ func (c *Coordinator) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	c.buildTimes.Describe(ch)
+	c.restarts.Describe(ch)
 	c.router.tries.Describe(ch)
 	c.router.hedged.Describe(ch)
 }
@@ -111,6 +120,7 @@ func (c *Coordinator) Collect(ch chan<- prometheus.Metric) {
 	s.collect(out, c.peers.Alive())
 	s.collectBuilds(out)
 	c.buildTimes.Collect(ch)
+	c.restarts.Collect(ch)
 	c.router.tries.Collect(ch)
 	c.router.hedged.Collect(ch)
 	c.router.products.shelf.View(func(v *shelf.View) {

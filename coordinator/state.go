@@ -105,6 +105,8 @@ func (s *State) Apply(index uint64, c *kithv1.ControlCommand) (next *State, id u
 		err = n.noteTraining(c.NoteTraining)
 	case *kithv1.ControlCommand_FinishTraining:
 		err = n.finishTraining(c.FinishTraining)
+	case *kithv1.ControlCommand_RestartJob:
+		id, err = n.restartJob(index, c.RestartJob.GetJob())
 	case *kithv1.ControlCommand_RaiseLevel:
 		err = n.raiseLevel(c.RaiseLevel.GetLevel())
 	default: // in the protocol of this program, and not applied by it
@@ -363,10 +365,10 @@ func (s *State) Running() *kithv1.JobRecord {
 	return nil
 }
 
-// Job returns the record of a job, or nil.
+// Job returns the record of a job, by its id or one that it had before it began again, or nil.
 func (s *State) Job(id uint64) *kithv1.JobRecord {
 	for _, j := range s.Jobs {
-		if j.Job.Id == id {
+		if j.Job.Id == id || slices.Contains(j.Job.EarlierIds, id) {
 			return j
 		}
 	}

@@ -176,7 +176,15 @@ func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait
 	p := a.progress("build")
 	phases := phaseTimes{done: []jsonPhase{}}
 	phases.begin(phaseName(job.Phase), time.Now())
+	var last uint64
+	showID := func(j *kithv1.Job) {
+		if n := len(j.EarlierIds); n > 0 && j.Id != last {
+			a.note("build %d begins again as %d: users were erased whose events it needed", j.EarlierIds[n-1], j.Id)
+		}
+		last = j.Id
+	}
 	job, err = c.wait(ctx, job.Id, func(j *kithv1.Job) {
+		showID(j)
 		phases.begin(phaseName(j.Phase), time.Now())
 		showJob(p, j)
 	})
@@ -184,6 +192,7 @@ func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait
 	if err != nil {
 		return err
 	}
+	showID(job)
 	phases.begin("", time.Now())
 	version, err := c.version(ctx, job.ModelVersion)
 	if err != nil {

@@ -555,6 +555,7 @@ type ControlCommand struct {
 	//	*ControlCommand_NoteTraining
 	//	*ControlCommand_FinishTraining
 	//	*ControlCommand_RaiseLevel
+	//	*ControlCommand_RestartJob
 	Command       isControlCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -795,6 +796,15 @@ func (x *ControlCommand) GetRaiseLevel() *RaiseLevel {
 	return nil
 }
 
+func (x *ControlCommand) GetRestartJob() *RestartJob {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_RestartJob); ok {
+			return x.RestartJob
+		}
+	}
+	return nil
+}
+
 type isControlCommand_Command interface {
 	isControlCommand_Command()
 }
@@ -887,6 +897,10 @@ type ControlCommand_RaiseLevel struct {
 	RaiseLevel *RaiseLevel `protobuf:"bytes,60,opt,name=raise_level,json=raiseLevel,proto3,oneof"`
 }
 
+type ControlCommand_RestartJob struct {
+	RestartJob *RestartJob `protobuf:"bytes,61,opt,name=restart_job,json=restartJob,proto3,oneof"`
+}
+
 func (*ControlCommand_InitCluster) isControlCommand_Command() {}
 
 func (*ControlCommand_UpsertMember) isControlCommand_Command() {}
@@ -930,6 +944,8 @@ func (*ControlCommand_NoteTraining) isControlCommand_Command() {}
 func (*ControlCommand_FinishTraining) isControlCommand_Command() {}
 
 func (*ControlCommand_RaiseLevel) isControlCommand_Command() {}
+
+func (*ControlCommand_RestartJob) isControlCommand_Command() {}
 
 // InitCluster sets what never changes afterwards.
 type InitCluster struct {
@@ -1875,6 +1891,52 @@ func (x *PlanBounds) GetBlockItems() uint32 {
 	return 0
 }
 
+// RestartJob begins a job again without a cut, as an erasure has overtaken the one that it had. The index of the log entry is its id from then on, so that
+// nothing which nodes have of it, or say late, is taken for the new one's. It is refused when the job has begun again too often.
+type RestartJob struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestartJob) Reset() {
+	*x = RestartJob{}
+	mi := &file_kith_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestartJob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestartJob) ProtoMessage() {}
+
+func (x *RestartJob) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestartJob.ProtoReflect.Descriptor instead.
+func (*RestartJob) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RestartJob) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
 // FinishTasks records where the results of tasks are.
 type FinishTasks struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1887,7 +1949,7 @@ type FinishTasks struct {
 
 func (x *FinishTasks) Reset() {
 	*x = FinishTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +1961,7 @@ func (x *FinishTasks) String() string {
 func (*FinishTasks) ProtoMessage() {}
 
 func (x *FinishTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +1974,7 @@ func (x *FinishTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTasks.ProtoReflect.Descriptor instead.
 func (*FinishTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FinishTasks) GetJob() uint64 {
@@ -1947,7 +2009,7 @@ type ReopenTasks struct {
 
 func (x *ReopenTasks) Reset() {
 	*x = ReopenTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2021,7 @@ func (x *ReopenTasks) String() string {
 func (*ReopenTasks) ProtoMessage() {}
 
 func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2034,7 @@ func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenTasks.ProtoReflect.Descriptor instead.
 func (*ReopenTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReopenTasks) GetJob() uint64 {
@@ -2003,7 +2065,7 @@ type SetJobPhase struct {
 
 func (x *SetJobPhase) Reset() {
 	*x = SetJobPhase{}
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2077,7 @@ func (x *SetJobPhase) String() string {
 func (*SetJobPhase) ProtoMessage() {}
 
 func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2090,7 @@ func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobPhase.ProtoReflect.Descriptor instead.
 func (*SetJobPhase) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetJobPhase) GetJob() uint64 {
@@ -2079,7 +2141,7 @@ type StartTraining struct {
 
 func (x *StartTraining) Reset() {
 	*x = StartTraining{}
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2153,7 @@ func (x *StartTraining) String() string {
 func (*StartTraining) ProtoMessage() {}
 
 func (x *StartTraining) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2166,7 @@ func (x *StartTraining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTraining.ProtoReflect.Descriptor instead.
 func (*StartTraining) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StartTraining) GetJob() uint64 {
@@ -2133,7 +2195,7 @@ type NoteTraining struct {
 
 func (x *NoteTraining) Reset() {
 	*x = NoteTraining{}
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2207,7 @@ func (x *NoteTraining) String() string {
 func (*NoteTraining) ProtoMessage() {}
 
 func (x *NoteTraining) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2158,7 +2220,7 @@ func (x *NoteTraining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteTraining.ProtoReflect.Descriptor instead.
 func (*NoteTraining) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NoteTraining) GetJob() uint64 {
@@ -2193,7 +2255,7 @@ type FinishTraining struct {
 
 func (x *FinishTraining) Reset() {
 	*x = FinishTraining{}
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2267,7 @@ func (x *FinishTraining) String() string {
 func (*FinishTraining) ProtoMessage() {}
 
 func (x *FinishTraining) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2280,7 @@ func (x *FinishTraining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTraining.ProtoReflect.Descriptor instead.
 func (*FinishTraining) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FinishTraining) GetJob() uint64 {
@@ -2250,7 +2312,7 @@ type ModelRecord struct {
 
 func (x *ModelRecord) Reset() {
 	*x = ModelRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[31]
+	mi := &file_kith_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2262,7 +2324,7 @@ func (x *ModelRecord) String() string {
 func (*ModelRecord) ProtoMessage() {}
 
 func (x *ModelRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[31]
+	mi := &file_kith_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2275,7 +2337,7 @@ func (x *ModelRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRecord.ProtoReflect.Descriptor instead.
 func (*ModelRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ModelRecord) GetModel() uint32 {
@@ -2318,7 +2380,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[32]
+	mi := &file_kith_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2392,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[32]
+	mi := &file_kith_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2405,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -2372,7 +2434,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[33]
+	mi := &file_kith_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2384,7 +2446,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[33]
+	mi := &file_kith_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2397,7 +2459,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -2431,7 +2493,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[34]
+	mi := &file_kith_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2443,7 +2505,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[34]
+	mi := &file_kith_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2456,7 +2518,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -2476,7 +2538,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[35]
+	mi := &file_kith_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2550,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[35]
+	mi := &file_kith_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2563,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -2532,7 +2594,7 @@ type JobRecord struct {
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[36]
+	mi := &file_kith_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2544,7 +2606,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[36]
+	mi := &file_kith_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2557,7 +2619,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -2655,7 +2717,7 @@ type ControlState struct {
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[37]
+	mi := &file_kith_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2729,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[37]
+	mi := &file_kith_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2680,7 +2742,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -2805,7 +2867,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\acommand\x18\x01 \x01(\v2\x17.kith.v1.ControlCommandR\acommand\"7\n" +
 	"\x0fProposeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\x04R\x02id\"\x8d\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"\xc5\n" +
 	"\n" +
 	"\x0eControlCommand\x129\n" +
 	"\finit_cluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterH\x00R\vinitCluster\x12<\n" +
@@ -2837,7 +2899,9 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\rnote_training\x183 \x01(\v2\x15.kith.v1.NoteTrainingH\x00R\fnoteTraining\x12B\n" +
 	"\x0ffinish_training\x184 \x01(\v2\x17.kith.v1.FinishTrainingH\x00R\x0efinishTraining\x126\n" +
 	"\vraise_level\x18< \x01(\v2\x13.kith.v1.RaiseLevelH\x00R\n" +
-	"raiseLevelB\t\n" +
+	"raiseLevel\x126\n" +
+	"\vrestart_job\x18= \x01(\v2\x13.kith.v1.RestartJobH\x00R\n" +
+	"restartJobB\t\n" +
 	"\acommand\"{\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
@@ -2906,7 +2970,10 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\fside_entries\x18\x01 \x01(\x04R\vsideEntries\x12#\n" +
 	"\rblock_entries\x18\x02 \x01(\x04R\fblockEntries\x12\x1f\n" +
 	"\vblock_items\x18\x03 \x01(\rR\n" +
-	"blockItems\"I\n" +
+	"blockItems\"\x1e\n" +
+	"\n" +
+	"RestartJob\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\"I\n" +
 	"\vFinishTasks\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
@@ -3008,7 +3075,7 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_kith_v1_control_proto_goTypes = []any{
 	(Standing)(0),             // 0: kith.v1.Standing
 	(MoveStep)(0),             // 1: kith.v1.MoveStep
@@ -3037,28 +3104,29 @@ var file_kith_v1_control_proto_goTypes = []any{
 	(*CreateJob)(nil),         // 24: kith.v1.CreateJob
 	(*PlanJob)(nil),           // 25: kith.v1.PlanJob
 	(*PlanBounds)(nil),        // 26: kith.v1.PlanBounds
-	(*FinishTasks)(nil),       // 27: kith.v1.FinishTasks
-	(*ReopenTasks)(nil),       // 28: kith.v1.ReopenTasks
-	(*SetJobPhase)(nil),       // 29: kith.v1.SetJobPhase
-	(*StartTraining)(nil),     // 30: kith.v1.StartTraining
-	(*NoteTraining)(nil),      // 31: kith.v1.NoteTraining
-	(*FinishTraining)(nil),    // 32: kith.v1.FinishTraining
-	(*ModelRecord)(nil),       // 33: kith.v1.ModelRecord
-	(*VersionRecord)(nil),     // 34: kith.v1.VersionRecord
-	(*Publish)(nil),           // 35: kith.v1.Publish
-	(*ActivateVersion)(nil),   // 36: kith.v1.ActivateVersion
-	(*DropVersion)(nil),       // 37: kith.v1.DropVersion
-	(*JobRecord)(nil),         // 38: kith.v1.JobRecord
-	(*ControlState)(nil),      // 39: kith.v1.ControlState
-	(MemberIntent)(0),         // 40: kith.v1.MemberIntent
-	(*Move)(nil),              // 41: kith.v1.Move
-	(*SceneSet)(nil),          // 42: kith.v1.SceneSet
-	(*BuildSpec)(nil),         // 43: kith.v1.BuildSpec
-	(JobPhase)(0),             // 44: kith.v1.JobPhase
-	(*TrainedModel)(nil),      // 45: kith.v1.TrainedModel
-	(*Artifact)(nil),          // 46: kith.v1.Artifact
-	(*ModelVersion)(nil),      // 47: kith.v1.ModelVersion
-	(*Job)(nil),               // 48: kith.v1.Job
+	(*RestartJob)(nil),        // 27: kith.v1.RestartJob
+	(*FinishTasks)(nil),       // 28: kith.v1.FinishTasks
+	(*ReopenTasks)(nil),       // 29: kith.v1.ReopenTasks
+	(*SetJobPhase)(nil),       // 30: kith.v1.SetJobPhase
+	(*StartTraining)(nil),     // 31: kith.v1.StartTraining
+	(*NoteTraining)(nil),      // 32: kith.v1.NoteTraining
+	(*FinishTraining)(nil),    // 33: kith.v1.FinishTraining
+	(*ModelRecord)(nil),       // 34: kith.v1.ModelRecord
+	(*VersionRecord)(nil),     // 35: kith.v1.VersionRecord
+	(*Publish)(nil),           // 36: kith.v1.Publish
+	(*ActivateVersion)(nil),   // 37: kith.v1.ActivateVersion
+	(*DropVersion)(nil),       // 38: kith.v1.DropVersion
+	(*JobRecord)(nil),         // 39: kith.v1.JobRecord
+	(*ControlState)(nil),      // 40: kith.v1.ControlState
+	(MemberIntent)(0),         // 41: kith.v1.MemberIntent
+	(*Move)(nil),              // 42: kith.v1.Move
+	(*SceneSet)(nil),          // 43: kith.v1.SceneSet
+	(*BuildSpec)(nil),         // 44: kith.v1.BuildSpec
+	(JobPhase)(0),             // 45: kith.v1.JobPhase
+	(*TrainedModel)(nil),      // 46: kith.v1.TrainedModel
+	(*Artifact)(nil),          // 47: kith.v1.Artifact
+	(*ModelVersion)(nil),      // 48: kith.v1.ModelVersion
+	(*Job)(nil),               // 49: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.StandingResponse.standing:type_name -> kith.v1.Standing
@@ -3068,12 +3136,12 @@ var file_kith_v1_control_proto_depIdxs = []int32{
 	16, // 4: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
 	24, // 5: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
 	25, // 6: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
-	27, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
-	28, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
-	29, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	35, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	36, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	37, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	28, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
+	29, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
+	30, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
+	36, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	37, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	38, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
 	17, // 13: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
 	18, // 14: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
 	21, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
@@ -3081,51 +3149,52 @@ var file_kith_v1_control_proto_depIdxs = []int32{
 	23, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
 	19, // 18: kith.v1.ControlCommand.set_secrets:type_name -> kith.v1.SetSecrets
 	20, // 19: kith.v1.ControlCommand.set_scenes:type_name -> kith.v1.SetScenes
-	30, // 20: kith.v1.ControlCommand.start_training:type_name -> kith.v1.StartTraining
-	31, // 21: kith.v1.ControlCommand.note_training:type_name -> kith.v1.NoteTraining
-	32, // 22: kith.v1.ControlCommand.finish_training:type_name -> kith.v1.FinishTraining
+	31, // 20: kith.v1.ControlCommand.start_training:type_name -> kith.v1.StartTraining
+	32, // 21: kith.v1.ControlCommand.note_training:type_name -> kith.v1.NoteTraining
+	33, // 22: kith.v1.ControlCommand.finish_training:type_name -> kith.v1.FinishTraining
 	13, // 23: kith.v1.ControlCommand.raise_level:type_name -> kith.v1.RaiseLevel
-	40, // 24: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
-	12, // 25: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
-	15, // 26: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	41, // 27: kith.v1.StartMove.move:type_name -> kith.v1.Move
-	1,  // 28: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
-	42, // 29: kith.v1.SetScenes.set:type_name -> kith.v1.SceneSet
-	40, // 30: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
-	43, // 31: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	26, // 32: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
-	44, // 33: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	33, // 34: kith.v1.FinishTraining.model:type_name -> kith.v1.ModelRecord
-	45, // 35: kith.v1.ModelRecord.trained:type_name -> kith.v1.TrainedModel
-	46, // 36: kith.v1.ModelRecord.file:type_name -> kith.v1.Artifact
-	47, // 37: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	46, // 38: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	34, // 39: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	48, // 40: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	27, // 41: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	26, // 42: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
-	33, // 43: kith.v1.JobRecord.models:type_name -> kith.v1.ModelRecord
-	11, // 44: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	12, // 45: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	15, // 46: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	38, // 47: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	34, // 48: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	41, // 49: kith.v1.ControlState.moves:type_name -> kith.v1.Move
-	19, // 50: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
-	42, // 51: kith.v1.ControlState.scenes:type_name -> kith.v1.SceneSet
-	8,  // 52: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	6,  // 53: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
-	4,  // 54: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
-	2,  // 55: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
-	9,  // 56: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	7,  // 57: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
-	5,  // 58: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
-	3,  // 59: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
-	56, // [56:60] is the sub-list for method output_type
-	52, // [52:56] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	27, // 24: kith.v1.ControlCommand.restart_job:type_name -> kith.v1.RestartJob
+	41, // 25: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
+	12, // 26: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
+	15, // 27: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
+	42, // 28: kith.v1.StartMove.move:type_name -> kith.v1.Move
+	1,  // 29: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
+	43, // 30: kith.v1.SetScenes.set:type_name -> kith.v1.SceneSet
+	41, // 31: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
+	44, // 32: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	26, // 33: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
+	45, // 34: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	34, // 35: kith.v1.FinishTraining.model:type_name -> kith.v1.ModelRecord
+	46, // 36: kith.v1.ModelRecord.trained:type_name -> kith.v1.TrainedModel
+	47, // 37: kith.v1.ModelRecord.file:type_name -> kith.v1.Artifact
+	48, // 38: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	47, // 39: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	35, // 40: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	49, // 41: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	28, // 42: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	26, // 43: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
+	34, // 44: kith.v1.JobRecord.models:type_name -> kith.v1.ModelRecord
+	11, // 45: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	12, // 46: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	15, // 47: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	39, // 48: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	35, // 49: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	42, // 50: kith.v1.ControlState.moves:type_name -> kith.v1.Move
+	19, // 51: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
+	43, // 52: kith.v1.ControlState.scenes:type_name -> kith.v1.SceneSet
+	8,  // 53: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	6,  // 54: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	4,  // 55: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
+	2,  // 56: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
+	9,  // 57: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	7,  // 58: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	5,  // 59: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
+	3,  // 60: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
+	57, // [57:61] is the sub-list for method output_type
+	53, // [53:57] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_control_proto_init() }
@@ -3160,6 +3229,7 @@ func file_kith_v1_control_proto_init() {
 		(*ControlCommand_NoteTraining)(nil),
 		(*ControlCommand_FinishTraining)(nil),
 		(*ControlCommand_RaiseLevel)(nil),
+		(*ControlCommand_RestartJob)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3167,7 +3237,7 @@ func file_kith_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

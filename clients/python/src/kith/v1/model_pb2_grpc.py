@@ -74,7 +74,7 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """WatchJob streams the job whenever it changes, until it ends.
+        """WatchJob streams the job whenever it changes, until it ends. One that begins again has another id from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
