@@ -40,7 +40,7 @@ var (
 // newBuildTimes returns the times of builds that a process drives to their end.
 func newBuildTimes() *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "kith_build_duration_seconds", Help: "How long builds took that ended while this server coordinated, by outcome: done or failed.",
+		Name: "kith_build_duration_seconds", Help: "How long builds took that ended while this server coordinated, by outcome: done, canceled or failed.",
 		Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600},
 	}, []string{"outcome"})
 }
@@ -69,12 +69,14 @@ func newHedged() prometheus.Counter {
 	})
 }
 
-// jobOutcome is done or failed; empty while a job runs.
+// jobOutcome is done, canceled or failed; empty while a job runs.
 func jobOutcome(j *kithv1.Job) string {
-	switch j.Phase {
-	case kithv1.JobPhase_JOB_PHASE_DONE:
+	switch {
+	case j.Phase == kithv1.JobPhase_JOB_PHASE_DONE:
 		return "done"
-	case kithv1.JobPhase_JOB_PHASE_FAILED:
+	case Canceled(j):
+		return "canceled"
+	case j.Phase == kithv1.JobPhase_JOB_PHASE_FAILED:
 		return "failed"
 	}
 	return ""

@@ -278,8 +278,10 @@ func (c *client) wait(ctx context.Context, id uint64, show func(*kithv1.Job)) (*
 		switch {
 		case err != nil:
 			return nil, err
+		case coordinator.Canceled(job):
+			return nil, fmt.Errorf("build %d was %s", job.Id, job.Error)
 		case job.Phase == kithv1.JobPhase_JOB_PHASE_FAILED:
-			return nil, fmt.Errorf("job %d failed: %s", id, job.Error)
+			return nil, fmt.Errorf("build %d failed: %s", job.Id, job.Error)
 		case coordinator.Ended(job):
 			return job, nil
 		}

@@ -36,7 +36,7 @@ type ModelServiceClient interface {
 	Build(ctx context.Context, in *BuildRequest, opts ...grpc.CallOption) (*BuildResponse, error)
 	// WatchJob streams the job whenever it changes, until it ends. One that begins again has another id from then on.
 	WatchJob(ctx context.Context, in *WatchJobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchJobResponse], error)
-	// Cancel ends a build. Its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+	// Cancel ends a build. Its phase is then FAILED, and its error begins with "canceled by" and says who asked. The active version stays. One that has ended before
 	// stays as it is.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 	// ListModels returns the versions kept, newest first.
@@ -122,7 +122,7 @@ type ModelServiceServer interface {
 	Build(context.Context, *BuildRequest) (*BuildResponse, error)
 	// WatchJob streams the job whenever it changes, until it ends. One that begins again has another id from then on.
 	WatchJob(*WatchJobRequest, grpc.ServerStreamingServer[WatchJobResponse]) error
-	// Cancel ends a build. Its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+	// Cancel ends a build. Its phase is then FAILED, and its error begins with "canceled by" and says who asked. The active version stays. One that has ended before
 	// stays as it is.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	// ListModels returns the versions kept, newest first.

@@ -81,7 +81,7 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Cancel(self, request, context):
-        """Cancel ends a build. Its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+        """Cancel ends a build. Its phase is then FAILED, and its error begins with "canceled by" and says who asked. The active version stays. One that has ended before
         stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -704,7 +704,7 @@ export const ModelService: GenService<{
     output: typeof WatchJobResponseSchema;
   },
   /**
-   * Cancel ends a build. Its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+   * Cancel ends a build. Its phase is then FAILED, and its error begins with "canceled by" and says who asked. The active version stays. One that has ended before
    * stays as it is.
    *
    * @generated from rpc kith.v1.ModelService.Cancel
