@@ -242,11 +242,25 @@ func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) e
 	began := c.cfg.Now()
 	c.cfg.Logger.Info("build begins or goes on", "job", job)
 	// Servers of before levels make jobs with models, too: they take them for others.
-	if err := c.requireFor(ctx, c.State().Job(job).GetJob().GetSpec()); errors.Is(err, wire.ErrUpgrade) {
-		return errors.Join(err, c.failJob(ctx, job, err.Error()))
-	} else if err != nil {
-		return err
+	err := c.requireFor(ctx, c.State().Job(job).GetJob().GetSpec())
+	switch {
+	case err == nil:
+		err = c.drive(ctx, job, strides)
+	case errors.Is(err, wire.ErrUpgrade):
+		err = errors.Join(err, c.failJob(ctx, job, err.Error()))
 	}
+	rec := c.State().Job(job)
+	if rec != nil && Ended(rec.Job) {
+		c.buildTimes.WithLabelValues(jobOutcome(rec.Job)).Observe(buildTime(rec.Job).Seconds())
+	}
+	if err == nil && rec.GetJob().GetPhase() == kithv1.JobPhase_JOB_PHASE_DONE {
+		c.cfg.Logger.Info("build published", "job", job, "took", c.cfg.Now().Sub(began).Round(time.Millisecond))
+	}
+	return err
+}
+
+// drive brings a build to its end, or makes it begin again, for another drive.
+func (c *Coordinator) drive(ctx context.Context, job uint64, strides *strides) error {
 	b := NewBuilder(BuilderConfig{
 		Log: c, Rows: true, Kinds: c.cfg.Kinds, Now: c.cfg.Now, Logger: c.cfg.Logger,
 		Nodes:    buildNodes{slowPeers{c.peers, c.peers.Bulk()}, c.router},
@@ -256,14 +270,7 @@ func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) e
 	if errors.Is(err, wire.ErrErased) && ctx.Err() == nil {
 		return c.restart(ctx, job, err)
 	}
-	if rec := c.State().Job(job); rec != nil && Ended(rec.Job) {
-		c.buildTimes.WithLabelValues(jobOutcome(rec.Job)).Observe(buildTime(rec.Job).Seconds())
-	}
-	if err != nil {
-		return err
-	}
-	c.cfg.Logger.Info("build published", "job", job, "took", c.cfg.Now().Sub(began).Round(time.Millisecond))
-	return nil
+	return err
 }
 
 // reconcile makes the decisions follow what membership shows: it initializes the cluster, records members, adds them to

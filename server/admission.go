@@ -122,8 +122,8 @@ func (s *Server) standing(ctx context.Context) (kithv1.Standing, error) {
 			continue
 		}
 		var standing kithv1.Standing
-		if standing, err = s.askStanding(ctx, p.ID); err == nil {
-			return standing, nil
+		if standing, err = s.askStanding(ctx, p.ID); err == nil || errors.Is(err, wire.ErrUpgrade) {
+			return standing, err
 		}
 	}
 	return 0, err

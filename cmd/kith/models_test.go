@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/covisit"
@@ -100,4 +103,32 @@ func TestModels(t *testing.T) {
 	if got := <-said; got.code != exitOK {
 		t.Errorf("cancel: %+v", got)
 	}
+}
+
+// earlierModels is a server with a program that does not know models of builds: it makes the build without them.
+type earlierModels struct {
+	kithv1.UnimplementedModelServiceServer
+}
+
+func (earlierModels) Build(_ context.Context, req *kithv1.BuildRequest) (*kithv1.BuildResponse, error) {
+	return &kithv1.BuildResponse{Job: &kithv1.Job{Id: 7, Spec: req.Spec, Phase: kithv1.JobPhase_JOB_PHASE_CUT}}, nil
+}
+
+func (earlierModels) WatchJob(_ *kithv1.WatchJobRequest, stream grpc.ServerStreamingServer[kithv1.WatchJobResponse]) error {
+	return stream.Send(&kithv1.WatchJobResponse{Job: &kithv1.Job{Id: 7, Phase: kithv1.JobPhase_JOB_PHASE_DONE, ModelVersion: 7}})
+}
+
+func (earlierModels) ListModels(context.Context, *kithv1.ListModelsRequest) (*kithv1.ListModelsResponse, error) {
+	return &kithv1.ListModelsResponse{Versions: []*kithv1.ModelVersion{{Version: 7, Active: true}}}, nil
+}
+
+// TestModelsThatAreMissing: a build that a server with an earlier program has made without its models is no success.
+func TestModelsThatAreMissing(t *testing.T) {
+	t.Parallel()
+	addr := serve(t, func(s *grpc.Server) { kithv1.RegisterModelServiceServer(s, earlierModels{}) })
+	got := kith(t, nil, "build", "--addr", addr, "--wait", "--models", "covisit")
+	if got.code != exitError || !strings.Contains(got.err, "has 0 of the 1 models") || !strings.Contains(got.err, "upgrade all servers") {
+		t.Errorf("got %+v, want what is missing and why", got)
+	}
+	mustKith(t, "build", "--addr", addr, "--wait")
 }

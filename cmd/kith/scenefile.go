@@ -82,7 +82,7 @@ func (b *boostEntry) UnmarshalYAML(unmarshal func(any) error) error {
 }
 
 // MarshalYAML implements yaml.InterfaceMarshaler.
-func (b boostEntry) MarshalYAML() (any, error) {
+func (b boostEntry) MarshalYAML() (any, error) { //nolint:unparam // the interface has the error
 	if b.keys != nil {
 		return b.keys, nil
 	}

@@ -67,7 +67,10 @@ func result() *evaluate.Result {
 		Folds: []evaluate.FoldCounts{{TestUsers: 940, TestEntries: 20_000}},
 		Models: []evaluate.ModelResult{
 			ranking("popularity", 0.2, &evaluate.Comparison{With: "itemknn", Metric: "ndcg@5", Difference: -0.1, P: 0.0001, PHolm: 0.0001}),
-			ranking("itemknn", 0.3, nil), rating("mean", 1.1), rating("baseline", 0.9), {Name: "rules", Failed: "too many <i>itemsets"},
+			ranking("itemknn", 0.3, nil),
+			rating("mean", 1.1),
+			rating("baseline", 0.9),
+			{Name: "rules", Failed: "too many <i>itemsets"},
 		},
 		Tuning: []evaluate.TunedModel{{
 			Model: "itemknn", Best: "itemknn(k=20)", Method: "halving", Metric: "ndcg@5", Trials: []evaluate.Trial{
