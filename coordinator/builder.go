@@ -87,7 +87,8 @@ func NewBuilder(cfg BuilderConfig) *Builder {
 
 // Run brings a job to its end. It goes through all steps again whenever a node is lost on the way; what is done already
 // costs little then. It returns nil when the job is published, the reason when it failed for good or was canceled, and ctx's
-// error when it was stopped: the job then stays open for the next coordinator.
+// error when it was stopped: the job then stays open for the next coordinator. So it does when an erasure has overtaken its cut: the error matches
+// wire.ErrErased, and the job must begin again or fail.
 func (b *Builder) Run(ctx context.Context, job uint64) error {
 	err := b.whileOpen(ctx, job, func(ctx context.Context) error { return b.run(ctx, job) })
 	if ctx.Err() != nil {
@@ -126,8 +127,8 @@ func (b *Builder) run(ctx context.Context, job uint64) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if errors.Is(err, wire.ErrNotLeader) {
-			return err // another coordinator goes on
+		if errors.Is(err, wire.ErrNotLeader) || errors.Is(err, wire.ErrErased) {
+			return err // another coordinator goes on, or another cut must be taken
 		}
 		rec = b.cfg.Log.State().Job(job)
 		if rec != nil && rec.Job.TasksDone > before {
@@ -160,8 +161,7 @@ func curable(err error) bool {
 
 // final reports whether repeating cannot help.
 func final(err error) bool {
-	// A cut that is older than an erasure is gone.
-	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrErased) || errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrInvalid) || errors.Is(err, wire.ErrTraining) || status.Code(err) == codes.InvalidArgument
+	return errors.Is(err, ErrNoInteractions) || errors.Is(err, wire.ErrDiskFull) || errors.Is(err, wire.ErrInvalid) || errors.Is(err, wire.ErrTraining) || status.Code(err) == codes.InvalidArgument
 }
 
 func (b *Builder) fail(ctx context.Context, job uint64, cause error) error {

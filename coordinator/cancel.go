@@ -2,12 +2,22 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
+
+// canceledBy begins the error of a job that somebody has canceled, as the protocol says.
+const canceledBy = "canceled by "
+
+// Canceled reports whether a job has ended because somebody canceled it. Its error then says who did.
+func Canceled(j *kithv1.Job) bool {
+	return j.GetPhase() == kithv1.JobPhase_JOB_PHASE_FAILED && strings.HasPrefix(j.Error, canceledBy)
+}
 
 // Cancel ends a build, or the one that runs if job is 0, and says who asked for it. It returns the build as it is then, nil if none
 // runs, and whether this call ended it: one that has ended before stays as it is. Errors match wire.ErrUnknownJob.
@@ -28,8 +38,11 @@ func (c *Coordinator) Cancel(ctx context.Context, job uint64, by string) (_ *kit
 	case Ended(rec.Job):
 		return rec.Job, false, nil
 	}
-	reason := fmt.Sprintf("canceled by %s, through node %s", by, c.peers.Self())
+	reason := fmt.Sprintf("%s%s, through node %s", canceledBy, by, c.peers.Self())
 	if err := c.failJob(ctx, rec.Job.Id, reason); err != nil {
+		if now := c.State().Job(rec.Job.Id); errors.Is(err, wire.ErrUnknownJob) && now != nil {
+			return c.Cancel(ctx, now.Job.Id, by) // it has begun again meanwhile
+		}
 		return nil, false, err
 	}
 	if rec = c.State().Job(rec.Job.Id); rec == nil {

@@ -60,11 +60,13 @@ type Coordinator struct {
 	tables *semaphore.Weighted
 	// buildTimes are those of the builds that this process drove to their end.
 	buildTimes *prometheus.HistogramVec
+	// restarts are the builds that this process made begin again.
+	restarts prometheus.Counter
 }
 
 // New returns a Coordinator for a process whose node is local.
 func New(cfg Config, control *Control, local Local) *Coordinator {
-	c := &Coordinator{Control: control, cfg: cfg, tables: semaphore.NewWeighted(tablePasses), buildTimes: newBuildTimes()}
+	c := &Coordinator{Control: control, cfg: cfg, tables: semaphore.NewWeighted(tablePasses), buildTimes: newBuildTimes(), restarts: newRestarts()}
 	c.router = NewRouter(c, control.peers, local, cfg.Now)
 	return c
 }
@@ -123,6 +125,9 @@ func (c *Coordinator) proposeOnce(ctx context.Context, cmd *kithv1.ControlComman
 
 // propose writes to the log of the group that this process leads.
 func (c *Coordinator) propose(ctx context.Context, cmd *kithv1.ControlCommand) (index, id uint64, err error) {
+	if err := known(cmd); err != nil { // of a newer member
+		return 0, 0, fmt.Errorf("coordinator %s: %w", c.peers.Self(), err)
+	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(cmd)
 	if err != nil {
 		return 0, 0, err
@@ -135,8 +140,7 @@ func (c *Coordinator) propose(ctx context.Context, cmd *kithv1.ControlCommand) (
 	return index, id, nil
 }
 
-// Build starts a build, or returns the one that runs with the same spec. Errors match wire.ErrJobRunning or
-// wire.ErrInvalid.
+// Build starts a build, or returns the one that runs with the same spec. Errors match wire.ErrJobRunning, wire.ErrInvalid, or wire.ErrUpgrade.
 func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64, error) {
 	spec = Normalize(spec)
 	if err := completeModels(spec, c.cfg.Kinds); err != nil {
@@ -147,6 +151,9 @@ func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64
 	}
 	if c.State().Epoch == 0 {
 		return 0, fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
+	}
+	if err := c.requireFor(ctx, spec); err != nil {
+		return 0, err
 	}
 	return c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_CreateJob{CreateJob: &kithv1.CreateJob{
 		Spec: spec, RequestId: c.cfg.NewID(), CreatedUnixMs: c.cfg.Now().UnixMilli(),
@@ -234,20 +241,36 @@ func (c *Coordinator) lead(ctx context.Context) error {
 func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) error {
 	began := c.cfg.Now()
 	c.cfg.Logger.Info("build begins or goes on", "job", job)
+	// Servers of before levels make jobs with models, too: they take them for others.
+	err := c.requireFor(ctx, c.State().Job(job).GetJob().GetSpec())
+	switch {
+	case err == nil:
+		err = c.drive(ctx, job, strides)
+	case errors.Is(err, wire.ErrUpgrade):
+		err = errors.Join(err, c.failJob(ctx, job, err.Error()))
+	}
+	rec := c.State().Job(job)
+	if rec != nil && Ended(rec.Job) {
+		c.buildTimes.WithLabelValues(jobOutcome(rec.Job)).Observe(buildTime(rec.Job).Seconds())
+	}
+	if err == nil && rec.GetJob().GetPhase() == kithv1.JobPhase_JOB_PHASE_DONE {
+		c.cfg.Logger.Info("build published", "job", job, "took", c.cfg.Now().Sub(began).Round(time.Millisecond))
+	}
+	return err
+}
+
+// drive brings a build to its end, or makes it begin again, for another drive.
+func (c *Coordinator) drive(ctx context.Context, job uint64, strides *strides) error {
 	b := NewBuilder(BuilderConfig{
 		Log: c, Rows: true, Kinds: c.cfg.Kinds, Now: c.cfg.Now, Logger: c.cfg.Logger,
 		Nodes:    buildNodes{slowPeers{c.peers, c.peers.Bulk()}, c.router},
 		Progress: func(phase kithv1.JobPhase, done, _ int) { strides.note(job, phase, done) },
 	})
 	err := b.Run(ctx, job)
-	if rec := c.State().Job(job); rec != nil && Ended(rec.Job) {
-		c.buildTimes.WithLabelValues(jobOutcome(rec.Job)).Observe(buildTime(rec.Job).Seconds())
+	if errors.Is(err, wire.ErrErased) && ctx.Err() == nil {
+		return c.restart(ctx, job, err)
 	}
-	if err != nil {
-		return err
-	}
-	c.cfg.Logger.Info("build published", "job", job, "took", c.cfg.Now().Sub(began).Round(time.Millisecond))
-	return nil
+	return err
 }
 
 // reconcile makes the decisions follow what membership shows: it initializes the cluster, records members, adds them to
@@ -275,9 +298,9 @@ func (c *Coordinator) reconcile(ctx context.Context) error {
 		}
 		m := &kithv1.MemberRecord{
 			Id: p.ID, Zone: p.Zone, Weight: p.Weight, GrpcAddr: p.GRPCAddr, RaftAddr: p.RaftAddr, Version: p.Version,
-			Intent: known.GetIntent(), Folder: cmp.Or(p.Folder, known.GetFolder()),
+			Intent: known.GetIntent(), Folder: cmp.Or(p.Folder, known.GetFolder()), Level: p.Level,
 		}
-		if proto.Equal(m, known) {
+		if proto.Equal(m, known) || m.Level < c.State().Level { // one with an earlier program is told so when it asks
 			continue
 		}
 		if _, err := c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_UpsertMember{UpsertMember: &kithv1.UpsertMember{Member: m}}}); err != nil {

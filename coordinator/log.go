@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -69,6 +70,9 @@ func (m *Machine) Apply(index uint64, data []byte) (any, error) {
 		return nil, fmt.Errorf("control entry %d: %w: %w", index, wire.ErrCorrupt, err)
 	}
 	next, id, err := m.State().Apply(index, c)
+	if errors.Is(err, consensus.ErrTooNew) {
+		return nil, err // the group halts
+	}
 	m.set(next)
 	return id, err
 }

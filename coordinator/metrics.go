@@ -40,9 +40,17 @@ var (
 // newBuildTimes returns the times of builds that a process drives to their end.
 func newBuildTimes() *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "kith_build_duration_seconds", Help: "How long builds took that ended while this server coordinated, by outcome: done or failed.",
+		Name: "kith_build_duration_seconds", Help: "How long builds took that ended while this server coordinated, by outcome: done, canceled or failed.",
 		Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600},
 	}, []string{"outcome"})
+}
+
+// newRestarts returns the count of builds that a process made begin again.
+func newRestarts() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "kith_build_restarts_total",
+		Help: "How often builds began again while this server coordinated, as an erasure had removed events that they needed.",
+	})
 }
 
 // newTries returns the counts of the calls of a Router by outcome.
@@ -61,12 +69,14 @@ func newHedged() prometheus.Counter {
 	})
 }
 
-// jobOutcome is done or failed; empty while a job runs.
+// jobOutcome is done, canceled or failed; empty while a job runs.
 func jobOutcome(j *kithv1.Job) string {
-	switch j.Phase {
-	case kithv1.JobPhase_JOB_PHASE_DONE:
+	switch {
+	case j.Phase == kithv1.JobPhase_JOB_PHASE_DONE:
 		return "done"
-	case kithv1.JobPhase_JOB_PHASE_FAILED:
+	case Canceled(j):
+		return "canceled"
+	case j.Phase == kithv1.JobPhase_JOB_PHASE_FAILED:
 		return "failed"
 	}
 	return ""
@@ -88,6 +98,7 @@ func (c *Coordinator) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	c.buildTimes.Describe(ch)
+	c.restarts.Describe(ch)
 	c.router.tries.Describe(ch)
 	c.router.hedged.Describe(ch)
 }
@@ -111,6 +122,7 @@ func (c *Coordinator) Collect(ch chan<- prometheus.Metric) {
 	s.collect(out, c.peers.Alive())
 	s.collectBuilds(out)
 	c.buildTimes.Collect(ch)
+	c.restarts.Collect(ch)
 	c.router.tries.Collect(ch)
 	c.router.hedged.Collect(ch)
 	c.router.products.shelf.View(func(v *shelf.View) {

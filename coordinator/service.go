@@ -26,9 +26,6 @@ type service struct {
 
 // Propose implements kithv1.ControlServiceServer: only the leader accepts.
 func (s *service) Propose(ctx context.Context, req *kithv1.ProposeRequest) (*kithv1.ProposeResponse, error) {
-	if req.GetCommand().GetCommand() == nil {
-		return nil, fmt.Errorf("%w: empty command", wire.ErrInvalid)
-	}
 	index, id, err := s.c.propose(ctx, req.Command)
 	if err != nil {
 		return nil, err
@@ -57,6 +54,9 @@ func (s *service) Standing(ctx context.Context, req *kithv1.StandingRequest) (*k
 		return nil, fmt.Errorf("%w: it has not been made yet", wire.ErrNotReady)
 	case req.ClusterId != "" && req.ClusterId != own:
 		return nil, fmt.Errorf("%w: server %s is of cluster %s, this one of %s", wire.ErrInvalid, req.Id, req.ClusterId, own)
+	}
+	if err := upgrade([]*kithv1.MemberRecord{{Id: req.Id, Level: req.Level}}, state.Level, "cluster "+own); err != nil {
+		return nil, err // in the place of a standing, as programs of before levels take one that they do not know for a good one
 	}
 	return &kithv1.StandingResponse{Standing: state.standing(req.Id, req.Folder)}, nil
 }

@@ -47,13 +47,19 @@ type State struct {
 	Secrets *kithv1.SetSecrets
 	// Scenes are the scenes and experiments; nil until there are some.
 	Scenes *kithv1.SceneSet
+	// Level is that of the control log which all members know: see the constant.
+	Level uint32
 	// Applied is the index of the log entry that made this state.
 	Applied uint64
 }
 
 // Apply returns the state after a command at an index of the log, and the id of what the command made or found. It is
-// deterministic. A refused command leaves all but Applied as it was; all replicas refuse alike.
+// deterministic. A refused command leaves all but Applied as it was; all replicas refuse alike. A command that this program does not know, and others may, leaves
+// everything as it was: the error matches consensus.ErrTooNew.
 func (s *State) Apply(index uint64, c *kithv1.ControlCommand) (next *State, id uint64, err error) {
+	if err := known(c); err != nil {
+		return s, 0, err
+	}
 	n := *s
 	n.Applied = index
 	switch c := c.GetCommand().(type) {
@@ -99,8 +105,12 @@ func (s *State) Apply(index uint64, c *kithv1.ControlCommand) (next *State, id u
 		err = n.noteTraining(c.NoteTraining)
 	case *kithv1.ControlCommand_FinishTraining:
 		err = n.finishTraining(c.FinishTraining)
-	default:
-		err = fmt.Errorf("%w: unknown kind %T; a newer member wrote it, upgrade this one", errCommand, c)
+	case *kithv1.ControlCommand_RestartJob:
+		id, err = n.restartJob(index, c.RestartJob.GetJob())
+	case *kithv1.ControlCommand_RaiseLevel:
+		err = n.raiseLevel(c.RaiseLevel.GetLevel())
+	default: // in the protocol of this program, and not applied by it
+		return s, 0, unknownError{fmt.Sprintf("the command %T", c)}
 	}
 	if err != nil {
 		kept := *s
@@ -127,6 +137,9 @@ func (s *State) upsertMember(m *kithv1.MemberRecord) error {
 	}
 	if slices.Contains(s.Left, m.Id) {
 		return fmt.Errorf("%w: member %s has left", errCommand, m.Id)
+	}
+	if err := upgrade([]*kithv1.MemberRecord{m}, s.Level, "the cluster"); err != nil {
+		return err
 	}
 	if known := s.Member(m.Id); known != nil && known.Intent != m.Intent {
 		m = proto.Clone(m).(*kithv1.MemberRecord)
@@ -352,10 +365,10 @@ func (s *State) Running() *kithv1.JobRecord {
 	return nil
 }
 
-// Job returns the record of a job, or nil.
+// Job returns the record of a job, by its id or one that it had before it began again, or nil.
 func (s *State) Job(id uint64) *kithv1.JobRecord {
 	for _, j := range s.Jobs {
-		if j.Job.Id == id {
+		if j.Job.Id == id || slices.Contains(j.Job.EarlierIds, id) {
 			return j
 		}
 	}
@@ -386,7 +399,7 @@ func (s *State) Encode() ([]byte, error) {
 	m := &kithv1.ControlState{
 		Cluster: s.Cluster, Members: s.Members, Epoch: s.Epoch, Jobs: s.Jobs, Versions: s.Versions,
 		ActiveVersion: s.Active, AppliedIndex: s.Applied, Moves: s.Moves, Formed: s.Formed, Left: s.Left,
-		Secrets: s.Secrets, Scenes: s.Scenes,
+		Secrets: s.Secrets, Scenes: s.Scenes, Level: s.Level,
 	}
 	for _, nodes := range s.Replicas {
 		m.Partitions = append(m.Partitions, &kithv1.Replicas{Nodes: nodes})
@@ -394,16 +407,19 @@ func (s *State) Encode() ([]byte, error) {
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
 }
 
-// DecodeState reads what Encode wrote. Errors match wire.ErrCorrupt.
+// DecodeState reads what Encode wrote. Errors match wire.ErrCorrupt, or consensus.ErrTooNew for a state of a level that this program does not know.
 func DecodeState(b []byte) (*State, error) {
 	m := &kithv1.ControlState{}
 	if err := proto.Unmarshal(b, m); err != nil {
 		return nil, fmt.Errorf("control state: %w: %w", wire.ErrCorrupt, err)
 	}
+	if err := knownLevel(m.Level); err != nil {
+		return nil, err
+	}
 	s := &State{
 		Cluster: m.Cluster, Members: m.Members, Epoch: m.Epoch, Jobs: m.Jobs, Versions: m.Versions,
 		Active: m.ActiveVersion, Applied: m.AppliedIndex, Moves: m.Moves, Formed: m.Formed, Left: m.Left,
-		Secrets: m.Secrets, Scenes: m.Scenes,
+		Secrets: m.Secrets, Scenes: m.Scenes, Level: m.Level,
 	}
 	for _, r := range m.Partitions {
 		s.Replicas = append(s.Replicas, r.Nodes)

@@ -211,15 +211,6 @@ func TestVersionsArePublishedKeptAndSwitched(t *testing.T) {
 	}
 }
 
-func TestUnknownCommandsAreRefusedAlike(t *testing.T) {
-	s := ready(t)
-	for _, c := range []*kithv1.ControlCommand{nil, {}} {
-		if _, err := s.try(c); err == nil {
-			t.Errorf("command %v was accepted", c)
-		}
-	}
-}
-
 // TestReplicasAgree draws commands that need not make sense: two replicas that apply them come to the same bytes, also
 // when one starts again from a snapshot in between, and no state that was seen changes afterwards.
 func TestReplicasAgree(t *testing.T) {
@@ -227,8 +218,9 @@ func TestReplicasAgree(t *testing.T) {
 		node := rapid.SampledFrom([]string{"a", "b", "c"})
 		orNone := rapid.SampledFrom([]string{"", "a", "b", "c"})
 		job := rapid.Uint64Range(0, 12)
+		level := rapid.Uint32Range(0, coordinator.Level)
 		command := rapid.Custom(func(t *rapid.T) *kithv1.ControlCommand {
-			switch rapid.IntRange(0, 16).Draw(t, "kind") {
+			switch rapid.IntRange(0, 18).Draw(t, "kind") {
 			case 10, 11:
 				return startMove(rapid.Uint32Range(0, 2).Draw(t, "p"), orNone.Draw(t, "add"), orNone.Draw(t, "remove"))
 			case 12, 13:
@@ -238,6 +230,10 @@ func TestReplicasAgree(t *testing.T) {
 				return setFormed()
 			case 15:
 				return setIntent(node.Draw(t, "n"), kithv1.MemberIntent(rapid.IntRange(0, 2).Draw(t, "intent")))
+			case 17:
+				return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_RestartJob{RestartJob: &kithv1.RestartJob{Job: job.Draw(t, "job")}}}
+			case 18:
+				return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_RaiseLevel{RaiseLevel: &kithv1.RaiseLevel{Level: level.Draw(t, "level")}}}
 			case 16:
 				return forget(node.Draw(t, "n"), rapid.Bool().Draw(t, "left"))
 			case 0:
@@ -259,7 +255,7 @@ func TestReplicasAgree(t *testing.T) {
 			case 8:
 				return activate(job.Draw(t, "job"))
 			}
-			return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_UpsertMember{UpsertMember: &kithv1.UpsertMember{Member: &kithv1.MemberRecord{Id: node.Draw(t, "n")}}}}
+			return &kithv1.ControlCommand{Command: &kithv1.ControlCommand_UpsertMember{UpsertMember: &kithv1.UpsertMember{Member: &kithv1.MemberRecord{Id: node.Draw(t, "n"), Level: level.Draw(t, "level")}}}}
 		})
 		commands := rapid.SliceOfN(command, 0, 40).Draw(t, "commands")
 		restart := rapid.IntRange(0, 40).Draw(t, "restart")
@@ -314,8 +310,17 @@ func checkState(t *rapid.T, s *coordinator.State) {
 			t.Fatalf("partition %d on %v has moved off %s", m.Partition, s.Replicas[m.Partition], m.Remove)
 		}
 	}
-	running := 0
+	for _, m := range s.Members {
+		if m.Level < s.Level {
+			t.Fatalf("member %s of level %d in a cluster of level %d", m.Id, m.Level, s.Level)
+		}
+	}
+	running, last := 0, uint64(0)
 	for _, j := range s.Jobs {
+		if j.Job.Id <= last || running > 0 {
+			t.Fatalf("job %d behind %d, %d of which run", j.Job.Id, last, running)
+		}
+		last = j.Job.Id
 		if !coordinator.Ended(j.Job) {
 			running++
 		}

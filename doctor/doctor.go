@@ -531,13 +531,13 @@ func (c *cluster) clocks() []Finding {
 	}}
 }
 
-// build finds the last build if it failed.
+// build finds the last build if it failed. One that somebody has canceled did not.
 func (c *cluster) build() []Finding {
 	for _, j := range c.Jobs { // newest first
-		switch j.Phase {
-		case kithv1.JobPhase_JOB_PHASE_DONE:
+		switch {
+		case j.Phase == kithv1.JobPhase_JOB_PHASE_DONE:
 			return nil
-		case kithv1.JobPhase_JOB_PHASE_FAILED:
+		case j.Phase == kithv1.JobPhase_JOB_PHASE_FAILED && !strings.HasPrefix(j.Error, "canceled by "):
 			return []Finding{{
 				Code: "build-failed", Level: Broken,
 				What:   fmt.Sprintf("The last build, %d, failed: %s.", j.Id, strings.TrimSuffix(cmp.Or(j.Error, "no reason is known"), ".")),

@@ -177,6 +177,11 @@ func TestFindings(t *testing.T) {
 			[]string{"The last build, 12, failed: no interactions.", "kith build --wait"},
 		},
 		{
+			"build canceled", func(s *kithv1.StatusResponse) {
+				s.Jobs = append([]*kithv1.Job{{Id: 12, Phase: kithv1.JobPhase_JOB_PHASE_FAILED, Error: "canceled by ada, through node n1"}}, s.Jobs...)
+			}, nil, "", nil,
+		},
+		{
 			"build failed before one that did not", func(s *kithv1.StatusResponse) {
 				s.Jobs = append(s.Jobs, &kithv1.Job{Id: 3, Phase: kithv1.JobPhase_JOB_PHASE_FAILED})
 			}, nil, "", nil,

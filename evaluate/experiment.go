@@ -305,13 +305,15 @@ type ModelResult struct {
 	Against *Comparison `json:"against,omitempty"`
 	// Tuned is the name with the parameters that tuning has found; "" without.
 	Tuned string `json:"tuned,omitempty"`
+	// Failed says why there are no metrics: the model could not be made, or not evaluated. The other models have theirs.
+	Failed string `json:"failed,omitempty"`
 }
 
 // errNoTest is the error of data too small for their split.
 var errNoTest = errors.New("no user has test data that count as relevant; use more data, another split, or a lower bound of relevance")
 
 // Run makes the experiment. Models are made and evaluated one after the other, with up to e.Threads goroutines each; but for Seconds,
-// the result does not depend on their number. progress, unless nil, is called from the goroutine of Run, with done rising to total
+// the result does not depend on their number. A model that fails has no figures, and says why; only if all do it is an error, that of the first. progress, unless nil, is called from the goroutine of Run, with done rising to total
 // in units of no meaning.
 //
 // Memory: one fold at a time, about 20 bytes an entry of the table, beside what one model takes.
@@ -330,6 +332,7 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 	r := e.result()
 	report := newReporter(progress, d.Folds*len(e.Models)+e.trials())
 	names := e.Models
+	failed := make([]error, len(e.Models))
 	if e.Validation > 0 {
 		inner, err := e.validation(d)
 		if err != nil {
@@ -344,22 +347,43 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 			inner.hide(d)
 		}
 	}
+	for _, t := range r.Tuning {
+		if at := slices.Index(e.Models, t.Model); t.Failed != "" {
+			failed[at] = errors.New(t.Failed)
+		}
+	}
 	perFold := make([][]*measured, len(e.Models)) // by model, then fold
 	for number := range d.Folds {
 		f := newFold(e.Data, d, number, e.Relevant)
 		r.Folds = append(r.Folds, f.counts())
 		for i := range r.Models {
-			m, err := e.evaluate(ctx, &r.Models[i], names[i], f, report.share())
-			if err != nil {
-				return nil, fmt.Errorf("evaluate: model %s: %w", r.Models[i].Name, err)
+			done := report.share()
+			if failed[i] != nil {
+				done(1)
+				continue
+			}
+			m, err := e.evaluate(ctx, &r.Models[i], names[i], f, done)
+			switch {
+			case ctx.Err() != nil:
+				return nil, fmt.Errorf("evaluate: model %s: %w", r.Models[i].Name, ctx.Err())
+			case err != nil:
+				failed[i] = err
+				continue
 			}
 			e.forget(m)
 			perFold[i] = append(perFold[i], m)
 		}
 	}
+	if !slices.Contains(failed, nil) {
+		return nil, fmt.Errorf("evaluate: model %s: %w", r.Models[0].Name, failed[0])
+	}
 	for i := range r.Models {
 		if names[i] != r.Models[i].Name {
 			r.Models[i].Tuned = names[i]
+		}
+		if failed[i] != nil {
+			r.Models[i].Failed = failed[i].Error()
+			continue
 		}
 		if err := e.join(ctx, r, i, perFold[i]); err != nil {
 			return nil, fmt.Errorf("evaluate: model %s: %w", r.Models[i].Name, err)

@@ -83,9 +83,10 @@ type Trial struct {
 
 // TunedModel is what tuning has found about a model.
 type TunedModel struct {
-	// Model is the name as the experiment has it, Best that with the parameters that were taken.
+	// Model is the name as the experiment has it, Best that with the parameters that were taken; "" if no trial worked, as Failed says then.
 	Model  string  `json:"model"`
 	Best   string  `json:"best"`
+	Failed string  `json:"failed,omitempty"`
 	Method string  `json:"method"`
 	Metric string  `json:"metric"`
 	Trials []Trial `json:"trials"`
@@ -327,7 +328,7 @@ type tuner struct {
 	report *reporter
 }
 
-// tune tunes all models, and returns the names with the parameters that were found best; those of models without parameters as they are.
+// tune tunes all models, and returns the names with the parameters that were found best; those of models without parameters, or without a trial that worked, as they are.
 func (e *Experiment) tune(ctx context.Context, v *validation, report *reporter) (tuned []TunedModel, names []string, err error) {
 	known := map[string]Trial{}
 	of := e.fingerprint()
@@ -358,7 +359,7 @@ func (e *Experiment) tune(ctx context.Context, v *validation, report *reporter) 
 		if err := t.run(ctx, rand.New(rand.NewPCG(e.Seed, streamTuning+2+uint64(i)))); err != nil {
 			return nil, nil, fmt.Errorf("model %s: %w", name, err)
 		}
-		names[i] = t.out.Best
+		names[i] = cmp.Or(t.out.Best, name)
 		tuned = append(tuned, t.out)
 	}
 	return tuned, names, nil
@@ -382,7 +383,8 @@ func (t *tuner) run(ctx context.Context, rng *rand.Rand) error {
 				return err
 			}
 			if len(t.points) >= trials {
-				return t.choose()
+				t.choose()
+				return nil
 			}
 			model := newParzen(t.s.searched, t.points[1:], t.losses()[1:])
 			points = points[:0]
@@ -402,7 +404,8 @@ func (t *tuner) run(ctx context.Context, rng *rand.Rand) error {
 			}
 			points = byLoss(points, figures)
 		}
-		return t.choose()
+		t.choose()
+		return nil
 	}
 	for len(points) < trials {
 		points = append(points, t.draw(rng))
@@ -410,7 +413,8 @@ func (t *tuner) run(ctx context.Context, rng *rand.Rand) error {
 	if _, err := t.try(ctx, points, 1); err != nil {
 		return err
 	}
-	return t.choose()
+	t.choose()
+	return nil
 }
 
 // draw returns a point at random.
@@ -537,8 +541,8 @@ func (t *tuner) losses() (out []float64) {
 	return out
 }
 
-// choose takes the best trial with all users, the first of equals.
-func (t *tuner) choose() error {
+// choose takes the best trial with all users, the first of equals, or says why there is none.
+func (t *tuner) choose() {
 	best := -1
 	for i := range t.out.Trials {
 		x := &t.out.Trials[i]
@@ -547,8 +551,8 @@ func (t *tuner) choose() error {
 		}
 	}
 	if best < 0 {
-		return fmt.Errorf("no trial worked; the last one said: %s", t.out.Trials[len(t.out.Trials)-1].Failed)
+		t.out.Failed = "no trial worked; the last one said: " + t.out.Trials[len(t.out.Trials)-1].Failed
+		return
 	}
 	t.out.Best = t.out.Trials[best].Name
-	return nil
 }

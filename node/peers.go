@@ -23,6 +23,8 @@ type Peer struct {
 	ID, GRPCAddr, RaftAddr, Zone, Version string
 	// Folder is the id of its data folder, as far as it tells.
 	Folder string
+	// Level is the highest level of the control log that it knows.
+	Level  uint32
 	Weight float64
 	Alive  bool
 }

@@ -51,6 +51,9 @@ func (s *Server) watchStanding(ctx context.Context) error {
 		}
 		if !certain || time.Since(heard) > lonelyAfter {
 			standing, err := s.standing(ctx)
+			if errors.Is(err, wire.ErrUpgrade) {
+				return fmt.Errorf("node %s: %w: %w", s.id, ErrRefused, err)
+			}
 			if err == nil {
 				err = s.accept(ctx, standing)
 				if err != nil {
@@ -119,8 +122,8 @@ func (s *Server) standing(ctx context.Context) (kithv1.Standing, error) {
 			continue
 		}
 		var standing kithv1.Standing
-		if standing, err = s.askStanding(ctx, p.ID); err == nil {
-			return standing, nil
+		if standing, err = s.askStanding(ctx, p.ID); err == nil || errors.Is(err, wire.ErrUpgrade) {
+			return standing, err
 		}
 	}
 	return 0, err
@@ -134,7 +137,7 @@ func (s *Server) askStanding(ctx context.Context, of string) (kithv1.Standing, e
 	ctx, cancel := context.WithTimeout(ctx, standingTimeout)
 	defer cancel()
 	resp, err := kithv1.NewControlServiceClient(conn).Standing(ctx, &kithv1.StandingRequest{
-		Id: s.id, Folder: s.folder.id(), ClusterId: s.folder.cluster(),
+		Id: s.id, Folder: s.folder.id(), ClusterId: s.folder.cluster(), Level: s.cfg.level(),
 	})
 	if err != nil {
 		return 0, fmt.Errorf("node %s: %w", of, err)

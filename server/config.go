@@ -112,6 +112,16 @@ type Config struct {
 	ScrubInterval time.Duration
 	// DiskSpace returns the free bytes and the size of the disk of a folder. Default: what the system says.
 	DiskSpace func(dir string) (free, total uint64, err error)
+	// earlier makes the process say what a program of before levels of the control log says; for tests.
+	earlier bool
+}
+
+// level returns what the process says of the levels of the control log that it knows.
+func (c *Config) level() uint32 {
+	if c.earlier {
+		return 0
+	}
+	return coordinator.Level
 }
 
 // Default addresses.

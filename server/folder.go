@@ -10,12 +10,17 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/durable"
 )
 
 // folderFormat is the version of all that is in a data folder: of its layout, and of the files that have no version of their own,
-// such as the logs. A version that an earlier program cannot read gets the next number.
-const folderFormat = 1
+// such as the logs. A version that an earlier program cannot read gets the next number: so does each level of the control log, as earlier programs must
+// not read logs of it.
+const folderFormat = firstFormat + coordinator.Level
+
+// firstFormat is the version of a new folder.
+const firstFormat = 1
 
 // folderFile is the name of the file in a data folder that says what the folder is.
 const folderFile = "format"
@@ -52,7 +57,7 @@ func openFolder(dir string) (*folder, error) {
 			return nil, fmt.Errorf("data folder %s has no file %q: it is damaged, or of a kith from before formats had numbers, which this one cannot read; if other servers "+
 				"have the data, start with an empty folder and a new id, and let the old id leave with 'kith cluster leave'", dir, folderFile)
 		}
-		f.is.Format, f.is.ID = folderFormat, newID()
+		f.is.Format, f.is.ID = firstFormat, newID()
 		return f, f.write(f.is)
 	}
 	if err != nil {
@@ -107,6 +112,21 @@ func (f *folder) admit() error {
 	defer f.mu.Unlock()
 	is := f.is
 	is.Admitted = true
+	if err := f.write(is); err != nil {
+		return err
+	}
+	f.is = is
+	return nil
+}
+
+// raise keeps programs away from the folder that do not know a level of the control log, which the cluster has.
+func (f *folder) raise(level uint32) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	is := f.is
+	if is.Format = max(is.Format, firstFormat+int(level)); is == f.is {
+		return nil
+	}
 	if err := f.write(is); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func TestFolderIsRefused(t *testing.T) {
 			func(dir string) error {
 				return os.WriteFile(filepath.Join(dir, "format"), []byte("format: 3\nrooms: 7\n"), 0o600)
 			},
-			"written by a newer kith: format 3, this one reads up to 1",
+			"written by a newer kith: format 3, this one reads up to 2",
 		},
 		"before formats": {
 			func(dir string) error { return os.WriteFile(filepath.Join(dir, "node-id"), []byte("n1\n"), 0o600) },

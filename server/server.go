@@ -210,7 +210,7 @@ func (s *Server) meta() gossip.Meta {
 	return gossip.Meta{
 		ID: s.id, Zone: s.cfg.Zone, GRPCAddr: s.grpcAddr, RaftAddr: s.raftAddr, Version: s.cfg.Version,
 		ClusterID: s.folder.cluster(), Weight: s.cfg.Weight,
-		BootstrapExpect: s.cfg.BootstrapExpect, HasState: s.group.HasState(), Folder: s.folder.id(),
+		BootstrapExpect: s.cfg.BootstrapExpect, HasState: s.group.HasState(), Folder: s.folder.id(), Level: s.cfg.level(),
 	}
 }
 
@@ -250,8 +250,8 @@ func (s *Server) Ready(ctx context.Context) error {
 	}
 }
 
-// Run serves until ctx is done, then stops in order. It returns nil if the stop was asked for, and an error matching ErrLeft if the
-// node has left the cluster.
+// Run serves until ctx is done, then stops in order. It returns nil if the stop was asked for, an error matching ErrLeft if the
+// node has left the cluster, and one matching wire.ErrUpgrade if the other servers decide what this program does not know.
 func (s *Server) Run(ctx context.Context) error {
 	// Each part ends by a context of its own, so that they can end in order.
 	muxCtx, stopMux := context.WithCancel(context.WithoutCancel(ctx))
@@ -277,7 +277,14 @@ func (s *Server) Run(ctx context.Context) error {
 		defer gossiping.Done()
 		return s.gossip.Run(gossipCtx)
 	})
-	coordinating.Add(6)
+	coordinating.Add(7)
+	parts.Go(func() error {
+		defer coordinating.Done()
+		if err := s.group.Halt(work); err != nil {
+			return fmt.Errorf("node %s, version %s: %w", s.id, s.cfg.Version, err)
+		}
+		return nil
+	})
 	parts.Go(func() error {
 		defer coordinating.Done()
 		return s.watchStanding(work)
@@ -426,6 +433,9 @@ func (s *Server) follow(ctx context.Context) error {
 				return err
 			}
 			s.mux.SetCluster(id)
+			if err := s.folder.raise(s.coordinator.State().Level); err != nil {
+				return err
+			}
 		}
 		// The record of this folder is younger than all that an earlier member of the id may have voted for.
 		if m := s.coordinator.State().Member(s.id); m != nil && m.Folder == s.folder.id() {
@@ -458,7 +468,7 @@ func (s *Server) updatePeers() {
 	byID := map[string]node.Peer{}
 	state := s.coordinator.State()
 	for _, m := range state.Members {
-		byID[m.Id] = node.Peer{ID: m.Id, GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight}
+		byID[m.Id] = node.Peer{ID: m.Id, GRPCAddr: m.GrpcAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight, Level: m.Level}
 	}
 	for _, m := range s.gossip.Members() {
 		if m.ID != s.id && state.Impostor(m.ID, m.Folder) {
@@ -466,7 +476,7 @@ func (s *Server) updatePeers() {
 		}
 		byID[m.ID] = node.Peer{
 			ID: m.ID, GRPCAddr: m.GRPCAddr, RaftAddr: m.RaftAddr, Zone: m.Zone, Version: m.Version, Weight: m.Weight,
-			Folder: m.Folder, Alive: m.State == gossip.Alive,
+			Folder: m.Folder, Level: m.Level, Alive: m.State == gossip.Alive,
 		}
 	}
 	peers := make([]node.Peer, 0, len(byID))

@@ -52,7 +52,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 		_, _ = fmt.Fprintf(a.err, "%s: interrupted\n", path)
 		return exitInterrupted
 	}
-	_, _ = fmt.Fprintf(a.err, "%s: %v\n", path, explain(err))
+	_, _ = fmt.Fprintf(a.err, "%s: %v\n", path, explain(cmd, err))
 	if usage := (*usageError)(nil); errors.As(err, &usage) {
 		_, _ = fmt.Fprintf(a.err, "See '%s --help'.\n", path)
 		return exitUsage

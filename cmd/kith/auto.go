@@ -252,6 +252,9 @@ func (x *autoChoice) print(a *app) error {
 	if err := a.printMetrics("", &r, metrics, true); err != nil {
 		return err
 	}
+	if err := a.printFailed(&r); err != nil {
+		return err
+	}
 	text := "\nChosen is " + x.Reason + ".\n"
 	if x.Setting != x.Model {
 		text += "Tuning has found " + x.Setting + ".\n"

@@ -176,7 +176,15 @@ func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait
 	p := a.progress("build")
 	phases := phaseTimes{done: []jsonPhase{}}
 	phases.begin(phaseName(job.Phase), time.Now())
+	var last uint64
+	showID := func(j *kithv1.Job) {
+		if n := len(j.EarlierIds); n > 0 && j.Id != last {
+			a.note("build %d begins again as %d: users were erased whose events it needed", j.EarlierIds[n-1], j.Id)
+		}
+		last = j.Id
+	}
 	job, err = c.wait(ctx, job.Id, func(j *kithv1.Job) {
+		showID(j)
 		phases.begin(phaseName(j.Phase), time.Now())
 		showJob(p, j)
 	})
@@ -184,10 +192,15 @@ func (a *app) build(ctx context.Context, c *client, spec *kithv1.BuildSpec, wait
 	if err != nil {
 		return err
 	}
+	showID(job)
 	phases.begin("", time.Now())
 	version, err := c.version(ctx, job.ModelVersion)
 	if err != nil {
 		return fmt.Errorf("build %d is done, but: %w", job.Id, err)
+	}
+	if len(version.Models) < len(spec.Models) {
+		return fmt.Errorf("version %d is active, and has %d of the %d models that were asked for: a server with an earlier program took the build; "+
+			"upgrade all servers ('kith cluster members' shows their versions), and build again", version.Version, len(version.Models), len(spec.Models))
 	}
 	if a.json() {
 		view["job"], view["version"], view["phases"] = jobView(job), versionView(version), phases.done
@@ -265,8 +278,10 @@ func (c *client) wait(ctx context.Context, id uint64, show func(*kithv1.Job)) (*
 		switch {
 		case err != nil:
 			return nil, err
+		case coordinator.Canceled(job):
+			return nil, fmt.Errorf("build %d was %s", job.Id, job.Error)
 		case job.Phase == kithv1.JobPhase_JOB_PHASE_FAILED:
-			return nil, fmt.Errorf("job %d failed: %s", id, job.Error)
+			return nil, fmt.Errorf("build %d failed: %s", job.Id, job.Error)
 		case coordinator.Ended(job):
 			return job, nil
 		}

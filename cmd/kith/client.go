@@ -202,7 +202,7 @@ var remedies = []struct {
 	remedy string
 }{
 	{wire.ErrNoModel, "build one with 'kith build --wait'"},
-	{wire.ErrUnknownUser, "check the key, or leave out --no-fallback"},
+	{wire.ErrUnknownUser, "check the key: no event of it is stored"},
 	{wire.ErrUnknownItem, "check the key, or build again with 'kith build'"},
 	{wire.ErrUnknownVersion, "see 'kith models list'"},
 	{wire.ErrUnknownJob, "see 'kith status'"},
@@ -223,13 +223,17 @@ var remedies = []struct {
 	{syscall.EADDRINUSE, "stop the process that has it, or choose another port"},
 }
 
-// explain adds the remedy to an error that has one, and takes the wrapping of gRPC away.
-func explain(err error) error {
+// explain adds the remedy to an error of a command that has one, and takes the wrapping of gRPC away.
+func explain(cmd *cobra.Command, err error) error {
 	text := bare(err)
 	for _, r := range remedies {
-		if errors.Is(err, r.err) {
-			return fmt.Errorf("%s; %s", text, r.remedy)
+		if !errors.Is(err, r.err) {
+			continue
 		}
+		if errors.Is(err, wire.ErrUnknownUser) && cmd.Flags().Changed("no-fallback") {
+			r.remedy += "; or leave out --no-fallback"
+		}
+		return fmt.Errorf("%s; %s", text, r.remedy)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%s; the cluster may be busy or cut off: see 'kith status', or raise --timeout", text)

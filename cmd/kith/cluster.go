@@ -211,7 +211,11 @@ func (a *app) printStatus(s *kithv1.StatusResponse) error {
 	}
 	for _, j := range s.Jobs {
 		if !coordinator.Ended(j) {
-			facts = append(facts, [2]string{"build", fmt.Sprintf("%d: %s, %d of %d tasks", j.Id, phaseName(j.Phase), j.TasksDone, j.TasksTotal)})
+			again := ""
+			if n := len(j.EarlierIds); n > 0 {
+				again = ", begun again " + plural(uint64(n), "time", "times")
+			}
+			facts = append(facts, [2]string{"build", fmt.Sprintf("%d: %s, %d of %d tasks%s", j.Id, phaseName(j.Phase), j.TasksDone, j.TasksTotal, again)})
 		}
 	}
 	if len(s.Moves) > 0 || s.MovesLeft > 0 {

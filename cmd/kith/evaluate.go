@@ -239,21 +239,58 @@ func (a *app) evaluate(ctx context.Context, ms []fusion.Mapping, w fusion.Weight
 			return fmt.Errorf("--report: %w", err)
 		}
 	}
+	if err := a.printResult(r, e.N, c.metrics); err != nil {
+		return err
+	}
+	var failed []string
+	for i := range r.Models {
+		if r.Models[i].Failed != "" {
+			failed = append(failed, r.Models[i].Name)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d models failed: %s", len(failed), len(r.Models), strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// printResult prints what was found, also if models have failed.
+func (a *app) printResult(r *evaluate.Result, ns []int, metrics []string) error {
 	if a.json() {
 		return a.printJSON(r)
 	}
 	if err := a.printf("%s\n", evaluatedText(r)); err != nil {
 		return err
 	}
-	if err := a.printEvaluated("", r, e.N, c.metrics); err != nil {
+	if err := a.printEvaluated("", r, ns, metrics); err != nil {
+		return err
+	}
+	if err := a.printFailed(r); err != nil {
 		return err
 	}
 	return a.printEvaluatedNotes(r)
 }
 
+// printFailed says which models have no figures, and why.
+func (a *app) printFailed(r *evaluate.Result) error {
+	text := ""
+	for i := range r.Models {
+		if m := &r.Models[i]; m.Failed != "" {
+			text += fmt.Sprintf("\n%s has no figures: %s", m.Name, m.Failed)
+		}
+	}
+	if text == "" {
+		return nil
+	}
+	return a.printf("%s\n", text)
+}
+
 // printEvaluatedNotes says what the figures mean, and which parameters tuning has found.
 func (a *app) printEvaluatedNotes(r *evaluate.Result) error {
 	for i, t := range r.Tuning {
+		if t.Best == "" {
+			continue // printFailed says why
+		}
 		text := fmt.Sprintf("%s: the best of %s by %s on validation data is %s\n", t.Model, plural(len(t.Trials), "trial", "trials"), t.Metric, t.Best)
 		if i == 0 {
 			text = "\n" + text

@@ -55,6 +55,12 @@ func TestInsightsOfCluster(t *testing.T) {
 			}
 		}
 	}
+	for _, args := range []string{"next nobody", "clusters nobody"} {
+		got := kith(t, nil, append(strings.Fields(args), "--addr", addr)...)
+		if got.code != exitError || !strings.Contains(got.err, "check the key") || strings.Contains(got.err, "fallback") {
+			t.Errorf("kith %s: %+v, want a remedy without a flag that the command lacks", args, got)
+		}
+	}
 	next := mustJSON[struct {
 		Behaviors []jsonNextBehavior `json:"behaviors"`
 	}](t, "next", "u0", "--addr", addr, "-o", "json")

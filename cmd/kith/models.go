@@ -159,6 +159,7 @@ type (
 	}
 	jsonJob struct {
 		ID         uint64   `json:"id"`
+		EarlierIDs []uint64 `json:"earlier_ids,omitempty"`
 		Phase      string   `json:"phase"`
 		Error      string   `json:"error,omitempty"`
 		TasksDone  uint32   `json:"tasks_done"`
@@ -215,7 +216,7 @@ func specView(s *kithv1.BuildSpec) jsonSpec {
 
 func jobView(j *kithv1.Job) jsonJob {
 	return jsonJob{
-		ID: j.Id, Phase: phaseName(j.Phase), Error: j.Error, TasksDone: j.TasksDone, TasksTotal: j.TasksTotal,
+		ID: j.Id, EarlierIDs: j.EarlierIds, Phase: phaseName(j.Phase), Error: j.Error, TasksDone: j.TasksDone, TasksTotal: j.TasksTotal,
 		Created: timeOf(j.CreatedUnixMs), Ended: timeOf(j.EndedUnixMs), Version: j.ModelVersion, Spec: specView(j.Spec),
 	}
 }

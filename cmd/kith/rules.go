@@ -70,16 +70,9 @@ func (r *ruleFlags) rules() (out rules, err error) {
 		return out, err
 	}
 	for _, text := range r.boosts {
-		at := strings.LastIndexByte(text, ':')
-		if at < 0 {
-			return out, usagef("--boost %q: want conditions and a factor, such as brand=acme:2", text)
-		}
-		b := &kithv1.Boost{Filter: &kithv1.Filter{}}
-		if b.Factor, err = strconv.ParseFloat(text[at+1:], 64); err != nil {
-			return out, usagef("--boost %q: factor %q is not a number", text, text[at+1:])
-		}
-		if b.Filter.Conditions, err = parseConditions(text[:at]); err != nil {
-			return out, usagef("--boost %q: %v", text, err)
+		b, err := parseBoost(text)
+		if err != nil {
+			return out, err
 		}
 		out.boosts = append(out.boosts, b)
 	}
@@ -99,6 +92,22 @@ func (r *ruleFlags) rules() (out rules, err error) {
 		out.diversity = &kithv1.Diversity{Attribute: r.groupBy, Lambda: &r.lambda, MaxPerGroup: r.maxPerGroup}
 	}
 	return out, nil
+}
+
+// parseBoost reads a value of --boost.
+func parseBoost(text string) (b *kithv1.Boost, err error) {
+	at := strings.LastIndexByte(text, ':')
+	if at < 0 {
+		return nil, usagef("--boost %q: want conditions and a factor, such as brand=acme:2", text)
+	}
+	b = &kithv1.Boost{Filter: &kithv1.Filter{}}
+	if b.Factor, err = strconv.ParseFloat(text[at+1:], 64); err != nil {
+		return nil, usagef("--boost %q: factor %q is not a number", text, text[at+1:])
+	}
+	if b.Filter.Conditions, err = parseConditions(text[:at]); err != nil {
+		return nil, usagef("--boost %q: %v", text, err)
+	}
+	return b, nil
 }
 
 // filter returns nil if there is none.

@@ -46,7 +46,7 @@ type sceneEntry struct {
 	OnlyProducts   bool               `yaml:"only-products,omitempty"`
 	Allow          []string           `yaml:"allow,omitempty"`
 	Deny           []string           `yaml:"deny,omitempty"`
-	Boost          []string           `yaml:"boost,omitempty"`
+	Boost          []boostEntry       `yaml:"boost,omitempty"`
 	Freshness      string             `yaml:"freshness,omitempty"`
 	Since          string             `yaml:"since,omitempty"`
 	Lambda         *float64           `yaml:"lambda,omitempty"`
@@ -56,6 +56,64 @@ type sceneEntry struct {
 	Within         string             `yaml:"within,omitempty"`
 	Weight         map[string]float64 `yaml:"weight,omitempty"`
 	Category       string             `yaml:"category,omitempty"`
+}
+
+// boostEntry is a boost: a text as of the flag, or keys where such a text cannot say it, as for items by key.
+type boostEntry struct {
+	text string
+	keys *boostKeys
+}
+
+type boostKeys struct {
+	Filter       []string `yaml:"filter,omitempty"`
+	OnlyProducts bool     `yaml:"only-products,omitempty"`
+	Allow        []string `yaml:"allow,omitempty"`
+	Deny         []string `yaml:"deny,omitempty"`
+	Factor       float64  `yaml:"factor"`
+}
+
+// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
+func (b *boostEntry) UnmarshalYAML(unmarshal func(any) error) error {
+	if unmarshal(&b.text) == nil {
+		return nil
+	}
+	b.keys = &boostKeys{}
+	return unmarshal(b.keys)
+}
+
+// MarshalYAML implements yaml.InterfaceMarshaler.
+func (b boostEntry) MarshalYAML() (any, error) { //nolint:unparam // the interface has the error
+	if b.keys != nil {
+		return b.keys, nil
+	}
+	return b.text, nil
+}
+
+func (b *boostEntry) boost() (*kithv1.Boost, error) {
+	if b.keys == nil {
+		return parseBoost(b.text)
+	}
+	flags := ruleFlags{filters: b.keys.Filter, onlyProducts: b.keys.OnlyProducts, allow: b.keys.Allow, deny: b.keys.Deny}
+	filter, err := flags.filter()
+	if err != nil {
+		return nil, usagef("--boost %w", err)
+	}
+	if filter == nil {
+		filter = &kithv1.Filter{}
+	}
+	return &kithv1.Boost{Filter: filter, Factor: b.keys.Factor}, nil
+}
+
+// boostOf returns the entry of a boost.
+func boostOf(b *kithv1.Boost) boostEntry {
+	var conditions []string
+	for _, c := range b.GetFilter().GetConditions() {
+		conditions = append(conditions, conditionTexts(c)...)
+	}
+	if f := b.GetFilter(); len(conditions) == 0 || len(f.GetAllow())+len(f.GetDeny()) > 0 || f.GetOnlyProducts() {
+		return boostEntry{keys: &boostKeys{conditions, f.GetOnlyProducts(), f.GetAllow(), f.GetDeny(), b.Factor}}
+	}
+	return boostEntry{text: strings.Join(conditions, ",") + ":" + number(b.Factor)}
 }
 
 // historyEntry excludes items of events; a window of "" is any.
@@ -222,7 +280,7 @@ func ageOf(flag, text string) (uint64, error) {
 func (e *sceneEntry) scene() (*kithv1.Scene, error) {
 	flags := ruleFlags{
 		filters: e.Filter, onlyProducts: e.OnlyProducts, allow: e.Allow, deny: e.Deny, bought: e.ExcludeBought, seen: e.ExcludeSeen,
-		boosts: e.Boost, freshness: e.Freshness, since: cmp.Or(e.Since, coordinator.DefaultSince), lambda: 1, maxPerGroup: e.MaxPerGroup,
+		freshness: e.Freshness, since: cmp.Or(e.Since, coordinator.DefaultSince), lambda: 1, maxPerGroup: e.MaxPerGroup,
 		groupBy: cmp.Or(e.GroupBy, coordinator.DefaultCategory), pins: e.Pin,
 	}
 	if e.Lambda != nil {
@@ -231,6 +289,13 @@ func (e *sceneEntry) scene() (*kithv1.Scene, error) {
 	rules, err := flags.rules()
 	if err != nil {
 		return nil, err
+	}
+	for i := range e.Boost {
+		b, err := e.Boost[i].boost()
+		if err != nil {
+			return nil, err
+		}
+		rules.boosts = append(rules.boosts, b)
 	}
 	var about kithv1.RecommendRequest
 	if err := flags.history(&about); err != nil {
@@ -295,15 +360,10 @@ func (e *experimentEntry) experiment() (out *kithv1.Experiment, err error) {
 	return out, nil
 }
 
-// fileOf returns the file that says what a set does. Other programs may make sets that no file can say: that is an error.
-func fileOf(set *kithv1.SceneSet) (*sceneFile, error) {
+// fileOf returns the file that says what a set does.
+func fileOf(set *kithv1.SceneSet) *sceneFile {
 	f := &sceneFile{Version: set.GetVersion(), Scenes: []sceneEntry{}}
 	for _, s := range set.GetScenes() {
-		for _, b := range s.Boosts {
-			if x := b.GetFilter(); len(x.GetConditions()) == 0 || len(x.GetAllow())+len(x.GetDeny()) > 0 || x.GetOnlyProducts() {
-				return nil, fmt.Errorf("scene %s has a boost of items by key, which a file cannot say; use -o json", s.Name)
-			}
-		}
 		f.Scenes = append(f.Scenes, entryOf(s))
 	}
 	for _, x := range set.GetExperiments() {
@@ -317,7 +377,7 @@ func fileOf(set *kithv1.SceneSet) (*sceneFile, error) {
 		}
 		f.Experiments = append(f.Experiments, e)
 	}
-	return f, nil
+	return f
 }
 
 func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339Nano) }
@@ -347,11 +407,7 @@ func entryOf(s *kithv1.Scene) sceneEntry {
 		e.Filter = append(e.Filter, conditionTexts(c)...)
 	}
 	for _, b := range s.Boosts {
-		var conditions []string
-		for _, c := range b.GetFilter().GetConditions() {
-			conditions = append(conditions, conditionTexts(c)...)
-		}
-		e.Boost = append(e.Boost, strings.Join(conditions, ",")+":"+number(b.Factor))
+		e.Boost = append(e.Boost, boostOf(b))
 	}
 	if f := s.Freshness; f != nil {
 		e.Freshness = ageText(f.HalfLifeMs) + ":" + number(cmp.Or(f.Strength, 1))

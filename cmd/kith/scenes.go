@@ -45,15 +45,14 @@ func (a *app) scenesListCommand(use string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			file, err := fileOf(set)
-			if a.json() || err != nil {
+			if a.json() {
 				return a.printSet(set)
 			}
-			if len(file.Scenes) == 0 {
+			if len(set.Scenes) == 0 {
 				return a.printf("No scenes; make some with 'kith scenes apply FILE'.\n")
 			}
 			var rows [][]any
-			for _, s := range file.Scenes {
+			for _, s := range fileOf(set).Scenes {
 				fallback := "popularity, newest"
 				if s.Fallback != nil {
 					fallback = strings.Join(*s.Fallback, ", ")
@@ -103,11 +102,7 @@ version: applied again it replaces them only if nobody has changed them meanwhil
 			if a.json() {
 				return a.printSet(set)
 			}
-			file, err := fileOf(set)
-			if err != nil {
-				return err
-			}
-			b, err := yaml.MarshalWithOptions(file, yaml.IndentSequence(true))
+			b, err := yaml.MarshalWithOptions(fileOf(set), yaml.IndentSequence(true))
 			if err != nil {
 				return err
 			}

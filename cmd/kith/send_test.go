@@ -66,20 +66,27 @@ func (m *moodyServer) Append(stream grpc.ClientStreamingServer[kithv1.AppendRequ
 	return stream.SendAndClose(resp)
 }
 
-// serveEvents serves events until the test ends, and returns a client.
-func serveEvents(t *testing.T, events kithv1.EventsServiceServer) *client {
+// serve serves what register adds until the test ends, and returns the address.
+func serve(t *testing.T, register func(*grpc.Server)) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := grpc.NewServer(node.ServerOptions()...)
-	kithv1.RegisterEventsServiceServer(s, events)
+	register(s)
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = s.Serve(ln) }) // ends by Stop
 	t.Cleanup(serving.Wait)
 	t.Cleanup(s.Stop)
-	c, err := (&remote{addrs: []string{ln.Addr().String()}, timeout: patience}).open()
+	return ln.Addr().String()
+}
+
+// serveEvents serves events until the test ends, and returns a client.
+func serveEvents(t *testing.T, events kithv1.EventsServiceServer) *client {
+	t.Helper()
+	addr := serve(t, func(s *grpc.Server) { kithv1.RegisterEventsServiceServer(s, events) })
+	c, err := (&remote{addrs: []string{addr}, timeout: patience}).open()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,6 +44,9 @@ func Write(w io.Writer, r *evaluate.Result, about About) error {
 	total := 0.0
 	for _, m := range r.Models {
 		total += m.Seconds
+		if m.Failed != "" {
+			v.Failed = append(v.Failed, m)
+		}
 	}
 	v.Seconds = seconds(total)
 	for _, t := range r.Tuning {
@@ -69,6 +72,7 @@ type view struct {
 	Tables                 []table
 	Curves, Tradeoffs      []template.HTML
 	Tuned                  []tuned
+	Failed                 []evaluate.ModelResult // without figures
 	Words                  [][2]string
 }
 
@@ -372,6 +376,7 @@ func (v *view) tradeoffs(by string, n int) {
 // tuned is what the page shows of the tuning of one model.
 type tuned struct {
 	Model, Best, Metric string
+	Failed              string // why Best is empty
 	Charts              []template.HTML
 	Trials              []trial
 }
@@ -383,7 +388,7 @@ type trial struct {
 
 // tunedOf draws the figures of the trials in their order, and the best so far.
 func tunedOf(t *evaluate.TunedModel) tuned {
-	out := tuned{Model: t.Model, Best: t.Best, Metric: t.Metric}
+	out := tuned{Model: t.Model, Best: t.Best, Metric: t.Metric, Failed: t.Failed}
 	points := chart.PointSeries{Name: "trial with all users", Color: chart.SeriesColor(0)}
 	partial := chart.PointSeries{Name: "trial with a share of the users", Color: chart.Left}
 	best := chart.PointSeries{Name: "best so far", Color: chart.SeriesColor(1), Line: true}
@@ -414,7 +419,9 @@ func tunedOf(t *evaluate.TunedModel) tuned {
 			c.Series = append(c.Series, s)
 		}
 	}
-	out.Charts = append(out.Charts, c.HTML())
+	if len(c.Series) > 0 {
+		out.Charts = append(out.Charts, c.HTML())
+	}
 	return out
 }
 

@@ -67,7 +67,10 @@ func result() *evaluate.Result {
 		Folds: []evaluate.FoldCounts{{TestUsers: 940, TestEntries: 20_000}},
 		Models: []evaluate.ModelResult{
 			ranking("popularity", 0.2, &evaluate.Comparison{With: "itemknn", Metric: "ndcg@5", Difference: -0.1, P: 0.0001, PHolm: 0.0001}),
-			ranking("itemknn", 0.3, nil), rating("mean", 1.1), rating("baseline", 0.9),
+			ranking("itemknn", 0.3, nil),
+			rating("mean", 1.1),
+			rating("baseline", 0.9),
+			{Name: "rules", Failed: "too many <i>itemsets"},
 		},
 		Tuning: []evaluate.TunedModel{{
 			Model: "itemknn", Best: "itemknn(k=20)", Method: "halving", Metric: "ndcg@5", Trials: []evaluate.Trial{
@@ -75,6 +78,8 @@ func result() *evaluate.Result {
 				{Name: "itemknn(k=20)", Share: 1, Figure: evaluate.Estimate{Mean: 0.25}},
 				{Name: "itemknn(k=1)", Share: 1, Failed: "too few <b>neighbors</b>"},
 			},
+		}, {
+			Model: "rules", Failed: "no trial worked", Method: "halving", Metric: "ndcg@5", Trials: []evaluate.Trial{{Name: "rules(min-lift=2)", Share: 1, Failed: "too many"}},
 		}},
 	}
 }
@@ -86,6 +91,7 @@ func TestPage(t *testing.T) {
 		"Take itemknn: ndcg@5 0.3000 against 0.2000 of popularity, which is worse", "Take baseline: rmse 0.9000",
 		"Top 5, by ndcg@5", "Beyond hits", "-0.1000", "&lt;0.001", "<summary>Top 10, by ndcg@5</summary>",
 		"ndcg@5 against coverage@5", "recall by the length of answers", "lower is better",
+		"rules failed and has no figures: too many &lt;i&gt;itemsets.", "Nothing is taken: no trial worked", "rules(min-lift=2)",
 		"ndcg@5 on validation data, halving", "too few &lt;b&gt;neighbors", "All 3 trials", "itemknn(k=20)", "33%",
 	)
 	if strings.Index(text, "<td class=\"t\">itemknn</td>") > strings.Index(text, "<td class=\"t\">popularity</td>") {

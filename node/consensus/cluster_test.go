@@ -34,8 +34,9 @@ type list struct {
 	entries []string
 	applied uint64
 	keep    bool
-	skipped int // commands applied again
-	restore int // calls of Restore
+	knows   bool // the command "new"
+	skipped int  // commands applied again
+	restore int  // calls of Restore
 }
 
 var errRefused = errors.New("refused by the state machine")
@@ -46,6 +47,9 @@ func (l *list) Apply(index uint64, data []byte) (any, error) {
 	if l.keep && index <= l.applied {
 		l.skipped++
 		return nil, nil
+	}
+	if string(data) == "new" && !l.knows {
+		return nil, consensus.ErrTooNew
 	}
 	l.applied = index
 	if string(data) == "bad" {
@@ -76,6 +80,9 @@ func (l *list) Restore(r io.Reader) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if slices.Contains(s.Entries, "new") && !l.knows {
+		return consensus.ErrTooNew
+	}
 	l.entries, l.applied = s.Entries, s.Applied
 	l.restore++
 	return nil
@@ -111,6 +118,7 @@ type process struct {
 type cluster struct {
 	t     *testing.T
 	keep  bool
+	knows bool // what programs do not that are older
 	tune  func(*consensus.Config)
 	procs map[string]*process
 	addrs sync.Map // id -> address of the running process
@@ -161,8 +169,16 @@ func (c *cluster) start(id string) *process {
 // open opens a group in a running process.
 func (c *cluster) open(p *process, group string) *consensus.Group {
 	c.t.Helper()
+	g, err := c.tryOpen(p, group)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return g
+}
+
+func (c *cluster) tryOpen(p *process, group string) (*consensus.Group, error) {
 	if p.fsms[group] == nil || !c.keep {
-		p.fsms[group] = &list{keep: c.keep}
+		p.fsms[group] = &list{keep: c.keep, knows: c.knows}
 	}
 	cfg := consensus.Config{
 		Group:            group,
@@ -182,11 +198,10 @@ func (c *cluster) open(p *process, group string) *consensus.Group {
 	}
 	c.tune(&cfg)
 	g, err := consensus.Open(cfg, p.mux, p.fsms[group])
-	if err != nil {
-		c.t.Fatal(err)
+	if err == nil {
+		p.groups[group] = g
 	}
-	p.groups[group] = g
-	return g
+	return g, err
 }
 
 // stop ends a process without any goodbye, as far as others can see.

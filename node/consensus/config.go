@@ -24,6 +24,9 @@ var (
 	ErrClosed = errors.New("group is shut down")
 	// ErrCorrupt is matched by errors about damaged files and streams.
 	ErrCorrupt = errors.New("data of the group is damaged")
+	// ErrTooNew is matched by errors of FSM.Apply and FSM.Restore about what a newer program has written, and this one does not know: the member
+	// halts. See Group.Halt.
+	ErrTooNew = errors.New("written by a newer program")
 )
 
 const (

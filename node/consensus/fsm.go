@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -16,7 +17,8 @@ import (
 type FSM interface {
 	// Apply executes the command at index of the log. It blocks the group while
 	// it runs. It must not keep data. An error is a result like any other: it goes to the
-	// proposer, is the same on all members, and the command counts as applied. After a
+	// proposer, is the same on all members, and the command counts as applied. Only after one that
+	// matches ErrTooNew it does not, and nothing is called any more. After a
 	// restart a persistent FSM is given commands again from its last snapshot
 	// on, and must skip those with index <= Applied().
 	Apply(index uint64, data []byte) (any, error)
@@ -58,6 +60,10 @@ type machine struct {
 	snapshots atomic.Uint64 // that were begun
 	waiting   atomic.Int32  // goroutines in wait, so that Apply without them takes no lock
 
+	// why is the error of the FSM that halted the member; it is set by the goroutine of the FSM, before halted is closed.
+	why    error
+	halted chan struct{}
+
 	mu      sync.Mutex    // guards changed
 	changed chan struct{} // closed and replaced when applied grows
 }
@@ -65,16 +71,32 @@ type machine struct {
 var _ raft.FSM = (*machine)(nil)
 
 func newMachine(ctx context.Context, fsm FSM) *machine {
-	m := &machine{fsm: fsm, ctx: ctx, changed: make(chan struct{})}
+	m := &machine{fsm: fsm, ctx: ctx, halted: make(chan struct{}), changed: make(chan struct{})}
 	m.applied.Store(fsm.Applied())
 	return m
 }
 
 // Apply implements raft.FSM.
 func (m *machine) Apply(l *raft.Log) any {
+	if m.why != nil {
+		return outcome{nil, m.why}
+	}
 	value, err := m.fsm.Apply(l.Index, l.Data)
+	if m.halts(err) {
+		return outcome{nil, err}
+	}
 	m.advance(l.Index)
 	return outcome{value, err}
+}
+
+// halts reports whether an error of the FSM halts the member, and halts it then: no command is applied, no snapshot taken or restored any more.
+func (m *machine) halts(err error) bool {
+	if !errors.Is(err, ErrTooNew) {
+		return false
+	}
+	m.why = err
+	close(m.halted)
+	return true
 }
 
 // advance raises the applied index to index and wakes who waits for it.
@@ -117,6 +139,9 @@ func (m *machine) wait(ctx context.Context, done <-chan struct{}, index uint64) 
 
 // Snapshot implements raft.FSM.
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
+	if m.why != nil {
+		return nil, m.why // raft counts entries behind the last one applied as applied, too
+	}
 	s, err := m.fsm.Snapshot()
 	if err != nil {
 		return nil, err
@@ -127,11 +152,15 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 
 // Restore implements raft.FSM.
 func (m *machine) Restore(rc io.ReadCloser) error {
+	if m.why != nil {
+		return m.why
+	}
 	r, applied, err := newFrameReader(rc)
 	if err != nil {
 		return err
 	}
 	if err := m.fsm.Restore(r); err != nil {
+		m.halts(err)
 		return err
 	}
 	// What the FSM did not read must be undamaged, too.

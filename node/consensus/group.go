@@ -158,6 +158,9 @@ func (g *Group) start(mux *Mux) error {
 	g.wal.started = true
 	g.wal.disk.patience = patienceElections * g.cfg.ElectionTimeout
 	if g.raft, err = raft.NewRaft(conf, g.machine, g.wal, g.wal, g.snaps, transport{g.trans, g.cfg.Resolve, calls, &g.wal.disk, &g.followers}); err != nil {
+		if g.machine.why != nil {
+			err = g.machine.why // raft says only that no snapshot could be restored
+		}
 		return err
 	}
 	started.Store(true)
@@ -457,6 +460,11 @@ func (g *Group) ReadIndex(ctx context.Context) (uint64, error) {
 	if g.raft.CurrentTerm() != term {
 		return 0, ErrNotLeader // confirmed for a term whose barrier is not known
 	}
+	select {
+	case <-g.machine.halted:
+		return 0, ErrNotLeader // what the barrier passed was not applied
+	default:
+	}
 	return index, nil
 }
 
@@ -495,6 +503,18 @@ func (g *Group) AppliedIndex() uint64 { return g.machine.applied.Load() }
 // index, which came from Propose, ReadIndex or AppliedIndex of any member.
 func (g *Group) WaitApplied(ctx context.Context, index uint64) error {
 	return g.machine.wait(ctx, g.done, index)
+}
+
+// Halt waits until the FSM of this member has met what it does not know, and returns its error, which matches ErrTooNew. Other
+// members may know it, so this one applies nothing any more, and takes no snapshot: a newer program goes on at the same entry. It
+// follows the log and votes until it is shut down, which its owner should do. It returns nil when ctx is done before.
+func (g *Group) Halt(ctx context.Context) error {
+	select {
+	case <-g.machine.halted:
+		return fmt.Errorf("group %s: behind entry %d: %w", g.cfg.Group, g.machine.applied.Load(), g.machine.why)
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // HasState reports whether this member has a term, a log or a snapshot: it was

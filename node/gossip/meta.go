@@ -31,14 +31,17 @@ type Meta struct {
 	HasState bool
 	// Folder names the data folder of the node. Nodes of earlier versions do not tell.
 	Folder string
+	// Level is the highest level of the control log that the node knows. Nodes of earlier versions do not tell: 0.
+	Level uint32
 }
 
 // metaVersion is the first byte of an encoded Meta. The layout:
 //
 //	version u8 | flags u8 (1: HasState, 2: about to leave) | weight float64 bits, little-endian |
-//	BootstrapExpect uvarint | ID, Zone, GRPCAddr, RaftAddr, Version, ClusterID, Folder, each with its length as uvarint
+//	BootstrapExpect uvarint | ID, Zone, GRPCAddr, RaftAddr, Version, ClusterID, Folder, each with its length as uvarint |
+//	Level uvarint
 //
-// Folder came later and may be missing.
+// Folder and Level came later and may be missing.
 // Later versions may add at the end: what is left over there is skipped.
 const metaVersion = 1
 
@@ -72,6 +75,7 @@ func (m *Meta) encode() ([]byte, error) {
 		b = binary.AppendUvarint(b, uint64(len(*s)))
 		b = append(b, *s...)
 	}
+	b = binary.AppendUvarint(b, uint64(m.Level))
 	if len(b) > memberlist.MetaMaxSize {
 		return nil, fmt.Errorf("node metadata: %d bytes encoded, at most %d fit: shorten ids, zone or addresses", len(b), memberlist.MetaMaxSize)
 	}
@@ -120,6 +124,13 @@ func decodeMeta(b []byte) (Meta, error) {
 	}
 	if m.ID == "" {
 		return Meta{}, fmt.Errorf("%w: no id", errBadMeta)
+	}
+	if len(b) > 0 {
+		level, n := binary.Uvarint(b)
+		if n <= 0 || level > math.MaxUint32 {
+			return Meta{}, fmt.Errorf("%w: level", errBadMeta)
+		}
+		m.Level = uint32(level)
 	}
 	return m, nil
 }

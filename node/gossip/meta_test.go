@@ -13,11 +13,13 @@ func TestMetaOfEarlierVersions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := decodeMeta(b[:len(b)-1])
-	if err != nil || old != m {
-		t.Errorf("without a folder: %v (-want +got):\n%s", err, cmp.Diff(m, old))
+	for name, length := range map[string]int{"without a folder": len(b) - 2, "without a level": len(b) - 1} {
+		old, err := decodeMeta(b[:length])
+		if err != nil || old != m {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, cmp.Diff(m, old))
+		}
 	}
-	m.Folder = "f"
+	m.Folder, m.Level = "f", 300
 	if b, err = m.encode(); err != nil {
 		t.Fatal(err)
 	}

@@ -70,6 +70,8 @@ var (
 	ErrUnknownModel = errors.New("unknown model")
 	// ErrTraining means that a model cannot be trained as it is asked for: the same again would end alike.
 	ErrTraining = errors.New("cannot train")
+	// ErrUpgrade means that a server must run a newer program first.
+	ErrUpgrade = errors.New("needs a newer program")
 	// ErrForbidden means that the caller is known and has no role that the call needs.
 	ErrForbidden = errors.New("not allowed")
 )
@@ -125,6 +127,7 @@ var table = []row{
 	{ErrLimited, codes.ResourceExhausted, "RATE_LIMITED"},
 	{ErrUnknownModel, codes.NotFound, "UNKNOWN_MODEL"},
 	{ErrTraining, codes.FailedPrecondition, "TRAINING"},
+	{ErrUpgrade, codes.FailedPrecondition, "UPGRADE"},
 	{ErrUnauthenticated, codes.Unauthenticated, "UNAUTHENTICATED"},
 	{ErrForbidden, codes.PermissionDenied, "FORBIDDEN"},
 }

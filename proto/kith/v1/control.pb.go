@@ -144,7 +144,9 @@ type StandingRequest struct {
 	// Of its data folder, as in MemberRecord.
 	Folder string `protobuf:"bytes,2,opt,name=folder,proto3" json:"folder,omitempty"`
 	// Empty while it has no cluster.
-	ClusterId     string `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	ClusterId string `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// As in MemberRecord.
+	Level         uint32 `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -198,6 +200,13 @@ func (x *StandingRequest) GetClusterId() string {
 		return x.ClusterId
 	}
 	return ""
+}
+
+func (x *StandingRequest) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 // StandingResponse says what it is.
@@ -516,6 +525,8 @@ func (x *ProposeResponse) GetId() uint64 {
 }
 
 // ControlCommand is one decision in the log of the control group. Fields are only added. Every command is idempotent.
+// What a program of an earlier level would not understand, or take for something else, is written only once the level of the cluster is raised: a server
+// that meets a command, a phase or a step that it does not know stops.
 type ControlCommand struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The decision.
@@ -543,6 +554,8 @@ type ControlCommand struct {
 	//	*ControlCommand_StartTraining
 	//	*ControlCommand_NoteTraining
 	//	*ControlCommand_FinishTraining
+	//	*ControlCommand_RaiseLevel
+	//	*ControlCommand_RestartJob
 	Command       isControlCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -774,6 +787,24 @@ func (x *ControlCommand) GetFinishTraining() *FinishTraining {
 	return nil
 }
 
+func (x *ControlCommand) GetRaiseLevel() *RaiseLevel {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_RaiseLevel); ok {
+			return x.RaiseLevel
+		}
+	}
+	return nil
+}
+
+func (x *ControlCommand) GetRestartJob() *RestartJob {
+	if x != nil {
+		if x, ok := x.Command.(*ControlCommand_RestartJob); ok {
+			return x.RestartJob
+		}
+	}
+	return nil
+}
+
 type isControlCommand_Command interface {
 	isControlCommand_Command()
 }
@@ -862,6 +893,14 @@ type ControlCommand_FinishTraining struct {
 	FinishTraining *FinishTraining `protobuf:"bytes,52,opt,name=finish_training,json=finishTraining,proto3,oneof"`
 }
 
+type ControlCommand_RaiseLevel struct {
+	RaiseLevel *RaiseLevel `protobuf:"bytes,60,opt,name=raise_level,json=raiseLevel,proto3,oneof"`
+}
+
+type ControlCommand_RestartJob struct {
+	RestartJob *RestartJob `protobuf:"bytes,61,opt,name=restart_job,json=restartJob,proto3,oneof"`
+}
+
 func (*ControlCommand_InitCluster) isControlCommand_Command() {}
 
 func (*ControlCommand_UpsertMember) isControlCommand_Command() {}
@@ -903,6 +942,10 @@ func (*ControlCommand_StartTraining) isControlCommand_Command() {}
 func (*ControlCommand_NoteTraining) isControlCommand_Command() {}
 
 func (*ControlCommand_FinishTraining) isControlCommand_Command() {}
+
+func (*ControlCommand_RaiseLevel) isControlCommand_Command() {}
+
+func (*ControlCommand_RestartJob) isControlCommand_Command() {}
 
 // InitCluster sets what never changes afterwards.
 type InitCluster struct {
@@ -977,7 +1020,9 @@ type MemberRecord struct {
 	// What was decided about it; UpsertMember does not change it.
 	Intent MemberIntent `protobuf:"varint,7,opt,name=intent,proto3,enum=kith.v1.MemberIntent" json:"intent,omitempty"`
 	// Made up with its data folder. Empty where it is not known yet.
-	Folder        string `protobuf:"bytes,8,opt,name=folder,proto3" json:"folder,omitempty"`
+	Folder string `protobuf:"bytes,8,opt,name=folder,proto3" json:"folder,omitempty"`
+	// The highest level of the control log that its program knows. Zero: it is of before levels.
+	Level         uint32 `protobuf:"varint,9,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1068,7 +1113,59 @@ func (x *MemberRecord) GetFolder() string {
 	return ""
 }
 
-// UpsertMember adds or updates a member.
+func (x *MemberRecord) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+// RaiseLevel says that all members know a level of the control log: commands of that level may follow. It is refused while a member does not.
+type RaiseLevel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RaiseLevel) Reset() {
+	*x = RaiseLevel{}
+	mi := &file_kith_v1_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RaiseLevel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RaiseLevel) ProtoMessage() {}
+
+func (x *RaiseLevel) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RaiseLevel.ProtoReflect.Descriptor instead.
+func (*RaiseLevel) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RaiseLevel) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+// UpsertMember adds or updates a member, unless its program does not know the level of the cluster.
 type UpsertMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Member        *MemberRecord          `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
@@ -1078,7 +1175,7 @@ type UpsertMember struct {
 
 func (x *UpsertMember) Reset() {
 	*x = UpsertMember{}
-	mi := &file_kith_v1_control_proto_msgTypes[11]
+	mi := &file_kith_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1090,7 +1187,7 @@ func (x *UpsertMember) String() string {
 func (*UpsertMember) ProtoMessage() {}
 
 func (x *UpsertMember) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[11]
+	mi := &file_kith_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1103,7 +1200,7 @@ func (x *UpsertMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertMember.ProtoReflect.Descriptor instead.
 func (*UpsertMember) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpsertMember) GetMember() *MemberRecord {
@@ -1123,7 +1220,7 @@ type Replicas struct {
 
 func (x *Replicas) Reset() {
 	*x = Replicas{}
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1232,7 @@ func (x *Replicas) String() string {
 func (*Replicas) ProtoMessage() {}
 
 func (x *Replicas) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[12]
+	mi := &file_kith_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1245,7 @@ func (x *Replicas) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replicas.ProtoReflect.Descriptor instead.
 func (*Replicas) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Replicas) GetNodes() []string {
@@ -1169,7 +1266,7 @@ type SetShardMap struct {
 
 func (x *SetShardMap) Reset() {
 	*x = SetShardMap{}
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1278,7 @@ func (x *SetShardMap) String() string {
 func (*SetShardMap) ProtoMessage() {}
 
 func (x *SetShardMap) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[13]
+	mi := &file_kith_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1291,7 @@ func (x *SetShardMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetShardMap.ProtoReflect.Descriptor instead.
 func (*SetShardMap) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SetShardMap) GetEpoch() uint64 {
@@ -1221,7 +1318,7 @@ type StartMove struct {
 
 func (x *StartMove) Reset() {
 	*x = StartMove{}
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1330,7 @@ func (x *StartMove) String() string {
 func (*StartMove) ProtoMessage() {}
 
 func (x *StartMove) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[14]
+	mi := &file_kith_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1343,7 @@ func (x *StartMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartMove.ProtoReflect.Descriptor instead.
 func (*StartMove) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartMove) GetMove() *Move {
@@ -1272,7 +1369,7 @@ type StepMove struct {
 
 func (x *StepMove) Reset() {
 	*x = StepMove{}
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1381,7 @@ func (x *StepMove) String() string {
 func (*StepMove) ProtoMessage() {}
 
 func (x *StepMove) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[15]
+	mi := &file_kith_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1394,7 @@ func (x *StepMove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepMove.ProtoReflect.Descriptor instead.
 func (*StepMove) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StepMove) GetPartition() uint32 {
@@ -1348,7 +1445,7 @@ type SetSecrets struct {
 
 func (x *SetSecrets) Reset() {
 	*x = SetSecrets{}
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1457,7 @@ func (x *SetSecrets) String() string {
 func (*SetSecrets) ProtoMessage() {}
 
 func (x *SetSecrets) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[16]
+	mi := &file_kith_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1470,7 @@ func (x *SetSecrets) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSecrets.ProtoReflect.Descriptor instead.
 func (*SetSecrets) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SetSecrets) GetSigningSeed() []byte {
@@ -1400,7 +1497,7 @@ type SetScenes struct {
 
 func (x *SetScenes) Reset() {
 	*x = SetScenes{}
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1509,7 @@ func (x *SetScenes) String() string {
 func (*SetScenes) ProtoMessage() {}
 
 func (x *SetScenes) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[17]
+	mi := &file_kith_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1522,7 @@ func (x *SetScenes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetScenes.ProtoReflect.Descriptor instead.
 func (*SetScenes) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SetScenes) GetSet() *SceneSet {
@@ -1444,7 +1541,7 @@ type SetFormed struct {
 
 func (x *SetFormed) Reset() {
 	*x = SetFormed{}
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1456,7 +1553,7 @@ func (x *SetFormed) String() string {
 func (*SetFormed) ProtoMessage() {}
 
 func (x *SetFormed) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[18]
+	mi := &file_kith_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1469,7 +1566,7 @@ func (x *SetFormed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFormed.ProtoReflect.Descriptor instead.
 func (*SetFormed) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 // SetIntent records what is to become of a member.
@@ -1483,7 +1580,7 @@ type SetIntent struct {
 
 func (x *SetIntent) Reset() {
 	*x = SetIntent{}
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1592,7 @@ func (x *SetIntent) String() string {
 func (*SetIntent) ProtoMessage() {}
 
 func (x *SetIntent) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[19]
+	mi := &file_kith_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1605,7 @@ func (x *SetIntent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetIntent.ProtoReflect.Descriptor instead.
 func (*SetIntent) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SetIntent) GetId() string {
@@ -1537,7 +1634,7 @@ type ForgetMember struct {
 
 func (x *ForgetMember) Reset() {
 	*x = ForgetMember{}
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1646,7 @@ func (x *ForgetMember) String() string {
 func (*ForgetMember) ProtoMessage() {}
 
 func (x *ForgetMember) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[20]
+	mi := &file_kith_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1659,7 @@ func (x *ForgetMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetMember.ProtoReflect.Descriptor instead.
 func (*ForgetMember) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ForgetMember) GetId() string {
@@ -1592,7 +1689,7 @@ type CreateJob struct {
 
 func (x *CreateJob) Reset() {
 	*x = CreateJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1701,7 @@ func (x *CreateJob) String() string {
 func (*CreateJob) ProtoMessage() {}
 
 func (x *CreateJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[21]
+	mi := &file_kith_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1714,7 @@ func (x *CreateJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJob.ProtoReflect.Descriptor instead.
 func (*CreateJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateJob) GetSpec() *BuildSpec {
@@ -1660,7 +1757,7 @@ type PlanJob struct {
 
 func (x *PlanJob) Reset() {
 	*x = PlanJob{}
-	mi := &file_kith_v1_control_proto_msgTypes[22]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1769,7 @@ func (x *PlanJob) String() string {
 func (*PlanJob) ProtoMessage() {}
 
 func (x *PlanJob) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[22]
+	mi := &file_kith_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1782,7 @@ func (x *PlanJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanJob.ProtoReflect.Descriptor instead.
 func (*PlanJob) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PlanJob) GetJob() uint64 {
@@ -1745,7 +1842,7 @@ type PlanBounds struct {
 
 func (x *PlanBounds) Reset() {
 	*x = PlanBounds{}
-	mi := &file_kith_v1_control_proto_msgTypes[23]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1854,7 @@ func (x *PlanBounds) String() string {
 func (*PlanBounds) ProtoMessage() {}
 
 func (x *PlanBounds) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[23]
+	mi := &file_kith_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +1867,7 @@ func (x *PlanBounds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanBounds.ProtoReflect.Descriptor instead.
 func (*PlanBounds) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PlanBounds) GetSideEntries() uint64 {
@@ -1794,6 +1891,52 @@ func (x *PlanBounds) GetBlockItems() uint32 {
 	return 0
 }
 
+// RestartJob begins a job again without a cut, as an erasure has overtaken the one that it had. The index of the log entry is its id from then on, so that
+// nothing which nodes have of it, or say late, is taken for the new one's. It is refused when the job has begun again too often.
+type RestartJob struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestartJob) Reset() {
+	*x = RestartJob{}
+	mi := &file_kith_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestartJob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestartJob) ProtoMessage() {}
+
+func (x *RestartJob) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestartJob.ProtoReflect.Descriptor instead.
+func (*RestartJob) Descriptor() ([]byte, []int) {
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RestartJob) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
 // FinishTasks records where the results of tasks are.
 type FinishTasks struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1806,7 +1949,7 @@ type FinishTasks struct {
 
 func (x *FinishTasks) Reset() {
 	*x = FinishTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[24]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1818,7 +1961,7 @@ func (x *FinishTasks) String() string {
 func (*FinishTasks) ProtoMessage() {}
 
 func (x *FinishTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[24]
+	mi := &file_kith_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1831,7 +1974,7 @@ func (x *FinishTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTasks.ProtoReflect.Descriptor instead.
 func (*FinishTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *FinishTasks) GetJob() uint64 {
@@ -1866,7 +2009,7 @@ type ReopenTasks struct {
 
 func (x *ReopenTasks) Reset() {
 	*x = ReopenTasks{}
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2021,7 @@ func (x *ReopenTasks) String() string {
 func (*ReopenTasks) ProtoMessage() {}
 
 func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[25]
+	mi := &file_kith_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2034,7 @@ func (x *ReopenTasks) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReopenTasks.ProtoReflect.Descriptor instead.
 func (*ReopenTasks) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReopenTasks) GetJob() uint64 {
@@ -1922,7 +2065,7 @@ type SetJobPhase struct {
 
 func (x *SetJobPhase) Reset() {
 	*x = SetJobPhase{}
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1934,7 +2077,7 @@ func (x *SetJobPhase) String() string {
 func (*SetJobPhase) ProtoMessage() {}
 
 func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[26]
+	mi := &file_kith_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1947,7 +2090,7 @@ func (x *SetJobPhase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetJobPhase.ProtoReflect.Descriptor instead.
 func (*SetJobPhase) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetJobPhase) GetJob() uint64 {
@@ -1998,7 +2141,7 @@ type StartTraining struct {
 
 func (x *StartTraining) Reset() {
 	*x = StartTraining{}
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2010,7 +2153,7 @@ func (x *StartTraining) String() string {
 func (*StartTraining) ProtoMessage() {}
 
 func (x *StartTraining) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[27]
+	mi := &file_kith_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2166,7 @@ func (x *StartTraining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartTraining.ProtoReflect.Descriptor instead.
 func (*StartTraining) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StartTraining) GetJob() uint64 {
@@ -2052,7 +2195,7 @@ type NoteTraining struct {
 
 func (x *NoteTraining) Reset() {
 	*x = NoteTraining{}
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2207,7 @@ func (x *NoteTraining) String() string {
 func (*NoteTraining) ProtoMessage() {}
 
 func (x *NoteTraining) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[28]
+	mi := &file_kith_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2220,7 @@ func (x *NoteTraining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoteTraining.ProtoReflect.Descriptor instead.
 func (*NoteTraining) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NoteTraining) GetJob() uint64 {
@@ -2112,7 +2255,7 @@ type FinishTraining struct {
 
 func (x *FinishTraining) Reset() {
 	*x = FinishTraining{}
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +2267,7 @@ func (x *FinishTraining) String() string {
 func (*FinishTraining) ProtoMessage() {}
 
 func (x *FinishTraining) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[29]
+	mi := &file_kith_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +2280,7 @@ func (x *FinishTraining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishTraining.ProtoReflect.Descriptor instead.
 func (*FinishTraining) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FinishTraining) GetJob() uint64 {
@@ -2169,7 +2312,7 @@ type ModelRecord struct {
 
 func (x *ModelRecord) Reset() {
 	*x = ModelRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2181,7 +2324,7 @@ func (x *ModelRecord) String() string {
 func (*ModelRecord) ProtoMessage() {}
 
 func (x *ModelRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[30]
+	mi := &file_kith_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2337,7 @@ func (x *ModelRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelRecord.ProtoReflect.Descriptor instead.
 func (*ModelRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ModelRecord) GetModel() uint32 {
@@ -2237,7 +2380,7 @@ type VersionRecord struct {
 
 func (x *VersionRecord) Reset() {
 	*x = VersionRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[31]
+	mi := &file_kith_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2392,7 @@ func (x *VersionRecord) String() string {
 func (*VersionRecord) ProtoMessage() {}
 
 func (x *VersionRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[31]
+	mi := &file_kith_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2405,7 @@ func (x *VersionRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VersionRecord.ProtoReflect.Descriptor instead.
 func (*VersionRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *VersionRecord) GetVersion() *ModelVersion {
@@ -2291,7 +2434,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_kith_v1_control_proto_msgTypes[32]
+	mi := &file_kith_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2303,7 +2446,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[32]
+	mi := &file_kith_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2316,7 +2459,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Publish) GetJob() uint64 {
@@ -2350,7 +2493,7 @@ type ActivateVersion struct {
 
 func (x *ActivateVersion) Reset() {
 	*x = ActivateVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[33]
+	mi := &file_kith_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2505,7 @@ func (x *ActivateVersion) String() string {
 func (*ActivateVersion) ProtoMessage() {}
 
 func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[33]
+	mi := &file_kith_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2518,7 @@ func (x *ActivateVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivateVersion.ProtoReflect.Descriptor instead.
 func (*ActivateVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ActivateVersion) GetVersion() uint64 {
@@ -2395,7 +2538,7 @@ type DropVersion struct {
 
 func (x *DropVersion) Reset() {
 	*x = DropVersion{}
-	mi := &file_kith_v1_control_proto_msgTypes[34]
+	mi := &file_kith_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2550,7 @@ func (x *DropVersion) String() string {
 func (*DropVersion) ProtoMessage() {}
 
 func (x *DropVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[34]
+	mi := &file_kith_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +2563,7 @@ func (x *DropVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropVersion.ProtoReflect.Descriptor instead.
 func (*DropVersion) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DropVersion) GetVersion() uint64 {
@@ -2451,7 +2594,7 @@ type JobRecord struct {
 
 func (x *JobRecord) Reset() {
 	*x = JobRecord{}
-	mi := &file_kith_v1_control_proto_msgTypes[35]
+	mi := &file_kith_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2606,7 @@ func (x *JobRecord) String() string {
 func (*JobRecord) ProtoMessage() {}
 
 func (x *JobRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[35]
+	mi := &file_kith_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2619,7 @@ func (x *JobRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
 func (*JobRecord) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *JobRecord) GetJob() *Job {
@@ -2563,16 +2706,18 @@ type ControlState struct {
 	Moves         []*Move                `protobuf:"bytes,9,rep,name=moves,proto3" json:"moves,omitempty"`
 	Formed        bool                   `protobuf:"varint,10,opt,name=formed,proto3" json:"formed,omitempty"`
 	// Ids of members that have left.
-	Left          []string    `protobuf:"bytes,11,rep,name=left,proto3" json:"left,omitempty"`
-	Secrets       *SetSecrets `protobuf:"bytes,30,opt,name=secrets,proto3" json:"secrets,omitempty"`
-	Scenes        *SceneSet   `protobuf:"bytes,40,opt,name=scenes,proto3" json:"scenes,omitempty"`
+	Left    []string    `protobuf:"bytes,11,rep,name=left,proto3" json:"left,omitempty"`
+	Secrets *SetSecrets `protobuf:"bytes,30,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	Scenes  *SceneSet   `protobuf:"bytes,40,opt,name=scenes,proto3" json:"scenes,omitempty"`
+	// The level that the cluster was raised to. A program that does not know it does not read the snapshot.
+	Level         uint32 `protobuf:"varint,60,opt,name=level,proto3" json:"level,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ControlState) Reset() {
 	*x = ControlState{}
-	mi := &file_kith_v1_control_proto_msgTypes[36]
+	mi := &file_kith_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2584,7 +2729,7 @@ func (x *ControlState) String() string {
 func (*ControlState) ProtoMessage() {}
 
 func (x *ControlState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_control_proto_msgTypes[36]
+	mi := &file_kith_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2597,7 +2742,7 @@ func (x *ControlState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ControlState.ProtoReflect.Descriptor instead.
 func (*ControlState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_kith_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ControlState) GetCluster() *InitCluster {
@@ -2691,16 +2836,24 @@ func (x *ControlState) GetScenes() *SceneSet {
 	return nil
 }
 
+func (x *ControlState) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 var File_kith_v1_control_proto protoreflect.FileDescriptor
 
 const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
-	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/cluster.proto\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\x1a\x13kith/v1/scene.proto\"X\n" +
+	"\x15kith/v1/control.proto\x12\akith.v1\x1a\x15kith/v1/cluster.proto\x1a\x15kith/v1/compute.proto\x1a\x13kith/v1/model.proto\x1a\x13kith/v1/scene.proto\"n\n" +
 	"\x0fStandingRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06folder\x18\x02 \x01(\tR\x06folder\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x03 \x01(\tR\tclusterId\"A\n" +
+	"cluster_id\x18\x03 \x01(\tR\tclusterId\x12\x14\n" +
+	"\x05level\x18\x04 \x01(\rR\x05level\"A\n" +
 	"\x10StandingResponse\x12-\n" +
 	"\bstanding\x18\x01 \x01(\x0e2\x11.kith.v1.StandingR\bstanding\"\x12\n" +
 	"\x10ReadIndexRequest\")\n" +
@@ -2714,7 +2867,8 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\acommand\x18\x01 \x01(\v2\x17.kith.v1.ControlCommandR\acommand\"7\n" +
 	"\x0fProposeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\x04R\x02id\"\xd5\t\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\"\xc5\n" +
+	"\n" +
 	"\x0eControlCommand\x129\n" +
 	"\finit_cluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterH\x00R\vinitCluster\x12<\n" +
 	"\rupsert_member\x18\x02 \x01(\v2\x15.kith.v1.UpsertMemberH\x00R\fupsertMember\x12:\n" +
@@ -2743,7 +2897,11 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"set_scenes\x18( \x01(\v2\x12.kith.v1.SetScenesH\x00R\tsetScenes\x12?\n" +
 	"\x0estart_training\x182 \x01(\v2\x16.kith.v1.StartTrainingH\x00R\rstartTraining\x12<\n" +
 	"\rnote_training\x183 \x01(\v2\x15.kith.v1.NoteTrainingH\x00R\fnoteTraining\x12B\n" +
-	"\x0ffinish_training\x184 \x01(\v2\x17.kith.v1.FinishTrainingH\x00R\x0efinishTrainingB\t\n" +
+	"\x0ffinish_training\x184 \x01(\v2\x17.kith.v1.FinishTrainingH\x00R\x0efinishTraining\x126\n" +
+	"\vraise_level\x18< \x01(\v2\x13.kith.v1.RaiseLevelH\x00R\n" +
+	"raiseLevel\x126\n" +
+	"\vrestart_job\x18= \x01(\v2\x13.kith.v1.RestartJobH\x00R\n" +
+	"restartJobB\t\n" +
 	"\acommand\"{\n" +
 	"\vInitCluster\x12\x1d\n" +
 	"\n" +
@@ -2751,7 +2909,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\n" +
 	"partitions\x18\x02 \x01(\rR\n" +
 	"partitions\x12-\n" +
-	"\x12replication_factor\x18\x03 \x01(\rR\x11replicationFactor\"\xe5\x01\n" +
+	"\x12replication_factor\x18\x03 \x01(\rR\x11replicationFactor\"\xfb\x01\n" +
 	"\fMemberRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04zone\x18\x02 \x01(\tR\x04zone\x12\x16\n" +
@@ -2760,7 +2918,11 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\traft_addr\x18\x05 \x01(\tR\braftAddr\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12-\n" +
 	"\x06intent\x18\a \x01(\x0e2\x15.kith.v1.MemberIntentR\x06intent\x12\x16\n" +
-	"\x06folder\x18\b \x01(\tR\x06folder\"=\n" +
+	"\x06folder\x18\b \x01(\tR\x06folder\x12\x14\n" +
+	"\x05level\x18\t \x01(\rR\x05level\"\"\n" +
+	"\n" +
+	"RaiseLevel\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\rR\x05level\"=\n" +
 	"\fUpsertMember\x12-\n" +
 	"\x06member\x18\x01 \x01(\v2\x15.kith.v1.MemberRecordR\x06member\" \n" +
 	"\bReplicas\x12\x14\n" +
@@ -2808,7 +2970,10 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\fside_entries\x18\x01 \x01(\x04R\vsideEntries\x12#\n" +
 	"\rblock_entries\x18\x02 \x01(\x04R\fblockEntries\x12\x1f\n" +
 	"\vblock_items\x18\x03 \x01(\rR\n" +
-	"blockItems\"I\n" +
+	"blockItems\"\x1e\n" +
+	"\n" +
+	"RestartJob\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\"I\n" +
 	"\vFinishTasks\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
@@ -2861,7 +3026,7 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	"\x06bounds\x18\b \x01(\v2\x13.kith.v1.PlanBoundsR\x06bounds\x12\x1c\n" +
 	"\ttrainings\x18\t \x01(\x04R\ttrainings\x12,\n" +
 	"\x06models\x18\n" +
-	" \x03(\v2\x14.kith.v1.ModelRecordR\x06models\"\x8b\x04\n" +
+	" \x03(\v2\x14.kith.v1.ModelRecordR\x06models\"\xa1\x04\n" +
 	"\fControlState\x12.\n" +
 	"\acluster\x18\x01 \x01(\v2\x14.kith.v1.InitClusterR\acluster\x12/\n" +
 	"\amembers\x18\x02 \x03(\v2\x15.kith.v1.MemberRecordR\amembers\x12\x14\n" +
@@ -2878,7 +3043,8 @@ const file_kith_v1_control_proto_rawDesc = "" +
 	" \x01(\bR\x06formed\x12\x12\n" +
 	"\x04left\x18\v \x03(\tR\x04left\x12-\n" +
 	"\asecrets\x18\x1e \x01(\v2\x13.kith.v1.SetSecretsR\asecrets\x12)\n" +
-	"\x06scenes\x18( \x01(\v2\x11.kith.v1.SceneSetR\x06scenes*}\n" +
+	"\x06scenes\x18( \x01(\v2\x11.kith.v1.SceneSetR\x06scenes\x12\x14\n" +
+	"\x05level\x18< \x01(\rR\x05level*}\n" +
 	"\bStanding\x12\x18\n" +
 	"\x14STANDING_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STANDING_UNKNOWN\x10\x01\x12\x13\n" +
@@ -2909,7 +3075,7 @@ func file_kith_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_kith_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_kith_v1_control_proto_goTypes = []any{
 	(Standing)(0),             // 0: kith.v1.Standing
 	(MoveStep)(0),             // 1: kith.v1.MoveStep
@@ -2924,107 +3090,111 @@ var file_kith_v1_control_proto_goTypes = []any{
 	(*ControlCommand)(nil),    // 10: kith.v1.ControlCommand
 	(*InitCluster)(nil),       // 11: kith.v1.InitCluster
 	(*MemberRecord)(nil),      // 12: kith.v1.MemberRecord
-	(*UpsertMember)(nil),      // 13: kith.v1.UpsertMember
-	(*Replicas)(nil),          // 14: kith.v1.Replicas
-	(*SetShardMap)(nil),       // 15: kith.v1.SetShardMap
-	(*StartMove)(nil),         // 16: kith.v1.StartMove
-	(*StepMove)(nil),          // 17: kith.v1.StepMove
-	(*SetSecrets)(nil),        // 18: kith.v1.SetSecrets
-	(*SetScenes)(nil),         // 19: kith.v1.SetScenes
-	(*SetFormed)(nil),         // 20: kith.v1.SetFormed
-	(*SetIntent)(nil),         // 21: kith.v1.SetIntent
-	(*ForgetMember)(nil),      // 22: kith.v1.ForgetMember
-	(*CreateJob)(nil),         // 23: kith.v1.CreateJob
-	(*PlanJob)(nil),           // 24: kith.v1.PlanJob
-	(*PlanBounds)(nil),        // 25: kith.v1.PlanBounds
-	(*FinishTasks)(nil),       // 26: kith.v1.FinishTasks
-	(*ReopenTasks)(nil),       // 27: kith.v1.ReopenTasks
-	(*SetJobPhase)(nil),       // 28: kith.v1.SetJobPhase
-	(*StartTraining)(nil),     // 29: kith.v1.StartTraining
-	(*NoteTraining)(nil),      // 30: kith.v1.NoteTraining
-	(*FinishTraining)(nil),    // 31: kith.v1.FinishTraining
-	(*ModelRecord)(nil),       // 32: kith.v1.ModelRecord
-	(*VersionRecord)(nil),     // 33: kith.v1.VersionRecord
-	(*Publish)(nil),           // 34: kith.v1.Publish
-	(*ActivateVersion)(nil),   // 35: kith.v1.ActivateVersion
-	(*DropVersion)(nil),       // 36: kith.v1.DropVersion
-	(*JobRecord)(nil),         // 37: kith.v1.JobRecord
-	(*ControlState)(nil),      // 38: kith.v1.ControlState
-	(MemberIntent)(0),         // 39: kith.v1.MemberIntent
-	(*Move)(nil),              // 40: kith.v1.Move
-	(*SceneSet)(nil),          // 41: kith.v1.SceneSet
-	(*BuildSpec)(nil),         // 42: kith.v1.BuildSpec
-	(JobPhase)(0),             // 43: kith.v1.JobPhase
-	(*TrainedModel)(nil),      // 44: kith.v1.TrainedModel
-	(*Artifact)(nil),          // 45: kith.v1.Artifact
-	(*ModelVersion)(nil),      // 46: kith.v1.ModelVersion
-	(*Job)(nil),               // 47: kith.v1.Job
+	(*RaiseLevel)(nil),        // 13: kith.v1.RaiseLevel
+	(*UpsertMember)(nil),      // 14: kith.v1.UpsertMember
+	(*Replicas)(nil),          // 15: kith.v1.Replicas
+	(*SetShardMap)(nil),       // 16: kith.v1.SetShardMap
+	(*StartMove)(nil),         // 17: kith.v1.StartMove
+	(*StepMove)(nil),          // 18: kith.v1.StepMove
+	(*SetSecrets)(nil),        // 19: kith.v1.SetSecrets
+	(*SetScenes)(nil),         // 20: kith.v1.SetScenes
+	(*SetFormed)(nil),         // 21: kith.v1.SetFormed
+	(*SetIntent)(nil),         // 22: kith.v1.SetIntent
+	(*ForgetMember)(nil),      // 23: kith.v1.ForgetMember
+	(*CreateJob)(nil),         // 24: kith.v1.CreateJob
+	(*PlanJob)(nil),           // 25: kith.v1.PlanJob
+	(*PlanBounds)(nil),        // 26: kith.v1.PlanBounds
+	(*RestartJob)(nil),        // 27: kith.v1.RestartJob
+	(*FinishTasks)(nil),       // 28: kith.v1.FinishTasks
+	(*ReopenTasks)(nil),       // 29: kith.v1.ReopenTasks
+	(*SetJobPhase)(nil),       // 30: kith.v1.SetJobPhase
+	(*StartTraining)(nil),     // 31: kith.v1.StartTraining
+	(*NoteTraining)(nil),      // 32: kith.v1.NoteTraining
+	(*FinishTraining)(nil),    // 33: kith.v1.FinishTraining
+	(*ModelRecord)(nil),       // 34: kith.v1.ModelRecord
+	(*VersionRecord)(nil),     // 35: kith.v1.VersionRecord
+	(*Publish)(nil),           // 36: kith.v1.Publish
+	(*ActivateVersion)(nil),   // 37: kith.v1.ActivateVersion
+	(*DropVersion)(nil),       // 38: kith.v1.DropVersion
+	(*JobRecord)(nil),         // 39: kith.v1.JobRecord
+	(*ControlState)(nil),      // 40: kith.v1.ControlState
+	(MemberIntent)(0),         // 41: kith.v1.MemberIntent
+	(*Move)(nil),              // 42: kith.v1.Move
+	(*SceneSet)(nil),          // 43: kith.v1.SceneSet
+	(*BuildSpec)(nil),         // 44: kith.v1.BuildSpec
+	(JobPhase)(0),             // 45: kith.v1.JobPhase
+	(*TrainedModel)(nil),      // 46: kith.v1.TrainedModel
+	(*Artifact)(nil),          // 47: kith.v1.Artifact
+	(*ModelVersion)(nil),      // 48: kith.v1.ModelVersion
+	(*Job)(nil),               // 49: kith.v1.Job
 }
 var file_kith_v1_control_proto_depIdxs = []int32{
 	0,  // 0: kith.v1.StandingResponse.standing:type_name -> kith.v1.Standing
 	10, // 1: kith.v1.ProposeRequest.command:type_name -> kith.v1.ControlCommand
 	11, // 2: kith.v1.ControlCommand.init_cluster:type_name -> kith.v1.InitCluster
-	13, // 3: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
-	15, // 4: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
-	23, // 5: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
-	24, // 6: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
-	26, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
-	27, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
-	28, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
-	34, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
-	35, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
-	36, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
-	16, // 13: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
-	17, // 14: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
-	20, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
-	21, // 16: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
-	22, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
-	18, // 18: kith.v1.ControlCommand.set_secrets:type_name -> kith.v1.SetSecrets
-	19, // 19: kith.v1.ControlCommand.set_scenes:type_name -> kith.v1.SetScenes
-	29, // 20: kith.v1.ControlCommand.start_training:type_name -> kith.v1.StartTraining
-	30, // 21: kith.v1.ControlCommand.note_training:type_name -> kith.v1.NoteTraining
-	31, // 22: kith.v1.ControlCommand.finish_training:type_name -> kith.v1.FinishTraining
-	39, // 23: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
-	12, // 24: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
-	14, // 25: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
-	40, // 26: kith.v1.StartMove.move:type_name -> kith.v1.Move
-	1,  // 27: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
-	41, // 28: kith.v1.SetScenes.set:type_name -> kith.v1.SceneSet
-	39, // 29: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
-	42, // 30: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
-	25, // 31: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
-	43, // 32: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
-	32, // 33: kith.v1.FinishTraining.model:type_name -> kith.v1.ModelRecord
-	44, // 34: kith.v1.ModelRecord.trained:type_name -> kith.v1.TrainedModel
-	45, // 35: kith.v1.ModelRecord.file:type_name -> kith.v1.Artifact
-	46, // 36: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
-	45, // 37: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
-	33, // 38: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
-	47, // 39: kith.v1.JobRecord.job:type_name -> kith.v1.Job
-	26, // 40: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
-	25, // 41: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
-	32, // 42: kith.v1.JobRecord.models:type_name -> kith.v1.ModelRecord
-	11, // 43: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
-	12, // 44: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
-	14, // 45: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
-	37, // 46: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
-	33, // 47: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
-	40, // 48: kith.v1.ControlState.moves:type_name -> kith.v1.Move
-	18, // 49: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
-	41, // 50: kith.v1.ControlState.scenes:type_name -> kith.v1.SceneSet
-	8,  // 51: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
-	6,  // 52: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
-	4,  // 53: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
-	2,  // 54: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
-	9,  // 55: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
-	7,  // 56: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
-	5,  // 57: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
-	3,  // 58: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
-	55, // [55:59] is the sub-list for method output_type
-	51, // [51:55] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	14, // 3: kith.v1.ControlCommand.upsert_member:type_name -> kith.v1.UpsertMember
+	16, // 4: kith.v1.ControlCommand.set_shard_map:type_name -> kith.v1.SetShardMap
+	24, // 5: kith.v1.ControlCommand.create_job:type_name -> kith.v1.CreateJob
+	25, // 6: kith.v1.ControlCommand.plan_job:type_name -> kith.v1.PlanJob
+	28, // 7: kith.v1.ControlCommand.finish_tasks:type_name -> kith.v1.FinishTasks
+	29, // 8: kith.v1.ControlCommand.reopen_tasks:type_name -> kith.v1.ReopenTasks
+	30, // 9: kith.v1.ControlCommand.set_job_phase:type_name -> kith.v1.SetJobPhase
+	36, // 10: kith.v1.ControlCommand.publish:type_name -> kith.v1.Publish
+	37, // 11: kith.v1.ControlCommand.activate_version:type_name -> kith.v1.ActivateVersion
+	38, // 12: kith.v1.ControlCommand.drop_version:type_name -> kith.v1.DropVersion
+	17, // 13: kith.v1.ControlCommand.start_move:type_name -> kith.v1.StartMove
+	18, // 14: kith.v1.ControlCommand.step_move:type_name -> kith.v1.StepMove
+	21, // 15: kith.v1.ControlCommand.set_formed:type_name -> kith.v1.SetFormed
+	22, // 16: kith.v1.ControlCommand.set_intent:type_name -> kith.v1.SetIntent
+	23, // 17: kith.v1.ControlCommand.forget_member:type_name -> kith.v1.ForgetMember
+	19, // 18: kith.v1.ControlCommand.set_secrets:type_name -> kith.v1.SetSecrets
+	20, // 19: kith.v1.ControlCommand.set_scenes:type_name -> kith.v1.SetScenes
+	31, // 20: kith.v1.ControlCommand.start_training:type_name -> kith.v1.StartTraining
+	32, // 21: kith.v1.ControlCommand.note_training:type_name -> kith.v1.NoteTraining
+	33, // 22: kith.v1.ControlCommand.finish_training:type_name -> kith.v1.FinishTraining
+	13, // 23: kith.v1.ControlCommand.raise_level:type_name -> kith.v1.RaiseLevel
+	27, // 24: kith.v1.ControlCommand.restart_job:type_name -> kith.v1.RestartJob
+	41, // 25: kith.v1.MemberRecord.intent:type_name -> kith.v1.MemberIntent
+	12, // 26: kith.v1.UpsertMember.member:type_name -> kith.v1.MemberRecord
+	15, // 27: kith.v1.SetShardMap.partitions:type_name -> kith.v1.Replicas
+	42, // 28: kith.v1.StartMove.move:type_name -> kith.v1.Move
+	1,  // 29: kith.v1.StepMove.step:type_name -> kith.v1.MoveStep
+	43, // 30: kith.v1.SetScenes.set:type_name -> kith.v1.SceneSet
+	41, // 31: kith.v1.SetIntent.intent:type_name -> kith.v1.MemberIntent
+	44, // 32: kith.v1.CreateJob.spec:type_name -> kith.v1.BuildSpec
+	26, // 33: kith.v1.PlanJob.bounds:type_name -> kith.v1.PlanBounds
+	45, // 34: kith.v1.SetJobPhase.phase:type_name -> kith.v1.JobPhase
+	34, // 35: kith.v1.FinishTraining.model:type_name -> kith.v1.ModelRecord
+	46, // 36: kith.v1.ModelRecord.trained:type_name -> kith.v1.TrainedModel
+	47, // 37: kith.v1.ModelRecord.file:type_name -> kith.v1.Artifact
+	48, // 38: kith.v1.VersionRecord.version:type_name -> kith.v1.ModelVersion
+	47, // 39: kith.v1.VersionRecord.artifacts:type_name -> kith.v1.Artifact
+	35, // 40: kith.v1.Publish.record:type_name -> kith.v1.VersionRecord
+	49, // 41: kith.v1.JobRecord.job:type_name -> kith.v1.Job
+	28, // 42: kith.v1.JobRecord.finished:type_name -> kith.v1.FinishTasks
+	26, // 43: kith.v1.JobRecord.bounds:type_name -> kith.v1.PlanBounds
+	34, // 44: kith.v1.JobRecord.models:type_name -> kith.v1.ModelRecord
+	11, // 45: kith.v1.ControlState.cluster:type_name -> kith.v1.InitCluster
+	12, // 46: kith.v1.ControlState.members:type_name -> kith.v1.MemberRecord
+	15, // 47: kith.v1.ControlState.partitions:type_name -> kith.v1.Replicas
+	39, // 48: kith.v1.ControlState.jobs:type_name -> kith.v1.JobRecord
+	35, // 49: kith.v1.ControlState.versions:type_name -> kith.v1.VersionRecord
+	42, // 50: kith.v1.ControlState.moves:type_name -> kith.v1.Move
+	19, // 51: kith.v1.ControlState.secrets:type_name -> kith.v1.SetSecrets
+	43, // 52: kith.v1.ControlState.scenes:type_name -> kith.v1.SceneSet
+	8,  // 53: kith.v1.ControlService.Propose:input_type -> kith.v1.ProposeRequest
+	6,  // 54: kith.v1.ControlService.Approve:input_type -> kith.v1.ApproveRequest
+	4,  // 55: kith.v1.ControlService.ReadIndex:input_type -> kith.v1.ReadIndexRequest
+	2,  // 56: kith.v1.ControlService.Standing:input_type -> kith.v1.StandingRequest
+	9,  // 57: kith.v1.ControlService.Propose:output_type -> kith.v1.ProposeResponse
+	7,  // 58: kith.v1.ControlService.Approve:output_type -> kith.v1.ApproveResponse
+	5,  // 59: kith.v1.ControlService.ReadIndex:output_type -> kith.v1.ReadIndexResponse
+	3,  // 60: kith.v1.ControlService.Standing:output_type -> kith.v1.StandingResponse
+	57, // [57:61] is the sub-list for method output_type
+	53, // [53:57] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_control_proto_init() }
@@ -3058,6 +3228,8 @@ func file_kith_v1_control_proto_init() {
 		(*ControlCommand_StartTraining)(nil),
 		(*ControlCommand_NoteTraining)(nil),
 		(*ControlCommand_FinishTraining)(nil),
+		(*ControlCommand_RaiseLevel)(nil),
+		(*ControlCommand_RestartJob)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3065,7 +3237,7 @@ func file_kith_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_control_proto_rawDesc), len(file_kith_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,7 +40,8 @@ type ControlServiceClient interface {
 	// answers.
 	ReadIndex(ctx context.Context, in *ReadIndexRequest, opts ...grpc.CallOption) (*ReadIndexResponse, error)
 	// Standing tells what the cluster knows of a server, by its id and its data folder. Any member answers, from decisions that the
-	// coordinator has confirmed. A server of another cluster is refused with INVALID_ARGUMENT.
+	// coordinator has confirmed. A server of another cluster is refused with INVALID_ARGUMENT, one whose program does not know the level of the
+	// cluster with FAILED_PRECONDITION.
 	Standing(ctx context.Context, in *StandingRequest, opts ...grpc.CallOption) (*StandingResponse, error)
 }
 
@@ -107,7 +108,8 @@ type ControlServiceServer interface {
 	// answers.
 	ReadIndex(context.Context, *ReadIndexRequest) (*ReadIndexResponse, error)
 	// Standing tells what the cluster knows of a server, by its id and its data folder. Any member answers, from decisions that the
-	// coordinator has confirmed. A server of another cluster is refused with INVALID_ARGUMENT.
+	// coordinator has confirmed. A server of another cluster is refused with INVALID_ARGUMENT, one whose program does not know the level of the
+	// cluster with FAILED_PRECONDITION.
 	Standing(context.Context, *StandingRequest) (*StandingResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }

@@ -506,7 +506,10 @@ type Job struct {
 	Training     string  `protobuf:"bytes,10,opt,name=training,proto3" json:"training,omitempty"`
 	TrainingPart float64 `protobuf:"fixed64,11,opt,name=training_part,json=trainingPart,proto3" json:"training_part,omitempty"`
 	// Those that are trained.
-	Models        []*TrainedModel `protobuf:"bytes,12,rep,name=models,proto3" json:"models,omitempty"`
+	Models []*TrainedModel `protobuf:"bytes,12,rep,name=models,proto3" json:"models,omitempty"`
+	// The ids that it had before it began again, the first one first. It does so with the events as they are then when an erasure has removed events that it
+	// needed. Calls take these ids as well.
+	EarlierIds    []uint64 `protobuf:"varint,13,rep,packed,name=earlier_ids,json=earlierIds,proto3" json:"earlier_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -621,6 +624,13 @@ func (x *Job) GetTrainingPart() float64 {
 func (x *Job) GetModels() []*TrainedModel {
 	if x != nil {
 		return x.Models
+	}
+	return nil
+}
+
+func (x *Job) GetEarlierIds() []uint64 {
+	if x != nil {
+		return x.EarlierIds
 	}
 	return nil
 }
@@ -1259,7 +1269,7 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"trainSteps\x12$\n" +
 	"\x0etrain_bytes_in\x18\n" +
 	" \x01(\x04R\ftrainBytesIn\x12&\n" +
-	"\x0ftrain_bytes_out\x18\v \x01(\x04R\rtrainBytesOut\"\x9d\x03\n" +
+	"\x0ftrain_bytes_out\x18\v \x01(\x04R\rtrainBytesOut\"\xbe\x03\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12&\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12'\n" +
@@ -1275,7 +1285,9 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\btraining\x18\n" +
 	" \x01(\tR\btraining\x12#\n" +
 	"\rtraining_part\x18\v \x01(\x01R\ftrainingPart\x12-\n" +
-	"\x06models\x18\f \x03(\v2\x15.kith.v1.TrainedModelR\x06models\"\xb9\x02\n" +
+	"\x06models\x18\f \x03(\v2\x15.kith.v1.TrainedModelR\x06models\x12\x1f\n" +
+	"\vearlier_ids\x18\r \x03(\x04R\n" +
+	"earlierIds\"\xb9\x02\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12&\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x14\n" +

@@ -34,9 +34,9 @@ const (
 type ModelServiceClient interface {
 	// Build starts a build and returns at once with its job. While a build with the same spec runs, that one is returned; with another spec, FAILED_PRECONDITION.
 	Build(ctx context.Context, in *BuildRequest, opts ...grpc.CallOption) (*BuildResponse, error)
-	// WatchJob streams the job whenever it changes, until it ends.
+	// WatchJob streams the job whenever it changes, until it ends. One that begins again has another id from then on.
 	WatchJob(ctx context.Context, in *WatchJobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchJobResponse], error)
-	// Cancel ends a build. Its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+	// Cancel ends a build. Its phase is then FAILED, and its error begins with "canceled by" and says who asked. The active version stays. One that has ended before
 	// stays as it is.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 	// ListModels returns the versions kept, newest first.
@@ -120,9 +120,9 @@ func (c *modelServiceClient) Activate(ctx context.Context, in *ActivateRequest, 
 type ModelServiceServer interface {
 	// Build starts a build and returns at once with its job. While a build with the same spec runs, that one is returned; with another spec, FAILED_PRECONDITION.
 	Build(context.Context, *BuildRequest) (*BuildResponse, error)
-	// WatchJob streams the job whenever it changes, until it ends.
+	// WatchJob streams the job whenever it changes, until it ends. One that begins again has another id from then on.
 	WatchJob(*WatchJobRequest, grpc.ServerStreamingServer[WatchJobResponse]) error
-	// Cancel ends a build. Its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+	// Cancel ends a build. Its phase is then FAILED, and its error begins with "canceled by" and says who asked. The active version stays. One that has ended before
 	// stays as it is.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	// ListModels returns the versions kept, newest first.

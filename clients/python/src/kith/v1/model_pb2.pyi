@@ -118,7 +118,7 @@ class NodeUsage(_message.Message):
     def __init__(self, node: _Optional[str] = ..., cpu_seconds: _Optional[float] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., tasks: _Optional[int] = ..., pair_updates: _Optional[int] = ..., idle_seconds: _Optional[float] = ..., spilled_bytes: _Optional[int] = ..., train_steps: _Optional[int] = ..., train_bytes_in: _Optional[int] = ..., train_bytes_out: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("id", "spec", "phase", "error", "tasks_total", "tasks_done", "created_unix_ms", "ended_unix_ms", "model_version", "training", "training_part", "models")
+    __slots__ = ("id", "spec", "phase", "error", "tasks_total", "tasks_done", "created_unix_ms", "ended_unix_ms", "model_version", "training", "training_part", "models", "earlier_ids")
     ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class Job(_message.Message):
     TRAINING_FIELD_NUMBER: _ClassVar[int]
     TRAINING_PART_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_IDS_FIELD_NUMBER: _ClassVar[int]
     id: int
     spec: BuildSpec
     phase: JobPhase
@@ -143,7 +144,8 @@ class Job(_message.Message):
     training: str
     training_part: float
     models: _containers.RepeatedCompositeFieldContainer[TrainedModel]
-    def __init__(self, id: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., error: _Optional[str] = ..., tasks_total: _Optional[int] = ..., tasks_done: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., model_version: _Optional[int] = ..., training: _Optional[str] = ..., training_part: _Optional[float] = ..., models: _Optional[_Iterable[_Union[TrainedModel, _Mapping]]] = ...) -> None: ...
+    earlier_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, id: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., error: _Optional[str] = ..., tasks_total: _Optional[int] = ..., tasks_done: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., model_version: _Optional[int] = ..., training: _Optional[str] = ..., training_part: _Optional[float] = ..., models: _Optional[_Iterable[_Union[TrainedModel, _Mapping]]] = ..., earlier_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
     __slots__ = ("version", "spec", "users", "items", "interactions", "created_unix_ms", "active", "usage", "models")

@@ -74,14 +74,14 @@ class ModelServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchJob(self, request, context):
-        """WatchJob streams the job whenever it changes, until it ends.
+        """WatchJob streams the job whenever it changes, until it ends. One that begins again has another id from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Cancel(self, request, context):
-        """Cancel ends a build. Its phase is then FAILED, and its error says who asked. The active version stays. One that has ended before
+        """Cancel ends a build. Its phase is then FAILED, and its error begins with "canceled by" and says who asked. The active version stays. One that has ended before
         stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
