@@ -23,7 +23,7 @@ import (
 
 // Recommend answers a query. The order of the items does not depend on N, and an answer is shorter than N only when
 // there are no more items that are allowed, with events or a record, with NoFallback, or with another Fallback. (With diversity a place may depend on N, where
-// popularity fills up.) Errors match wire.ErrInvalid, wire.ErrNotReady and,
+// popularity fills up, or with new products.) Errors match wire.ErrInvalid, wire.ErrNotReady and,
 // with NoFallback, wire.ErrUnknownUser, wire.ErrUnknownItem and wire.ErrNoModel.
 //
 // Cost: one call for the history, one to each node that holds lists of its items, and two rounds for user-based scores. A filter is a test
@@ -33,6 +33,7 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 		return nil, err
 	}
 	q.settle(r.now())
+	q.keepApart()
 	a := &Answer{}
 	var events []fusion.Event
 	if q.usesHistory() {
@@ -61,6 +62,9 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	if err := r.rankItems(ctx, &q, events, seen, a); err != nil {
 		return nil, err
 	}
+	if err := r.explore(ctx, &q, events, seen, a); err != nil {
+		return nil, err
+	}
 	a.Items = pin(a.Items, q.Pins, places)
 	return a, nil
 }
@@ -69,7 +73,7 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 func (r *Router) rankItems(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	if !q.canAsk(q.Method) {
 		a.Fallback = "there is neither a user nor a basket"
-	} else if err := r.rank(ctx, q, q.Method, events, seen, a); err != nil {
+	} else if err := r.rankFirst(ctx, q, events, seen, a); err != nil {
 		return err
 	}
 	if q.NoFallback || len(a.Items) >= q.N {
@@ -565,7 +569,7 @@ type Similar struct {
 // SimilarItems returns the n nearest neighbors of an item that the rules allow, in the order that they give; at most the K of the model. Rules about the
 // history and pins are not used. Errors match wire.ErrUnknownItem and wire.ErrNoModel.
 func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rules) (*Similar, error) {
-	if err := rules.Check(); err != nil {
+	if err := rules.checkList(); err != nil {
 		return nil, err
 	}
 	rules.settle(r.now())

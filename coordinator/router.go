@@ -69,6 +69,8 @@ type Router struct {
 	hedged prometheus.Counter
 	// scans has room for the calls that look through all rules of a model.
 	scans chan struct{}
+	// newcomers are for Explore.
+	newcomers newcomers
 
 	mu sync.Mutex
 	// latencies are those of calls for scores to other nodes, by kind.

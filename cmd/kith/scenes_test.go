@@ -40,7 +40,7 @@ func TestParseScenes(t *testing.T) {
 		Name: "home", Model: kithv1.Model_MODEL_HYBRID, Blend: &blend, N: 12,
 		ExcludeHistory: []*kithv1.HistoryRule{{Behaviors: []string{"purchase"}, WithinMs: 30 * 86_400_000}},
 		Filter: &kithv1.Filter{Conditions: []*kithv1.Condition{
-			{Attribute: "stock", Test: &kithv1.Condition_Available{Available: &kithv1.Available{}}},
+			{Attribute: "stock", Test: &kithv1.Condition_NoneOf{NoneOf: &kithv1.TextList{Texts: []string{"0"}}}},
 			{Attribute: "category", Test: &kithv1.Condition_NoneOf{NoneOf: &kithv1.TextList{Texts: []string{"gift cards"}}}},
 		}},
 		Boosts: []*kithv1.Boost{{Factor: 1.5, Filter: &kithv1.Filter{Conditions: []*kithv1.Condition{
@@ -48,6 +48,7 @@ func TestParseScenes(t *testing.T) {
 		}}}},
 		Freshness: &kithv1.Freshness{Attribute: "since", HalfLifeMs: 30 * 86_400_000, Strength: 2},
 		Diversity: &kithv1.Diversity{Attribute: "category", Lambda: &one, MaxPerGroup: 3},
+		Explore:   &kithv1.Explore{Places: 1, WithinMs: 14 * 86_400_000, Attribute: "since"},
 		Fallback: []kithv1.Model{
 			kithv1.Model_MODEL_USER_KNN, kithv1.Model_MODEL_CATEGORIES, kithv1.Model_MODEL_TRENDING, kithv1.Model_MODEL_POPULARITY, kithv1.Model_MODEL_NEWEST,
 		},
@@ -88,6 +89,8 @@ func TestShownScenesAreTheSame(t *testing.T) {
     boost: ['stock<3,brand=a\:b:0.5']
     since: published
     lambda: 0.5
+    by-similarity: true
+    explore: 2
     pin: ["p7@1", "x@y@3"]
     exclude-seen: 90m
     exclude-history: [{behaviors: [impression, click], within: 12h}, {}]
