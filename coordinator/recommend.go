@@ -66,7 +66,25 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 		return nil, err
 	}
 	a.Items = pin(a.Items, q.Pins, places)
+	if name, missing := r.missing(&q.Filter); missing && len(a.Items) < places && !a.Partial {
+		a.Fallback = fmt.Sprintf("no product has the attribute %.80q that the filter asks for", name)
+	}
 	return a, nil
+}
+
+// missing returns an attribute that a filter asks for and no product has, so that nothing passes.
+func (r *Router) missing(f *shelf.Filter) (name string, found bool) {
+	if len(f.Conditions) == 0 {
+		return "", false
+	}
+	r.products.shelf.View(func(v *shelf.View) {
+		for _, c := range f.Conditions {
+			if c.Op != shelf.NoneOf && !v.Name(c.Attribute).Known() {
+				name, found = c.Attribute, true
+			}
+		}
+	})
+	return name, found
 }
 
 // rankItems fills the answer by the method, and then by the fallbacks.

@@ -303,7 +303,7 @@ func (a *app) printRecommended(req *kithv1.RecommendRequest, resp *kithv1.Recomm
 // sourceScore writes a score of a model. Those of popularity are numbers of events, unless boosts have changed them.
 func sourceScore(x float64, source string) string {
 	switch source {
-	case "newest", "pin":
+	case "newest", "pin", "explored":
 		return ""
 	case popularity:
 		if x == math.Trunc(x) {
@@ -356,7 +356,10 @@ func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
 	}
 	if resp.FallbackReason != "" && resp.Model != kithv1.Model_MODEL_POPULARITY {
 		text := fmt.Sprintf("%d of %d places are filled from popularity", filled, len(resp.Items))
-		if filled == len(resp.Items) {
+		switch filled {
+		case 0:
+			text = "No place is filled from popularity"
+		case len(resp.Items):
 			text = "All places are filled from popularity"
 		}
 		if err := a.printf("\n%s: %s.\n", text, resp.FallbackReason); err != nil {

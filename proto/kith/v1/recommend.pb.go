@@ -1162,7 +1162,8 @@ type RecommendResponse struct {
 	Model Model `protobuf:"varint,2,opt,name=model,proto3,enum=kith.v1.Model" json:"model,omitempty"`
 	// Version of the model that answered; zero when there is none yet.
 	ModelVersion uint64 `protobuf:"varint,3,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
-	// Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come.
+	// Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come, or the answer is short as
+	// the filter asks for an attribute that no product has.
 	FallbackReason string `protobuf:"bytes,4,opt,name=fallback_reason,json=fallbackReason,proto3" json:"fallback_reason,omitempty"`
 	// Some partition could not be asked, or its products are not known yet: the answer may miss candidates.
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
