@@ -596,7 +596,8 @@ export type RecommendResponse = Message<"kith.v1.RecommendResponse"> & {
   modelVersion: bigint;
 
   /**
-   * Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come.
+   * Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come, or the answer is short as
+   * the filter asks for an attribute that no product has.
    *
    * @generated from field: string fallback_reason = 4;
    */
