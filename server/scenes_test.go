@@ -2,7 +2,9 @@ package server_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -87,6 +89,7 @@ func TestScenes(t *testing.T) {
 	t.Run("falls back in order", s.fallsBackInOrder)
 	t.Run("explores", s.explores)
 	t.Run("keeps what is similar apart", s.keepsApart)
+	t.Run("counts exports", s.countsExports)
 	t.Run("is one on all members", s.isOneOnAllMembers)
 	t.Run("is tested by an experiment", s.isTestedByAnExperiment)
 }
@@ -148,6 +151,28 @@ func (s *sceneShop) explores(t *testing.T) {
 			rt.Fatalf("%v: %v, and member 0 says %v", req, got, other)
 		}
 	})
+}
+
+// countsExports: each user of an export is a query in the metrics.
+func (s *sceneShop) countsExports(t *testing.T) {
+	stream, err := s.Recommender(0).ExportRecommendations(t.Context(), &kithv1.ExportRecommendationsRequest{Request: &kithv1.RecommendRequest{N: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := 0
+	for {
+		resp, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		users += len(resp.Answers)
+	}
+	if n := figure(t, s.Members[0].Server.Registry(), "kith_queries_total", "query=export", "outcome=ok"); users == 0 || n < float64(users) {
+		t.Errorf("%d users were exported, and %v counted", users, n)
+	}
 }
 
 // keepsApart: a diversity by similarity is maximal marginal relevance by the neighbor lists, of what the model ranks.

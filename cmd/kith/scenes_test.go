@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -207,6 +208,10 @@ func TestScenes(t *testing.T) {
 		t.Errorf("report printed %s", got)
 	}
 
+	if got := mustKith(t, "scenes", "report", "--addr", addr); !strings.HasPrefix(got, "No impressions or clicks on answers of scenes;") {
+		t.Errorf("report on scenes printed %s", got)
+	}
+
 	shown := writeFile(t, "shown.yaml", mustKith(t, "scenes", "show", "--addr", addr))
 	if got := mustKith(t, "scenes", "delete", "--addr", addr, "cart"); got != "removed  scene cart\nVersion 2 is there.\n" {
 		t.Errorf("delete printed %q", got)
@@ -235,6 +240,14 @@ func TestScenes(t *testing.T) {
 	answer := mustJSON[struct{ Scene, Experiment string }](t, "recommend", "u17", "--addr", addr, "--scene", "home-trending")
 	if answer.Scene != "home-trending" || answer.Experiment != "" {
 		t.Errorf("%+v", answer)
+	}
+	home := mustJSON[struct {
+		Answer string `json:"answer_id"`
+	}](t, "recommend", "u17", "--addr", addr, "--scene", "home-trending")
+	events := fmt.Sprintf(`{"user":"u17","item":"i1","behavior":"click","context":{"answer":%q}}`, home.Answer)
+	mustKith(t, "ingest", "--addr", addr, "--columns", "user=user,item=item,behavior=behavior,context.answer=context.answer", writeFile(t, "feedback.jsonl", events+"\n"))
+	if text := mustKith(t, "scenes", "report", "--addr", addr, "--within", "1d"); !strings.Contains(text, "1 impression or click of any scene did not count") {
+		t.Errorf("report on scenes printed %s", text)
 	}
 	if text := mustKith(t, "recommend", "u17", "--addr", addr, "--scene", "home-trending", "-n", "3"); !strings.Contains(text, "Scene home-trending, answer ") {
 		t.Errorf("recommend printed %s", text)
