@@ -49,7 +49,7 @@ func randomMessage(rng *rand.Rand, d protoreflect.MessageDescriptor, depth int) 
 func randomValue(rng *rand.Rand, f protoreflect.FieldDescriptor, depth int) protoreflect.Value {
 	whole := []int64{0, 1, 2, 7, 100, -1, 1001, 1_700_000_000_000, math.MaxInt32, math.MinInt64, math.MaxInt64}
 	x := whole[rng.IntN(len(whole))]
-	real := []float64{0, 0.5, 1, 2, -1, 1e300, math.Inf(1), math.NaN(), math.SmallestNonzeroFloat64}[rng.IntN(9)]
+	fraction := []float64{0, 0.5, 1, 2, -1, 1e300, math.Inf(1), math.NaN(), math.SmallestNonzeroFloat64}[rng.IntN(9)]
 	text := []string{
 		"", "u000", "u001", "i0001", "i0002", "nobody", "view", "purchase", "price", "category", "since", "home", "cosine", "ease(x=1)", "a\x00b", "../../etc/passwd",
 		"<script>", "%s%n", "\u202e\u0000\U0010ffff", strings.Repeat("x", 257), strings.Repeat("(", 5000),
@@ -66,9 +66,9 @@ func randomValue(rng *rand.Rand, f protoreflect.FieldDescriptor, depth int) prot
 	case protoreflect.BytesKind:
 		return protoreflect.ValueOfBytes([]byte(text))
 	case protoreflect.FloatKind:
-		return protoreflect.ValueOfFloat32(float32(real))
+		return protoreflect.ValueOfFloat32(float32(fraction))
 	case protoreflect.DoubleKind:
-		return protoreflect.ValueOfFloat64(real)
+		return protoreflect.ValueOfFloat64(fraction)
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
 		return protoreflect.ValueOfUint32(uint32(x))
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
