@@ -14,6 +14,7 @@ import (
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/telemetry"
 )
 
 const (
@@ -79,7 +80,10 @@ func (a *API) recommendToEach(ctx context.Context, users []string, all *kithv1.R
 		g.Go(func() error {
 			ctx, cancel := withDeadline(ctx)
 			defer cancel()
-			answers[i], _ = a.recommendTo(ctx, user, all) // the answer has the error
+			running := a.queries.Begin(telemetry.Export)
+			answer, err := a.recommendTo(ctx, user, all)
+			running.End(ctx, recommended(all, answer.Response), err)
+			answers[i] = answer // it has the error
 			return nil
 		})
 	}

@@ -10,10 +10,13 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/telemetry"
 )
 
 // NextBehavior implements InsightService.
-func (a *API) NextBehavior(ctx context.Context, req *kithv1.NextBehaviorRequest) (*kithv1.NextBehaviorResponse, error) {
+func (a *API) NextBehavior(ctx context.Context, req *kithv1.NextBehaviorRequest) (resp *kithv1.NextBehaviorResponse, err error) {
+	running := a.queries.Begin(telemetry.NextBehavior)
+	defer func() { running.End(ctx, told(len(resp.GetItems()), resp.GetModelVersion(), resp.GetStale()), err) }()
 	n, err := length(req.N)
 	if err != nil {
 		return nil, err
@@ -36,7 +39,7 @@ func (a *API) NextBehavior(ctx context.Context, req *kithv1.NextBehaviorRequest)
 	if err != nil {
 		return nil, err
 	}
-	resp := &kithv1.NextBehaviorResponse{
+	resp = &kithv1.NextBehaviorResponse{
 		GoalChance: known(next.Goal), ExpectedSteps: known(next.Steps), ModelName: next.Model, ModelVersion: next.Version, Stale: next.Stale,
 	}
 	for _, b := range next.Behaviors {
@@ -57,7 +60,9 @@ func known(x float64) *float64 {
 }
 
 // AssociationRules implements InsightService.
-func (a *API) AssociationRules(ctx context.Context, req *kithv1.AssociationRulesRequest) (*kithv1.AssociationRulesResponse, error) {
+func (a *API) AssociationRules(ctx context.Context, req *kithv1.AssociationRulesRequest) (resp *kithv1.AssociationRulesResponse, err error) {
+	running := a.queries.Begin(telemetry.AssociationRules)
+	defer func() { running.End(ctx, told(len(resp.GetRules()), resp.GetModelVersion(), false), err) }()
 	n, err := length(req.N)
 	if err != nil {
 		return nil, err
@@ -74,7 +79,7 @@ func (a *API) AssociationRules(ctx context.Context, req *kithv1.AssociationRules
 	if err != nil {
 		return nil, err
 	}
-	resp := &kithv1.AssociationRulesResponse{Fitting: found.Fitting, Transactions: found.Transactions, ModelName: found.Model, ModelVersion: found.Version}
+	resp = &kithv1.AssociationRulesResponse{Fitting: found.Fitting, Transactions: found.Transactions, ModelName: found.Model, ModelVersion: found.Version}
 	for _, r := range found.Rules {
 		resp.Rules = append(resp.Rules, &kithv1.AssociationRule{
 			Left: r.Left, Right: r.Right, Count: r.Count, Support: r.Support, Confidence: r.Confidence, Lift: r.Lift, Leverage: r.Leverage,
@@ -88,7 +93,9 @@ func (a *API) AssociationRules(ctx context.Context, req *kithv1.AssociationRules
 const maxMarks = 50
 
 // ListClusters implements InsightService.
-func (a *API) ListClusters(ctx context.Context, req *kithv1.ListClustersRequest) (*kithv1.ListClustersResponse, error) {
+func (a *API) ListClusters(ctx context.Context, req *kithv1.ListClustersRequest) (resp *kithv1.ListClustersResponse, err error) {
+	running := a.queries.Begin(telemetry.Clusters)
+	defer func() { running.End(ctx, told(len(resp.GetClusters()), resp.GetModelVersion(), false), err) }()
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	if err := a.coordinator.CatchUp(ctx); err != nil {
@@ -101,7 +108,7 @@ func (a *API) ListClusters(ctx context.Context, req *kithv1.ListClustersRequest)
 	if err != nil {
 		return nil, err
 	}
-	resp := &kithv1.ListClustersResponse{ModelName: source.Model, ModelVersion: source.Version}
+	resp = &kithv1.ListClustersResponse{ModelName: source.Model, ModelVersion: source.Version}
 	for i, g := range groups {
 		c := &kithv1.Cluster{Number: uint32(i), Size: uint64(g.Size), Share: g.Share, Spread: g.Spread, Silhouette: known(g.Silhouette)}
 		for k, m := range g.Marks {
@@ -113,7 +120,9 @@ func (a *API) ListClusters(ctx context.Context, req *kithv1.ListClustersRequest)
 }
 
 // AssignCluster implements InsightService.
-func (a *API) AssignCluster(ctx context.Context, req *kithv1.AssignClusterRequest) (*kithv1.AssignClusterResponse, error) {
+func (a *API) AssignCluster(ctx context.Context, req *kithv1.AssignClusterRequest) (resp *kithv1.AssignClusterResponse, err error) {
+	running := a.queries.Begin(telemetry.Clusters)
+	defer func() { running.End(ctx, told(0, resp.GetModelVersion(), resp.GetStale()), err) }()
 	q := coordinator.ClusterQuery{User: req.User, Item: req.Item, Model: req.ModelName, Stale: req.Stale}
 	basket, err := basketOf(req.Basket)
 	if err != nil {
@@ -129,7 +138,7 @@ func (a *API) AssignCluster(ctx context.Context, req *kithv1.AssignClusterReques
 	if err != nil {
 		return nil, err
 	}
-	resp := &kithv1.AssignClusterResponse{Distance: known(found.Distance), ModelName: found.Model, ModelVersion: found.Version, Stale: found.Stale}
+	resp = &kithv1.AssignClusterResponse{Distance: known(found.Distance), ModelName: found.Model, ModelVersion: found.Version, Stale: found.Stale}
 	if found.Group >= 0 {
 		resp.Cluster = new(uint32(found.Group))
 	}

@@ -46,8 +46,17 @@ func source(m kithv1.Model) telemetry.Source {
 		return telemetry.FromSimilar
 	case kithv1.Model_MODEL_TOGETHER:
 		return telemetry.FromTogether
+	case kithv1.Model_MODEL_EXPLORED:
+		return telemetry.Explored
+	case kithv1.Model_MODEL_TRAINED:
+		return telemetry.Trained
 	}
 	return telemetry.Hybrid
+}
+
+// told says how a question to what a model knows beside its scores was answered: with as much as there is.
+func told(n int, version uint64, stale bool) telemetry.Answer {
+	return telemetry.Answer{Asked: n, Items: n, Version: version, Stale: stale}
 }
 
 // marked is an answer that may be less than it could be; it may be nil.

@@ -52,6 +52,8 @@ func model(m coordinator.Method) kithv1.Model {
 		return kithv1.Model_MODEL_TOGETHER
 	case coordinator.Trained:
 		return kithv1.Model_MODEL_TRAINED
+	case coordinator.Explored:
+		return kithv1.Model_MODEL_EXPLORED
 	}
 	return kithv1.Model_MODEL_HYBRID
 }
@@ -210,8 +212,12 @@ func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
 		return q, err
 	}
 	rules.Exclude, rules.Pins = historyRules(req.ExcludeHistory), pins(req.Pins)
+	explore, err := exploreOf(req.Explore)
+	if err != nil {
+		return q, err
+	}
 	q = coordinator.Query{
-		User: req.GetUser(), Item: req.Item, N: n, Method: method, Model: req.ModelName, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
+		User: req.GetUser(), Session: req.Session, Explore: explore, Item: req.Item, N: n, Method: method, Model: req.ModelName, WithSeen: req.IncludeSeen, NoFallback: req.NoFallback,
 		Stale: req.Stale, Explain: req.Explain, Rules: rules,
 	}
 	q.Basket, err = basketOf(req.GetBasket())

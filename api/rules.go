@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -42,7 +43,7 @@ func rulesOf(req ruled) (r coordinator.Rules, err error) {
 		}
 	}
 	if d := req.GetDiversity(); d != nil {
-		r.Diversity = &coordinator.Diversity{Attribute: d.Attribute, Lambda: 1, MaxPerGroup: int(d.MaxPerGroup)}
+		r.Diversity = &coordinator.Diversity{Attribute: d.Attribute, Lambda: 1, MaxPerGroup: int(d.MaxPerGroup), BySimilarity: d.BySimilarity}
 		if d.Attribute == "" {
 			r.Diversity.Attribute = coordinator.DefaultCategory
 		}
@@ -105,6 +106,17 @@ func historyRules(ms []*kithv1.HistoryRule) (rules []coordinator.HistoryRule) {
 		rules = append(rules, x)
 	}
 	return rules
+}
+
+// exploreOf returns nil for none.
+func exploreOf(m *kithv1.Explore) (*coordinator.Explore, error) {
+	if m == nil {
+		return nil, nil
+	}
+	within, err := duration("age of new products", m.WithinMs)
+	return &coordinator.Explore{
+		Places: int(m.Places), Within: cmp.Or(within, coordinator.DefaultExploreWithin), Attribute: cmp.Or(m.Attribute, coordinator.DefaultSince),
+	}, err
 }
 
 func pins(ms []*kithv1.Pin) (pins []coordinator.Pin) {

@@ -90,6 +90,18 @@ func (a *API) ReportExperiment(ctx context.Context, req *kithv1.ReportExperiment
 	return a.coordinator.ReportExperiment(ctx, req.Name, o)
 }
 
+// ReportScenes implements kithv1.SceneServiceServer. It has no deadline of its own, as it reads all events.
+func (a *API) ReportScenes(ctx context.Context, req *kithv1.ReportScenesRequest) (*kithv1.ReportScenesResponse, error) {
+	if err := a.coordinator.Confirm(ctx); err != nil {
+		return nil, err
+	}
+	o, err := wire.CompleteFeatures(&kithv1.FeatureOptions{PriceAttribute: req.PriceAttribute}, time.Now().UnixMilli())
+	if err != nil {
+		return nil, err
+	}
+	return a.coordinator.ReportScenes(ctx, req, o)
+}
+
 // CheckScenes returns nil if all scenes of a set can answer, or a *coordinator.SceneError.
 func CheckScenes(set *kithv1.SceneSet) error {
 	if err := coordinator.CheckScenes(set); err != nil {
@@ -168,6 +180,7 @@ func underScene(s *kithv1.Scene, req *kithv1.RecommendRequest) *kithv1.Recommend
 		Filter:         bothFilters(s.Filter, req.Filter),
 		ExcludeHistory: slices.Concat(s.ExcludeHistory, req.ExcludeHistory), Boosts: slices.Concat(s.Boosts, req.Boosts),
 		Freshness: cmp.Or(req.Freshness, s.Freshness), Diversity: cmp.Or(req.Diversity, s.Diversity), Pins: req.Pins,
+		Explore: cmp.Or(req.Explore, s.Explore), Session: req.Session,
 	}
 	for _, p := range s.Pins {
 		if !slices.ContainsFunc(req.Pins, func(x *kithv1.Pin) bool { return x.GetItem() == p.GetItem() || x.GetRank() == p.GetRank() }) {

@@ -80,6 +80,7 @@ var table = map[string]Rule{
 	kithv1.SceneService_GetScenes_FullMethodName:        {Roles: watch},
 	kithv1.SceneService_SetScenes_FullMethodName:        {Roles: train, Audited: true},
 	kithv1.SceneService_ReportExperiment_FullMethodName: {Roles: watch},
+	kithv1.SceneService_ReportScenes_FullMethodName:     {Roles: watch},
 
 	// Clients of all kinds look whether the cluster is ready, and of how many partitions it is.
 	kithv1.ClusterService_Status_FullMethodName:    {Roles: anyRole},

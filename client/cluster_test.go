@@ -131,6 +131,10 @@ func TestCluster(t *testing.T) {
 				t.Errorf("variant %s has %d impressions and %d clicks, want %d", v.Name, v.Counts.GetImpressions(), v.Counts.GetClicks(), want)
 			}
 		}
+		all, err := scenes.ReportScenes(ctx, &kithv1.ReportScenesRequest{WithinMs: 3_600_000})
+		if err != nil || len(all.Scenes) != 1 || all.Scenes[0].Name != "home" || all.Scenes[0].Counts.GetClicks() != 1 || len(all.Scenes[0].Models) != 1 {
+			t.Errorf("report on scenes: %v, %v", all, err)
+		}
 		got, err = c.Recommend(ctx, client.Query{Scene: "product", Item: "y", N: 1})
 		if err != nil || len(got.Items) != 1 || got.Items[0].Item != "z" || got.ID != "" {
 			t.Errorf("got %+v, %v; want z, which is like y", got, err)

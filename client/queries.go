@@ -12,7 +12,7 @@ import (
 // Model is a way of scoring.
 type Model int32
 
-// The models. Newest and Pinned are only in answers.
+// The models. Newest, Pinned and Explored are only in answers.
 const (
 	Default    = Model(kithv1.Model_MODEL_UNSPECIFIED) // the server's: Hybrid
 	ItemKNN    = Model(kithv1.Model_MODEL_ITEM_KNN)    // items similar to those of the user
@@ -21,6 +21,8 @@ const (
 	Popularity = Model(kithv1.Model_MODEL_POPULARITY)  // the items with the most users
 	Newest     = Model(kithv1.Model_MODEL_NEWEST)      // products without events
 	Pinned     = Model(kithv1.Model_MODEL_PINNED)      // items with a fixed place
+	Explored   = Model(kithv1.Model_MODEL_EXPLORED)    // new products in places of Explore
+	Trained    = Model(kithv1.Model_MODEL_TRAINED)     // the model of ModelName
 )
 
 // Query asks for the items that are best for a user or a basket.
@@ -32,6 +34,8 @@ type Query struct {
 	// N is the length of the answer, 1 to 1,000; 0 means 10.
 	N     int
 	Model Model
+	// ModelName names a model that the active version was trained with; then Model is Default or Trained.
+	ModelName string
 	// IncludeSeen allows items that the user has interacted with.
 	IncludeSeen bool
 	// NoFallback makes unknown users and missing models errors; the answer may be shorter than N.
@@ -44,6 +48,8 @@ type Query struct {
 	// ExcludeHistory stands in the place of IncludeSeen: items with such events of the user are left out. At most 32.
 	ExcludeHistory []HistoryRule
 	Pins           []Pin
+	// Explore gives places to new products; nil gives none.
+	Explore *Explore
 	// Scene names a way to answer that the cluster keeps; then Model must be Default, and there need not be a User or a Basket.
 	Scene string
 	// Session is who asks where there is no User: with an experiment on the scene it decides which variant answers.
@@ -66,6 +72,16 @@ type HistoryRule struct {
 	Within time.Duration
 }
 
+// Explore gives places of an answer to products that came of late and that the model does not recommend yet.
+type Explore struct {
+	// Places is the most of them.
+	Places int
+	// Within is the age up to which a product is new; 0 means 14 days.
+	Within time.Duration
+	// Attribute is the time at which a product came; empty means since.
+	Attribute string
+}
+
 // Pin gives an item a rank, from 1.
 type Pin struct {
 	Item string
@@ -76,6 +92,8 @@ type Pin struct {
 type Recommendations struct {
 	Items []Recommendation
 	Model Model
+	// ModelName is that of the query, or of its scene.
+	ModelName string
 	// Version is that of the model; 0 when there is none yet.
 	Version uint64
 	// Fallback says why popularity filled some or all of the answer; empty when it did not.
@@ -126,7 +144,7 @@ func (c *Client) Recommend(ctx context.Context, q Query) (*Recommendations, erro
 	req := &kithv1.RecommendRequest{
 		N: count(q.N), Model: kithv1.Model(q.Model), IncludeSeen: q.IncludeSeen, NoFallback: q.NoFallback, Stale: q.Stale, Explain: q.Explain,
 		Filter: q.Rules.Filter.proto(), Boosts: q.Rules.boosts(), Freshness: q.Rules.freshness(), Diversity: q.Rules.Diversity.proto(),
-		NowUnixMs: unixMilli(q.Rules.Now), Scene: q.Scene, Session: q.Session, Item: q.Item,
+		NowUnixMs: unixMilli(q.Rules.Now), Scene: q.Scene, Session: q.Session, Item: q.Item, ModelName: q.ModelName,
 	}
 	switch {
 	case len(q.Basket) > 0:
@@ -144,12 +162,15 @@ func (c *Client) Recommend(ctx context.Context, q Query) (*Recommendations, erro
 	for _, p := range q.Pins {
 		req.Pins = append(req.Pins, &kithv1.Pin{Item: p.Item, Rank: count(p.Rank)})
 	}
+	if x := q.Explore; x != nil {
+		req.Explore = &kithv1.Explore{Places: count(x.Places), WithinMs: milliseconds(x.Within), Attribute: x.Attribute}
+	}
 	resp, err := ask(ctx, c, "recommend", kithv1.RecommenderService_Recommend_FullMethodName, req, kithv1.RecommenderServiceClient.Recommend)
 	if err != nil {
 		return nil, err
 	}
 	out := &Recommendations{
-		Items: make([]Recommendation, len(resp.Items)), Model: Model(resp.Model), Version: resp.ModelVersion,
+		Items: make([]Recommendation, len(resp.Items)), Model: Model(resp.Model), ModelName: resp.ModelName, Version: resp.ModelVersion,
 		Fallback: resp.FallbackReason, Partial: resp.Partial, Stale: resp.Stale,
 		Scene: resp.Scene, Experiment: resp.Experiment, Variant: resp.Variant, ID: resp.AnswerId,
 	}

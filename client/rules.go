@@ -92,6 +92,8 @@ type Diversity struct {
 	Lambda *float64
 	// MaxPerGroup is the most items of a group; 0 means any number.
 	MaxPerGroup int
+	// BySimilarity has Lambda look at how similar items are, in place of groups. Only of Recommend.
+	BySimilarity bool
 }
 
 func (f *Filter) proto() *kithv1.Filter {
@@ -123,7 +125,7 @@ func (d *Diversity) proto() *kithv1.Diversity {
 	if d == nil {
 		return nil
 	}
-	return &kithv1.Diversity{Attribute: d.Attribute, Lambda: d.Lambda, MaxPerGroup: count(d.MaxPerGroup)}
+	return &kithv1.Diversity{Attribute: d.Attribute, Lambda: d.Lambda, MaxPerGroup: count(d.MaxPerGroup), BySimilarity: d.BySimilarity}
 }
 
 // milliseconds converts a duration. A negative one becomes so large that servers refuse it.

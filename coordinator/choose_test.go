@@ -145,7 +145,7 @@ func BenchmarkJudge(b *testing.B) {
 		Filter:    shelf.Filter{Conditions: []shelf.Condition{{Attribute: "stock", Op: shelf.Available}, {Attribute: "price", Op: shelf.Range, Min: 5, Max: 80}}},
 		Boosts:    []Boost{{shelf.Filter{Conditions: []shelf.Condition{{Attribute: "brand", Op: shelf.AnyOf, Values: []string{"b1", "b2"}}}}, 2}},
 		Freshness: &Freshness{"since", 1 << 50, 1},
-		Diversity: &Diversity{"category", 0.7, 3},
+		Diversity: &Diversity{Attribute: "category", Lambda: 0.7, MaxPerGroup: 3},
 		Now:       1e12,
 	}
 	b.Run("each", func(b *testing.B) {

@@ -83,8 +83,7 @@ const (
 	mostCategories = 3
 )
 
-// fillCategories fills an answer up from what is popular in the categories that the subject is interested in most: those of its items, weighed as
-// builds do by default. Cost: as fillPopular with a filter.
+// fillCategories fills an answer up from what is popular in the categories that the subject is interested in most: those of its items. Cost: as fillPopular with a filter.
 func (r *Router) fillCategories(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	if err := r.awaitProductsOf(ctx, q, a); err != nil {
 		return err
@@ -93,20 +92,25 @@ func (r *Router) fillCategories(ctx context.Context, q *Query, events []fusion.E
 	if part.Category == "" {
 		part.Category = DefaultCategory
 	}
-	interests := fusion.Fuse(events, fusion.DefaultWeights(), q.Now)
-	for _, b := range q.Basket {
-		interests = append(interests, fusion.Interaction{Item: b.Item, Weight: b.Weight})
-	}
-	if q.Item != "" {
-		interests = append(interests, fusion.Interaction{Item: q.Item, Weight: 1})
-	}
-	favorites := r.favorites(interests, part.Category)
+	favorites := r.favorites(q.interests(events), part.Category)
 	if len(favorites) == 0 {
 		a.Fallback = fmt.Sprintf("no known product has a %s", part.Category)
 		return nil
 	}
 	part.Filter.Conditions = append(slices.Clone(q.Filter.Conditions), shelf.Condition{Attribute: part.Category, Op: shelf.AnyOf, Values: favorites})
 	return r.fillPopular(ctx, &part, Categories, seen, a)
+}
+
+// interests are the items of the subject, weighed as builds do by default.
+func (q *Query) interests(events []fusion.Event) []fusion.Interaction {
+	out := fusion.Fuse(events, fusion.DefaultWeights(), q.Now)
+	for _, b := range q.Basket {
+		out = append(out, fusion.Interaction{Item: b.Item, Weight: b.Weight})
+	}
+	if q.Item != "" {
+		out = append(out, fusion.Interaction{Item: q.Item, Weight: 1})
+	}
+	return out
 }
 
 // favorites returns the categories with the largest sums of weights, ties by name.

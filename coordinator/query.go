@@ -27,13 +27,14 @@ const (
 	Neighbors                // as Router.SimilarItems
 	Together                 // as Router.BoughtTogether
 	Trained                  // a model that the version was trained with: Query.Model
+	Explored                 // a new product in a place of Explore: only in answers
 )
 
 // String returns the name of a method.
 func (m Method) String() string {
 	names := [...]string{
 		Hybrid: "hybrid", ItemKNN: "item-knn", UserKNN: "user-knn", Popularity: "popularity", Newest: "newest", Pinned: "pin",
-		Categories: "categories", Trending: "trending", Neighbors: "similar", Together: "together", Trained: "trained",
+		Categories: "categories", Trending: "trending", Neighbors: "similar", Together: "together", Trained: "trained", Explored: "explored",
 	}
 	if int(m) < len(names) {
 		return names[m]
@@ -82,6 +83,10 @@ type Query struct {
 	Category string
 	// Since is the attribute that Newest looks at; empty means that of Freshness, or DefaultSince.
 	Since string
+	// Explore gives places to new products; nil gives none.
+	Explore *Explore
+	// Session is who asks, where there is no user.
+	Session string
 	// WithSeen lets items of the history into the answer.
 	WithSeen bool
 	// NoFallback makes an unknown user and a missing model errors, and the answer as long as the model can make it.
@@ -89,6 +94,8 @@ type Query struct {
 	// Stale reads the history from any replica.
 	Stale bool
 
+	// apart is λ of a diversity by similarity, if there is one.
+	apart *float64
 	// awaited says that the answer has waited for products.
 	awaited bool
 	// Explain adds contributions.
@@ -176,6 +183,9 @@ func (q *Query) CheckSettings() error {
 	if _, err := weighed(q.Weights); err != nil {
 		return err
 	}
+	if err := q.Explore.check(); err != nil {
+		return err
+	}
 	return q.Rules.Check()
 }
 
@@ -194,7 +204,7 @@ func (q *Query) canAsk(m Method) bool {
 
 // usesHistory reports whether the events of the user have to be read.
 func (q *Query) usesHistory() bool {
-	return q.User != "" && (q.Method.ofUsers() || len(q.Exclude) > 0 || slices.ContainsFunc(q.Fallback, func(m Method) bool { return m != Popularity && m.ofUsers() }))
+	return q.User != "" && (q.Method.ofUsers() || len(q.Exclude) > 0 || q.Explore != nil || slices.ContainsFunc(q.Fallback, func(m Method) bool { return m != Popularity && m.ofUsers() }))
 }
 
 // known returns the items that may not be in the answer, as the subject knows them.

@@ -24,7 +24,7 @@ import (
 
 // Recommend answers a query. The order of the items does not depend on N, and an answer is shorter than N only when
 // there are no more items that are allowed, with events or a record, with NoFallback, or with another Fallback. (With diversity a place may depend on N, where
-// popularity fills up.) Errors match wire.ErrInvalid, wire.ErrNotReady and,
+// popularity fills up, or with new products.) Errors match wire.ErrInvalid, wire.ErrNotReady and,
 // with NoFallback, wire.ErrUnknownUser, wire.ErrUnknownItem and wire.ErrNoModel.
 //
 // Cost: one call for the history, one to each node that holds lists of its items, and two rounds for user-based scores. A filter is a test
@@ -34,6 +34,7 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 		return nil, err
 	}
 	q.settle(r.now())
+	q.keepApart()
 	a := &Answer{}
 	var events []fusion.Event
 	if q.usesHistory() {
@@ -62,15 +63,36 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	if err := r.rankItems(ctx, &q, events, seen, a); err != nil {
 		return nil, err
 	}
+	if err := r.explore(ctx, &q, events, seen, a); err != nil {
+		return nil, err
+	}
 	a.Items = pin(a.Items, q.Pins, places)
+	if name, missing := r.missing(&q.Filter); missing && len(a.Items) < places && !a.Partial {
+		a.Fallback = fmt.Sprintf("no product has the attribute %.80q that the filter asks for", name)
+	}
 	return a, nil
+}
+
+// missing returns an attribute that a filter asks for and no product has, so that nothing passes.
+func (r *Router) missing(f *shelf.Filter) (name string, found bool) {
+	if len(f.Conditions) == 0 {
+		return "", false
+	}
+	r.products.shelf.View(func(v *shelf.View) {
+		for _, c := range f.Conditions {
+			if c.Op != shelf.NoneOf && !v.Name(c.Attribute).Known() {
+				name, found = c.Attribute, true
+			}
+		}
+	})
+	return name, found
 }
 
 // rankItems fills the answer by the method, and then by the fallbacks.
 func (r *Router) rankItems(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	if !q.canAsk(q.Method) {
 		a.Fallback = "there is neither a user nor a basket"
-	} else if err := r.rank(ctx, q, q.Method, events, seen, a); err != nil {
+	} else if err := r.rankFirst(ctx, q, events, seen, a); err != nil {
 		return err
 	}
 	if q.NoFallback || len(a.Items) >= q.N {
@@ -593,7 +615,7 @@ type Similar struct {
 // SimilarItems returns the n nearest neighbors of an item that the rules allow, in the order that they give; at most the K of the model. Rules about the
 // history and pins are not used. Errors match wire.ErrUnknownItem and wire.ErrNoModel.
 func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rules) (*Similar, error) {
-	if err := rules.Check(); err != nil {
+	if err := rules.checkList(); err != nil {
 		return nil, err
 	}
 	rules.settle(r.now())

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -45,6 +46,28 @@ func (c *Coordinator) ReportExperiment(ctx context.Context, name string, options
 	return resp, nil
 }
 
+// ReportScenes tells what became of the answers of all scenes as ReportExperiment does of those of one experiment. Errors match wire.ErrInvalid.
+func (c *Coordinator) ReportScenes(ctx context.Context, req *kithv1.ReportScenesRequest, options *kithv1.FeatureOptions) (*kithv1.ReportScenesResponse, error) {
+	window := cmp.Or(req.WindowMs, uint64(DefaultWindow.Milliseconds()))
+	if most := uint64(maxWindow.Milliseconds()); window > most {
+		return nil, fmt.Errorf("%w: a window of %d ms; want at most %d", wire.ErrInvalid, window, most)
+	}
+	since := int64(0)
+	if req.WithinMs > 0 {
+		since = options.NowUnixMs - int64(min(req.WithinMs, uint64(options.NowUnixMs)))
+	}
+	t, done, err := c.table(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	tally, err := t.tally(ctx, &kithv1.TallyExperimentRequest{Key: c.State().AnswerKey(), WindowMs: window, SinceUnixMs: since})
+	if err != nil {
+		return nil, err
+	}
+	return &kithv1.ReportScenesResponse{NowUnixMs: options.NowUnixMs, Scenes: wire.SceneReportsToProto(tally), Refused: tally.Refused}, nil
+}
+
 // experiment returns an experiment by name.
 func (s *State) experiment(name string) (*kithv1.Experiment, error) {
 	var names []string
@@ -87,7 +110,8 @@ func (t *table) tallyOf(ctx context.Context, p partition.ID, req *kithv1.TallyEx
 		tally = nil // of a try that broke off
 		open := func(ctx context.Context, c kithv1.PartitionServiceClient) (grpc.ServerStreamingClient[kithv1.TallyExperimentResponse], error) {
 			return c.TallyExperiment(ctx, &kithv1.TallyExperimentRequest{
-				Partition: uint32(p), Epoch: epoch, Cut: t.cuts[p].Index, Experiment: req.Experiment, Key: req.Key, WindowMs: req.WindowMs, Options: t.options,
+				Partition: uint32(p), Epoch: epoch, Cut: t.cuts[p].Index, Experiment: req.Experiment, Key: req.Key, WindowMs: req.WindowMs,
+				SinceUnixMs: req.SinceUnixMs, Options: t.options,
 			})
 		}
 		err = listen(ctx, t.c, node, open, func(m *kithv1.TallyExperimentResponse) error {
@@ -102,7 +126,7 @@ func (t *table) tallyOf(ctx context.Context, p partition.ID, req *kithv1.TallyEx
 		return false, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("experiment %s in partition %d: %w", req.Experiment, p, err)
+		return nil, fmt.Errorf("report on partition %d: %w", p, err)
 	}
 	return tally, nil
 }

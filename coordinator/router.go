@@ -70,6 +70,8 @@ type Router struct {
 	hedged prometheus.Counter
 	// scans has room for the calls that look through all rules of a model.
 	scans chan struct{}
+	// newcomers are for Explore.
+	newcomers newcomers
 
 	mu sync.RWMutex // guards what follows; a query only reads, where nothing has changed
 	// latencies are those of calls for scores to other nodes, by kind.

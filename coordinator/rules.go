@@ -50,13 +50,15 @@ type Freshness struct {
 	Strength  float64
 }
 
-// Diversity spreads an answer over groups: products whose attribute has the same text. Products without one are alone in theirs.
+// Diversity spreads an answer over groups: products whose attribute has the same text. Products without one are alone in theirs. Or it keeps similar items apart.
 type Diversity struct {
 	Attribute string
 	// Lambda of maximal marginal relevance: 1 is relevance alone, 0 spread alone.
 	Lambda float64
 	// MaxPerGroup is the most items of a group; 0 means any number.
 	MaxPerGroup int
+	// BySimilarity has λ look at how similar items are by the neighbor lists, in place of groups. Only of recommendations, and of what the model ranks there.
+	BySimilarity bool
 }
 
 // Pin gives an item a place, from 1.
@@ -113,6 +115,14 @@ func (r *Rules) Check() error {
 		return err
 	}
 	return checkPins(r.Pins)
+}
+
+// checkList is Check of rules for lists that are the same for all users.
+func (r *Rules) checkList() error {
+	if r.Diversity != nil && r.Diversity.BySimilarity {
+		return fmt.Errorf("%w: diversity by similarity is of recommendations; lists have it by groups", wire.ErrInvalid)
+	}
+	return r.Check()
 }
 
 func (f *Freshness) check() error {

@@ -62,7 +62,7 @@ func (r *Router) begin(ctx context.Context, q *Listing, products bool) (*List, e
 	if q.N < 1 || q.N > MaxN {
 		return nil, fmt.Errorf("%w: n is %d; want 1 to %d", wire.ErrInvalid, q.N, MaxN)
 	}
-	if err := q.Check(); err != nil {
+	if err := q.checkList(); err != nil {
 		return nil, err
 	}
 	q.settle(r.now())

@@ -113,7 +113,7 @@ func (v *VariantTally) All() (all Counts) {
 	return all
 }
 
-// Tally is what became of an experiment. Tallies of disjoint sets of users add up.
+// Tally is what became of an experiment, or of all scenes, which are the variants then. Tallies of disjoint sets of users add up.
 type Tally struct {
 	// Variants by name.
 	Variants map[string]*VariantTally
@@ -152,7 +152,7 @@ func (t *Tally) AddUser(name string, f *Feedback, purchases []Purchase, window i
 				first = x
 			}
 			variants[x.answer.Variant] = true
-			t.count(x, one)
+			t.count(x.answer.Variant, x, one)
 		}
 	}
 	of(f.impressions, Counts{Impressions: 1})
@@ -177,7 +177,7 @@ func (t *Tally) AddUser(name string, f *Feedback, purchases []Purchase, window i
 		converted = true
 		brought := min(p.Revenue, mostRevenue)
 		revenue += brought
-		t.count(x, Counts{Purchases: 1, Revenue: brought})
+		t.count(x.answer.Variant, x, Counts{Purchases: 1, Revenue: brought})
 	}
 	if converted {
 		v.Converted++
@@ -186,9 +186,58 @@ func (t *Tally) AddUser(name string, f *Feedback, purchases []Purchase, window i
 	v.Squares += revenue * revenue
 }
 
-// count adds to the counts of the answer of a touch.
-func (t *Tally) count(x *touch, one Counts) {
-	models := t.Variant(x.answer.Variant).Models
+// AddUserOfScenes adds what became of one user and the answers of scenes that were made at a time or later; the variants of the tally are scenes. A user counts in each scene
+// that it met, whatever experiments there were. Purchases count as in AddUser.
+func (t *Tally) AddUserOfScenes(f *Feedback, purchases []Purchase, window, since int64) {
+	t.Refused += f.Refused
+	type outcome struct {
+		clicked, converted bool
+		revenue            float64
+	}
+	met := map[string]*outcome{}
+	of := func(x *touch, one Counts) *outcome {
+		scene := x.answer.Scene
+		if met[scene] == nil {
+			met[scene] = &outcome{}
+		}
+		t.count(scene, x, one)
+		return met[scene]
+	}
+	for i := range f.impressions {
+		if x := &f.impressions[i]; x.answer.Time >= since {
+			of(x, Counts{Impressions: 1})
+		}
+	}
+	for i := range f.clicks {
+		if x := &f.clicks[i]; x.answer.Time >= since {
+			of(x, Counts{Clicks: 1}).clicked = true
+		}
+	}
+	for _, p := range purchases {
+		if x := f.lastClick(p, window); x != nil && x.answer.Time >= since {
+			brought := min(p.Revenue, mostRevenue)
+			o := of(x, Counts{Purchases: 1, Revenue: brought})
+			o.converted = true
+			o.revenue += brought
+		}
+	}
+	for scene, o := range met {
+		v := t.Variant(scene)
+		v.Users++
+		if o.clicked {
+			v.Clicked++
+		}
+		if o.converted {
+			v.Converted++
+		}
+		v.Revenue += o.revenue
+		v.Squares += o.revenue * o.revenue
+	}
+}
+
+// count adds to the counts, under a name, of the answer of a touch.
+func (t *Tally) count(name string, x *touch, one Counts) {
+	models := t.Variant(name).Models
 	c := models[x.answer.Version]
 	c.add(one)
 	models[x.answer.Version] = c

@@ -72,6 +72,44 @@ func TestTallyOfCrossedUsers(t *testing.T) {
 	}
 }
 
+// TestTallyOfScenes: a user counts in each scene that it met, in an experiment or not, and answers from a time on count alone.
+func TestTallyOfScenes(t *testing.T) {
+	of := func(scene, name string, version uint64, time int64, items ...string) string {
+		a := experiment.Answer{Unit: experiment.Unit(key, "u"), Time: time, Version: version, Scene: scene, Experiment: name}
+		for _, item := range items {
+			a.Items = append(a.Items, experiment.Item(item))
+		}
+		return a.ID(key)
+	}
+	early, home, cart := of("home", "", 6, 1000, "i1"), of("home", "e", 7, 2000, "i1", "i2"), of("cart", "", 7, 3000, "i3")
+	f := experiment.FeedbackOf(key, "u", []fusion.Event{
+		feedback(fusion.Impression, "i1", early, 1001), feedback(fusion.Click, "i1", early, 1002),
+		feedback(fusion.Impression, "i1", home, 2001), feedback(fusion.Impression, "i2", home, 2001), feedback(fusion.Click, "i2", home, 2100),
+		feedback(fusion.Impression, "i3", cart, 3001), feedback(fusion.Impression, "i4", cart, 3001),
+	})
+	purchases := []experiment.Purchase{{Item: "i1", Time: 1500, Revenue: 3}, {Item: "i2", Time: 2500, Revenue: 4}, {Item: "i2", Time: 2600, Revenue: 5}, {Item: "i2", Time: 9000, Revenue: 100}}
+	for _, c := range []struct {
+		since int64
+		want  experiment.VariantTally
+	}{
+		{0, experiment.VariantTally{Users: 1, Clicked: 1, Converted: 1, Revenue: 12, Squares: 144, Models: map[uint64]experiment.Counts{
+			6: {Impressions: 1, Clicks: 1, Purchases: 1, Revenue: 3}, 7: {Impressions: 2, Clicks: 1, Purchases: 2, Revenue: 9},
+		}}},
+		{1001, experiment.VariantTally{Users: 1, Clicked: 1, Converted: 1, Revenue: 9, Squares: 81, Models: map[uint64]experiment.Counts{
+			7: {Impressions: 2, Clicks: 1, Purchases: 2, Revenue: 9},
+		}}},
+	} {
+		tally := experiment.NewTally()
+		tally.AddUserOfScenes(&f, purchases, 1000, c.since)
+		want := &experiment.Tally{Refused: 1, Variants: map[string]*experiment.VariantTally{
+			"home": &c.want, "cart": {Users: 1, Models: map[uint64]experiment.Counts{7: {Impressions: 1}}},
+		}}
+		if diff := gocmp.Diff(want, tally); diff != "" {
+			t.Errorf("since %d, -want +got:\n%s", c.since, diff)
+		}
+	}
+}
+
 // TestTallyAddsUp: however users are parted, the sum is the same, and the order of a user's events does not matter. Revenues are whole numbers, so that sums are exact.
 func TestTallyAddsUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -43,7 +43,11 @@ func (n *Node) TallyExperiment(req *kithv1.TallyExperimentRequest, stream grpc.S
 					purchases = append(purchases, experiment.Purchase{Item: b.Event.Item, Time: b.Event.Time, Revenue: b.Left * b.Price})
 				}
 			}
-			tally.AddUser(req.Experiment, &feedback[i], purchases, int64(req.WindowMs))
+			if req.Experiment == "" {
+				tally.AddUserOfScenes(&feedback[i], purchases, int64(req.WindowMs), req.SinceUnixMs)
+			} else {
+				tally.AddUser(req.Experiment, &feedback[i], purchases, int64(req.WindowMs))
+			}
 		}
 		return stream.Send(&kithv1.TallyExperimentResponse{})
 	})

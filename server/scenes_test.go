@@ -2,8 +2,11 @@ package server_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -84,8 +87,153 @@ func TestScenes(t *testing.T) {
 	s := newSceneShop(t)
 	t.Run("adds what the caller says", s.addsWhatTheCallerSays)
 	t.Run("falls back in order", s.fallsBackInOrder)
+	t.Run("explores", s.explores)
+	t.Run("keeps what is similar apart", s.keepsApart)
+	t.Run("counts exports", s.countsExports)
 	t.Run("is one on all members", s.isOneOnAllMembers)
 	t.Run("is tested by an experiment", s.isTestedByAnExperiment)
+}
+
+// explores: new products have their places in an answer, the model the others, on all members alike.
+func (s *sceneShop) explores(t *testing.T) {
+	s.t = t
+	rapid.Check(t, func(rt *rapid.T) {
+		req := drawRequest(rt)
+		req.NoFallback = false
+		req.Diversity = nil
+		plain := s.ask(0, req)
+		within := int64(rapid.SampledFrom([]int{1, 5, 14}).Draw(rt, "days")) * 86_400_000
+		places := rapid.IntRange(1, 6).Draw(rt, "places")
+		req.Explore = &kithv1.Explore{Places: uint32(places), WithinMs: uint64(within)}
+		got := s.ask(rapid.IntRange(0, len(s.Members)-1).Draw(rt, "member"), req)
+		excluded := s.ref.excluded(req)
+		// Pins stay where they are. What is drawn from is new, allowed, and not in the answer without.
+		pinned := map[string]bool{}
+		for _, p := range req.Pins {
+			pinned[p.Item] = true
+		}
+		natural := func(resp *kithv1.RecommendResponse) (items []*kithv1.RecommendedItem) {
+			return slices.DeleteFunc(slices.Clone(resp.Items), func(x *kithv1.RecommendedItem) bool { return x.Source == kithv1.Model_MODEL_PINNED })
+		}
+		base, items := natural(plain), natural(got)
+		fresh := map[string]bool{}
+		for item, p := range s.ref.products {
+			since, known := s.ref.attribute(item, "since").GetValue().(*kithv1.Attribute_TimeUnixMs)
+			if !p.Deleted && known && since.TimeUnixMs <= shopNow && shopNow-since.TimeUnixMs <= within && !excluded[item] && !pinned[item] &&
+				s.ref.passes(item, req.Filter) && !slices.Contains(keys(base), item) {
+				fresh[item] = true
+			}
+		}
+		room := int(req.N) - (len(plain.Items) - len(base))
+		for _, p := range req.Pins { // beyond the end of a short answer, they have kept their place all the same
+			if s.ref.passes(p.Item, req.Filter) && int(p.Rank) <= int(req.N) && !slices.Contains(keys(plain.Items), p.Item) {
+				room--
+			}
+		}
+		drawn := min(places, len(fresh), max(room, 0))
+		length := min(max(room, 0), len(base)+drawn)
+		want := base[:max(0, length-drawn)]
+		if len(items) != length {
+			rt.Fatalf("%v: %d items, want %d: %v", req, len(items), length, got)
+		}
+		used := 0
+		for i, x := range items {
+			if drawn > 0 && i+1 == (used+1)*length/drawn {
+				if used++; x.Source != kithv1.Model_MODEL_EXPLORED || !fresh[x.Item] {
+					rt.Fatalf("%v: place %d has %v; want one of %v", req, i+1, x, fresh)
+				}
+				delete(fresh, x.Item)
+			} else if !proto.Equal(x, want[i-used]) {
+				rt.Fatalf("%v: place %d has %v; want %v", req, i+1, x, want[i-used])
+			}
+		}
+		if other := s.ask(0, req); !slices.Equal(keys(got.Items), keys(other.Items)) {
+			rt.Fatalf("%v: %v, and member 0 says %v", req, got, other)
+		}
+	})
+}
+
+// countsExports: each user of an export is a query in the metrics.
+func (s *sceneShop) countsExports(t *testing.T) {
+	stream, err := s.Recommender(0).ExportRecommendations(t.Context(), &kithv1.ExportRecommendationsRequest{Request: &kithv1.RecommendRequest{N: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := 0
+	for {
+		resp, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		users += len(resp.Answers)
+	}
+	if n := figure(t, s.Members[0].Server.Registry(), "kith_queries_total", "query=export", "outcome=ok"); users == 0 || n < float64(users) {
+		t.Errorf("%d users were exported, and %v counted", users, n)
+	}
+}
+
+// keepsApart: a diversity by similarity is maximal marginal relevance by the neighbor lists, of what the model ranks.
+func (s *sceneShop) keepsApart(t *testing.T) {
+	s.t = t
+	alike := map[[2]string]float64{}
+	for _, item := range s.ref.order {
+		resp, err := s.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: item}, N: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range resp.Neighbors {
+			pair := [2]string{min(item, x.Key), max(item, x.Key)}
+			alike[pair] = max(alike[pair], x.Score)
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		req := drawRequest(rt)
+		req.Subject, req.Pins, req.Diversity, req.NoFallback = forUser(rapid.SampledFrom([]string{"u000", "u002"}).Draw(rt, "who"), 0).Subject, nil, nil, true
+		n := int(req.N)
+		req.N = 200
+		all := s.ask(0, req).Items
+		largest := 0.0
+		for i, a := range all {
+			for _, b := range all[:i] {
+				largest = max(largest, alike[[2]string{min(a.Item, b.Item), max(a.Item, b.Item)}])
+			}
+		}
+		lambda := rapid.SampledFrom([]float64{0, 0.3, 0.7, 1}).Draw(rt, "apart")
+		var want []string
+		for left := all; len(want) < min(n, len(all)); {
+			at, best := -1, math.Inf(-1)
+			for i, x := range left {
+				value, nearest := lambda*(x.Score/all[0].Score), 0.0
+				for _, y := range want {
+					nearest = max(nearest, alike[[2]string{min(x.Item, y), max(x.Item, y)}])
+				}
+				if largest > 0 {
+					value -= (1 - lambda) * (nearest / largest)
+				}
+				if value > best {
+					at, best = i, value
+				}
+			}
+			want = append(want, left[at].Item)
+			left = slices.Delete(slices.Clone(left), at, at+1)
+		}
+		req.N, req.Diversity = uint32(n), &kithv1.Diversity{Lambda: &lambda, BySimilarity: true}
+		if got := keys(s.ask(rapid.IntRange(0, len(s.Members)-1).Draw(rt, "member"), req).Items); !slices.Equal(got, want) {
+			rt.Fatalf("%v:\n%v, want\n%v", req, got, want)
+		}
+	})
+	strange := forUser("u001", 3)
+	strange.Filter = &kithv1.Filter{Conditions: []*kithv1.Condition{{Attribute: "stok", Test: &kithv1.Condition_Available{Available: &kithv1.Available{}}}}}
+	if got := s.ask(1, strange); len(got.Items) > 0 || !strings.Contains(got.FallbackReason, `no product has the attribute "stok"`) {
+		t.Errorf("a filter by what no product has: %v", got)
+	}
+	by := &kithv1.Diversity{Lambda: proto.Float64(0.5), BySimilarity: true}
+	if _, err := s.Recommender(0).Trending(t.Context(), &kithv1.TrendingRequest{WithinMs: 1000, Diversity: by}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a list by similarity: %v", err)
+	}
 }
 
 // drawn are scenes and requests that were made at random, and by one number the same again.
@@ -444,6 +592,26 @@ func (s *sceneShop) isTestedByAnExperiment(t *testing.T) {
 		if p := r.Variants[1].Converted.P; !(p > 0 && p <= 1) {
 			t.Errorf("p = %v", p)
 		}
+	}
+	// Of the scene, all of that together; the rest of the test has no feedback.
+	report, err := s.scenes(1).ReportScenes(t.Context(), &kithv1.ReportScenesRequest{WindowMs: 10 * hour})
+	if err != nil || len(report.Scenes) != 1 {
+		t.Fatalf("report on scenes: %v, %v", report, err)
+	}
+	models := proto.Clone(report.Scenes[0]).(*kithv1.SceneReport).Models
+	x, y := want["control"], want["b"]
+	whole := &kithv1.SceneReport{
+		Name: "home", Users: x.users + y.users, Clicked: x.clicked + y.clicked, Converted: x.converted + y.converted, Models: models,
+		Counts: &kithv1.AnswerCounts{Impressions: x.impressions + y.impressions, Clicks: x.clicks + y.clicks, Purchases: x.purchases + y.purchases, Revenue: x.revenue + y.revenue},
+	}
+	if !proto.Equal(whole, report.Scenes[0]) || report.Refused != refused || len(models) == 0 {
+		t.Errorf("report on scenes: %v, want %v and %d refused", report, whole, refused)
+	}
+	if old, err := s.scenes(1).ReportScenes(t.Context(), &kithv1.ReportScenesRequest{WithinMs: hour}); err != nil || len(old.Scenes) != 0 {
+		t.Errorf("report on the scenes of the last hour: %v, %v; the answers are older", old, err)
+	}
+	if _, err := s.scenes(1).ReportScenes(t.Context(), &kithv1.ReportScenesRequest{WindowMs: 91 * 24 * hour}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a window of 91 days: %v", err)
 	}
 	if _, err := s.scenes(0).ReportExperiment(t.Context(), &kithv1.ReportExperimentRequest{Name: "f"}); status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "there are e") {
 		t.Errorf("unknown experiment: %v", err)

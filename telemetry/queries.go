@@ -24,18 +24,23 @@ const (
 	BoughtTogether
 	NewArrivals
 	Latest
+	// Export is the answer for one user of an export.
+	Export
+	NextBehavior
+	AssociationRules
+	Clusters
 	numQueries
 )
 
-var queryNames = [numQueries]string{"recommend", "similar", "trending", "bought_together", "new_arrivals", "latest"}
+var queryNames = [numQueries]string{"recommend", "similar", "trending", "bought_together", "new_arrivals", "latest", "export", "next_behavior", "association_rules", "clusters"}
 
 // String returns the name of the kind, as labels have it.
 func (q Query) String() string { return queryNames[q] }
 
-// Source is what put an item into an answer of Recommend.
+// Source is what put an item into an answer of Recommend or Export.
 type Source uint8
 
-// Sources. Popularity and Newest fill what a model leaves, unless they were asked for; those from FromCategories on are of scenes alone.
+// Sources. Popularity and Newest fill what a model leaves, unless they were asked for; those from FromCategories to FromTogether are of scenes alone.
 const (
 	Hybrid Source = iota
 	ItemKNN
@@ -47,10 +52,12 @@ const (
 	FromTrending
 	FromSimilar
 	FromTogether
+	Trained
+	Explored
 	numSources
 )
 
-var sourceNames = [numSources]string{"hybrid", "item_knn", "user_knn", "popularity", "newest", "pinned", "categories", "trending", "similar", "bought_together"}
+var sourceNames = [numSources]string{"hybrid", "item_knn", "user_knn", "popularity", "newest", "pinned", "categories", "trending", "similar", "bought_together", "trained", "explored"}
 
 // Answer is how a query was answered.
 type Answer struct {

@@ -29,9 +29,13 @@ func TestQueriesAreCounted(t *testing.T) {
 	want := `
 # HELP kith_queries_total Queries that have ended, by kind and outcome: ok, or the reason of the error.
 # TYPE kith_queries_total counter
+kith_queries_total{outcome="ok",query="association_rules"} 0
 kith_queries_total{outcome="ok",query="bought_together"} 0
+kith_queries_total{outcome="ok",query="clusters"} 0
+kith_queries_total{outcome="ok",query="export"} 0
 kith_queries_total{outcome="ok",query="latest"} 0
 kith_queries_total{outcome="ok",query="new_arrivals"} 0
+kith_queries_total{outcome="ok",query="next_behavior"} 0
 kith_queries_total{outcome="ok",query="recommend"} 2
 kith_queries_total{outcome="ok",query="similar"} 0
 kith_queries_total{outcome="ok",query="trending"} 1
@@ -40,12 +44,14 @@ kith_queries_total{outcome="unknown_user",query="recommend"} 1
 # TYPE kith_query_items_total counter
 kith_query_items_total{source="bought_together"} 0
 kith_query_items_total{source="categories"} 0
+kith_query_items_total{source="explored"} 0
 kith_query_items_total{source="hybrid"} 3
 kith_query_items_total{source="item_knn"} 1
 kith_query_items_total{source="newest"} 0
 kith_query_items_total{source="pinned"} 1
 kith_query_items_total{source="popularity"} 2
 kith_query_items_total{source="similar"} 0
+kith_query_items_total{source="trained"} 0
 kith_query_items_total{source="trending"} 0
 kith_query_items_total{source="user_knn"} 0
 `

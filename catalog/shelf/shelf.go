@@ -219,6 +219,9 @@ type Name struct {
 	known bool
 }
 
+// Known reports whether some product has, or had, the attribute.
+func (n Name) Known() bool { return n.known }
+
 // Name returns the attribute of a name.
 func (v *View) Name(name string) Name {
 	id, ok := v.shelf.names.find(name)

@@ -73,7 +73,12 @@ a pass over them. Ask as often as you like: intervals and p-values hold at all l
   kith experiments report home-2026-12 -o json`,
 		Args: oneArg("the name of an experiment"),
 		RunE: a.remotely(&r, func(ctx context.Context, c *client, args []string) error {
-			resp, err := c.report(ctx, &kithv1.ReportExperimentRequest{Name: args[0], PriceAttribute: price})
+			req := &kithv1.ReportExperimentRequest{Name: args[0], PriceAttribute: price}
+			var resp *kithv1.ReportExperimentResponse
+			err := c.report(ctx, func(ctx context.Context, s kithv1.SceneServiceClient) (err error) {
+				resp, err = s.ReportExperiment(ctx, req)
+				return err
+			})
 			if err != nil {
 				return err
 			}
@@ -88,14 +93,14 @@ a pass over them. Ask as often as you like: intervals and p-values hold at all l
 	return cmd
 }
 
-// report asks the first server that answers. To break off after a while and ask the next one, as call does, would be to begin again.
-func (c *client) report(ctx context.Context, req *kithv1.ReportExperimentRequest) (*kithv1.ReportExperimentResponse, error) {
+// report has the first server that answers make a report. To break off after a while and ask the next one, as call does, would be to begin again.
+func (c *client) report(ctx context.Context, ask func(context.Context, kithv1.SceneServiceClient) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if _, err := c.scenes(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return kithv1.NewSceneServiceClient(c.conns[c.next.Load()]).ReportExperiment(ctx, req)
+	return ask(ctx, kithv1.NewSceneServiceClient(c.conns[c.next.Load()]))
 }
 
 // The forms in which reports are printed as JSON.
@@ -157,14 +162,10 @@ func reportView(r *kithv1.ReportExperimentResponse) jsonReport {
 		Crossed: r.Crossed, Others: r.Others, Refused: r.Refused,
 	}
 	for i, v := range r.Variants {
-		x := jsonVariantReport{
+		out.Variants = append(out.Variants, jsonVariantReport{
 			Name: v.Name, Scene: v.Scene, Share: v.Share, Users: v.Users, ClickThrough: ratio(v.Counts.GetClicks(), v.Counts.GetImpressions()),
-			Clicked: outcomeView(v.Clicked, i), Converted: outcomeView(v.Converted, i), Revenue: outcomeView(v.Revenue, i), Counts: countsView(v.Counts), Models: []jsonModelCounts{},
-		}
-		for _, m := range v.Models {
-			x.Models = append(x.Models, jsonModelCounts{m.Version, countsView(m.Counts)})
-		}
-		out.Variants = append(out.Variants, x)
+			Clicked: outcomeView(v.Clicked, i), Converted: outcomeView(v.Converted, i), Revenue: outcomeView(v.Revenue, i), Counts: countsView(v.Counts), Models: modelsView(v.Models),
+		})
 	}
 	return out
 }
@@ -182,6 +183,14 @@ func outcomeView(o *kithv1.VariantOutcome, variant int) jsonOutcome {
 
 func countsView(c *kithv1.AnswerCounts) jsonCounts {
 	return jsonCounts{c.GetImpressions(), c.GetClicks(), c.GetPurchases(), c.GetRevenue()}
+}
+
+func modelsView(models []*kithv1.ModelCounts) []jsonModelCounts {
+	out := []jsonModelCounts{}
+	for _, m := range models {
+		out = append(out, jsonModelCounts{m.Version, countsView(m.Counts)})
+	}
+	return out
 }
 
 // ratio is 0 of nothing.
@@ -271,10 +280,15 @@ func (a *app) printReportNotes(r *jsonReport) error {
 		notes = append(notes, plural(r.Others, "user", "users")+" met a variant first that is no more: left out.")
 	}
 	if r.Refused > 0 {
-		notes = append(notes, plural(r.Refused, "impression or click", "impressions and clicks")+
-			" of any scene did not count: the answer was for another user, without the item, or not of this cluster.")
+		notes = append(notes, refusedNote(r.Refused))
 	}
 	return a.printf("\n%s\n", strings.Join(notes, "\n"))
+}
+
+// refusedNote tells of feedback that did not count.
+func refusedNote(n uint64) string {
+	return plural(n, "impression or click", "impressions and clicks") +
+		" of any scene did not count: the answer was for another user, without the item, or not of this cluster."
 }
 
 func percentText(x float64) string { return fmt.Sprintf("%.2f%%", 100*x) }

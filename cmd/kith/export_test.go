@@ -27,7 +27,7 @@ func TestExport(t *testing.T) {
 	}
 	addr := addrsOf(c)
 	mustKith(t, "ingest", "--addr", addr, writeFile(t, "events.csv", strings.Join(events, "\n")+"\n"))
-	mustKith(t, "build", "--addr", addr, "--wait")
+	mustKith(t, "build", "--addr", addr, "--wait", "--models", "rp3beta")
 	folder := filepath.Join(t.TempDir(), "top")
 	export := func(args ...string) (x jsonExport) {
 		t.Helper()
@@ -65,19 +65,20 @@ func TestExport(t *testing.T) {
 	if len(all) != users {
 		t.Errorf("%d users in the files, want %d", len(all), users)
 	}
-	for _, user := range []string{"u0", "u77", "u149"} {
-		var want jsonRecommendation
-		if err := json.Unmarshal([]byte(mustKith(t, "recommend", user, "--addr", addr, "-n", "4", "-o", "json")), &want); err != nil {
-			t.Fatal(err)
-		}
-		var rows []exportRow
-		for _, x := range want.Items {
-			rows = append(rows, exportRow{User: user, Rank: int32(x.Rank), Item: x.Item, Score: x.Score, Source: x.Source, Version: want.ModelVersion})
-		}
-		if diff := gocmp.Diff(rows, all[user]); diff != "" {
-			t.Errorf("%s, -single answer +export:\n%s", user, diff)
+	compare := func(all map[string][]exportRow, args ...string) {
+		t.Helper()
+		for _, user := range []string{"u0", "u77", "u149"} {
+			want := mustJSON[jsonRecommendation](t, append([]string{"recommend", user, "--addr", addr, "-n", "4"}, args...)...)
+			var rows []exportRow
+			for _, x := range want.Items {
+				rows = append(rows, exportRow{User: user, Rank: int32(x.Rank), Item: x.Item, Score: x.Score, Source: x.Source, Version: want.ModelVersion})
+			}
+			if diff := gocmp.Diff(rows, all[user]); diff != "" {
+				t.Errorf("%s %v, -single answer +export:\n%s", user, args, diff)
+			}
 		}
 	}
+	compare(all)
 
 	// A file that is missing is written, the others stay.
 	missing := exportPath(folder, 2)
@@ -92,6 +93,12 @@ func TestExport(t *testing.T) {
 	}
 	if got := kith(t, nil, "export", folder, "--addr", addr, "-n", "5"); got.code != exitError || !strings.Contains(got.err, "asked for something else") {
 		t.Errorf("another request in the same folder: code %d, %s", got.code, got.err)
+	}
+	export("--again", "--model", "rp3beta")
+	if trained := read(); trained["u0"][0].Source != "rp3beta" {
+		t.Errorf("by a trained model: %+v", trained["u0"])
+	} else {
+		compare(trained, "--model", "rp3beta")
 	}
 	if x := export("--again", "-n", "5"); x.Files != 4 || x.Rows != 5*users {
 		t.Errorf("again with five: %+v", x)

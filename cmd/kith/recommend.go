@@ -27,6 +27,7 @@ var modelNames = map[kithv1.Model]string{
 	kithv1.Model_MODEL_POPULARITY: popularity,
 	kithv1.Model_MODEL_NEWEST:     "newest",
 	kithv1.Model_MODEL_PINNED:     "pin",
+	kithv1.Model_MODEL_EXPLORED:   "explored",
 	kithv1.Model_MODEL_CATEGORIES: "categories",
 	kithv1.Model_MODEL_TRENDING:   "trending",
 	kithv1.Model_MODEL_SIMILAR:    "similar",
@@ -62,6 +63,11 @@ func sourceName(resp *kithv1.RecommendResponse, source kithv1.Model) string {
 	return modelNames[source]
 }
 
+// onlyInAnswers reports whether a model says where an item comes from, and cannot be asked for.
+func onlyInAnswers(m kithv1.Model) bool {
+	return m == kithv1.Model_MODEL_PINNED || m == kithv1.Model_MODEL_EXPLORED
+}
+
 func modelByName(name string) kithv1.Model {
 	for m, n := range modelNames {
 		if n == name {
@@ -94,13 +100,14 @@ name=a|b (one of), name=a&b (all of), name!=a|b (none of), name<5 (also <=, > an
 dates and times), and name alone (above 0, or true).
 
 --scene answers as a scene says (see 'kith scenes'): its filters and boosts hold beside those
-given here, and -n, --freshness and --max-per-group stand in place of its own.`,
+given here, and -n, --freshness, --max-per-group and --explore stand in place of its own.`,
 		Example: `  kith recommend u17 -n 10 --explain
   kith recommend u17 --explain --words
   kith recommend --basket i3,i8 --model item-knn
   kith recommend u17 --model covisit
   kith recommend u17 --filter 'category=shoes|boots,price<50,stock' --exclude-bought 30d
   kith recommend u17 --boost 'brand=acme:2' --freshness 30d --max-per-group 3 --pin i7@1
+  kith recommend u17 --explore 2:14d
   kith recommend u17 --scene home
   kith recommend --scene product-page --item i42 --session 8f2c`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -296,7 +303,7 @@ func (a *app) printRecommended(req *kithv1.RecommendRequest, resp *kithv1.Recomm
 // sourceScore writes a score of a model. Those of popularity are numbers of events, unless boosts have changed them.
 func sourceScore(x float64, source string) string {
 	switch source {
-	case "newest", "pin":
+	case "newest", "pin", "explored":
 		return ""
 	case popularity:
 		if x == math.Trunc(x) {
@@ -349,7 +356,10 @@ func (a *app) printAnswerNotes(resp *kithv1.RecommendResponse) error {
 	}
 	if resp.FallbackReason != "" && resp.Model != kithv1.Model_MODEL_POPULARITY {
 		text := fmt.Sprintf("%d of %d places are filled from popularity", filled, len(resp.Items))
-		if filled == len(resp.Items) {
+		switch filled {
+		case 0:
+			text = "No place is filled from popularity"
+		case len(resp.Items):
 			text = "All places are filled from popularity"
 		}
 		if err := a.printf("\n%s: %s.\n", text, resp.FallbackReason); err != nil {

@@ -23,7 +23,9 @@ type ruleFlags struct {
 	lambda       float64
 	maxPerGroup  uint32
 	groupBy      string
+	apart        bool
 	pins         []string
+	explore      string
 }
 
 // registerFilter adds the flags that say which items may be in an answer.
@@ -53,7 +55,9 @@ func (r *ruleFlags) registerSpread(f *pflag.FlagSet) {
 func (r *ruleFlags) registerHistory(f *pflag.FlagSet) {
 	f.StringVar(&r.bought, "exclude-bought", "", "in place of all known items, leave out those bought within an `age`, such as 30d, or ever")
 	f.StringVar(&r.seen, "exclude-seen", "", "the same for any behavior within an `age`")
+	f.BoolVar(&r.apart, "by-similarity", false, "with --lambda: keep items apart that are similar by the neighbor lists, rather than those of a group")
 	f.StringArrayVar(&r.pins, "pin", nil, "put an item at a place: `item@rank`")
+	f.StringVar(&r.explore, "explore", "", "`places` for products that came within 14 days and that the model does not recommend yet, or, as in 2:30d, within another age")
 }
 
 // rules are the fields that requests have in common.
@@ -88,8 +92,11 @@ func (r *ruleFlags) rules() (out rules, err error) {
 			}
 		}
 	}
+	if r.apart && r.lambda == 1 {
+		return out, usagef("--by-similarity does nothing without --lambda; give one below 1, such as 0.7")
+	}
 	if r.lambda != 1 || r.maxPerGroup > 0 {
-		out.diversity = &kithv1.Diversity{Attribute: r.groupBy, Lambda: &r.lambda, MaxPerGroup: r.maxPerGroup}
+		out.diversity = &kithv1.Diversity{Attribute: r.groupBy, Lambda: &r.lambda, MaxPerGroup: r.maxPerGroup, BySimilarity: r.apart}
 	}
 	return out, nil
 }
@@ -151,6 +158,17 @@ func (r *ruleFlags) history(req *kithv1.RecommendRequest) error {
 			return usagef("--pin %q: place %q is not a number from 1", text, text[at+1:])
 		}
 		req.Pins = append(req.Pins, &kithv1.Pin{Item: text[:at], Rank: uint32(rank)})
+	}
+	if r.explore != "" {
+		places, age, aged := strings.Cut(r.explore, ":")
+		n, err := strconv.ParseUint(places, 10, 32)
+		if err != nil || n == 0 {
+			return usagef("--explore %q: %q is not a number of places from 1", r.explore, places)
+		}
+		req.Explore = &kithv1.Explore{Places: uint32(n), Attribute: r.since}
+		if req.Explore.WithinMs, err = parseAge(age); aged && (err != nil || req.Explore.WithinMs == 0) {
+			return usagef("--explore %q: want an age above 0 behind the colon, such as 14d", r.explore)
+		}
 	}
 	return nil
 }

@@ -52,7 +52,9 @@ type sceneEntry struct {
 	Lambda         *float64           `yaml:"lambda,omitempty"`
 	MaxPerGroup    uint32             `yaml:"max-per-group,omitempty"`
 	GroupBy        string             `yaml:"group-by,omitempty"`
+	BySimilarity   bool               `yaml:"by-similarity,omitempty"`
 	Pin            []string           `yaml:"pin,omitempty"`
+	Explore        string             `yaml:"explore,omitempty"`
 	Within         string             `yaml:"within,omitempty"`
 	Weight         map[string]float64 `yaml:"weight,omitempty"`
 	Category       string             `yaml:"category,omitempty"`
@@ -244,12 +246,12 @@ func inFile(path string, err error) error {
 
 // modelOf returns a model of scenes by name.
 func modelOf(flag, name string) (kithv1.Model, error) {
-	if m := modelByName(name); m != kithv1.Model_MODEL_UNSPECIFIED && m != kithv1.Model_MODEL_PINNED {
+	if m := modelByName(name); m != kithv1.Model_MODEL_UNSPECIFIED && !onlyInAnswers(m) {
 		return m, nil
 	}
 	var names []string
 	for m, n := range modelNames {
-		if m != kithv1.Model_MODEL_PINNED {
+		if !onlyInAnswers(m) {
 			names = append(names, n)
 		}
 	}
@@ -281,7 +283,7 @@ func (e *sceneEntry) scene() (*kithv1.Scene, error) {
 	flags := ruleFlags{
 		filters: e.Filter, onlyProducts: e.OnlyProducts, allow: e.Allow, deny: e.Deny, bought: e.ExcludeBought, seen: e.ExcludeSeen,
 		freshness: e.Freshness, since: cmp.Or(e.Since, coordinator.DefaultSince), lambda: 1, maxPerGroup: e.MaxPerGroup,
-		groupBy: cmp.Or(e.GroupBy, coordinator.DefaultCategory), pins: e.Pin,
+		groupBy: cmp.Or(e.GroupBy, coordinator.DefaultCategory), pins: e.Pin, explore: e.Explore, apart: e.BySimilarity,
 	}
 	if e.Lambda != nil {
 		flags.lambda = *e.Lambda
@@ -303,7 +305,7 @@ func (e *sceneEntry) scene() (*kithv1.Scene, error) {
 	}
 	s := &kithv1.Scene{
 		Name: e.Name, Blend: e.Blend, N: e.N, IncludeSeen: e.IncludeSeen, Filter: rules.filter, ExcludeHistory: about.ExcludeHistory,
-		Boosts: rules.boosts, Freshness: rules.freshness, Diversity: rules.diversity, Pins: about.Pins, Weights: e.Weight, CategoryAttribute: e.Category,
+		Boosts: rules.boosts, Freshness: rules.freshness, Diversity: rules.diversity, Pins: about.Pins, Explore: about.Explore, Weights: e.Weight, CategoryAttribute: e.Category,
 		SinceAttribute: e.Since, ModelName: e.ModelName,
 	}
 	for _, x := range e.ExcludeHistory {
@@ -416,7 +418,16 @@ func entryOf(s *kithv1.Scene) sceneEntry {
 		}
 	}
 	if d := s.Diversity; d != nil {
-		e.Lambda, e.MaxPerGroup, e.GroupBy = d.Lambda, d.MaxPerGroup, d.Attribute
+		e.Lambda, e.MaxPerGroup, e.GroupBy, e.BySimilarity = d.Lambda, d.MaxPerGroup, d.Attribute, d.BySimilarity
+	}
+	if x := s.Explore; x != nil {
+		e.Explore = fmt.Sprint(x.Places)
+		if x.WithinMs > 0 {
+			e.Explore += ":" + ageText(x.WithinMs)
+		}
+		if x.Attribute != coordinator.DefaultSince && e.Since == "" {
+			e.Since = x.Attribute
+		}
 	}
 	for _, p := range s.Pins {
 		e.Pin = append(e.Pin, fmt.Sprintf("%s@%d", p.Item, p.Rank))

@@ -28,8 +28,9 @@ docs/scenes.md), kept in the cluster, and replaced as a whole.`
 	list.Example = `  kith scenes apply scenes.yaml
   kith scenes
   kith scenes show > scenes.yaml
+  kith scenes report
   kith recommend u17 --scene home`
-	list.AddCommand(a.scenesListCommand("list"), a.scenesShowCommand(), a.scenesApplyCommand(), a.scenesDeleteCommand())
+	list.AddCommand(a.scenesListCommand("list"), a.scenesShowCommand(), a.scenesApplyCommand(), a.scenesDeleteCommand(), a.scenesReportCommand())
 	return list
 }
 

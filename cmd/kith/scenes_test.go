@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestParseScenes(t *testing.T) {
 		Name: "home", Model: kithv1.Model_MODEL_HYBRID, Blend: &blend, N: 12,
 		ExcludeHistory: []*kithv1.HistoryRule{{Behaviors: []string{"purchase"}, WithinMs: 30 * 86_400_000}},
 		Filter: &kithv1.Filter{Conditions: []*kithv1.Condition{
-			{Attribute: "stock", Test: &kithv1.Condition_Available{Available: &kithv1.Available{}}},
+			{Attribute: "stock", Test: &kithv1.Condition_NoneOf{NoneOf: &kithv1.TextList{Texts: []string{"0"}}}},
 			{Attribute: "category", Test: &kithv1.Condition_NoneOf{NoneOf: &kithv1.TextList{Texts: []string{"gift cards"}}}},
 		}},
 		Boosts: []*kithv1.Boost{{Factor: 1.5, Filter: &kithv1.Filter{Conditions: []*kithv1.Condition{
@@ -48,6 +49,7 @@ func TestParseScenes(t *testing.T) {
 		}}}},
 		Freshness: &kithv1.Freshness{Attribute: "since", HalfLifeMs: 30 * 86_400_000, Strength: 2},
 		Diversity: &kithv1.Diversity{Attribute: "category", Lambda: &one, MaxPerGroup: 3},
+		Explore:   &kithv1.Explore{Places: 1, WithinMs: 14 * 86_400_000, Attribute: "since"},
 		Fallback: []kithv1.Model{
 			kithv1.Model_MODEL_USER_KNN, kithv1.Model_MODEL_CATEGORIES, kithv1.Model_MODEL_TRENDING, kithv1.Model_MODEL_POPULARITY, kithv1.Model_MODEL_NEWEST,
 		},
@@ -92,6 +94,8 @@ func TestShownScenesAreTheSame(t *testing.T) {
       - 'stock:3'
     since: published
     lambda: 0.5
+    by-similarity: true
+    explore: 2
     pin: ["p7@1", "x@y@3"]
     exclude-seen: 90m
     exclude-history: [{behaviors: [impression, click], within: 12h}, {}]
@@ -202,6 +206,10 @@ func TestScenes(t *testing.T) {
 		t.Errorf("report printed %s", got)
 	}
 
+	if got := mustKith(t, "scenes", "report", "--addr", addr); !strings.HasPrefix(got, "No impressions or clicks on answers of scenes;") {
+		t.Errorf("report on scenes printed %s", got)
+	}
+
 	shown := writeFile(t, "shown.yaml", mustKith(t, "scenes", "show", "--addr", addr))
 	if got := mustKith(t, "scenes", "delete", "--addr", addr, "cart"); got != "removed  scene cart\nVersion 2 is there.\n" {
 		t.Errorf("delete printed %q", got)
@@ -230,6 +238,14 @@ func TestScenes(t *testing.T) {
 	answer := mustJSON[struct{ Scene, Experiment string }](t, "recommend", "u17", "--addr", addr, "--scene", "home-trending")
 	if answer.Scene != "home-trending" || answer.Experiment != "" {
 		t.Errorf("%+v", answer)
+	}
+	home := mustJSON[struct {
+		Answer string `json:"answer_id"`
+	}](t, "recommend", "u17", "--addr", addr, "--scene", "home-trending")
+	events := fmt.Sprintf(`{"user":"u17","item":"i1","behavior":"click","context":{"answer":%q}}`, home.Answer)
+	mustKith(t, "ingest", "--addr", addr, "--columns", "user=user,item=item,behavior=behavior,context.answer=context.answer", writeFile(t, "feedback.jsonl", events+"\n"))
+	if text := mustKith(t, "scenes", "report", "--addr", addr, "--within", "1d"); !strings.Contains(text, "1 impression or click of any scene did not count") {
+		t.Errorf("report on scenes printed %s", text)
 	}
 	if text := mustKith(t, "recommend", "u17", "--addr", addr, "--scene", "home-trending", "-n", "3"); !strings.Contains(text, "Scene home-trending, answer ") {
 		t.Errorf("recommend printed %s", text)

@@ -47,6 +47,17 @@ func answerCounts(c experiment.Counts) *kithv1.AnswerCounts {
 	return &kithv1.AnswerCounts{Impressions: c.Impressions, Clicks: c.Clicks, Purchases: c.Purchases, Revenue: c.Revenue}
 }
 
+// SceneReportsToProto converts a tally of scenes, by name.
+func SceneReportsToProto(t *experiment.Tally) (out []*kithv1.SceneReport) {
+	for _, name := range slices.Sorted(maps.Keys(t.Variants)) {
+		v := t.Variants[name]
+		out = append(out, &kithv1.SceneReport{
+			Name: name, Users: v.Users, Clicked: v.Clicked, Converted: v.Converted, Counts: answerCounts(v.All()), Models: modelsToProto(v.Models),
+		})
+	}
+	return out
+}
+
 // VariantReportToProto converts the report of a variant, which a scene answered.
 func VariantReportToProto(v *experiment.VariantReport, scene string) *kithv1.VariantReport {
 	outcome := func(o *experiment.Outcome) *kithv1.VariantOutcome {

@@ -119,6 +119,18 @@ func (c *catalog) newItem(cfg *Config, cl *cluster, k int, r *random) item {
 	return it
 }
 
+// soldOut is the share of products of which none is left.
+const soldOut = 0.05
+
+// stock returns the pieces of a product that are left at the end of the window: none, or 1 to 400, most often few. Nothing else depends on it.
+func stock(seed uint64, item int) int64 {
+	r := newRandom(seed, domainStock, uint64(item))
+	if r.float() < soldOut {
+		return 0
+	}
+	return int64(power(400, r.float()))
+}
+
 // plantRules chooses antecedents among the popular items of a cluster and
 // consequents among the middling ones, of the same cluster for even rules, of any for odd ones.
 // No item is in two rules, and none appears within the window.

@@ -9,12 +9,23 @@ func (g *generator) writeMapping(context.Context) error {
 }
 
 // mapping says how to read the logs. It is what `kith ingest --mapping` takes.
-const mapping = `# How to read the logs of this generated shop:
+const mapping = `# How to read the products and the logs of this generated shop:
 #
 #   kith ingest --mapping map.yaml
 #
 # Paths are relative to this file. See truth.json for what is planted.
 sources:
+  - name: products
+    kind: products
+    path: products.csv
+    fields:
+      item: item
+      title: name
+      category: category
+      brand: brand
+      price: {column: price, type: number}
+      stock: {column: stock, type: number}
+      since: {column: added, type: time}
   - name: events
     path: events.csv
     format: csv
@@ -38,6 +49,9 @@ sources:
       item: item
       behavior: status
       value: quantity
+      context:
+        order: order # makes baskets
+        price: price
     behaviors:
       purchase: purchase
       cancel: cancel
@@ -87,7 +101,8 @@ sources:
       category: category
       brand: brand
       price: {column: price, type: number}
-      added: {column: added, type: time}
+      stock: {column: stock, type: number}
+      since: {column: added, type: time}
       updated: {column: added, type: time}
   - name: supplier
     kind: products

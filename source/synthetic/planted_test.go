@@ -7,7 +7,7 @@ import (
 )
 
 // goldenPlanted is the hash of all files of a small shop with planted identities.
-const goldenPlanted = "b7fd8bb00b3373c150522d24e993e199778b14c8d7f6470da4102a811079a4ea"
+const goldenPlanted = "3c16f1de7fb94f6257149680356cdd1937bf0f17d2b207a0c5957c1b8f4e3590"
 
 func plantedConfig(users, items int, events int64, seed uint64) Config {
 	cfg := DefaultConfig(users, items, events, seed)

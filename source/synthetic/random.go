@@ -24,6 +24,7 @@ const (
 	domainListing
 	domainSKU
 	domainShares
+	domainStock
 )
 
 // random is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). It is seeded in a

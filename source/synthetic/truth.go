@@ -57,7 +57,7 @@ func (g *generator) writeTruth(context.Context) error {
 }
 
 func (g *generator) writeProducts(ctx context.Context) (err error) {
-	products := g.open(ProductsFile, "item,name,category,brand,price,added")
+	products := g.open(ProductsFile, "item,name,category,brand,price,added,stock")
 	truth := g.open(TruthItemsFile, "item,rank,popularity,cluster,style")
 	defer func() { err = errors.Join(err, g.close(products), g.close(truth)) }()
 	total := 0.0
@@ -82,6 +82,8 @@ func (g *generator) writeProducts(ctx context.Context) (err error) {
 		products.price(it.price)
 		products.comma()
 		products.buf = g.calendar.appendDate(products.buf, int(it.day))
+		products.comma()
+		products.integer(stock(g.cfg.Seed, i))
 		products.end()
 
 		rank := g.catalog.ranks.invert(i)

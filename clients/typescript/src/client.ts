@@ -101,6 +101,8 @@ export interface Query extends Rules {
   /** Length of the answer, 1 to 1,000: 10. */
   n?: number;
   model?: Model;
+  /** A model that the active version was trained with; then there is no model, or TRAINED. */
+  modelName?: string;
   /** Allow items that the user has interacted with. */
   includeSeen?: boolean;
   /** Unknown users and missing models are errors; the answer may be shorter than n. */
@@ -113,6 +115,8 @@ export interface Query extends Rules {
   excludeHistory?: { behaviors?: string[]; withinMs?: number }[];
   /** Items with fixed ranks, from 1. */
   pins?: { item: string; rank: number }[];
+  /** Places for products that came of late (within 14 days) and that the model does not recommend yet; attribute is the time at which they came, since if it is not given. */
+  explore?: { places: number; withinMs?: number; attribute?: string };
   /** A way to answer that the cluster keeps. Then there is no model, and there need not be a user or a basket. */
   scene?: string;
   /** Who asks where there is no user: with an experiment on the scene it decides which variant answers. */
@@ -208,6 +212,8 @@ export class Client {
       item: q.item ?? "",
       n: length(q.n),
       model: q.model ?? Model.UNSPECIFIED,
+      modelName: q.modelName ?? "",
+      explore: q.explore && { places: q.explore.places, withinMs: milliseconds(q.explore.withinMs), attribute: q.explore.attribute ?? "" },
       includeSeen: q.includeSeen ?? false,
       noFallback: q.noFallback ?? false,
       stale: q.stale ?? false,
@@ -222,6 +228,7 @@ export class Client {
         item: i.item, score: i.score, source: i.source, contributions: i.contributions.map((c) => ({ item: c.item, score: c.score })),
       })),
       model: resp.model,
+      modelName: resp.modelName,
       version: Number(resp.modelVersion),
       fallback: resp.fallbackReason,
       partial: resp.partial,

@@ -155,6 +155,8 @@ export interface Diversity {
   lambda?: number;
   /** Most items of a group; any number if it is not given. */
   maxPerGroup?: number;
+  /** lambda looks at how similar items are, in place of groups. Only of recommendations. */
+  bySimilarity?: boolean;
 }
 
 /** Rules about the items of an answer. */
@@ -174,7 +176,7 @@ export function filterOf(f: Filter | undefined): MessageInitShape<typeof FilterS
 }
 
 export function diversityOf(d: Diversity | undefined): MessageInitShape<typeof DiversitySchema> | undefined {
-  return d && { attribute: d.attribute ?? "", lambda: d.lambda, maxPerGroup: d.maxPerGroup ?? 0 };
+  return d && { attribute: d.attribute ?? "", lambda: d.lambda, maxPerGroup: d.maxPerGroup ?? 0, bySimilarity: d.bySimilarity ?? false };
 }
 
 /** The fields that several requests have in common. */
@@ -206,6 +208,8 @@ export function unixMs(t: Date | undefined): bigint {
 export interface Recommendations {
   items: Recommendation[];
   model: Model;
+  /** Of a trained model; "" for others. */
+  modelName: string;
   /** That of the model; 0 when there is none yet. */
   version: number;
   /** Why popularity filled some or all of the answer; "" when it did not. */

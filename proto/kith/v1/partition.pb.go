@@ -3161,17 +3161,20 @@ func (x *ReplicaInfo) GetErased() uint64 {
 
 // TallyExperimentRequest names an experiment.
 type TallyExperimentRequest struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Partition  uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Epoch      uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Cut        uint64                 `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
-	Experiment string                 `protobuf:"bytes,4,opt,name=experiment,proto3" json:"experiment,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Cut       uint64                 `protobuf:"varint,3,opt,name=cut,proto3" json:"cut,omitempty"`
+	// Empty means answers of all scenes: the variants of the tally are scenes then, and a user counts in each that it met.
+	Experiment string `protobuf:"bytes,4,opt,name=experiment,proto3" json:"experiment,omitempty"`
 	// Of answer ids.
 	Key []byte `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
 	// A purchase counts for a click up to so long before.
 	WindowMs uint64 `protobuf:"varint,6,opt,name=window_ms,json=windowMs,proto3" json:"window_ms,omitempty"`
 	// Of products, where the price is.
-	Options       *FeatureOptions `protobuf:"bytes,7,opt,name=options,proto3" json:"options,omitempty"`
+	Options *FeatureOptions `protobuf:"bytes,7,opt,name=options,proto3" json:"options,omitempty"`
+	// Of all scenes: only answers from then on.
+	SinceUnixMs   int64 `protobuf:"varint,8,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3253,6 +3256,13 @@ func (x *TallyExperimentRequest) GetOptions() *FeatureOptions {
 		return x.Options
 	}
 	return nil
+}
+
+func (x *TallyExperimentRequest) GetSinceUnixMs() int64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
 }
 
 // TallyExperimentResponse is a sign of life, or the last message.
@@ -3693,7 +3703,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\rarrived_bytes\x18\a \x01(\x04R\farrivedBytes\x12\x1a\n" +
 	"\bproducts\x18\x14 \x01(\x04R\bproducts\x12\x1a\n" +
 	"\bprofiles\x18\x15 \x01(\x04R\bprofiles\x12\x16\n" +
-	"\x06erased\x18\x16 \x01(\x04R\x06erased\"\xe0\x01\n" +
+	"\x06erased\x18\x16 \x01(\x04R\x06erased\"\x84\x02\n" +
 	"\x16TallyExperimentRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
@@ -3703,7 +3713,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"experiment\x12\x10\n" +
 	"\x03key\x18\x05 \x01(\fR\x03key\x12\x1b\n" +
 	"\twindow_ms\x18\x06 \x01(\x04R\bwindowMs\x121\n" +
-	"\aoptions\x18\a \x01(\v2\x17.kith.v1.FeatureOptionsR\aoptions\"I\n" +
+	"\aoptions\x18\a \x01(\v2\x17.kith.v1.FeatureOptionsR\aoptions\x12\"\n" +
+	"\rsince_unix_ms\x18\b \x01(\x03R\vsinceUnixMs\"I\n" +
 	"\x17TallyExperimentResponse\x12.\n" +
 	"\x05tally\x18\x01 \x01(\v2\x18.kith.v1.ExperimentTallyR\x05tally\"x\n" +
 	"\x0fExperimentTally\x121\n" +

@@ -40,6 +40,8 @@ const (
 	Model_MODEL_NEWEST Model = 5
 	// Only in answers: an item with a fixed place.
 	Model_MODEL_PINNED Model = 6
+	// A new product in a place that explore gives to one; only in answers.
+	Model_MODEL_EXPLORED Model = 7
 	// Only of scenes: the most popular items of the categories that the user, or the basket, is interested in most.
 	Model_MODEL_CATEGORIES Model = 20
 	// Only of scenes: as Trending.
@@ -62,6 +64,7 @@ var (
 		4:  "MODEL_POPULARITY",
 		5:  "MODEL_NEWEST",
 		6:  "MODEL_PINNED",
+		7:  "MODEL_EXPLORED",
 		20: "MODEL_CATEGORIES",
 		21: "MODEL_TRENDING",
 		22: "MODEL_SIMILAR",
@@ -76,6 +79,7 @@ var (
 		"MODEL_POPULARITY":  4,
 		"MODEL_NEWEST":      5,
 		"MODEL_PINNED":      6,
+		"MODEL_EXPLORED":    7,
 		"MODEL_CATEGORIES":  20,
 		"MODEL_TRENDING":    21,
 		"MODEL_SIMILAR":     22,
@@ -145,7 +149,7 @@ type RecommendRequest struct {
 	// The present, in Unix milliseconds, for ages and windows. Zero means the server's clock.
 	NowUnixMs int64 `protobuf:"varint,15,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
 	// Name of a scene, which says how to answer. What is given here adds to it: filters, boosts, exclude_history, include_seen and no_fallback hold
-	// beside those of the scene; n, freshness and diversity replace them, and so does a pin one of the same item or place. A model must not be
+	// beside those of the scene; n, freshness, diversity and explore replace them, and so does a pin one of the same item or place. A model must not be
 	// given. The subject may be left out: where the model of the scene is about users, what comes next answers then.
 	Scene string `protobuf:"bytes,20,opt,name=scene,proto3" json:"scene,omitempty"`
 	// Who asks, where there is no user: decides with an experiment which variant answers. The events of whoever it is must have it as their user.
@@ -153,7 +157,9 @@ type RecommendRequest struct {
 	// What MODEL_SIMILAR and MODEL_TOGETHER of a scene are about. Needed there.
 	Item string `protobuf:"bytes,22,opt,name=item,proto3" json:"item,omitempty"`
 	// Name of a model of the active version, as 'kith models show' lists them: scores come from it. model is then unspecified, or MODEL_TRAINED.
-	ModelName     string `protobuf:"bytes,23,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	ModelName string `protobuf:"bytes,23,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	// Places for new products, whatever models say of them.
+	Explore       *Explore `protobuf:"bytes,24,opt,name=explore,proto3" json:"explore,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -332,6 +338,13 @@ func (x *RecommendRequest) GetModelName() string {
 	return ""
 }
 
+func (x *RecommendRequest) GetExplore() *Explore {
+	if x != nil {
+		return x.Explore
+	}
+	return nil
+}
+
 type isRecommendRequest_Subject interface {
 	isRecommendRequest_Subject()
 }
@@ -350,6 +363,72 @@ func (*RecommendRequest_User) isRecommendRequest_Subject() {}
 
 func (*RecommendRequest_Basket) isRecommendRequest_Subject() {}
 
+// Explore gives places of an answer, spread evenly over it, to products that came of late and that the model did not rank, so that they meet users before models know
+// them. They must pass the filter; what is excluded of the history, and max_per_group, hold for them. Which of them is drawn by lot, anew each day in UTC for each user or
+// session; those of the three categories that the user is interested in most have four times the chance of others. The model has the other places.
+type Explore struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Most places of the answer. 1 to 1,000.
+	Places uint32 `protobuf:"varint,1,opt,name=places,proto3" json:"places,omitempty"`
+	// Age up to which a product is new. Zero means 14 days. The 2,000 newest count at most.
+	WithinMs uint64 `protobuf:"varint,2,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
+	// Time at which a product came. Empty means since.
+	Attribute     string `protobuf:"bytes,3,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explore) Reset() {
+	*x = Explore{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explore) ProtoMessage() {}
+
+func (x *Explore) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explore.ProtoReflect.Descriptor instead.
+func (*Explore) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Explore) GetPlaces() uint32 {
+	if x != nil {
+		return x.Places
+	}
+	return 0
+}
+
+func (x *Explore) GetWithinMs() uint64 {
+	if x != nil {
+		return x.WithinMs
+	}
+	return 0
+}
+
+func (x *Explore) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
 // Filter says which items may be in an answer: those that meet all of it.
 type Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -367,7 +446,7 @@ type Filter struct {
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[1]
+	mi := &file_kith_v1_recommend_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +458,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[1]
+	mi := &file_kith_v1_recommend_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +471,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Filter) GetConditions() []*Condition {
@@ -443,7 +522,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[2]
+	mi := &file_kith_v1_recommend_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -455,7 +534,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[2]
+	mi := &file_kith_v1_recommend_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -468,7 +547,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Condition) GetAttribute() string {
@@ -583,7 +662,7 @@ type Range struct {
 
 func (x *Range) Reset() {
 	*x = Range{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[3]
+	mi := &file_kith_v1_recommend_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -595,7 +674,7 @@ func (x *Range) String() string {
 func (*Range) ProtoMessage() {}
 
 func (x *Range) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[3]
+	mi := &file_kith_v1_recommend_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -608,7 +687,7 @@ func (x *Range) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Range.ProtoReflect.Descriptor instead.
 func (*Range) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Range) GetMin() float64 {
@@ -648,7 +727,7 @@ type Available struct {
 
 func (x *Available) Reset() {
 	*x = Available{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[4]
+	mi := &file_kith_v1_recommend_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -660,7 +739,7 @@ func (x *Available) String() string {
 func (*Available) ProtoMessage() {}
 
 func (x *Available) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[4]
+	mi := &file_kith_v1_recommend_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -673,7 +752,7 @@ func (x *Available) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Available.ProtoReflect.Descriptor instead.
 func (*Available) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{5}
 }
 
 // HistoryRule names items by events of the user.
@@ -689,7 +768,7 @@ type HistoryRule struct {
 
 func (x *HistoryRule) Reset() {
 	*x = HistoryRule{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[5]
+	mi := &file_kith_v1_recommend_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +780,7 @@ func (x *HistoryRule) String() string {
 func (*HistoryRule) ProtoMessage() {}
 
 func (x *HistoryRule) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[5]
+	mi := &file_kith_v1_recommend_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +793,7 @@ func (x *HistoryRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRule.ProtoReflect.Descriptor instead.
 func (*HistoryRule) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HistoryRule) GetBehaviors() []string {
@@ -743,7 +822,7 @@ type Boost struct {
 
 func (x *Boost) Reset() {
 	*x = Boost{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[6]
+	mi := &file_kith_v1_recommend_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +834,7 @@ func (x *Boost) String() string {
 func (*Boost) ProtoMessage() {}
 
 func (x *Boost) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[6]
+	mi := &file_kith_v1_recommend_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +847,7 @@ func (x *Boost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Boost.ProtoReflect.Descriptor instead.
 func (*Boost) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Boost) GetFilter() *Filter {
@@ -799,7 +878,7 @@ type Freshness struct {
 
 func (x *Freshness) Reset() {
 	*x = Freshness{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[7]
+	mi := &file_kith_v1_recommend_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +890,7 @@ func (x *Freshness) String() string {
 func (*Freshness) ProtoMessage() {}
 
 func (x *Freshness) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[7]
+	mi := &file_kith_v1_recommend_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +903,7 @@ func (x *Freshness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Freshness.ProtoReflect.Descriptor instead.
 func (*Freshness) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Freshness) GetAttribute() string {
@@ -856,14 +935,17 @@ type Diversity struct {
 	// Of maximal marginal relevance: 1 is relevance alone, 0 spread alone. Unset means 1.
 	Lambda *float64 `protobuf:"fixed64,2,opt,name=lambda,proto3,oneof" json:"lambda,omitempty"`
 	// Most items of a group. Zero means any number.
-	MaxPerGroup   uint32 `protobuf:"varint,3,opt,name=max_per_group,json=maxPerGroup,proto3" json:"max_per_group,omitempty"`
+	MaxPerGroup uint32 `protobuf:"varint,3,opt,name=max_per_group,json=maxPerGroup,proto3" json:"max_per_group,omitempty"`
+	// Lambda looks at how similar items are, by the neighbor lists of the active version, in place of groups: of the items that a model ranks, the 200 best or four times n.
+	// Only of recommendations.
+	BySimilarity  bool `protobuf:"varint,4,opt,name=by_similarity,json=bySimilarity,proto3" json:"by_similarity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Diversity) Reset() {
 	*x = Diversity{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[8]
+	mi := &file_kith_v1_recommend_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +957,7 @@ func (x *Diversity) String() string {
 func (*Diversity) ProtoMessage() {}
 
 func (x *Diversity) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[8]
+	mi := &file_kith_v1_recommend_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +970,7 @@ func (x *Diversity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diversity.ProtoReflect.Descriptor instead.
 func (*Diversity) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Diversity) GetAttribute() string {
@@ -912,6 +994,13 @@ func (x *Diversity) GetMaxPerGroup() uint32 {
 	return 0
 }
 
+func (x *Diversity) GetBySimilarity() bool {
+	if x != nil {
+		return x.BySimilarity
+	}
+	return false
+}
+
 // Pin gives an item a place.
 type Pin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -924,7 +1013,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[9]
+	mi := &file_kith_v1_recommend_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1025,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[9]
+	mi := &file_kith_v1_recommend_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1038,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Pin) GetItem() string {
@@ -976,7 +1065,7 @@ type Basket struct {
 
 func (x *Basket) Reset() {
 	*x = Basket{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[10]
+	mi := &file_kith_v1_recommend_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -988,7 +1077,7 @@ func (x *Basket) String() string {
 func (*Basket) ProtoMessage() {}
 
 func (x *Basket) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[10]
+	mi := &file_kith_v1_recommend_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1001,7 +1090,7 @@ func (x *Basket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Basket.ProtoReflect.Descriptor instead.
 func (*Basket) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Basket) GetItems() []*BasketItem {
@@ -1023,7 +1112,7 @@ type BasketItem struct {
 
 func (x *BasketItem) Reset() {
 	*x = BasketItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[11]
+	mi := &file_kith_v1_recommend_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1124,7 @@ func (x *BasketItem) String() string {
 func (*BasketItem) ProtoMessage() {}
 
 func (x *BasketItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[11]
+	mi := &file_kith_v1_recommend_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1137,7 @@ func (x *BasketItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BasketItem.ProtoReflect.Descriptor instead.
 func (*BasketItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *BasketItem) GetItem() string {
@@ -1073,7 +1162,8 @@ type RecommendResponse struct {
 	Model Model `protobuf:"varint,2,opt,name=model,proto3,enum=kith.v1.Model" json:"model,omitempty"`
 	// Version of the model that answered; zero when there is none yet.
 	ModelVersion uint64 `protobuf:"varint,3,opt,name=model_version,json=modelVersion,proto3" json:"model_version,omitempty"`
-	// Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come.
+	// Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come, or the answer is short as
+	// the filter asks for an attribute that no product has.
 	FallbackReason string `protobuf:"bytes,4,opt,name=fallback_reason,json=fallbackReason,proto3" json:"fallback_reason,omitempty"`
 	// Some partition could not be asked, or its products are not known yet: the answer may miss candidates.
 	Partial bool `protobuf:"varint,5,opt,name=partial,proto3" json:"partial,omitempty"`
@@ -1096,7 +1186,7 @@ type RecommendResponse struct {
 
 func (x *RecommendResponse) Reset() {
 	*x = RecommendResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[12]
+	mi := &file_kith_v1_recommend_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1198,7 @@ func (x *RecommendResponse) String() string {
 func (*RecommendResponse) ProtoMessage() {}
 
 func (x *RecommendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[12]
+	mi := &file_kith_v1_recommend_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1211,7 @@ func (x *RecommendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendResponse.ProtoReflect.Descriptor instead.
 func (*RecommendResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RecommendResponse) GetItems() []*RecommendedItem {
@@ -1214,7 +1304,7 @@ type RecommendManyRequest struct {
 
 func (x *RecommendManyRequest) Reset() {
 	*x = RecommendManyRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[13]
+	mi := &file_kith_v1_recommend_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1316,7 @@ func (x *RecommendManyRequest) String() string {
 func (*RecommendManyRequest) ProtoMessage() {}
 
 func (x *RecommendManyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[13]
+	mi := &file_kith_v1_recommend_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1329,7 @@ func (x *RecommendManyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendManyRequest.ProtoReflect.Descriptor instead.
 func (*RecommendManyRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecommendManyRequest) GetUsers() []string {
@@ -1266,7 +1356,7 @@ type RecommendManyResponse struct {
 
 func (x *RecommendManyResponse) Reset() {
 	*x = RecommendManyResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[14]
+	mi := &file_kith_v1_recommend_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1368,7 @@ func (x *RecommendManyResponse) String() string {
 func (*RecommendManyResponse) ProtoMessage() {}
 
 func (x *RecommendManyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[14]
+	mi := &file_kith_v1_recommend_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1381,7 @@ func (x *RecommendManyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendManyResponse.ProtoReflect.Descriptor instead.
 func (*RecommendManyResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RecommendManyResponse) GetAnswers() []*UserRecommendations {
@@ -1315,7 +1405,7 @@ type UserRecommendations struct {
 
 func (x *UserRecommendations) Reset() {
 	*x = UserRecommendations{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[15]
+	mi := &file_kith_v1_recommend_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1417,7 @@ func (x *UserRecommendations) String() string {
 func (*UserRecommendations) ProtoMessage() {}
 
 func (x *UserRecommendations) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[15]
+	mi := &file_kith_v1_recommend_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1430,7 @@ func (x *UserRecommendations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserRecommendations.ProtoReflect.Descriptor instead.
 func (*UserRecommendations) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UserRecommendations) GetUser() string {
@@ -1378,7 +1468,7 @@ type ExportRecommendationsRequest struct {
 
 func (x *ExportRecommendationsRequest) Reset() {
 	*x = ExportRecommendationsRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	mi := &file_kith_v1_recommend_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1480,7 @@ func (x *ExportRecommendationsRequest) String() string {
 func (*ExportRecommendationsRequest) ProtoMessage() {}
 
 func (x *ExportRecommendationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[16]
+	mi := &file_kith_v1_recommend_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1493,7 @@ func (x *ExportRecommendationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecommendationsRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecommendationsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExportRecommendationsRequest) GetPartition() uint32 {
@@ -1437,7 +1527,7 @@ type ExportRecommendationsResponse struct {
 
 func (x *ExportRecommendationsResponse) Reset() {
 	*x = ExportRecommendationsResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[17]
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1539,7 @@ func (x *ExportRecommendationsResponse) String() string {
 func (*ExportRecommendationsResponse) ProtoMessage() {}
 
 func (x *ExportRecommendationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[17]
+	mi := &file_kith_v1_recommend_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1552,7 @@ func (x *ExportRecommendationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecommendationsResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecommendationsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExportRecommendationsResponse) GetAnswers() []*UserRecommendations {
@@ -1487,7 +1577,7 @@ type AnswerError struct {
 
 func (x *AnswerError) Reset() {
 	*x = AnswerError{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1499,7 +1589,7 @@ func (x *AnswerError) String() string {
 func (*AnswerError) ProtoMessage() {}
 
 func (x *AnswerError) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[18]
+	mi := &file_kith_v1_recommend_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1512,7 +1602,7 @@ func (x *AnswerError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerError.ProtoReflect.Descriptor instead.
 func (*AnswerError) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *AnswerError) GetReason() string {
@@ -1552,7 +1642,7 @@ type RecommendedItem struct {
 
 func (x *RecommendedItem) Reset() {
 	*x = RecommendedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1654,7 @@ func (x *RecommendedItem) String() string {
 func (*RecommendedItem) ProtoMessage() {}
 
 func (x *RecommendedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[19]
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1667,7 @@ func (x *RecommendedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendedItem.ProtoReflect.Descriptor instead.
 func (*RecommendedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RecommendedItem) GetItem() string {
@@ -1620,7 +1710,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1722,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1735,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Contribution) GetItem() string {
@@ -1686,7 +1776,7 @@ type SimilarRequest struct {
 
 func (x *SimilarRequest) Reset() {
 	*x = SimilarRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1788,7 @@ func (x *SimilarRequest) String() string {
 func (*SimilarRequest) ProtoMessage() {}
 
 func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1801,7 @@ func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarRequest.ProtoReflect.Descriptor instead.
 func (*SimilarRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SimilarRequest) GetSubject() isSimilarRequest_Subject {
@@ -1812,7 +1902,7 @@ type SimilarResponse struct {
 
 func (x *SimilarResponse) Reset() {
 	*x = SimilarResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1914,7 @@ func (x *SimilarResponse) String() string {
 func (*SimilarResponse) ProtoMessage() {}
 
 func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1927,7 @@ func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarResponse.ProtoReflect.Descriptor instead.
 func (*SimilarResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SimilarResponse) GetNeighbors() []*SimilarEntry {
@@ -1880,7 +1970,7 @@ type SimilarEntry struct {
 
 func (x *SimilarEntry) Reset() {
 	*x = SimilarEntry{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1982,7 @@ func (x *SimilarEntry) String() string {
 func (*SimilarEntry) ProtoMessage() {}
 
 func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1995,7 @@ func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarEntry.ProtoReflect.Descriptor instead.
 func (*SimilarEntry) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SimilarEntry) GetKey() string {
@@ -1936,7 +2026,7 @@ type ListedItem struct {
 
 func (x *ListedItem) Reset() {
 	*x = ListedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2038,7 @@ func (x *ListedItem) String() string {
 func (*ListedItem) ProtoMessage() {}
 
 func (x *ListedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2051,7 @@ func (x *ListedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedItem.ProtoReflect.Descriptor instead.
 func (*ListedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListedItem) GetItem() string {
@@ -2007,7 +2097,7 @@ type TrendingRequest struct {
 
 func (x *TrendingRequest) Reset() {
 	*x = TrendingRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2109,7 @@ func (x *TrendingRequest) String() string {
 func (*TrendingRequest) ProtoMessage() {}
 
 func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2122,7 @@ func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingRequest.ProtoReflect.Descriptor instead.
 func (*TrendingRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TrendingRequest) GetN() uint32 {
@@ -2111,7 +2201,7 @@ type TrendingResponse struct {
 
 func (x *TrendingResponse) Reset() {
 	*x = TrendingResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2213,7 @@ func (x *TrendingResponse) String() string {
 func (*TrendingResponse) ProtoMessage() {}
 
 func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2226,7 @@ func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingResponse.ProtoReflect.Descriptor instead.
 func (*TrendingResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TrendingResponse) GetItems() []*ListedItem {
@@ -2178,7 +2268,7 @@ type NewArrivalsRequest struct {
 
 func (x *NewArrivalsRequest) Reset() {
 	*x = NewArrivalsRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[27]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2280,7 @@ func (x *NewArrivalsRequest) String() string {
 func (*NewArrivalsRequest) ProtoMessage() {}
 
 func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[27]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2293,7 @@ func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsRequest.ProtoReflect.Descriptor instead.
 func (*NewArrivalsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *NewArrivalsRequest) GetN() uint32 {
@@ -2260,7 +2350,7 @@ type NewArrivalsResponse struct {
 
 func (x *NewArrivalsResponse) Reset() {
 	*x = NewArrivalsResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[28]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2362,7 @@ func (x *NewArrivalsResponse) String() string {
 func (*NewArrivalsResponse) ProtoMessage() {}
 
 func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[28]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2375,7 @@ func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsResponse.ProtoReflect.Descriptor instead.
 func (*NewArrivalsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *NewArrivalsResponse) GetItems() []*ListedItem {
@@ -2323,7 +2413,7 @@ type LatestRequest struct {
 
 func (x *LatestRequest) Reset() {
 	*x = LatestRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[29]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2425,7 @@ func (x *LatestRequest) String() string {
 func (*LatestRequest) ProtoMessage() {}
 
 func (x *LatestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[29]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2438,7 @@ func (x *LatestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRequest.ProtoReflect.Descriptor instead.
 func (*LatestRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LatestRequest) GetN() uint32 {
@@ -2391,7 +2481,7 @@ type LatestResponse struct {
 
 func (x *LatestResponse) Reset() {
 	*x = LatestResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[30]
+	mi := &file_kith_v1_recommend_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2493,7 @@ func (x *LatestResponse) String() string {
 func (*LatestResponse) ProtoMessage() {}
 
 func (x *LatestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[30]
+	mi := &file_kith_v1_recommend_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2506,7 @@ func (x *LatestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestResponse.ProtoReflect.Descriptor instead.
 func (*LatestResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LatestResponse) GetItems() []*ListedItem {
@@ -2460,7 +2550,7 @@ type FrequentlyBoughtTogetherRequest struct {
 
 func (x *FrequentlyBoughtTogetherRequest) Reset() {
 	*x = FrequentlyBoughtTogetherRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[31]
+	mi := &file_kith_v1_recommend_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2562,7 @@ func (x *FrequentlyBoughtTogetherRequest) String() string {
 func (*FrequentlyBoughtTogetherRequest) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[31]
+	mi := &file_kith_v1_recommend_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2575,7 @@ func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherRequest.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FrequentlyBoughtTogetherRequest) GetItem() string {
@@ -2558,7 +2648,7 @@ type FrequentlyBoughtTogetherResponse struct {
 
 func (x *FrequentlyBoughtTogetherResponse) Reset() {
 	*x = FrequentlyBoughtTogetherResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[32]
+	mi := &file_kith_v1_recommend_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +2660,7 @@ func (x *FrequentlyBoughtTogetherResponse) String() string {
 func (*FrequentlyBoughtTogetherResponse) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[32]
+	mi := &file_kith_v1_recommend_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +2673,7 @@ func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherResponse.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FrequentlyBoughtTogetherResponse) GetItems() []*ListedItem {
@@ -2618,7 +2708,7 @@ var File_kith_v1_recommend_proto protoreflect.FileDescriptor
 
 const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\n" +
-	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15kith/v1/catalog.proto\"\x9f\x05\n" +
+	"\x17kith/v1/recommend.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x15kith/v1/catalog.proto\"\xcb\x05\n" +
 	"\x10RecommendRequest\x12\x14\n" +
 	"\x04user\x18\x01 \x01(\tH\x00R\x04user\x12)\n" +
 	"\x06basket\x18\x02 \x01(\v2\x0f.kith.v1.BasketH\x00R\x06basket\x12\f\n" +
@@ -2641,8 +2731,13 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\asession\x18\x15 \x01(\tR\asession\x12\x12\n" +
 	"\x04item\x18\x16 \x01(\tR\x04item\x12\x1d\n" +
 	"\n" +
-	"model_name\x18\x17 \x01(\tR\tmodelNameB\t\n" +
-	"\asubject\"\x8b\x01\n" +
+	"model_name\x18\x17 \x01(\tR\tmodelName\x12*\n" +
+	"\aexplore\x18\x18 \x01(\v2\x10.kith.v1.ExploreR\aexploreB\t\n" +
+	"\asubject\"\\\n" +
+	"\aExplore\x12\x16\n" +
+	"\x06places\x18\x01 \x01(\rR\x06places\x12\x1b\n" +
+	"\twithin_ms\x18\x02 \x01(\x04R\bwithinMs\x12\x1c\n" +
+	"\tattribute\x18\x03 \x01(\tR\tattribute\"\x8b\x01\n" +
 	"\x06Filter\x122\n" +
 	"\n" +
 	"conditions\x18\x01 \x03(\v2\x12.kith.v1.ConditionR\n" +
@@ -2678,11 +2773,12 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\tattribute\x18\x01 \x01(\tR\tattribute\x12 \n" +
 	"\fhalf_life_ms\x18\x02 \x01(\x04R\n" +
 	"halfLifeMs\x12\x1a\n" +
-	"\bstrength\x18\x03 \x01(\x01R\bstrength\"u\n" +
+	"\bstrength\x18\x03 \x01(\x01R\bstrength\"\x9a\x01\n" +
 	"\tDiversity\x12\x1c\n" +
 	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x1b\n" +
 	"\x06lambda\x18\x02 \x01(\x01H\x00R\x06lambda\x88\x01\x01\x12\"\n" +
-	"\rmax_per_group\x18\x03 \x01(\rR\vmaxPerGroupB\t\n" +
+	"\rmax_per_group\x18\x03 \x01(\rR\vmaxPerGroup\x12#\n" +
+	"\rby_similarity\x18\x04 \x01(\bR\fbySimilarityB\t\n" +
 	"\a_lambda\"-\n" +
 	"\x03Pin\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x12\n" +
@@ -2810,7 +2906,7 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.ListedItemR\x05items\x12\x18\n" +
 	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
 	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x18\n" +
-	"\abaskets\x18\x04 \x01(\x04R\abaskets*\xf6\x01\n" +
+	"\abaskets\x18\x04 \x01(\x04R\abaskets*\x8a\x02\n" +
 	"\x05Model\x12\x15\n" +
 	"\x11MODEL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eMODEL_ITEM_KNN\x10\x01\x12\x12\n" +
@@ -2818,7 +2914,8 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\fMODEL_HYBRID\x10\x03\x12\x14\n" +
 	"\x10MODEL_POPULARITY\x10\x04\x12\x10\n" +
 	"\fMODEL_NEWEST\x10\x05\x12\x10\n" +
-	"\fMODEL_PINNED\x10\x06\x12\x14\n" +
+	"\fMODEL_PINNED\x10\x06\x12\x12\n" +
+	"\x0eMODEL_EXPLORED\x10\a\x12\x14\n" +
 	"\x10MODEL_CATEGORIES\x10\x14\x12\x12\n" +
 	"\x0eMODEL_TRENDING\x10\x15\x12\x11\n" +
 	"\rMODEL_SIMILAR\x10\x16\x12\x12\n" +
@@ -2849,114 +2946,116 @@ func file_kith_v1_recommend_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_recommend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_kith_v1_recommend_proto_goTypes = []any{
 	(Model)(0),                               // 0: kith.v1.Model
 	(*RecommendRequest)(nil),                 // 1: kith.v1.RecommendRequest
-	(*Filter)(nil),                           // 2: kith.v1.Filter
-	(*Condition)(nil),                        // 3: kith.v1.Condition
-	(*Range)(nil),                            // 4: kith.v1.Range
-	(*Available)(nil),                        // 5: kith.v1.Available
-	(*HistoryRule)(nil),                      // 6: kith.v1.HistoryRule
-	(*Boost)(nil),                            // 7: kith.v1.Boost
-	(*Freshness)(nil),                        // 8: kith.v1.Freshness
-	(*Diversity)(nil),                        // 9: kith.v1.Diversity
-	(*Pin)(nil),                              // 10: kith.v1.Pin
-	(*Basket)(nil),                           // 11: kith.v1.Basket
-	(*BasketItem)(nil),                       // 12: kith.v1.BasketItem
-	(*RecommendResponse)(nil),                // 13: kith.v1.RecommendResponse
-	(*RecommendManyRequest)(nil),             // 14: kith.v1.RecommendManyRequest
-	(*RecommendManyResponse)(nil),            // 15: kith.v1.RecommendManyResponse
-	(*UserRecommendations)(nil),              // 16: kith.v1.UserRecommendations
-	(*ExportRecommendationsRequest)(nil),     // 17: kith.v1.ExportRecommendationsRequest
-	(*ExportRecommendationsResponse)(nil),    // 18: kith.v1.ExportRecommendationsResponse
-	(*AnswerError)(nil),                      // 19: kith.v1.AnswerError
-	(*RecommendedItem)(nil),                  // 20: kith.v1.RecommendedItem
-	(*Contribution)(nil),                     // 21: kith.v1.Contribution
-	(*SimilarRequest)(nil),                   // 22: kith.v1.SimilarRequest
-	(*SimilarResponse)(nil),                  // 23: kith.v1.SimilarResponse
-	(*SimilarEntry)(nil),                     // 24: kith.v1.SimilarEntry
-	(*ListedItem)(nil),                       // 25: kith.v1.ListedItem
-	(*TrendingRequest)(nil),                  // 26: kith.v1.TrendingRequest
-	(*TrendingResponse)(nil),                 // 27: kith.v1.TrendingResponse
-	(*NewArrivalsRequest)(nil),               // 28: kith.v1.NewArrivalsRequest
-	(*NewArrivalsResponse)(nil),              // 29: kith.v1.NewArrivalsResponse
-	(*LatestRequest)(nil),                    // 30: kith.v1.LatestRequest
-	(*LatestResponse)(nil),                   // 31: kith.v1.LatestResponse
-	(*FrequentlyBoughtTogetherRequest)(nil),  // 32: kith.v1.FrequentlyBoughtTogetherRequest
-	(*FrequentlyBoughtTogetherResponse)(nil), // 33: kith.v1.FrequentlyBoughtTogetherResponse
-	nil,                                      // 34: kith.v1.TrendingRequest.WeightsEntry
-	(*TextList)(nil),                         // 35: kith.v1.TextList
+	(*Explore)(nil),                          // 2: kith.v1.Explore
+	(*Filter)(nil),                           // 3: kith.v1.Filter
+	(*Condition)(nil),                        // 4: kith.v1.Condition
+	(*Range)(nil),                            // 5: kith.v1.Range
+	(*Available)(nil),                        // 6: kith.v1.Available
+	(*HistoryRule)(nil),                      // 7: kith.v1.HistoryRule
+	(*Boost)(nil),                            // 8: kith.v1.Boost
+	(*Freshness)(nil),                        // 9: kith.v1.Freshness
+	(*Diversity)(nil),                        // 10: kith.v1.Diversity
+	(*Pin)(nil),                              // 11: kith.v1.Pin
+	(*Basket)(nil),                           // 12: kith.v1.Basket
+	(*BasketItem)(nil),                       // 13: kith.v1.BasketItem
+	(*RecommendResponse)(nil),                // 14: kith.v1.RecommendResponse
+	(*RecommendManyRequest)(nil),             // 15: kith.v1.RecommendManyRequest
+	(*RecommendManyResponse)(nil),            // 16: kith.v1.RecommendManyResponse
+	(*UserRecommendations)(nil),              // 17: kith.v1.UserRecommendations
+	(*ExportRecommendationsRequest)(nil),     // 18: kith.v1.ExportRecommendationsRequest
+	(*ExportRecommendationsResponse)(nil),    // 19: kith.v1.ExportRecommendationsResponse
+	(*AnswerError)(nil),                      // 20: kith.v1.AnswerError
+	(*RecommendedItem)(nil),                  // 21: kith.v1.RecommendedItem
+	(*Contribution)(nil),                     // 22: kith.v1.Contribution
+	(*SimilarRequest)(nil),                   // 23: kith.v1.SimilarRequest
+	(*SimilarResponse)(nil),                  // 24: kith.v1.SimilarResponse
+	(*SimilarEntry)(nil),                     // 25: kith.v1.SimilarEntry
+	(*ListedItem)(nil),                       // 26: kith.v1.ListedItem
+	(*TrendingRequest)(nil),                  // 27: kith.v1.TrendingRequest
+	(*TrendingResponse)(nil),                 // 28: kith.v1.TrendingResponse
+	(*NewArrivalsRequest)(nil),               // 29: kith.v1.NewArrivalsRequest
+	(*NewArrivalsResponse)(nil),              // 30: kith.v1.NewArrivalsResponse
+	(*LatestRequest)(nil),                    // 31: kith.v1.LatestRequest
+	(*LatestResponse)(nil),                   // 32: kith.v1.LatestResponse
+	(*FrequentlyBoughtTogetherRequest)(nil),  // 33: kith.v1.FrequentlyBoughtTogetherRequest
+	(*FrequentlyBoughtTogetherResponse)(nil), // 34: kith.v1.FrequentlyBoughtTogetherResponse
+	nil,                                      // 35: kith.v1.TrendingRequest.WeightsEntry
+	(*TextList)(nil),                         // 36: kith.v1.TextList
 }
 var file_kith_v1_recommend_proto_depIdxs = []int32{
-	11, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
+	12, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
 	0,  // 1: kith.v1.RecommendRequest.model:type_name -> kith.v1.Model
-	2,  // 2: kith.v1.RecommendRequest.filter:type_name -> kith.v1.Filter
-	6,  // 3: kith.v1.RecommendRequest.exclude_history:type_name -> kith.v1.HistoryRule
-	7,  // 4: kith.v1.RecommendRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 5: kith.v1.RecommendRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 6: kith.v1.RecommendRequest.diversity:type_name -> kith.v1.Diversity
-	10, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
-	3,  // 8: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
-	35, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
-	35, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
-	35, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
-	4,  // 12: kith.v1.Condition.range:type_name -> kith.v1.Range
-	5,  // 13: kith.v1.Condition.available:type_name -> kith.v1.Available
-	2,  // 14: kith.v1.Boost.filter:type_name -> kith.v1.Filter
-	12, // 15: kith.v1.Basket.items:type_name -> kith.v1.BasketItem
-	20, // 16: kith.v1.RecommendResponse.items:type_name -> kith.v1.RecommendedItem
-	0,  // 17: kith.v1.RecommendResponse.model:type_name -> kith.v1.Model
-	1,  // 18: kith.v1.RecommendManyRequest.request:type_name -> kith.v1.RecommendRequest
-	16, // 19: kith.v1.RecommendManyResponse.answers:type_name -> kith.v1.UserRecommendations
-	13, // 20: kith.v1.UserRecommendations.response:type_name -> kith.v1.RecommendResponse
-	19, // 21: kith.v1.UserRecommendations.error:type_name -> kith.v1.AnswerError
-	1,  // 22: kith.v1.ExportRecommendationsRequest.request:type_name -> kith.v1.RecommendRequest
-	16, // 23: kith.v1.ExportRecommendationsResponse.answers:type_name -> kith.v1.UserRecommendations
-	0,  // 24: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
-	21, // 25: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
-	2,  // 26: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
-	7,  // 27: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 28: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 29: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
-	24, // 30: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
-	34, // 31: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
-	2,  // 32: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
-	7,  // 33: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 34: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 35: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
-	25, // 36: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 37: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
-	9,  // 38: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
-	25, // 39: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 40: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
-	25, // 41: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 42: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
-	7,  // 43: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 44: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 45: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
-	25, // 46: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
-	1,  // 47: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
-	14, // 48: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
-	17, // 49: kith.v1.RecommenderService.ExportRecommendations:input_type -> kith.v1.ExportRecommendationsRequest
-	22, // 50: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
-	26, // 51: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
-	32, // 52: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
-	28, // 53: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
-	30, // 54: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
-	13, // 55: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
-	15, // 56: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
-	18, // 57: kith.v1.RecommenderService.ExportRecommendations:output_type -> kith.v1.ExportRecommendationsResponse
-	23, // 58: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
-	27, // 59: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
-	33, // 60: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
-	29, // 61: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
-	31, // 62: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
-	55, // [55:63] is the sub-list for method output_type
-	47, // [47:55] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	3,  // 2: kith.v1.RecommendRequest.filter:type_name -> kith.v1.Filter
+	7,  // 3: kith.v1.RecommendRequest.exclude_history:type_name -> kith.v1.HistoryRule
+	8,  // 4: kith.v1.RecommendRequest.boosts:type_name -> kith.v1.Boost
+	9,  // 5: kith.v1.RecommendRequest.freshness:type_name -> kith.v1.Freshness
+	10, // 6: kith.v1.RecommendRequest.diversity:type_name -> kith.v1.Diversity
+	11, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
+	2,  // 8: kith.v1.RecommendRequest.explore:type_name -> kith.v1.Explore
+	4,  // 9: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
+	36, // 10: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
+	36, // 11: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
+	36, // 12: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
+	5,  // 13: kith.v1.Condition.range:type_name -> kith.v1.Range
+	6,  // 14: kith.v1.Condition.available:type_name -> kith.v1.Available
+	3,  // 15: kith.v1.Boost.filter:type_name -> kith.v1.Filter
+	13, // 16: kith.v1.Basket.items:type_name -> kith.v1.BasketItem
+	21, // 17: kith.v1.RecommendResponse.items:type_name -> kith.v1.RecommendedItem
+	0,  // 18: kith.v1.RecommendResponse.model:type_name -> kith.v1.Model
+	1,  // 19: kith.v1.RecommendManyRequest.request:type_name -> kith.v1.RecommendRequest
+	17, // 20: kith.v1.RecommendManyResponse.answers:type_name -> kith.v1.UserRecommendations
+	14, // 21: kith.v1.UserRecommendations.response:type_name -> kith.v1.RecommendResponse
+	20, // 22: kith.v1.UserRecommendations.error:type_name -> kith.v1.AnswerError
+	1,  // 23: kith.v1.ExportRecommendationsRequest.request:type_name -> kith.v1.RecommendRequest
+	17, // 24: kith.v1.ExportRecommendationsResponse.answers:type_name -> kith.v1.UserRecommendations
+	0,  // 25: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
+	22, // 26: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
+	3,  // 27: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
+	8,  // 28: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
+	9,  // 29: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
+	10, // 30: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
+	25, // 31: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
+	35, // 32: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
+	3,  // 33: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
+	8,  // 34: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
+	9,  // 35: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
+	10, // 36: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
+	26, // 37: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
+	3,  // 38: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
+	10, // 39: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
+	26, // 40: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
+	3,  // 41: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
+	26, // 42: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
+	3,  // 43: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
+	8,  // 44: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
+	9,  // 45: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
+	10, // 46: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
+	26, // 47: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
+	1,  // 48: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
+	15, // 49: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
+	18, // 50: kith.v1.RecommenderService.ExportRecommendations:input_type -> kith.v1.ExportRecommendationsRequest
+	23, // 51: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
+	27, // 52: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
+	33, // 53: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
+	29, // 54: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
+	31, // 55: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
+	14, // 56: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
+	16, // 57: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
+	19, // 58: kith.v1.RecommenderService.ExportRecommendations:output_type -> kith.v1.ExportRecommendationsResponse
+	24, // 59: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
+	28, // 60: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
+	34, // 61: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
+	30, // 62: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
+	32, // 63: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
+	56, // [56:64] is the sub-list for method output_type
+	48, // [48:56] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_recommend_proto_init() }
@@ -2969,16 +3068,16 @@ func file_kith_v1_recommend_proto_init() {
 		(*RecommendRequest_User)(nil),
 		(*RecommendRequest_Basket)(nil),
 	}
-	file_kith_v1_recommend_proto_msgTypes[2].OneofWrappers = []any{
+	file_kith_v1_recommend_proto_msgTypes[3].OneofWrappers = []any{
 		(*Condition_AnyOf)(nil),
 		(*Condition_AllOf)(nil),
 		(*Condition_NoneOf)(nil),
 		(*Condition_Range)(nil),
 		(*Condition_Available)(nil),
 	}
-	file_kith_v1_recommend_proto_msgTypes[3].OneofWrappers = []any{}
-	file_kith_v1_recommend_proto_msgTypes[8].OneofWrappers = []any{}
-	file_kith_v1_recommend_proto_msgTypes[21].OneofWrappers = []any{
+	file_kith_v1_recommend_proto_msgTypes[4].OneofWrappers = []any{}
+	file_kith_v1_recommend_proto_msgTypes[9].OneofWrappers = []any{}
+	file_kith_v1_recommend_proto_msgTypes[22].OneofWrappers = []any{
 		(*SimilarRequest_Item)(nil),
 		(*SimilarRequest_User)(nil),
 	}
@@ -2988,7 +3087,7 @@ func file_kith_v1_recommend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_recommend_proto_rawDesc), len(file_kith_v1_recommend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -54,7 +54,8 @@ type Scene struct {
 	// Of MODEL_NEWEST: the time at which a product came. Empty means that of freshness, or since.
 	SinceAttribute string `protobuf:"bytes,17,opt,name=since_attribute,json=sinceAttribute,proto3" json:"since_attribute,omitempty"`
 	// Of MODEL_TRAINED: the name of a model of the active version. Where that has none of the name, what comes next answers.
-	ModelName     string `protobuf:"bytes,18,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	ModelName     string   `protobuf:"bytes,18,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
+	Explore       *Explore `protobuf:"bytes,19,opt,name=explore,proto3" json:"explore,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -213,6 +214,13 @@ func (x *Scene) GetModelName() string {
 		return x.ModelName
 	}
 	return ""
+}
+
+func (x *Scene) GetExplore() *Explore {
+	if x != nil {
+		return x.Explore
+	}
+	return nil
 }
 
 // Experiment splits those who meet a scene between variants, from its start until its end.
@@ -779,6 +787,221 @@ func (x *ReportExperimentResponse) GetRefused() uint64 {
 	return 0
 }
 
+// ReportScenesRequest says which answers count.
+type ReportScenesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those of at most this age. Zero means all.
+	WithinMs uint64 `protobuf:"varint,1,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
+	// A purchase counts for the last click on its item up to so long before. Zero means 7 days; at most 90.
+	WindowMs uint64 `protobuf:"varint,2,opt,name=window_ms,json=windowMs,proto3" json:"window_ms,omitempty"`
+	// Attribute of products that is the price of one piece, a number. Empty means price.
+	PriceAttribute string `protobuf:"bytes,3,opt,name=price_attribute,json=priceAttribute,proto3" json:"price_attribute,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReportScenesRequest) Reset() {
+	*x = ReportScenesRequest{}
+	mi := &file_kith_v1_scene_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportScenesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportScenesRequest) ProtoMessage() {}
+
+func (x *ReportScenesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportScenesRequest.ProtoReflect.Descriptor instead.
+func (*ReportScenesRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReportScenesRequest) GetWithinMs() uint64 {
+	if x != nil {
+		return x.WithinMs
+	}
+	return 0
+}
+
+func (x *ReportScenesRequest) GetWindowMs() uint64 {
+	if x != nil {
+		return x.WindowMs
+	}
+	return 0
+}
+
+func (x *ReportScenesRequest) GetPriceAttribute() string {
+	if x != nil {
+		return x.PriceAttribute
+	}
+	return ""
+}
+
+// ReportScenesResponse is what became of the answers of scenes.
+type ReportScenesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As of when.
+	NowUnixMs int64 `protobuf:"varint,1,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	// Those with an impression or a click, by name; also scenes that are no more.
+	Scenes []*SceneReport `protobuf:"bytes,2,rep,name=scenes,proto3" json:"scenes,omitempty"`
+	// As in ReportExperimentResponse, of any age.
+	Refused       uint64 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportScenesResponse) Reset() {
+	*x = ReportScenesResponse{}
+	mi := &file_kith_v1_scene_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportScenesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportScenesResponse) ProtoMessage() {}
+
+func (x *ReportScenesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportScenesResponse.ProtoReflect.Descriptor instead.
+func (*ReportScenesResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReportScenesResponse) GetNowUnixMs() int64 {
+	if x != nil {
+		return x.NowUnixMs
+	}
+	return 0
+}
+
+func (x *ReportScenesResponse) GetScenes() []*SceneReport {
+	if x != nil {
+		return x.Scenes
+	}
+	return nil
+}
+
+func (x *ReportScenesResponse) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+// SceneReport is what became of the answers of a scene, which is the one that callers asked for.
+type SceneReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// With an impression or a click.
+	Users uint64 `protobuf:"varint,2,opt,name=users,proto3" json:"users,omitempty"`
+	// Those of them who clicked, and with a purchase that counts.
+	Clicked       uint64         `protobuf:"varint,3,opt,name=clicked,proto3" json:"clicked,omitempty"`
+	Converted     uint64         `protobuf:"varint,4,opt,name=converted,proto3" json:"converted,omitempty"`
+	Counts        *AnswerCounts  `protobuf:"bytes,5,opt,name=counts,proto3" json:"counts,omitempty"`
+	Models        []*ModelCounts `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SceneReport) Reset() {
+	*x = SceneReport{}
+	mi := &file_kith_v1_scene_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SceneReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SceneReport) ProtoMessage() {}
+
+func (x *SceneReport) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_scene_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SceneReport.ProtoReflect.Descriptor instead.
+func (*SceneReport) Descriptor() ([]byte, []int) {
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SceneReport) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SceneReport) GetUsers() uint64 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *SceneReport) GetClicked() uint64 {
+	if x != nil {
+		return x.Clicked
+	}
+	return 0
+}
+
+func (x *SceneReport) GetConverted() uint64 {
+	if x != nil {
+		return x.Converted
+	}
+	return 0
+}
+
+func (x *SceneReport) GetCounts() *AnswerCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *SceneReport) GetModels() []*ModelCounts {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
 // VariantReport is what became of the users and of the answers of a variant.
 type VariantReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -801,7 +1024,7 @@ type VariantReport struct {
 
 func (x *VariantReport) Reset() {
 	*x = VariantReport{}
-	mi := &file_kith_v1_scene_proto_msgTypes[10]
+	mi := &file_kith_v1_scene_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +1036,7 @@ func (x *VariantReport) String() string {
 func (*VariantReport) ProtoMessage() {}
 
 func (x *VariantReport) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_scene_proto_msgTypes[10]
+	mi := &file_kith_v1_scene_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +1049,7 @@ func (x *VariantReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariantReport.ProtoReflect.Descriptor instead.
 func (*VariantReport) Descriptor() ([]byte, []int) {
-	return file_kith_v1_scene_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *VariantReport) GetName() string {
@@ -913,7 +1136,7 @@ type VariantOutcome struct {
 
 func (x *VariantOutcome) Reset() {
 	*x = VariantOutcome{}
-	mi := &file_kith_v1_scene_proto_msgTypes[11]
+	mi := &file_kith_v1_scene_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1148,7 @@ func (x *VariantOutcome) String() string {
 func (*VariantOutcome) ProtoMessage() {}
 
 func (x *VariantOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_scene_proto_msgTypes[11]
+	mi := &file_kith_v1_scene_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1161,7 @@ func (x *VariantOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariantOutcome.ProtoReflect.Descriptor instead.
 func (*VariantOutcome) Descriptor() ([]byte, []int) {
-	return file_kith_v1_scene_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *VariantOutcome) GetUsers() uint64 {
@@ -1004,7 +1227,7 @@ type AnswerCounts struct {
 
 func (x *AnswerCounts) Reset() {
 	*x = AnswerCounts{}
-	mi := &file_kith_v1_scene_proto_msgTypes[12]
+	mi := &file_kith_v1_scene_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1239,7 @@ func (x *AnswerCounts) String() string {
 func (*AnswerCounts) ProtoMessage() {}
 
 func (x *AnswerCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_scene_proto_msgTypes[12]
+	mi := &file_kith_v1_scene_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1252,7 @@ func (x *AnswerCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerCounts.ProtoReflect.Descriptor instead.
 func (*AnswerCounts) Descriptor() ([]byte, []int) {
-	return file_kith_v1_scene_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AnswerCounts) GetImpressions() uint64 {
@@ -1071,7 +1294,7 @@ type ModelCounts struct {
 
 func (x *ModelCounts) Reset() {
 	*x = ModelCounts{}
-	mi := &file_kith_v1_scene_proto_msgTypes[13]
+	mi := &file_kith_v1_scene_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1306,7 @@ func (x *ModelCounts) String() string {
 func (*ModelCounts) ProtoMessage() {}
 
 func (x *ModelCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_scene_proto_msgTypes[13]
+	mi := &file_kith_v1_scene_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1319,7 @@ func (x *ModelCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelCounts.ProtoReflect.Descriptor instead.
 func (*ModelCounts) Descriptor() ([]byte, []int) {
-	return file_kith_v1_scene_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_scene_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ModelCounts) GetVersion() uint64 {
@@ -1117,7 +1340,7 @@ var File_kith_v1_scene_proto protoreflect.FileDescriptor
 
 const file_kith_v1_scene_proto_rawDesc = "" +
 	"\n" +
-	"\x13kith/v1/scene.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17kith/v1/recommend.proto\"\x81\x06\n" +
+	"\x13kith/v1/scene.proto\x12\akith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17kith/v1/recommend.proto\"\xad\x06\n" +
 	"\x05Scene\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
 	"\x05model\x18\x02 \x01(\x0e2\x0e.kith.v1.ModelR\x05model\x12\x19\n" +
@@ -1139,7 +1362,8 @@ const file_kith_v1_scene_proto_rawDesc = "" +
 	"\x12category_attribute\x18\x10 \x01(\tR\x11categoryAttribute\x12'\n" +
 	"\x0fsince_attribute\x18\x11 \x01(\tR\x0esinceAttribute\x12\x1d\n" +
 	"\n" +
-	"model_name\x18\x12 \x01(\tR\tmodelName\x1a:\n" +
+	"model_name\x18\x12 \x01(\tR\tmodelName\x12*\n" +
+	"\aexplore\x18\x13 \x01(\v2\x10.kith.v1.ExploreR\aexplore\x1a:\n" +
 	"\fWeightsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\b\n" +
@@ -1181,7 +1405,22 @@ const file_kith_v1_scene_proto_rawDesc = "" +
 	"\asplit_p\x18\x04 \x01(\x01R\x06splitP\x12\x18\n" +
 	"\acrossed\x18\x05 \x01(\x04R\acrossed\x12\x16\n" +
 	"\x06others\x18\x06 \x01(\x04R\x06others\x12\x18\n" +
-	"\arefused\x18\a \x01(\x04R\arefused\"\xdf\x02\n" +
+	"\arefused\x18\a \x01(\x04R\arefused\"x\n" +
+	"\x13ReportScenesRequest\x12\x1b\n" +
+	"\twithin_ms\x18\x01 \x01(\x04R\bwithinMs\x12\x1b\n" +
+	"\twindow_ms\x18\x02 \x01(\x04R\bwindowMs\x12'\n" +
+	"\x0fprice_attribute\x18\x03 \x01(\tR\x0epriceAttribute\"~\n" +
+	"\x14ReportScenesResponse\x12\x1e\n" +
+	"\vnow_unix_ms\x18\x01 \x01(\x03R\tnowUnixMs\x12,\n" +
+	"\x06scenes\x18\x02 \x03(\v2\x14.kith.v1.SceneReportR\x06scenes\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x04R\arefused\"\xcc\x01\n" +
+	"\vSceneReport\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05users\x18\x02 \x01(\x04R\x05users\x12\x18\n" +
+	"\aclicked\x18\x03 \x01(\x04R\aclicked\x12\x1c\n" +
+	"\tconverted\x18\x04 \x01(\x04R\tconverted\x12-\n" +
+	"\x06counts\x18\x05 \x01(\v2\x15.kith.v1.AnswerCountsR\x06counts\x12,\n" +
+	"\x06models\x18\x06 \x03(\v2\x14.kith.v1.ModelCountsR\x06models\"\xdf\x02\n" +
 	"\rVariantReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05scene\x18\x02 \x01(\tR\x05scene\x12\x14\n" +
@@ -1209,13 +1448,14 @@ const file_kith_v1_scene_proto_rawDesc = "" +
 	"\arevenue\x18\x04 \x01(\x01R\arevenue\"V\n" +
 	"\vModelCounts\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12-\n" +
-	"\x06counts\x18\x02 \x01(\v2\x15.kith.v1.AnswerCountsR\x06counts2\xc3\x02\n" +
+	"\x06counts\x18\x02 \x01(\v2\x15.kith.v1.AnswerCountsR\x06counts2\xab\x03\n" +
 	"\fSceneService\x12V\n" +
 	"\tGetScenes\x12\x19.kith.v1.GetScenesRequest\x1a\x1a.kith.v1.GetScenesResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/scenes\x12[\n" +
 	"\tSetScenes\x12\x19.kith.v1.SetScenesRequest\x1a\x1a.kith.v1.SetScenesResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x03set\x1a\n" +
 	"/v1/scenes\x12~\n" +
-	"\x10ReportExperiment\x12 .kith.v1.ReportExperimentRequest\x1a!.kith.v1.ReportExperimentResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/experiments/{name}/reportB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
+	"\x10ReportExperiment\x12 .kith.v1.ReportExperimentRequest\x1a!.kith.v1.ReportExperimentResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/experiments/{name}/report\x12f\n" +
+	"\fReportScenes\x12\x1c.kith.v1.ReportScenesRequest\x1a\x1d.kith.v1.ReportScenesResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/scenes/reportB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
 	file_kith_v1_scene_proto_rawDescOnce sync.Once
@@ -1229,7 +1469,7 @@ func file_kith_v1_scene_proto_rawDescGZIP() []byte {
 	return file_kith_v1_scene_proto_rawDescData
 }
 
-var file_kith_v1_scene_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_kith_v1_scene_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_kith_v1_scene_proto_goTypes = []any{
 	(*Scene)(nil),                    // 0: kith.v1.Scene
 	(*Experiment)(nil),               // 1: kith.v1.Experiment
@@ -1241,53 +1481,63 @@ var file_kith_v1_scene_proto_goTypes = []any{
 	(*SetScenesResponse)(nil),        // 7: kith.v1.SetScenesResponse
 	(*ReportExperimentRequest)(nil),  // 8: kith.v1.ReportExperimentRequest
 	(*ReportExperimentResponse)(nil), // 9: kith.v1.ReportExperimentResponse
-	(*VariantReport)(nil),            // 10: kith.v1.VariantReport
-	(*VariantOutcome)(nil),           // 11: kith.v1.VariantOutcome
-	(*AnswerCounts)(nil),             // 12: kith.v1.AnswerCounts
-	(*ModelCounts)(nil),              // 13: kith.v1.ModelCounts
-	nil,                              // 14: kith.v1.Scene.WeightsEntry
-	(Model)(0),                       // 15: kith.v1.Model
-	(*Filter)(nil),                   // 16: kith.v1.Filter
-	(*HistoryRule)(nil),              // 17: kith.v1.HistoryRule
-	(*Boost)(nil),                    // 18: kith.v1.Boost
-	(*Freshness)(nil),                // 19: kith.v1.Freshness
-	(*Diversity)(nil),                // 20: kith.v1.Diversity
-	(*Pin)(nil),                      // 21: kith.v1.Pin
+	(*ReportScenesRequest)(nil),      // 10: kith.v1.ReportScenesRequest
+	(*ReportScenesResponse)(nil),     // 11: kith.v1.ReportScenesResponse
+	(*SceneReport)(nil),              // 12: kith.v1.SceneReport
+	(*VariantReport)(nil),            // 13: kith.v1.VariantReport
+	(*VariantOutcome)(nil),           // 14: kith.v1.VariantOutcome
+	(*AnswerCounts)(nil),             // 15: kith.v1.AnswerCounts
+	(*ModelCounts)(nil),              // 16: kith.v1.ModelCounts
+	nil,                              // 17: kith.v1.Scene.WeightsEntry
+	(Model)(0),                       // 18: kith.v1.Model
+	(*Filter)(nil),                   // 19: kith.v1.Filter
+	(*HistoryRule)(nil),              // 20: kith.v1.HistoryRule
+	(*Boost)(nil),                    // 21: kith.v1.Boost
+	(*Freshness)(nil),                // 22: kith.v1.Freshness
+	(*Diversity)(nil),                // 23: kith.v1.Diversity
+	(*Pin)(nil),                      // 24: kith.v1.Pin
+	(*Explore)(nil),                  // 25: kith.v1.Explore
 }
 var file_kith_v1_scene_proto_depIdxs = []int32{
-	15, // 0: kith.v1.Scene.model:type_name -> kith.v1.Model
-	15, // 1: kith.v1.Scene.fallback:type_name -> kith.v1.Model
-	16, // 2: kith.v1.Scene.filter:type_name -> kith.v1.Filter
-	17, // 3: kith.v1.Scene.exclude_history:type_name -> kith.v1.HistoryRule
-	18, // 4: kith.v1.Scene.boosts:type_name -> kith.v1.Boost
-	19, // 5: kith.v1.Scene.freshness:type_name -> kith.v1.Freshness
-	20, // 6: kith.v1.Scene.diversity:type_name -> kith.v1.Diversity
-	21, // 7: kith.v1.Scene.pins:type_name -> kith.v1.Pin
-	14, // 8: kith.v1.Scene.weights:type_name -> kith.v1.Scene.WeightsEntry
-	2,  // 9: kith.v1.Experiment.variants:type_name -> kith.v1.Variant
-	0,  // 10: kith.v1.SceneSet.scenes:type_name -> kith.v1.Scene
-	1,  // 11: kith.v1.SceneSet.experiments:type_name -> kith.v1.Experiment
-	3,  // 12: kith.v1.GetScenesResponse.set:type_name -> kith.v1.SceneSet
-	3,  // 13: kith.v1.SetScenesRequest.set:type_name -> kith.v1.SceneSet
-	1,  // 14: kith.v1.ReportExperimentResponse.experiment:type_name -> kith.v1.Experiment
-	10, // 15: kith.v1.ReportExperimentResponse.variants:type_name -> kith.v1.VariantReport
-	11, // 16: kith.v1.VariantReport.clicked:type_name -> kith.v1.VariantOutcome
-	11, // 17: kith.v1.VariantReport.converted:type_name -> kith.v1.VariantOutcome
-	11, // 18: kith.v1.VariantReport.revenue:type_name -> kith.v1.VariantOutcome
-	12, // 19: kith.v1.VariantReport.counts:type_name -> kith.v1.AnswerCounts
-	13, // 20: kith.v1.VariantReport.models:type_name -> kith.v1.ModelCounts
-	12, // 21: kith.v1.ModelCounts.counts:type_name -> kith.v1.AnswerCounts
-	4,  // 22: kith.v1.SceneService.GetScenes:input_type -> kith.v1.GetScenesRequest
-	6,  // 23: kith.v1.SceneService.SetScenes:input_type -> kith.v1.SetScenesRequest
-	8,  // 24: kith.v1.SceneService.ReportExperiment:input_type -> kith.v1.ReportExperimentRequest
-	5,  // 25: kith.v1.SceneService.GetScenes:output_type -> kith.v1.GetScenesResponse
-	7,  // 26: kith.v1.SceneService.SetScenes:output_type -> kith.v1.SetScenesResponse
-	9,  // 27: kith.v1.SceneService.ReportExperiment:output_type -> kith.v1.ReportExperimentResponse
-	25, // [25:28] is the sub-list for method output_type
-	22, // [22:25] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	18, // 0: kith.v1.Scene.model:type_name -> kith.v1.Model
+	18, // 1: kith.v1.Scene.fallback:type_name -> kith.v1.Model
+	19, // 2: kith.v1.Scene.filter:type_name -> kith.v1.Filter
+	20, // 3: kith.v1.Scene.exclude_history:type_name -> kith.v1.HistoryRule
+	21, // 4: kith.v1.Scene.boosts:type_name -> kith.v1.Boost
+	22, // 5: kith.v1.Scene.freshness:type_name -> kith.v1.Freshness
+	23, // 6: kith.v1.Scene.diversity:type_name -> kith.v1.Diversity
+	24, // 7: kith.v1.Scene.pins:type_name -> kith.v1.Pin
+	17, // 8: kith.v1.Scene.weights:type_name -> kith.v1.Scene.WeightsEntry
+	25, // 9: kith.v1.Scene.explore:type_name -> kith.v1.Explore
+	2,  // 10: kith.v1.Experiment.variants:type_name -> kith.v1.Variant
+	0,  // 11: kith.v1.SceneSet.scenes:type_name -> kith.v1.Scene
+	1,  // 12: kith.v1.SceneSet.experiments:type_name -> kith.v1.Experiment
+	3,  // 13: kith.v1.GetScenesResponse.set:type_name -> kith.v1.SceneSet
+	3,  // 14: kith.v1.SetScenesRequest.set:type_name -> kith.v1.SceneSet
+	1,  // 15: kith.v1.ReportExperimentResponse.experiment:type_name -> kith.v1.Experiment
+	13, // 16: kith.v1.ReportExperimentResponse.variants:type_name -> kith.v1.VariantReport
+	12, // 17: kith.v1.ReportScenesResponse.scenes:type_name -> kith.v1.SceneReport
+	15, // 18: kith.v1.SceneReport.counts:type_name -> kith.v1.AnswerCounts
+	16, // 19: kith.v1.SceneReport.models:type_name -> kith.v1.ModelCounts
+	14, // 20: kith.v1.VariantReport.clicked:type_name -> kith.v1.VariantOutcome
+	14, // 21: kith.v1.VariantReport.converted:type_name -> kith.v1.VariantOutcome
+	14, // 22: kith.v1.VariantReport.revenue:type_name -> kith.v1.VariantOutcome
+	15, // 23: kith.v1.VariantReport.counts:type_name -> kith.v1.AnswerCounts
+	16, // 24: kith.v1.VariantReport.models:type_name -> kith.v1.ModelCounts
+	15, // 25: kith.v1.ModelCounts.counts:type_name -> kith.v1.AnswerCounts
+	4,  // 26: kith.v1.SceneService.GetScenes:input_type -> kith.v1.GetScenesRequest
+	6,  // 27: kith.v1.SceneService.SetScenes:input_type -> kith.v1.SetScenesRequest
+	8,  // 28: kith.v1.SceneService.ReportExperiment:input_type -> kith.v1.ReportExperimentRequest
+	10, // 29: kith.v1.SceneService.ReportScenes:input_type -> kith.v1.ReportScenesRequest
+	5,  // 30: kith.v1.SceneService.GetScenes:output_type -> kith.v1.GetScenesResponse
+	7,  // 31: kith.v1.SceneService.SetScenes:output_type -> kith.v1.SetScenesResponse
+	9,  // 32: kith.v1.SceneService.ReportExperiment:output_type -> kith.v1.ReportExperimentResponse
+	11, // 33: kith.v1.SceneService.ReportScenes:output_type -> kith.v1.ReportScenesResponse
+	30, // [30:34] is the sub-list for method output_type
+	26, // [26:30] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_scene_proto_init() }
@@ -1303,7 +1553,7 @@ func file_kith_v1_scene_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_scene_proto_rawDesc), len(file_kith_v1_scene_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,13 +22,14 @@ const (
 	SceneService_GetScenes_FullMethodName        = "/kith.v1.SceneService/GetScenes"
 	SceneService_SetScenes_FullMethodName        = "/kith.v1.SceneService/SetScenes"
 	SceneService_ReportExperiment_FullMethodName = "/kith.v1.SceneService/ReportExperiment"
+	SceneService_ReportScenes_FullMethodName     = "/kith.v1.SceneService/ReportScenes"
 )
 
 // SceneServiceClient is the client API for SceneService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SceneService keeps scenes and experiments, and reports on experiments. Every node serves it.
+// SceneService keeps scenes and experiments, and reports on them. Every node serves it.
 type SceneServiceClient interface {
 	// GetScenes returns all scenes and experiments.
 	GetScenes(ctx context.Context, in *GetScenesRequest, opts ...grpc.CallOption) (*GetScenesResponse, error)
@@ -37,6 +38,8 @@ type SceneServiceClient interface {
 	// ReportExperiment tells what became of the answers of an experiment, up to now, from all events of behavior impression, click and purchase. It reads all
 	// events, and takes as long as that takes.
 	ReportExperiment(ctx context.Context, in *ReportExperimentRequest, opts ...grpc.CallOption) (*ReportExperimentResponse, error)
+	// ReportScenes tells what became of the answers of all scenes, in experiments or not, by scene and version of the model. It costs what ReportExperiment costs.
+	ReportScenes(ctx context.Context, in *ReportScenesRequest, opts ...grpc.CallOption) (*ReportScenesResponse, error)
 }
 
 type sceneServiceClient struct {
@@ -77,11 +80,21 @@ func (c *sceneServiceClient) ReportExperiment(ctx context.Context, in *ReportExp
 	return out, nil
 }
 
+func (c *sceneServiceClient) ReportScenes(ctx context.Context, in *ReportScenesRequest, opts ...grpc.CallOption) (*ReportScenesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportScenesResponse)
+	err := c.cc.Invoke(ctx, SceneService_ReportScenes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SceneServiceServer is the server API for SceneService service.
 // All implementations must embed UnimplementedSceneServiceServer
 // for forward compatibility.
 //
-// SceneService keeps scenes and experiments, and reports on experiments. Every node serves it.
+// SceneService keeps scenes and experiments, and reports on them. Every node serves it.
 type SceneServiceServer interface {
 	// GetScenes returns all scenes and experiments.
 	GetScenes(context.Context, *GetScenesRequest) (*GetScenesResponse, error)
@@ -90,6 +103,8 @@ type SceneServiceServer interface {
 	// ReportExperiment tells what became of the answers of an experiment, up to now, from all events of behavior impression, click and purchase. It reads all
 	// events, and takes as long as that takes.
 	ReportExperiment(context.Context, *ReportExperimentRequest) (*ReportExperimentResponse, error)
+	// ReportScenes tells what became of the answers of all scenes, in experiments or not, by scene and version of the model. It costs what ReportExperiment costs.
+	ReportScenes(context.Context, *ReportScenesRequest) (*ReportScenesResponse, error)
 	mustEmbedUnimplementedSceneServiceServer()
 }
 
@@ -108,6 +123,9 @@ func (UnimplementedSceneServiceServer) SetScenes(context.Context, *SetScenesRequ
 }
 func (UnimplementedSceneServiceServer) ReportExperiment(context.Context, *ReportExperimentRequest) (*ReportExperimentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReportExperiment not implemented")
+}
+func (UnimplementedSceneServiceServer) ReportScenes(context.Context, *ReportScenesRequest) (*ReportScenesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportScenes not implemented")
 }
 func (UnimplementedSceneServiceServer) mustEmbedUnimplementedSceneServiceServer() {}
 func (UnimplementedSceneServiceServer) testEmbeddedByValue()                      {}
@@ -184,6 +202,24 @@ func _SceneService_ReportExperiment_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SceneService_ReportScenes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportScenesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SceneServiceServer).ReportScenes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SceneService_ReportScenes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SceneServiceServer).ReportScenes(ctx, req.(*ReportScenesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SceneService_ServiceDesc is the grpc.ServiceDesc for SceneService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +238,10 @@ var SceneService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReportExperiment",
 			Handler:    _SceneService_ReportExperiment_Handler,
+		},
+		{
+			MethodName: "ReportScenes",
+			Handler:    _SceneService_ReportScenes_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -22,6 +22,7 @@ from ._messages import (
     Contribution,
     Diversity,
     Event,
+    Explore,
     Filter,
     Freshness,
     HistoryRule,
@@ -165,6 +166,8 @@ class Client:
         scene: str = "",
         session: str = "",
         item: str = "",
+        model_name: str = "",
+        explore: Optional[Explore] = None,
         now: Optional[datetime] = None,
         timeout: Optional[float] = None,
     ) -> Recommendations:
@@ -172,6 +175,7 @@ class Client:
 
         A user who is not known gets what is popular, unless no_fallback is set: then that is an error, and the answer may be shorter.
         `exclude_history` stands in the place of include_seen. `stale` reads any replica; `explain` asks for contributions.
+        `model_name` names a model that the active version was trained with; `explore` gives places to new products.
 
         A `scene` is a way to answer that the cluster keeps: then there is no model, and there need not be a user or a basket. `session` is
         who asks where there is no user, which decides with an experiment which variant answers; `item` is what a scene about similar items,
@@ -181,7 +185,7 @@ class Client:
             raise ValueError("want either a user or a basket")
         req = recommend_pb2.RecommendRequest(
             n=_count(n), model=_enum(model), include_seen=include_seen, no_fallback=no_fallback, stale=stale, explain=explain,
-            scene=scene, session=session, item=item,
+            scene=scene, session=session, item=item, model_name=model_name, explore=None if explore is None else explore.to_proto(),
             exclude_history=[h.to_proto() for h in exclude_history], pins=[p.to_proto() for p in pins],
             **_rules(filter, boosts, freshness, diversity, now),
         )
@@ -194,7 +198,7 @@ class Client:
         items = [
             Recommendation(i.item, i.score, Model(i.source), [Contribution(c.item, c.score) for c in i.contributions]) for i in resp.items
         ]
-        return Recommendations(items, Model(resp.model), resp.model_version, resp.fallback_reason, resp.partial, resp.stale, resp.scene, resp.experiment, resp.variant, resp.answer_id)
+        return Recommendations(items, Model(resp.model), resp.model_version, resp.fallback_reason, resp.partial, resp.stale, resp.scene, resp.experiment, resp.variant, resp.answer_id, resp.model_name)
 
     def similar_items(
         self,

@@ -125,7 +125,7 @@ class Appended:
 
 
 class Model(enum.IntEnum):
-    """A way of scoring. NEWEST and PINNED are only in answers."""
+    """A way of scoring. NEWEST, PINNED and EXPLORED are only in answers; TRAINED is the model of model_name."""
 
     DEFAULT = recommend_pb2.MODEL_UNSPECIFIED
     ITEM_KNN = recommend_pb2.MODEL_ITEM_KNN
@@ -134,6 +134,8 @@ class Model(enum.IntEnum):
     POPULARITY = recommend_pb2.MODEL_POPULARITY
     NEWEST = recommend_pb2.MODEL_NEWEST
     PINNED = recommend_pb2.MODEL_PINNED
+    EXPLORED = recommend_pb2.MODEL_EXPLORED
+    TRAINED = recommend_pb2.MODEL_TRAINED
 
     @classmethod
     def _missing_(cls, value: object) -> Optional[Model]:
@@ -232,17 +234,35 @@ class Diversity:
     """Spreads an answer over groups: products whose attribute ("" for category) has the same text.
 
     `mmr_lambda` is that of maximal marginal relevance: 1 is relevance alone, 0 spread alone. `max_per_group` of 0 is no bound.
+    With `by_similarity`, which is of recommendations alone, it looks at how similar items are, in place of groups.
     """
 
     attribute: str = ""
     mmr_lambda: Optional[float] = None
     max_per_group: int = 0
+    by_similarity: bool = False
 
     def to_proto(self) -> recommend_pb2.Diversity:
-        out = recommend_pb2.Diversity(attribute=self.attribute, max_per_group=self.max_per_group)
+        out = recommend_pb2.Diversity(attribute=self.attribute, max_per_group=self.max_per_group, by_similarity=self.by_similarity)
         if self.mmr_lambda is not None:
             setattr(out, "lambda", self.mmr_lambda)  # a word of Python
         return out
+
+
+@dataclass(frozen=True)
+class Explore:
+    """Gives places of an answer to products that came of late (None: within 14 days) and that the model does not recommend yet.
+
+    `attribute` is the time at which a product came, "" for since.
+    """
+
+    places: int
+    within: Optional[timedelta] = None
+    attribute: str = ""
+
+    def to_proto(self) -> recommend_pb2.Explore:
+        within = 0 if self.within is None else duration_ms(self.within, "within")
+        return recommend_pb2.Explore(places=self.places, within_ms=within, attribute=self.attribute)
 
 
 @dataclass(frozen=True)
@@ -291,6 +311,7 @@ class Recommendations:
 
     `version` is that of the model, 0 when there is none yet. `fallback` says why popularity filled some or all of it, "" when it did
     not. `partial` says that some partition could not be asked, `stale` that the newest events or products may be missing.
+    `model_name` is that of a trained model, "" for others.
     `scene` is the one that was asked for, `experiment` and `variant` what the caller is in, and `id` stands for the answer: "" if there is none.
     """
 
@@ -304,6 +325,7 @@ class Recommendations:
     experiment: str = ""
     variant: str = ""
     id: str = ""
+    model_name: str = ""
 
     def impression(self, user: str, item: str) -> Event:
         """The event that an item of this answer was shown to a user, or to the session that asked: append it."""

@@ -18,6 +18,7 @@ class Model(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODEL_POPULARITY: _ClassVar[Model]
     MODEL_NEWEST: _ClassVar[Model]
     MODEL_PINNED: _ClassVar[Model]
+    MODEL_EXPLORED: _ClassVar[Model]
     MODEL_CATEGORIES: _ClassVar[Model]
     MODEL_TRENDING: _ClassVar[Model]
     MODEL_SIMILAR: _ClassVar[Model]
@@ -30,6 +31,7 @@ MODEL_HYBRID: Model
 MODEL_POPULARITY: Model
 MODEL_NEWEST: Model
 MODEL_PINNED: Model
+MODEL_EXPLORED: Model
 MODEL_CATEGORIES: Model
 MODEL_TRENDING: Model
 MODEL_SIMILAR: Model
@@ -37,7 +39,7 @@ MODEL_TOGETHER: Model
 MODEL_TRAINED: Model
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user", "basket", "n", "model", "include_seen", "no_fallback", "stale", "explain", "filter", "exclude_history", "boosts", "freshness", "diversity", "pins", "now_unix_ms", "scene", "session", "item", "model_name")
+    __slots__ = ("user", "basket", "n", "model", "include_seen", "no_fallback", "stale", "explain", "filter", "exclude_history", "boosts", "freshness", "diversity", "pins", "now_unix_ms", "scene", "session", "item", "model_name", "explore")
     USER_FIELD_NUMBER: _ClassVar[int]
     BASKET_FIELD_NUMBER: _ClassVar[int]
     N_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +59,7 @@ class RecommendRequest(_message.Message):
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ITEM_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    EXPLORE_FIELD_NUMBER: _ClassVar[int]
     user: str
     basket: Basket
     n: int
@@ -76,7 +79,18 @@ class RecommendRequest(_message.Message):
     session: str
     item: str
     model_name: str
-    def __init__(self, user: _Optional[str] = ..., basket: _Optional[_Union[Basket, _Mapping]] = ..., n: _Optional[int] = ..., model: _Optional[_Union[Model, str]] = ..., include_seen: bool = ..., no_fallback: bool = ..., stale: bool = ..., explain: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., exclude_history: _Optional[_Iterable[_Union[HistoryRule, _Mapping]]] = ..., boosts: _Optional[_Iterable[_Union[Boost, _Mapping]]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., now_unix_ms: _Optional[int] = ..., scene: _Optional[str] = ..., session: _Optional[str] = ..., item: _Optional[str] = ..., model_name: _Optional[str] = ...) -> None: ...
+    explore: Explore
+    def __init__(self, user: _Optional[str] = ..., basket: _Optional[_Union[Basket, _Mapping]] = ..., n: _Optional[int] = ..., model: _Optional[_Union[Model, str]] = ..., include_seen: bool = ..., no_fallback: bool = ..., stale: bool = ..., explain: bool = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., exclude_history: _Optional[_Iterable[_Union[HistoryRule, _Mapping]]] = ..., boosts: _Optional[_Iterable[_Union[Boost, _Mapping]]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[Pin, _Mapping]]] = ..., now_unix_ms: _Optional[int] = ..., scene: _Optional[str] = ..., session: _Optional[str] = ..., item: _Optional[str] = ..., model_name: _Optional[str] = ..., explore: _Optional[_Union[Explore, _Mapping]] = ...) -> None: ...
+
+class Explore(_message.Message):
+    __slots__ = ("places", "within_ms", "attribute")
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    places: int
+    within_ms: int
+    attribute: str
+    def __init__(self, places: _Optional[int] = ..., within_ms: _Optional[int] = ..., attribute: _Optional[str] = ...) -> None: ...
 
 class Filter(_message.Message):
     __slots__ = ("conditions", "allow", "deny", "only_products")
@@ -149,13 +163,15 @@ class Freshness(_message.Message):
     def __init__(self, attribute: _Optional[str] = ..., half_life_ms: _Optional[int] = ..., strength: _Optional[float] = ...) -> None: ...
 
 class Diversity(_message.Message):
-    __slots__ = ("attribute", "max_per_group")
+    __slots__ = ("attribute", "max_per_group", "by_similarity")
     ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
     LAMBDA_FIELD_NUMBER: _ClassVar[int]
     MAX_PER_GROUP_FIELD_NUMBER: _ClassVar[int]
+    BY_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     attribute: str
     max_per_group: int
-    def __init__(self, attribute: _Optional[str] = ..., max_per_group: _Optional[int] = ..., **kwargs) -> None: ...
+    by_similarity: bool
+    def __init__(self, attribute: _Optional[str] = ..., max_per_group: _Optional[int] = ..., by_similarity: bool = ..., **kwargs) -> None: ...
 
 class Pin(_message.Message):
     __slots__ = ("item", "rank")

@@ -26,7 +26,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from kith.v1 import recommend_pb2 as kith_dot_v1_dot_recommend__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13kith/v1/scene.proto\x12\x07kith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17kith/v1/recommend.proto\"\xbe\x04\n\x05Scene\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1d\n\x05model\x18\x02 \x01(\x0e\x32\x0e.kith.v1.Model\x12\x12\n\x05\x62lend\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\t\n\x01n\x18\x04 \x01(\r\x12 \n\x08\x66\x61llback\x18\x05 \x03(\x0e\x32\x0e.kith.v1.Model\x12\x13\n\x0bno_fallback\x18\x06 \x01(\x08\x12\x14\n\x0cinclude_seen\x18\x07 \x01(\x08\x12\x1f\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x0f.kith.v1.Filter\x12-\n\x0f\x65xclude_history\x18\t \x03(\x0b\x32\x14.kith.v1.HistoryRule\x12\x1e\n\x06\x62oosts\x18\n \x03(\x0b\x32\x0e.kith.v1.Boost\x12%\n\tfreshness\x18\x0b \x01(\x0b\x32\x12.kith.v1.Freshness\x12%\n\tdiversity\x18\x0c \x01(\x0b\x32\x12.kith.v1.Diversity\x12\x1a\n\x04pins\x18\r \x03(\x0b\x32\x0c.kith.v1.Pin\x12\x11\n\twithin_ms\x18\x0e \x01(\x04\x12,\n\x07weights\x18\x0f \x03(\x0b\x32\x1b.kith.v1.Scene.WeightsEntry\x12\x1a\n\x12\x63\x61tegory_attribute\x18\x10 \x01(\t\x12\x17\n\x0fsince_attribute\x18\x11 \x01(\t\x12\x12\n\nmodel_name\x18\x12 \x01(\t\x1a.\n\x0cWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06_blend\"\xb2\x01\n\nExperiment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\"\n\x08variants\x18\x03 \x03(\x0b\x32\x10.kith.v1.Variant\x12\x15\n\rstart_unix_ms\x18\x04 \x01(\x03\x12\x13\n\x0b\x65nd_unix_ms\x18\x05 \x01(\x03\x12\x11\n\twindow_ms\x18\x06 \x01(\x04\x12\x0c\n\x04salt\x18\x07 \x01(\t\x12\x16\n\x0e\x65xpected_users\x18\x08 \x01(\x04\"6\n\x07Variant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"e\n\x08SceneSet\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x1e\n\x06scenes\x18\x02 \x03(\x0b\x32\x0e.kith.v1.Scene\x12(\n\x0b\x65xperiments\x18\x03 \x03(\x0b\x32\x13.kith.v1.Experiment\"\x12\n\x10GetScenesRequest\"3\n\x11GetScenesResponse\x12\x1e\n\x03set\x18\x01 \x01(\x0b\x32\x11.kith.v1.SceneSet\"2\n\x10SetScenesRequest\x12\x1e\n\x03set\x18\x01 \x01(\x0b\x32\x11.kith.v1.SceneSet\"$\n\x11SetScenesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\"@\n\x17ReportExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fprice_attribute\x18\x02 \x01(\t\"\xc5\x01\n\x18ReportExperimentResponse\x12\'\n\nexperiment\x18\x01 \x01(\x0b\x32\x13.kith.v1.Experiment\x12\x13\n\x0bnow_unix_ms\x18\x02 \x01(\x03\x12(\n\x08variants\x18\x03 \x03(\x0b\x32\x16.kith.v1.VariantReport\x12\x0f\n\x07split_p\x18\x04 \x01(\x01\x12\x0f\n\x07\x63rossed\x18\x05 \x01(\x04\x12\x0e\n\x06others\x18\x06 \x01(\x04\x12\x0f\n\x07refused\x18\x07 \x01(\x04\"\x97\x02\n\rVariantReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\x12\r\n\x05users\x18\x04 \x01(\x04\x12(\n\x07\x63licked\x18\x05 \x01(\x0b\x32\x17.kith.v1.VariantOutcome\x12*\n\tconverted\x18\x06 \x01(\x0b\x32\x17.kith.v1.VariantOutcome\x12(\n\x07revenue\x18\x07 \x01(\x0b\x32\x17.kith.v1.VariantOutcome\x12%\n\x06\x63ounts\x18\x08 \x01(\x0b\x32\x15.kith.v1.AnswerCounts\x12$\n\x06models\x18\t \x03(\x0b\x32\x14.kith.v1.ModelCounts\"v\n\x0eVariantOutcome\x12\r\n\x05users\x18\x01 \x01(\x04\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\r\n\x05known\x18\x03 \x01(\x08\x12\x12\n\ndifference\x18\x04 \x01(\x01\x12\x0b\n\x03low\x18\x05 \x01(\x01\x12\x0c\n\x04high\x18\x06 \x01(\x01\x12\t\n\x01p\x18\x07 \x01(\x01\"W\n\x0c\x41nswerCounts\x12\x13\n\x0bimpressions\x18\x01 \x01(\x04\x12\x0e\n\x06\x63licks\x18\x02 \x01(\x04\x12\x11\n\tpurchases\x18\x03 \x01(\x04\x12\x0f\n\x07revenue\x18\x04 \x01(\x01\"E\n\x0bModelCounts\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12%\n\x06\x63ounts\x18\x02 \x01(\x0b\x32\x15.kith.v1.AnswerCounts2\xc3\x02\n\x0cSceneService\x12V\n\tGetScenes\x12\x19.kith.v1.GetScenesRequest\x1a\x1a.kith.v1.GetScenesResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/scenes\x12[\n\tSetScenes\x12\x19.kith.v1.SetScenesRequest\x1a\x1a.kith.v1.SetScenesResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x1a\n/v1/scenes:\x03set\x12~\n\x10ReportExperiment\x12 .kith.v1.ReportExperimentRequest\x1a!.kith.v1.ReportExperimentResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/experiments/{name}/reportB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13kith/v1/scene.proto\x12\x07kith.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x17kith/v1/recommend.proto\"\xe1\x04\n\x05Scene\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1d\n\x05model\x18\x02 \x01(\x0e\x32\x0e.kith.v1.Model\x12\x12\n\x05\x62lend\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\t\n\x01n\x18\x04 \x01(\r\x12 \n\x08\x66\x61llback\x18\x05 \x03(\x0e\x32\x0e.kith.v1.Model\x12\x13\n\x0bno_fallback\x18\x06 \x01(\x08\x12\x14\n\x0cinclude_seen\x18\x07 \x01(\x08\x12\x1f\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\x0f.kith.v1.Filter\x12-\n\x0f\x65xclude_history\x18\t \x03(\x0b\x32\x14.kith.v1.HistoryRule\x12\x1e\n\x06\x62oosts\x18\n \x03(\x0b\x32\x0e.kith.v1.Boost\x12%\n\tfreshness\x18\x0b \x01(\x0b\x32\x12.kith.v1.Freshness\x12%\n\tdiversity\x18\x0c \x01(\x0b\x32\x12.kith.v1.Diversity\x12\x1a\n\x04pins\x18\r \x03(\x0b\x32\x0c.kith.v1.Pin\x12\x11\n\twithin_ms\x18\x0e \x01(\x04\x12,\n\x07weights\x18\x0f \x03(\x0b\x32\x1b.kith.v1.Scene.WeightsEntry\x12\x1a\n\x12\x63\x61tegory_attribute\x18\x10 \x01(\t\x12\x17\n\x0fsince_attribute\x18\x11 \x01(\t\x12\x12\n\nmodel_name\x18\x12 \x01(\t\x12!\n\x07\x65xplore\x18\x13 \x01(\x0b\x32\x10.kith.v1.Explore\x1a.\n\x0cWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06_blend\"\xb2\x01\n\nExperiment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\"\n\x08variants\x18\x03 \x03(\x0b\x32\x10.kith.v1.Variant\x12\x15\n\rstart_unix_ms\x18\x04 \x01(\x03\x12\x13\n\x0b\x65nd_unix_ms\x18\x05 \x01(\x03\x12\x11\n\twindow_ms\x18\x06 \x01(\x04\x12\x0c\n\x04salt\x18\x07 \x01(\t\x12\x16\n\x0e\x65xpected_users\x18\x08 \x01(\x04\"6\n\x07Variant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\x0e\n\x06weight\x18\x03 \x01(\x01\"e\n\x08SceneSet\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x1e\n\x06scenes\x18\x02 \x03(\x0b\x32\x0e.kith.v1.Scene\x12(\n\x0b\x65xperiments\x18\x03 \x03(\x0b\x32\x13.kith.v1.Experiment\"\x12\n\x10GetScenesRequest\"3\n\x11GetScenesResponse\x12\x1e\n\x03set\x18\x01 \x01(\x0b\x32\x11.kith.v1.SceneSet\"2\n\x10SetScenesRequest\x12\x1e\n\x03set\x18\x01 \x01(\x0b\x32\x11.kith.v1.SceneSet\"$\n\x11SetScenesResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\"@\n\x17ReportExperimentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fprice_attribute\x18\x02 \x01(\t\"\xc5\x01\n\x18ReportExperimentResponse\x12\'\n\nexperiment\x18\x01 \x01(\x0b\x32\x13.kith.v1.Experiment\x12\x13\n\x0bnow_unix_ms\x18\x02 \x01(\x03\x12(\n\x08variants\x18\x03 \x03(\x0b\x32\x16.kith.v1.VariantReport\x12\x0f\n\x07split_p\x18\x04 \x01(\x01\x12\x0f\n\x07\x63rossed\x18\x05 \x01(\x04\x12\x0e\n\x06others\x18\x06 \x01(\x04\x12\x0f\n\x07refused\x18\x07 \x01(\x04\"T\n\x13ReportScenesRequest\x12\x11\n\twithin_ms\x18\x01 \x01(\x04\x12\x11\n\twindow_ms\x18\x02 \x01(\x04\x12\x17\n\x0fprice_attribute\x18\x03 \x01(\t\"b\n\x14ReportScenesResponse\x12\x13\n\x0bnow_unix_ms\x18\x01 \x01(\x03\x12$\n\x06scenes\x18\x02 \x03(\x0b\x32\x14.kith.v1.SceneReport\x12\x0f\n\x07refused\x18\x03 \x01(\x04\"\x9b\x01\n\x0bSceneReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05users\x18\x02 \x01(\x04\x12\x0f\n\x07\x63licked\x18\x03 \x01(\x04\x12\x11\n\tconverted\x18\x04 \x01(\x04\x12%\n\x06\x63ounts\x18\x05 \x01(\x0b\x32\x15.kith.v1.AnswerCounts\x12$\n\x06models\x18\x06 \x03(\x0b\x32\x14.kith.v1.ModelCounts\"\x97\x02\n\rVariantReport\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05scene\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\x12\r\n\x05users\x18\x04 \x01(\x04\x12(\n\x07\x63licked\x18\x05 \x01(\x0b\x32\x17.kith.v1.VariantOutcome\x12*\n\tconverted\x18\x06 \x01(\x0b\x32\x17.kith.v1.VariantOutcome\x12(\n\x07revenue\x18\x07 \x01(\x0b\x32\x17.kith.v1.VariantOutcome\x12%\n\x06\x63ounts\x18\x08 \x01(\x0b\x32\x15.kith.v1.AnswerCounts\x12$\n\x06models\x18\t \x03(\x0b\x32\x14.kith.v1.ModelCounts\"v\n\x0eVariantOutcome\x12\r\n\x05users\x18\x01 \x01(\x04\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\r\n\x05known\x18\x03 \x01(\x08\x12\x12\n\ndifference\x18\x04 \x01(\x01\x12\x0b\n\x03low\x18\x05 \x01(\x01\x12\x0c\n\x04high\x18\x06 \x01(\x01\x12\t\n\x01p\x18\x07 \x01(\x01\"W\n\x0c\x41nswerCounts\x12\x13\n\x0bimpressions\x18\x01 \x01(\x04\x12\x0e\n\x06\x63licks\x18\x02 \x01(\x04\x12\x11\n\tpurchases\x18\x03 \x01(\x04\x12\x0f\n\x07revenue\x18\x04 \x01(\x01\"E\n\x0bModelCounts\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12%\n\x06\x63ounts\x18\x02 \x01(\x0b\x32\x15.kith.v1.AnswerCounts2\xab\x03\n\x0cSceneService\x12V\n\tGetScenes\x12\x19.kith.v1.GetScenesRequest\x1a\x1a.kith.v1.GetScenesResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/scenes\x12[\n\tSetScenes\x12\x19.kith.v1.SetScenesRequest\x1a\x1a.kith.v1.SetScenesResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x1a\n/v1/scenes:\x03set\x12~\n\x10ReportExperiment\x12 .kith.v1.ReportExperimentRequest\x1a!.kith.v1.ReportExperimentResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/experiments/{name}/report\x12\x66\n\x0cReportScenes\x12\x1c.kith.v1.ReportScenesRequest\x1a\x1d.kith.v1.ReportScenesResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/scenes/reportB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,36 +42,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCENESERVICE'].methods_by_name['SetScenes']._serialized_options = b'\202\323\344\223\002\021\032\n/v1/scenes:\003set'
   _globals['_SCENESERVICE'].methods_by_name['ReportExperiment']._loaded_options = None
   _globals['_SCENESERVICE'].methods_by_name['ReportExperiment']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/experiments/{name}/report'
+  _globals['_SCENESERVICE'].methods_by_name['ReportScenes']._loaded_options = None
+  _globals['_SCENESERVICE'].methods_by_name['ReportScenes']._serialized_options = b'\202\323\344\223\002\023\022\021/v1/scenes/report'
   _globals['_SCENE']._serialized_start=88
-  _globals['_SCENE']._serialized_end=662
-  _globals['_SCENE_WEIGHTSENTRY']._serialized_start=606
-  _globals['_SCENE_WEIGHTSENTRY']._serialized_end=652
-  _globals['_EXPERIMENT']._serialized_start=665
-  _globals['_EXPERIMENT']._serialized_end=843
-  _globals['_VARIANT']._serialized_start=845
-  _globals['_VARIANT']._serialized_end=899
-  _globals['_SCENESET']._serialized_start=901
-  _globals['_SCENESET']._serialized_end=1002
-  _globals['_GETSCENESREQUEST']._serialized_start=1004
-  _globals['_GETSCENESREQUEST']._serialized_end=1022
-  _globals['_GETSCENESRESPONSE']._serialized_start=1024
-  _globals['_GETSCENESRESPONSE']._serialized_end=1075
-  _globals['_SETSCENESREQUEST']._serialized_start=1077
-  _globals['_SETSCENESREQUEST']._serialized_end=1127
-  _globals['_SETSCENESRESPONSE']._serialized_start=1129
-  _globals['_SETSCENESRESPONSE']._serialized_end=1165
-  _globals['_REPORTEXPERIMENTREQUEST']._serialized_start=1167
-  _globals['_REPORTEXPERIMENTREQUEST']._serialized_end=1231
-  _globals['_REPORTEXPERIMENTRESPONSE']._serialized_start=1234
-  _globals['_REPORTEXPERIMENTRESPONSE']._serialized_end=1431
-  _globals['_VARIANTREPORT']._serialized_start=1434
-  _globals['_VARIANTREPORT']._serialized_end=1713
-  _globals['_VARIANTOUTCOME']._serialized_start=1715
-  _globals['_VARIANTOUTCOME']._serialized_end=1833
-  _globals['_ANSWERCOUNTS']._serialized_start=1835
-  _globals['_ANSWERCOUNTS']._serialized_end=1922
-  _globals['_MODELCOUNTS']._serialized_start=1924
-  _globals['_MODELCOUNTS']._serialized_end=1993
-  _globals['_SCENESERVICE']._serialized_start=1996
-  _globals['_SCENESERVICE']._serialized_end=2319
+  _globals['_SCENE']._serialized_end=697
+  _globals['_SCENE_WEIGHTSENTRY']._serialized_start=641
+  _globals['_SCENE_WEIGHTSENTRY']._serialized_end=687
+  _globals['_EXPERIMENT']._serialized_start=700
+  _globals['_EXPERIMENT']._serialized_end=878
+  _globals['_VARIANT']._serialized_start=880
+  _globals['_VARIANT']._serialized_end=934
+  _globals['_SCENESET']._serialized_start=936
+  _globals['_SCENESET']._serialized_end=1037
+  _globals['_GETSCENESREQUEST']._serialized_start=1039
+  _globals['_GETSCENESREQUEST']._serialized_end=1057
+  _globals['_GETSCENESRESPONSE']._serialized_start=1059
+  _globals['_GETSCENESRESPONSE']._serialized_end=1110
+  _globals['_SETSCENESREQUEST']._serialized_start=1112
+  _globals['_SETSCENESREQUEST']._serialized_end=1162
+  _globals['_SETSCENESRESPONSE']._serialized_start=1164
+  _globals['_SETSCENESRESPONSE']._serialized_end=1200
+  _globals['_REPORTEXPERIMENTREQUEST']._serialized_start=1202
+  _globals['_REPORTEXPERIMENTREQUEST']._serialized_end=1266
+  _globals['_REPORTEXPERIMENTRESPONSE']._serialized_start=1269
+  _globals['_REPORTEXPERIMENTRESPONSE']._serialized_end=1466
+  _globals['_REPORTSCENESREQUEST']._serialized_start=1468
+  _globals['_REPORTSCENESREQUEST']._serialized_end=1552
+  _globals['_REPORTSCENESRESPONSE']._serialized_start=1554
+  _globals['_REPORTSCENESRESPONSE']._serialized_end=1652
+  _globals['_SCENEREPORT']._serialized_start=1655
+  _globals['_SCENEREPORT']._serialized_end=1810
+  _globals['_VARIANTREPORT']._serialized_start=1813
+  _globals['_VARIANTREPORT']._serialized_end=2092
+  _globals['_VARIANTOUTCOME']._serialized_start=2094
+  _globals['_VARIANTOUTCOME']._serialized_end=2212
+  _globals['_ANSWERCOUNTS']._serialized_start=2214
+  _globals['_ANSWERCOUNTS']._serialized_end=2301
+  _globals['_MODELCOUNTS']._serialized_start=2303
+  _globals['_MODELCOUNTS']._serialized_end=2372
+  _globals['_SCENESERVICE']._serialized_start=2375
+  _globals['_SCENESERVICE']._serialized_end=2802
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Scene(_message.Message):
-    __slots__ = ("name", "model", "blend", "n", "fallback", "no_fallback", "include_seen", "filter", "exclude_history", "boosts", "freshness", "diversity", "pins", "within_ms", "weights", "category_attribute", "since_attribute", "model_name")
+    __slots__ = ("name", "model", "blend", "n", "fallback", "no_fallback", "include_seen", "filter", "exclude_history", "boosts", "freshness", "diversity", "pins", "within_ms", "weights", "category_attribute", "since_attribute", "model_name", "explore")
     class WeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class Scene(_message.Message):
     CATEGORY_ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
     SINCE_ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
     MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
+    EXPLORE_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: _recommend_pb2.Model
     blend: float
@@ -53,7 +54,8 @@ class Scene(_message.Message):
     category_attribute: str
     since_attribute: str
     model_name: str
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[_Union[_recommend_pb2.Model, str]] = ..., blend: _Optional[float] = ..., n: _Optional[int] = ..., fallback: _Optional[_Iterable[_Union[_recommend_pb2.Model, str]]] = ..., no_fallback: bool = ..., include_seen: bool = ..., filter: _Optional[_Union[_recommend_pb2.Filter, _Mapping]] = ..., exclude_history: _Optional[_Iterable[_Union[_recommend_pb2.HistoryRule, _Mapping]]] = ..., boosts: _Optional[_Iterable[_Union[_recommend_pb2.Boost, _Mapping]]] = ..., freshness: _Optional[_Union[_recommend_pb2.Freshness, _Mapping]] = ..., diversity: _Optional[_Union[_recommend_pb2.Diversity, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[_recommend_pb2.Pin, _Mapping]]] = ..., within_ms: _Optional[int] = ..., weights: _Optional[_Mapping[str, float]] = ..., category_attribute: _Optional[str] = ..., since_attribute: _Optional[str] = ..., model_name: _Optional[str] = ...) -> None: ...
+    explore: _recommend_pb2.Explore
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[_Union[_recommend_pb2.Model, str]] = ..., blend: _Optional[float] = ..., n: _Optional[int] = ..., fallback: _Optional[_Iterable[_Union[_recommend_pb2.Model, str]]] = ..., no_fallback: bool = ..., include_seen: bool = ..., filter: _Optional[_Union[_recommend_pb2.Filter, _Mapping]] = ..., exclude_history: _Optional[_Iterable[_Union[_recommend_pb2.HistoryRule, _Mapping]]] = ..., boosts: _Optional[_Iterable[_Union[_recommend_pb2.Boost, _Mapping]]] = ..., freshness: _Optional[_Union[_recommend_pb2.Freshness, _Mapping]] = ..., diversity: _Optional[_Union[_recommend_pb2.Diversity, _Mapping]] = ..., pins: _Optional[_Iterable[_Union[_recommend_pb2.Pin, _Mapping]]] = ..., within_ms: _Optional[int] = ..., weights: _Optional[_Mapping[str, float]] = ..., category_attribute: _Optional[str] = ..., since_attribute: _Optional[str] = ..., model_name: _Optional[str] = ..., explore: _Optional[_Union[_recommend_pb2.Explore, _Mapping]] = ...) -> None: ...
 
 class Experiment(_message.Message):
     __slots__ = ("name", "scene", "variants", "start_unix_ms", "end_unix_ms", "window_ms", "salt", "expected_users")
@@ -142,6 +144,42 @@ class ReportExperimentResponse(_message.Message):
     others: int
     refused: int
     def __init__(self, experiment: _Optional[_Union[Experiment, _Mapping]] = ..., now_unix_ms: _Optional[int] = ..., variants: _Optional[_Iterable[_Union[VariantReport, _Mapping]]] = ..., split_p: _Optional[float] = ..., crossed: _Optional[int] = ..., others: _Optional[int] = ..., refused: _Optional[int] = ...) -> None: ...
+
+class ReportScenesRequest(_message.Message):
+    __slots__ = ("within_ms", "window_ms", "price_attribute")
+    WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_MS_FIELD_NUMBER: _ClassVar[int]
+    PRICE_ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    within_ms: int
+    window_ms: int
+    price_attribute: str
+    def __init__(self, within_ms: _Optional[int] = ..., window_ms: _Optional[int] = ..., price_attribute: _Optional[str] = ...) -> None: ...
+
+class ReportScenesResponse(_message.Message):
+    __slots__ = ("now_unix_ms", "scenes", "refused")
+    NOW_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    SCENES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    now_unix_ms: int
+    scenes: _containers.RepeatedCompositeFieldContainer[SceneReport]
+    refused: int
+    def __init__(self, now_unix_ms: _Optional[int] = ..., scenes: _Optional[_Iterable[_Union[SceneReport, _Mapping]]] = ..., refused: _Optional[int] = ...) -> None: ...
+
+class SceneReport(_message.Message):
+    __slots__ = ("name", "users", "clicked", "converted", "counts", "models")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    CLICKED_FIELD_NUMBER: _ClassVar[int]
+    CONVERTED_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    users: int
+    clicked: int
+    converted: int
+    counts: AnswerCounts
+    models: _containers.RepeatedCompositeFieldContainer[ModelCounts]
+    def __init__(self, name: _Optional[str] = ..., users: _Optional[int] = ..., clicked: _Optional[int] = ..., converted: _Optional[int] = ..., counts: _Optional[_Union[AnswerCounts, _Mapping]] = ..., models: _Optional[_Iterable[_Union[ModelCounts, _Mapping]]] = ...) -> None: ...
 
 class VariantReport(_message.Message):
     __slots__ = ("name", "scene", "share", "users", "clicked", "converted", "revenue", "counts", "models")

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SceneServiceStub(object):
-    """SceneService keeps scenes and experiments, and reports on experiments. Every node serves it.
+    """SceneService keeps scenes and experiments, and reports on them. Every node serves it.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,15 @@ class SceneServiceStub(object):
                 request_serializer=kith_dot_v1_dot_scene__pb2.ReportExperimentRequest.SerializeToString,
                 response_deserializer=kith_dot_v1_dot_scene__pb2.ReportExperimentResponse.FromString,
                 _registered_method=True)
+        self.ReportScenes = channel.unary_unary(
+                '/kith.v1.SceneService/ReportScenes',
+                request_serializer=kith_dot_v1_dot_scene__pb2.ReportScenesRequest.SerializeToString,
+                response_deserializer=kith_dot_v1_dot_scene__pb2.ReportScenesResponse.FromString,
+                _registered_method=True)
 
 
 class SceneServiceServicer(object):
-    """SceneService keeps scenes and experiments, and reports on experiments. Every node serves it.
+    """SceneService keeps scenes and experiments, and reports on them. Every node serves it.
     """
 
     def GetScenes(self, request, context):
@@ -78,6 +83,13 @@ class SceneServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportScenes(self, request, context):
+        """ReportScenes tells what became of the answers of all scenes, in experiments or not, by scene and version of the model. It costs what ReportExperiment costs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SceneServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +108,11 @@ def add_SceneServiceServicer_to_server(servicer, server):
                     request_deserializer=kith_dot_v1_dot_scene__pb2.ReportExperimentRequest.FromString,
                     response_serializer=kith_dot_v1_dot_scene__pb2.ReportExperimentResponse.SerializeToString,
             ),
+            'ReportScenes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportScenes,
+                    request_deserializer=kith_dot_v1_dot_scene__pb2.ReportScenesRequest.FromString,
+                    response_serializer=kith_dot_v1_dot_scene__pb2.ReportScenesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'kith.v1.SceneService', rpc_method_handlers)
@@ -105,7 +122,7 @@ def add_SceneServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SceneService(object):
-    """SceneService keeps scenes and experiments, and reports on experiments. Every node serves it.
+    """SceneService keeps scenes and experiments, and reports on them. Every node serves it.
     """
 
     @staticmethod
@@ -179,6 +196,33 @@ class SceneService(object):
             '/kith.v1.SceneService/ReportExperiment',
             kith_dot_v1_dot_scene__pb2.ReportExperimentRequest.SerializeToString,
             kith_dot_v1_dot_scene__pb2.ReportExperimentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportScenes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.v1.SceneService/ReportScenes',
+            kith_dot_v1_dot_scene__pb2.ReportScenesRequest.SerializeToString,
+            kith_dot_v1_dot_scene__pb2.ReportScenesResponse.FromString,
             options,
             channel_credentials,
             insecure,

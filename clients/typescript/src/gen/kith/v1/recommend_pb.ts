@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kith/v1/recommend.proto.
  */
 export const file_kith_v1_recommend: GenFile = /*@__PURE__*/
-  fileDesc("ChdraXRoL3YxL3JlY29tbWVuZC5wcm90bxIHa2l0aC52MSL2AwoQUmVjb21tZW5kUmVxdWVzdBIOCgR1c2VyGAEgASgJSAASIQoGYmFza2V0GAIgASgLMg8ua2l0aC52MS5CYXNrZXRIABIJCgFuGAMgASgNEh0KBW1vZGVsGAQgASgOMg4ua2l0aC52MS5Nb2RlbBIUCgxpbmNsdWRlX3NlZW4YBSABKAgSEwoLbm9fZmFsbGJhY2sYBiABKAgSDQoFc3RhbGUYByABKAgSDwoHZXhwbGFpbhgIIAEoCBIfCgZmaWx0ZXIYCSABKAsyDy5raXRoLnYxLkZpbHRlchItCg9leGNsdWRlX2hpc3RvcnkYCiADKAsyFC5raXRoLnYxLkhpc3RvcnlSdWxlEh4KBmJvb3N0cxgLIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAwgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GA0gASgLMhIua2l0aC52MS5EaXZlcnNpdHkSGgoEcGlucxgOIAMoCzIMLmtpdGgudjEuUGluEhMKC25vd191bml4X21zGA8gASgDEg0KBXNjZW5lGBQgASgJEg8KB3Nlc3Npb24YFSABKAkSDAoEaXRlbRgWIAEoCRISCgptb2RlbF9uYW1lGBcgASgJQgkKB3N1YmplY3QiZAoGRmlsdGVyEiYKCmNvbmRpdGlvbnMYASADKAsyEi5raXRoLnYxLkNvbmRpdGlvbhINCgVhbGxvdxgCIAMoCRIMCgRkZW55GAMgAygJEhUKDW9ubHlfcHJvZHVjdHMYBCABKAgi4AEKCUNvbmRpdGlvbhIRCglhdHRyaWJ1dGUYASABKAkSIwoGYW55X29mGAIgASgLMhEua2l0aC52MS5UZXh0TGlzdEgAEiMKBmFsbF9vZhgDIAEoCzIRLmtpdGgudjEuVGV4dExpc3RIABIkCgdub25lX29mGAQgASgLMhEua2l0aC52MS5UZXh0TGlzdEgAEh8KBXJhbmdlGAUgASgLMg4ua2l0aC52MS5SYW5nZUgAEicKCWF2YWlsYWJsZRgGIAEoCzISLmtpdGgudjEuQXZhaWxhYmxlSABCBgoEdGVzdCJlCgVSYW5nZRIQCgNtaW4YASABKAFIAIgBARIQCgNtYXgYAiABKAFIAYgBARITCgtleGNsdWRlX21pbhgDIAEoCBITCgtleGNsdWRlX21heBgEIAEoCEIGCgRfbWluQgYKBF9tYXgiCwoJQXZhaWxhYmxlIjMKC0hpc3RvcnlSdWxlEhEKCWJlaGF2aW9ycxgBIAMoCRIRCgl3aXRoaW5fbXMYAiABKAQiOAoFQm9vc3QSHwoGZmlsdGVyGAEgASgLMg8ua2l0aC52MS5GaWx0ZXISDgoGZmFjdG9yGAIgASgBIkYKCUZyZXNobmVzcxIRCglhdHRyaWJ1dGUYASABKAkSFAoMaGFsZl9saWZlX21zGAIgASgEEhAKCHN0cmVuZ3RoGAMgASgBIlUKCURpdmVyc2l0eRIRCglhdHRyaWJ1dGUYASABKAkSEwoGbGFtYmRhGAIgASgBSACIAQESFQoNbWF4X3Blcl9ncm91cBgDIAEoDUIJCgdfbGFtYmRhIiEKA1BpbhIMCgRpdGVtGAEgASgJEgwKBHJhbmsYAiABKA0iLAoGQmFza2V0EiIKBWl0ZW1zGAEgAygLMhMua2l0aC52MS5CYXNrZXRJdGVtIioKCkJhc2tldEl0ZW0SDAoEaXRlbRgBIAEoCRIOCgZ3ZWlnaHQYAiABKAIihgIKEVJlY29tbWVuZFJlc3BvbnNlEicKBWl0ZW1zGAEgAygLMhgua2l0aC52MS5SZWNvbW1lbmRlZEl0ZW0SHQoFbW9kZWwYAiABKA4yDi5raXRoLnYxLk1vZGVsEhUKDW1vZGVsX3ZlcnNpb24YAyABKAQSFwoPZmFsbGJhY2tfcmVhc29uGAQgASgJEg8KB3BhcnRpYWwYBSABKAgSDQoFc3RhbGUYBiABKAgSDQoFc2NlbmUYFCABKAkSEgoKZXhwZXJpbWVudBgVIAEoCRIPCgd2YXJpYW50GBYgASgJEhEKCWFuc3dlcl9pZBgXIAEoCRISCgptb2RlbF9uYW1lGBggASgJIlEKFFJlY29tbWVuZE1hbnlSZXF1ZXN0Eg0KBXVzZXJzGAEgAygJEioKB3JlcXVlc3QYAiABKAsyGS5raXRoLnYxLlJlY29tbWVuZFJlcXVlc3QiRgoVUmVjb21tZW5kTWFueVJlc3BvbnNlEi0KB2Fuc3dlcnMYASADKAsyHC5raXRoLnYxLlVzZXJSZWNvbW1lbmRhdGlvbnMidgoTVXNlclJlY29tbWVuZGF0aW9ucxIMCgR1c2VyGAEgASgJEiwKCHJlc3BvbnNlGAIgASgLMhoua2l0aC52MS5SZWNvbW1lbmRSZXNwb25zZRIjCgVlcnJvchgDIAEoCzIULmtpdGgudjEuQW5zd2VyRXJyb3IicQocRXhwb3J0UmVjb21tZW5kYXRpb25zUmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SEgoKYWZ0ZXJfdXNlchgCIAEoCRIqCgdyZXF1ZXN0GAMgASgLMhkua2l0aC52MS5SZWNvbW1lbmRSZXF1ZXN0Ik4KHUV4cG9ydFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlEi0KB2Fuc3dlcnMYASADKAsyHC5raXRoLnYxLlVzZXJSZWNvbW1lbmRhdGlvbnMiQQoLQW5zd2VyRXJyb3ISDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoJcmV0cnlhYmxlGAMgASgIInwKD1JlY29tbWVuZGVkSXRlbRIMCgRpdGVtGAEgASgJEg0KBXNjb3JlGAIgASgBEh4KBnNvdXJjZRgDIAEoDjIOLmtpdGgudjEuTW9kZWwSLAoNY29udHJpYnV0aW9ucxgEIAMoCzIVLmtpdGgudjEuQ29udHJpYnV0aW9uIisKDENvbnRyaWJ1dGlvbhIMCgRpdGVtGAEgASgJEg0KBXNjb3JlGAIgASgBIuoBCg5TaW1pbGFyUmVxdWVzdBIOCgRpdGVtGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEgkKAW4YAyABKA0SHwoGZmlsdGVyGAQgASgLMg8ua2l0aC52MS5GaWx0ZXISHgoGYm9vc3RzGAUgAygLMg4ua2l0aC52MS5Cb29zdBIlCglmcmVzaG5lc3MYBiABKAsyEi5raXRoLnYxLkZyZXNobmVzcxIlCglkaXZlcnNpdHkYByABKAsyEi5raXRoLnYxLkRpdmVyc2l0eRITCgtub3dfdW5peF9tcxgIIAEoA0IJCgdzdWJqZWN0InIKD1NpbWlsYXJSZXNwb25zZRIoCgluZWlnaGJvcnMYASADKAsyFS5raXRoLnYxLlNpbWlsYXJFbnRyeRIVCg1tb2RlbF92ZXJzaW9uGAIgASgEEg8KB3BhcnRpYWwYAyABKAgSDQoFc3RhbGUYBCABKAgiKgoMU2ltaWxhckVudHJ5EgsKA2tleRgBIAEoCRINCgVzY29yZRgCIAEoASI/CgpMaXN0ZWRJdGVtEgwKBGl0ZW0YASABKAkSDQoFc2NvcmUYAiABKAESFAoMdGltZV91bml4X21zGAMgASgDIsoCCg9UcmVuZGluZ1JlcXVlc3QSCQoBbhgBIAEoDRIRCgl3aXRoaW5fbXMYAiABKAQSNgoHd2VpZ2h0cxgDIAMoCzIlLmtpdGgudjEuVHJlbmRpbmdSZXF1ZXN0LldlaWdodHNFbnRyeRIfCgZmaWx0ZXIYBCABKAsyDy5raXRoLnYxLkZpbHRlchIeCgZib29zdHMYBSADKAsyDi5raXRoLnYxLkJvb3N0EiUKCWZyZXNobmVzcxgGIAEoCzISLmtpdGgudjEuRnJlc2huZXNzEiUKCWRpdmVyc2l0eRgHIAEoCzISLmtpdGgudjEuRGl2ZXJzaXR5EhMKC25vd191bml4X21zGAggASgDEg0KBXN0YWxlGAkgASgIGi4KDFdlaWdodHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIlYKEFRyZW5kaW5nUmVzcG9uc2USIgoFaXRlbXMYASADKAsyEy5raXRoLnYxLkxpc3RlZEl0ZW0SDwoHcGFydGlhbBgCIAEoCBINCgVzdGFsZRgDIAEoCCKeAQoSTmV3QXJyaXZhbHNSZXF1ZXN0EgkKAW4YASABKA0SEQoJYXR0cmlidXRlGAIgASgJEh8KBmZpbHRlchgDIAEoCzIPLmtpdGgudjEuRmlsdGVyEiUKCWRpdmVyc2l0eRgEIAEoCzISLmtpdGgudjEuRGl2ZXJzaXR5EhMKC25vd191bml4X21zGAUgASgDEg0KBXN0YWxlGAYgASgIIlkKE05ld0Fycml2YWxzUmVzcG9uc2USIgoFaXRlbXMYASADKAsyEy5raXRoLnYxLkxpc3RlZEl0ZW0SDwoHcGFydGlhbBgCIAEoCBINCgVzdGFsZRgDIAEoCCJfCg1MYXRlc3RSZXF1ZXN0EgkKAW4YASABKA0SHwoGZmlsdGVyGAIgASgLMg8ua2l0aC52MS5GaWx0ZXISEwoLbm93X3VuaXhfbXMYAyABKAMSDQoFc3RhbGUYBCABKAgiVAoOTGF0ZXN0UmVzcG9uc2USIgoFaXRlbXMYASADKAsyEy5raXRoLnYxLkxpc3RlZEl0ZW0SDwoHcGFydGlhbBgCIAEoCBINCgVzdGFsZRgDIAEoCCLtAQofRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyUmVxdWVzdBIMCgRpdGVtGAEgASgJEgkKAW4YAiABKA0SHwoGZmlsdGVyGAMgASgLMg8ua2l0aC52MS5GaWx0ZXISHgoGYm9vc3RzGAQgAygLMg4ua2l0aC52MS5Cb29zdBIlCglmcmVzaG5lc3MYBSABKAsyEi5raXRoLnYxLkZyZXNobmVzcxIlCglkaXZlcnNpdHkYBiABKAsyEi5raXRoLnYxLkRpdmVyc2l0eRITCgtub3dfdW5peF9tcxgHIAEoAxINCgVzdGFsZRgIIAEoCCJ3CiBGcmVxdWVudGx5Qm91Z2h0VG9nZXRoZXJSZXNwb25zZRIiCgVpdGVtcxgBIAMoCzITLmtpdGgudjEuTGlzdGVkSXRlbRIPCgdwYXJ0aWFsGAIgASgIEg0KBXN0YWxlGAMgASgIEg8KB2Jhc2tldHMYBCABKAQq9gEKBU1vZGVsEhUKEU1PREVMX1VOU1BFQ0lGSUVEEAASEgoOTU9ERUxfSVRFTV9LTk4QARISCg5NT0RFTF9VU0VSX0tOThACEhAKDE1PREVMX0hZQlJJRBADEhQKEE1PREVMX1BPUFVMQVJJVFkQBBIQCgxNT0RFTF9ORVdFU1QQBRIQCgxNT0RFTF9QSU5ORUQQBhIUChBNT0RFTF9DQVRFR09SSUVTEBQSEgoOTU9ERUxfVFJFTkRJTkcQFRIRCg1NT0RFTF9TSU1JTEFSEBYSEgoOTU9ERUxfVE9HRVRIRVIQFxIRCg1NT0RFTF9UUkFJTkVEEB4ylAgKElJlY29tbWVuZGVyU2VydmljZRKGAQoJUmVjb21tZW5kEhkua2l0aC52MS5SZWNvbW1lbmRSZXF1ZXN0Ghoua2l0aC52MS5SZWNvbW1lbmRSZXNwb25zZSJCgtPkkwI8EiAvdjEvdXNlcnMve3VzZXJ9L3JlY29tbWVuZGF0aW9uc1oYIhMvdjEvcmVjb21tZW5kYXRpb25zOgEqEnQKDVJlY29tbWVuZE1hbnkSHS5raXRoLnYxLlJlY29tbWVuZE1hbnlSZXF1ZXN0Gh4ua2l0aC52MS5SZWNvbW1lbmRNYW55UmVzcG9uc2UiJILT5JMCHiIZL3YxL3JlY29tbWVuZGF0aW9ucy9iYXRjaDoBKhJoChVFeHBvcnRSZWNvbW1lbmRhdGlvbnMSJS5raXRoLnYxLkV4cG9ydFJlY29tbWVuZGF0aW9uc1JlcXVlc3QaJi5raXRoLnYxLkV4cG9ydFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlMAESjAEKB1NpbWlsYXISFy5raXRoLnYxLlNpbWlsYXJSZXF1ZXN0Ghgua2l0aC52MS5TaW1pbGFyUmVzcG9uc2UiToLT5JMCSBIYL3YxL2l0ZW1zL3tpdGVtfS9zaW1pbGFyWhoSGC92MS91c2Vycy97dXNlcn0vc2ltaWxhcloQIgsvdjEvc2ltaWxhcjoBKhJoCghUcmVuZGluZxIYLmtpdGgudjEuVHJlbmRpbmdSZXF1ZXN0Ghkua2l0aC52MS5UcmVuZGluZ1Jlc3BvbnNlIieC0+STAiESDC92MS90cmVuZGluZ1oRIgwvdjEvdHJlbmRpbmc6ASoSwAEKGEZyZXF1ZW50bHlCb3VnaHRUb2dldGhlchIoLmtpdGgudjEuRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyUmVxdWVzdBopLmtpdGgudjEuRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyUmVzcG9uc2UiT4LT5JMCSRIgL3YxL2l0ZW1zL3tpdGVtfS9ib3VnaHQtdG9nZXRoZXJaJSIgL3YxL2l0ZW1zL3tpdGVtfS9ib3VnaHQtdG9nZXRoZXI6ASoSeQoLTmV3QXJyaXZhbHMSGy5raXRoLnYxLk5ld0Fycml2YWxzUmVxdWVzdBocLmtpdGgudjEuTmV3QXJyaXZhbHNSZXNwb25zZSIvgtPkkwIpEhAvdjEvbmV3LWFycml2YWxzWhUiEC92MS9uZXctYXJyaXZhbHM6ASoSXgoGTGF0ZXN0EhYua2l0aC52MS5MYXRlc3RSZXF1ZXN0Ghcua2l0aC52MS5MYXRlc3RSZXNwb25zZSIjgtPkkwIdEgovdjEvbGF0ZXN0Wg8iCi92MS9sYXRlc3Q6ASpCLlosZ2l0aHViLmNvbS9raXRoLWlvL2tpdGgvcHJvdG8va2l0aC92MTtraXRodjFiBnByb3RvMw", [file_google_api_annotations, file_kith_v1_catalog]);
+  fileDesc("ChdraXRoL3YxL3JlY29tbWVuZC5wcm90bxIHa2l0aC52MSKZBAoQUmVjb21tZW5kUmVxdWVzdBIOCgR1c2VyGAEgASgJSAASIQoGYmFza2V0GAIgASgLMg8ua2l0aC52MS5CYXNrZXRIABIJCgFuGAMgASgNEh0KBW1vZGVsGAQgASgOMg4ua2l0aC52MS5Nb2RlbBIUCgxpbmNsdWRlX3NlZW4YBSABKAgSEwoLbm9fZmFsbGJhY2sYBiABKAgSDQoFc3RhbGUYByABKAgSDwoHZXhwbGFpbhgIIAEoCBIfCgZmaWx0ZXIYCSABKAsyDy5raXRoLnYxLkZpbHRlchItCg9leGNsdWRlX2hpc3RvcnkYCiADKAsyFC5raXRoLnYxLkhpc3RvcnlSdWxlEh4KBmJvb3N0cxgLIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAwgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GA0gASgLMhIua2l0aC52MS5EaXZlcnNpdHkSGgoEcGlucxgOIAMoCzIMLmtpdGgudjEuUGluEhMKC25vd191bml4X21zGA8gASgDEg0KBXNjZW5lGBQgASgJEg8KB3Nlc3Npb24YFSABKAkSDAoEaXRlbRgWIAEoCRISCgptb2RlbF9uYW1lGBcgASgJEiEKB2V4cGxvcmUYGCABKAsyEC5raXRoLnYxLkV4cGxvcmVCCQoHc3ViamVjdCI/CgdFeHBsb3JlEg4KBnBsYWNlcxgBIAEoDRIRCgl3aXRoaW5fbXMYAiABKAQSEQoJYXR0cmlidXRlGAMgASgJImQKBkZpbHRlchImCgpjb25kaXRpb25zGAEgAygLMhIua2l0aC52MS5Db25kaXRpb24SDQoFYWxsb3cYAiADKAkSDAoEZGVueRgDIAMoCRIVCg1vbmx5X3Byb2R1Y3RzGAQgASgIIuABCglDb25kaXRpb24SEQoJYXR0cmlidXRlGAEgASgJEiMKBmFueV9vZhgCIAEoCzIRLmtpdGgudjEuVGV4dExpc3RIABIjCgZhbGxfb2YYAyABKAsyES5raXRoLnYxLlRleHRMaXN0SAASJAoHbm9uZV9vZhgEIAEoCzIRLmtpdGgudjEuVGV4dExpc3RIABIfCgVyYW5nZRgFIAEoCzIOLmtpdGgudjEuUmFuZ2VIABInCglhdmFpbGFibGUYBiABKAsyEi5raXRoLnYxLkF2YWlsYWJsZUgAQgYKBHRlc3QiZQoFUmFuZ2USEAoDbWluGAEgASgBSACIAQESEAoDbWF4GAIgASgBSAGIAQESEwoLZXhjbHVkZV9taW4YAyABKAgSEwoLZXhjbHVkZV9tYXgYBCABKAhCBgoEX21pbkIGCgRfbWF4IgsKCUF2YWlsYWJsZSIzCgtIaXN0b3J5UnVsZRIRCgliZWhhdmlvcnMYASADKAkSEQoJd2l0aGluX21zGAIgASgEIjgKBUJvb3N0Eh8KBmZpbHRlchgBIAEoCzIPLmtpdGgudjEuRmlsdGVyEg4KBmZhY3RvchgCIAEoASJGCglGcmVzaG5lc3MSEQoJYXR0cmlidXRlGAEgASgJEhQKDGhhbGZfbGlmZV9tcxgCIAEoBBIQCghzdHJlbmd0aBgDIAEoASJsCglEaXZlcnNpdHkSEQoJYXR0cmlidXRlGAEgASgJEhMKBmxhbWJkYRgCIAEoAUgAiAEBEhUKDW1heF9wZXJfZ3JvdXAYAyABKA0SFQoNYnlfc2ltaWxhcml0eRgEIAEoCEIJCgdfbGFtYmRhIiEKA1BpbhIMCgRpdGVtGAEgASgJEgwKBHJhbmsYAiABKA0iLAoGQmFza2V0EiIKBWl0ZW1zGAEgAygLMhMua2l0aC52MS5CYXNrZXRJdGVtIioKCkJhc2tldEl0ZW0SDAoEaXRlbRgBIAEoCRIOCgZ3ZWlnaHQYAiABKAIihgIKEVJlY29tbWVuZFJlc3BvbnNlEicKBWl0ZW1zGAEgAygLMhgua2l0aC52MS5SZWNvbW1lbmRlZEl0ZW0SHQoFbW9kZWwYAiABKA4yDi5raXRoLnYxLk1vZGVsEhUKDW1vZGVsX3ZlcnNpb24YAyABKAQSFwoPZmFsbGJhY2tfcmVhc29uGAQgASgJEg8KB3BhcnRpYWwYBSABKAgSDQoFc3RhbGUYBiABKAgSDQoFc2NlbmUYFCABKAkSEgoKZXhwZXJpbWVudBgVIAEoCRIPCgd2YXJpYW50GBYgASgJEhEKCWFuc3dlcl9pZBgXIAEoCRISCgptb2RlbF9uYW1lGBggASgJIlEKFFJlY29tbWVuZE1hbnlSZXF1ZXN0Eg0KBXVzZXJzGAEgAygJEioKB3JlcXVlc3QYAiABKAsyGS5raXRoLnYxLlJlY29tbWVuZFJlcXVlc3QiRgoVUmVjb21tZW5kTWFueVJlc3BvbnNlEi0KB2Fuc3dlcnMYASADKAsyHC5raXRoLnYxLlVzZXJSZWNvbW1lbmRhdGlvbnMidgoTVXNlclJlY29tbWVuZGF0aW9ucxIMCgR1c2VyGAEgASgJEiwKCHJlc3BvbnNlGAIgASgLMhoua2l0aC52MS5SZWNvbW1lbmRSZXNwb25zZRIjCgVlcnJvchgDIAEoCzIULmtpdGgudjEuQW5zd2VyRXJyb3IicQocRXhwb3J0UmVjb21tZW5kYXRpb25zUmVxdWVzdBIRCglwYXJ0aXRpb24YASABKA0SEgoKYWZ0ZXJfdXNlchgCIAEoCRIqCgdyZXF1ZXN0GAMgASgLMhkua2l0aC52MS5SZWNvbW1lbmRSZXF1ZXN0Ik4KHUV4cG9ydFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlEi0KB2Fuc3dlcnMYASADKAsyHC5raXRoLnYxLlVzZXJSZWNvbW1lbmRhdGlvbnMiQQoLQW5zd2VyRXJyb3ISDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSEQoJcmV0cnlhYmxlGAMgASgIInwKD1JlY29tbWVuZGVkSXRlbRIMCgRpdGVtGAEgASgJEg0KBXNjb3JlGAIgASgBEh4KBnNvdXJjZRgDIAEoDjIOLmtpdGgudjEuTW9kZWwSLAoNY29udHJpYnV0aW9ucxgEIAMoCzIVLmtpdGgudjEuQ29udHJpYnV0aW9uIisKDENvbnRyaWJ1dGlvbhIMCgRpdGVtGAEgASgJEg0KBXNjb3JlGAIgASgBIuoBCg5TaW1pbGFyUmVxdWVzdBIOCgRpdGVtGAEgASgJSAASDgoEdXNlchgCIAEoCUgAEgkKAW4YAyABKA0SHwoGZmlsdGVyGAQgASgLMg8ua2l0aC52MS5GaWx0ZXISHgoGYm9vc3RzGAUgAygLMg4ua2l0aC52MS5Cb29zdBIlCglmcmVzaG5lc3MYBiABKAsyEi5raXRoLnYxLkZyZXNobmVzcxIlCglkaXZlcnNpdHkYByABKAsyEi5raXRoLnYxLkRpdmVyc2l0eRITCgtub3dfdW5peF9tcxgIIAEoA0IJCgdzdWJqZWN0InIKD1NpbWlsYXJSZXNwb25zZRIoCgluZWlnaGJvcnMYASADKAsyFS5raXRoLnYxLlNpbWlsYXJFbnRyeRIVCg1tb2RlbF92ZXJzaW9uGAIgASgEEg8KB3BhcnRpYWwYAyABKAgSDQoFc3RhbGUYBCABKAgiKgoMU2ltaWxhckVudHJ5EgsKA2tleRgBIAEoCRINCgVzY29yZRgCIAEoASI/CgpMaXN0ZWRJdGVtEgwKBGl0ZW0YASABKAkSDQoFc2NvcmUYAiABKAESFAoMdGltZV91bml4X21zGAMgASgDIsoCCg9UcmVuZGluZ1JlcXVlc3QSCQoBbhgBIAEoDRIRCgl3aXRoaW5fbXMYAiABKAQSNgoHd2VpZ2h0cxgDIAMoCzIlLmtpdGgudjEuVHJlbmRpbmdSZXF1ZXN0LldlaWdodHNFbnRyeRIfCgZmaWx0ZXIYBCABKAsyDy5raXRoLnYxLkZpbHRlchIeCgZib29zdHMYBSADKAsyDi5raXRoLnYxLkJvb3N0EiUKCWZyZXNobmVzcxgGIAEoCzISLmtpdGgudjEuRnJlc2huZXNzEiUKCWRpdmVyc2l0eRgHIAEoCzISLmtpdGgudjEuRGl2ZXJzaXR5EhMKC25vd191bml4X21zGAggASgDEg0KBXN0YWxlGAkgASgIGi4KDFdlaWdodHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIlYKEFRyZW5kaW5nUmVzcG9uc2USIgoFaXRlbXMYASADKAsyEy5raXRoLnYxLkxpc3RlZEl0ZW0SDwoHcGFydGlhbBgCIAEoCBINCgVzdGFsZRgDIAEoCCKeAQoSTmV3QXJyaXZhbHNSZXF1ZXN0EgkKAW4YASABKA0SEQoJYXR0cmlidXRlGAIgASgJEh8KBmZpbHRlchgDIAEoCzIPLmtpdGgudjEuRmlsdGVyEiUKCWRpdmVyc2l0eRgEIAEoCzISLmtpdGgudjEuRGl2ZXJzaXR5EhMKC25vd191bml4X21zGAUgASgDEg0KBXN0YWxlGAYgASgIIlkKE05ld0Fycml2YWxzUmVzcG9uc2USIgoFaXRlbXMYASADKAsyEy5raXRoLnYxLkxpc3RlZEl0ZW0SDwoHcGFydGlhbBgCIAEoCBINCgVzdGFsZRgDIAEoCCJfCg1MYXRlc3RSZXF1ZXN0EgkKAW4YASABKA0SHwoGZmlsdGVyGAIgASgLMg8ua2l0aC52MS5GaWx0ZXISEwoLbm93X3VuaXhfbXMYAyABKAMSDQoFc3RhbGUYBCABKAgiVAoOTGF0ZXN0UmVzcG9uc2USIgoFaXRlbXMYASADKAsyEy5raXRoLnYxLkxpc3RlZEl0ZW0SDwoHcGFydGlhbBgCIAEoCBINCgVzdGFsZRgDIAEoCCLtAQofRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyUmVxdWVzdBIMCgRpdGVtGAEgASgJEgkKAW4YAiABKA0SHwoGZmlsdGVyGAMgASgLMg8ua2l0aC52MS5GaWx0ZXISHgoGYm9vc3RzGAQgAygLMg4ua2l0aC52MS5Cb29zdBIlCglmcmVzaG5lc3MYBSABKAsyEi5raXRoLnYxLkZyZXNobmVzcxIlCglkaXZlcnNpdHkYBiABKAsyEi5raXRoLnYxLkRpdmVyc2l0eRITCgtub3dfdW5peF9tcxgHIAEoAxINCgVzdGFsZRgIIAEoCCJ3CiBGcmVxdWVudGx5Qm91Z2h0VG9nZXRoZXJSZXNwb25zZRIiCgVpdGVtcxgBIAMoCzITLmtpdGgudjEuTGlzdGVkSXRlbRIPCgdwYXJ0aWFsGAIgASgIEg0KBXN0YWxlGAMgASgIEg8KB2Jhc2tldHMYBCABKAQqigIKBU1vZGVsEhUKEU1PREVMX1VOU1BFQ0lGSUVEEAASEgoOTU9ERUxfSVRFTV9LTk4QARISCg5NT0RFTF9VU0VSX0tOThACEhAKDE1PREVMX0hZQlJJRBADEhQKEE1PREVMX1BPUFVMQVJJVFkQBBIQCgxNT0RFTF9ORVdFU1QQBRIQCgxNT0RFTF9QSU5ORUQQBhISCg5NT0RFTF9FWFBMT1JFRBAHEhQKEE1PREVMX0NBVEVHT1JJRVMQFBISCg5NT0RFTF9UUkVORElORxAVEhEKDU1PREVMX1NJTUlMQVIQFhISCg5NT0RFTF9UT0dFVEhFUhAXEhEKDU1PREVMX1RSQUlORUQQHjKUCAoSUmVjb21tZW5kZXJTZXJ2aWNlEoYBCglSZWNvbW1lbmQSGS5raXRoLnYxLlJlY29tbWVuZFJlcXVlc3QaGi5raXRoLnYxLlJlY29tbWVuZFJlc3BvbnNlIkKC0+STAjwSIC92MS91c2Vycy97dXNlcn0vcmVjb21tZW5kYXRpb25zWhgiEy92MS9yZWNvbW1lbmRhdGlvbnM6ASoSdAoNUmVjb21tZW5kTWFueRIdLmtpdGgudjEuUmVjb21tZW5kTWFueVJlcXVlc3QaHi5raXRoLnYxLlJlY29tbWVuZE1hbnlSZXNwb25zZSIkgtPkkwIeIhkvdjEvcmVjb21tZW5kYXRpb25zL2JhdGNoOgEqEmgKFUV4cG9ydFJlY29tbWVuZGF0aW9ucxIlLmtpdGgudjEuRXhwb3J0UmVjb21tZW5kYXRpb25zUmVxdWVzdBomLmtpdGgudjEuRXhwb3J0UmVjb21tZW5kYXRpb25zUmVzcG9uc2UwARKMAQoHU2ltaWxhchIXLmtpdGgudjEuU2ltaWxhclJlcXVlc3QaGC5raXRoLnYxLlNpbWlsYXJSZXNwb25zZSJOgtPkkwJIEhgvdjEvaXRlbXMve2l0ZW19L3NpbWlsYXJaGhIYL3YxL3VzZXJzL3t1c2VyfS9zaW1pbGFyWhAiCy92MS9zaW1pbGFyOgEqEmgKCFRyZW5kaW5nEhgua2l0aC52MS5UcmVuZGluZ1JlcXVlc3QaGS5raXRoLnYxLlRyZW5kaW5nUmVzcG9uc2UiJ4LT5JMCIRIML3YxL3RyZW5kaW5nWhEiDC92MS90cmVuZGluZzoBKhLAAQoYRnJlcXVlbnRseUJvdWdodFRvZ2V0aGVyEigua2l0aC52MS5GcmVxdWVudGx5Qm91Z2h0VG9nZXRoZXJSZXF1ZXN0Gikua2l0aC52MS5GcmVxdWVudGx5Qm91Z2h0VG9nZXRoZXJSZXNwb25zZSJPgtPkkwJJEiAvdjEvaXRlbXMve2l0ZW19L2JvdWdodC10b2dldGhlclolIiAvdjEvaXRlbXMve2l0ZW19L2JvdWdodC10b2dldGhlcjoBKhJ5CgtOZXdBcnJpdmFscxIbLmtpdGgudjEuTmV3QXJyaXZhbHNSZXF1ZXN0Ghwua2l0aC52MS5OZXdBcnJpdmFsc1Jlc3BvbnNlIi+C0+STAikSEC92MS9uZXctYXJyaXZhbHNaFSIQL3YxL25ldy1hcnJpdmFsczoBKhJeCgZMYXRlc3QSFi5raXRoLnYxLkxhdGVzdFJlcXVlc3QaFy5raXRoLnYxLkxhdGVzdFJlc3BvbnNlIiOC0+STAh0SCi92MS9sYXRlc3RaDyIKL3YxL2xhdGVzdDoBKkIuWixnaXRodWIuY29tL2tpdGgtaW8va2l0aC9wcm90by9raXRoL3YxO2tpdGh2MWIGcHJvdG8z", [file_google_api_annotations, file_kith_v1_catalog]);
 
 /**
  * RecommendRequest asks for N items.
@@ -131,7 +131,7 @@ export type RecommendRequest = Message<"kith.v1.RecommendRequest"> & {
 
   /**
    * Name of a scene, which says how to answer. What is given here adds to it: filters, boosts, exclude_history, include_seen and no_fallback hold
-   * beside those of the scene; n, freshness and diversity replace them, and so does a pin one of the same item or place. A model must not be
+   * beside those of the scene; n, freshness, diversity and explore replace them, and so does a pin one of the same item or place. A model must not be
    * given. The subject may be left out: where the model of the scene is about users, what comes next answers then.
    *
    * @generated from field: string scene = 20;
@@ -158,6 +158,13 @@ export type RecommendRequest = Message<"kith.v1.RecommendRequest"> & {
    * @generated from field: string model_name = 23;
    */
   modelName: string;
+
+  /**
+   * Places for new products, whatever models say of them.
+   *
+   * @generated from field: kith.v1.Explore explore = 24;
+   */
+  explore?: Explore | undefined;
 };
 
 /**
@@ -166,6 +173,43 @@ export type RecommendRequest = Message<"kith.v1.RecommendRequest"> & {
  */
 export const RecommendRequestSchema: GenMessage<RecommendRequest> = /*@__PURE__*/
   messageDesc(file_kith_v1_recommend, 0);
+
+/**
+ * Explore gives places of an answer, spread evenly over it, to products that came of late and that the model did not rank, so that they meet users before models know
+ * them. They must pass the filter; what is excluded of the history, and max_per_group, hold for them. Which of them is drawn by lot, anew each day in UTC for each user or
+ * session; those of the three categories that the user is interested in most have four times the chance of others. The model has the other places.
+ *
+ * @generated from message kith.v1.Explore
+ */
+export type Explore = Message<"kith.v1.Explore"> & {
+  /**
+   * Most places of the answer. 1 to 1,000.
+   *
+   * @generated from field: uint32 places = 1;
+   */
+  places: number;
+
+  /**
+   * Age up to which a product is new. Zero means 14 days. The 2,000 newest count at most.
+   *
+   * @generated from field: uint64 within_ms = 2;
+   */
+  withinMs: bigint;
+
+  /**
+   * Time at which a product came. Empty means since.
+   *
+   * @generated from field: string attribute = 3;
+   */
+  attribute: string;
+};
+
+/**
+ * Describes the message kith.v1.Explore.
+ * Use `create(ExploreSchema)` to create a new message.
+ */
+export const ExploreSchema: GenMessage<Explore> = /*@__PURE__*/
+  messageDesc(file_kith_v1_recommend, 1);
 
 /**
  * Filter says which items may be in an answer: those that meet all of it.
@@ -207,7 +251,7 @@ export type Filter = Message<"kith.v1.Filter"> & {
  * Use `create(FilterSchema)` to create a new message.
  */
 export const FilterSchema: GenMessage<Filter> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 1);
+  messageDesc(file_kith_v1_recommend, 2);
 
 /**
  * Condition is about one attribute of a product. An item without the attribute, or without a record, meets none_of alone.
@@ -274,7 +318,7 @@ export type Condition = Message<"kith.v1.Condition"> & {
  * Use `create(ConditionSchema)` to create a new message.
  */
 export const ConditionSchema: GenMessage<Condition> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 2);
+  messageDesc(file_kith_v1_recommend, 3);
 
 /**
  * Range is bounded where a bound is set. Bounds belong to it unless they are excluded.
@@ -308,7 +352,7 @@ export type Range = Message<"kith.v1.Range"> & {
  * Use `create(RangeSchema)` to create a new message.
  */
 export const RangeSchema: GenMessage<Range> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 3);
+  messageDesc(file_kith_v1_recommend, 4);
 
 /**
  * Available has no parameters.
@@ -323,7 +367,7 @@ export type Available = Message<"kith.v1.Available"> & {
  * Use `create(AvailableSchema)` to create a new message.
  */
 export const AvailableSchema: GenMessage<Available> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 4);
+  messageDesc(file_kith_v1_recommend, 5);
 
 /**
  * HistoryRule names items by events of the user.
@@ -351,7 +395,7 @@ export type HistoryRule = Message<"kith.v1.HistoryRule"> & {
  * Use `create(HistoryRuleSchema)` to create a new message.
  */
 export const HistoryRuleSchema: GenMessage<HistoryRule> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 5);
+  messageDesc(file_kith_v1_recommend, 6);
 
 /**
  * Boost multiplies scores.
@@ -377,7 +421,7 @@ export type Boost = Message<"kith.v1.Boost"> & {
  * Use `create(BoostSchema)` to create a new message.
  */
 export const BoostSchema: GenMessage<Boost> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 6);
+  messageDesc(file_kith_v1_recommend, 7);
 
 /**
  * Freshness multiplies the score of a product of some age by 1 + strength * 2^(-age/half-life), and leaves one without the time as it is.
@@ -410,7 +454,7 @@ export type Freshness = Message<"kith.v1.Freshness"> & {
  * Use `create(FreshnessSchema)` to create a new message.
  */
 export const FreshnessSchema: GenMessage<Freshness> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 7);
+  messageDesc(file_kith_v1_recommend, 8);
 
 /**
  * Diversity spreads an answer over groups: products whose attribute has the same text, of a list the first. Those without are alone.
@@ -438,6 +482,14 @@ export type Diversity = Message<"kith.v1.Diversity"> & {
    * @generated from field: uint32 max_per_group = 3;
    */
   maxPerGroup: number;
+
+  /**
+   * Lambda looks at how similar items are, by the neighbor lists of the active version, in place of groups: of the items that a model ranks, the 200 best or four times n.
+   * Only of recommendations.
+   *
+   * @generated from field: bool by_similarity = 4;
+   */
+  bySimilarity: boolean;
 };
 
 /**
@@ -445,7 +497,7 @@ export type Diversity = Message<"kith.v1.Diversity"> & {
  * Use `create(DiversitySchema)` to create a new message.
  */
 export const DiversitySchema: GenMessage<Diversity> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 8);
+  messageDesc(file_kith_v1_recommend, 9);
 
 /**
  * Pin gives an item a place.
@@ -471,7 +523,7 @@ export type Pin = Message<"kith.v1.Pin"> & {
  * Use `create(PinSchema)` to create a new message.
  */
 export const PinSchema: GenMessage<Pin> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 9);
+  messageDesc(file_kith_v1_recommend, 10);
 
 /**
  * Basket is a set of items with weights.
@@ -490,7 +542,7 @@ export type Basket = Message<"kith.v1.Basket"> & {
  * Use `create(BasketSchema)` to create a new message.
  */
 export const BasketSchema: GenMessage<Basket> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 10);
+  messageDesc(file_kith_v1_recommend, 11);
 
 /**
  * BasketItem is one item of a basket.
@@ -516,7 +568,7 @@ export type BasketItem = Message<"kith.v1.BasketItem"> & {
  * Use `create(BasketItemSchema)` to create a new message.
  */
 export const BasketItemSchema: GenMessage<BasketItem> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 11);
+  messageDesc(file_kith_v1_recommend, 12);
 
 /**
  * RecommendResponse is a ranked answer.
@@ -544,7 +596,8 @@ export type RecommendResponse = Message<"kith.v1.RecommendResponse"> & {
   modelVersion: bigint;
 
   /**
-   * Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come.
+   * Why popularity, or what comes next by a scene, filled some or all of the answer; empty when nothing did, unless a scene lets nothing come, or the answer is short as
+   * the filter asks for an attribute that no product has.
    *
    * @generated from field: string fallback_reason = 4;
    */
@@ -605,7 +658,7 @@ export type RecommendResponse = Message<"kith.v1.RecommendResponse"> & {
  * Use `create(RecommendResponseSchema)` to create a new message.
  */
 export const RecommendResponseSchema: GenMessage<RecommendResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 12);
+  messageDesc(file_kith_v1_recommend, 13);
 
 /**
  * RecommendManyRequest asks for several users at once.
@@ -633,7 +686,7 @@ export type RecommendManyRequest = Message<"kith.v1.RecommendManyRequest"> & {
  * Use `create(RecommendManyRequestSchema)` to create a new message.
  */
 export const RecommendManyRequestSchema: GenMessage<RecommendManyRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 13);
+  messageDesc(file_kith_v1_recommend, 14);
 
 /**
  * RecommendManyResponse has an answer for each user, in the order of the request.
@@ -652,7 +705,7 @@ export type RecommendManyResponse = Message<"kith.v1.RecommendManyResponse"> & {
  * Use `create(RecommendManyResponseSchema)` to create a new message.
  */
 export const RecommendManyResponseSchema: GenMessage<RecommendManyResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 14);
+  messageDesc(file_kith_v1_recommend, 15);
 
 /**
  * UserRecommendations is the answer for one user.
@@ -685,7 +738,7 @@ export type UserRecommendations = Message<"kith.v1.UserRecommendations"> & {
  * Use `create(UserRecommendationsSchema)` to create a new message.
  */
 export const UserRecommendationsSchema: GenMessage<UserRecommendations> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 15);
+  messageDesc(file_kith_v1_recommend, 16);
 
 /**
  * ExportRecommendationsRequest asks for the answers for all users of a partition.
@@ -718,7 +771,7 @@ export type ExportRecommendationsRequest = Message<"kith.v1.ExportRecommendation
  * Use `create(ExportRecommendationsRequestSchema)` to create a new message.
  */
 export const ExportRecommendationsRequestSchema: GenMessage<ExportRecommendationsRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 16);
+  messageDesc(file_kith_v1_recommend, 17);
 
 /**
  * ExportRecommendationsResponse has the answers for some users.
@@ -737,7 +790,7 @@ export type ExportRecommendationsResponse = Message<"kith.v1.ExportRecommendatio
  * Use `create(ExportRecommendationsResponseSchema)` to create a new message.
  */
 export const ExportRecommendationsResponseSchema: GenMessage<ExportRecommendationsResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 17);
+  messageDesc(file_kith_v1_recommend, 18);
 
 /**
  * AnswerError is why a part of an answer is missing.
@@ -772,7 +825,7 @@ export type AnswerError = Message<"kith.v1.AnswerError"> & {
  * Use `create(AnswerErrorSchema)` to create a new message.
  */
 export const AnswerErrorSchema: GenMessage<AnswerError> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 18);
+  messageDesc(file_kith_v1_recommend, 19);
 
 /**
  * RecommendedItem is one rank of an answer.
@@ -812,7 +865,7 @@ export type RecommendedItem = Message<"kith.v1.RecommendedItem"> & {
  * Use `create(RecommendedItemSchema)` to create a new message.
  */
 export const RecommendedItemSchema: GenMessage<RecommendedItem> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 19);
+  messageDesc(file_kith_v1_recommend, 20);
 
 /**
  * Contribution is the share of one known item or similar user in a score.
@@ -838,7 +891,7 @@ export type Contribution = Message<"kith.v1.Contribution"> & {
  * Use `create(ContributionSchema)` to create a new message.
  */
 export const ContributionSchema: GenMessage<Contribution> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 20);
+  messageDesc(file_kith_v1_recommend, 21);
 
 /**
  * SimilarRequest asks for neighbors.
@@ -905,7 +958,7 @@ export type SimilarRequest = Message<"kith.v1.SimilarRequest"> & {
  * Use `create(SimilarRequestSchema)` to create a new message.
  */
 export const SimilarRequestSchema: GenMessage<SimilarRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 21);
+  messageDesc(file_kith_v1_recommend, 22);
 
 /**
  * SimilarResponse lists neighbors by descending similarity.
@@ -943,7 +996,7 @@ export type SimilarResponse = Message<"kith.v1.SimilarResponse"> & {
  * Use `create(SimilarResponseSchema)` to create a new message.
  */
 export const SimilarResponseSchema: GenMessage<SimilarResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 22);
+  messageDesc(file_kith_v1_recommend, 23);
 
 /**
  * SimilarEntry is one neighbor.
@@ -969,7 +1022,7 @@ export type SimilarEntry = Message<"kith.v1.SimilarEntry"> & {
  * Use `create(SimilarEntrySchema)` to create a new message.
  */
 export const SimilarEntrySchema: GenMessage<SimilarEntry> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 23);
+  messageDesc(file_kith_v1_recommend, 24);
 
 /**
  * ListedItem is one rank of a list.
@@ -1002,7 +1055,7 @@ export type ListedItem = Message<"kith.v1.ListedItem"> & {
  * Use `create(ListedItemSchema)` to create a new message.
  */
 export const ListedItemSchema: GenMessage<ListedItem> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 24);
+  messageDesc(file_kith_v1_recommend, 25);
 
 /**
  * TrendingRequest asks for items by the sum over their events of the weights of the behaviors.
@@ -1069,7 +1122,7 @@ export type TrendingRequest = Message<"kith.v1.TrendingRequest"> & {
  * Use `create(TrendingRequestSchema)` to create a new message.
  */
 export const TrendingRequestSchema: GenMessage<TrendingRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 25);
+  messageDesc(file_kith_v1_recommend, 26);
 
 /**
  * TrendingResponse lists items by score descending, then key.
@@ -1100,7 +1153,7 @@ export type TrendingResponse = Message<"kith.v1.TrendingResponse"> & {
  * Use `create(TrendingResponseSchema)` to create a new message.
  */
 export const TrendingResponseSchema: GenMessage<TrendingResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 26);
+  messageDesc(file_kith_v1_recommend, 27);
 
 /**
  * NewArrivalsRequest asks for products by the time at which they came.
@@ -1150,7 +1203,7 @@ export type NewArrivalsRequest = Message<"kith.v1.NewArrivalsRequest"> & {
  * Use `create(NewArrivalsRequestSchema)` to create a new message.
  */
 export const NewArrivalsRequestSchema: GenMessage<NewArrivalsRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 27);
+  messageDesc(file_kith_v1_recommend, 28);
 
 /**
  * NewArrivalsResponse lists products by time descending, then key.
@@ -1179,7 +1232,7 @@ export type NewArrivalsResponse = Message<"kith.v1.NewArrivalsResponse"> & {
  * Use `create(NewArrivalsResponseSchema)` to create a new message.
  */
 export const NewArrivalsResponseSchema: GenMessage<NewArrivalsResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 28);
+  messageDesc(file_kith_v1_recommend, 29);
 
 /**
  * LatestRequest asks for items by the time of their last event.
@@ -1215,7 +1268,7 @@ export type LatestRequest = Message<"kith.v1.LatestRequest"> & {
  * Use `create(LatestRequestSchema)` to create a new message.
  */
 export const LatestRequestSchema: GenMessage<LatestRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 29);
+  messageDesc(file_kith_v1_recommend, 30);
 
 /**
  * LatestResponse lists items by time descending, then key.
@@ -1244,7 +1297,7 @@ export type LatestResponse = Message<"kith.v1.LatestResponse"> & {
  * Use `create(LatestResponseSchema)` to create a new message.
  */
 export const LatestResponseSchema: GenMessage<LatestResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 30);
+  messageDesc(file_kith_v1_recommend, 31);
 
 /**
  * FrequentlyBoughtTogetherRequest names an item. A basket is what a user bought in one order (the context order of purchases), or, of purchases that name
@@ -1303,7 +1356,7 @@ export type FrequentlyBoughtTogetherRequest = Message<"kith.v1.FrequentlyBoughtT
  * Use `create(FrequentlyBoughtTogetherRequestSchema)` to create a new message.
  */
 export const FrequentlyBoughtTogetherRequestSchema: GenMessage<FrequentlyBoughtTogetherRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 31);
+  messageDesc(file_kith_v1_recommend, 32);
 
 /**
  * FrequentlyBoughtTogetherResponse lists items by score descending, then key.
@@ -1339,7 +1392,7 @@ export type FrequentlyBoughtTogetherResponse = Message<"kith.v1.FrequentlyBought
  * Use `create(FrequentlyBoughtTogetherResponseSchema)` to create a new message.
  */
 export const FrequentlyBoughtTogetherResponseSchema: GenMessage<FrequentlyBoughtTogetherResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_recommend, 32);
+  messageDesc(file_kith_v1_recommend, 33);
 
 /**
  * Model is a way of scoring.
@@ -1395,6 +1448,13 @@ export enum Model {
    * @generated from enum value: MODEL_PINNED = 6;
    */
   PINNED = 6,
+
+  /**
+   * A new product in a place that explore gives to one; only in answers.
+   *
+   * @generated from enum value: MODEL_EXPLORED = 7;
+   */
+  EXPLORED = 7,
 
   /**
    * Only of scenes: the most popular items of the categories that the user, or the basket, is interested in most.

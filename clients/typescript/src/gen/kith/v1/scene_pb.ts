@@ -5,7 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.js";
-import type { Boost, Diversity, Filter, Freshness, HistoryRule, Model, Pin } from "./recommend_pb.js";
+import type { Boost, Diversity, Explore, Filter, Freshness, HistoryRule, Model, Pin } from "./recommend_pb.js";
 import { file_kith_v1_recommend } from "./recommend_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kith/v1/scene.proto.
  */
 export const file_kith_v1_scene: GenFile = /*@__PURE__*/
-  fileDesc("ChNraXRoL3YxL3NjZW5lLnByb3RvEgdraXRoLnYxIr4ECgVTY2VuZRIMCgRuYW1lGAEgASgJEh0KBW1vZGVsGAIgASgOMg4ua2l0aC52MS5Nb2RlbBISCgVibGVuZBgDIAEoAUgAiAEBEgkKAW4YBCABKA0SIAoIZmFsbGJhY2sYBSADKA4yDi5raXRoLnYxLk1vZGVsEhMKC25vX2ZhbGxiYWNrGAYgASgIEhQKDGluY2x1ZGVfc2VlbhgHIAEoCBIfCgZmaWx0ZXIYCCABKAsyDy5raXRoLnYxLkZpbHRlchItCg9leGNsdWRlX2hpc3RvcnkYCSADKAsyFC5raXRoLnYxLkhpc3RvcnlSdWxlEh4KBmJvb3N0cxgKIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAsgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GAwgASgLMhIua2l0aC52MS5EaXZlcnNpdHkSGgoEcGlucxgNIAMoCzIMLmtpdGgudjEuUGluEhEKCXdpdGhpbl9tcxgOIAEoBBIsCgd3ZWlnaHRzGA8gAygLMhsua2l0aC52MS5TY2VuZS5XZWlnaHRzRW50cnkSGgoSY2F0ZWdvcnlfYXR0cmlidXRlGBAgASgJEhcKD3NpbmNlX2F0dHJpYnV0ZRgRIAEoCRISCgptb2RlbF9uYW1lGBIgASgJGi4KDFdlaWdodHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBQggKBl9ibGVuZCKyAQoKRXhwZXJpbWVudBIMCgRuYW1lGAEgASgJEg0KBXNjZW5lGAIgASgJEiIKCHZhcmlhbnRzGAMgAygLMhAua2l0aC52MS5WYXJpYW50EhUKDXN0YXJ0X3VuaXhfbXMYBCABKAMSEwoLZW5kX3VuaXhfbXMYBSABKAMSEQoJd2luZG93X21zGAYgASgEEgwKBHNhbHQYByABKAkSFgoOZXhwZWN0ZWRfdXNlcnMYCCABKAQiNgoHVmFyaWFudBIMCgRuYW1lGAEgASgJEg0KBXNjZW5lGAIgASgJEg4KBndlaWdodBgDIAEoASJlCghTY2VuZVNldBIPCgd2ZXJzaW9uGAEgASgEEh4KBnNjZW5lcxgCIAMoCzIOLmtpdGgudjEuU2NlbmUSKAoLZXhwZXJpbWVudHMYAyADKAsyEy5raXRoLnYxLkV4cGVyaW1lbnQiEgoQR2V0U2NlbmVzUmVxdWVzdCIzChFHZXRTY2VuZXNSZXNwb25zZRIeCgNzZXQYASABKAsyES5raXRoLnYxLlNjZW5lU2V0IjIKEFNldFNjZW5lc1JlcXVlc3QSHgoDc2V0GAEgASgLMhEua2l0aC52MS5TY2VuZVNldCIkChFTZXRTY2VuZXNSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgEIkAKF1JlcG9ydEV4cGVyaW1lbnRSZXF1ZXN0EgwKBG5hbWUYASABKAkSFwoPcHJpY2VfYXR0cmlidXRlGAIgASgJIsUBChhSZXBvcnRFeHBlcmltZW50UmVzcG9uc2USJwoKZXhwZXJpbWVudBgBIAEoCzITLmtpdGgudjEuRXhwZXJpbWVudBITCgtub3dfdW5peF9tcxgCIAEoAxIoCgh2YXJpYW50cxgDIAMoCzIWLmtpdGgudjEuVmFyaWFudFJlcG9ydBIPCgdzcGxpdF9wGAQgASgBEg8KB2Nyb3NzZWQYBSABKAQSDgoGb3RoZXJzGAYgASgEEg8KB3JlZnVzZWQYByABKAQilwIKDVZhcmlhbnRSZXBvcnQSDAoEbmFtZRgBIAEoCRINCgVzY2VuZRgCIAEoCRINCgVzaGFyZRgDIAEoARINCgV1c2VycxgEIAEoBBIoCgdjbGlja2VkGAUgASgLMhcua2l0aC52MS5WYXJpYW50T3V0Y29tZRIqCgljb252ZXJ0ZWQYBiABKAsyFy5raXRoLnYxLlZhcmlhbnRPdXRjb21lEigKB3JldmVudWUYByABKAsyFy5raXRoLnYxLlZhcmlhbnRPdXRjb21lEiUKBmNvdW50cxgIIAEoCzIVLmtpdGgudjEuQW5zd2VyQ291bnRzEiQKBm1vZGVscxgJIAMoCzIULmtpdGgudjEuTW9kZWxDb3VudHMidgoOVmFyaWFudE91dGNvbWUSDQoFdXNlcnMYASABKAQSDAoEbWVhbhgCIAEoARINCgVrbm93bhgDIAEoCBISCgpkaWZmZXJlbmNlGAQgASgBEgsKA2xvdxgFIAEoARIMCgRoaWdoGAYgASgBEgkKAXAYByABKAEiVwoMQW5zd2VyQ291bnRzEhMKC2ltcHJlc3Npb25zGAEgASgEEg4KBmNsaWNrcxgCIAEoBBIRCglwdXJjaGFzZXMYAyABKAQSDwoHcmV2ZW51ZRgEIAEoASJFCgtNb2RlbENvdW50cxIPCgd2ZXJzaW9uGAEgASgEEiUKBmNvdW50cxgCIAEoCzIVLmtpdGgudjEuQW5zd2VyQ291bnRzMsMCCgxTY2VuZVNlcnZpY2USVgoJR2V0U2NlbmVzEhkua2l0aC52MS5HZXRTY2VuZXNSZXF1ZXN0Ghoua2l0aC52MS5HZXRTY2VuZXNSZXNwb25zZSISgtPkkwIMEgovdjEvc2NlbmVzElsKCVNldFNjZW5lcxIZLmtpdGgudjEuU2V0U2NlbmVzUmVxdWVzdBoaLmtpdGgudjEuU2V0U2NlbmVzUmVzcG9uc2UiF4LT5JMCERoKL3YxL3NjZW5lczoDc2V0En4KEFJlcG9ydEV4cGVyaW1lbnQSIC5raXRoLnYxLlJlcG9ydEV4cGVyaW1lbnRSZXF1ZXN0GiEua2l0aC52MS5SZXBvcnRFeHBlcmltZW50UmVzcG9uc2UiJYLT5JMCHxIdL3YxL2V4cGVyaW1lbnRzL3tuYW1lfS9yZXBvcnRCLlosZ2l0aHViLmNvbS9raXRoLWlvL2tpdGgvcHJvdG8va2l0aC92MTtraXRodjFiBnByb3RvMw", [file_google_api_annotations, file_kith_v1_recommend]);
+  fileDesc("ChNraXRoL3YxL3NjZW5lLnByb3RvEgdraXRoLnYxIuEECgVTY2VuZRIMCgRuYW1lGAEgASgJEh0KBW1vZGVsGAIgASgOMg4ua2l0aC52MS5Nb2RlbBISCgVibGVuZBgDIAEoAUgAiAEBEgkKAW4YBCABKA0SIAoIZmFsbGJhY2sYBSADKA4yDi5raXRoLnYxLk1vZGVsEhMKC25vX2ZhbGxiYWNrGAYgASgIEhQKDGluY2x1ZGVfc2VlbhgHIAEoCBIfCgZmaWx0ZXIYCCABKAsyDy5raXRoLnYxLkZpbHRlchItCg9leGNsdWRlX2hpc3RvcnkYCSADKAsyFC5raXRoLnYxLkhpc3RvcnlSdWxlEh4KBmJvb3N0cxgKIAMoCzIOLmtpdGgudjEuQm9vc3QSJQoJZnJlc2huZXNzGAsgASgLMhIua2l0aC52MS5GcmVzaG5lc3MSJQoJZGl2ZXJzaXR5GAwgASgLMhIua2l0aC52MS5EaXZlcnNpdHkSGgoEcGlucxgNIAMoCzIMLmtpdGgudjEuUGluEhEKCXdpdGhpbl9tcxgOIAEoBBIsCgd3ZWlnaHRzGA8gAygLMhsua2l0aC52MS5TY2VuZS5XZWlnaHRzRW50cnkSGgoSY2F0ZWdvcnlfYXR0cmlidXRlGBAgASgJEhcKD3NpbmNlX2F0dHJpYnV0ZRgRIAEoCRISCgptb2RlbF9uYW1lGBIgASgJEiEKB2V4cGxvcmUYEyABKAsyEC5raXRoLnYxLkV4cGxvcmUaLgoMV2VpZ2h0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAFCCAoGX2JsZW5kIrIBCgpFeHBlcmltZW50EgwKBG5hbWUYASABKAkSDQoFc2NlbmUYAiABKAkSIgoIdmFyaWFudHMYAyADKAsyEC5raXRoLnYxLlZhcmlhbnQSFQoNc3RhcnRfdW5peF9tcxgEIAEoAxITCgtlbmRfdW5peF9tcxgFIAEoAxIRCgl3aW5kb3dfbXMYBiABKAQSDAoEc2FsdBgHIAEoCRIWCg5leHBlY3RlZF91c2VycxgIIAEoBCI2CgdWYXJpYW50EgwKBG5hbWUYASABKAkSDQoFc2NlbmUYAiABKAkSDgoGd2VpZ2h0GAMgASgBImUKCFNjZW5lU2V0Eg8KB3ZlcnNpb24YASABKAQSHgoGc2NlbmVzGAIgAygLMg4ua2l0aC52MS5TY2VuZRIoCgtleHBlcmltZW50cxgDIAMoCzITLmtpdGgudjEuRXhwZXJpbWVudCISChBHZXRTY2VuZXNSZXF1ZXN0IjMKEUdldFNjZW5lc1Jlc3BvbnNlEh4KA3NldBgBIAEoCzIRLmtpdGgudjEuU2NlbmVTZXQiMgoQU2V0U2NlbmVzUmVxdWVzdBIeCgNzZXQYASABKAsyES5raXRoLnYxLlNjZW5lU2V0IiQKEVNldFNjZW5lc1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAQiQAoXUmVwb3J0RXhwZXJpbWVudFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIXCg9wcmljZV9hdHRyaWJ1dGUYAiABKAkixQEKGFJlcG9ydEV4cGVyaW1lbnRSZXNwb25zZRInCgpleHBlcmltZW50GAEgASgLMhMua2l0aC52MS5FeHBlcmltZW50EhMKC25vd191bml4X21zGAIgASgDEigKCHZhcmlhbnRzGAMgAygLMhYua2l0aC52MS5WYXJpYW50UmVwb3J0Eg8KB3NwbGl0X3AYBCABKAESDwoHY3Jvc3NlZBgFIAEoBBIOCgZvdGhlcnMYBiABKAQSDwoHcmVmdXNlZBgHIAEoBCJUChNSZXBvcnRTY2VuZXNSZXF1ZXN0EhEKCXdpdGhpbl9tcxgBIAEoBBIRCgl3aW5kb3dfbXMYAiABKAQSFwoPcHJpY2VfYXR0cmlidXRlGAMgASgJImIKFFJlcG9ydFNjZW5lc1Jlc3BvbnNlEhMKC25vd191bml4X21zGAEgASgDEiQKBnNjZW5lcxgCIAMoCzIULmtpdGgudjEuU2NlbmVSZXBvcnQSDwoHcmVmdXNlZBgDIAEoBCKbAQoLU2NlbmVSZXBvcnQSDAoEbmFtZRgBIAEoCRINCgV1c2VycxgCIAEoBBIPCgdjbGlja2VkGAMgASgEEhEKCWNvbnZlcnRlZBgEIAEoBBIlCgZjb3VudHMYBSABKAsyFS5raXRoLnYxLkFuc3dlckNvdW50cxIkCgZtb2RlbHMYBiADKAsyFC5raXRoLnYxLk1vZGVsQ291bnRzIpcCCg1WYXJpYW50UmVwb3J0EgwKBG5hbWUYASABKAkSDQoFc2NlbmUYAiABKAkSDQoFc2hhcmUYAyABKAESDQoFdXNlcnMYBCABKAQSKAoHY2xpY2tlZBgFIAEoCzIXLmtpdGgudjEuVmFyaWFudE91dGNvbWUSKgoJY29udmVydGVkGAYgASgLMhcua2l0aC52MS5WYXJpYW50T3V0Y29tZRIoCgdyZXZlbnVlGAcgASgLMhcua2l0aC52MS5WYXJpYW50T3V0Y29tZRIlCgZjb3VudHMYCCABKAsyFS5raXRoLnYxLkFuc3dlckNvdW50cxIkCgZtb2RlbHMYCSADKAsyFC5raXRoLnYxLk1vZGVsQ291bnRzInYKDlZhcmlhbnRPdXRjb21lEg0KBXVzZXJzGAEgASgEEgwKBG1lYW4YAiABKAESDQoFa25vd24YAyABKAgSEgoKZGlmZmVyZW5jZRgEIAEoARILCgNsb3cYBSABKAESDAoEaGlnaBgGIAEoARIJCgFwGAcgASgBIlcKDEFuc3dlckNvdW50cxITCgtpbXByZXNzaW9ucxgBIAEoBBIOCgZjbGlja3MYAiABKAQSEQoJcHVyY2hhc2VzGAMgASgEEg8KB3JldmVudWUYBCABKAEiRQoLTW9kZWxDb3VudHMSDwoHdmVyc2lvbhgBIAEoBBIlCgZjb3VudHMYAiABKAsyFS5raXRoLnYxLkFuc3dlckNvdW50czKrAwoMU2NlbmVTZXJ2aWNlElYKCUdldFNjZW5lcxIZLmtpdGgudjEuR2V0U2NlbmVzUmVxdWVzdBoaLmtpdGgudjEuR2V0U2NlbmVzUmVzcG9uc2UiEoLT5JMCDBIKL3YxL3NjZW5lcxJbCglTZXRTY2VuZXMSGS5raXRoLnYxLlNldFNjZW5lc1JlcXVlc3QaGi5raXRoLnYxLlNldFNjZW5lc1Jlc3BvbnNlIheC0+STAhEaCi92MS9zY2VuZXM6A3NldBJ+ChBSZXBvcnRFeHBlcmltZW50EiAua2l0aC52MS5SZXBvcnRFeHBlcmltZW50UmVxdWVzdBohLmtpdGgudjEuUmVwb3J0RXhwZXJpbWVudFJlc3BvbnNlIiWC0+STAh8SHS92MS9leHBlcmltZW50cy97bmFtZX0vcmVwb3J0EmYKDFJlcG9ydFNjZW5lcxIcLmtpdGgudjEuUmVwb3J0U2NlbmVzUmVxdWVzdBodLmtpdGgudjEuUmVwb3J0U2NlbmVzUmVzcG9uc2UiGYLT5JMCExIRL3YxL3NjZW5lcy9yZXBvcnRCLlosZ2l0aHViLmNvbS9raXRoLWlvL2tpdGgvcHJvdG8va2l0aC92MTtraXRodjFiBnByb3RvMw", [file_google_api_annotations, file_kith_v1_recommend]);
 
 /**
  * Scene is a named way to answer. Fields that RecommendRequest has, too, mean the same.
@@ -133,6 +133,11 @@ export type Scene = Message<"kith.v1.Scene"> & {
    * @generated from field: string model_name = 18;
    */
   modelName: string;
+
+  /**
+   * @generated from field: kith.v1.Explore explore = 19;
+   */
+  explore?: Explore | undefined;
 };
 
 /**
@@ -445,6 +450,124 @@ export const ReportExperimentResponseSchema: GenMessage<ReportExperimentResponse
   messageDesc(file_kith_v1_scene, 9);
 
 /**
+ * ReportScenesRequest says which answers count.
+ *
+ * @generated from message kith.v1.ReportScenesRequest
+ */
+export type ReportScenesRequest = Message<"kith.v1.ReportScenesRequest"> & {
+  /**
+   * Those of at most this age. Zero means all.
+   *
+   * @generated from field: uint64 within_ms = 1;
+   */
+  withinMs: bigint;
+
+  /**
+   * A purchase counts for the last click on its item up to so long before. Zero means 7 days; at most 90.
+   *
+   * @generated from field: uint64 window_ms = 2;
+   */
+  windowMs: bigint;
+
+  /**
+   * Attribute of products that is the price of one piece, a number. Empty means price.
+   *
+   * @generated from field: string price_attribute = 3;
+   */
+  priceAttribute: string;
+};
+
+/**
+ * Describes the message kith.v1.ReportScenesRequest.
+ * Use `create(ReportScenesRequestSchema)` to create a new message.
+ */
+export const ReportScenesRequestSchema: GenMessage<ReportScenesRequest> = /*@__PURE__*/
+  messageDesc(file_kith_v1_scene, 10);
+
+/**
+ * ReportScenesResponse is what became of the answers of scenes.
+ *
+ * @generated from message kith.v1.ReportScenesResponse
+ */
+export type ReportScenesResponse = Message<"kith.v1.ReportScenesResponse"> & {
+  /**
+   * As of when.
+   *
+   * @generated from field: int64 now_unix_ms = 1;
+   */
+  nowUnixMs: bigint;
+
+  /**
+   * Those with an impression or a click, by name; also scenes that are no more.
+   *
+   * @generated from field: repeated kith.v1.SceneReport scenes = 2;
+   */
+  scenes: SceneReport[];
+
+  /**
+   * As in ReportExperimentResponse, of any age.
+   *
+   * @generated from field: uint64 refused = 3;
+   */
+  refused: bigint;
+};
+
+/**
+ * Describes the message kith.v1.ReportScenesResponse.
+ * Use `create(ReportScenesResponseSchema)` to create a new message.
+ */
+export const ReportScenesResponseSchema: GenMessage<ReportScenesResponse> = /*@__PURE__*/
+  messageDesc(file_kith_v1_scene, 11);
+
+/**
+ * SceneReport is what became of the answers of a scene, which is the one that callers asked for.
+ *
+ * @generated from message kith.v1.SceneReport
+ */
+export type SceneReport = Message<"kith.v1.SceneReport"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * With an impression or a click.
+   *
+   * @generated from field: uint64 users = 2;
+   */
+  users: bigint;
+
+  /**
+   * Those of them who clicked, and with a purchase that counts.
+   *
+   * @generated from field: uint64 clicked = 3;
+   */
+  clicked: bigint;
+
+  /**
+   * @generated from field: uint64 converted = 4;
+   */
+  converted: bigint;
+
+  /**
+   * @generated from field: kith.v1.AnswerCounts counts = 5;
+   */
+  counts?: AnswerCounts | undefined;
+
+  /**
+   * @generated from field: repeated kith.v1.ModelCounts models = 6;
+   */
+  models: ModelCounts[];
+};
+
+/**
+ * Describes the message kith.v1.SceneReport.
+ * Use `create(SceneReportSchema)` to create a new message.
+ */
+export const SceneReportSchema: GenMessage<SceneReport> = /*@__PURE__*/
+  messageDesc(file_kith_v1_scene, 12);
+
+/**
  * VariantReport is what became of the users and of the answers of a variant.
  *
  * @generated from message kith.v1.VariantReport
@@ -509,7 +632,7 @@ export type VariantReport = Message<"kith.v1.VariantReport"> & {
  * Use `create(VariantReportSchema)` to create a new message.
  */
 export const VariantReportSchema: GenMessage<VariantReport> = /*@__PURE__*/
-  messageDesc(file_kith_v1_scene, 10);
+  messageDesc(file_kith_v1_scene, 13);
 
 /**
  * VariantOutcome is an outcome of exposed users, and how it differs from that of the first variant.
@@ -568,7 +691,7 @@ export type VariantOutcome = Message<"kith.v1.VariantOutcome"> & {
  * Use `create(VariantOutcomeSchema)` to create a new message.
  */
 export const VariantOutcomeSchema: GenMessage<VariantOutcome> = /*@__PURE__*/
-  messageDesc(file_kith_v1_scene, 11);
+  messageDesc(file_kith_v1_scene, 14);
 
 /**
  * AnswerCounts are what became of answers: each item of each counts once as an impression, and once as a click.
@@ -604,7 +727,7 @@ export type AnswerCounts = Message<"kith.v1.AnswerCounts"> & {
  * Use `create(AnswerCountsSchema)` to create a new message.
  */
 export const AnswerCountsSchema: GenMessage<AnswerCounts> = /*@__PURE__*/
-  messageDesc(file_kith_v1_scene, 12);
+  messageDesc(file_kith_v1_scene, 15);
 
 /**
  * ModelCounts are those of answers by one version of the model; 0 stands for answers without one.
@@ -628,10 +751,10 @@ export type ModelCounts = Message<"kith.v1.ModelCounts"> & {
  * Use `create(ModelCountsSchema)` to create a new message.
  */
 export const ModelCountsSchema: GenMessage<ModelCounts> = /*@__PURE__*/
-  messageDesc(file_kith_v1_scene, 13);
+  messageDesc(file_kith_v1_scene, 16);
 
 /**
- * SceneService keeps scenes and experiments, and reports on experiments. Every node serves it.
+ * SceneService keeps scenes and experiments, and reports on them. Every node serves it.
  *
  * @generated from service kith.v1.SceneService
  */
@@ -666,6 +789,16 @@ export const SceneService: GenService<{
     methodKind: "unary";
     input: typeof ReportExperimentRequestSchema;
     output: typeof ReportExperimentResponseSchema;
+  },
+  /**
+   * ReportScenes tells what became of the answers of all scenes, in experiments or not, by scene and version of the model. It costs what ReportExperiment costs.
+   *
+   * @generated from rpc kith.v1.SceneService.ReportScenes
+   */
+  reportScenes: {
+    methodKind: "unary";
+    input: typeof ReportScenesRequestSchema;
+    output: typeof ReportScenesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_kith_v1_scene, 0);
