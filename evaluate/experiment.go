@@ -23,6 +23,9 @@ import (
 type Experiment struct {
 	// Data is only read.
 	Data *fusion.Table
+	// Test, unless nil, has the test data, and Data the training data: a division that somebody else made. Then Split is SplitGiven, and what is held back for tuning is a random
+	// share of the entries of each user. It is only read.
+	Test *fusion.Table
 	// Products has what is known of items, by key, for models that learn from it; it is only read.
 	Products map[string]train.Product
 	// Users has what is known of users, by key, for models that learn from it, and for queries; it is only read.
@@ -31,7 +34,7 @@ type Experiment struct {
 	Models []string
 	// Base names the models that the combinations among Models are made of: rrf, blend, switch and ranker. None means itemknn, userknn and popularity.
 	Base []string
-	// Split names the division, of Splits().
+	// Split names the division, of Splits(), or SplitGiven.
 	Split string
 	// Ratio is the share of the data that is for training in the splits "ratio" and "user-time" (of each user), "time" (of all), and "user-cold" and "user-new" (of
 	// the users), above 0 and below 1; 0 means 0.8.
@@ -63,7 +66,8 @@ type Experiment struct {
 	Against string
 	// Tuning, unless nil, looks for good parameters of each model before it is measured.
 	Tuning *Tuning
-	// Validation is the share of all data (in splits with a ratio; in others it has the form of the test data) that is held back from the training data too: tuning goes by it.
+	// Validation is the share of all data (in splits with a ratio; with Test, of the training data; in others it has the form of the test data) that is held back from the training
+	// data too: tuning goes by it.
 	// 0 means 0.1 with Tuning, and none without. It is not for folds.
 	Validation float64
 	// NoRefit leaves the validation data out of the last training and of queries too, and forbids it in answers. Else it is training data then.
@@ -152,7 +156,7 @@ func (e Experiment) Validate() error {
 		return err
 	}
 	switch {
-	case !slices.Contains(Splits(), e.Split):
+	case e.Split != SplitGiven && !slices.Contains(Splits(), e.Split):
 		return fmt.Errorf("unknown split %q, want one of %s", e.Split, strings.Join(Splits(), ", "))
 	case !(e.Ratio > 0 && e.Ratio < 1):
 		return fmt.Errorf("ratio is %v, want above 0 and below 1", e.Ratio)
@@ -244,7 +248,7 @@ func (e *Experiment) divide(t *fusion.Table, ratio float64, stream uint64) (*Div
 		return LeaveOneOut(t, rng), nil
 	case SplitLeaveRandomOut:
 		return LeaveRandomOut(t, rng), nil
-	case SplitRatio:
+	case SplitRatio, SplitGiven:
 		return HoldOut(t, ratio, rng), nil
 	case SplitUserTime:
 		return HoldOutNewest(t, ratio, rng)
@@ -277,6 +281,8 @@ type Result struct {
 	Refit      bool    `json:"refit,omitempty"`
 	// Relevant is Experiment.Relevant.
 	Relevant float64 `json:"relevant,omitempty"`
+	// Repeated is the number of entries of Experiment.Test that are training data too, and therefore no test data.
+	Repeated int `json:"repeated,omitempty"`
 	// Users, Items and Entries are those of the table.
 	Users   int           `json:"users"`
 	Items   int           `json:"items"`
@@ -325,11 +331,21 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 	if e.Data == nil || len(e.Data.Item) == 0 {
 		return nil, errors.New("evaluate: no data")
 	}
-	d, err := e.divide(e.Data, e.Ratio, 0)
-	if err != nil {
-		return nil, fmt.Errorf("evaluate: %w", err)
+	var d *Division
+	var err error
+	repeated := 0
+	switch {
+	case (e.Test != nil) != (e.Split == SplitGiven):
+		return nil, fmt.Errorf("evaluate: split is %q, want %q with test data that are given, and another one without", e.Split, SplitGiven)
+	case e.Test != nil:
+		e.Data, d, repeated = withTest(e.Data, e.Test)
+	default:
+		if d, err = e.divide(e.Data, e.Ratio, 0); err != nil {
+			return nil, fmt.Errorf("evaluate: %w", err)
+		}
 	}
 	r := e.result()
+	r.Repeated = repeated
 	report := newReporter(progress, d.Folds*len(e.Models)+e.trials())
 	names := e.Models
 	failed := make([]error, len(e.Models))

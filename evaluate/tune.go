@@ -103,7 +103,7 @@ type validation struct {
 func (e *Experiment) validation(d *Division) (*validation, error) {
 	v := &validation{}
 	v.table, v.entry = part(e.Data, func(_ int, p int64) bool { return d.trains(p, 0) })
-	ratio := 0.5 // without meaning for splits that have none
+	ratio := 1 - e.Validation // of the training data; without meaning for splits that have no ratio
 	if hasRatio(e.Split) {
 		ratio = 1 - e.Validation/e.Ratio
 	}
@@ -184,6 +184,12 @@ func (e *Experiment) fingerprint() string {
 	put(e.Data.Item)
 	put(e.Data.Weight)
 	put(e.Data.Time)
+	if e.Test != nil {
+		text(e.Test.Users)
+		text(e.Test.Items)
+		put(e.Test.Start)
+		put(e.Test.Item)
+	}
 	e.putSettings(h)
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }

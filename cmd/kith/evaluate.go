@@ -28,6 +28,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	var c evaluation
 	e := &c.Experiment
 	var models, base, method, products, users string
+	var test []string
 	measure := measureChoice()
 	ratings := choice{"auto", []string{"auto", neighborhood.MSD.String(), neighborhood.CoRatedCosine.String(), neighborhood.PearsonBaseline.String()}}
 	split := choice{evaluate.SplitLeaveOneOut, evaluate.Splits()}
@@ -57,6 +58,18 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 				return err
 			}
 			e.Split, e.Interval, e.NoRefit, method = split.value, interval.value, !refit, methods.value
+			var tests []fusion.Mapping
+			if len(test) > 0 {
+				if in.mapping != "" || cmd.Flags().Changed("split") {
+					return usagef("--test says what is held back, from the files of --input: leave --split and --mapping out")
+				}
+				held := in
+				held.files = test
+				if tests, err = held.mappings("a file with --test"); err != nil {
+					return err
+				}
+				e.Split = evaluate.SplitGiven
+			}
 			if e.Measure, err = similarity.ParseMeasure(measure.value); err != nil {
 				return err
 			}
@@ -100,7 +113,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 					return err
 				}
 			}
-			return a.evaluate(cmd.Context(), ms, w, in.letters("."), &c)
+			return a.evaluate(cmd.Context(), ms, tests, w, in.letters("."), &c)
 		},
 	}
 	in.register(cmd, true)
@@ -113,6 +126,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f.StringVar(&base, "base", "itemknn,userknn,popularity", "`names` of the models that rrf, blend, switch and ranker are made of")
 	f.Var(&split, "split", "how data are held back: "+alternatives(split.of))
 	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio, user-time, time, user-cold and user-new")
+	var test []string
 	f.IntVar(&e.Folds, "folds", 5, "folds of the split k-fold")
 	f.IntSliceVarP(&e.N, "n", "n", []int{10}, "`lengths` of the answers that are measured")
 	f.Uint64Var(&e.Seed, "seed", 1, "chooses what is held back at random")
@@ -127,7 +141,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f.IntVar(&trials, "tune", 0, "settings of each model to try (default: none)")
 	f.Var(&methods, "tune-method", "how settings are looked for")
 	f.StringVar(&c.state, "state", "", "`file` to which trials of --tune are written; those in it are not made again")
-	f.Float64Var(&e.Validation, "validation", 0, "share of the data that is held back from the training data for --tune (default 0.1 with it)")
+	f.Float64Var(&e.Validation, "validation", 0, "share of the data (with --test: of the training data) that is held back from the training data for --tune (default 0.1 with it)")
 	f.BoolVar(&refit, "refit", true, "train with the validation data too before the test; with =false they are in no answer either")
 	f.StringVar(&c.report, "report", "", "`file` for a page with tables and plots, of a name that ends in .html")
 	f.Var(&measure, "measure", "similarity of models for top-N: "+alternatives(measure.of))
@@ -199,7 +213,8 @@ func evaluateName(name string) string {
 	return name
 }
 
-func (a *app) evaluate(ctx context.Context, ms []fusion.Mapping, w fusion.Weights, dead *fusion.DeadLetterWriter, c *evaluation) (err error) {
+// evaluate measures models on the data of ms; tests are test data that are given apart, if any.
+func (a *app) evaluate(ctx context.Context, ms, tests []fusion.Mapping, w fusion.Weights, dead *fusion.DeadLetterWriter, c *evaluation) (err error) {
 	e := &c.Experiment
 	started := time.Now()
 	if c.categories != "" {
@@ -218,9 +233,13 @@ func (a *app) evaluate(ctx context.Context, ms []fusion.Mapping, w fusion.Weight
 	p := a.progress("evaluate")
 	defer p.end()
 	p.set("reading", 0, 0)
-	var reports []fusion.Report
-	e.Data, reports, err = fusion.ReadTable(ctx, ms, w, time.Now().UnixMilli(), dead)
-	a.noteWeightless(reports)
+	now := time.Now().UnixMilli()
+	var reports, more []fusion.Report
+	e.Data, reports, err = fusion.ReadTable(ctx, ms, w, now, dead)
+	if err == nil && len(tests) > 0 {
+		e.Test, more, err = fusion.ReadTable(ctx, tests, w, now, dead)
+	}
+	a.noteWeightless(append(reports, more...))
 	if err = errors.Join(err, dead.Close()); err != nil {
 		p.end()
 		a.noteRejected(dead)
@@ -317,6 +336,9 @@ func evaluatedText(r *evaluate.Result) string {
 	}
 	if len(r.Folds) > 1 {
 		text += fmt.Sprintf(", %d folds", len(r.Folds))
+	}
+	if r.Repeated > 0 {
+		text += fmt.Sprintf("; %s of the test data left out, as the training data have them", count(r.Repeated))
 	}
 	if r.Negatives > 0 {
 		text += fmt.Sprintf("; each held-back item among %d drawn ones", r.Negatives)

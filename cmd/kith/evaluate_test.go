@@ -100,6 +100,11 @@ func TestEvaluateOptions(t *testing.T) {
 	if !strings.Contains(table, "among 9 drawn ones") || !strings.Contains(table, "NDCG@10") || strings.Contains(table, "NOVELTY") {
 		t.Errorf("table:\n%s", table)
 	}
+	held := writeFile(t, "held.csv", "user,item,rating\nu1,i1,4\nu2,i2,4\nu3,i3,4\nnobody,i4,4\n")
+	if given := mustJSON[evaluate.Result](t, "evaluate", "--input", input, "--test", held, "--models", "popularity"); given.Split != evaluate.SplitGiven ||
+		given.Repeated+given.Folds[0].TestEntries != 4 || given.Folds[0].ColdUsers != 1 {
+		t.Errorf("got %+v", given)
+	}
 	empty := writeFile(t, "empty.csv", "item,category\n")
 	notTrials := writeFile(t, "notes.txt", "what I thought\n")
 	for _, c := range []struct {
@@ -113,6 +118,7 @@ func TestEvaluateOptions(t *testing.T) {
 		{[]string{"--categories", filepath.Join(t.TempDir(), "absent.csv")}, "--categories"},
 		{[]string{"--tune", "3", "--state", notTrials}, "line 1 is no trial"},
 		{[]string{"--tune", "3", "--split", "k-fold"}, "k-fold"},
+		{[]string{"--test", held, "--split", "ratio"}, "--split"},
 	} {
 		got := kith(t, nil, append([]string{"evaluate", "--input", input, "--models", "popularity"}, c.args...)...)
 		if got.code == 0 || !strings.Contains(got.err, c.want) {

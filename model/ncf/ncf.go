@@ -48,7 +48,8 @@ var recipe = neural.Recipe{
 // Kind is the kind of model.
 var Kind = recipe.Kind()
 
-// pieceItems is how many items of a user are learned from at once.
+// pieceItems is how many items of a user are in one batch together where a user is made of the history, which is summed up for each piece. Of a table, it is one: with more, a row moves
+// in few steps, each of the length of any other, and learns little before the layers have learned too much.
 const pieceItems = 32
 
 // shape is what the settings say of the network.
@@ -93,8 +94,12 @@ func design(s model.Settings, items, users int) neural.Design {
 			if !e.HasNegatives(user) || n < 2 && !z.byID {
 				return nil
 			}
-			for lo := 0; lo < n; lo += pieceItems {
-				pieces = append(pieces, neural.Piece{User: user, From: lo, To: min(lo+pieceItems, n)})
+			size := pieceItems
+			if z.byID {
+				size = 1
+			}
+			for lo := 0; lo < n; lo += size {
+				pieces = append(pieces, neural.Piece{User: user, From: lo, To: min(lo+size, n)})
 			}
 			return pieces
 		},
@@ -188,51 +193,74 @@ func (n *network[T]) backward(d neural.Matrix[T]) {
 	}
 }
 
+// togetherItems bounds what goes through the layers in one matrix, and with it the memory of a large batch.
+const togetherItems = 256
+
 // Pass learns from pieces of what users like: for each item of a piece, it draws items that the user does not have.
 func (n *network[T]) Pass(e *neural.Examples, pieces []neural.Piece, rng *rand.Rand) (loss float64, terms int) {
+	lo, items := 0, 0
+	for i, p := range pieces {
+		if items += p.To - p.From; items >= togetherItems || i == len(pieces)-1 {
+			loss += n.learn(e, pieces[lo:i+1], rng)
+			terms += items * (1 + n.negatives)
+			lo, items = i+1, 0
+		}
+	}
+	return loss, terms
+}
+
+// learn is Pass for pieces that are looked at together.
+func (n *network[T]) learn(e *neural.Examples, pieces []neural.Piece, rng *rand.Rand) (loss float64) {
+	n.ids, n.positive = n.ids[:0], n.positive[:0]
 	for _, p := range pieces {
-		n.ids, n.positive = n.ids[:0], n.positive[:0]
-		likes := e.Likes(p.User)
-		for _, id := range likes[p.From:p.To] {
+		for _, id := range e.Likes(p.User)[p.From:p.To] {
 			n.ids, n.positive = append(n.ids, id), append(n.positive, true)
 			for range n.negatives {
 				n.ids, n.positive = append(n.ids, e.Negative(p.User, rng)), append(n.positive, false)
 			}
 		}
-		n.v = n.v.Resize(len(n.ids), n.items.Value.Cols)
-		n.items.Gather(n.ids, n.v)
-		n.users(p.User, likes)
-		logits := n.forward(rng)
-		loss += neural.BinaryCrossEntropy(logits.Data, n.positive)
-		terms += len(n.ids)
-		n.backward(logits)
-		n.items.Scatter(n.ids, n.dv)
-		n.scatterUsers(p.User, likes)
 	}
-	return loss, terms
+	n.u, n.v = n.u.Resize(len(n.ids), n.of.Value.Cols), n.v.Resize(len(n.ids), n.items.Value.Cols)
+	n.items.Gather(n.ids, n.v)
+	n.eachPiece(e, pieces, n.users)
+	logits := n.forward(rng)
+	loss = neural.BinaryCrossEntropy(logits.Data, n.positive)
+	n.backward(logits)
+	n.items.Scatter(n.ids, n.dv)
+	n.eachPiece(e, pieces, n.scatterUsers)
+	return loss
+}
+
+// eachPiece calls do with the user of each piece, what the user likes, and the range of rows that the piece has.
+func (n *network[T]) eachPiece(e *neural.Examples, pieces []neural.Piece, do func(user int, history []uint32, lo, hi int)) {
+	lo := 0
+	for _, p := range pieces {
+		hi := lo + (p.To-p.From)*(1+n.negatives)
+		do(p.User, e.Likes(p.User), lo, hi)
+		lo = hi
+	}
 }
 
 // spread returns the factor of a sum of n vectors.
 func spread[T neural.Float](n int) T { return T(1 / math.Sqrt(float64(max(1, n)))) }
 
-// users sets the rows of u for n.ids, of which those that are positive are in the history.
-func (n *network[T]) users(user int, history []uint32) {
-	n.u = n.u.Resize(len(n.ids), n.of.Value.Cols)
+// users sets the rows of u from lo to hi for n.ids, of which those that are positive are in the history.
+func (n *network[T]) users(user int, history []uint32, lo, hi int) {
 	if n.byID {
-		for i := range n.ids {
+		for i := lo; i < hi; i++ {
 			copy(n.u.Row(i), n.of.Row(uint32(user)))
 		}
 		return
 	}
 	n.sumUp(history)
-	for i, id := range n.ids {
+	for i := lo; i < hi; i++ {
 		if !n.positive[i] {
 			neural.Axpy(spread[T](len(history)), n.sum, n.u.Row(i))
 			continue
 		}
 		scale := spread[T](len(history) - 1)
 		neural.Axpy(scale, n.sum, n.u.Row(i))
-		neural.Axpy(-scale, n.of.Row(id), n.u.Row(i))
+		neural.Axpy(-scale, n.of.Row(n.ids[i]), n.u.Row(i))
 	}
 }
 
@@ -244,22 +272,22 @@ func (n *network[T]) sumUp(history []uint32) {
 }
 
 // scatterUsers is the backward pass of users.
-func (n *network[T]) scatterUsers(user int, history []uint32) {
+func (n *network[T]) scatterUsers(user int, history []uint32, lo, hi int) {
 	if n.byID {
-		for i := range n.ids {
+		for i := lo; i < hi; i++ {
 			neural.Axpy(1, n.du.Row(i), n.of.Grad(uint32(user)))
 		}
 		return
 	}
 	n.dsum = append(n.dsum[:0], make([]T, n.of.Value.Cols)...)
-	for i, id := range n.ids {
+	for i := lo; i < hi; i++ {
 		if !n.positive[i] {
 			neural.Axpy(spread[T](len(history)), n.du.Row(i), n.dsum)
 			continue
 		}
 		scale := spread[T](len(history) - 1)
 		neural.Axpy(scale, n.du.Row(i), n.dsum)
-		neural.Axpy(-scale, n.du.Row(i), n.of.Grad(id))
+		neural.Axpy(-scale, n.du.Row(i), n.of.Grad(n.ids[i]))
 	}
 	for _, id := range history {
 		neural.Axpy(1, n.dsum, n.of.Grad(id))
