@@ -65,7 +65,9 @@ var rankers = append([]method{
 // ofKinds are the models of package train.
 func ofKinds() (out []method) {
 	for _, k := range kinds.All {
-		out = append(out, trained(k))
+		if k.Read != nil { // combinations have their own list
+			out = append(out, trained(k))
+		}
 	}
 	return out
 }

@@ -27,6 +27,23 @@ type Parameter struct {
 	// by ratios: then Search[0] is above 0.
 	Search [2]float64
 	Log    bool
+	// Names says that the value is not a number but a list of names, each once, which is written with + between them; the default has none.
+	Names bool
+}
+
+// parseNames reads a list of names.
+func (p *Parameter) parseNames(text string) ([]string, error) {
+	names := strings.Split(text, "+")
+	for i, name := range names {
+		names[i] = strings.TrimSpace(name)
+		switch {
+		case names[i] == "":
+			return nil, fmt.Errorf("%s is %q, want names with + between them", p.Name, text)
+		case slices.Contains(names[:i], names[i]):
+			return nil, fmt.Errorf("%s has %q twice", p.Name, names[i])
+		}
+	}
+	return names, nil
 }
 
 // parse reads a value.
@@ -47,6 +64,9 @@ func (p *Parameter) parse(text string) (float64, error) {
 
 // check returns an error unless x is a value of the parameter.
 func (p *Parameter) check(x float64) error {
+	if p.Names {
+		return fmt.Errorf("%s is %v, want names", p.Name, x)
+	}
 	low, high, whole := p.Low, p.High, p.Whole
 	if len(p.Choices) > 0 {
 		low, high, whole = 0, float64(len(p.Choices)-1), true
@@ -64,14 +84,17 @@ func (p *Parameter) check(x float64) error {
 type Settings struct {
 	parameters []Parameter
 	values     map[string]float64
+	names      map[string][]string
 }
 
 // NewSettings returns the defaults of parameters, changed by given values. The error names the first value that is out of bounds or of no
 // parameter.
 func NewSettings(parameters []Parameter, given map[string]float64) (Settings, error) {
-	s := Settings{parameters, map[string]float64{}}
+	s := Settings{parameters: parameters, values: map[string]float64{}}
 	for _, p := range parameters {
-		s.values[p.Name] = p.Default
+		if !p.Names {
+			s.values[p.Name] = p.Default
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		p, err := s.parameter(name)
@@ -86,20 +109,26 @@ func NewSettings(parameters []Parameter, given map[string]float64) (Settings, er
 	return s, nil
 }
 
-// ParseSettings is NewSettings of values as text, such as "0.5" or the name of a choice.
+// ParseSettings is NewSettings of values as text, such as "0.5", the name of a choice, or names with + between them.
 func ParseSettings(parameters []Parameter, given map[string]string) (Settings, error) {
-	values := map[string]float64{}
+	values, names := map[string]float64{}, map[string][]string{}
 	s := Settings{parameters: parameters}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		p, err := s.parameter(name)
+		switch {
+		case err != nil:
+		case p.Names:
+			names[name], err = p.parseNames(given[name])
+		default:
+			values[name], err = p.parse(given[name])
+		}
 		if err != nil {
 			return Settings{}, err
 		}
-		if values[name], err = p.parse(given[name]); err != nil {
-			return Settings{}, err
-		}
 	}
-	return NewSettings(parameters, values)
+	s, err := NewSettings(parameters, values)
+	s.names = names
+	return s, err
 }
 
 func (s Settings) parameter(name string) (*Parameter, error) {
@@ -128,6 +157,9 @@ func (s Settings) Number(name string) float64 {
 // Whole is Number of a parameter without fractions.
 func (s Settings) Whole(name string) int { return int(s.Number(name)) }
 
+// Names returns a list of names, which the caller must not change.
+func (s Settings) Names(name string) []string { return s.names[name] }
+
 // Choice returns the name of the value of a choice. It panics as Number does.
 func (s Settings) Choice(name string) string {
 	p, err := s.parameter(name)
@@ -139,19 +171,24 @@ func (s Settings) Choice(name string) string {
 
 // Text returns a value as it is written.
 func (s Settings) Text(name string) string {
-	if p, err := s.parameter(name); err == nil && len(p.Choices) > 0 {
+	if p, err := s.parameter(name); err == nil && p.Names {
+		return strings.Join(s.names[name], "+")
+	} else if err == nil && len(p.Choices) > 0 {
 		return s.Choice(name)
 	}
 	return strconv.FormatFloat(s.Number(name), 'g', -1, 64)
 }
 
-// Map returns all values: numbers, and names of choices.
+// Map returns all values: numbers, names of choices, and lists of names.
 func (s Settings) Map() map[string]any {
 	out := map[string]any{}
 	for _, p := range s.parameters {
-		if len(p.Choices) > 0 {
+		switch {
+		case p.Names:
+			out[p.Name] = s.names[p.Name]
+		case len(p.Choices) > 0:
 			out[p.Name] = s.Choice(p.Name)
-		} else {
+		default:
 			out[p.Name] = s.values[p.Name]
 		}
 	}

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io"
 	"math"
+
+	"github.com/kith-io/kith/model/train"
 )
 
 // ErrFile is matched by the error of a file that is no whole Weighing.
 var ErrFile = errors.New("damaged file of a hybrid")
 
 const (
-	magic   = "kith-hyb"
+	magic   = "kith-hyb" // of a Weighing
 	version = 1
+	// magicCombination is that of a combination. Behind it are its form (a byte), the number of names and each, its length first, and what it needs beside them.
+	magicCombination = "kithCMB\x01"
 
 	maxTrees = 10_000
 	maxParts = 100
@@ -21,18 +25,90 @@ const (
 	maxDepth = 1 << 20
 )
 
+// Forms of combinations in files.
+const (
+	formBlending  = 1 // normalization, depth, a weight for each name
+	formSwitching = 2 // a length for each name but the last
+)
+
+func appendNumber(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(int32(n))) }
+
+func appendFloat(b []byte, x float64) []byte {
+	return binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
+}
+
+func appendNames(b []byte, names []string) []byte {
+	b = appendNumber(b, len(names))
+	for _, name := range names {
+		b = append(appendNumber(b, len(name)), name...)
+	}
+	return b
+}
+
+func (b *Blending) appendTo(file []byte) []byte {
+	file = appendNames(append(file, magicCombination+string(rune(formBlending))...), b.names)
+	file = appendNumber(appendNumber(file, int(b.n)), b.depth)
+	for _, x := range b.weights {
+		file = appendFloat(file, x)
+	}
+	return file
+}
+
+func (s *Switching) appendTo(file []byte) []byte {
+	file = appendNames(append(file, magicCombination+string(rune(formSwitching))...), s.names)
+	for _, n := range s.until {
+		file = appendNumber(file, n)
+	}
+	return file
+}
+
+// ReadCombination reads the file of a model of RRF, WeightedBlend or LengthSwitch. The error matches ErrFile.
+func ReadCombination(file []byte) (train.Combination, error) {
+	r := reader{rest: file}
+	if string(r.take(len(magicCombination))) != magicCombination {
+		r.fail("it does not begin as one")
+	}
+	form := r.take(1)
+	names := r.names()
+	if r.err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFile, r.err)
+	}
+	var out train.Combination
+	var err error
+	switch form[0] {
+	case formBlending:
+		n, depth := r.within("the normalization", 0, len(Normalizations())-1), r.within("the depth", 1, maxDepth)
+		weights := make([]float64, len(names))
+		for i := range weights {
+			weights[i] = r.float()
+		}
+		out, err = NewBlending(names, weights, Normalization(n), depth)
+	case formSwitching:
+		until := make([]int, len(names)-1)
+		for i := range until {
+			until[i] = r.within("a length of histories", 1, math.MaxInt32)
+		}
+		out, err = NewSwitching(names, until)
+	default:
+		r.fail("form %d", form[0])
+	}
+	if err != nil {
+		r.fail("%w", err)
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WriteTo writes the file of what was learned: a magic number, a version, the names of the parts, and the regression or the trees.
 func (w *Weighing) WriteTo(out io.Writer) (int64, error) {
 	b := append([]byte(magic), 0)
 	b[len(magic)] = version
-	number := func(n int) { b = binary.LittleEndian.AppendUint32(b, uint32(int32(n))) }
-	float := func(x float64) { b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x)) }
+	number := func(n int) { b = appendNumber(b, n) }
+	float := func(x float64) { b = appendFloat(b, x) }
 	number(w.depth)
-	number(len(w.parts))
-	for _, p := range w.parts {
-		number(len(p))
-		b = append(b, p...)
-	}
+	b = appendNames(b, w.parts)
 	if w.linear != nil {
 		number(-1)
 		float(w.linear.base)
@@ -67,9 +143,7 @@ func ReadWeighing(file []byte) (*Weighing, error) {
 		r.fail("version %d, want %d", v[0], version)
 	}
 	w := &Weighing{depth: r.within("depth", 1, maxDepth)}
-	for range r.within("the number of models", 1, maxParts) {
-		w.parts = append(w.parts, string(r.take(r.within("the length of a name", 0, maxName))))
-	}
+	w.parts = r.names()
 	width := len(w.parts)*partFeatures + itemFeatures
 	if n := r.within("the number of trees", -1, maxTrees); n < 0 {
 		w.linear = &linear{base: r.float()}
@@ -85,11 +159,8 @@ func ReadWeighing(file []byte) (*Weighing, error) {
 			}
 		}
 	}
-	if r.err == nil && len(r.rest) > 0 {
-		r.fail("%d bytes are left over", len(r.rest))
-	}
-	if r.err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFile, r.err)
+	if err := r.end(); err != nil {
+		return nil, err
 	}
 	return w, nil
 }
@@ -129,6 +200,25 @@ func (r *reader) within(what string, low, high int) int {
 		return 0
 	}
 	return n
+}
+
+// names reads names of models.
+func (r *reader) names() (names []string) {
+	for range r.within("the number of models", 1, maxParts) {
+		names = append(names, string(r.take(r.within("the length of a name", 0, maxName))))
+	}
+	return names
+}
+
+// end returns an error that matches ErrFile if the file was not whole, or is not at its end.
+func (r *reader) end() error {
+	if r.err == nil && len(r.rest) > 0 {
+		r.fail("%d bytes are left over", len(r.rest))
+	}
+	if r.err != nil {
+		return fmt.Errorf("%w: %w", ErrFile, r.err)
+	}
+	return nil
 }
 
 // maxFloat is above all that is learned; sums over all trees stay finite.

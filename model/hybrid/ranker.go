@@ -57,13 +57,13 @@ func DefaultLearnOptions() LearnOptions {
 func (o *LearnOptions) validate() error {
 	switch {
 	case int(o.Learner) >= len(Learners()):
-		return fmt.Errorf("hybrid: unknown learner %d", o.Learner)
+		return fmt.Errorf("unknown learner %d", o.Learner)
 	case o.Depth < 1:
-		return fmt.Errorf("hybrid: depth is %d, want at least 1", o.Depth)
+		return fmt.Errorf("depth is %d, want at least 1", o.Depth)
 	case o.Trees < 1 || o.Trees > maxTrees:
-		return fmt.Errorf("hybrid: trees is %d, want 1 to %d", o.Trees, maxTrees)
+		return fmt.Errorf("trees is %d, want 1 to %d", o.Trees, maxTrees)
 	case o.Users < 1:
-		return fmt.Errorf("hybrid: users is %d, want at least 1", o.Users)
+		return fmt.Errorf("users is %d, want at least 1", o.Users)
 	}
 	return nil
 }
@@ -175,13 +175,13 @@ func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, se
 var ErrNothing = errors.New("nothing to learn from")
 
 // Learn learns to rank what the parts find (stacking: Wolpert, Neural Networks 5(2), 1992 [wolpert1992]). rest and held are those of HoldOut, times those of rest, and the parts must have been made of
-// rest alone: of what they know already they would be too sure. The same models made of all data take their places in NewRanker.
+// rest alone: of what they know already they would be too sure. The same models made of all data take their places in NewRanking.
 //
 // Every answer of a user in which something that was held back is found is an example of a ranking. The error is that of a part or of ctx, or matches ErrNothing.
 // Cost: two queries' worth of each part for each user, and that of the learner; memory: 4 bytes for each feature of each candidate.
 func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int64, held [][]uint32, o LearnOptions) (*Weighing, error) {
-	if err := errors.Join(checkParts(parts, o.Depth), o.validate()); err != nil {
-		return nil, err
+	if err := errors.Join(checkBase(namesOf(parts), nil, o.Depth), o.validate()); err != nil {
+		return nil, fmt.Errorf("hybrid: %w", err)
 	}
 	if len(held) != rest.NumUsers() {
 		return nil, fmt.Errorf("hybrid: held-back items of %d users for a matrix of %d", len(held), rest.NumUsers())
@@ -190,10 +190,7 @@ func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int
 	if err != nil {
 		return nil, err
 	}
-	w := &Weighing{depth: o.Depth}
-	for _, p := range parts {
-		w.parts = append(w.parts, p.Name)
-	}
+	w := &Weighing{parts: namesOf(parts), depth: o.Depth}
 	switch o.Learner {
 	case Linear:
 		w.linear, err = regress(e)
@@ -230,10 +227,11 @@ func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []i
 			if times != nil {
 				q.Times = times[lo-rest.Start[0] : hi-rest.Start[0]]
 			}
-			a, err := catalog.ask(parts, &q, o.Depth)
+			answers, err := ask(parts, same(o.Depth, len(parts)), q)
 			if err != nil {
 				return fmt.Errorf("user %d: %w", u, err)
 			}
+			a := gather(answers)
 			label := make([]bool, len(a.items))
 			for i, id := range a.items {
 				_, label[i] = slices.BinarySearch(held[u], id)
@@ -263,39 +261,28 @@ func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []i
 	return e, nil
 }
 
-// Ranker ranks what its parts find as it has learned to. It is safe for concurrent use if the parts are.
-type Ranker struct {
-	parts   []Part
+// Ranking ranks what models find as it has learned to. It is immutable and safe for concurrent use.
+type Ranking struct {
 	catalog *Catalog
 	w       *Weighing
 }
 
-// NewRanker returns a ranker of parts, which must be the models that w was learned of, by name and order, now made of all data; so is the catalog.
-func NewRanker(parts []Part, c *Catalog, w *Weighing) (*Ranker, error) {
-	if err := checkParts(parts, w.depth); err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, p := range parts {
-		names = append(names, p.Name)
-	}
-	if !slices.Equal(names, w.parts) {
-		return nil, fmt.Errorf("hybrid: what was learned is of the models %q, not of %q", w.parts, names)
-	}
-	return &Ranker{parts, c, w}, nil
-}
+// NewRanking returns a ranking of what the models find that w was learned of, now made of all data; so is the catalog.
+func NewRanking(c *Catalog, w *Weighing) *Ranking { return &Ranking{c, w} }
 
-// Recommend returns the candidates of the largest score, filled up from popularity. The error is that of a part, or matches model.ErrQuery.
-// Cost: that of the parts, and O(parts·depth·(log depth + features + trees)).
-func (r *Ranker) Recommend(q model.Query) ([]model.Scored, error) {
-	a, err := r.catalog.ask(r.parts, &q, r.w.depth)
-	if err != nil {
-		return nil, err
-	}
+// Base implements train.Combination.
+func (r *Ranking) Base() []string { return r.w.Parts() }
+
+// Depths implements train.Combination.
+func (r *Ranking) Depths(model.Query) []int { return same(r.w.depth, len(r.w.parts)) }
+
+// Combine implements train.Combination. Cost: O(models · depth · (log depth + features + trees)).
+func (r *Ranking) Combine(q model.Query, answers [][]model.Scored) []model.Scored {
+	a := gather(answers)
 	x, width := r.catalog.features(a, &q)
 	scores := make([]float64, len(a.items))
 	for i := range scores {
 		scores[i] = r.w.score(x[i*width : (i+1)*width])
 	}
-	return r.catalog.answer(&q, a.items, scores), nil
+	return a.rank(scores)
 }

@@ -151,6 +151,22 @@ type Kind struct {
 	// Read makes a model of a file, which may be mapped to memory and outlives the model. It returns an error for a file that is not whole; no file makes it panic.
 	// Which other interfaces than Model the result has is between the kind and those who ask.
 	Read func(file []byte) (Model, error)
+	// ReadCombination is in the place of Read for a kind whose models are made of others: those that the setting Base names.
+	ReadCombination func(file []byte) (Combination, error)
+	// CheckSettings says what is wrong with settings of which each is within its bounds; nil for nothing.
+	CheckSettings func(s model.Settings) error
+}
+
+// Base is the parameter of kinds with ReadCombination that names the models which theirs are made of.
+var Base = model.Parameter{Name: "base", Doc: "models that it is made of, which were named before it", Names: true}
+
+// ParseSettings reads settings of this kind.
+func (k *Kind) ParseSettings(given map[string]string) (model.Settings, error) {
+	s, err := model.ParseSettings(k.Parameters, given)
+	if err == nil && k.CheckSettings != nil {
+		err = k.CheckSettings(s)
+	}
+	return s, err
 }
 
 // LearnsFromProducts says whether Data.Products makes a difference.
@@ -184,6 +200,16 @@ type Model interface {
 	// Recommend answers a query about the items of the matrix that the model was trained on, and, if it learned from Data.Products, of the products behind them; a history need
 	// not be of a user of it.
 	Recommend(q model.Query) ([]model.Scored, error)
+}
+
+// Combination makes one answer of those of other models, its base, which the caller asks. It is safe for concurrent use.
+type Combination interface {
+	// Base returns the names of the models.
+	Base() []string
+	// Depths returns how many of its best items each model of the base is asked for; one with 0 need not be asked.
+	Depths(q model.Query) []int
+	// Combine ranks what any model has found. answers has what each says, best first, without filled items; items may be beyond those of the matrix.
+	Combine(q model.Query, answers [][]model.Scored) []model.Scored
 }
 
 // Find returns the kind of a name.
