@@ -169,9 +169,9 @@ func (a *API) recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 		Stale: answer.Stale, ModelName: q.Model,
 	}
 	for _, x := range answer.Items {
-		item := &kithv1.RecommendedItem{Item: x.Item, Score: x.Score, Source: model(x.Source)}
-		for _, c := range x.Contributions {
-			item.Contributions = append(item.Contributions, &kithv1.Contribution{Item: c.Item, Score: c.Score})
+		item := &kithv1.RecommendedItem{Item: x.Item, Score: x.Score, Source: model(x.Source), Contributions: contributions(x.Contributions)}
+		for _, f := range x.Found {
+			item.Found = append(item.Found, &kithv1.Found{Model: f.Model, Rank: uint32(f.Rank), Score: f.Score, Contributions: contributions(f.Contributions)})
 		}
 		resp.Items = append(resp.Items, item)
 	}
@@ -179,6 +179,13 @@ func (a *API) recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 		a.name(scene, resp)
 	}
 	return resp, nil
+}
+
+func contributions(parts []coordinator.Contribution) (out []*kithv1.Contribution) {
+	for _, c := range parts {
+		out = append(out, &kithv1.Contribution{Item: c.Item, Score: c.Score})
+	}
+	return out
 }
 
 // methodOf returns the method of a model, or of the name of a trained one.

@@ -1,13 +1,14 @@
 package coordinator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/model/hybrid"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
@@ -32,7 +33,10 @@ func completeModels(spec *kithv1.BuildSpec, kinds []*train.Kind) error {
 	}
 	names := map[string]bool{}
 	for i, m := range spec.Models {
-		full, err := completeModel(m, kinds)
+		full, base, err := completeModel(m, kinds)
+		if err == nil {
+			err = checkBase(full.Name, base, spec.Models, i, kinds)
+		}
 		if err != nil {
 			return fmt.Errorf("%w: models[%d]: %w", wire.ErrInvalid, i, err)
 		}
@@ -50,32 +54,61 @@ func CheckModels(models []*kithv1.ModelSpec, kinds []*train.Kind) error {
 	return completeModels(&kithv1.BuildSpec{Models: slices.Clone(models)}, kinds)
 }
 
-func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (*kithv1.ModelSpec, error) {
+// completeModel also returns the names of the models that a model is made of.
+func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (full *kithv1.ModelSpec, base []string, err error) {
 	kind, err := train.Find(kinds, m.GetKind())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := &kithv1.ModelSpec{Kind: kind.Name, Name: m.Name}
-	if out.Name == "" {
-		out.Name = kind.Name
-	}
+	out := &kithv1.ModelSpec{Kind: kind.Name, Name: nameOf(m)}
 	if !artifact.ValidModel(out.Name) {
-		return nil, fmt.Errorf("name %.80q; want 1 to 32 small letters, digits and -, a letter first", out.Name)
+		return nil, nil, fmt.Errorf("name %.80q; want 1 to 32 small letters, digits and -, a letter first", out.Name)
 	}
 	if isMethod(out.Name) {
-		return nil, fmt.Errorf("name %q is that of a way of scoring which is always there; want another", out.Name)
+		return nil, nil, fmt.Errorf("name %q is that of a way of scoring which is always there; want another", out.Name)
 	}
-	s, err := model.ParseSettings(kind.Parameters, m.Parameters)
+	s, err := kind.ParseSettings(m.Parameters)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", out.Name, err)
+		return nil, nil, fmt.Errorf("model %s: %w", out.Name, err)
 	}
 	for _, p := range kind.Parameters {
+		text := s.Text(p.Name)
+		if text == "" { // no names
+			continue
+		}
 		if out.Parameters == nil {
 			out.Parameters = map[string]string{}
 		}
-		out.Parameters[p.Name] = s.Text(p.Name)
+		out.Parameters[p.Name] = text
 	}
-	return out, nil
+	if base = s.Names(train.Base.Name); kind.ReadCombination != nil {
+		hybrid.ForBase(out.Parameters, len(base))
+	}
+	return out, base, nil
+}
+
+// nameOf returns what queries call a model.
+func nameOf(m *kithv1.ModelSpec) string { return cmp.Or(m.GetName(), m.GetKind()) }
+
+// checkBase returns an error unless each of base is one that a model may be made of: the neighbor lists or popularity, which are always there, or one of the models before
+// number at that is not made of others itself.
+func checkBase(name string, base []string, models []*kithv1.ModelSpec, at int, kinds []*train.Kind) error {
+	for _, b := range base {
+		i := slices.IndexFunc(models, func(m *kithv1.ModelSpec) bool { return nameOf(m) == b })
+		switch {
+		case baseMethod(b) != Trained:
+		case i < 0:
+			return fmt.Errorf("model %s: its base has %q, and the build has no model of that name; name it before %s, or one of %v, which are always there",
+				name, b, name, baseMethods)
+		case i >= at:
+			return fmt.Errorf("model %s: its base has %q, which is not before it in the list; name %s behind it", name, b, name)
+		default:
+			if kind, err := train.Find(kinds, models[i].GetKind()); err == nil && kind.ReadCombination != nil {
+				return fmt.Errorf("model %s: its base has %q, which is made of others itself; name those", name, b)
+			}
+		}
+	}
+	return nil
 }
 
 // isMethod reports whether a name is that of a method.

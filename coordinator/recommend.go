@@ -115,7 +115,7 @@ func (r *Router) rank(ctx context.Context, q *Query, m Method, events []fusion.E
 	case Together:
 		return r.fillTogether(ctx, q, seen, a)
 	case Trained:
-		return r.fillTrained(q, events, seen, a)
+		return r.fillTrained(ctx, q, events, seen, a)
 	}
 	part := *q
 	part.Method, part.N = m, q.N-len(a.Items)
@@ -195,33 +195,12 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	}
 	defer m.Release()
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: history, user: q.User}
-	byItems, byUsers := neighborhood.NewScores(), neighborhood.NewScores()
-	if q.Method != UserKNN {
-		if byItems, err = s.items(ctx); err != nil {
-			return err
-		}
-	}
-	if q.Method != ItemKNN {
-		if byUsers, err = s.users(ctx); err != nil {
-			return err
-		}
+	scores, byItems, err := s.score(ctx, &q)
+	if err != nil {
+		return err
 	}
 	a.Partial = a.Partial || s.partial
-	excluded := make([]uint32, 0, len(seen))
-	for item := range seen {
-		if id, ok := dictionary.ID(item); ok {
-			excluded = append(excluded, id)
-		}
-	}
-	slices.Sort(excluded)
-	scores := byItems
-	switch q.Method {
-	case UserKNN:
-		scores = byUsers
-	case Hybrid:
-		scores = neighborhood.Blend(byItems, byUsers, q.share())
-	}
-	top := s.best(scores, q, excluded, a.Items)
+	top := s.best(scores, q, s.excluded(seen), a.Items)
 	there := len(a.Items)
 	for _, x := range top {
 		a.Items = append(a.Items, Ranked{Item: dictionary.Key(x.id), Score: x.score, Source: q.Method})
@@ -235,14 +214,7 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	if !q.Explain {
 		return nil
 	}
-	items := a.Items[there:]
-	if q.Method == UserKNN {
-		for i := range items {
-			items[i].Contributions = []Contribution{{Score: items[i].Score}} // of the similar users together
-		}
-		return nil
-	}
-	return s.explain(ctx, q, byItems, top, items)
+	return s.explain(ctx, q, byItems, top, a.Items[there:])
 }
 
 // known returns the active version with what it knows of the subject, and notes it in the answer. Without a version there is an error, or the answer has the reason
@@ -412,6 +384,40 @@ func (s *scoring) add(total *neighborhood.Scores, items []uint32, scores []int64
 	return nil
 }
 
+// score scores by the method of a query: Hybrid, ItemKNN or UserKNN. byItems are the scores by the neighbors of items, which are empty for UserKNN.
+func (s *scoring) score(ctx context.Context, q *Query) (scores, byItems *neighborhood.Scores, err error) {
+	byItems, byUsers := neighborhood.NewScores(), neighborhood.NewScores()
+	if q.Method != UserKNN {
+		if byItems, err = s.items(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if q.Method != ItemKNN {
+		if byUsers, err = s.users(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	switch q.Method {
+	case UserKNN:
+		return byUsers, byItems, nil
+	case Hybrid:
+		return neighborhood.Blend(byItems, byUsers, q.share()), byItems, nil
+	}
+	return byItems, byItems, nil
+}
+
+// excluded returns the ids of items, ascending.
+func (s *scoring) excluded(items map[string]bool) []uint32 {
+	out := make([]uint32, 0, len(items))
+	for item := range items {
+		if id, ok := s.dictionary.ID(item); ok {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // nearest returns the k users most similar to the history.
 func (s *scoring) nearest(ctx context.Context, k int, withKeys bool) ([]*kithv1.SimilarUser, error) {
 	row := make([]*kithv1.WeightedItem, len(s.history))
@@ -514,8 +520,14 @@ func (s *scoring) list(l *kithv1.NeighborList) ([]similarity.Neighbor, error) {
 }
 
 // explain adds to each ranked item what each item of the history put into its score, largest first. They add up to the
-// score; in a hybrid the rest is that of the similar users.
+// score; in a hybrid the rest is that of the similar users, and with UserKNN all.
 func (s *scoring) explain(ctx context.Context, q Query, byItems *neighborhood.Scores, top []scoredItem, items []Ranked) error {
+	if q.Method == UserKNN {
+		for i := range items {
+			items[i].Contributions = []Contribution{{Score: items[i].Score}}
+		}
+		return nil
+	}
 	lists, err := s.lists(ctx)
 	if err != nil {
 		return err

@@ -137,8 +137,7 @@ func (m *method) space(e *Experiment) []model.Parameter {
 
 // trained is a kind of model of package train, trained in this process.
 func trained(k *train.Kind) method {
-	parameters := func(*Experiment) []model.Parameter { return k.Parameters }
-	return method{name: k.Name, parameters: parameters, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+	return method{name: k.Name, parameters: always(k.Parameters...), check: k.CheckSettings, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
 		data := train.Split(t.Rows, t.Times, 1)
 		data[0].Products = t.Products
 		file, err := train.Run(ctx, k, s, data, train.Options{Workers: 1, Threads: e.Threads})

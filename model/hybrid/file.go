@@ -31,7 +31,9 @@ const (
 	formSwitching = 2 // a length for each name but the last
 )
 
-func appendNumber(b []byte, n int) []byte { return binary.LittleEndian.AppendUint32(b, uint32(int32(n))) }
+func appendNumber(b []byte, n int) []byte {
+	return binary.LittleEndian.AppendUint32(b, uint32(int32(n)))
+}
 
 func appendFloat(b []byte, x float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(x))

@@ -1546,6 +1546,8 @@ type RecommendedItem struct {
 	Source Model `protobuf:"varint,3,opt,name=source,proto3,enum=kith.v1.Model" json:"source,omitempty"`
 	// The events' items that made the score; contributions add up to it. Only with explain.
 	Contributions []*Contribution `protobuf:"bytes,4,rep,name=contributions,proto3" json:"contributions,omitempty"`
+	// In the place of contributions where the model is made of others: what those say that have found the item, in the order of its setting base. Only with explain.
+	Found         []*Found `protobuf:"bytes,5,rep,name=found,proto3" json:"found,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1608,6 +1610,86 @@ func (x *RecommendedItem) GetContributions() []*Contribution {
 	return nil
 }
 
+func (x *RecommendedItem) GetFound() []*Found {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+// Found is what one of the models that another is made of says of an item.
+type Found struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the model.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// From 1, among the items that are allowed.
+	Rank uint32 `protobuf:"varint,2,opt,name=rank,proto3" json:"rank,omitempty"`
+	// The score of that model, without boosts.
+	Score float64 `protobuf:"fixed64,3,opt,name=score,proto3" json:"score,omitempty"`
+	// They add up to the score, if the model knows them.
+	Contributions []*Contribution `protobuf:"bytes,4,rep,name=contributions,proto3" json:"contributions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Found) Reset() {
+	*x = Found{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Found) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Found) ProtoMessage() {}
+
+func (x *Found) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Found.ProtoReflect.Descriptor instead.
+func (*Found) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Found) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Found) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *Found) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *Found) GetContributions() []*Contribution {
+	if x != nil {
+		return x.Contributions
+	}
+	return nil
+}
+
 // Contribution is the share of one known item or similar user in a score.
 type Contribution struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1620,7 +1702,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1714,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[20]
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1727,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Contribution) GetItem() string {
@@ -1686,7 +1768,7 @@ type SimilarRequest struct {
 
 func (x *SimilarRequest) Reset() {
 	*x = SimilarRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1698,7 +1780,7 @@ func (x *SimilarRequest) String() string {
 func (*SimilarRequest) ProtoMessage() {}
 
 func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1711,7 +1793,7 @@ func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarRequest.ProtoReflect.Descriptor instead.
 func (*SimilarRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SimilarRequest) GetSubject() isSimilarRequest_Subject {
@@ -1812,7 +1894,7 @@ type SimilarResponse struct {
 
 func (x *SimilarResponse) Reset() {
 	*x = SimilarResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1824,7 +1906,7 @@ func (x *SimilarResponse) String() string {
 func (*SimilarResponse) ProtoMessage() {}
 
 func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1837,7 +1919,7 @@ func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarResponse.ProtoReflect.Descriptor instead.
 func (*SimilarResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SimilarResponse) GetNeighbors() []*SimilarEntry {
@@ -1880,7 +1962,7 @@ type SimilarEntry struct {
 
 func (x *SimilarEntry) Reset() {
 	*x = SimilarEntry{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1974,7 @@ func (x *SimilarEntry) String() string {
 func (*SimilarEntry) ProtoMessage() {}
 
 func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1987,7 @@ func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarEntry.ProtoReflect.Descriptor instead.
 func (*SimilarEntry) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SimilarEntry) GetKey() string {
@@ -1936,7 +2018,7 @@ type ListedItem struct {
 
 func (x *ListedItem) Reset() {
 	*x = ListedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2030,7 @@ func (x *ListedItem) String() string {
 func (*ListedItem) ProtoMessage() {}
 
 func (x *ListedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2043,7 @@ func (x *ListedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedItem.ProtoReflect.Descriptor instead.
 func (*ListedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListedItem) GetItem() string {
@@ -2007,7 +2089,7 @@ type TrendingRequest struct {
 
 func (x *TrendingRequest) Reset() {
 	*x = TrendingRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2101,7 @@ func (x *TrendingRequest) String() string {
 func (*TrendingRequest) ProtoMessage() {}
 
 func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2114,7 @@ func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingRequest.ProtoReflect.Descriptor instead.
 func (*TrendingRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TrendingRequest) GetN() uint32 {
@@ -2111,7 +2193,7 @@ type TrendingResponse struct {
 
 func (x *TrendingResponse) Reset() {
 	*x = TrendingResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2205,7 @@ func (x *TrendingResponse) String() string {
 func (*TrendingResponse) ProtoMessage() {}
 
 func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2218,7 @@ func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingResponse.ProtoReflect.Descriptor instead.
 func (*TrendingResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TrendingResponse) GetItems() []*ListedItem {
@@ -2178,7 +2260,7 @@ type NewArrivalsRequest struct {
 
 func (x *NewArrivalsRequest) Reset() {
 	*x = NewArrivalsRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[27]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2190,7 +2272,7 @@ func (x *NewArrivalsRequest) String() string {
 func (*NewArrivalsRequest) ProtoMessage() {}
 
 func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[27]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2203,7 +2285,7 @@ func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsRequest.ProtoReflect.Descriptor instead.
 func (*NewArrivalsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *NewArrivalsRequest) GetN() uint32 {
@@ -2260,7 +2342,7 @@ type NewArrivalsResponse struct {
 
 func (x *NewArrivalsResponse) Reset() {
 	*x = NewArrivalsResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[28]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2354,7 @@ func (x *NewArrivalsResponse) String() string {
 func (*NewArrivalsResponse) ProtoMessage() {}
 
 func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[28]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2367,7 @@ func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsResponse.ProtoReflect.Descriptor instead.
 func (*NewArrivalsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *NewArrivalsResponse) GetItems() []*ListedItem {
@@ -2323,7 +2405,7 @@ type LatestRequest struct {
 
 func (x *LatestRequest) Reset() {
 	*x = LatestRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[29]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2417,7 @@ func (x *LatestRequest) String() string {
 func (*LatestRequest) ProtoMessage() {}
 
 func (x *LatestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[29]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2430,7 @@ func (x *LatestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRequest.ProtoReflect.Descriptor instead.
 func (*LatestRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LatestRequest) GetN() uint32 {
@@ -2391,7 +2473,7 @@ type LatestResponse struct {
 
 func (x *LatestResponse) Reset() {
 	*x = LatestResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[30]
+	mi := &file_kith_v1_recommend_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2403,7 +2485,7 @@ func (x *LatestResponse) String() string {
 func (*LatestResponse) ProtoMessage() {}
 
 func (x *LatestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[30]
+	mi := &file_kith_v1_recommend_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2416,7 +2498,7 @@ func (x *LatestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestResponse.ProtoReflect.Descriptor instead.
 func (*LatestResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LatestResponse) GetItems() []*ListedItem {
@@ -2460,7 +2542,7 @@ type FrequentlyBoughtTogetherRequest struct {
 
 func (x *FrequentlyBoughtTogetherRequest) Reset() {
 	*x = FrequentlyBoughtTogetherRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[31]
+	mi := &file_kith_v1_recommend_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2472,7 +2554,7 @@ func (x *FrequentlyBoughtTogetherRequest) String() string {
 func (*FrequentlyBoughtTogetherRequest) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[31]
+	mi := &file_kith_v1_recommend_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2485,7 +2567,7 @@ func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherRequest.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *FrequentlyBoughtTogetherRequest) GetItem() string {
@@ -2558,7 +2640,7 @@ type FrequentlyBoughtTogetherResponse struct {
 
 func (x *FrequentlyBoughtTogetherResponse) Reset() {
 	*x = FrequentlyBoughtTogetherResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[32]
+	mi := &file_kith_v1_recommend_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +2652,7 @@ func (x *FrequentlyBoughtTogetherResponse) String() string {
 func (*FrequentlyBoughtTogetherResponse) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[32]
+	mi := &file_kith_v1_recommend_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +2665,7 @@ func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherResponse.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FrequentlyBoughtTogetherResponse) GetItems() []*ListedItem {
@@ -2727,11 +2809,17 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\vAnswerError\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
-	"\tretryable\x18\x03 \x01(\bR\tretryable\"\xa0\x01\n" +
+	"\tretryable\x18\x03 \x01(\bR\tretryable\"\xc6\x01\n" +
 	"\x0fRecommendedItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x01R\x05score\x12&\n" +
 	"\x06source\x18\x03 \x01(\x0e2\x0e.kith.v1.ModelR\x06source\x12;\n" +
+	"\rcontributions\x18\x04 \x03(\v2\x15.kith.v1.ContributionR\rcontributions\x12$\n" +
+	"\x05found\x18\x05 \x03(\v2\x0e.kith.v1.FoundR\x05found\"\x84\x01\n" +
+	"\x05Found\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x12\n" +
+	"\x04rank\x18\x02 \x01(\rR\x04rank\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\x01R\x05score\x12;\n" +
 	"\rcontributions\x18\x04 \x03(\v2\x15.kith.v1.ContributionR\rcontributions\"8\n" +
 	"\fContribution\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
@@ -2849,7 +2937,7 @@ func file_kith_v1_recommend_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_recommend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_kith_v1_recommend_proto_goTypes = []any{
 	(Model)(0),                               // 0: kith.v1.Model
 	(*RecommendRequest)(nil),                 // 1: kith.v1.RecommendRequest
@@ -2872,21 +2960,22 @@ var file_kith_v1_recommend_proto_goTypes = []any{
 	(*ExportRecommendationsResponse)(nil),    // 18: kith.v1.ExportRecommendationsResponse
 	(*AnswerError)(nil),                      // 19: kith.v1.AnswerError
 	(*RecommendedItem)(nil),                  // 20: kith.v1.RecommendedItem
-	(*Contribution)(nil),                     // 21: kith.v1.Contribution
-	(*SimilarRequest)(nil),                   // 22: kith.v1.SimilarRequest
-	(*SimilarResponse)(nil),                  // 23: kith.v1.SimilarResponse
-	(*SimilarEntry)(nil),                     // 24: kith.v1.SimilarEntry
-	(*ListedItem)(nil),                       // 25: kith.v1.ListedItem
-	(*TrendingRequest)(nil),                  // 26: kith.v1.TrendingRequest
-	(*TrendingResponse)(nil),                 // 27: kith.v1.TrendingResponse
-	(*NewArrivalsRequest)(nil),               // 28: kith.v1.NewArrivalsRequest
-	(*NewArrivalsResponse)(nil),              // 29: kith.v1.NewArrivalsResponse
-	(*LatestRequest)(nil),                    // 30: kith.v1.LatestRequest
-	(*LatestResponse)(nil),                   // 31: kith.v1.LatestResponse
-	(*FrequentlyBoughtTogetherRequest)(nil),  // 32: kith.v1.FrequentlyBoughtTogetherRequest
-	(*FrequentlyBoughtTogetherResponse)(nil), // 33: kith.v1.FrequentlyBoughtTogetherResponse
-	nil,                                      // 34: kith.v1.TrendingRequest.WeightsEntry
-	(*TextList)(nil),                         // 35: kith.v1.TextList
+	(*Found)(nil),                            // 21: kith.v1.Found
+	(*Contribution)(nil),                     // 22: kith.v1.Contribution
+	(*SimilarRequest)(nil),                   // 23: kith.v1.SimilarRequest
+	(*SimilarResponse)(nil),                  // 24: kith.v1.SimilarResponse
+	(*SimilarEntry)(nil),                     // 25: kith.v1.SimilarEntry
+	(*ListedItem)(nil),                       // 26: kith.v1.ListedItem
+	(*TrendingRequest)(nil),                  // 27: kith.v1.TrendingRequest
+	(*TrendingResponse)(nil),                 // 28: kith.v1.TrendingResponse
+	(*NewArrivalsRequest)(nil),               // 29: kith.v1.NewArrivalsRequest
+	(*NewArrivalsResponse)(nil),              // 30: kith.v1.NewArrivalsResponse
+	(*LatestRequest)(nil),                    // 31: kith.v1.LatestRequest
+	(*LatestResponse)(nil),                   // 32: kith.v1.LatestResponse
+	(*FrequentlyBoughtTogetherRequest)(nil),  // 33: kith.v1.FrequentlyBoughtTogetherRequest
+	(*FrequentlyBoughtTogetherResponse)(nil), // 34: kith.v1.FrequentlyBoughtTogetherResponse
+	nil,                                      // 35: kith.v1.TrendingRequest.WeightsEntry
+	(*TextList)(nil),                         // 36: kith.v1.TextList
 }
 var file_kith_v1_recommend_proto_depIdxs = []int32{
 	11, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
@@ -2898,9 +2987,9 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	9,  // 6: kith.v1.RecommendRequest.diversity:type_name -> kith.v1.Diversity
 	10, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
 	3,  // 8: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
-	35, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
-	35, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
-	35, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
+	36, // 9: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
+	36, // 10: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
+	36, // 11: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
 	4,  // 12: kith.v1.Condition.range:type_name -> kith.v1.Range
 	5,  // 13: kith.v1.Condition.available:type_name -> kith.v1.Available
 	2,  // 14: kith.v1.Boost.filter:type_name -> kith.v1.Filter
@@ -2914,49 +3003,51 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	1,  // 22: kith.v1.ExportRecommendationsRequest.request:type_name -> kith.v1.RecommendRequest
 	16, // 23: kith.v1.ExportRecommendationsResponse.answers:type_name -> kith.v1.UserRecommendations
 	0,  // 24: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
-	21, // 25: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
-	2,  // 26: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
-	7,  // 27: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 28: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 29: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
-	24, // 30: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
-	34, // 31: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
-	2,  // 32: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
-	7,  // 33: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 34: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 35: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
-	25, // 36: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 37: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
-	9,  // 38: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
-	25, // 39: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 40: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
-	25, // 41: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
-	2,  // 42: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
-	7,  // 43: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
-	8,  // 44: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
-	9,  // 45: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
-	25, // 46: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
-	1,  // 47: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
-	14, // 48: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
-	17, // 49: kith.v1.RecommenderService.ExportRecommendations:input_type -> kith.v1.ExportRecommendationsRequest
-	22, // 50: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
-	26, // 51: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
-	32, // 52: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
-	28, // 53: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
-	30, // 54: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
-	13, // 55: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
-	15, // 56: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
-	18, // 57: kith.v1.RecommenderService.ExportRecommendations:output_type -> kith.v1.ExportRecommendationsResponse
-	23, // 58: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
-	27, // 59: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
-	33, // 60: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
-	29, // 61: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
-	31, // 62: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
-	55, // [55:63] is the sub-list for method output_type
-	47, // [47:55] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	22, // 25: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
+	21, // 26: kith.v1.RecommendedItem.found:type_name -> kith.v1.Found
+	22, // 27: kith.v1.Found.contributions:type_name -> kith.v1.Contribution
+	2,  // 28: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
+	7,  // 29: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 30: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 31: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
+	25, // 32: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
+	35, // 33: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
+	2,  // 34: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
+	7,  // 35: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 36: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 37: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
+	26, // 38: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 39: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
+	9,  // 40: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
+	26, // 41: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 42: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
+	26, // 43: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
+	2,  // 44: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
+	7,  // 45: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
+	8,  // 46: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
+	9,  // 47: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
+	26, // 48: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
+	1,  // 49: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
+	14, // 50: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
+	17, // 51: kith.v1.RecommenderService.ExportRecommendations:input_type -> kith.v1.ExportRecommendationsRequest
+	23, // 52: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
+	27, // 53: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
+	33, // 54: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
+	29, // 55: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
+	31, // 56: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
+	13, // 57: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
+	15, // 58: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
+	18, // 59: kith.v1.RecommenderService.ExportRecommendations:output_type -> kith.v1.ExportRecommendationsResponse
+	24, // 60: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
+	28, // 61: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
+	34, // 62: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
+	30, // 63: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
+	32, // 64: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
+	57, // [57:65] is the sub-list for method output_type
+	49, // [49:57] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_recommend_proto_init() }
@@ -2978,7 +3069,7 @@ func file_kith_v1_recommend_proto_init() {
 	}
 	file_kith_v1_recommend_proto_msgTypes[3].OneofWrappers = []any{}
 	file_kith_v1_recommend_proto_msgTypes[8].OneofWrappers = []any{}
-	file_kith_v1_recommend_proto_msgTypes[21].OneofWrappers = []any{
+	file_kith_v1_recommend_proto_msgTypes[22].OneofWrappers = []any{
 		(*SimilarRequest_Item)(nil),
 		(*SimilarRequest_User)(nil),
 	}
@@ -2988,7 +3079,7 @@ func file_kith_v1_recommend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_recommend_proto_rawDesc), len(file_kith_v1_recommend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -256,16 +256,30 @@ class AnswerError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
 
 class RecommendedItem(_message.Message):
-    __slots__ = ("item", "score", "source", "contributions")
+    __slots__ = ("item", "score", "source", "contributions", "found")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
     item: str
     score: float
     source: Model
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
-    def __init__(self, item: _Optional[str] = ..., score: _Optional[float] = ..., source: _Optional[_Union[Model, str]] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
+    found: _containers.RepeatedCompositeFieldContainer[Found]
+    def __init__(self, item: _Optional[str] = ..., score: _Optional[float] = ..., source: _Optional[_Union[Model, str]] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., found: _Optional[_Iterable[_Union[Found, _Mapping]]] = ...) -> None: ...
+
+class Found(_message.Message):
+    __slots__ = ("model", "rank", "score", "contributions")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    rank: int
+    score: float
+    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
+    def __init__(self, model: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
 
 class Contribution(_message.Message):
     __slots__ = ("item", "score")
