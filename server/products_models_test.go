@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 func ofTaste(key string, taste int) *kithv1.Record {
 	return &kithv1.Record{Key: key, Version: 1, Attributes: []*kithv1.Attribute{
 		{Name: "kind", Value: &kithv1.Attribute_Text{Text: fmt.Sprintf("taste %d", taste)}},
+		{Name: "place", Value: &kithv1.Attribute_Text{Text: fmt.Sprintf("[%v, %v]", math.Cos(float64(taste)), math.Sin(float64(taste)))}},
 	}}
 }
 
@@ -56,7 +58,7 @@ func TestModelsOfProducts(t *testing.T) {
 			records = append(records, &kithv1.Record{Key: "gone", Version: 2, Deleted: true})
 			put(t, c, 0, products, records...)
 
-			version := c.Build(0, models(t, "content(k=7)", "warp(iterations=3)")).ModelVersion
+			version := c.Build(0, models(t, "content(k=7)", "warp(iterations=3)", "vectors(k=6)", "rrf(base=content+vectors+item-knn)")).ModelVersion
 			_, items, rows := matrix(events, 4)
 			byKey := map[string]train.Product{}
 			stored, err := wire.RecordsFromProto(records)
@@ -70,7 +72,7 @@ func TestModelsOfProducts(t *testing.T) {
 			for _, key := range slices.Concat(items, cold) {
 				known = append(known, byKey[key])
 			}
-			for kind, given := range map[*train.Kind]map[string]float64{content.Kind: {"k": 7}, warp.Kind: {"iterations": 3}} {
+			for kind, given := range map[*train.Kind]map[string]float64{content.Kind: {"k": 7}, warp.Kind: {"iterations": 3}, content.Vectors: {"k": 6}} {
 				s, err := model.NewSettings(kind.Parameters, given)
 				if err != nil {
 					t.Fatal(err)
@@ -94,7 +96,9 @@ func TestModelsOfProducts(t *testing.T) {
 				}
 			}
 			for u := range 10 {
-				newProductIsFound(t, c, u)
+				for _, name := range []string{"content", "vectors", "rrf"} {
+					newProductIsFound(t, c, u, name)
+				}
 			}
 		})
 	}
@@ -114,24 +118,39 @@ func modelOf(c *clustertest.Cluster, member int, version uint64, name string) ([
 }
 
 // newProductIsFound: the new product of a user's taste is before all other new ones, and filters and boosts look at it.
-func newProductIsFound(t *testing.T, c *clustertest.Cluster, u int) {
+func newProductIsFound(t *testing.T, c *clustertest.Cluster, u int, name string) {
 	t.Helper()
-	req := ask(fmt.Sprintf("u%03d", u), "content")
+	req := ask(fmt.Sprintf("u%03d", u), name)
 	req.N = 25
 	req.Explain = true
 	want := fmt.Sprintf("new-%d", u%5)
 	member := u % len(c.Members)
 	answer := recommend(t, c, member, req).Items
 	at := slices.IndexFunc(answer, func(x *kithv1.RecommendedItem) bool { return strings.HasPrefix(x.Item, "new-") })
-	if at < 0 || answer[at].Item != want || answer[at].Source != kithv1.Model_MODEL_TRAINED || len(answer[at].Contributions) == 0 {
-		t.Fatalf("u%03d: got %v, want %s before other new products, with the items of the history that it is like", u, keys(answer), want)
+	if at < 0 || answer[at].Item != want || answer[at].Source != kithv1.Model_MODEL_TRAINED {
+		t.Fatalf("u%03d, %s: got %v, want %s before other new products", u, name, keys(answer), want)
+	}
+	why := [][]*kithv1.Contribution{answer[at].Contributions}
+	if name == "rrf" {
+		why = nil
+		for _, f := range answer[at].Found {
+			why = append(why, f.Contributions)
+		}
+		if got := len(why); got != 2 {
+			t.Errorf("u%03d: %s is found by %v, want content and vectors", u, want, answer[at].Found)
+		}
+	}
+	for _, parts := range why {
+		if len(parts) == 0 {
+			t.Errorf("u%03d, %s: got %v, want the items of the history that it is like", u, name, answer[at])
+		}
 	}
 	req.Boosts = []*kithv1.Boost{{Filter: &kithv1.Filter{Allow: []string{want}}, Factor: 1e6}}
 	if got := recommend(t, c, member, req).Items; got[0].Item != want {
-		t.Errorf("u%03d: %s is boosted, got %v", u, want, keys(got))
+		t.Errorf("u%03d, %s: %s is boosted, got %v", u, name, want, keys(got))
 	}
 	req.Filter = &kithv1.Filter{Deny: []string{want}}
 	if got := keys(recommend(t, c, member, req).Items); slices.Contains(got, want) {
-		t.Errorf("u%03d: %s is denied, got %v", u, want, got)
+		t.Errorf("u%03d, %s: %s is denied, got %v", u, name, want, got)
 	}
 }

@@ -35,6 +35,7 @@ var All = []*train.Kind{
 	rules.Kind,
 	cluster.Kind,
 	content.Kind,
+	content.Vectors,
 	hybrid.RRF,
 	hybrid.WeightedBlend,
 	hybrid.LengthSwitch,

@@ -74,12 +74,17 @@ type Product struct {
 	Attributes []Attribute
 }
 
-// Attribute is a named value: Texts where there are any, else Number.
+// Attribute is a named value: a Vector or Texts where there are any, else Number.
 type Attribute struct {
 	Name   string
 	Texts  []string
 	Number float64
+	// Vector has two numbers or more, all finite; it is only read.
+	Vector []float32
 }
+
+// IsNumber reports whether the value is Number.
+func (a *Attribute) IsNumber() bool { return len(a.Texts) == 0 && a.Vector == nil }
 
 // Event is what one user did.
 type Event struct {
