@@ -85,7 +85,8 @@ func (a *app) recommendCommand() *cobra.Command {
 		Long: `Recommend the N best items for a user, from all events that are stored now, or for a basket
 of items. Places that the model cannot fill come from popularity, then from products without
 events, and say so. With --explain each item names what it is recommended for; the parts add up
-to its score; a model that is made of others names those that found it, and at which rank. With --words as well it is told in a sentence, by the titles of the products that
+to its score. A model that is made of others names those that have found the item, at which rank
+and for what. With --words as well it is told in a sentence, by the titles of the products that
 are stored; with --assist-url and --assist-model by a language model, which is told these titles
 and can say nothing beside them (without the model, or if it fails, by a template).
 

@@ -27,7 +27,7 @@ func ProductOf(r *catalog.Record) Product {
 				continue
 			}
 		case catalog.Text:
-			if out.Vector = vectorOf(v.Text); out.Vector == nil {
+			if out.Vector = ParseVector(v.Text); out.Vector == nil {
 				out.Texts = []string{v.Text}
 			}
 		case catalog.Bool:
@@ -38,8 +38,20 @@ func ProductOf(r *catalog.Record) Product {
 	return p
 }
 
-// vectorOf returns the numbers of a text in brackets with commas between them, or nil if it is another one. Two are the least: a single one in brackets is more likely prose.
-func vectorOf(text string) []float32 {
+// FormatVector writes a vector as ParseVector reads it, in as few digits as make the same numbers.
+func FormatVector(v []float32) string {
+	b := []byte{'['}
+	for i, x := range v {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendFloat(b, float64(x), 'g', -1, 32)
+	}
+	return string(append(b, ']'))
+}
+
+// ParseVector returns the numbers of a text in brackets with commas between them, or nil if it is another one. Two are the least: a single one in brackets is more likely prose.
+func ParseVector(text string) []float32 {
 	text = strings.TrimSpace(text)
 	if !strings.HasPrefix(text, "[") || !strings.HasSuffix(text, "]") {
 		return nil

@@ -1,6 +1,7 @@
 package train_test
 
 import (
+	"slices"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -36,5 +37,13 @@ func TestProductOf(t *testing.T) {
 	}}
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
+	}
+}
+
+func TestVectorIsReadAsWritten(t *testing.T) {
+	for _, v := range [][]float32{{0, 1}, {-1e-30, 3.4e38, 1.0 / 3}} {
+		if got := train.ParseVector(train.FormatVector(v)); !slices.Equal(got, v) {
+			t.Errorf("%v is written as %s, and read as %v", v, train.FormatVector(v), got)
+		}
 	}
 }
