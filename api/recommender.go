@@ -260,7 +260,9 @@ func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (resp *ki
 	var similar *coordinator.Similar
 	switch {
 	case req.GetItem() != "":
-		similar, err = a.router.SimilarItems(ctx, req.GetItem(), n, rules)
+		similar, err = a.router.SimilarItems(ctx, req.GetItem(), n, req.ModelName, rules)
+	case req.ModelName != "":
+		err = fmt.Errorf("%w: the name of a model, and no item; want an item, or no model", wire.ErrInvalid)
 	case req.GetUser() != "" && (req.Filter != nil || len(req.Boosts) > 0 || req.Freshness != nil || req.Diversity != nil):
 		err = fmt.Errorf("%w: filters, boosts and diversity are about items; ask for users without", wire.ErrInvalid)
 	case req.GetUser() != "":

@@ -574,9 +574,21 @@ type Similar struct {
 	Partial, Stale bool
 }
 
-// SimilarItems returns the n nearest neighbors of an item that the rules allow, in the order that they give; at most the K of the model. Rules about the
-// history and pins are not used. Errors match wire.ErrUnknownItem and wire.ErrNoModel.
-func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rules) (*Similar, error) {
+// SimilarItems returns the n nearest neighbors of an item that the rules allow, in the order that they give; at most the K of the model. With the name of a trained model, they are
+// what it recommends for the item alone. Rules about the history and pins are not used. Errors match wire.ErrUnknownItem, wire.ErrNoModel and wire.ErrUnknownModel.
+func (r *Router) SimilarItems(ctx context.Context, item string, n int, trained string, rules Rules) (*Similar, error) {
+	if trained != "" {
+		rules.Exclude, rules.Pins = nil, nil
+		a, err := r.Recommend(ctx, Query{Basket: []BasketItem{{Item: item, Weight: 1}}, N: n, Method: Trained, Model: trained, NoFallback: true, Rules: rules})
+		if err != nil {
+			return nil, err
+		}
+		out := &Similar{Version: a.Version, Partial: a.Partial, Stale: a.Stale}
+		for _, x := range a.Items {
+			out.Entries = append(out.Entries, SimilarEntry{x.Item, x.Score})
+		}
+		return out, nil
+	}
 	if err := rules.Check(); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/content"
 	"github.com/kith-io/kith/model/train"
@@ -99,6 +102,24 @@ func TestModelsOfProducts(t *testing.T) {
 				for _, name := range []string{"content", "vectors", "rrf"} {
 					newProductIsFound(t, c, u, name)
 				}
+			}
+			for _, name := range []string{"content", "vectors", "rrf"} {
+				got, err := c.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: "i0007"}, N: 3, ModelName: name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range got.Neighbors {
+					if x.Key != "i0002" && x.Key != "i0012" && x.Key != "i0017" && x.Key != "new-2" {
+						t.Errorf("similar to i0007 by %s: got %v, want others of its taste", name, got)
+					}
+				}
+				if len(got.Neighbors) != 3 || got.ModelVersion != version {
+					t.Errorf("similar to i0007 by %s: got %v, want 3 of version %d", name, got, version)
+				}
+			}
+			_, err = c.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_User{User: "u001"}, ModelName: "content"})
+			if status.Code(err) != codes.InvalidArgument {
+				t.Errorf("similar users by a model of products: error %v, want InvalidArgument", err)
 			}
 		})
 	}

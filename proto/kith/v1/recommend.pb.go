@@ -1757,11 +1757,13 @@ type SimilarRequest struct {
 	// 1 to 1,000. Zero means 10. For items, at most the K of the model can be answered.
 	N uint32 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`
 	// As in RecommendRequest, of the neighbors of an item. Not for users.
-	Filter        *Filter    `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	Boosts        []*Boost   `protobuf:"bytes,5,rep,name=boosts,proto3" json:"boosts,omitempty"`
-	Freshness     *Freshness `protobuf:"bytes,6,opt,name=freshness,proto3" json:"freshness,omitempty"`
-	Diversity     *Diversity `protobuf:"bytes,7,opt,name=diversity,proto3" json:"diversity,omitempty"`
-	NowUnixMs     int64      `protobuf:"varint,8,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Filter    *Filter    `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Boosts    []*Boost   `protobuf:"bytes,5,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Freshness *Freshness `protobuf:"bytes,6,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Diversity *Diversity `protobuf:"bytes,7,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs int64      `protobuf:"varint,8,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	// Name of a model that the version was trained with: the answer is what it recommends for this item alone. Empty means the neighbor lists. Not for users.
+	ModelName     string `protobuf:"bytes,9,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1861,6 +1863,13 @@ func (x *SimilarRequest) GetNowUnixMs() int64 {
 		return x.NowUnixMs
 	}
 	return 0
+}
+
+func (x *SimilarRequest) GetModelName() string {
+	if x != nil {
+		return x.ModelName
+	}
+	return ""
 }
 
 type isSimilarRequest_Subject interface {
@@ -2823,7 +2832,7 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\rcontributions\x18\x04 \x03(\v2\x15.kith.v1.ContributionR\rcontributions\"8\n" +
 	"\fContribution\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
-	"\x05score\x18\x02 \x01(\x01R\x05score\"\xaa\x02\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\"\xc9\x02\n" +
 	"\x0eSimilarRequest\x12\x14\n" +
 	"\x04item\x18\x01 \x01(\tH\x00R\x04item\x12\x14\n" +
 	"\x04user\x18\x02 \x01(\tH\x00R\x04user\x12\f\n" +
@@ -2832,7 +2841,9 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x06boosts\x18\x05 \x03(\v2\x0e.kith.v1.BoostR\x06boosts\x120\n" +
 	"\tfreshness\x18\x06 \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
 	"\tdiversity\x18\a \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
-	"\vnow_unix_ms\x18\b \x01(\x03R\tnowUnixMsB\t\n" +
+	"\vnow_unix_ms\x18\b \x01(\x03R\tnowUnixMs\x12\x1d\n" +
+	"\n" +
+	"model_name\x18\t \x01(\tR\tmodelNameB\t\n" +
 	"\asubject\"\x9b\x01\n" +
 	"\x0fSimilarResponse\x123\n" +
 	"\tneighbors\x18\x01 \x03(\v2\x15.kith.v1.SimilarEntryR\tneighbors\x12#\n" +

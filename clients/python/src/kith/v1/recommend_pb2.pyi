@@ -290,7 +290,7 @@ class Contribution(_message.Message):
     def __init__(self, item: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
 
 class SimilarRequest(_message.Message):
-    __slots__ = ("item", "user", "n", "filter", "boosts", "freshness", "diversity", "now_unix_ms")
+    __slots__ = ("item", "user", "n", "filter", "boosts", "freshness", "diversity", "now_unix_ms", "model_name")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     N_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +299,7 @@ class SimilarRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     DIVERSITY_FIELD_NUMBER: _ClassVar[int]
     NOW_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     item: str
     user: str
     n: int
@@ -307,7 +308,8 @@ class SimilarRequest(_message.Message):
     freshness: Freshness
     diversity: Diversity
     now_unix_ms: int
-    def __init__(self, item: _Optional[str] = ..., user: _Optional[str] = ..., n: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., boosts: _Optional[_Iterable[_Union[Boost, _Mapping]]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., now_unix_ms: _Optional[int] = ...) -> None: ...
+    model_name: str
+    def __init__(self, item: _Optional[str] = ..., user: _Optional[str] = ..., n: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., boosts: _Optional[_Iterable[_Union[Boost, _Mapping]]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., now_unix_ms: _Optional[int] = ..., model_name: _Optional[str] = ...) -> None: ...
 
 class SimilarResponse(_message.Message):
     __slots__ = ("neighbors", "model_version", "partial", "stale")
