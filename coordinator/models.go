@@ -8,10 +8,12 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/hybrid"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -33,9 +35,9 @@ func completeModels(spec *kithv1.BuildSpec, kinds []*train.Kind) error {
 	}
 	names := map[string]bool{}
 	for i, m := range spec.Models {
-		full, base, err := completeModel(m, kinds)
+		full, settings, err := completeModel(m, kinds)
 		if err == nil {
-			err = checkBase(full.Name, base, spec.Models, i, kinds)
+			err = checkBase(full, settings, spec.Models, i, kinds)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: models[%d]: %w", wire.ErrInvalid, i, err)
@@ -54,22 +56,20 @@ func CheckModels(models []*kithv1.ModelSpec, kinds []*train.Kind) error {
 	return completeModels(&kithv1.BuildSpec{Models: slices.Clone(models)}, kinds)
 }
 
-// completeModel also returns the names of the models that a model is made of.
-func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (full *kithv1.ModelSpec, base []string, err error) {
+func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (out *kithv1.ModelSpec, s model.Settings, err error) {
 	kind, err := train.Find(kinds, m.GetKind())
 	if err != nil {
-		return nil, nil, err
+		return nil, s, err
 	}
-	out := &kithv1.ModelSpec{Kind: kind.Name, Name: nameOf(m)}
+	out = &kithv1.ModelSpec{Kind: kind.Name, Name: nameOf(m)}
 	if !artifact.ValidModel(out.Name) {
-		return nil, nil, fmt.Errorf("name %.80q; want 1 to 32 small letters, digits and -, a letter first", out.Name)
+		return nil, s, fmt.Errorf("name %.80q; want 1 to 32 small letters, digits and -, a letter first", out.Name)
 	}
 	if isMethod(out.Name) {
-		return nil, nil, fmt.Errorf("name %q is that of a way of scoring which is always there; want another", out.Name)
+		return nil, s, fmt.Errorf("name %q is that of a way of scoring which is always there; want another", out.Name)
 	}
-	s, err := kind.ParseSettings(m.Parameters)
-	if err != nil {
-		return nil, nil, fmt.Errorf("model %s: %w", out.Name, err)
+	if s, err = kind.ParseSettings(m.Parameters); err != nil {
+		return nil, s, fmt.Errorf("model %s: %w", out.Name, err)
 	}
 	for _, p := range kind.Parameters {
 		text := s.Text(p.Name)
@@ -81,19 +81,20 @@ func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (full *kithv1.Model
 		}
 		out.Parameters[p.Name] = text
 	}
-	if base = s.Names(train.Base.Name); kind.ReadCombination != nil {
-		hybrid.ForBase(out.Parameters, len(base))
+	if kind.ReadCombination != nil {
+		hybrid.ForBase(out.Parameters, len(s.Names(train.Base.Name)))
 	}
-	return out, base, nil
+	return out, s, nil
 }
 
 // nameOf returns what queries call a model.
 func nameOf(m *kithv1.ModelSpec) string { return cmp.Or(m.GetName(), m.GetKind()) }
 
-// checkBase returns an error unless each of base is one that a model may be made of: the neighbor lists or popularity, which are always there, or one of the models before
-// number at that is not made of others itself.
-func checkBase(name string, base []string, models []*kithv1.ModelSpec, at int, kinds []*train.Kind) error {
-	for _, b := range base {
+// checkBase returns an error unless each name in the base of model number at, if it has one, is of what it may be made of: of the neighbor lists or popularity, which are always there, or
+// of a model before it that is not made of others itself.
+func checkBase(m *kithv1.ModelSpec, s model.Settings, models []*kithv1.ModelSpec, at int, kinds []*train.Kind) error {
+	name := m.Name
+	for _, b := range s.Names(train.Base.Name) {
 		i := slices.IndexFunc(models, func(m *kithv1.ModelSpec) bool { return nameOf(m) == b })
 		switch {
 		case baseMethod(b) != Trained:
@@ -107,6 +108,13 @@ func checkBase(name string, base []string, models []*kithv1.ModelSpec, at int, k
 				return fmt.Errorf("model %s: its base has %q, which is made of others itself; name those", name, b)
 			}
 		}
+	}
+	kind, err := train.Find(kinds, m.Kind)
+	if err == nil {
+		_, err = worker.OfBase(kinds, kind, s, models[:at])
+	}
+	if err != nil {
+		return fmt.Errorf("model %s: %w", name, err)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package evaluate
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,7 +15,7 @@ var combinations = []method{
 	combined(hybrid.RRF, hybrid.NewRRF),
 	combined(hybrid.WeightedBlend, hybrid.NewBlendingOf),
 	combined(hybrid.LengthSwitch, hybrid.NewSwitchingOf),
-	{name: "ranker", parameters: always(hybrid.RankerParameters()...), combine: combineRanker},
+	{name: hybrid.LearnedRanker.Name, parameters: withoutBase(hybrid.LearnedRanker), combine: combineRanker},
 }
 
 // always are parameters that are the same in all experiments.
@@ -68,10 +67,14 @@ func (e *Experiment) fitBases(ctx context.Context, t *Training) ([]hybrid.Part, 
 	return parts, nil
 }
 
-// combined is a kind of combination that is not trained. Its base is that of the experiment.
+// withoutBase are the parameters of a combination but the base, which is that of the experiment.
+func withoutBase(k *train.Kind) func(*Experiment) []model.Parameter {
+	return always(slices.DeleteFunc(slices.Clone(k.Parameters), func(p model.Parameter) bool { return p.Name == train.Base.Name })...)
+}
+
+// combined is a kind of combination that is not trained.
 func combined[C train.Combination](k *train.Kind, of func(base []string, s model.Settings) (C, error)) method {
-	parameters := slices.DeleteFunc(slices.Clone(k.Parameters), func(p model.Parameter) bool { return p.Name == train.Base.Name })
-	return method{name: k.Name, parameters: always(parameters...), combine: func(ctx context.Context, t *Training, s model.Settings, e *Experiment, fit base) (fitted, error) {
+	return method{name: k.Name, parameters: withoutBase(k), combine: func(ctx context.Context, t *Training, s model.Settings, e *Experiment, fit base) (fitted, error) {
 		parts, err := fit(ctx, t)
 		if err != nil {
 			return fitted{}, err
@@ -95,11 +98,8 @@ func (e *Experiment) fitted(c train.Combination, parts []hybrid.Part, t *Trainin
 
 // combineRanker makes the bases twice: of a part of the training data to learn from the rest, then of all.
 func combineRanker(ctx context.Context, t *Training, s model.Settings, e *Experiment, fit base) (fitted, error) {
-	o := hybrid.LearnOptions{
-		Learner: hybrid.Learner(s.Whole("learner")), Depth: s.Whole("depth"), Trees: s.Whole("trees"), Users: s.Whole("users"),
-		Seed: uint64(s.Number("seed")), Threads: cmp.Or(e.Threads, 1),
-	}
-	rest, times, held := hybrid.HoldOut(t.Rows, t.Times, s.Number("hold"), s.Choice("held") == "random", o.Seed)
+	o := hybrid.LearnOptionsOf(s, e.Threads)
+	rest, times, held := hybrid.HoldOut(t.Rows, t.Times, s.Number("hold"), s.Choice("held") == "random", o.Seed, 0)
 	parts, err := fit(ctx, &Training{rest, times, t.Items, t.Products})
 	if err != nil {
 		return fitted{}, err

@@ -303,7 +303,8 @@ func TestModels(t *testing.T) {
 	t.Parallel()
 	events := modelEvents()
 	spec := models(t, "covisit(window=5)", "probe", "wide:covisit(half-life=30)",
-		"rrf(base=covisit+wide+item-knn)", "mix:blend(base=hybrid+covisit,weight-2=3,depth=40)", "switch(base=popularity+user-knn,until-1=12)")
+		"rrf(base=covisit+wide+item-knn)", "mix:blend(base=hybrid+covisit,weight-2=3,depth=40)", "switch(base=popularity+user-knn,until-1=12)",
+		"ranker(base=covisit+wide,depth=30,trees=4,held=random)")
 	one := clustertest.Start(t, clustertest.Options{Servers: 1, Threads: 3, Configure: withKinds(probe)})
 	one.Append(0, events)
 	alone := one.Build(0, spec).ModelVersion
@@ -311,7 +312,7 @@ func TestModels(t *testing.T) {
 	c.Append(0, events)
 	version := c.Build(1, spec).ModelVersion
 	for i := range c.Members {
-		for _, name := range []string{"covisit", "probe", "wide", "rrf", "mix", "switch"} {
+		for _, name := range []string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker"} {
 			want, err := modelFile(one, 0, alone, name)
 			if err != nil {
 				t.Fatal(err)
@@ -395,7 +396,7 @@ func modelsAreListed(t *testing.T, c *clustertest.Cluster, version uint64) {
 			t.Errorf("%s: %v; want a size, and steps unless it is made of others", m.Spec.Name, m)
 		}
 	}
-	if d := gocmp.Diff([]string{"covisit", "probe", "wide", "rrf", "mix", "switch"}, names); d != "" || resp.Versions[0].Version != version {
+	if d := gocmp.Diff([]string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker"}, names); d != "" || resp.Versions[0].Version != version {
 		t.Errorf("version %d has other models (-want +got):\n%s", resp.Versions[0].Version, d)
 	}
 	if p := resp.Versions[0].Models[0].Spec.Parameters; p["window"] != "5" || p["half-life"] != "7" {
@@ -568,6 +569,14 @@ func modelsAreCombined(t *testing.T, c *clustertest.Cluster, version uint64) {
 			t.Fatal(err)
 		}
 	}
+	ranker, err := artifact.OpenModel(modelPath(c, 0, version, "ranker")) // package hybrid tests what it learns
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ranker.Close() }()
+	if combinations["ranker"], err = hybrid.ReadCombination(ranker.Content()); err != nil {
+		t.Fatal(err)
+	}
 	bases := map[string]bool{} // that have answered a switch
 	for u, key := range users {
 		q, known := history(events, key, items, rows, u)
@@ -608,7 +617,7 @@ func modelsAreCombined(t *testing.T, c *clustertest.Cluster, version uint64) {
 					at := slices.IndexFunc(all, func(s model.Scored) bool { return items[s.Item] == g.Item })
 					f := slices.IndexFunc(g.Found, func(f *kithv1.Found) bool { return f.Model == p.Name })
 					switch {
-					case f < 0 && (name == "switch" || name == "mix" || at < 0): // not asked, or not so deep
+					case f < 0 && (name != "rrf" || at < 0): // not asked, or not so deep
 						continue
 					case f < 0 || int(g.Found[f].Rank) != at+1 || g.Found[f].Score != all[at].Score:
 						t.Fatalf("%s, %s, rank %d: found %v, want %s at rank %d with %v", key, name, i+1, g.Found, p.Name, at+1, all[at].Score)
@@ -654,13 +663,13 @@ func modelsAreRefused(t *testing.T, c *clustertest.Cluster) {
 		}
 	}
 	_, err := c.Recommender(0).Recommend(t.Context(), ask("u001", "als"))
-	if status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "covisit, probe, wide, rrf, mix, switch") {
+	if status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "covisit, probe, wide, rrf, mix, switch, ranker") {
 		t.Errorf("unknown model: error %v, want NotFound with the names that there are", err)
 	}
 	for text, want := range map[string]string{
 		"no-such": "unknown model", "covisit(window=0)": "window is 0", "covisit(x=1)": "unknown parameter", "hybrid:covisit": "always there", "A:covisit": "small letters",
 		"rrf": "no models to combine", "rrf(base=als+item-knn)": `"als", and the build has no model of that name`, "rrf(base=item-knn+item-knn)": "twice",
-		"switch(base=item-knn+user-knn+hybrid,until-2=3)": "ascending",
+		"switch(base=item-knn+user-knn+hybrid,until-2=3)": "ascending", "ranker(base=item-knn)": "none of them",
 	} {
 		_, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, text)})
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
@@ -669,6 +678,7 @@ func modelsAreRefused(t *testing.T, c *clustertest.Cluster) {
 	}
 	for want, texts := range map[string][]string{
 		"not before it in the list": {"rrf(base=covisit+hybrid)", "covisit"}, "made of others itself": {"rrf(base=hybrid)", "blend(base=hybrid+rrf)"},
+		"events alone": {"content", "ranker(base=content)"},
 	} {
 		_, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, texts...)})
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/kith-io/kith/model/train"
 )
@@ -29,6 +30,7 @@ const (
 const (
 	formBlending  = 1 // normalization, depth, a weight for each name
 	formSwitching = 2 // a length for each name but the last
+	formRanking   = 3 // users, items, the count of each, whether those of new entries follow, and the file of a Weighing
 )
 
 func appendNumber(b []byte, n int) []byte {
@@ -64,7 +66,42 @@ func (s *Switching) appendTo(file []byte) []byte {
 	return file
 }
 
-// ReadCombination reads the file of a model of RRF, WeightedBlend or LengthSwitch. The error matches ErrFile.
+func (r *Ranking) appendTo(file []byte) []byte {
+	file = appendNames(append(file, magicCombination+string(rune(formRanking))...), r.w.parts)
+	file = binary.AppendUvarint(binary.AppendUvarint(file, uint64(r.catalog.numUsers)), uint64(len(r.catalog.counts)))
+	file = appendCounts(file, r.catalog.counts)
+	if r.catalog.fresh == nil {
+		file = append(file, 0)
+	} else {
+		file = appendCounts(append(file, 1), r.catalog.fresh)
+	}
+	return r.w.appendTo(file)
+}
+
+// ranking reads what Ranking.appendTo writes behind the names.
+func (r *reader) ranking(names []string) (*Ranking, error) {
+	users, items := r.uvarint(), r.uvarint()
+	if users > math.MaxUint32 || items > uint64(len(r.rest)) {
+		r.fail("%d users and %d items in %d bytes", users, items, len(r.rest))
+		return nil, r.err
+	}
+	counts := r.counts(int(items), users)
+	var fresh []int64
+	if r.uvarint() == 1 {
+		fresh = r.counts(int(items), users)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	w, err := ReadWeighing(r.rest)
+	if err == nil && !slices.Equal(w.parts, names) {
+		err = fmt.Errorf("what was learned is of %q, want %q", w.parts, names)
+	}
+	r.rest = nil
+	return NewRanking(newCatalog(int(users), counts, fresh), w), err
+}
+
+// ReadCombination reads the file of a model of RRF, WeightedBlend, LengthSwitch or LearnedRanker. The error matches ErrFile.
 func ReadCombination(file []byte) (train.Combination, error) {
 	r := reader{rest: file}
 	if string(r.take(len(magicCombination))) != magicCombination {
@@ -91,6 +128,8 @@ func ReadCombination(file []byte) (train.Combination, error) {
 			until[i] = r.within("a length of histories", 1, math.MaxInt32)
 		}
 		out, err = NewSwitching(names, until)
+	case formRanking:
+		out, err = r.ranking(names)
 	default:
 		r.fail("form %d", form[0])
 	}
@@ -105,8 +144,12 @@ func ReadCombination(file []byte) (train.Combination, error) {
 
 // WriteTo writes the file of what was learned: a magic number, a version, the names of the parts, and the regression or the trees.
 func (w *Weighing) WriteTo(out io.Writer) (int64, error) {
-	b := append([]byte(magic), 0)
-	b[len(magic)] = version
+	n, err := out.Write(w.appendTo(nil))
+	return int64(n), err
+}
+
+func (w *Weighing) appendTo(b []byte) []byte {
+	b = append(append(b, magic...), version)
 	number := func(n int) { b = appendNumber(b, n) }
 	float := func(x float64) { b = appendFloat(b, x) }
 	number(w.depth)
@@ -131,8 +174,7 @@ func (w *Weighing) WriteTo(out io.Writer) (int64, error) {
 			}
 		}
 	}
-	n, err := out.Write(b)
-	return int64(n), err
+	return b
 }
 
 // ReadWeighing reads what WriteTo has written. The error matches ErrFile.
@@ -202,6 +244,19 @@ func (r *reader) within(what string, low, high int) int {
 		return 0
 	}
 	return n
+}
+
+// counts reads a count for each of some items, of up to most.
+func (r *reader) counts(items int, most uint64) []int64 {
+	counts := make([]int64, items)
+	for i := range counts {
+		n := r.uvarint()
+		if n > most {
+			r.fail("a count is %d, of %d users", n, most)
+		}
+		counts[i] = int64(n)
+	}
+	return counts
 }
 
 // names reads names of models.

@@ -64,7 +64,9 @@ const DefaultDepth = 200
 type Catalog struct {
 	numUsers int
 	counts   []int64
-	order    []uint32
+	// fresh counts the newest entries of each item; nil if times are unknown.
+	fresh []int64
+	order []uint32
 	// common is the logarithm of the share of users who have each item, and trend that of its share of the newest entries over that of all.
 	common, trend []float32
 	// unheard is common of an item of nobody, as a model of content may find beyond those of the matrix.
@@ -74,31 +76,68 @@ type Catalog struct {
 // newest is the share of the entries with the latest times that count as new.
 const newest = 0.1
 
-// NewCatalog counts the users of each item of the matrix that the parts were made of; times are those of its entries, nil if unknown. Cost: O(entries log entries), without times
-// O(entries).
-func NewCatalog(rows *similarity.Rows, times []int64) *Catalog {
-	c := &Catalog{numUsers: rows.NumUsers(), counts: popularity.Counts(rows)}
-	c.order = popularity.Order(c.counts)
-	c.unheard = float32(math.Log(0.5 / (float64(c.numUsers) + 1)))
-	c.common, c.trend = make([]float32, rows.NumItems), make([]float32, rows.NumItems)
-	for i, n := range c.counts {
-		c.common[i] = float32(math.Log((float64(n) + 0.5) / (float64(c.numUsers) + 1)))
+// maxSample is how many times of entries say which are the newest; of more entries, those of some users do.
+const maxSample = 1_000_000
+
+// strideOf returns s such that every s-th user says which entries are the newest.
+func strideOf(entries int64) int { return max(1, int((entries+maxSample-1)/maxSample)) }
+
+// sampleTimes returns the times of the entries of every stride-th user, of users that are numbered from first.
+func sampleTimes(rows *similarity.Rows, times []int64, first, stride int) (sample []int64) {
+	for u := range rows.NumUsers() {
+		if (first+u)%stride == 0 {
+			sample = append(sample, times[rows.Start[u]-rows.Start[0]:rows.Start[u+1]-rows.Start[0]]...)
+		}
 	}
-	if len(times) == 0 {
-		return c
-	}
-	cut := slices.Sorted(slices.Values(times))[int((1-newest)*float64(len(times)))]
-	fresh, all := make([]float64, rows.NumItems), 0.0
+	return sample
+}
+
+// cutOf returns the time from which on entries count as new; sample is sorted.
+func cutOf(sample []int64) int64 {
+	slices.Sort(sample)
+	return sample[int((1-newest)*float64(len(sample)))]
+}
+
+// countNew counts the entries of each item with times of at least cut.
+func countNew(rows *similarity.Rows, times []int64, cut int64) []int64 {
+	fresh := make([]int64, rows.NumItems)
 	for p, t := range times {
 		if t >= cut {
 			fresh[rows.Item[rows.Start[0]+int64(p)]]++
-			all++
 		}
 	}
-	share := all / float64(len(times))
-	for i, n := range c.counts {
+	return fresh
+}
+
+// NewCatalog counts the users of each item of the matrix that the parts were made of; times are those of its entries, nil if unknown. Cost: O(entries), and a sort of a million times.
+func NewCatalog(rows *similarity.Rows, times []int64) *Catalog {
+	var fresh []int64
+	if len(times) > 0 {
+		fresh = countNew(rows, times, cutOf(sampleTimes(rows, times, 0, strideOf(int64(len(times))))))
+	}
+	return newCatalog(rows.NumUsers(), popularity.Counts(rows), fresh)
+}
+
+// newCatalog makes a catalog of the users of each item, and of its new entries, nil if times are unknown.
+func newCatalog(users int, counts, fresh []int64) *Catalog {
+	c := &Catalog{numUsers: users, counts: counts, fresh: fresh, order: popularity.Order(counts)}
+	c.unheard = float32(math.Log(0.5 / (float64(users) + 1)))
+	c.common, c.trend = make([]float32, len(counts)), make([]float32, len(counts))
+	var all, news int64
+	for i, n := range counts {
+		c.common[i] = float32(math.Log((float64(n) + 0.5) / (float64(users) + 1)))
+		all += n
+		if fresh != nil {
+			news += fresh[i]
+		}
+	}
+	if news == 0 {
+		return c
+	}
+	share := float64(news) / float64(all)
+	for i, n := range counts {
 		// One entry more that is new as often as any: an item of few users has no trend.
-		c.trend[i] = float32(math.Log((fresh[i] + share) / (share * (float64(n) + 1))))
+		c.trend[i] = float32(math.Log((float64(fresh[i]) + share) / (share * (float64(n) + 1))))
 	}
 	return c
 }

@@ -158,7 +158,7 @@ func neighbors(rows *similarity.Rows) ([]hybrid.Part, error) {
 // learned learns from a part of the matrix of tastes.
 func learned(t testing.TB, l hybrid.Learner) *hybrid.Weighing {
 	rows, _ := modeltest.Blocks()
-	rest, _, held := hybrid.HoldOut(rows, nil, 0.3, true, 1)
+	rest, _, held := hybrid.HoldOut(rows, nil, 0.3, true, 1, 0)
 	parts, err := neighbors(rest)
 	if err != nil {
 		t.Fatal(err)
@@ -277,7 +277,7 @@ func TestHoldOut(t *testing.T) {
 		}
 		random := rapid.Bool().Draw(t, "random")
 		part := rapid.Float64Range(0.05, 0.9).Draw(t, "part")
-		rest, restTimes, held := hybrid.HoldOut(rows, times, part, random, 1)
+		rest, restTimes, held := hybrid.HoldOut(rows, times, part, random, 1, 0)
 		for u := range rows.NumUsers() {
 			all := rows.Item[rows.Start[u]:rows.Start[u+1]]
 			kept := rest.Item[rest.Start[u]:rest.Start[u+1]]

@@ -46,8 +46,7 @@ func switchParameters() (ps []model.Parameter) {
 	return ps
 }
 
-// RankerParameters are the settings of a ranker.
-func RankerParameters() []model.Parameter {
+func rankerParameters() []model.Parameter {
 	o := DefaultLearnOptions()
 	return []model.Parameter{
 		{Name: "learner", Doc: "how the ranking is learned: trees for NDCG, trees for odds, or a logistic regression", Choices: Learners()},

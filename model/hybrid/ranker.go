@@ -131,9 +131,9 @@ func (w *Weighing) score(x []float32) float64 {
 
 // HoldOut takes a part of the entries of each user out of a matrix: the newest, or, where times is nil or random is asked for, any. What is taken should be to the rest as what is asked for
 // later is to the whole: newest for who predicts the next purchases, random where what is missing is missing at random. Users of a single entry keep it. What it
-// returns shares nothing with rows: the rest, its times (nil if there are none), and the items that were taken, by user, ascending. Equal seeds give equal parts.
-func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, seed uint64) (rest *similarity.Rows, restTimes []int64, held [][]uint32) {
-	rng := rand.New(rand.NewPCG(seed, 0))
+// returns shares nothing with rows: the rest, its times (nil if there are none), and the items that were taken, by user, ascending. Equal seeds give equal parts, of whichever range of the
+// users: the first of rows has the number first.
+func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, seed uint64, first int) (rest *similarity.Rows, restTimes []int64, held [][]uint32) {
 	rest = &similarity.Rows{NumItems: rows.NumItems, Start: []int64{0}}
 	if rows.Weight != nil {
 		rest.Weight = []float32{}
@@ -141,7 +141,7 @@ func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, se
 	held = make([][]uint32, rows.NumUsers())
 	for u := range held {
 		lo, hi := rows.Start[u], rows.Start[u+1]
-		order := rng.Perm(int(hi - lo))
+		order := rand.New(rand.NewPCG(seed, uint64(first+u))).Perm(int(hi - lo))
 		if times != nil && !random {
 			slices.SortStableFunc(order, func(a, b int) int {
 				return cmp.Compare(times[lo-rows.Start[0]+int64(a)], times[lo-rows.Start[0]+int64(b)])
@@ -190,7 +190,12 @@ func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int
 	if err != nil {
 		return nil, err
 	}
-	w := &Weighing{parts: namesOf(parts), depth: o.Depth}
+	return weigh(ctx, e, namesOf(parts), o)
+}
+
+// weigh learns from examples of models of some names.
+func weigh(ctx context.Context, e *examples, names []string, o LearnOptions) (w *Weighing, err error) {
+	w = &Weighing{parts: names, depth: o.Depth}
 	switch o.Learner {
 	case Linear:
 		w.linear, err = regress(e)
@@ -199,28 +204,39 @@ func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int
 	default:
 		w.forest, err = boost(ctx, e, lambdas, o.Trees, o.Threads)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return w, nil
+	return w, err
+}
+
+// choose returns up to o.Users of n users that are learned from, in their order. has says whether something of a user was held back.
+func choose(n int, has func(user int) bool, o LearnOptions) []int {
+	users := rand.New(rand.NewPCG(o.Seed, 1)).Perm(n)
+	users = slices.DeleteFunc(users, func(u int) bool { return !has(u) })
+	return users[:min(o.Users, len(users))]
 }
 
 // collect makes the examples: a group for each user who is chosen.
 func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []int64, held [][]uint32, o LearnOptions) (*examples, error) {
-	users := rand.New(rand.NewPCG(o.Seed, 1)).Perm(len(held))
-	users = slices.DeleteFunc(users, func(u int) bool { return len(held[u]) == 0 })
-	users = users[:min(o.Users, len(users))]
-	catalog := NewCatalog(rest, times)
+	users := choose(len(held), func(u int) bool { return len(held[u]) > 0 }, o)
+	groups, err := exampleGroups(ctx, parts, NewCatalog(rest, times), rest, times, held, users, 0, o)
+	if err != nil {
+		return nil, err
+	}
+	return join(groups)
+}
+
+// exampleGroups returns a group of examples for each of some users, empty where nothing right was found. The first user of rest and held has the number first.
+func exampleGroups(ctx context.Context, parts []Part, c *Catalog, rest *similarity.Rows, times []int64, held [][]uint32, users []int, first int, o LearnOptions) ([]examples, error) {
 	groups := make([]examples, len(users))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, o.Threads))
-	for n, u := range users {
+	for n, user := range users {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			u := user - first
 			lo, hi := rest.Start[u], rest.Start[u+1]
-			q := model.Query{User: u, Items: rest.Item[lo:hi]}
+			q := model.Query{User: user, Items: rest.Item[lo:hi]}
 			if rest.Weight != nil {
 				q.Weights = rest.Weight[lo:hi]
 			}
@@ -229,7 +245,7 @@ func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []i
 			}
 			answers, err := ask(parts, same(o.Depth, len(parts)), q)
 			if err != nil {
-				return fmt.Errorf("user %d: %w", u, err)
+				return fmt.Errorf("user %d: %w", user, err)
 			}
 			a := gather(answers)
 			label := make([]bool, len(a.items))
@@ -237,15 +253,17 @@ func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []i
 				_, label[i] = slices.BinarySearch(held[u], id)
 			}
 			if slices.Contains(label, true) {
-				x, width := catalog.features(a, &q)
+				x, width := c.features(a, &q)
 				groups[n] = examples{width: width, x: x, label: label}
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
+	return groups, g.Wait()
+}
+
+// join puts groups behind each other, without empty ones. The error matches ErrNothing.
+func join(groups []examples) (*examples, error) {
 	e := &examples{start: []int{0}}
 	for _, one := range groups {
 		if one.len() == 0 {
@@ -256,7 +274,7 @@ func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []i
 		e.start = append(e.start, e.len())
 	}
 	if e.groups() == 0 {
-		return nil, fmt.Errorf("hybrid: %w: of what %d users had held back no model has found any", ErrNothing, len(users))
+		return nil, fmt.Errorf("hybrid: %w: of what %d users had held back no model has found any", ErrNothing, len(groups))
 	}
 	return e, nil
 }

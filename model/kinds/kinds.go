@@ -39,4 +39,5 @@ var All = []*train.Kind{
 	hybrid.RRF,
 	hybrid.WeightedBlend,
 	hybrid.LengthSwitch,
+	hybrid.LearnedRanker,
 }

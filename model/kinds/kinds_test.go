@@ -11,7 +11,7 @@ import (
 func TestKinds(t *testing.T) {
 	names := map[string]bool{}
 	for _, k := range kinds.All {
-		if k.Name == "" || k.Doc == "" || k.NewDriver == nil || k.NewWorker == nil || k.Write == nil || (k.Read == nil) == (k.ReadCombination == nil) {
+		if k.Name == "" || k.Doc == "" || (k.NewDriver == nil || k.NewWorker == nil) == (k.OfBase == nil) || k.Write == nil || (k.Read == nil) == (k.ReadCombination == nil) {
 			t.Errorf("kind %q lacks something", k.Name)
 		}
 		if names[k.Name] {

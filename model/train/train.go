@@ -148,8 +148,10 @@ type Kind struct {
 	// Features makes Data.Features of Data.Products, where these are known. Who trains calls it once for all workers of a process, behind FeaturesOf. It is nil for a kind that
 	// does not look at features.
 	Features  func(products []Product, s model.Settings) (*similarity.Rows, error)
-	NewDriver func(shape Shape, s model.Settings) (Driver, error)
-	NewWorker func(data *Data, s model.Settings, threads int) (Worker, error)
+	NewDriver NewDriver
+	NewWorker NewWorker
+	// OfBase is in the place of both for a kind that learns from the models of its base, trained anew: it makes them for a base.
+	OfBase func(base []BaseModel) (NewDriver, NewWorker, error)
 	// Write makes the file of the model of what the workers have put. It reads it by get, and is called once, after the training has ended. The file has a magic
 	// number, a version and whatever Read must check; a checksum of the whole is kept beside it by who stores it.
 	Write func(ctx context.Context, shape Shape, s model.Settings, get func(ctx context.Context, worker int, name string) ([]byte, error), w io.Writer) error
@@ -160,6 +162,30 @@ type Kind struct {
 	ReadCombination func(file []byte) (Combination, error)
 	// CheckSettings says what is wrong with settings of which each is within its bounds; nil for nothing.
 	CheckSettings func(s model.Settings) error
+}
+
+// NewDriver makes the driver of a training.
+type NewDriver func(shape Shape, s model.Settings) (Driver, error)
+
+// NewWorker makes the worker for a share of the data.
+type NewWorker func(data *Data, s model.Settings, threads int) (Worker, error)
+
+// BaseModel is a model of a base.
+type BaseModel struct {
+	Name     string
+	Kind     *Kind
+	Settings model.Settings
+}
+
+// Of returns the kind for a base: with NewDriver and NewWorker.
+func (k *Kind) Of(base []BaseModel) (*Kind, error) {
+	if k.OfBase == nil {
+		return k, nil
+	}
+	bound := *k
+	var err error
+	bound.NewDriver, bound.NewWorker, err = k.OfBase(base)
+	return &bound, err
 }
 
 // Base is the parameter of kinds with ReadCombination that names the models which theirs are made of.

@@ -169,6 +169,34 @@ func (w *Worker) kindOf(m *kithv1.ModelSpec) (*train.Kind, model.Settings, error
 	return kind, s, nil
 }
 
+// OfBase returns a kind for the base that settings name, which are among the models of a build. Errors match wire.ErrInvalid.
+func OfBase(kinds []*train.Kind, kind *train.Kind, s model.Settings, models []*kithv1.ModelSpec) (*train.Kind, error) {
+	if kind.OfBase == nil {
+		return kind, nil
+	}
+	var base []train.BaseModel
+	for _, name := range s.Names(train.Base.Name) {
+		at := slices.IndexFunc(models, func(m *kithv1.ModelSpec) bool { return m.GetName() == name })
+		if at < 0 {
+			return nil, fmt.Errorf("%w: %s learns from models that are trained for it; its base has %q, which is none of them", wire.ErrInvalid, kind.Name, name)
+		}
+		of, err := train.Find(kinds, models[at].Kind)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+		}
+		settings, err := of.ParseSettings(models[at].Parameters)
+		if err != nil {
+			return nil, fmt.Errorf("%w: model %s: %w", wire.ErrInvalid, name, err)
+		}
+		base = append(base, train.BaseModel{Name: name, Kind: of, Settings: settings})
+	}
+	bound, err := kind.Of(base)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	return bound, nil
+}
+
 // shapeOf returns the shape of the data of a training, after a check against the dictionary.
 func shapeOf(t *kithv1.Training, p *plan) (train.Shape, error) {
 	h := p.head
@@ -191,6 +219,9 @@ func (w *Worker) BeginTraining(ctx context.Context, req *kithv1.BeginTrainingReq
 	}
 	kind, settings, err := w.kindOf(of.Model)
 	if err != nil {
+		return nil, err
+	}
+	if kind, err = OfBase(w.cfg.Kinds, kind, settings, shard.Spec.GetModels()); err != nil {
 		return nil, err
 	}
 	ctx, j, t, leave, err := w.enterTraining(ctx, of.Job, of.Training, of)
