@@ -90,8 +90,8 @@ func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (out *kithv1.ModelS
 // nameOf returns what queries call a model.
 func nameOf(m *kithv1.ModelSpec) string { return cmp.Or(m.GetName(), m.GetKind()) }
 
-// checkBase returns an error unless each name in the base of model number at, if it has one, is of what it may be made of: of the neighbor lists or popularity, which are always there, or
-// of a model before it that is not made of others itself.
+// checkBase returns an error unless each name in the base of model number at, if it has one, is of what it may be made of: neighbor lists or popularity, which are always there, or a model
+// before it that is not made of others itself.
 func checkBase(m *kithv1.ModelSpec, s model.Settings, models []*kithv1.ModelSpec, at int, kinds []*train.Kind) error {
 	name := m.Name
 	for _, b := range s.Names(train.Base.Name) {

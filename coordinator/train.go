@@ -107,7 +107,7 @@ func (a *attempt) trainModel(ctx context.Context, i int) (*kithv1.ModelRecord, e
 		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
 	if kind, err = worker.OfBase(a.cfg.Kinds, kind, settings, a.spec.Models); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
 	number, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StartTraining{
 		StartTraining: &kithv1.StartTraining{Job: a.job, Model: uint32(i)},

@@ -669,7 +669,7 @@ func modelsAreRefused(t *testing.T, c *clustertest.Cluster) {
 	for text, want := range map[string]string{
 		"no-such": "unknown model", "covisit(window=0)": "window is 0", "covisit(x=1)": "unknown parameter", "hybrid:covisit": "always there", "A:covisit": "small letters",
 		"rrf": "no models to combine", "rrf(base=als+item-knn)": `"als", and the build has no model of that name`, "rrf(base=item-knn+item-knn)": "twice",
-		"switch(base=item-knn+user-knn+hybrid,until-2=3)": "ascending", "ranker(base=item-knn)": "none of them",
+		"switch(base=item-knn+user-knn+hybrid,until-2=3)": "ascending", "ranker(base=item-knn)": "none of those",
 	} {
 		_, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, text)})
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {

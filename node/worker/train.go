@@ -169,7 +169,7 @@ func (w *Worker) kindOf(m *kithv1.ModelSpec) (*train.Kind, model.Settings, error
 	return kind, s, nil
 }
 
-// OfBase returns a kind for the base that settings name, which are among the models of a build. Errors match wire.ErrInvalid.
+// OfBase returns a kind for the base that settings name, which are among the models of a build.
 func OfBase(kinds []*train.Kind, kind *train.Kind, s model.Settings, models []*kithv1.ModelSpec) (*train.Kind, error) {
 	if kind.OfBase == nil {
 		return kind, nil
@@ -178,23 +178,19 @@ func OfBase(kinds []*train.Kind, kind *train.Kind, s model.Settings, models []*k
 	for _, name := range s.Names(train.Base.Name) {
 		at := slices.IndexFunc(models, func(m *kithv1.ModelSpec) bool { return m.GetName() == name })
 		if at < 0 {
-			return nil, fmt.Errorf("%w: %s learns from models that are trained for it; its base has %q, which is none of them", wire.ErrInvalid, kind.Name, name)
+			return nil, fmt.Errorf("%s learns from models that it trains anew; its base has %q, which is none of those that a build trains", kind.Name, name)
 		}
 		of, err := train.Find(kinds, models[at].Kind)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+			return nil, err
 		}
 		settings, err := of.ParseSettings(models[at].Parameters)
 		if err != nil {
-			return nil, fmt.Errorf("%w: model %s: %w", wire.ErrInvalid, name, err)
+			return nil, fmt.Errorf("model %s: %w", name, err)
 		}
 		base = append(base, train.BaseModel{Name: name, Kind: of, Settings: settings})
 	}
-	bound, err := kind.Of(base)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
-	}
-	return bound, nil
+	return kind.Of(base)
 }
 
 // shapeOf returns the shape of the data of a training, after a check against the dictionary.
@@ -222,7 +218,7 @@ func (w *Worker) BeginTraining(ctx context.Context, req *kithv1.BeginTrainingReq
 		return nil, err
 	}
 	if kind, err = OfBase(w.cfg.Kinds, kind, settings, shard.Spec.GetModels()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: node %s: model %s: %w", wire.ErrInvalid, w.cfg.NodeID, of.Model.Name, err)
 	}
 	ctx, j, t, leave, err := w.enterTraining(ctx, of.Job, of.Training, of)
 	if err != nil {
