@@ -171,9 +171,9 @@ func (a *API) recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 		Stale: answer.Stale, ModelName: q.Model,
 	}
 	for _, x := range answer.Items {
-		item := &kithv1.RecommendedItem{Item: x.Item, Score: x.Score, Source: model(x.Source)}
-		for _, c := range x.Contributions {
-			item.Contributions = append(item.Contributions, &kithv1.Contribution{Item: c.Item, Score: c.Score})
+		item := &kithv1.RecommendedItem{Item: x.Item, Score: x.Score, Source: model(x.Source), Contributions: contributions(x.Contributions)}
+		for _, f := range x.Found {
+			item.Found = append(item.Found, &kithv1.Found{Model: f.Model, Rank: uint32(f.Rank), Score: f.Score, Contributions: contributions(f.Contributions)})
 		}
 		resp.Items = append(resp.Items, item)
 	}
@@ -181,6 +181,13 @@ func (a *API) recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 		a.name(scene, resp)
 	}
 	return resp, nil
+}
+
+func contributions(parts []coordinator.Contribution) (out []*kithv1.Contribution) {
+	for _, c := range parts {
+		out = append(out, &kithv1.Contribution{Item: c.Item, Score: c.Score})
+	}
+	return out
 }
 
 // methodOf returns the method of a model, or of the name of a trained one.
@@ -259,7 +266,9 @@ func (a *API) Similar(ctx context.Context, req *kithv1.SimilarRequest) (resp *ki
 	var similar *coordinator.Similar
 	switch {
 	case req.GetItem() != "":
-		similar, err = a.router.SimilarItems(ctx, req.GetItem(), n, rules)
+		similar, err = a.router.SimilarItems(ctx, req.GetItem(), n, req.ModelName, rules)
+	case req.ModelName != "":
+		err = fmt.Errorf("%w: the name of a model, and no item; want an item, or no model", wire.ErrInvalid)
 	case req.GetUser() != "" && (req.Filter != nil || len(req.Boosts) > 0 || req.Freshness != nil || req.Diversity != nil):
 		err = fmt.Errorf("%w: filters, boosts and diversity are about items; ask for users without", wire.ErrInvalid)
 	case req.GetUser() != "":

@@ -57,7 +57,7 @@ func findInsight[T train.Model](r *Router, kind, name string) (out insight[T], e
 	if err != nil {
 		return out, err
 	}
-	as, ok := trained.(T)
+	as, ok := trained.Model.(T)
 	if !ok {
 		return out, fmt.Errorf("%w: model %s is not of kind %s", wire.ErrInvalid, name, kind)
 	}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,9 +9,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/model/hybrid"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -32,7 +35,10 @@ func completeModels(spec *kithv1.BuildSpec, kinds []*train.Kind) error {
 	}
 	names := map[string]bool{}
 	for i, m := range spec.Models {
-		full, err := completeModel(m, kinds)
+		full, settings, err := completeModel(m, kinds)
+		if err == nil {
+			err = checkBase(full, settings, spec.Models, i, kinds)
+		}
 		if err != nil {
 			return fmt.Errorf("%w: models[%d]: %w", wire.ErrInvalid, i, err)
 		}
@@ -50,34 +56,67 @@ func CheckModels(models []*kithv1.ModelSpec, kinds []*train.Kind) error {
 	return completeModels(&kithv1.BuildSpec{Models: slices.Clone(models)}, kinds)
 }
 
-func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (*kithv1.ModelSpec, error) {
+func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (out *kithv1.ModelSpec, s model.Settings, err error) {
 	kind, err := train.Find(kinds, m.GetKind())
 	if err != nil {
-		return nil, err
+		return nil, s, err
 	}
-	out := &kithv1.ModelSpec{Kind: kind.Name, Name: m.Name}
-	if out.Name == "" {
-		out.Name = kind.Name
-	}
+	out = &kithv1.ModelSpec{Kind: kind.Name, Name: nameOf(m)}
 	if !artifact.ValidModel(out.Name) {
-		return nil, fmt.Errorf("name %.80q; want 1 to 32 small letters, digits and -, a letter first", out.Name)
+		return nil, s, fmt.Errorf("name %.80q; want 1 to 32 small letters, digits and -, a letter first", out.Name)
 	}
 	if isMethod(out.Name) {
-		return nil, fmt.Errorf("name %q is that of a way of scoring which is always there; want another", out.Name)
+		return nil, s, fmt.Errorf("name %q is that of a way of scoring which is always there; want another", out.Name)
 	}
-	s, err := model.ParseSettings(kind.Parameters, m.Parameters)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", out.Name, err)
+	if s, err = kind.ParseSettings(m.Parameters); err != nil {
+		return nil, s, fmt.Errorf("model %s: %w", out.Name, err)
 	}
 	for _, p := range kind.Parameters {
+		text := s.Text(p.Name)
+		if text == "" { // no names
+			continue
+		}
 		if out.Parameters == nil {
 			out.Parameters = map[string]string{}
 		}
-		if text := s.Text(p.Name); text != "" {
-			out.Parameters[p.Name] = text
+		out.Parameters[p.Name] = text
+	}
+	if kind.ReadCombination != nil {
+		hybrid.ForBase(out.Parameters, len(s.Names(train.Base.Name)))
+	}
+	return out, s, nil
+}
+
+// nameOf returns what queries call a model.
+func nameOf(m *kithv1.ModelSpec) string { return cmp.Or(m.GetName(), m.GetKind()) }
+
+// checkBase returns an error unless each name in the base of model number at, if it has one, is of what it may be made of: neighbor lists or popularity, which are always there, or a model
+// before it that is not made of others itself.
+func checkBase(m *kithv1.ModelSpec, s model.Settings, models []*kithv1.ModelSpec, at int, kinds []*train.Kind) error {
+	name := m.Name
+	for _, b := range s.Names(train.Base.Name) {
+		i := slices.IndexFunc(models, func(m *kithv1.ModelSpec) bool { return nameOf(m) == b })
+		switch {
+		case baseMethod(b) != Trained:
+		case i < 0:
+			return fmt.Errorf("model %s: its base has %q, and the build has no model of that name; name it before %s, or one of %v, which are always there",
+				name, b, name, baseMethods)
+		case i >= at:
+			return fmt.Errorf("model %s: its base has %q, which is not before it in the list; name %s behind it", name, b, name)
+		default:
+			if kind, err := train.Find(kinds, models[i].GetKind()); err == nil && kind.ReadCombination != nil {
+				return fmt.Errorf("model %s: its base has %q, which is made of others itself; name those", name, b)
+			}
 		}
 	}
-	return out, nil
+	kind, err := train.Find(kinds, m.Kind)
+	if err == nil {
+		_, err = worker.OfBase(kinds, kind, s, models[:at])
+	}
+	if err != nil {
+		return fmt.Errorf("model %s: %w", name, err)
+	}
+	return nil
 }
 
 // isMethod reports whether a name is that of a method.

@@ -130,6 +130,8 @@ type Ranked struct {
 	// Source is the method, or Popularity for a filled place.
 	Source        Method
 	Contributions []Contribution
+	// Found is there in the place of Contributions where a combination ranks: what the models say that have found the item, in the order of the base.
+	Found []*Found
 }
 
 // Contribution is the share of one item of the history in a score; an empty Item stands for all similar users.

@@ -218,34 +218,13 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	}
 	defer m.Release()
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: history, user: q.User}
-	byItems, byUsers := neighborhood.NewScores(), neighborhood.NewScores()
-	defer func() { byItems.Return() }() // what was asked of the own node is borrowed
-	if q.Method != UserKNN {
-		if byItems, err = s.items(ctx); err != nil {
-			return err
-		}
+	scores, byItems, err := s.score(ctx, &q)
+	if err != nil {
+		return err
 	}
-	if q.Method != ItemKNN {
-		if byUsers, err = s.users(ctx); err != nil {
-			return err
-		}
-	}
+	defer byItems.Return() // what was asked of the own node is borrowed
 	a.Partial = a.Partial || s.partial
-	excluded := make([]uint32, 0, len(seen))
-	for item := range seen {
-		if id, ok := dictionary.ID(item); ok {
-			excluded = append(excluded, id)
-		}
-	}
-	slices.Sort(excluded)
-	scores := byItems
-	switch q.Method {
-	case UserKNN:
-		scores = byUsers
-	case Hybrid:
-		scores = neighborhood.Blend(byItems, byUsers, q.share())
-	}
-	top := s.best(scores, q, excluded, a.Items)
+	top := s.best(scores, q, s.excluded(seen), a.Items)
 	there := len(a.Items)
 	for _, x := range top {
 		a.Items = append(a.Items, Ranked{Item: dictionary.Key(x.id), Score: x.score, Source: q.Method})
@@ -259,14 +238,7 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	if !q.Explain {
 		return nil
 	}
-	items := a.Items[there:]
-	if q.Method == UserKNN {
-		for i := range items {
-			items[i].Contributions = []Contribution{{Score: items[i].Score}} // of the similar users together
-		}
-		return nil
-	}
-	return s.explain(ctx, q, byItems, top, items)
+	return s.explain(ctx, q, byItems, top, a.Items[there:])
 }
 
 // known returns the active version with what it knows of the subject, and notes it in the answer. Without a version, or where it knows nothing, there is an error, or the answer has
@@ -462,6 +434,40 @@ func (s *scoring) add(total *neighborhood.Scores, items []uint32, scores []int64
 	return nil
 }
 
+// score scores by the method of a query: Hybrid, ItemKNN or UserKNN. byItems are the scores by the neighbors of items, which are empty for UserKNN.
+func (s *scoring) score(ctx context.Context, q *Query) (scores, byItems *neighborhood.Scores, err error) {
+	byItems, byUsers := neighborhood.NewScores(), neighborhood.NewScores()
+	if q.Method != UserKNN {
+		if byItems, err = s.items(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	if q.Method != ItemKNN {
+		if byUsers, err = s.users(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	switch q.Method {
+	case UserKNN:
+		return byUsers, byItems, nil
+	case Hybrid:
+		return neighborhood.Blend(byItems, byUsers, q.share()), byItems, nil
+	}
+	return byItems, byItems, nil
+}
+
+// excluded returns the ids of items, ascending.
+func (s *scoring) excluded(items map[string]bool) []uint32 {
+	out := make([]uint32, 0, len(items))
+	for item := range items {
+		if id, ok := s.dictionary.ID(item); ok {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // nearest returns the k users most similar to the history.
 func (s *scoring) nearest(ctx context.Context, k int, withKeys bool) ([]*kithv1.SimilarUser, error) {
 	row := make([]*kithv1.WeightedItem, len(s.history))
@@ -564,8 +570,14 @@ func (s *scoring) list(l *kithv1.NeighborList) ([]similarity.Neighbor, error) {
 }
 
 // explain adds to each ranked item what each item of the history put into its score, largest first. They add up to the
-// score; in a hybrid the rest is that of the similar users.
+// score; in a hybrid the rest is that of the similar users, and with UserKNN all.
 func (s *scoring) explain(ctx context.Context, q Query, byItems *neighborhood.Scores, top []scoredItem, items []Ranked) error {
+	if q.Method == UserKNN {
+		for i := range items {
+			items[i].Contributions = []Contribution{{Score: items[i].Score}}
+		}
+		return nil
+	}
 	lists, err := s.lists(ctx)
 	if err != nil {
 		return err
@@ -612,9 +624,21 @@ type Similar struct {
 	Partial, Stale bool
 }
 
-// SimilarItems returns the n nearest neighbors of an item that the rules allow, in the order that they give; at most the K of the model. Rules about the
-// history and pins are not used. Errors match wire.ErrUnknownItem and wire.ErrNoModel.
-func (r *Router) SimilarItems(ctx context.Context, item string, n int, rules Rules) (*Similar, error) {
+// SimilarItems returns the n nearest neighbors of an item that the rules allow, in the order that they give; at most the K of the model. With the name of a trained model, they are
+// what it recommends for the item alone. Rules about the history and pins are not used. Errors match wire.ErrUnknownItem, wire.ErrNoModel and wire.ErrUnknownModel.
+func (r *Router) SimilarItems(ctx context.Context, item string, n int, trained string, rules Rules) (*Similar, error) {
+	if trained != "" {
+		rules.Exclude, rules.Pins = nil, nil
+		a, err := r.Recommend(ctx, Query{Basket: []BasketItem{{Item: item, Weight: 1}}, N: n, Method: Trained, Model: trained, NoFallback: true, Rules: rules})
+		if err != nil {
+			return nil, err
+		}
+		out := &Similar{Version: a.Version, Partial: a.Partial, Stale: a.Stale}
+		for _, x := range a.Items {
+			out.Entries = append(out.Entries, SimilarEntry{x.Item, x.Score})
+		}
+		return out, nil
+	}
 	if err := rules.checkList(); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/node/worker"
@@ -103,8 +102,11 @@ func (a *attempt) trainModel(ctx context.Context, i int) (*kithv1.ModelRecord, e
 	if err != nil {
 		return nil, fmt.Errorf("%w: node of the coordinator: %w", wire.ErrInvalid, err)
 	}
-	settings, err := model.ParseSettings(kind.Parameters, m.Parameters)
+	settings, err := kind.ParseSettings(m.Parameters)
 	if err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	if kind, err = worker.OfBase(a.cfg.Kinds, kind, settings, a.spec.Models); err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
 	number, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StartTraining{

@@ -26,7 +26,8 @@ type explainer interface {
 // fillTrained adds up to N items that a trained model ranks to the answer, and the reason why they may be few. It is answered on this node, which has all of the
 // model. What the model fills up from popularity is left out: as with other methods, the fallbacks say what is popular now.
 //
-// Cost: that of the model for as many items as are asked for and known, and for four times as many as often as the rules leave too few.
+// Cost: that of the model for as many items as are asked for and known, and for four times as many as often as the rules leave too few. A combination asks its base, of which
+// neighbor lists are on other nodes.
 func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	part := *q
 	part.N = q.N - len(a.Items)
@@ -35,7 +36,13 @@ func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Even
 		return err
 	}
 	defer m.Release()
-	trained, items, err := m.ModelWithItems(q.Model)
+	trained, err := m.Model(q.Model)
+	history := r.history(m, dictionary, part, events)
+	t := &trainedQuery{r: r, model: trained.Model, dictionary: dictionary, items: trained.Items, but: behind(seen, a.Items), there: a.Items, ask: trainedHistory(history)}
+	var combined *combinedQuery
+	if err == nil && trained.Combination != nil {
+		combined, err = newCombinedQuery(&part, trained.Combination, m, history, t)
+	}
 	switch {
 	case err == nil:
 	case q.NoFallback || errors.Is(err, wire.ErrUnknownModel) && !q.Anonymous: // a scene outlives versions
@@ -44,27 +51,39 @@ func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Even
 		a.Fallback, a.Partial = err.Error(), a.Partial || errors.Is(err, wire.ErrNoReplica)
 		return nil
 	}
-	t := &trainedQuery{r: r, model: trained, dictionary: dictionary, items: items, but: behind(seen, a.Items), there: a.Items}
-	t.ask = trainedHistory(r.history(m, dictionary, part, events))
-	if t.ask.Profile, err = r.profileSoon(ctx, q, trained, a); err != nil {
+	if combined != nil {
+		err = combined.takeProfiles(ctx, q, a)
+	} else {
+		t.ask.Profile, err = r.profileSoon(ctx, q, trained.Model, a)
+	}
+	if err != nil {
 		return err
 	}
-	if len(t.ask.Items)+len(t.ask.Profile) == 0 {
+	if len(t.ask.Items)+len(t.ask.Profile) == 0 && !combined.knowsUser() {
 		return lacksHistory(part, events, a)
 	}
-	best, err := t.best(&part)
+	var best []scoredItem
+	if combined != nil {
+		best, err = combined.best(ctx, &part)
+		a.Partial = a.Partial || combined.scoring.partial
+	} else {
+		best, err = t.best(&part)
+	}
+	items := make([]Ranked, len(best))
+	for i, x := range best {
+		items[i] = Ranked{Item: t.key(x.id), Score: x.score, Source: Trained}
+	}
+	switch {
+	case err != nil || !q.Explain:
+	case combined != nil:
+		err = combined.explain(ctx, items)
+	default:
+		err = t.explain(best, items)
+	}
 	if err != nil {
 		return fmt.Errorf("model %s of version %d: %w", q.Model, m.Version, err)
 	}
-	for _, x := range best {
-		item := Ranked{Item: t.key(x.id), Score: x.score, Source: Trained}
-		if q.Explain {
-			if item.Contributions, err = t.explain(x); err != nil {
-				return fmt.Errorf("model %s of version %d: %w", q.Model, m.Version, err)
-			}
-		}
-		a.Items = append(a.Items, item)
-	}
+	a.Items = append(a.Items, items...)
 	if len(best) < part.N {
 		a.Fallback = fmt.Sprintf("model %s ranks only %d items that are allowed", q.Model, len(best))
 	}
@@ -194,25 +213,27 @@ func boosted(score, factor float64) float64 {
 	return score * factor
 }
 
-// explain returns the contributions to a score, with its boosts. There are none if the model does not know them.
-func (t *trainedQuery) explain(x scoredItem) (out []Contribution, err error) {
+// explain adds to items, which go with best, the contributions to their scores, with their boosts. There are none if the model does not know them.
+func (t *trainedQuery) explain(best []scoredItem, items []Ranked) error {
 	e, ok := t.model.(explainer)
 	if !ok {
-		return nil, nil
+		return nil
 	}
-	parts, err := e.Explain(t.ask, x.id)
-	if err != nil {
-		return nil, err
-	}
-	factor := 1.0
-	if x.base != 0 {
-		factor = x.score / x.base
-	}
-	for _, p := range parts {
-		if int64(p.Item) >= int64(t.known()) {
-			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, p.Item, t.known())
+	for i, x := range best {
+		parts, err := e.Explain(t.ask, x.id)
+		if err != nil {
+			return err
 		}
-		out = append(out, Contribution{Item: t.key(p.Item), Score: p.Score * factor})
+		factor := 1.0
+		if x.base != 0 {
+			factor = x.score / x.base
+		}
+		for _, p := range parts {
+			if int64(p.Item) >= int64(t.known()) {
+				return fmt.Errorf("%w: item %d of %d", wire.ErrCorrupt, p.Item, t.known())
+			}
+			items[i].Contributions = append(items[i].Contributions, Contribution{Item: t.key(p.Item), Score: p.Score * factor})
+		}
 	}
-	return out, nil
+	return nil
 }

@@ -242,7 +242,9 @@ func tastes() *fusion.Table {
 func kindsOfItems() map[string]train.Product {
 	products := map[string]train.Product{}
 	for i, key := range tastes().Items {
-		products[key] = train.Product{Attributes: []train.Attribute{{Name: "kind", Texts: []string{fmt.Sprint(i % 2)}}}}
+		products[key] = train.Product{Attributes: []train.Attribute{
+			{Name: "kind", Texts: []string{fmt.Sprint(i % 2)}}, {Name: "place", Vector: []float32{float32(i % 2), float32(1 - i%2)}},
+		}}
 	}
 	return products
 }
@@ -307,6 +309,7 @@ func TestModelsBeatTheirBaselines(t *testing.T) {
 		{"userknn", "popularity", "ndcg@5"},
 		{"hybrid", "popularity", "ndcg@5"},
 		{"content", "popularity", "ndcg@5"},
+		{"vectors", "popularity", "ndcg@5"},
 		{"item-knn-baseline", "baseline", "rmse"},
 		{"user-knn-baseline", "baseline", "rmse"},
 	} {

@@ -67,7 +67,9 @@ var rankers = append([]method{
 // ofKinds are the models of package train.
 func ofKinds() (out []method) {
 	for _, k := range kinds.All {
-		out = append(out, trained(k))
+		if k.Read != nil { // combinations have their own list
+			out = append(out, trained(k))
+		}
 	}
 	return out
 }
@@ -137,8 +139,7 @@ func (m *method) space(e *Experiment) []model.Parameter {
 
 // trained is a kind of model of package train, trained in this process.
 func trained(k *train.Kind) method {
-	parameters := func(*Experiment) []model.Parameter { return k.Parameters }
-	return method{name: k.Name, parameters: parameters, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+	return method{name: k.Name, parameters: always(k.Parameters...), check: k.CheckSettings, fit: func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
 		data := train.Split(t.Rows, t.Times, 1)
 		data[0].Products, data[0].Profiles = t.Products, t.Profiles
 		file, err := train.Run(ctx, k, s, data, train.Options{Workers: 1, Threads: e.Threads})

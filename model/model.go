@@ -37,12 +37,17 @@ type Query struct {
 	WithSeen bool
 }
 
-// Attribute is a named value of what is known of a user or an item: Texts where there are any, else Number.
+// Attribute is a named value of what is known of a user or an item: a Vector or Texts where there are any, else Number.
 type Attribute struct {
 	Name   string
 	Texts  []string
 	Number float64
+	// Vector has two numbers or more, all finite; it is only read.
+	Vector []float32
 }
+
+// IsNumber reports whether the value is Number.
+func (a *Attribute) IsNumber() bool { return len(a.Texts) == 0 && a.Vector == nil }
 
 // Check returns an error matching ErrQuery unless the query fits a catalog of numItems items and numUsers rows.
 // Cost: O(len(q.Items)).

@@ -23,12 +23,27 @@ type Parameter struct {
 	Whole bool
 	// Choices are the names that a value may have; then values are indexes, and Low, High and Whole are not looked at.
 	Choices []string
-	// Names says that a value is a list of names, such as age+country, by default none. Then only Name and Doc are looked at.
-	Names bool
 	// Search is the part of [Low, High] that tuning looks at; zero means that it is left at its default. Log says that it is looked through
 	// by ratios: then Search[0] is above 0.
 	Search [2]float64
 	Log    bool
+	// Names says that the value is not a number but a list of names, each once, which is written with + between them; the default has none.
+	Names bool
+}
+
+// parseNames reads a list of names.
+func (p *Parameter) parseNames(text string) ([]string, error) {
+	names := strings.Split(text, "+")
+	for i, name := range names {
+		names[i] = strings.TrimSpace(name)
+		switch {
+		case names[i] == "":
+			return nil, fmt.Errorf("%s is %q, want names with + between them", p.Name, text)
+		case slices.Contains(names[:i], names[i]):
+			return nil, fmt.Errorf("%s has %q twice", p.Name, names[i])
+		}
+	}
+	return names, nil
 }
 
 // parse reads a value.
@@ -49,6 +64,9 @@ func (p *Parameter) parse(text string) (float64, error) {
 
 // check returns an error unless x is a value of the parameter.
 func (p *Parameter) check(x float64) error {
+	if p.Names {
+		return fmt.Errorf("%s is %v, want names", p.Name, x)
+	}
 	low, high, whole := p.Low, p.High, p.Whole
 	if len(p.Choices) > 0 {
 		low, high, whole = 0, float64(len(p.Choices)-1), true
@@ -62,27 +80,11 @@ func (p *Parameter) check(x float64) error {
 	return nil
 }
 
-// parseNames reads a list of names, which may be empty, and returns them ascending.
-func (p *Parameter) parseNames(text string) ([]string, error) {
-	if text == "" {
-		return nil, nil
-	}
-	names := strings.Split(text, "+")
-	for i := range names {
-		names[i] = strings.TrimSpace(names[i])
-	}
-	slices.Sort(names)
-	if slices.Contains(names, "") || len(slices.Compact(slices.Clone(names))) < len(names) {
-		return nil, fmt.Errorf("%s is %q, want different names with + between them", p.Name, text)
-	}
-	return names, nil
-}
-
 // Settings are the values of all parameters of a kind of model. The zero value has none.
 type Settings struct {
 	parameters []Parameter
-	values     map[string]float64  // but of lists of names
-	names      map[string][]string // of lists that are not empty
+	values     map[string]float64
+	names      map[string][]string
 }
 
 // NewSettings returns the defaults of parameters, changed by given values. The error names the first value that is out of bounds or of no
@@ -99,9 +101,6 @@ func NewSettings(parameters []Parameter, given map[string]float64) (Settings, er
 		if err != nil {
 			return Settings{}, err
 		}
-		if p.Names {
-			return Settings{}, fmt.Errorf("%s is %v, want names", name, given[name])
-		}
 		if err := p.check(given[name]); err != nil {
 			return Settings{}, err
 		}
@@ -110,18 +109,17 @@ func NewSettings(parameters []Parameter, given map[string]float64) (Settings, er
 	return s, nil
 }
 
-// ParseSettings is NewSettings of values as text, such as "0.5", the name of a choice or a list of names.
+// ParseSettings is NewSettings of values as text, such as "0.5", the name of a choice, or names with + between them.
 func ParseSettings(parameters []Parameter, given map[string]string) (Settings, error) {
 	values, names := map[string]float64{}, map[string][]string{}
 	s := Settings{parameters: parameters}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		p, err := s.parameter(name)
-		if err != nil {
-			return Settings{}, err
-		}
-		if p.Names {
+		switch {
+		case err != nil:
+		case p.Names:
 			names[name], err = p.parseNames(given[name])
-		} else {
+		default:
 			values[name], err = p.parse(given[name])
 		}
 		if err != nil {
@@ -159,6 +157,9 @@ func (s Settings) Number(name string) float64 {
 // Whole is Number of a parameter without fractions.
 func (s Settings) Whole(name string) int { return int(s.Number(name)) }
 
+// Names returns a list of names, which the caller must not change.
+func (s Settings) Names(name string) []string { return s.names[name] }
+
 // Choice returns the name of the value of a choice. It panics as Number does.
 func (s Settings) Choice(name string) string {
 	p, err := s.parameter(name)
@@ -168,34 +169,29 @@ func (s Settings) Choice(name string) string {
 	return p.Choices[s.Whole(name)]
 }
 
-// Names returns a list of names, ascending, which the caller must not change. It panics as Number does.
-func (s Settings) Names(name string) []string {
-	if p, err := s.parameter(name); err != nil || !p.Names {
-		panic("model: no list of names " + name)
-	}
-	return s.names[name]
-}
-
 // Text returns a value as it is written.
 func (s Settings) Text(name string) string {
-	switch p, err := s.parameter(name); {
-	case err == nil && len(p.Choices) > 0:
-		return s.Choice(name)
-	case err == nil && p.Names:
+	if p, err := s.parameter(name); err == nil && p.Names {
 		return strings.Join(s.names[name], "+")
+	} else if err == nil && len(p.Choices) > 0 {
+		return s.Choice(name)
 	}
 	return strconv.FormatFloat(s.Number(name), 'g', -1, 64)
 }
 
-// Map returns all values: numbers, names of choices, and as text those lists of names that are not empty.
+// Map returns all values: numbers, names of choices, and lists of names that are not empty.
 func (s Settings) Map() map[string]any {
 	out := map[string]any{}
 	for _, p := range s.parameters {
 		switch {
-		case !p.Names && len(p.Choices) == 0:
+		case p.Names:
+			if names := s.names[p.Name]; len(names) > 0 {
+				out[p.Name] = names
+			}
+		case len(p.Choices) > 0:
+			out[p.Name] = s.Choice(p.Name)
+		default:
 			out[p.Name] = s.values[p.Name]
-		case !p.Names || len(s.names[p.Name]) > 0:
-			out[p.Name] = s.Text(p.Name)
 		}
 	}
 	return out

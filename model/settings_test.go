@@ -14,11 +14,11 @@ var parameters = []model.Parameter{
 	{Name: "factors", Default: 64, Low: 1, High: 1024, Whole: true},
 	{Name: "alpha", Default: 1, Low: 0, High: 100},
 	{Name: "solver", Choices: []string{"cg", "cholesky"}},
-	{Name: "of", Names: true},
+	{Name: "base", Names: true},
 }
 
 func TestSettings(t *testing.T) {
-	name, given, err := model.ParseName(" als( factors=32, solver = cholesky)")
+	name, given, err := model.ParseName(" als( factors=32, solver = cholesky,base=item-knn + slim)")
 	if err != nil || name != "als" {
 		t.Fatalf("ParseName gives %q, %v", name, err)
 	}
@@ -26,21 +26,12 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"factors": 32.0, "alpha": 1.0, "solver": "cholesky"}
+	want := map[string]any{"factors": 32.0, "alpha": 1.0, "solver": "cholesky", "base": []string{"item-knn", "slim"}}
 	if diff := gocmp.Diff(want, s.Map()); diff != "" {
 		t.Error(diff)
 	}
-	if s.Whole("factors") != 32 || s.Number("alpha") != 1 || s.Choice("solver") != "cholesky" || s.Text("alpha") != "1" || s.Text("solver") != "cholesky" {
+	if s.Whole("factors") != 32 || s.Number("alpha") != 1 || s.Choice("solver") != "cholesky" || s.Text("alpha") != "1" || s.Text("solver") != "cholesky" || s.Text("base") != "item-knn+slim" {
 		t.Errorf("values read singly differ from %v", s.Map())
-	}
-	if got := s.Names("of"); len(got) > 0 {
-		t.Errorf("no names given, got %q", got)
-	}
-	if s, err = model.ParseSettings(parameters, map[string]string{"of": "b + a"}); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(s.Names("of"), []string{"a", "b"}) || s.Text("of") != "a+b" || s.Map()["of"] != "a+b" {
-		t.Errorf("names %q, %q, %v, want a and b", s.Names("of"), s.Text("of"), s.Map()["of"])
 	}
 }
 
@@ -51,14 +42,14 @@ func TestSettingsRefused(t *testing.T) {
 		"als(factors=1.5)":          "whole number",
 		"als(factors=many)":         "want a number",
 		"als(solver=lu)":            "one of cg, cholesky",
-		"als(depth=1)":              `unknown parameter "depth", want one of factors, alpha, solver, of`,
+		"als(depth=1)":              `unknown parameter "depth", want one of factors, alpha, solver, base`,
 		"als(factors=1":             "closing parenthesis",
 		"als(factors)":              "parameter=value",
+		"als(base=a+)":              "names with + between",
+		"als(base=a+b+a)":           `"a" twice`,
 		"als()":                     "parameter=value",
 		"als(factors=1,factors=2)":  "twice",
 		"als(factors=1,alpha=-0.5)": "alpha is -0.5",
-		"als(of=a+)":                "different names with +",
-		"als(of=a+b+a)":             "different names with +",
 	} {
 		_, given, err := model.ParseName(text)
 		if err == nil {

@@ -56,10 +56,8 @@ type Version struct {
 
 // openModel is a trained model with its file.
 type openModel struct {
-	train.Model
-	// items are the keys of those behind the dictionary.
-	items []string
-	file  *artifact.Model
+	worker.Trained
+	file *artifact.Model
 	// refused is why the kind did not take the file.
 	refused error
 }
@@ -210,21 +208,12 @@ func open[T any](m *Version, file *atomic.Pointer[T], name string, from func(pat
 
 // Model returns a trained model, which answers until the version is released. Every node has the file. Errors match wire.ErrUnknownModel for a name that the
 // version does not have.
-func (m *Version) Model(name string) (train.Model, error) {
+func (m *Version) Model(name string) (worker.Trained, error) {
 	x, err := m.trained(name)
 	if err != nil {
-		return nil, err
+		return worker.Trained{}, err
 	}
-	return x.Model, nil
-}
-
-// ModelWithItems is Model that also returns the keys of the items that the model knows beyond the dictionary, whose ids go on behind it: products that had no events.
-func (m *Version) ModelWithItems(name string) (train.Model, []string, error) {
-	x, err := m.trained(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	return x.Model, x.items, nil
+	return x.Trained, nil
 }
 
 func (m *Version) trained(name string) (*openModel, error) {
@@ -252,14 +241,14 @@ func (m *Version) trained(name string) (*openModel, error) {
 	if err != nil {
 		return nil, m.unreadable(path, err)
 	}
-	x, items, err := worker.ReadModel(kind, file.Content())
+	x, err := worker.ReadModel(kind, file.Content())
 	if err != nil {
 		// The checksum is right, so reading it again cannot help.
 		err = fmt.Errorf("version %d, file %s: %w: kind %s of this server does not take it; is the server older than the model? %w", m.Version, path, wire.ErrNoReplica, kind.Name, err)
 		m.models[name] = &openModel{file: file, refused: err}
 		return nil, err
 	}
-	m.models[name] = &openModel{Model: x, items: items, file: file}
+	m.models[name] = &openModel{Trained: x, file: file}
 	return m.models[name], nil
 }
 

@@ -22,13 +22,18 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/covisit"
+	"github.com/kith-io/kith/model/hybrid"
 	"github.com/kith-io/kith/model/kinds"
+	"github.com/kith-io/kith/model/neighborhood"
+	"github.com/kith-io/kith/model/popularity"
 	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/server/clustertest"
+	"github.com/kith-io/kith/similarity"
 )
 
 // withKinds makes members know kinds of models beside those that there are.
@@ -297,7 +302,9 @@ func withRows(events []*kithv1.Event) []*kithv1.Event {
 func TestModels(t *testing.T) {
 	t.Parallel()
 	events := modelEvents()
-	spec := models(t, "covisit(window=5)", "probe", "wide:covisit(half-life=30)")
+	spec := models(t, "covisit(window=5)", "probe", "wide:covisit(half-life=30)",
+		"rrf(base=covisit+wide+item-knn)", "mix:blend(base=hybrid+covisit,weight-2=3,depth=40)", "switch(base=popularity+user-knn,until-1=12)",
+		"ranker(base=covisit+wide,depth=30,trees=4,held=random)")
 	one := clustertest.Start(t, clustertest.Options{Servers: 1, Threads: 3, Configure: withKinds(probe)})
 	one.Append(0, events)
 	alone := one.Build(0, spec).ModelVersion
@@ -305,7 +312,7 @@ func TestModels(t *testing.T) {
 	c.Append(0, events)
 	version := c.Build(1, spec).ModelVersion
 	for i := range c.Members {
-		for _, name := range []string{"covisit", "probe", "wide"} {
+		for _, name := range []string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker"} {
 			want, err := modelFile(one, 0, alone, name)
 			if err != nil {
 				t.Fatal(err)
@@ -324,6 +331,7 @@ func TestModels(t *testing.T) {
 	}
 	t.Run("listed", func(t *testing.T) { modelsAreListed(t, c, version) })
 	t.Run("asked", func(t *testing.T) { modelsAreAsked(t, c, version) })
+	t.Run("combined", func(t *testing.T) { modelsAreCombined(t, c, version) })
 	t.Run("refused", func(t *testing.T) { modelsAreRefused(t, c) })
 	t.Run("joined", func(t *testing.T) {
 		joined := c.Add()
@@ -384,16 +392,37 @@ func modelsAreListed(t *testing.T, c *clustertest.Cluster, version uint64) {
 	var names []string
 	for _, m := range resp.Versions[0].Models {
 		names = append(names, m.Spec.Name)
-		if m.SizeBytes == 0 || m.Steps < 2 {
-			t.Errorf("%s: %v; want a size and steps", m.Spec.Name, m)
+		if m.SizeBytes == 0 || m.Steps < 2 && m.Spec.Parameters["base"] == "" {
+			t.Errorf("%s: %v; want a size, and steps unless it is made of others", m.Spec.Name, m)
 		}
 	}
-	if d := gocmp.Diff([]string{"covisit", "probe", "wide"}, names); d != "" || resp.Versions[0].Version != version {
+	if d := gocmp.Diff([]string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker"}, names); d != "" || resp.Versions[0].Version != version {
 		t.Errorf("version %d has other models (-want +got):\n%s", resp.Versions[0].Version, d)
 	}
 	if p := resp.Versions[0].Models[0].Spec.Parameters; p["window"] != "5" || p["half-life"] != "7" {
 		t.Errorf("parameters %v; want what was given, and the defaults", p)
 	}
+}
+
+// history returns the query of a user of a matrix, and the items that the user knows, if only by events without a weight.
+func history(events []*kithv1.Event, user string, items []string, rows *similarity.Rows, u int) (q model.Query, known map[string]bool) {
+	q = model.Query{User: -1, Items: rows.Item[rows.Start[u]:rows.Start[u+1]], Weights: rows.Weight[rows.Start[u]:rows.Start[u+1]]}
+	var own []fusion.Event
+	known = map[string]bool{}
+	for _, e := range wire.EventsFromProto(events) {
+		if e.User == user {
+			own = append(own, e)
+			known[e.Item] = known[e.Item] || !e.Feedback()
+		}
+	}
+	times := map[string]int64{}
+	for _, x := range fusion.Fuse(own, fusion.DefaultWeights(), 0) {
+		times[x.Item] = x.Last
+	}
+	for _, id := range q.Items {
+		q.Times = append(q.Times, times[items[id]])
+	}
+	return q, known
 }
 
 func modelsAreAsked(t *testing.T, c *clustertest.Cluster, version uint64) {
@@ -407,23 +436,8 @@ func modelsAreAsked(t *testing.T, c *clustertest.Cluster, version uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byUser := map[string][]fusion.Event{}
-	for _, e := range wire.EventsFromProto(events) {
-		byUser[e.User] = append(byUser[e.User], e)
-	}
 	for u, key := range users {
-		q := model.Query{User: -1, Items: rows.Item[rows.Start[u]:rows.Start[u+1]], Weights: rows.Weight[rows.Start[u]:rows.Start[u+1]], N: 8}
-		times := map[string]int64{}
-		for _, x := range fusion.Fuse(byUser[key], fusion.DefaultWeights(), 0) {
-			times[x.Item] = x.Last
-		}
-		known := map[string]bool{}
-		for _, e := range byUser[key] {
-			known[e.Item] = known[e.Item] || !e.Feedback()
-		}
-		for _, id := range q.Items {
-			q.Times = append(q.Times, times[items[id]])
-		}
+		q, known := history(events, key, items, rows, u)
 		q.N, q.WithSeen = len(items), true
 		all, err := m.Recommend(q)
 		if err != nil {
@@ -490,6 +504,153 @@ func modelsAreAsked(t *testing.T, c *clustertest.Cluster, version uint64) {
 	}
 }
 
+// unknown is a model that answers with what a user does not know.
+type unknown struct {
+	hybrid.Recommender
+	items []string
+	known map[string]bool
+}
+
+func (m unknown) Recommend(q model.Query) ([]model.Scored, error) {
+	n := q.N
+	q.N, q.WithSeen = len(m.items), true
+	all, err := m.Recommender.Recommend(q)
+	all = slices.DeleteFunc(all, func(s model.Scored) bool { return s.Filled || m.known[m.items[s.Item]] })
+	return all[:min(n, len(all))], err
+}
+
+// modelsAreCombined: combinations answer as the same ones over the whole matrix in one memory, as an evaluation makes them, and say what their base has found.
+func modelsAreCombined(t *testing.T, c *clustertest.Cluster, version uint64) {
+	events := withRows(modelEvents())
+	users, items, rows := matrix(events, 4)
+	popular := popularity.New(rows)
+	o := similarity.Options{Measure: similarity.Cosine, K: 10}
+	byItems, err := neighborhood.NewItemKNN(t.Context(), rows, popular, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byUsers, err := neighborhood.NewUserKNN(rows, popular, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]hybrid.Recommender{"item-knn": byItems, "user-knn": byUsers, "hybrid": neighborhood.NewHybridKNN(byItems, byUsers), "popularity": popular}
+	for _, name := range []string{"covisit", "wide"} {
+		file, err := artifact.OpenModel(modelPath(c, 0, version, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = file.Close() }()
+		if of[name], err = covisit.Kind.Read(file.Content()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	combinations := map[string]train.Combination{}
+	for _, m := range []struct {
+		name, text string
+		kind       *train.Kind
+	}{
+		{"rrf", "rrf(base=covisit+wide+item-knn)", hybrid.RRF},
+		{"mix", "blend(base=hybrid+covisit,weight-2=3,depth=40)", hybrid.WeightedBlend},
+		{"switch", "switch(base=popularity+user-knn,until-1=12)", hybrid.LengthSwitch},
+	} {
+		_, given, err := model.ParseName(m.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := m.kind.ParseSettings(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if err := m.kind.Write(t.Context(), train.Shape{}, s, nil, &file); err != nil {
+			t.Fatal(err)
+		}
+		if combinations[m.name], err = m.kind.ReadCombination(file.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ranker, err := artifact.OpenModel(modelPath(c, 0, version, "ranker")) // package hybrid tests what it learns
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ranker.Close() }()
+	if combinations["ranker"], err = hybrid.ReadCombination(ranker.Content()); err != nil {
+		t.Fatal(err)
+	}
+	bases := map[string]bool{} // that have answered a switch
+	for u, key := range users {
+		q, known := history(events, key, items, rows, u)
+		q.User, q.N = u, 8
+		for name, combination := range combinations {
+			var parts []hybrid.Part
+			for _, b := range combination.Base() {
+				parts = append(parts, hybrid.Part{Name: b, Model: unknown{of[b], items, known}})
+			}
+			m, err := hybrid.New(combination, parts, hybrid.NewCatalog(rows, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := m.Recommend(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := ask(key, name)
+			req.Explain = true
+			got := recommend(t, c, u%3, req)
+			if got.ModelName != name || got.Partial || len(got.Items) != len(want) {
+				t.Fatalf("%s, %s: got %v, want %d items", key, name, got, len(want))
+			}
+			for i, g := range got.Items {
+				if want[i].Filled {
+					break
+				}
+				if g.Item != items[want[i].Item] || g.Score != want[i].Score || g.Source != kithv1.Model_MODEL_TRAINED {
+					t.Fatalf("%s, %s, rank %d: got %v, want %s %v", key, name, i+1, g, items[want[i].Item], want[i].Score)
+				}
+				said := 0
+				for _, p := range parts {
+					q.N = len(items)
+					all, err := p.Model.Recommend(q)
+					if q.N = 8; err != nil {
+						t.Fatal(err)
+					}
+					at := slices.IndexFunc(all, func(s model.Scored) bool { return items[s.Item] == g.Item })
+					f := slices.IndexFunc(g.Found, func(f *kithv1.Found) bool { return f.Model == p.Name })
+					switch {
+					case f < 0 && (name != "rrf" || at < 0): // not asked, or not so deep
+						continue
+					case f < 0 || int(g.Found[f].Rank) != at+1 || g.Found[f].Score != all[at].Score:
+						t.Fatalf("%s, %s, rank %d: found %v, want %s at rank %d with %v", key, name, i+1, g.Found, p.Name, at+1, all[at].Score)
+					}
+					said++
+					bases[p.Name] = bases[p.Name] || name == "switch"
+					sum := 0.0
+					for _, part := range g.Found[f].Contributions {
+						sum += part.Score
+					}
+					if d := sum - g.Found[f].Score; p.Name != "popularity" && (d > 1e-9 || d < -1e-9) {
+						t.Fatalf("%s, %s, rank %d: %s has contributions %v, want the sum %v", key, name, i+1, p.Name, g.Found[f].Contributions, g.Found[f].Score)
+					}
+				}
+				if said == 0 || said != len(g.Found) {
+					t.Fatalf("%s, %s, rank %d: found by %v", key, name, i+1, g.Found)
+				}
+			}
+		}
+	}
+	if !bases["popularity"] || !bases["user-knn"] {
+		t.Errorf("the switch has answered by %v, want both of its base", bases)
+	}
+	// Rules hold, and a filter leaves a whole answer: what is not allowed is not in the way.
+	first := recommend(t, c, 0, ask("u003", "rrf")).Items
+	req := ask("u003", "rrf")
+	req.Filter = &kithv1.Filter{Deny: keys(first)}
+	req.Boosts = []*kithv1.Boost{{Filter: &kithv1.Filter{Allow: []string{"i0050"}}, Factor: 1000}}
+	if got := recommend(t, c, 1, req).Items; len(got) != 8 || slices.ContainsFunc(got, func(x *kithv1.RecommendedItem) bool { return slices.Contains(req.Filter.Deny, x.Item) }) {
+		t.Errorf("with rules: got %v, behind %v without", keys(got), keys(first))
+	}
+}
+
 func modelsAreRefused(t *testing.T, c *clustertest.Cluster) {
 	for name, req := range map[string]*kithv1.RecommendRequest{
 		"both a model and a name": {Subject: forUser("u001", 1).Subject, Model: kithv1.Model_MODEL_HYBRID, ModelName: "covisit"},
@@ -502,15 +663,26 @@ func modelsAreRefused(t *testing.T, c *clustertest.Cluster) {
 		}
 	}
 	_, err := c.Recommender(0).Recommend(t.Context(), ask("u001", "als"))
-	if status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "covisit, probe, wide") {
+	if status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "covisit, probe, wide, rrf, mix, switch, ranker") {
 		t.Errorf("unknown model: error %v, want NotFound with the names that there are", err)
 	}
 	for text, want := range map[string]string{
 		"no-such": "unknown model", "covisit(window=0)": "window is 0", "covisit(x=1)": "unknown parameter", "hybrid:covisit": "always there", "A:covisit": "small letters",
+		"rrf": "no models to combine", "rrf(base=als+item-knn)": `"als", and the build has no model of that name`, "rrf(base=item-knn+item-knn)": "twice",
+		"switch(base=item-knn+user-knn+hybrid,until-2=3)": "ascending", "ranker(base=item-knn)": "none of those",
 	} {
 		_, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, text)})
 		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
 			t.Errorf("build of %s: error %v, want InvalidArgument with %q", text, err, want)
+		}
+	}
+	for want, texts := range map[string][]string{
+		"not before it in the list": {"rrf(base=covisit+hybrid)", "covisit"}, "made of others itself": {"rrf(base=hybrid)", "blend(base=hybrid+rrf)"},
+		"events alone": {"content", "ranker(base=content)"},
+	} {
+		_, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, texts...)})
+		if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), want) {
+			t.Errorf("build of %s: error %v, want InvalidArgument with %q", texts, err, want)
 		}
 	}
 	if _, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, "covisit", "covisit")}); status.Code(err) != codes.InvalidArgument {

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/content"
@@ -24,6 +28,7 @@ import (
 func ofTaste(key string, taste int) *kithv1.Record {
 	return &kithv1.Record{Key: key, Version: 1, Attributes: []*kithv1.Attribute{
 		{Name: "kind", Value: &kithv1.Attribute_Text{Text: fmt.Sprintf("taste %d", taste)}},
+		{Name: "place", Value: &kithv1.Attribute_Text{Text: fmt.Sprintf("[%v, %v]", math.Cos(float64(taste)), math.Sin(float64(taste)))}},
 	}}
 }
 
@@ -61,13 +66,34 @@ func TestModelsOfProducts(t *testing.T) {
 			put(t, c, 0, users, people...)
 
 			const ofUsers = "warp(iterations=10,user-attributes=age+club,least-users=3)"
-			version := c.Build(0, models(t, "content(k=7)", "warp(iterations=3)", "people:"+ofUsers)).ModelVersion
+			version := c.Build(0, models(t, "content(k=7)", "warp(iterations=3)", "people:"+ofUsers, "vectors(k=6)", "rrf(base=content+vectors+item-knn)")).ModelVersion
 			known := knowledge{events, records, people, cold}
 			known.isIn(t, c, version, "content", content.Kind, "content(k=7)")
 			known.isIn(t, c, version, "warp", warp.Kind, "warp(iterations=3)")
+			known.isIn(t, c, version, "vectors", content.Vectors, "vectors(k=6)")
 			known.isIn(t, c, version, "people", warp.Kind, ofUsers)
 			for u := range 10 {
-				newProductIsFound(t, c, u)
+				for _, name := range []string{"content", "vectors", "rrf"} {
+					newProductIsFound(t, c, u, name)
+				}
+			}
+			for _, name := range []string{"content", "vectors", "rrf"} {
+				got, err := c.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: "i0007"}, N: 3, ModelName: name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range got.Neighbors {
+					if x.Key != "i0002" && x.Key != "i0012" && x.Key != "i0017" && x.Key != "new-2" {
+						t.Errorf("similar to i0007 by %s: got %v, want others of its taste", name, got)
+					}
+				}
+				if len(got.Neighbors) != 3 || got.ModelVersion != version {
+					t.Errorf("similar to i0007 by %s: got %v, want 3 of version %d", name, got, version)
+				}
+			}
+			_, err = c.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_User{User: "u001"}, ModelName: "content"})
+			if status.Code(err) != codes.InvalidArgument {
+				t.Errorf("similar users by a model of products: error %v, want InvalidArgument", err)
 			}
 			newUserIsKnown(t, c)
 
@@ -202,24 +228,39 @@ func modelOf(c *clustertest.Cluster, member int, version uint64, name string) ([
 }
 
 // newProductIsFound: the new product of a user's taste is before all other new ones, and filters and boosts look at it.
-func newProductIsFound(t *testing.T, c *clustertest.Cluster, u int) {
+func newProductIsFound(t *testing.T, c *clustertest.Cluster, u int, name string) {
 	t.Helper()
-	req := ask(fmt.Sprintf("u%03d", u), "content")
+	req := ask(fmt.Sprintf("u%03d", u), name)
 	req.N = 25
 	req.Explain = true
 	want := fmt.Sprintf("new-%d", u%5)
 	member := u % len(c.Members)
 	answer := recommend(t, c, member, req).Items
 	at := slices.IndexFunc(answer, func(x *kithv1.RecommendedItem) bool { return strings.HasPrefix(x.Item, "new-") })
-	if at < 0 || answer[at].Item != want || answer[at].Source != kithv1.Model_MODEL_TRAINED || len(answer[at].Contributions) == 0 {
-		t.Fatalf("u%03d: got %v, want %s before other new products, with the items of the history that it is like", u, keys(answer), want)
+	if at < 0 || answer[at].Item != want || answer[at].Source != kithv1.Model_MODEL_TRAINED {
+		t.Fatalf("u%03d, %s: got %v, want %s before other new products", u, name, keys(answer), want)
+	}
+	why := [][]*kithv1.Contribution{answer[at].Contributions}
+	if name == "rrf" {
+		why = nil
+		for _, f := range answer[at].Found {
+			why = append(why, f.Contributions)
+		}
+		if got := len(why); got != 2 {
+			t.Errorf("u%03d: %s is found by %v, want content and vectors", u, want, answer[at].Found)
+		}
+	}
+	for _, parts := range why {
+		if len(parts) == 0 {
+			t.Errorf("u%03d, %s: got %v, want the items of the history that it is like", u, name, answer[at])
+		}
 	}
 	req.Boosts = []*kithv1.Boost{{Filter: &kithv1.Filter{Allow: []string{want}}, Factor: 1e6}}
 	if got := recommend(t, c, member, req).Items; got[0].Item != want {
-		t.Errorf("u%03d: %s is boosted, got %v", u, want, keys(got))
+		t.Errorf("u%03d, %s: %s is boosted, got %v", u, name, want, keys(got))
 	}
 	req.Filter = &kithv1.Filter{Deny: []string{want}}
 	if got := keys(recommend(t, c, member, req).Items); slices.Contains(got, want) {
-		t.Errorf("u%03d: %s is denied, got %v", u, want, got)
+		t.Errorf("u%03d, %s: %s is denied, got %v", u, name, want, got)
 	}
 }

@@ -277,7 +277,7 @@ func TestErrors(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	s, calls := &shop{}, 0
 	mux := newMux(t, s, &calls)
-	want := `{"items":[{"item":"i1","score":0.5,"source":"MODEL_UNSPECIFIED","contributions":[]}],"model":"MODEL_UNSPECIFIED","model_version":"7",` +
+	want := `{"items":[{"item":"i1","score":0.5,"source":"MODEL_UNSPECIFIED","contributions":[],"found":[]}],"model":"MODEL_UNSPECIFIED","model_version":"7",` +
 		`"fallback_reason":"","partial":false,"stale":false,"scene":"","experiment":"","variant":"","answer_id":"","model_name":""}` + "\n"
 	if got := ask(t, mux, "GET /v1/users/u1/recommendations", "").Body.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -137,11 +138,25 @@ type explainer struct {
 	products map[string]described
 }
 
+// reasons returns what the score is of: of a model that is made of others, what that of the first of them is of that can tell it by items.
+func (x *jsonRecommended) reasons() []jsonContribution {
+	out := x.Contributions
+	for _, f := range x.Found {
+		if slices.ContainsFunc(f.Contributions, func(c jsonContribution) bool { return c.Item != "" }) {
+			return f.Contributions
+		}
+		if len(f.Contributions) > 0 {
+			out = f.Contributions
+		}
+	}
+	return out
+}
+
 // sentence says in words why an item is recommended, and whether they are a model's. Where no item of the history is behind it, the words are of what put it there.
 func (e *explainer) sentence(ctx context.Context, x *jsonRecommended) (words string, written bool, err error) {
 	facts := assist.Facts{Item: named(e.products, x.Item)}
 	similar := false
-	for _, c := range x.Contributions {
+	for _, c := range x.reasons() {
 		switch {
 		case c.Score <= 0:
 		case c.Item == "":
@@ -195,7 +210,7 @@ func (a *app) explainWords(ctx context.Context, c *client, helper *assist.Client
 	}
 	for _, x := range out.Items {
 		add(x.Item)
-		for _, p := range x.Contributions {
+		for _, p := range x.reasons() {
 			add(p.Item)
 		}
 	}

@@ -46,6 +46,8 @@ func withChoice(spec *kithv1.BuildSpec, setting string) (out *kithv1.BuildSpec, 
 	switch {
 	case i < 0:
 		return nil, "", fmt.Errorf("no build makes %s; want some of %s", name, strings.Join(buildable(), ", "))
+	case kinds.All[i].ReadCombination != nil:
+		return nil, "", fmt.Errorf("no build makes %s alone, which is made of other models; compare it by 'kith evaluate --base', and name it behind its base in --models", name)
 	case kinds.All[i].NeedsProducts:
 		return nil, "", fmt.Errorf("%s learns from attributes of products, which --auto does not read; compare it with 'kith evaluate --products'", name)
 	}
@@ -79,7 +81,7 @@ func modelAsk(m *kithv1.ModelSpec) string {
 func buildable() []string {
 	names := append([]string{popularity}, slices.Sorted(maps.Keys(neighborModels))...)
 	for _, k := range kinds.All {
-		if !k.NeedsProducts {
+		if !k.NeedsProducts && k.ReadCombination == nil {
 			names = append(names, k.Name)
 		}
 	}

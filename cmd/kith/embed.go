@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -13,11 +14,12 @@ import (
 	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/model/dense"
 	"github.com/kith-io/kith/model/text"
+	"github.com/kith-io/kith/model/train"
 )
 
 // embedding is what kith products embed is told.
 type embedding struct {
-	out        string
+	out, as    string
 	attributes []string
 	dim        int
 	assistFlags
@@ -32,7 +34,9 @@ func (t *recordTool) embedCommand() *cobra.Command {
 		Use:   "embed FILE",
 		Short: "Make vectors of the texts of products",
 		Long: `Read products from a file as 'kith products put' takes it, make a vector of the texts of each, and
-write them to --out, for 'kith neighbors --vectors'. Needs no server.
+write them to --out, for 'kith neighbors --vectors'. With --as the products themselves are written,
+for 'kith products put': those that have a vector are newer by one version, with the vector as an
+attribute, of which a build makes the model vectors. Needs no server.
 
 Without an endpoint the vectors are made here, by latent semantic analysis of the words. With
 --assist-url and --assist-model an embedding model makes them, and texts are sent there.
@@ -40,6 +44,7 @@ Without an endpoint the vectors are made here, by latent semantic analysis of th
 A product without text, or without a word that another has too, has no vector and is left out.
 FILE of - is standard input.`,
 		Example: `  kith products embed products.jsonl --out vectors.parquet
+  kith products embed products.jsonl --as embedding --out embedded.jsonl
   kith products embed products.jsonl --attributes title,tags --out vectors.jsonl \
     --assist-url https://api.example.com/v1 --assist-model embed-small --assist-key-file key`,
 		Args: cobra.ExactArgs(1),
@@ -47,7 +52,8 @@ FILE of - is standard input.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&e.out, "out", "", "`file` for the vectors: .parquet or .jsonl")
-	f.StringSliceVar(&e.attributes, "attributes", nil, "`names` of the attributes with the texts, in order (default: all with texts, by name, but for addresses)")
+	f.StringVar(&e.as, "as", "", "write the products to --out (.jsonl), with their vectors as the attribute of this `name`")
+	f.StringSliceVar(&e.attributes, "attributes", nil, "`names` of the attributes with the texts, in order (default: all with texts, by name, but for addresses and vectors)")
 	f.IntVar(&e.dim, "dim", 0, "numbers of a vector (default: those of the model, or 128 without one)")
 	e.register(f)
 	return cmd
@@ -57,7 +63,11 @@ func (t *recordTool) embed(ctx context.Context, path string, e *embedding) error
 	if e.out == "" {
 		return usagef("where to? Name a file with --out")
 	}
-	if err := checkPath("out", e.out, vectorExtensions); err != nil {
+	formats := vectorExtensions
+	if e.as != "" {
+		formats = []string{".jsonl"}
+	}
+	if err := checkPath("out", e.out, formats); err != nil {
 		return err
 	}
 	if e.dim < 0 || e.dim > dense.MaxDim {
@@ -73,6 +83,7 @@ func (t *recordTool) embed(ctx context.Context, path string, e *embedding) error
 	}
 	defer done()
 	var keys, texts []string
+	var records []catalog.Record // with --as
 	seen := map[string]bool{}
 	if err := forRecords(ctx, in, func(r *catalog.Record) error {
 		if seen[r.Key] {
@@ -81,6 +92,9 @@ func (t *recordTool) embed(ctx context.Context, path string, e *embedding) error
 		seen[r.Key] = true
 		if !r.Deleted {
 			keys, texts = append(keys, r.Key), append(texts, textOf(r, e.attributes))
+			if e.as != "" {
+				records = append(records, *r)
+			}
 		}
 		return nil
 	}); err != nil {
@@ -109,7 +123,12 @@ func (t *recordTool) embed(ctx context.Context, path string, e *embedding) error
 	if len(rows) == 0 {
 		return errors.New("no product has a vector: there is no text, or no word that two products share")
 	}
-	if err := writeVectors(e.out, rows); err != nil {
+	if e.as == "" {
+		err = writeVectors(e.out, rows)
+	} else {
+		err = writeEmbedded(e.out, e.as, records, vectors)
+	}
+	if err != nil {
 		return err
 	}
 	out := struct {
@@ -125,12 +144,40 @@ func (t *recordTool) embed(ctx context.Context, path string, e *embedding) error
 	return t.printf("%s of %s numbers for %s to %s, by %s.\n", plural(out.Vectors, "vector", "vectors"), count(out.Dim), plural(out.Products, t.one, t.many), out.Out, out.By)
 }
 
-// textOf joins the texts of a product: those of some attributes, or of all that are not addresses.
+// writeEmbedded writes records, those that have a vector with it as the attribute of a name.
+func writeEmbedded(path, name string, records []catalog.Record, vectors [][]float32) error {
+	return writeWhole(path, func(w io.Writer) error {
+		for i := range records {
+			r := &records[i]
+			if !zero(vectors[i]) {
+				at, found := slices.BinarySearchFunc(r.Attributes, name, func(a catalog.Attribute, name string) int { return strings.Compare(a.Name, name) })
+				if !found {
+					r.Attributes = slices.Insert(r.Attributes, at, catalog.Attribute{})
+				}
+				r.Attributes[at] = catalog.Attribute{Name: name, Value: catalog.Value{Type: catalog.Text, Text: train.FormatVector(vectors[i])}}
+				r.Version++
+			}
+			if err := r.Check(); err != nil {
+				return err
+			}
+			b, err := catalog.FormatJSON(r)
+			if err != nil {
+				return err
+			}
+			if _, err := w.Write(append(b, '\n')); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// textOf joins the texts of a product: those of some attributes, or of all that are neither addresses nor vectors.
 func textOf(r *catalog.Record, names []string) string {
 	var out []string
 	add := func(a *catalog.Attribute) {
 		for _, s := range append(slices.Clone(a.Value.Texts), a.Value.Text) {
-			if s != "" && (names != nil || !strings.Contains(s, "://")) {
+			if s != "" && (names != nil || !strings.Contains(s, "://") && train.ParseVector(s) == nil) {
 				out = append(out, s)
 			}
 		}

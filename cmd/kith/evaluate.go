@@ -125,8 +125,8 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f.StringVar(&users, "users", "", "`file` of users, as kith users put takes it, for models that are told to learn from attributes of users")
 	f.StringVar(&base, "base", "itemknn,userknn,popularity", "`names` of the models that rrf, blend, switch and ranker are made of")
 	f.Var(&split, "split", "how data are held back: "+alternatives(split.of))
+	f.StringSliceVar(&test, "test", nil, "`file` with the test data of a division that was made elsewhere, of the form of --input, which has the training data then")
 	f.Float64Var(&e.Ratio, "ratio", 0.8, "share of the data that is for training, in the splits ratio, user-time, time, user-cold and user-new")
-	var test []string
 	f.IntVar(&e.Folds, "folds", 5, "folds of the split k-fold")
 	f.IntSliceVarP(&e.N, "n", "n", []int{10}, "`lengths` of the answers that are measured")
 	f.Uint64Var(&e.Seed, "seed", 1, "chooses what is held back at random")

@@ -91,7 +91,8 @@ func (a *app) recommendCommand() *cobra.Command {
 		Long: `Recommend the N best items for a user, from all events that are stored now, or for a basket
 of items. Places that the model cannot fill come from popularity, then from products without
 events, and say so. With --explain each item names what it is recommended for; the parts add up
-to its score. With --words as well it is told in a sentence, by the titles of the products that
+to its score. A model that is made of others names those that have found the item, at which rank
+and for what. With --words as well it is told in a sentence, by the titles of the products that
 are stored; with --assist-url and --assist-model by a language model, which is told these titles
 and can say nothing beside them (without the model, or if it fails, by a template).
 
@@ -235,8 +236,24 @@ type jsonRecommended struct {
 	Score         float64            `json:"score"`
 	Source        string             `json:"source"`
 	Contributions []jsonContribution `json:"contributions,omitempty"`
+	Found         []jsonFound        `json:"found,omitempty"`
 	Words         string             `json:"words,omitempty"`
 	WordsFrom     string             `json:"words_from,omitempty"`
+}
+
+// jsonFound is what one of the models that another is made of says of an item.
+type jsonFound struct {
+	Model         string             `json:"model"`
+	Rank          uint32             `json:"rank"`
+	Score         float64            `json:"score"`
+	Contributions []jsonContribution `json:"contributions,omitempty"`
+}
+
+func jsonContributions(parts []*kithv1.Contribution) (out []jsonContribution) {
+	for _, c := range parts {
+		out = append(out, jsonContribution{c.Item, c.Score})
+	}
+	return out
 }
 
 type jsonRecommendation struct {
@@ -265,9 +282,9 @@ func recommendation(req *kithv1.RecommendRequest, resp *kithv1.RecommendResponse
 		out.Basket = append(out.Basket, b.Item)
 	}
 	for i, x := range resp.Items {
-		item := jsonRecommended{Rank: i + 1, Item: x.Item, Score: x.Score, Source: sourceName(resp, x.Source)}
-		for _, c := range x.Contributions {
-			item.Contributions = append(item.Contributions, jsonContribution{c.Item, c.Score})
+		item := jsonRecommended{Rank: i + 1, Item: x.Item, Score: x.Score, Source: sourceName(resp, x.Source), Contributions: jsonContributions(x.Contributions)}
+		for _, f := range x.Found {
+			item.Found = append(item.Found, jsonFound{f.Model, f.Rank, f.Score, jsonContributions(f.Contributions)})
 		}
 		out.Items = append(out.Items, item)
 	}
@@ -286,7 +303,7 @@ func (a *app) printRecommended(req *kithv1.RecommendRequest, resp *kithv1.Recomm
 	for _, x := range out.Items {
 		row := []any{x.Rank, printable(x.Item), sourceScore(x.Score, x.Source), x.Source}
 		if req.Explain {
-			row = append(row, cmp.Or(x.Words, because(x.Contributions)))
+			row = append(row, cmp.Or(x.Words, because(x.Contributions), foundBy(x.Found)))
 		}
 		rows = append(rows, row)
 	}
@@ -323,6 +340,19 @@ func because(parts []jsonContribution) string {
 			break
 		}
 		out = append(out, contributor(p.Item)+" "+score(p.Score))
+	}
+	return strings.Join(out, ", ")
+}
+
+// foundBy lists the models that have found an item, with the largest parts of their scores.
+func foundBy(found []jsonFound) string {
+	var out []string
+	for _, f := range found {
+		text := fmt.Sprintf("%s #%d", f.Model, f.Rank)
+		if why := because(f.Contributions); why != "" {
+			text += " (" + why + ")"
+		}
+		out = append(out, text)
 	}
 	return strings.Join(out, ", ")
 }

@@ -13,11 +13,13 @@ func (a *app) similarCommand() *cobra.Command {
 	var r remote
 	var n int
 	var user bool
+	var trained string
 	var rules ruleFlags
 	cmd := &cobra.Command{
 		Use:   "similar ITEM",
 		Short: "List the neighbors of an item or, with --user, of a user",
 		Example: `  kith similar i42 -n 10
+  kith similar i42 --model content
   kith similar i42 --filter 'brand!=acme,price<50' --max-per-group 2
   kith similar --user u17`,
 		Args: oneArg("an item, or with --user a user"),
@@ -25,7 +27,7 @@ func (a *app) similarCommand() *cobra.Command {
 			if err := checkLength(n); err != nil {
 				return err
 			}
-			req := &kithv1.SimilarRequest{N: uint32(n), Subject: &kithv1.SimilarRequest_Item{Item: args[0]}}
+			req := &kithv1.SimilarRequest{N: uint32(n), ModelName: trained, Subject: &kithv1.SimilarRequest_Item{Item: args[0]}}
 			if user {
 				req.Subject = &kithv1.SimilarRequest_User{User: args[0]}
 			}
@@ -43,6 +45,7 @@ func (a *app) similarCommand() *cobra.Command {
 	}
 	cmd.Flags().IntVarP(&n, "n", "n", 10, "number of neighbors; of an item, at most the k of the model")
 	cmd.Flags().BoolVar(&user, "user", false, "the argument is a user")
+	cmd.Flags().StringVar(&trained, "model", "", "`name` of a model that the version was trained with: what it recommends for the item alone")
 	rules.registerFilter(cmd.Flags())
 	rules.registerOrder(cmd.Flags())
 	r.register(cmd, queryTimeout)

@@ -7,10 +7,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/kith-io/kith/catalog"
+	"github.com/kith-io/kith/model/train"
 )
 
 const someProducts = `{"key":"h1","version":1,"attributes":{"title":"Wool hat for winter","image":"https://example.com/1.png"}}
@@ -41,6 +45,38 @@ func TestVectors(t *testing.T) {
 		if !strings.Contains(lists[".jsonl"], want) || lists[".jsonl"] != lists[".parquet"] {
 			t.Errorf("lists lack %q or differ:\n%s\n%s", want, lists[".jsonl"], lists[".parquet"])
 		}
+	}
+}
+
+// TestEmbedAsAttribute: products are written with what models take for their vector, which is no text when they are embedded again.
+func TestEmbedAsAttribute(t *testing.T) {
+	products, first, second := writeFile(t, "products.jsonl", someProducts), filepath.Join(t.TempDir(), "1.jsonl"), filepath.Join(t.TempDir(), "2.jsonl")
+	mustKith(t, "products", "embed", products, "--dim", "3", "--as", "place", "--out", first)
+	mustKith(t, "products", "embed", first, "--dim", "3", "--as", "place", "--out", second)
+	var vectors [2][][]float32
+	for i, path := range []string{first, second} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			r, err := catalog.ParseJSON([]byte(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := train.ProductOf(&r)
+			at := slices.IndexFunc(p.Attributes, func(a train.Attribute) bool { return a.Name == "place" })
+			if r.Key == "x" && at < 0 && r.Version == 1 {
+				continue // without a text
+			}
+			if at < 0 || len(p.Attributes[at].Vector) != 3 || len(p.Attributes) < 2 || r.Version != int64(2+i) {
+				t.Fatalf("%s: %+v; want a vector of 3 numbers beside what was there, newer by one", path, r)
+			}
+			vectors[i] = append(vectors[i], p.Attributes[at].Vector)
+		}
+	}
+	if len(vectors[0]) != 4 || !slices.EqualFunc(vectors[0], vectors[1], slices.Equal) {
+		t.Errorf("vectors are %v, and when they are made again %v; want four, the same", vectors[0], vectors[1])
 	}
 }
 
@@ -155,6 +191,7 @@ func TestNeighborsOfVectors(t *testing.T) {
 		"--ef":      {"neighbors", "--vectors", vectors, "--ef", "200"},
 		"--metric":  {"neighbors", "--input", "x.csv", "--metric", "dot"},
 		"--out":     {"products", "embed", vectors},
+		".parquet":  {"products", "embed", vectors, "--as", "a", "--out", "v.parquet"},
 		"extension": {"products", "embed", vectors, "--out", "v.csv"},
 	} {
 		checkUsage(t, kith(t, nil, args...), []string{part})

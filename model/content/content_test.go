@@ -29,11 +29,15 @@ func fit(ctx context.Context, rows *similarity.Rows, products []train.Product, w
 	if err != nil {
 		return nil, nil, err
 	}
+	return fitKind(ctx, content.Kind, s, rows, products, workers)
+}
+
+func fitKind(ctx context.Context, k *train.Kind, s model.Settings, rows *similarity.Rows, products []train.Product, workers int) (*content.Model, []byte, error) {
 	data := train.Split(rows, nil, workers)
 	for _, d := range data {
 		d.Products = products
 	}
-	file, err := train.Run(ctx, content.Kind, s, data, train.Options{Threads: 2})
+	file, err := train.Run(ctx, k, s, data, train.Options{Threads: 2})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -224,6 +228,84 @@ func TestRefused(t *testing.T) {
 		if _, _, err := fit(t.Context(), rows, products, 1, nil); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// TestVectors: any number of workers, blocks of any length, and brute force find the same; products without a vector have no neighbors.
+func TestVectors(t *testing.T) {
+	vector := rapid.Custom(func(t *rapid.T) (p train.Product) {
+		p.Attributes = []train.Attribute{{Name: "price", Number: 3}}
+		if rapid.IntRange(0, 3).Draw(t, "has") > 0 {
+			v := make([]float32, 3)
+			for i := range v {
+				v[i] = float32(rapid.IntRange(-2, 4).Draw(t, "number"))
+			}
+			p.Attributes = append(p.Attributes, train.Attribute{Name: "taste", Vector: v})
+		}
+		return p
+	})
+	known := train.Product{Attributes: []train.Attribute{{Name: "taste", Vector: []float32{1, 2, 3}}}}
+	rapid.Check(t, func(t *rapid.T) {
+		products := append(rapid.SliceOfN(vector, 1, 40).Draw(t, "products"), known)
+		k := rapid.IntRange(1, 10).Draw(t, "k")
+		s, err := content.Vectors.ParseSettings(map[string]string{"k": fmt.Sprint(k)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := &similarity.Rows{NumItems: len(products) / 2, Start: []int64{0, 0, 0, 0}}
+		one, _, err := fitKind(t.Context(), content.Vectors, s, rows, products, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		three, _, err := fitKind(t.Context(), content.Vectors, s, rows, products, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vectors, err := content.VectorsOf(products, "taste")
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks, err := content.CompareVectors(t.Context(), vectors, 0, uint32(len(products)), k, 1, rapid.IntRange(1, 9).Draw(t, "block"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for p := range products {
+			got := one.Similar(uint32(p))
+			if !slices.Equal(got, three.Similar(uint32(p))) || !slices.Equal(got, blocks.List(uint32(p))) {
+				t.Fatalf("product %d: one worker has %v, three %v, blocks %v", p, got, three.Similar(uint32(p)), blocks.List(uint32(p)))
+			}
+			got = slices.DeleteFunc(slices.Clone(got), func(n similarity.Neighbor) bool { return n.Score < 1e-6 }) // of rounding alone
+			if want := brute(vectors, p, k); !agree(got, want) {
+				t.Fatalf("product %d: %v, want scores %v", p, got, want)
+			}
+		}
+	})
+}
+
+// TestVectorsRefused: what vectors cannot be made of is said.
+func TestVectorsRefused(t *testing.T) {
+	with := func(names ...string) (p train.Product) {
+		for i, name := range names {
+			p.Attributes = append(p.Attributes, train.Attribute{Name: name, Vector: make([]float32, 2+i)})
+			p.Attributes[i].Vector[0] = 1
+		}
+		return p
+	}
+	for want, x := range map[string]struct {
+		attribute string
+		products  []train.Product
+	}{
+		"no product has a vector; want": {"", []train.Product{tagged("a")}},
+		`as its attribute "b"`:          {"b", []train.Product{with("a")}},
+		"attribute=a":                   {"", []train.Product{with("b"), with("a")}},
+		"of 2 and of 3 numbers":         {"b", []train.Product{with("b"), with("a", "b")}},
+	} {
+		if _, err := content.VectorsOf(x.products, x.attribute); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, attribute %q: error %v, want one with %q", x.products, x.attribute, err, want)
+		}
+	}
+	if _, err := content.Vectors.ParseSettings(map[string]string{"attribute": "a+b"}); err == nil {
+		t.Error("two attributes: no error")
 	}
 }
 

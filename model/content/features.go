@@ -79,7 +79,7 @@ func newSpace(products []train.Product, o Options) (s *Space, documents, tags []
 	for p := range products {
 		documents[p], tags[p] = s.split(&products[p])
 		for _, a := range products[p].Attributes {
-			if len(a.Texts) == 0 && finite(a.Number) {
+			if a.IsNumber() && finite(a.Number) {
 				numbers[a.Name] = append(numbers[a.Name], a.Number)
 			}
 		}
@@ -133,7 +133,7 @@ func (s *Space) append(rows *similarity.Rows, p *train.Product, words, tags []st
 	appendPart(rows, len(s.prose.Terms), terms, weights, s.o.Category)
 	terms, weights = terms[:0], weights[:0]
 	for _, a := range p.Attributes { // by name, as columns are
-		if len(a.Texts) == 0 {
+		if a.IsNumber() {
 			terms, weights = s.scales[a.Name].append(terms, weights, a.Number)
 		}
 	}

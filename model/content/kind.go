@@ -35,17 +35,9 @@ var Kind = &train.Kind{
 		return Features(products, optionsOf(s))
 	},
 	NewDriver: func(train.Shape, model.Settings) (train.Driver, error) { return &driver{}, nil },
-	NewWorker: func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
-		if len(d.Products) < d.Shape.Items {
-			return nil, fmt.Errorf("%d products for %d items, want one for each", len(d.Products), d.Shape.Items)
-		}
-		if d.Features == nil || d.Features.NumUsers() != len(d.Products) {
-			return nil, fmt.Errorf("features of other products than the %d there are", len(d.Products))
-		}
-		return &worker{d, s, threads}, nil
-	},
-	Write: write,
-	Read:  func(file []byte) (train.Model, error) { return Read(file) },
+	NewWorker: newWorker(compare),
+	Write:     write,
+	Read:      func(file []byte) (train.Model, error) { return Read(file) },
 }
 
 func optionsOf(s model.Settings) Options {
@@ -72,6 +64,22 @@ type worker struct {
 	data    *train.Data
 	s       model.Settings
 	threads int
+	compare comparison
+}
+
+// comparison returns the k nearest of the products [lo, hi) of products × features.
+type comparison func(ctx context.Context, products *similarity.Rows, lo, hi uint32, k, threads int) (*similarity.Lists, error)
+
+func newWorker(c comparison) func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
+	return func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
+		if len(d.Products) < d.Shape.Items {
+			return nil, fmt.Errorf("%d products for %d items, want one for each", len(d.Products), d.Shape.Items)
+		}
+		if d.Features == nil || d.Features.NumUsers() != len(d.Products) {
+			return nil, fmt.Errorf("features of other products than the %d there are", len(d.Products))
+		}
+		return &worker{d, s, threads, c}, nil
+	}
 }
 
 // Names under which workers put: the number of products and the users of each item, and the lists of a run of products.
@@ -90,7 +98,7 @@ func (w *worker) Do(ctx context.Context, _ train.Step, peers train.Peers) ([]byt
 		return nil, err
 	}
 	n, workers := len(w.data.Products), w.data.Shape.Workers()
-	lists, err := compare(ctx, w.data.Features, uint32(w.data.Worker*n/workers), uint32((w.data.Worker+1)*n/workers), w.s.Whole("k"), w.threads)
+	lists, err := w.compare(ctx, w.data.Features, uint32(w.data.Worker*n/workers), uint32((w.data.Worker+1)*n/workers), w.s.Whole("k"), w.threads)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +108,7 @@ func (w *worker) Do(ctx context.Context, _ train.Step, peers train.Peers) ([]byt
 // compareBlock is how many products a thread compares at a time.
 const compareBlock = 512
 
-// compare returns the lists of the products [lo, hi) of products × features. Cost: the sum over features of (products of [lo, hi) with it) · (products with it).
+// compare is the comparison by the cosine of features. Cost: the sum over features of (products of [lo, hi) with it) · (products with it).
 func compare(ctx context.Context, products *similarity.Rows, lo, hi uint32, k, threads int) (*similarity.Lists, error) {
 	n := products.NumUsers()
 	if lo == hi {

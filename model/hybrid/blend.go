@@ -3,6 +3,7 @@ package hybrid
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/kith-io/kith/model"
 )
@@ -27,44 +28,46 @@ const reciprocalK = 60
 // Normalizations are the names of all, by value.
 func Normalizations() []string { return []string{"min-max", "z-score", "rank", "reciprocal"} }
 
-// Blend adds up what the parts say of each item, times their weights. It is safe for concurrent use if the parts are.
-type Blend struct {
-	parts   []Part
-	catalog *Catalog
+// Blending adds up what models say of each item, times their weights. It is immutable and safe for concurrent use.
+type Blending struct {
+	names   []string
+	weights []float64
 	n       Normalization
 	depth   int
 }
 
-// NewBlend returns a blend of parts, each asked for depth items. The catalog is that of the matrix that the parts were made of.
-func NewBlend(parts []Part, c *Catalog, n Normalization, depth int) (*Blend, error) {
-	if err := checkParts(parts, depth); err != nil {
+// NewBlending returns a blending of models, each asked for depth items. weights goes with names.
+func NewBlending(names []string, weights []float64, n Normalization, depth int) (*Blending, error) {
+	if err := checkBase(names, weights, depth); err != nil {
 		return nil, err
 	}
 	if int(n) >= len(Normalizations()) {
-		return nil, fmt.Errorf("hybrid: unknown normalization %d", n)
+		return nil, fmt.Errorf("unknown normalization %d", n)
 	}
-	return &Blend{parts, c, n, depth}, nil
+	return &Blending{names, weights, n, depth}, nil
 }
 
-// Recommend returns the items of the largest weighted sum, filled up from popularity. The error is that of a part, or matches model.ErrQuery.
-// Cost: that of the parts, and O(parts·depth·log depth).
-func (b *Blend) Recommend(q model.Query) ([]model.Scored, error) {
-	a, err := b.catalog.ask(b.parts, &q, b.depth)
-	if err != nil {
-		return nil, err
-	}
+// Base implements train.Combination.
+func (b *Blending) Base() []string { return slices.Clone(b.names) }
+
+// Depths implements train.Combination.
+func (b *Blending) Depths(model.Query) []int { return same(b.depth, len(b.names)) }
+
+// Combine implements train.Combination: items by weighted sum. Cost: O(models · depth · log depth).
+func (b *Blending) Combine(_ model.Query, answers [][]model.Scored) []model.Scored {
+	a := gather(answers)
 	scores := make([]float64, len(a.items))
-	for i, p := range b.parts {
+	for i, weight := range b.weights {
 		values, absent := normalize(a.answers[i], b.n, b.depth)
 		for j, at := range a.position[i] {
 			x := absent
 			if at >= 0 {
 				x = values[at]
 			}
-			scores[j] += p.Weight * x
+			scores[j] += weight * x
 		}
 	}
-	return b.catalog.answer(&q, a.items, scores), nil
+	return a.rank(scores)
 }
 
 // normalize returns the values of an answer, and that of what is not in it.
@@ -111,34 +114,48 @@ func normalize(answer []model.Scored, n Normalization, depth int) (values []floa
 	return values, absent
 }
 
-// Switch lets one part answer, by the length of the history: models that need little come first. It is safe for concurrent use if the parts are.
-type Switch struct {
-	parts []Part
+// Switching lets one model answer, by the length of the history: those that need little come first. It is immutable and safe for concurrent use.
+type Switching struct {
+	names []string
 	until []int
 }
 
-// NewSwitch returns a switch: part i answers histories of fewer than until[i] items that no part before it answers, and the last part, which has no bound, all others.
-func NewSwitch(parts []Part, until []int) (*Switch, error) {
-	if len(parts) == 0 || len(until) != len(parts)-1 {
-		return nil, fmt.Errorf("hybrid: %d lengths of histories for %d models, want one less than models", len(until), len(parts))
+// NewSwitching returns a switching: model i answers histories of fewer than until[i] items that no model before it answers, and the last, which has no bound, all others.
+func NewSwitching(names []string, until []int) (*Switching, error) {
+	if err := checkBase(names, nil, 1); err != nil {
+		return nil, err
+	}
+	if len(until) != len(names)-1 {
+		return nil, fmt.Errorf("%d lengths of histories for %d models, want one less than models", len(until), len(names))
 	}
 	for i, n := range until {
 		if n < 1 || i > 0 && n <= until[i-1] {
-			return nil, fmt.Errorf("hybrid: lengths of histories are %v, want ascending from 1", until)
+			return nil, fmt.Errorf("lengths of histories are %v, want ascending from 1", until)
 		}
 	}
-	return &Switch{parts, until}, nil
+	return &Switching{names, until}, nil
 }
 
-// Recommend returns what the part for the length of the history says. The error is that of the part.
-func (s *Switch) Recommend(q model.Query) ([]model.Scored, error) {
+// choose returns the model for a query.
+func (s *Switching) choose(q model.Query) int {
 	i := 0
 	for i < len(s.until) && len(q.Items) >= s.until[i] {
 		i++
 	}
-	answer, err := s.parts[i].Model.Recommend(q)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.parts[i].Name, err)
-	}
-	return answer, nil
+	return i
+}
+
+// Base implements train.Combination.
+func (s *Switching) Base() []string { return slices.Clone(s.names) }
+
+// Depths implements train.Combination: one model is asked.
+func (s *Switching) Depths(q model.Query) []int {
+	depths := make([]int, len(s.names))
+	depths[s.choose(q)] = q.N
+	return depths
+}
+
+// Combine implements train.Combination: the answer of that model.
+func (s *Switching) Combine(q model.Query, answers [][]model.Scored) []model.Scored {
+	return answers[s.choose(q)]
 }

@@ -35,7 +35,42 @@ func scored(pairs ...float64) (out fixed) {
 // abc are two models by hand: one finds items 0, 1, 2 with scores 5, 3, 1, the other 2, 3 with 10, 6, and fills in.
 func abc() []hybrid.Part {
 	second := append(scored(2, 10, 3, 6), model.Scored{Item: 0, Filled: true})
-	return []hybrid.Part{{Name: "a", Model: scored(0, 5, 1, 3, 2, 1), Weight: 1}, {Name: "b", Model: second, Weight: 2}}
+	return []hybrid.Part{{Name: "a", Model: scored(0, 5, 1, 3, 2, 1)}, {Name: "b", Model: second}}
+}
+
+// names are those of parts.
+func names(parts []hybrid.Part) (names []string) {
+	for _, p := range parts {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// blend returns a blend of parts, the later ones of the larger weights.
+func blend(parts []hybrid.Part, c *hybrid.Catalog, n hybrid.Normalization, depth int) (*hybrid.Model, error) {
+	var weights []float64
+	for i := range parts {
+		weights = append(weights, float64(i+1))
+	}
+	b, err := hybrid.NewBlending(names(parts), weights, n, depth)
+	if err != nil {
+		return nil, err
+	}
+	return hybrid.New(b, parts, c)
+}
+
+// switched returns a switch between parts.
+func switched(parts []hybrid.Part, c *hybrid.Catalog, until ...int) (*hybrid.Model, error) {
+	s, err := hybrid.NewSwitching(names(parts), until)
+	if err != nil {
+		return nil, err
+	}
+	return hybrid.New(s, parts, c)
+}
+
+// ranker returns a ranker of parts.
+func ranker(parts []hybrid.Part, c *hybrid.Catalog, w *hybrid.Weighing) (*hybrid.Model, error) {
+	return hybrid.New(hybrid.NewRanking(c, w), parts, c)
 }
 
 // five is a catalog of five items, of which item 4 is the most popular, and no other has a user.
@@ -51,7 +86,7 @@ func TestBlend(t *testing.T) {
 		hybrid.Rank:       {{Item: 2, Score: 0.8 + 2}, {Item: 3, Score: 2 * 0.9}, {Item: 0, Score: 1}, {Item: 1, Score: 0.9}},
 		hybrid.Reciprocal: {{Item: 2, Score: 1.0/63 + 2.0/61}, {Item: 3, Score: 2.0 / 62}, {Item: 0, Score: 1.0 / 61}, {Item: 1, Score: 1.0 / 62}},
 	} {
-		b, err := hybrid.NewBlend(abc(), five(), hybrid.Normalization(n), 10)
+		b, err := blend(abc(), five(), hybrid.Normalization(n), 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,14 +104,14 @@ func TestBlend(t *testing.T) {
 }
 
 func TestSwitch(t *testing.T) {
-	s, err := hybrid.NewSwitch([]hybrid.Part{{Name: "a", Model: scored(0, 1)}, {Name: "b", Model: scored(1, 1)}, {Name: "c", Model: scored(2, 1)}}, []int{1, 3})
+	s, err := switched([]hybrid.Part{{Name: "a", Model: scored(0, 1)}, {Name: "b", Model: scored(1, 1)}, {Name: "c", Model: scored(2, 1)}}, five(), 1, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for items, want := range []uint32{0, 1, 1, 2, 2} {
-		q := model.Query{User: -1, N: 1}
+		q := model.Query{User: -1, N: 1, WithSeen: true}
 		for i := range items {
-			q.Items = append(q.Items, uint32(i+3))
+			q.Items = append(q.Items, uint32(i))
 		}
 		if got, err := s.Recommend(q); err != nil || got[0].Item != want {
 			t.Errorf("history of %d items: %v, error %v, want model %d", items, got, err, want)
@@ -86,17 +121,15 @@ func TestSwitch(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	none := func(_ any, err error) error { return err }
-	heavy := abc()
-	heavy[1].Weight = math.NaN()
 	o := hybrid.DefaultLearnOptions()
 	rest := &similarity.Rows{NumItems: 5, Start: []int64{0, 1}, Item: []uint32{0}}
 	for name, err := range map[string]error{
-		"no models":        none(hybrid.NewBlend(nil, five(), hybrid.MinMax, 10)),
-		"weight":           none(hybrid.NewBlend(heavy, five(), hybrid.MinMax, 10)),
-		"depth":            none(hybrid.NewBlend(abc(), five(), hybrid.MinMax, 0)),
-		"normalization":    none(hybrid.NewBlend(abc(), five(), 9, 10)),
-		"lengths":          none(hybrid.NewSwitch(abc(), nil)),
-		"descending":       none(hybrid.NewSwitch(append(abc(), abc()...)[:3], []int{3, 3})),
+		"no models":        none(blend(nil, five(), hybrid.MinMax, 10)),
+		"weight":           none(hybrid.NewBlending([]string{"a", "b"}, []float64{1, math.NaN()}, hybrid.MinMax, 10)),
+		"depth":            none(blend(abc(), five(), hybrid.MinMax, 0)),
+		"normalization":    none(blend(abc(), five(), 9, 10)),
+		"lengths":          none(switched(abc(), five())),
+		"descending":       none(switched(append(abc(), abc()...)[:3], five(), 3, 3)),
 		"options":          none(hybrid.Learn(t.Context(), abc(), rest, nil, make([][]uint32, 1), hybrid.LearnOptions{Depth: 1})),
 		"users":            none(hybrid.Learn(t.Context(), abc(), rest, nil, nil, o)),
 		"nothing is found": none(hybrid.Learn(t.Context(), abc(), rest, nil, [][]uint32{{4}}, o)),
@@ -119,13 +152,13 @@ func neighbors(rows *similarity.Rows) ([]hybrid.Part, error) {
 		return nil, err
 	}
 	user, err := neighborhood.NewUserKNN(rows, popular, o)
-	return []hybrid.Part{{Name: "item", Model: item, Weight: 1}, {Name: "user", Model: user, Weight: 1}}, err
+	return []hybrid.Part{{Name: "item", Model: item}, {Name: "user", Model: user}}, err
 }
 
 // learned learns from a part of the matrix of tastes.
 func learned(t testing.TB, l hybrid.Learner) *hybrid.Weighing {
 	rows, _ := modeltest.Blocks()
-	rest, _, held := hybrid.HoldOut(rows, nil, 0.3, true, 1)
+	rest, _, held := hybrid.HoldOut(rows, nil, 0.3, true, 1, 0)
 	parts, err := neighbors(rest)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +180,7 @@ func TestModels(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				return hybrid.NewBlend(parts, hybrid.NewCatalog(rows, nil), hybrid.Normalization(n), hybrid.DefaultDepth)
+				return blend(parts, hybrid.NewCatalog(rows, nil), hybrid.Normalization(n), hybrid.DefaultDepth)
 			})
 		})
 	}
@@ -157,7 +190,7 @@ func TestModels(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return hybrid.NewSwitch(parts, []int{4})
+			return switched(parts, hybrid.NewCatalog(rows, nil), 4)
 		})
 	})
 	for l, name := range hybrid.Learners() {
@@ -168,7 +201,7 @@ func TestModels(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				return hybrid.NewRanker(parts, hybrid.NewCatalog(rows, nil), w)
+				return ranker(parts, hybrid.NewCatalog(rows, nil), w)
 			})
 		})
 	}
@@ -190,7 +223,7 @@ func TestRankerFindsTheGoodModel(t *testing.T) {
 	wrong := byItem(func(id uint32) []float64 {
 		return []float64{float64((id + 7) % items), 90, float64((id + 8) % items), 80, float64((id + 1) % items), 10}
 	})
-	parts := []hybrid.Part{{Name: "wrong", Model: wrong, Weight: 1}, {Name: "next", Model: next, Weight: 1}}
+	parts := []hybrid.Part{{Name: "wrong", Model: wrong}, {Name: "next", Model: next}}
 	for l, name := range hybrid.Learners() {
 		o := hybrid.DefaultLearnOptions()
 		o.Learner = hybrid.Learner(l)
@@ -198,7 +231,7 @@ func TestRankerFindsTheGoodModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := hybrid.NewRanker(parts, hybrid.NewCatalog(rows, nil), w)
+		r, err := ranker(parts, hybrid.NewCatalog(rows, nil), w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +246,7 @@ func TestRankerFindsTheGoodModel(t *testing.T) {
 		if err != nil || !bytes.Equal(file(t, w), file(t, again)) {
 			t.Errorf("%s: with three threads it learns something else (error %v)", name, err)
 		}
-		if _, err := hybrid.NewRanker([]hybrid.Part{parts[1], parts[0]}, five(), w); err == nil {
+		if _, err := ranker([]hybrid.Part{parts[1], parts[0]}, five(), w); err == nil {
 			t.Errorf("%s: takes models of another order", name)
 		}
 	}
@@ -244,7 +277,7 @@ func TestHoldOut(t *testing.T) {
 		}
 		random := rapid.Bool().Draw(t, "random")
 		part := rapid.Float64Range(0.05, 0.9).Draw(t, "part")
-		rest, restTimes, held := hybrid.HoldOut(rows, times, part, random, 1)
+		rest, restTimes, held := hybrid.HoldOut(rows, times, part, random, 1, 0)
 		for u := range rows.NumUsers() {
 			all := rows.Item[rows.Start[u]:rows.Start[u+1]]
 			kept := rest.Item[rest.Start[u]:rest.Start[u+1]]
@@ -301,11 +334,11 @@ func TestFile(t *testing.T) {
 		if !slices.Equal(read.Parts(), []string{"item", "user"}) || !bytes.Equal(file(t, read), written) {
 			t.Fatalf("%s: reads something else than was written", name)
 		}
-		a, err := hybrid.NewRanker(parts, hybrid.NewCatalog(rows, nil), w)
+		a, err := ranker(parts, hybrid.NewCatalog(rows, nil), w)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := hybrid.NewRanker(parts, hybrid.NewCatalog(rows, nil), read)
+		b, err := ranker(parts, hybrid.NewCatalog(rows, nil), read)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -340,9 +373,9 @@ func FuzzReadWeighing(f *testing.F) {
 		}
 		var parts []hybrid.Part
 		for i, name := range w.Parts() {
-			parts = append(parts, hybrid.Part{Name: name, Model: abc()[i%2].Model, Weight: 1})
+			parts = append(parts, hybrid.Part{Name: name, Model: abc()[i%2].Model})
 		}
-		r, err := hybrid.NewRanker(parts, five(), w)
+		r, err := ranker(parts, five(), w)
 		if err != nil {
 			t.Fatal(err)
 		}

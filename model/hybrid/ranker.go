@@ -59,13 +59,13 @@ func DefaultLearnOptions() LearnOptions {
 func (o *LearnOptions) validate() error {
 	switch {
 	case int(o.Learner) >= len(Learners()):
-		return fmt.Errorf("hybrid: unknown learner %d", o.Learner)
+		return fmt.Errorf("unknown learner %d", o.Learner)
 	case o.Depth < 1:
-		return fmt.Errorf("hybrid: depth is %d, want at least 1", o.Depth)
+		return fmt.Errorf("depth is %d, want at least 1", o.Depth)
 	case o.Trees < 1 || o.Trees > maxTrees:
-		return fmt.Errorf("hybrid: trees is %d, want 1 to %d", o.Trees, maxTrees)
+		return fmt.Errorf("trees is %d, want 1 to %d", o.Trees, maxTrees)
 	case o.Users < 1:
-		return fmt.Errorf("hybrid: users is %d, want at least 1", o.Users)
+		return fmt.Errorf("users is %d, want at least 1", o.Users)
 	}
 	return nil
 }
@@ -133,9 +133,9 @@ func (w *Weighing) score(x []float32) float64 {
 
 // HoldOut takes a part of the entries of each user out of a matrix: the newest, or, where times is nil or random is asked for, any. What is taken should be to the rest as what is asked for
 // later is to the whole: newest for who predicts the next purchases, random where what is missing is missing at random. Users of a single entry keep it. What it
-// returns shares nothing with rows: the rest, its times (nil if there are none), and the items that were taken, by user, ascending. Equal seeds give equal parts.
-func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, seed uint64) (rest *similarity.Rows, restTimes []int64, held [][]uint32) {
-	rng := rand.New(rand.NewPCG(seed, 0))
+// returns shares nothing with rows: the rest, its times (nil if there are none), and the items that were taken, by user, ascending. Equal seeds give equal parts, of whichever range of the
+// users: the first of rows has the number first.
+func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, seed uint64, first int) (rest *similarity.Rows, restTimes []int64, held [][]uint32) {
 	rest = &similarity.Rows{NumItems: rows.NumItems, Start: []int64{0}}
 	if rows.Weight != nil {
 		rest.Weight = []float32{}
@@ -143,7 +143,7 @@ func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, se
 	held = make([][]uint32, rows.NumUsers())
 	for u := range held {
 		lo, hi := rows.Start[u], rows.Start[u+1]
-		order := rng.Perm(int(hi - lo))
+		order := rand.New(rand.NewPCG(seed, uint64(first+u))).Perm(int(hi - lo))
 		if times != nil && !random {
 			slices.SortStableFunc(order, func(a, b int) int {
 				return cmp.Compare(times[lo-rows.Start[0]+int64(a)], times[lo-rows.Start[0]+int64(b)])
@@ -177,13 +177,13 @@ func HoldOut(rows *similarity.Rows, times []int64, part float64, random bool, se
 var ErrNothing = errors.New("nothing to learn from")
 
 // Learn learns to rank what the parts find (stacking: Wolpert, Neural Networks 5(2), 1992 [wolpert1992]). rest and held are those of HoldOut, times those of rest, and the parts must have been made of
-// rest alone: of what they know already they would be too sure. The same models made of all data take their places in NewRanker.
+// rest alone: of what they know already they would be too sure. The same models made of all data take their places in NewRanking.
 //
 // Every answer of a user in which something that was held back is found is an example of a ranking. The error is that of a part or of ctx, or matches ErrNothing.
 // Cost: two queries' worth of each part for each user, and that of the learner; memory: 4 bytes for each feature of each candidate.
 func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int64, held [][]uint32, o LearnOptions) (*Weighing, error) {
-	if err := errors.Join(checkParts(parts, o.Depth), o.validate()); err != nil {
-		return nil, err
+	if err := errors.Join(checkBase(namesOf(parts), nil, o.Depth), o.validate()); err != nil {
+		return nil, fmt.Errorf("hybrid: %w", err)
 	}
 	if len(held) != rest.NumUsers() {
 		return nil, fmt.Errorf("hybrid: held-back items of %d users for a matrix of %d", len(held), rest.NumUsers())
@@ -192,10 +192,12 @@ func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int
 	if err != nil {
 		return nil, err
 	}
-	w := &Weighing{depth: o.Depth}
-	for _, p := range parts {
-		w.parts = append(w.parts, p.Name)
-	}
+	return weigh(ctx, e, namesOf(parts), o)
+}
+
+// weigh learns from examples of models of some names.
+func weigh(ctx context.Context, e *examples, names []string, o LearnOptions) (w *Weighing, err error) {
+	w = &Weighing{parts: names, depth: o.Depth}
 	switch o.Learner {
 	case Linear:
 		w.linear, err = regress(e)
@@ -204,28 +206,39 @@ func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int
 	default:
 		w.forest, err = boost(ctx, e, lambdas, o.Trees, o.Threads)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return w, nil
+	return w, err
+}
+
+// choose returns up to o.Users of n users that are learned from, in their order. has says whether something of a user was held back.
+func choose(n int, has func(user int) bool, o LearnOptions) []int {
+	users := rand.New(rand.NewPCG(o.Seed, 1)).Perm(n)
+	users = slices.DeleteFunc(users, func(u int) bool { return !has(u) })
+	return users[:min(o.Users, len(users))]
 }
 
 // collect makes the examples: a group for each user who is chosen.
 func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []int64, held [][]uint32, o LearnOptions) (*examples, error) {
-	users := rand.New(rand.NewPCG(o.Seed, 1)).Perm(len(held))
-	users = slices.DeleteFunc(users, func(u int) bool { return len(held[u]) == 0 })
-	users = users[:min(o.Users, len(users))]
-	catalog := NewCatalog(rest, times)
+	users := choose(len(held), func(u int) bool { return len(held[u]) > 0 }, o)
+	groups, err := exampleGroups(ctx, parts, NewCatalog(rest, times), rest, times, held, users, 0, o)
+	if err != nil {
+		return nil, err
+	}
+	return join(groups)
+}
+
+// exampleGroups returns a group of examples for each of some users, empty where nothing right was found. The first user of rest and held has the number first.
+func exampleGroups(ctx context.Context, parts []Part, c *Catalog, rest *similarity.Rows, times []int64, held [][]uint32, users []int, first int, o LearnOptions) ([]examples, error) {
 	groups := make([]examples, len(users))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, o.Threads))
-	for n, u := range users {
+	for n, user := range users {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			u := user - first
 			lo, hi := rest.Start[u], rest.Start[u+1]
-			q := model.Query{User: u, Items: rest.Item[lo:hi]}
+			q := model.Query{User: user, Items: rest.Item[lo:hi]}
 			if o.Profiles != nil {
 				q.Profile = o.Profiles[u]
 			}
@@ -235,24 +248,27 @@ func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []i
 			if times != nil {
 				q.Times = times[lo-rest.Start[0] : hi-rest.Start[0]]
 			}
-			a, err := catalog.ask(parts, &q, o.Depth)
+			answers, err := ask(parts, same(o.Depth, len(parts)), q)
 			if err != nil {
-				return fmt.Errorf("user %d: %w", u, err)
+				return fmt.Errorf("user %d: %w", user, err)
 			}
+			a := gather(answers)
 			label := make([]bool, len(a.items))
 			for i, id := range a.items {
 				_, label[i] = slices.BinarySearch(held[u], id)
 			}
 			if slices.Contains(label, true) {
-				x, width := catalog.features(a, &q)
+				x, width := c.features(a, &q)
 				groups[n] = examples{width: width, x: x, label: label}
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
+	return groups, g.Wait()
+}
+
+// join puts groups behind each other, without empty ones. The error matches ErrNothing.
+func join(groups []examples) (*examples, error) {
 	e := &examples{start: []int{0}}
 	for _, one := range groups {
 		if one.len() == 0 {
@@ -263,44 +279,33 @@ func collect(ctx context.Context, parts []Part, rest *similarity.Rows, times []i
 		e.start = append(e.start, e.len())
 	}
 	if e.groups() == 0 {
-		return nil, fmt.Errorf("hybrid: %w: of what %d users had held back no model has found any", ErrNothing, len(users))
+		return nil, fmt.Errorf("hybrid: %w: of what %d users had held back no model has found any", ErrNothing, len(groups))
 	}
 	return e, nil
 }
 
-// Ranker ranks what its parts find as it has learned to. It is safe for concurrent use if the parts are.
-type Ranker struct {
-	parts   []Part
+// Ranking ranks what models find as it has learned to. It is immutable and safe for concurrent use.
+type Ranking struct {
 	catalog *Catalog
 	w       *Weighing
 }
 
-// NewRanker returns a ranker of parts, which must be the models that w was learned of, by name and order, now made of all data; so is the catalog.
-func NewRanker(parts []Part, c *Catalog, w *Weighing) (*Ranker, error) {
-	if err := checkParts(parts, w.depth); err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, p := range parts {
-		names = append(names, p.Name)
-	}
-	if !slices.Equal(names, w.parts) {
-		return nil, fmt.Errorf("hybrid: what was learned is of the models %q, not of %q", w.parts, names)
-	}
-	return &Ranker{parts, c, w}, nil
-}
+// NewRanking returns a ranking of what the models find that w was learned of, now made of all data; so is the catalog.
+func NewRanking(c *Catalog, w *Weighing) *Ranking { return &Ranking{c, w} }
 
-// Recommend returns the candidates of the largest score, filled up from popularity. The error is that of a part, or matches model.ErrQuery.
-// Cost: that of the parts, and O(parts·depth·(log depth + features + trees)).
-func (r *Ranker) Recommend(q model.Query) ([]model.Scored, error) {
-	a, err := r.catalog.ask(r.parts, &q, r.w.depth)
-	if err != nil {
-		return nil, err
-	}
+// Base implements train.Combination.
+func (r *Ranking) Base() []string { return r.w.Parts() }
+
+// Depths implements train.Combination.
+func (r *Ranking) Depths(model.Query) []int { return same(r.w.depth, len(r.w.parts)) }
+
+// Combine implements train.Combination. Cost: O(models · depth · (log depth + features + trees)).
+func (r *Ranking) Combine(q model.Query, answers [][]model.Scored) []model.Scored {
+	a := gather(answers)
 	x, width := r.catalog.features(a, &q)
 	scores := make([]float64, len(a.items))
 	for i := range scores {
 		scores[i] = r.w.score(x[i*width : (i+1)*width])
 	}
-	return r.catalog.answer(&q, a.items, scores), nil
+	return a.rank(scores)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/kith-io/kith/model/covisit"
 	"github.com/kith-io/kith/model/ease"
 	"github.com/kith-io/kith/model/factors"
+	"github.com/kith-io/kith/model/hybrid"
 	"github.com/kith-io/kith/model/markov"
 	"github.com/kith-io/kith/model/nais"
 	"github.com/kith-io/kith/model/ncf"
@@ -34,4 +35,9 @@ var All = []*train.Kind{
 	rules.Kind,
 	cluster.Kind,
 	content.Kind,
+	content.Vectors,
+	hybrid.RRF,
+	hybrid.WeightedBlend,
+	hybrid.LengthSwitch,
+	hybrid.LearnedRanker,
 }

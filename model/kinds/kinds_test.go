@@ -11,7 +11,7 @@ import (
 func TestKinds(t *testing.T) {
 	names := map[string]bool{}
 	for _, k := range kinds.All {
-		if k.Name == "" || k.Doc == "" || k.NewDriver == nil || k.NewWorker == nil || k.Write == nil || k.Read == nil {
+		if k.Name == "" || k.Doc == "" || (k.NewDriver == nil || k.NewWorker == nil) == (k.OfBase == nil) || k.Write == nil || (k.Read == nil) == (k.ReadCombination == nil) {
 			t.Errorf("kind %q lacks something", k.Name)
 		}
 		if names[k.Name] {
@@ -35,7 +35,13 @@ func TestKinds(t *testing.T) {
 				}
 			}
 		}
-		if _, err := k.Read(nil); err == nil {
+		var err error
+		if k.Read != nil {
+			_, err = k.Read(nil)
+		} else {
+			_, err = k.ReadCombination(nil)
+		}
+		if err == nil {
 			t.Errorf("%s reads an empty file", k.Name)
 		}
 	}

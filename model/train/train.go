@@ -145,14 +145,56 @@ type Kind struct {
 	// UserAttributes names the attributes of users that a model with these settings learns from, ascending. What nobody has named is not learned from. It is nil for a kind that does
 	// not look at users.
 	UserAttributes func(s model.Settings) []string
-	NewDriver      func(shape Shape, s model.Settings) (Driver, error)
-	NewWorker      func(data *Data, s model.Settings, threads int) (Worker, error)
+	NewDriver      NewDriver
+	NewWorker      NewWorker
+	// OfBase is in the place of both for a kind that learns from the models of its base, trained anew: it makes them for a base.
+	OfBase func(base []BaseModel) (NewDriver, NewWorker, error)
 	// Write makes the file of the model of what the workers have put. It reads it by get, and is called once, after the training has ended. The file has a magic
 	// number, a version and whatever Read must check; a checksum of the whole is kept beside it by who stores it.
 	Write func(ctx context.Context, shape Shape, s model.Settings, get func(ctx context.Context, worker int, name string) ([]byte, error), w io.Writer) error
 	// Read makes a model of a file, which may be mapped to memory and outlives the model. It returns an error for a file that is not whole; no file makes it panic.
 	// Which other interfaces than Model the result has is between the kind and those who ask.
 	Read func(file []byte) (Model, error)
+	// ReadCombination is in the place of Read for a kind whose models are made of others: those that the setting Base names.
+	ReadCombination func(file []byte) (Combination, error)
+	// CheckSettings says what is wrong with settings of which each is within its bounds; nil for nothing.
+	CheckSettings func(s model.Settings) error
+}
+
+// NewDriver makes the driver of a training.
+type NewDriver func(shape Shape, s model.Settings) (Driver, error)
+
+// NewWorker makes the worker for a share of the data.
+type NewWorker func(data *Data, s model.Settings, threads int) (Worker, error)
+
+// BaseModel is a model of a base.
+type BaseModel struct {
+	Name     string
+	Kind     *Kind
+	Settings model.Settings
+}
+
+// Of returns the kind for a base: with NewDriver and NewWorker.
+func (k *Kind) Of(base []BaseModel) (*Kind, error) {
+	if k.OfBase == nil {
+		return k, nil
+	}
+	bound := *k
+	var err error
+	bound.NewDriver, bound.NewWorker, err = k.OfBase(base)
+	return &bound, err
+}
+
+// Base is the parameter of kinds with ReadCombination that names the models which theirs are made of.
+var Base = model.Parameter{Name: "base", Doc: "models that it is made of, which were named before it", Names: true}
+
+// ParseSettings reads settings of this kind.
+func (k *Kind) ParseSettings(given map[string]string) (model.Settings, error) {
+	s, err := model.ParseSettings(k.Parameters, given)
+	if err == nil && k.CheckSettings != nil {
+		err = k.CheckSettings(s)
+	}
+	return s, err
 }
 
 // LearnsFromProducts says whether Data.Products makes a difference.
@@ -201,6 +243,16 @@ type Profiled interface {
 	Model
 	// UserAttributes names those that Query.Profile should have, ascending.
 	UserAttributes() []string
+}
+
+// Combination makes one answer of those of other models, its base, which the caller asks. It is safe for concurrent use.
+type Combination interface {
+	// Base returns the names of the models.
+	Base() []string
+	// Depths returns how many of its best items each model of the base is asked for; one with 0 need not be asked.
+	Depths(q model.Query) []int
+	// Combine ranks what any model has found. answers has what each says, best first, without filled items; items may be beyond those of the matrix.
+	Combine(q model.Query, answers [][]model.Scored) []model.Scored
 }
 
 // Find returns the kind of a name.

@@ -49,7 +49,7 @@ func tallies(names []string, profiles [][]model.Attribute, has func(user int) bo
 			for _, text := range textsOf(a) {
 				texts[text]++
 			}
-			if len(a.Texts) == 0 && usable(a.Number) {
+			if a.IsNumber() && usable(a.Number) {
 				numbers[coarse(a.Number)]++
 			}
 		}
@@ -196,7 +196,7 @@ func (all traits) of(profile []model.Attribute) (features []uint32, weights []fl
 			for range len(features) - had {
 				weights = append(weights, 1/float32(len(features)-had))
 			}
-			if len(a.Texts) == 0 && usable(a.Number) && len(t.Knots) > 0 {
+			if a.IsNumber() && usable(a.Number) && len(t.Knots) > 0 {
 				features, weights = between(features, weights, t.Knots, a.Number, uint32(first+len(t.Texts)))
 			}
 		}

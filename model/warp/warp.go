@@ -34,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/kith-io/kith/model"
@@ -60,11 +61,11 @@ var Kind = &train.Kind{
 	},
 	NewDriver: func(shape train.Shape, s model.Settings) (train.Driver, error) {
 		return &driver{
-			shape: shape, iterations: s.Whole("iterations"), batches: s.Whole("batches"), attributes: s.Names("user-attributes"), leastUsers: s.Whole("least-users"),
+			shape: shape, iterations: s.Whole("iterations"), batches: s.Whole("batches"), attributes: userAttributes(s), leastUsers: s.Whole("least-users"),
 		}, nil
 	},
 	Features:       features,
-	UserAttributes: func(s model.Settings) []string { return s.Names("user-attributes") },
+	UserAttributes: userAttributes,
 	NewWorker:      newWorker,
 	Write:          write,
 	Read: func(file []byte) (train.Model, error) {
@@ -187,7 +188,7 @@ func newWorker(data *train.Data, s model.Settings, threads int) (train.Worker, e
 	if f.NumUsers() < data.Shape.Items {
 		return nil, fmt.Errorf("features of %d items, want %d", f.NumUsers(), data.Shape.Items)
 	}
-	attributes := s.Names("user-attributes")
+	attributes := userAttributes(s)
 	if len(attributes) > 0 && len(data.Profiles) != data.Rows.NumUsers() {
 		return nil, fmt.Errorf("it is to learn from attributes of users, %s, and there are %d records for %d users; give records of users", strings.Join(attributes, ", "), len(data.Profiles), data.Rows.NumUsers())
 	}
@@ -205,4 +206,9 @@ func write(ctx context.Context, _ train.Shape, _ model.Settings, get func(contex
 	}
 	_, err = w.Write(b)
 	return err
+}
+
+// userAttributes returns the attributes of users that are learned from, ascending.
+func userAttributes(s model.Settings) []string {
+	return slices.Sorted(slices.Values(s.Names("user-attributes")))
 }

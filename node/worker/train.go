@@ -162,11 +162,35 @@ func (w *Worker) kindOf(m *kithv1.ModelSpec) (*train.Kind, model.Settings, error
 	if err != nil {
 		return nil, model.Settings{}, fmt.Errorf("%w: node %s: %w", wire.ErrInvalid, w.cfg.NodeID, err)
 	}
-	s, err := model.ParseSettings(kind.Parameters, m.GetParameters())
+	s, err := kind.ParseSettings(m.GetParameters())
 	if err != nil {
 		return nil, s, fmt.Errorf("%w: model %s: %w", wire.ErrInvalid, m.GetName(), err)
 	}
 	return kind, s, nil
+}
+
+// OfBase returns a kind for the base that settings name, which are among the models of a build.
+func OfBase(kinds []*train.Kind, kind *train.Kind, s model.Settings, models []*kithv1.ModelSpec) (*train.Kind, error) {
+	if kind.OfBase == nil {
+		return kind, nil
+	}
+	var base []train.BaseModel
+	for _, name := range s.Names(train.Base.Name) {
+		at := slices.IndexFunc(models, func(m *kithv1.ModelSpec) bool { return m.GetName() == name })
+		if at < 0 {
+			return nil, fmt.Errorf("%s learns from models that it trains anew; its base has %q, which is none of those that a build trains", kind.Name, name)
+		}
+		of, err := train.Find(kinds, models[at].Kind)
+		if err != nil {
+			return nil, err
+		}
+		settings, err := of.ParseSettings(models[at].Parameters)
+		if err != nil {
+			return nil, fmt.Errorf("model %s: %w", name, err)
+		}
+		base = append(base, train.BaseModel{Name: name, Kind: of, Settings: settings})
+	}
+	return kind.Of(base)
 }
 
 // shapeOf returns the shape of the data of a training, after a check against the dictionary.
@@ -192,6 +216,9 @@ func (w *Worker) BeginTraining(ctx context.Context, req *kithv1.BeginTrainingReq
 	kind, settings, err := w.kindOf(of.Model)
 	if err != nil {
 		return nil, err
+	}
+	if kind, err = OfBase(w.cfg.Kinds, kind, settings, shard.Spec.GetModels()); err != nil {
+		return nil, fmt.Errorf("%w: node %s: model %s: %w", wire.ErrInvalid, w.cfg.NodeID, of.Model.Name, err)
 	}
 	ctx, j, t, leave, err := w.enterTraining(ctx, of.Job, of.Training, of)
 	if err != nil {
@@ -512,19 +539,31 @@ func (w *Worker) checkModel(version uint64, name string, kind *train.Kind) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, _, err := ReadModel(kind, file.Content()); err != nil {
+	if _, err := ReadModel(kind, file.Content()); err != nil {
 		return fmt.Errorf("%w model %s: what was written cannot be read: %w", wire.ErrTraining, name, err)
 	}
 	return nil
 }
 
-// ReadModel makes a model of what WriteModel wrote, and returns the keys of the items that it knows beyond those of the dictionary, whose ids go on behind it.
-func ReadModel(kind *train.Kind, content []byte) (m train.Model, items []string, err error) {
+// Trained is what the file of a model has: a model or, of a kind whose models are made of others, a combination.
+type Trained struct {
+	train.Model
+	Combination train.Combination
+	// Items are the keys of the items that the model knows beyond those of the dictionary, whose ids go on behind it: products that had no events.
+	Items []string
+}
+
+// ReadModel reads what WriteModel wrote.
+func ReadModel(kind *train.Kind, content []byte) (t Trained, err error) {
 	if kind.LearnsFromProducts() {
-		if content, items, err = artifact.CutItems(content); err != nil {
-			return nil, nil, err
+		if content, t.Items, err = artifact.CutItems(content); err != nil {
+			return t, err
 		}
 	}
-	m, err = kind.Read(content)
-	return m, items, err
+	if kind.ReadCombination != nil {
+		t.Combination, err = kind.ReadCombination(content)
+	} else {
+		t.Model, err = kind.Read(content)
+	}
+	return t, err
 }

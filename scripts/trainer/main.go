@@ -50,7 +50,10 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	settings, err := model.ParseSettings(kind.Parameters, given)
+	if kind.Read == nil {
+		return fmt.Errorf("%s is made of other models; want one that is not", kindName)
+	}
+	settings, err := kind.ParseSettings(given)
 	if err != nil {
 		return err
 	}

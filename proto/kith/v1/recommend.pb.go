@@ -1636,6 +1636,8 @@ type RecommendedItem struct {
 	Source Model `protobuf:"varint,3,opt,name=source,proto3,enum=kith.v1.Model" json:"source,omitempty"`
 	// The events' items that made the score; contributions add up to it. Only with explain.
 	Contributions []*Contribution `protobuf:"bytes,4,rep,name=contributions,proto3" json:"contributions,omitempty"`
+	// In the place of contributions where the model is made of others: what those say that have found the item, in the order of its setting base. Only with explain.
+	Found         []*Found `protobuf:"bytes,5,rep,name=found,proto3" json:"found,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1698,6 +1700,86 @@ func (x *RecommendedItem) GetContributions() []*Contribution {
 	return nil
 }
 
+func (x *RecommendedItem) GetFound() []*Found {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+// Found is what one of the models that another is made of says of an item.
+type Found struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the model.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// From 1, among the items that are allowed.
+	Rank uint32 `protobuf:"varint,2,opt,name=rank,proto3" json:"rank,omitempty"`
+	// The score of that model, without boosts.
+	Score float64 `protobuf:"fixed64,3,opt,name=score,proto3" json:"score,omitempty"`
+	// They add up to the score, if the model knows them.
+	Contributions []*Contribution `protobuf:"bytes,4,rep,name=contributions,proto3" json:"contributions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Found) Reset() {
+	*x = Found{}
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Found) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Found) ProtoMessage() {}
+
+func (x *Found) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Found.ProtoReflect.Descriptor instead.
+func (*Found) Descriptor() ([]byte, []int) {
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Found) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Found) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *Found) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *Found) GetContributions() []*Contribution {
+	if x != nil {
+		return x.Contributions
+	}
+	return nil
+}
+
 // Contribution is the share of one known item or similar user in a score.
 type Contribution struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1710,7 +1792,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1804,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[21]
+	mi := &file_kith_v1_recommend_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1817,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Contribution) GetItem() string {
@@ -1765,18 +1847,20 @@ type SimilarRequest struct {
 	// 1 to 1,000. Zero means 10. For items, at most the K of the model can be answered.
 	N uint32 `protobuf:"varint,3,opt,name=n,proto3" json:"n,omitempty"`
 	// As in RecommendRequest, of the neighbors of an item. Not for users.
-	Filter        *Filter    `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	Boosts        []*Boost   `protobuf:"bytes,5,rep,name=boosts,proto3" json:"boosts,omitempty"`
-	Freshness     *Freshness `protobuf:"bytes,6,opt,name=freshness,proto3" json:"freshness,omitempty"`
-	Diversity     *Diversity `protobuf:"bytes,7,opt,name=diversity,proto3" json:"diversity,omitempty"`
-	NowUnixMs     int64      `protobuf:"varint,8,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	Filter    *Filter    `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	Boosts    []*Boost   `protobuf:"bytes,5,rep,name=boosts,proto3" json:"boosts,omitempty"`
+	Freshness *Freshness `protobuf:"bytes,6,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	Diversity *Diversity `protobuf:"bytes,7,opt,name=diversity,proto3" json:"diversity,omitempty"`
+	NowUnixMs int64      `protobuf:"varint,8,opt,name=now_unix_ms,json=nowUnixMs,proto3" json:"now_unix_ms,omitempty"`
+	// Name of a model that the version was trained with: the answer is what it recommends for this item alone. Empty means the neighbor lists. Not for users.
+	ModelName     string `protobuf:"bytes,9,opt,name=model_name,json=modelName,proto3" json:"model_name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SimilarRequest) Reset() {
 	*x = SimilarRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1872,7 @@ func (x *SimilarRequest) String() string {
 func (*SimilarRequest) ProtoMessage() {}
 
 func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[22]
+	mi := &file_kith_v1_recommend_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1885,7 @@ func (x *SimilarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarRequest.ProtoReflect.Descriptor instead.
 func (*SimilarRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SimilarRequest) GetSubject() isSimilarRequest_Subject {
@@ -1871,6 +1955,13 @@ func (x *SimilarRequest) GetNowUnixMs() int64 {
 	return 0
 }
 
+func (x *SimilarRequest) GetModelName() string {
+	if x != nil {
+		return x.ModelName
+	}
+	return ""
+}
+
 type isSimilarRequest_Subject interface {
 	isSimilarRequest_Subject()
 }
@@ -1902,7 +1993,7 @@ type SimilarResponse struct {
 
 func (x *SimilarResponse) Reset() {
 	*x = SimilarResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1914,7 +2005,7 @@ func (x *SimilarResponse) String() string {
 func (*SimilarResponse) ProtoMessage() {}
 
 func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[23]
+	mi := &file_kith_v1_recommend_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1927,7 +2018,7 @@ func (x *SimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarResponse.ProtoReflect.Descriptor instead.
 func (*SimilarResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SimilarResponse) GetNeighbors() []*SimilarEntry {
@@ -1970,7 +2061,7 @@ type SimilarEntry struct {
 
 func (x *SimilarEntry) Reset() {
 	*x = SimilarEntry{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2073,7 @@ func (x *SimilarEntry) String() string {
 func (*SimilarEntry) ProtoMessage() {}
 
 func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[24]
+	mi := &file_kith_v1_recommend_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2086,7 @@ func (x *SimilarEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SimilarEntry.ProtoReflect.Descriptor instead.
 func (*SimilarEntry) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *SimilarEntry) GetKey() string {
@@ -2026,7 +2117,7 @@ type ListedItem struct {
 
 func (x *ListedItem) Reset() {
 	*x = ListedItem{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2038,7 +2129,7 @@ func (x *ListedItem) String() string {
 func (*ListedItem) ProtoMessage() {}
 
 func (x *ListedItem) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[25]
+	mi := &file_kith_v1_recommend_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2051,7 +2142,7 @@ func (x *ListedItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedItem.ProtoReflect.Descriptor instead.
 func (*ListedItem) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListedItem) GetItem() string {
@@ -2097,7 +2188,7 @@ type TrendingRequest struct {
 
 func (x *TrendingRequest) Reset() {
 	*x = TrendingRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2200,7 @@ func (x *TrendingRequest) String() string {
 func (*TrendingRequest) ProtoMessage() {}
 
 func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[26]
+	mi := &file_kith_v1_recommend_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2213,7 @@ func (x *TrendingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingRequest.ProtoReflect.Descriptor instead.
 func (*TrendingRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TrendingRequest) GetN() uint32 {
@@ -2201,7 +2292,7 @@ type TrendingResponse struct {
 
 func (x *TrendingResponse) Reset() {
 	*x = TrendingResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[27]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2304,7 @@ func (x *TrendingResponse) String() string {
 func (*TrendingResponse) ProtoMessage() {}
 
 func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[27]
+	mi := &file_kith_v1_recommend_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2317,7 @@ func (x *TrendingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrendingResponse.ProtoReflect.Descriptor instead.
 func (*TrendingResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TrendingResponse) GetItems() []*ListedItem {
@@ -2268,7 +2359,7 @@ type NewArrivalsRequest struct {
 
 func (x *NewArrivalsRequest) Reset() {
 	*x = NewArrivalsRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[28]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2280,7 +2371,7 @@ func (x *NewArrivalsRequest) String() string {
 func (*NewArrivalsRequest) ProtoMessage() {}
 
 func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[28]
+	mi := &file_kith_v1_recommend_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2293,7 +2384,7 @@ func (x *NewArrivalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsRequest.ProtoReflect.Descriptor instead.
 func (*NewArrivalsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *NewArrivalsRequest) GetN() uint32 {
@@ -2350,7 +2441,7 @@ type NewArrivalsResponse struct {
 
 func (x *NewArrivalsResponse) Reset() {
 	*x = NewArrivalsResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[29]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2453,7 @@ func (x *NewArrivalsResponse) String() string {
 func (*NewArrivalsResponse) ProtoMessage() {}
 
 func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[29]
+	mi := &file_kith_v1_recommend_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2466,7 @@ func (x *NewArrivalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewArrivalsResponse.ProtoReflect.Descriptor instead.
 func (*NewArrivalsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NewArrivalsResponse) GetItems() []*ListedItem {
@@ -2413,7 +2504,7 @@ type LatestRequest struct {
 
 func (x *LatestRequest) Reset() {
 	*x = LatestRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[30]
+	mi := &file_kith_v1_recommend_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2516,7 @@ func (x *LatestRequest) String() string {
 func (*LatestRequest) ProtoMessage() {}
 
 func (x *LatestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[30]
+	mi := &file_kith_v1_recommend_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2529,7 @@ func (x *LatestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestRequest.ProtoReflect.Descriptor instead.
 func (*LatestRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LatestRequest) GetN() uint32 {
@@ -2481,7 +2572,7 @@ type LatestResponse struct {
 
 func (x *LatestResponse) Reset() {
 	*x = LatestResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[31]
+	mi := &file_kith_v1_recommend_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2584,7 @@ func (x *LatestResponse) String() string {
 func (*LatestResponse) ProtoMessage() {}
 
 func (x *LatestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[31]
+	mi := &file_kith_v1_recommend_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2597,7 @@ func (x *LatestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LatestResponse.ProtoReflect.Descriptor instead.
 func (*LatestResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LatestResponse) GetItems() []*ListedItem {
@@ -2550,7 +2641,7 @@ type FrequentlyBoughtTogetherRequest struct {
 
 func (x *FrequentlyBoughtTogetherRequest) Reset() {
 	*x = FrequentlyBoughtTogetherRequest{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[32]
+	mi := &file_kith_v1_recommend_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2653,7 @@ func (x *FrequentlyBoughtTogetherRequest) String() string {
 func (*FrequentlyBoughtTogetherRequest) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[32]
+	mi := &file_kith_v1_recommend_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2666,7 @@ func (x *FrequentlyBoughtTogetherRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherRequest.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *FrequentlyBoughtTogetherRequest) GetItem() string {
@@ -2648,7 +2739,7 @@ type FrequentlyBoughtTogetherResponse struct {
 
 func (x *FrequentlyBoughtTogetherResponse) Reset() {
 	*x = FrequentlyBoughtTogetherResponse{}
-	mi := &file_kith_v1_recommend_proto_msgTypes[33]
+	mi := &file_kith_v1_recommend_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2751,7 @@ func (x *FrequentlyBoughtTogetherResponse) String() string {
 func (*FrequentlyBoughtTogetherResponse) ProtoMessage() {}
 
 func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_recommend_proto_msgTypes[33]
+	mi := &file_kith_v1_recommend_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2764,7 @@ func (x *FrequentlyBoughtTogetherResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrequentlyBoughtTogetherResponse.ProtoReflect.Descriptor instead.
 func (*FrequentlyBoughtTogetherResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_recommend_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FrequentlyBoughtTogetherResponse) GetItems() []*ListedItem {
@@ -2823,15 +2914,21 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\vAnswerError\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
-	"\tretryable\x18\x03 \x01(\bR\tretryable\"\xa0\x01\n" +
+	"\tretryable\x18\x03 \x01(\bR\tretryable\"\xc6\x01\n" +
 	"\x0fRecommendedItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x01R\x05score\x12&\n" +
 	"\x06source\x18\x03 \x01(\x0e2\x0e.kith.v1.ModelR\x06source\x12;\n" +
+	"\rcontributions\x18\x04 \x03(\v2\x15.kith.v1.ContributionR\rcontributions\x12$\n" +
+	"\x05found\x18\x05 \x03(\v2\x0e.kith.v1.FoundR\x05found\"\x84\x01\n" +
+	"\x05Found\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x12\n" +
+	"\x04rank\x18\x02 \x01(\rR\x04rank\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\x01R\x05score\x12;\n" +
 	"\rcontributions\x18\x04 \x03(\v2\x15.kith.v1.ContributionR\rcontributions\"8\n" +
 	"\fContribution\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
-	"\x05score\x18\x02 \x01(\x01R\x05score\"\xaa\x02\n" +
+	"\x05score\x18\x02 \x01(\x01R\x05score\"\xc9\x02\n" +
 	"\x0eSimilarRequest\x12\x14\n" +
 	"\x04item\x18\x01 \x01(\tH\x00R\x04item\x12\x14\n" +
 	"\x04user\x18\x02 \x01(\tH\x00R\x04user\x12\f\n" +
@@ -2840,7 +2937,9 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x06boosts\x18\x05 \x03(\v2\x0e.kith.v1.BoostR\x06boosts\x120\n" +
 	"\tfreshness\x18\x06 \x01(\v2\x12.kith.v1.FreshnessR\tfreshness\x120\n" +
 	"\tdiversity\x18\a \x01(\v2\x12.kith.v1.DiversityR\tdiversity\x12\x1e\n" +
-	"\vnow_unix_ms\x18\b \x01(\x03R\tnowUnixMsB\t\n" +
+	"\vnow_unix_ms\x18\b \x01(\x03R\tnowUnixMs\x12\x1d\n" +
+	"\n" +
+	"model_name\x18\t \x01(\tR\tmodelNameB\t\n" +
 	"\asubject\"\x9b\x01\n" +
 	"\x0fSimilarResponse\x123\n" +
 	"\tneighbors\x18\x01 \x03(\v2\x15.kith.v1.SimilarEntryR\tneighbors\x12#\n" +
@@ -2946,7 +3045,7 @@ func file_kith_v1_recommend_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_recommend_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_kith_v1_recommend_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_kith_v1_recommend_proto_goTypes = []any{
 	(Model)(0),                               // 0: kith.v1.Model
 	(*RecommendRequest)(nil),                 // 1: kith.v1.RecommendRequest
@@ -2970,21 +3069,22 @@ var file_kith_v1_recommend_proto_goTypes = []any{
 	(*ExportRecommendationsResponse)(nil),    // 19: kith.v1.ExportRecommendationsResponse
 	(*AnswerError)(nil),                      // 20: kith.v1.AnswerError
 	(*RecommendedItem)(nil),                  // 21: kith.v1.RecommendedItem
-	(*Contribution)(nil),                     // 22: kith.v1.Contribution
-	(*SimilarRequest)(nil),                   // 23: kith.v1.SimilarRequest
-	(*SimilarResponse)(nil),                  // 24: kith.v1.SimilarResponse
-	(*SimilarEntry)(nil),                     // 25: kith.v1.SimilarEntry
-	(*ListedItem)(nil),                       // 26: kith.v1.ListedItem
-	(*TrendingRequest)(nil),                  // 27: kith.v1.TrendingRequest
-	(*TrendingResponse)(nil),                 // 28: kith.v1.TrendingResponse
-	(*NewArrivalsRequest)(nil),               // 29: kith.v1.NewArrivalsRequest
-	(*NewArrivalsResponse)(nil),              // 30: kith.v1.NewArrivalsResponse
-	(*LatestRequest)(nil),                    // 31: kith.v1.LatestRequest
-	(*LatestResponse)(nil),                   // 32: kith.v1.LatestResponse
-	(*FrequentlyBoughtTogetherRequest)(nil),  // 33: kith.v1.FrequentlyBoughtTogetherRequest
-	(*FrequentlyBoughtTogetherResponse)(nil), // 34: kith.v1.FrequentlyBoughtTogetherResponse
-	nil,                                      // 35: kith.v1.TrendingRequest.WeightsEntry
-	(*TextList)(nil),                         // 36: kith.v1.TextList
+	(*Found)(nil),                            // 22: kith.v1.Found
+	(*Contribution)(nil),                     // 23: kith.v1.Contribution
+	(*SimilarRequest)(nil),                   // 24: kith.v1.SimilarRequest
+	(*SimilarResponse)(nil),                  // 25: kith.v1.SimilarResponse
+	(*SimilarEntry)(nil),                     // 26: kith.v1.SimilarEntry
+	(*ListedItem)(nil),                       // 27: kith.v1.ListedItem
+	(*TrendingRequest)(nil),                  // 28: kith.v1.TrendingRequest
+	(*TrendingResponse)(nil),                 // 29: kith.v1.TrendingResponse
+	(*NewArrivalsRequest)(nil),               // 30: kith.v1.NewArrivalsRequest
+	(*NewArrivalsResponse)(nil),              // 31: kith.v1.NewArrivalsResponse
+	(*LatestRequest)(nil),                    // 32: kith.v1.LatestRequest
+	(*LatestResponse)(nil),                   // 33: kith.v1.LatestResponse
+	(*FrequentlyBoughtTogetherRequest)(nil),  // 34: kith.v1.FrequentlyBoughtTogetherRequest
+	(*FrequentlyBoughtTogetherResponse)(nil), // 35: kith.v1.FrequentlyBoughtTogetherResponse
+	nil,                                      // 36: kith.v1.TrendingRequest.WeightsEntry
+	(*TextList)(nil),                         // 37: kith.v1.TextList
 }
 var file_kith_v1_recommend_proto_depIdxs = []int32{
 	12, // 0: kith.v1.RecommendRequest.basket:type_name -> kith.v1.Basket
@@ -2997,9 +3097,9 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	11, // 7: kith.v1.RecommendRequest.pins:type_name -> kith.v1.Pin
 	2,  // 8: kith.v1.RecommendRequest.explore:type_name -> kith.v1.Explore
 	4,  // 9: kith.v1.Filter.conditions:type_name -> kith.v1.Condition
-	36, // 10: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
-	36, // 11: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
-	36, // 12: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
+	37, // 10: kith.v1.Condition.any_of:type_name -> kith.v1.TextList
+	37, // 11: kith.v1.Condition.all_of:type_name -> kith.v1.TextList
+	37, // 12: kith.v1.Condition.none_of:type_name -> kith.v1.TextList
 	5,  // 13: kith.v1.Condition.range:type_name -> kith.v1.Range
 	6,  // 14: kith.v1.Condition.available:type_name -> kith.v1.Available
 	3,  // 15: kith.v1.Boost.filter:type_name -> kith.v1.Filter
@@ -3013,49 +3113,51 @@ var file_kith_v1_recommend_proto_depIdxs = []int32{
 	1,  // 23: kith.v1.ExportRecommendationsRequest.request:type_name -> kith.v1.RecommendRequest
 	17, // 24: kith.v1.ExportRecommendationsResponse.answers:type_name -> kith.v1.UserRecommendations
 	0,  // 25: kith.v1.RecommendedItem.source:type_name -> kith.v1.Model
-	22, // 26: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
-	3,  // 27: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
-	8,  // 28: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
-	9,  // 29: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
-	10, // 30: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
-	25, // 31: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
-	35, // 32: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
-	3,  // 33: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
-	8,  // 34: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
-	9,  // 35: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
-	10, // 36: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
-	26, // 37: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
-	3,  // 38: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
-	10, // 39: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
-	26, // 40: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
-	3,  // 41: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
-	26, // 42: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
-	3,  // 43: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
-	8,  // 44: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
-	9,  // 45: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
-	10, // 46: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
-	26, // 47: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
-	1,  // 48: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
-	15, // 49: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
-	18, // 50: kith.v1.RecommenderService.ExportRecommendations:input_type -> kith.v1.ExportRecommendationsRequest
-	23, // 51: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
-	27, // 52: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
-	33, // 53: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
-	29, // 54: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
-	31, // 55: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
-	14, // 56: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
-	16, // 57: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
-	19, // 58: kith.v1.RecommenderService.ExportRecommendations:output_type -> kith.v1.ExportRecommendationsResponse
-	24, // 59: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
-	28, // 60: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
-	34, // 61: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
-	30, // 62: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
-	32, // 63: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
-	56, // [56:64] is the sub-list for method output_type
-	48, // [48:56] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	23, // 26: kith.v1.RecommendedItem.contributions:type_name -> kith.v1.Contribution
+	22, // 27: kith.v1.RecommendedItem.found:type_name -> kith.v1.Found
+	23, // 28: kith.v1.Found.contributions:type_name -> kith.v1.Contribution
+	3,  // 29: kith.v1.SimilarRequest.filter:type_name -> kith.v1.Filter
+	8,  // 30: kith.v1.SimilarRequest.boosts:type_name -> kith.v1.Boost
+	9,  // 31: kith.v1.SimilarRequest.freshness:type_name -> kith.v1.Freshness
+	10, // 32: kith.v1.SimilarRequest.diversity:type_name -> kith.v1.Diversity
+	26, // 33: kith.v1.SimilarResponse.neighbors:type_name -> kith.v1.SimilarEntry
+	36, // 34: kith.v1.TrendingRequest.weights:type_name -> kith.v1.TrendingRequest.WeightsEntry
+	3,  // 35: kith.v1.TrendingRequest.filter:type_name -> kith.v1.Filter
+	8,  // 36: kith.v1.TrendingRequest.boosts:type_name -> kith.v1.Boost
+	9,  // 37: kith.v1.TrendingRequest.freshness:type_name -> kith.v1.Freshness
+	10, // 38: kith.v1.TrendingRequest.diversity:type_name -> kith.v1.Diversity
+	27, // 39: kith.v1.TrendingResponse.items:type_name -> kith.v1.ListedItem
+	3,  // 40: kith.v1.NewArrivalsRequest.filter:type_name -> kith.v1.Filter
+	10, // 41: kith.v1.NewArrivalsRequest.diversity:type_name -> kith.v1.Diversity
+	27, // 42: kith.v1.NewArrivalsResponse.items:type_name -> kith.v1.ListedItem
+	3,  // 43: kith.v1.LatestRequest.filter:type_name -> kith.v1.Filter
+	27, // 44: kith.v1.LatestResponse.items:type_name -> kith.v1.ListedItem
+	3,  // 45: kith.v1.FrequentlyBoughtTogetherRequest.filter:type_name -> kith.v1.Filter
+	8,  // 46: kith.v1.FrequentlyBoughtTogetherRequest.boosts:type_name -> kith.v1.Boost
+	9,  // 47: kith.v1.FrequentlyBoughtTogetherRequest.freshness:type_name -> kith.v1.Freshness
+	10, // 48: kith.v1.FrequentlyBoughtTogetherRequest.diversity:type_name -> kith.v1.Diversity
+	27, // 49: kith.v1.FrequentlyBoughtTogetherResponse.items:type_name -> kith.v1.ListedItem
+	1,  // 50: kith.v1.RecommenderService.Recommend:input_type -> kith.v1.RecommendRequest
+	15, // 51: kith.v1.RecommenderService.RecommendMany:input_type -> kith.v1.RecommendManyRequest
+	18, // 52: kith.v1.RecommenderService.ExportRecommendations:input_type -> kith.v1.ExportRecommendationsRequest
+	24, // 53: kith.v1.RecommenderService.Similar:input_type -> kith.v1.SimilarRequest
+	28, // 54: kith.v1.RecommenderService.Trending:input_type -> kith.v1.TrendingRequest
+	34, // 55: kith.v1.RecommenderService.FrequentlyBoughtTogether:input_type -> kith.v1.FrequentlyBoughtTogetherRequest
+	30, // 56: kith.v1.RecommenderService.NewArrivals:input_type -> kith.v1.NewArrivalsRequest
+	32, // 57: kith.v1.RecommenderService.Latest:input_type -> kith.v1.LatestRequest
+	14, // 58: kith.v1.RecommenderService.Recommend:output_type -> kith.v1.RecommendResponse
+	16, // 59: kith.v1.RecommenderService.RecommendMany:output_type -> kith.v1.RecommendManyResponse
+	19, // 60: kith.v1.RecommenderService.ExportRecommendations:output_type -> kith.v1.ExportRecommendationsResponse
+	25, // 61: kith.v1.RecommenderService.Similar:output_type -> kith.v1.SimilarResponse
+	29, // 62: kith.v1.RecommenderService.Trending:output_type -> kith.v1.TrendingResponse
+	35, // 63: kith.v1.RecommenderService.FrequentlyBoughtTogether:output_type -> kith.v1.FrequentlyBoughtTogetherResponse
+	31, // 64: kith.v1.RecommenderService.NewArrivals:output_type -> kith.v1.NewArrivalsResponse
+	33, // 65: kith.v1.RecommenderService.Latest:output_type -> kith.v1.LatestResponse
+	58, // [58:66] is the sub-list for method output_type
+	50, // [50:58] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_recommend_proto_init() }
@@ -3077,7 +3179,7 @@ func file_kith_v1_recommend_proto_init() {
 	}
 	file_kith_v1_recommend_proto_msgTypes[4].OneofWrappers = []any{}
 	file_kith_v1_recommend_proto_msgTypes[9].OneofWrappers = []any{}
-	file_kith_v1_recommend_proto_msgTypes[22].OneofWrappers = []any{
+	file_kith_v1_recommend_proto_msgTypes[23].OneofWrappers = []any{
 		(*SimilarRequest_Item)(nil),
 		(*SimilarRequest_User)(nil),
 	}
@@ -3087,7 +3189,7 @@ func file_kith_v1_recommend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_recommend_proto_rawDesc), len(file_kith_v1_recommend_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

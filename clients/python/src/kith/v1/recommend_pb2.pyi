@@ -272,16 +272,30 @@ class AnswerError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
 
 class RecommendedItem(_message.Message):
-    __slots__ = ("item", "score", "source", "contributions")
+    __slots__ = ("item", "score", "source", "contributions", "found")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    FOUND_FIELD_NUMBER: _ClassVar[int]
     item: str
     score: float
     source: Model
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
-    def __init__(self, item: _Optional[str] = ..., score: _Optional[float] = ..., source: _Optional[_Union[Model, str]] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
+    found: _containers.RepeatedCompositeFieldContainer[Found]
+    def __init__(self, item: _Optional[str] = ..., score: _Optional[float] = ..., source: _Optional[_Union[Model, str]] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., found: _Optional[_Iterable[_Union[Found, _Mapping]]] = ...) -> None: ...
+
+class Found(_message.Message):
+    __slots__ = ("model", "rank", "score", "contributions")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    rank: int
+    score: float
+    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
+    def __init__(self, model: _Optional[str] = ..., rank: _Optional[int] = ..., score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
 
 class Contribution(_message.Message):
     __slots__ = ("item", "score")
@@ -292,7 +306,7 @@ class Contribution(_message.Message):
     def __init__(self, item: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
 
 class SimilarRequest(_message.Message):
-    __slots__ = ("item", "user", "n", "filter", "boosts", "freshness", "diversity", "now_unix_ms")
+    __slots__ = ("item", "user", "n", "filter", "boosts", "freshness", "diversity", "now_unix_ms", "model_name")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     N_FIELD_NUMBER: _ClassVar[int]
@@ -301,6 +315,7 @@ class SimilarRequest(_message.Message):
     FRESHNESS_FIELD_NUMBER: _ClassVar[int]
     DIVERSITY_FIELD_NUMBER: _ClassVar[int]
     NOW_UNIX_MS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_NAME_FIELD_NUMBER: _ClassVar[int]
     item: str
     user: str
     n: int
@@ -309,7 +324,8 @@ class SimilarRequest(_message.Message):
     freshness: Freshness
     diversity: Diversity
     now_unix_ms: int
-    def __init__(self, item: _Optional[str] = ..., user: _Optional[str] = ..., n: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., boosts: _Optional[_Iterable[_Union[Boost, _Mapping]]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., now_unix_ms: _Optional[int] = ...) -> None: ...
+    model_name: str
+    def __init__(self, item: _Optional[str] = ..., user: _Optional[str] = ..., n: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., boosts: _Optional[_Iterable[_Union[Boost, _Mapping]]] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., now_unix_ms: _Optional[int] = ..., model_name: _Optional[str] = ...) -> None: ...
 
 class SimilarResponse(_message.Message):
     __slots__ = ("neighbors", "model_version", "partial", "stale")

@@ -1,0 +1,7 @@
+package content
+
+// What tests look at alone.
+var (
+	CompareVectors = compareVectors
+	VectorsOf      = vectorsOf
+)

@@ -1,0 +1,195 @@
+package hybrid_test
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/model/hybrid"
+	"github.com/kith-io/kith/model/modeltest"
+	"github.com/kith-io/kith/model/rp3beta"
+	"github.com/kith-io/kith/model/slim"
+	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/similarity"
+)
+
+// trainRanker trains a ranker of two models of a base over workers, and returns its file.
+func trainRanker(ctx context.Context, s model.Settings, base []train.BaseModel, rows *similarity.Rows, times []int64, workers, threads int) ([]byte, error) {
+	k, err := hybrid.LearnedRanker.Of(base)
+	if err != nil {
+		return nil, err
+	}
+	return train.Run(ctx, k, s, train.Split(rows, times, workers), train.Options{Threads: threads})
+}
+
+// TestLearnedRanker: any number of workers learn what Learn learns of models that were trained of the rest, and what is read ranks as a ranker of both.
+func TestLearnedRanker(t *testing.T) {
+	rows, _ := modeltest.Blocks()
+	var times []int64
+	for p := range rows.Item {
+		times = append(times, int64(p*7919%1000+1))
+	}
+	base := []train.BaseModel{{Name: "a", Kind: slim.Kind}, {Name: "b", Kind: rp3beta.Kind}}
+	for i := range base {
+		var err error
+		if base[i].Settings, err = base[i].Kind.ParseSettings(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// made trains the base.
+	made := func(rows *similarity.Rows, times []int64) (parts []hybrid.Part) {
+		for _, b := range base {
+			file, err := train.Run(t.Context(), b.Kind, b.Settings, train.Split(rows, times, 2), train.Options{Threads: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := b.Kind.Read(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts = append(parts, hybrid.Part{Name: b.Name, Model: m})
+		}
+		return parts
+	}
+	for _, timed := range [][]int64{nil, times} {
+		for _, learner := range hybrid.Learners() {
+			s, err := hybrid.LearnedRanker.ParseSettings(map[string]string{"base": "a+b", "learner": learner, "depth": "20", "users": "50", "trees": "5"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := hybrid.LearnOptionsOf(s, 2)
+			rest, restTimes, held := hybrid.HoldOut(rows, timed, s.Number("hold"), false, o.Seed, 0)
+			w, err := hybrid.Learn(t.Context(), made(rest, restTimes), rest, restTimes, held, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts, catalog := made(rows, timed), hybrid.NewCatalog(rows, timed)
+			want, err := hybrid.New(hybrid.NewRanking(catalog, w), parts, catalog)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var first []byte
+			for workers := 1; workers <= 3; workers++ {
+				file, err := trainRanker(t.Context(), s, base, rows, timed, workers, workers)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first == nil {
+					first = file
+				}
+				if !bytes.Equal(file, first) {
+					t.Errorf("%s: %d workers make another file than one", learner, workers)
+				}
+			}
+			read, err := hybrid.ReadCombination(first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := hybrid.New(read, parts, catalog)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for u := range rows.NumUsers() {
+				q := model.Query{User: u, Items: rows.Item[rows.Start[u]:rows.Start[u+1]], N: 15}
+				a, err := want.Recommend(q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := got.Recommend(q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(a, b) {
+					t.Fatalf("%s, user %d: got %v, want %v", learner, u, b, a)
+				}
+			}
+		}
+	}
+}
+
+// combinationFiles are files of all forms.
+func combinationFiles(t testing.TB) (files [][]byte) {
+	for text, k := range map[string]*train.Kind{"rrf(base=a+b)": hybrid.RRF, "switch(base=a+b+c,until-1=3)": hybrid.LengthSwitch} {
+		_, given, err := model.ParseName(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := k.ParseSettings(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := k.Write(t.Context(), train.Shape{}, s, nil, &b); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, b.Bytes())
+	}
+	rows, _ := modeltest.Blocks()
+	b := train.BaseModel{Name: "a", Kind: rp3beta.Kind}
+	var err error
+	if b.Settings, err = b.Kind.ParseSettings(nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := hybrid.LearnedRanker.ParseSettings(map[string]string{"base": "a", "trees": "3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranker, err := trainRanker(t.Context(), s, []train.BaseModel{b}, rows, nil, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(files, ranker)
+}
+
+// askCombination asks a combination, whose file may be damaged.
+func askCombination(file []byte) {
+	c, err := hybrid.ReadCombination(file)
+	if err != nil {
+		return
+	}
+	for _, q := range []model.Query{{User: -1, N: 5}, {User: -1, N: 5, Items: []uint32{0, 1, 2, 3}}} {
+		answers := make([][]model.Scored, len(c.Base()))
+		for i := range c.Depths(q) {
+			answers[i] = []model.Scored{{Item: uint32(i), Score: 2}, {Item: 1 << 20, Score: 1}}
+		}
+		c.Combine(q, answers)
+	}
+}
+
+// TestCombinationFiles: what is cut or goes on is refused, and what is damaged answers or is refused.
+func TestCombinationFiles(t *testing.T) {
+	for _, file := range combinationFiles(t) {
+		for n := range file {
+			if _, err := hybrid.ReadCombination(file[:n:n]); err == nil {
+				t.Fatalf("reads a file cut at %d of %d bytes", n, len(file))
+			}
+		}
+		if _, err := hybrid.ReadCombination(append(slices.Clone(file), 0)); err == nil {
+			t.Error("reads a file with a byte more")
+		}
+		for seed := range uint64(1000) {
+			askCombination(modeltest.Damage(file, seed))
+		}
+	}
+}
+
+func FuzzReadCombination(f *testing.F) {
+	for _, file := range combinationFiles(f) {
+		f.Add(file)
+	}
+	f.Fuzz(func(_ *testing.T, file []byte) { askCombination(file) })
+}
+
+// TestRankerRefuses: a base that a ranker cannot learn from is an error that says what it can.
+func TestRankerRefuses(t *testing.T) {
+	for _, k := range []*train.Kind{hybrid.RRF, {Name: "of products", NeedsProducts: true, Read: slim.Kind.Read}} {
+		if _, err := hybrid.LearnedRanker.Of([]train.BaseModel{{Name: "x", Kind: k}}); err == nil {
+			t.Errorf("a ranker of %s: no error", k.Name)
+		}
+	}
+	if _, err := hybrid.LearnedRanker.ParseSettings(nil); err == nil {
+		t.Error("a ranker of nothing: no error")
+	}
+}
