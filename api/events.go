@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
@@ -89,6 +91,32 @@ func complete(e *fusion.Event) error {
 		e.ID = fusion.ContentID(e)
 	}
 	return nil
+}
+
+// maxJoins bounds the joins of one call.
+const maxJoins = 1000
+
+// JoinUsers implements kithv1.EventsServiceServer.
+func (a *API) JoinUsers(ctx context.Context, req *kithv1.JoinUsersRequest) (*kithv1.JoinUsersResponse, error) {
+	if len(req.Joins) > maxJoins {
+		return nil, fmt.Errorf("%w: %d joins; send at most %d", wire.ErrInvalid, len(req.Joins), maxJoins)
+	}
+	for i, j := range req.Joins {
+		if err := cmp.Or(catalog.CheckKey(j.GetFrom()), catalog.CheckKey(j.GetTo())); err != nil {
+			return nil, fmt.Errorf("%w: join %d: %w", wire.ErrInvalid, i, err)
+		}
+	}
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	counts, err := a.router.JoinUsers(ctx, req.Joins, req.OnlyStored)
+	if err != nil {
+		return nil, err
+	}
+	resp := &kithv1.JoinUsersResponse{Joined: counts.Joined, Events: counts.Events, Known: counts.Known, Absent: counts.Absent}
+	for _, x := range counts.Refused {
+		resp.Refused = append(resp.Refused, &kithv1.JoinRefusal{Join: &kithv1.UserJoin{From: x.From, To: x.To}, Detail: x.Reason.Error()})
+	}
+	return resp, nil
 }
 
 // List implements kithv1.EventsServiceServer.

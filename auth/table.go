@@ -35,9 +35,10 @@ var (
 // table has a rule for each method of gRPC, by its full name, and each route of HTTP that is no method, by its pattern. What has none is refused.
 // Routes that are methods have the rules of these (Guard.Method).
 var table = map[string]Rule{
-	kithv1.EventsService_Append_FullMethodName: {Roles: write},
-	kithv1.EventsService_List_FullMethodName:   {Roles: read},
-	"POST /v1/events":                          {Roles: write},
+	kithv1.EventsService_Append_FullMethodName:    {Roles: write},
+	kithv1.EventsService_List_FullMethodName:      {Roles: read},
+	kithv1.EventsService_JoinUsers_FullMethodName: {Roles: write, Audited: true},
+	"POST /v1/events":                             {Roles: write},
 
 	// What the HTTP face is, and a page to try it with, tell nothing of a cluster.
 	"GET /openapi.json": {Public: true},
@@ -105,6 +106,9 @@ var table = map[string]Rule{
 	kithv1.PartitionService_ScanUsers_FullMethodName:      internal,
 	kithv1.PartitionService_ApplyErasure_FullMethodName:   internal,
 	kithv1.PartitionService_PurgeUser_FullMethodName:      internal,
+	kithv1.PartitionService_StepJoin_FullMethodName:       internal,
+	kithv1.PartitionService_LookUpUsers_FullMethodName:    internal,
+	kithv1.PartitionService_PendingJoins_FullMethodName:   internal,
 
 	kithv1.PartitionService_FollowProducts_FullMethodName:      internal,
 	kithv1.PartitionService_ActiveItems_FullMethodName:         internal,

@@ -285,7 +285,7 @@ func TestForged(t *testing.T) {
 		{"events of a block", join(s[0], change(s[1], 8, 1), s[2], s[3], s[4]), "holds 2 events, its header says 3"},
 		{"counts", join(s[0], s[1], s[2], s[3], change(s[4], 24, 1)), "counts 5 events"},
 		{"length", join(s[0], s[1], s[2], s[3], change(s[4], 15, 0xff)), "want at most"},
-		{"later version", seal(change(b, 8, 1)), "version 3, this program reads 1 to 2"},
+		{"later version", seal(change(b, 8, 1)), "version 4, this program reads 1 to 3"},
 		{"something else", []byte("user,item\nu1,i1\nu2,i2\n"), `begins with "user,ite"`},
 	} {
 		_, err := backup.Verify(bytes.NewReader(tt.file), nil)

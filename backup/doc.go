@@ -5,7 +5,7 @@
 //
 // All integers are little-endian, all checksums are 64-bit xxHash.
 //
-//	"kithbkup" | format version u64 (2) | section ... | checksum of all bytes before u64
+//	"kithbkup" | format version u64 (3) | section ... | checksum of all bytes before u64
 //
 // A section is
 //
@@ -20,9 +20,11 @@
 //	  of a user by id, over all of its sections: so no event can be in a file twice.
 //	kind 4, any number: records of one kind and partition. The payload is one zstd frame of store.EncodeRecords. Partitions do
 //	  not descend; within one, products come before profiles, each ascending by key.
-//	kind 3, once: the end, counts for each partition of the manifest: events u64, users u64, products u64, profiles u64
+//	kind 5, any number, behind the profiles of a partition: keys of users that are joined to others, ascending, as records whose
+//	  attribute "to" is the other (catalog.Joined).
+//	kind 3, once: the end, counts for each partition of the manifest: events, users, products, profiles and joined keys, each u64
 //
-// Version 1 has no records, and counts events and users only.
+// Version 1 has no records, and counts events and users only; version 2 has no joined keys and does not count them.
 //
 // A file that is cut short lacks its end. A bit that has changed anywhere makes a checksum wrong, and the error names
 // the section and where it begins.

@@ -17,14 +17,12 @@ var ErrCorrupt = errors.New("damaged backup")
 
 const (
 	magic = "kithbkup"
-	// formatVersion is what is written. Version 1, which has no records, is read, too.
-	formatVersion = 2
+	// formatVersion is what is written. Version 1, which has no records, and version 2, which has no joined keys, are read, too.
+	formatVersion = 3
 
 	prefixBytes  = 16 // magic number and format version
 	headerBytes  = 16 // of a section, without its checksum
 	sumBytes     = 8
-	countsBytes  = 32 // of a partition, in the end section
-	countsBytes1 = 16 // the same in version 1
 	maxPayload   = 16 << 20
 	maxBlock     = 16 << 20 // a block of events, unpacked
 	maxPartition = 1 << 20  // far more than a cluster can have
@@ -36,10 +34,14 @@ const (
 	kindEvents
 	kindEnd
 	kindRecords
+	kindJoined
 )
 
+// countsOf is how many counts of a partition the end section has, by version of the format.
+var countsOf = [...]int{1: 2, 2: 4, 3: 5}
+
 // kindNames are for people.
-var kindNames = map[uint32]string{kindManifest: "manifest", kindEvents: "events", kindEnd: "end", kindRecords: "records"}
+var kindNames = map[uint32]string{kindManifest: "manifest", kindEvents: "events", kindEnd: "end", kindRecords: "records", kindJoined: "joined keys"}
 
 // header is what a section begins with. Events are the number of events or records.
 type header struct{ kind, partition, events, length uint32 }
@@ -64,15 +66,21 @@ func decodeHeader(b []byte) (h header, err error) {
 }
 
 // Counts of a file or of one partition of it. Products and Profiles include those that are deleted.
-type Counts struct{ Events, Users, Products, Profiles uint64 }
+// Joined are keys of users that are joined to others.
+type Counts struct{ Events, Users, Products, Profiles, Joined uint64 }
 
 // fields are the counts in the order of the end section.
-func (c *Counts) fields() []*uint64 { return []*uint64{&c.Events, &c.Users, &c.Products, &c.Profiles} }
+func (c *Counts) fields() []*uint64 {
+	return []*uint64{&c.Events, &c.Users, &c.Products, &c.Profiles, &c.Joined}
+}
 
 // records returns the count of records of a kind.
 func (c *Counts) records(kind catalog.Kind) *uint64 {
-	if kind == catalog.Profile {
+	switch kind {
+	case catalog.Profile:
 		return &c.Profiles
+	case catalog.Joined:
+		return &c.Joined
 	}
 	return &c.Products
 }

@@ -98,7 +98,7 @@ func (b *Reader) Next() (Block, error) {
 	case h.kind == kindEvents:
 		events, err := b.unpack(h, payload)
 		return Block{Partition: h.partition, Events: events}, err
-	case h.kind == kindRecords && b.version > 1:
+	case h.kind == kindRecords && b.version > 1, h.kind == kindJoined && b.version > 2:
 		kind, records, err := b.unpackRecords(h, payload)
 		return Block{Partition: h.partition, Kind: kind, Records: records}, err
 	case h.kind == kindEnd:
@@ -141,6 +141,9 @@ func (b *Reader) unpackRecords(h header, payload []byte) (kind catalog.Kind, rec
 	if kind, records, err = store.DecodeRecords(b.block); err != nil {
 		return 0, nil, b.corrupt(err.Error())
 	}
+	if h.kind == kindJoined {
+		kind = catalog.Joined
+	}
 	if len(records) == 0 || len(records) != int(h.events) {
 		return 0, nil, b.corrupt(fmt.Sprintf("holds %d records, its header says %d", len(records), h.events))
 	}
@@ -152,10 +155,7 @@ func (b *Reader) unpackRecords(h header, payload []byte) (kind catalog.Kind, rec
 
 // end checks the last section and the checksum of all.
 func (b *Reader) end(h header, payload []byte) error {
-	each := countsBytes
-	if b.version == 1 {
-		each = countsBytes1
-	}
+	each := 8 * countsOf[b.version]
 	if h.partition != 0 || h.events != 0 || len(payload) != each*len(b.summary.Partitions) {
 		return b.corrupt(fmt.Sprintf("has %d bytes for %d partitions", len(payload), len(b.summary.Partitions)))
 	}
@@ -165,8 +165,8 @@ func (b *Reader) end(h header, payload []byte) error {
 			*x = binary.LittleEndian.Uint64(payload[each*p+8*i:])
 		}
 		if got != want {
-			return b.corrupt(fmt.Sprintf("counts %d events of %d users, %d products and %d profiles of partition %d, there are %d of %d, %d and %d",
-				want.Events, want.Users, want.Products, want.Profiles, p, got.Events, got.Users, got.Products, got.Profiles))
+			return b.corrupt(fmt.Sprintf("counts %d events of %d users, %d products, %d profiles and %d joined keys of partition %d, there are %d of %d, %d, %d and %d",
+				want.Events, want.Users, want.Products, want.Profiles, want.Joined, p, got.Events, got.Users, got.Products, got.Profiles, got.Joined))
 		}
 	}
 	if err := checkCounts(b.summary.Manifest, b.summary.Partitions); err != nil {

@@ -54,6 +54,7 @@ func withRecords(t testing.TB) ([]byte, []backup.Block) {
 		{Partition: 0, Kind: catalog.Product, Records: records("p3")},
 		{Partition: 0, Kind: catalog.Profile, Records: records("a")},
 		{Partition: 1, Kind: catalog.Product, Records: []catalog.Record{{Key: "gone", Version: 3, Deleted: true}}},
+		{Partition: 1, Kind: catalog.Joined, Records: records("cookie")},
 	}
 	b, err := writeAll(manifest(2, []block{{0, events}}), blocks)
 	if err != nil {
@@ -69,7 +70,7 @@ func TestRecords(t *testing.T) {
 		t.Fatalf("error %v, -want +got:\n%s", err, diff)
 	}
 	s, err := backup.Verify(bytes.NewReader(b), nil)
-	if want := (backup.Counts{Events: 2, Users: 2, Products: 4, Profiles: 1}); err != nil || s.Total() != want {
+	if want := (backup.Counts{Events: 2, Users: 2, Products: 4, Profiles: 1, Joined: 1}); err != nil || s.Total() != want {
 		t.Errorf("counts %+v, error %v, want %+v", s.Total(), err, want)
 	}
 	for i := range b {

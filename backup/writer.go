@@ -79,8 +79,12 @@ func (b *Writer) AddRecords(partition uint32, kind catalog.Kind, records []catal
 	if err := b.order.countRecords(b.counts, partition, kind, records); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
+	h := header{kind: kindRecords, partition: partition, events: uint32(len(records))}
+	if kind == catalog.Joined {
+		h.kind, kind = kindJoined, catalog.Profile // in the form of records about users
+	}
 	b.block = store.EncodeRecords(b.block[:0], kind, records)
-	return b.pack(header{kind: kindRecords, partition: partition, events: uint32(len(records))})
+	return b.pack(h)
 }
 
 // pack writes a section of the block.
@@ -222,6 +226,7 @@ func (s *Summary) Total() Counts {
 		t.Users += c.Users
 		t.Products += c.Products
 		t.Profiles += c.Profiles
+		t.Joined += c.Joined
 	}
 	return t
 }

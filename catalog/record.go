@@ -22,12 +22,17 @@ const (
 	Product Kind = 1
 	// Profile records are about users.
 	Profile Kind = 2
+	// Joined is how backups have a key of a user that is joined to another, its attribute JoinedTo. No log or store has it.
+	Joined Kind = 3
 )
 
-// Kinds are all kinds, in the order of backups.
+// JoinedTo is the attribute of Joined.
+const JoinedTo = "to"
+
+// Kinds are all kinds that are stored, in the order of backups, where Joined follows.
 var Kinds = []Kind{Product, Profile}
 
-// Valid reports whether k is one of the constants.
+// Valid reports whether k is one of Kinds.
 func (k Kind) Valid() bool { return k == Product || k == Profile }
 
 // String returns the name of a kind for people.
@@ -37,6 +42,8 @@ func (k Kind) String() string {
 		return "product"
 	case Profile:
 		return "user"
+	case Joined:
+		return "joined key"
 	}
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
@@ -91,24 +90,17 @@ func (c *Coordinator) manifest(ctx context.Context) (*kithv1.BackupManifest, err
 
 // cuts takes a cut of all partitions: each covers what was acknowledged before the call. It waits for elections.
 func (c *Coordinator) cuts(ctx context.Context) ([]*kithv1.PartitionCut, error) {
-	n, err := c.router.partitions()
-	if err != nil {
-		return nil, err
-	}
-	cuts := make([]*kithv1.PartitionCut, n)
 	ctx, cancel := context.WithTimeout(ctx, cutPatience)
 	defer cancel()
-	g, ctx := errgroup.WithContext(ctx)
-	for p := range cuts {
-		g.Go(func() (err error) {
-			cuts[p], err = c.router.Cut(ctx, partition.ID(p))
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	cuts, err := c.router.Cuts(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("take the cut: %w", err)
 	}
-	return cuts, nil
+	out := make([]*kithv1.PartitionCut, len(cuts))
+	for p, x := range cuts {
+		out[p] = &kithv1.PartitionCut{Index: x.Index, Events: x.Events, Users: x.Users}
+	}
+	return out, nil
 }
 
 // dump brings the events of one partition up to a cut.

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/node/wire"
@@ -13,13 +14,13 @@ import (
 // backupRecords sends all records, partitions in order, the kinds of each in order, by key, behind a position. They have no cut: each is
 // sent as it is at a replica that has come to the cut of the events, so what was acknowledged before the backup is there, or something newer.
 func (c *Coordinator) backupRecords(ctx context.Context, from *kithv1.BackupPosition, send func(*kithv1.BackupResponse) error) error {
-	first, err := wire.KindFromProto(from.AfterKind)
+	first, err := wire.BackupKindFromProto(from.AfterKind)
 	if err != nil {
 		return err
 	}
 	after := from.AfterKey
 	for p := from.Partition; int(p) < len(from.Manifest.Partitions); p++ {
-		for _, kind := range catalog.Kinds {
+		for _, kind := range append(slices.Clone(catalog.Kinds), catalog.Joined) {
 			if kind < first {
 				continue
 			}

@@ -20,7 +20,6 @@ import (
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
-	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
 )
@@ -52,8 +51,8 @@ type Nodes interface {
 	Conn(ctx context.Context, node string) (grpc.ClientConnInterface, error)
 	// Changed returns a channel that is closed when Alive changes next.
 	Changed() <-chan struct{}
-	// Cut returns an index of a partition's log that covers all that was acknowledged before the call.
-	Cut(ctx context.Context, p partition.ID) (uint64, error)
+	// Cuts returns for each partition an index of its log that covers all that was acknowledged before the call, so that each event counts once.
+	Cuts(ctx context.Context) ([]uint64, error)
 }
 
 // BuilderConfig says what a Builder works with. All fields but Progress are required.
@@ -310,15 +309,11 @@ func (a *attempt) takeCut(ctx context.Context) error {
 		}
 	}
 	if len(s.Job(a.job).GetCut()) == 0 {
-		cut := make([]uint64, len(s.Replicas))
-		err := a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_CUT, func(ctx context.Context, p int) error {
-			var err error
-			cut[p], err = a.cfg.Nodes.Cut(ctx, partition.ID(p))
-			return err
-		})
+		cut, err := a.cfg.Nodes.Cuts(ctx)
 		if err != nil {
 			return err
 		}
+		a.cfg.Progress(kithv1.JobPhase_JOB_PHASE_CUT, len(cut), len(cut))
 		if _, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_PlanJob{PlanJob: &kithv1.PlanJob{
 			Job: a.job, Cut: cut, ReferenceUnixMs: a.cfg.Now().UnixMilli(),
 			Sides: WantedSides(a.spec.Measure, len(alive)), Nodes: uint32(len(alive)), Bounds: a.cfg.Bounds.record(),

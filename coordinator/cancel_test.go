@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/node/wire"
-	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -25,10 +24,10 @@ func (hanging) Conn(context.Context, string) (grpc.ClientConnInterface, error) {
 	return nil, wire.ErrNotReady
 }
 
-func (h hanging) Cut(ctx context.Context, _ partition.ID) (uint64, error) {
+func (h hanging) Cuts(ctx context.Context) ([]uint64, error) {
 	h.asked <- struct{}{}
 	<-ctx.Done()
-	return 0, ctx.Err()
+	return nil, ctx.Err()
 }
 
 // TestCanceledBuildStops fails a job in the log while its Builder waits for a node that hangs.

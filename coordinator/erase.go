@@ -4,12 +4,16 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/catalog"
@@ -50,15 +54,10 @@ func (c *Coordinator) EraseUser(ctx context.Context, req *kithv1.EraseUserReques
 		return nil, err
 	}
 	p := partition.Of(req.User, partitions)
-	apply := &kithv1.ApplyErasureRequest{
-		Partition: uint32(p), User: req.User, HashKey: secrets.HashKey, TimeUnixMs: c.cfg.Now().UnixMilli(), RequestId: id, AllowAgain: req.AllowAgain,
-	}
-	var done *kithv1.ApplyErasureResponse
-	err = c.router.onPartition(ctx, p, false, func(ctx context.Context, client kithv1.PartitionServiceClient, epoch uint64) (err error) {
-		apply.Epoch = epoch
-		done, err = client.ApplyErasure(ctx, apply)
-		return err
-	})
+	e := &eraser{c: c, partitions: partitions, request: &kithv1.ApplyErasureRequest{
+		HashKey: secrets.HashKey, TimeUnixMs: c.cfg.Now().UnixMilli(), AllowAgain: req.AllowAgain,
+	}}
+	done, err := e.erase(ctx, req.User, "", id)
 	if err != nil {
 		return nil, fmt.Errorf("erase: %w", err)
 	}
@@ -71,7 +70,13 @@ func (c *Coordinator) EraseUser(ctx context.Context, req *kithv1.EraseUserReques
 		Time: time.UnixMilli(done.TimeUnixMs).UTC().Format(time.RFC3339Nano), Partition: uint32(p), LogIndex: done.Index,
 		MayReturn: req.AllowAgain, Removed: erasure.Removed{Events: done.Events, Profile: done.Profile},
 	}
-	r.Purged, r.Waiting = c.purge(ctx, p, req.User, done.Index)
+	r.Purged, r.Waiting = c.purge(ctx, append(e.joined, erasedKey{req.User, p, done}))
+	for _, key := range e.joined {
+		r.Joined = append(r.Joined, erasure.Joined{
+			UserHash: hex.EncodeToString(key.done.UserHash), Partition: uint32(key.partition), LogIndex: key.done.Index,
+			Removed: erasure.Removed{Events: key.done.Events, Profile: key.done.Profile},
+		})
+	}
 	r.Versions, r.CleanAfter = c.State().learnedBefore(p, done.Index)
 	key := ed25519.NewKeyFromSeed(secrets.SigningSeed)
 	receipt, signature, err := erasure.Sign(key, r)
@@ -81,35 +86,95 @@ func (c *Coordinator) EraseUser(ctx context.Context, req *kithv1.EraseUserReques
 	return &kithv1.EraseUserResponse{Receipt: receipt, Signature: signature, PublicKey: key.Public().(ed25519.PublicKey)}, nil
 }
 
-// purge returns which replicas of a partition have done an erasure, and rewritten their files, and which have not said so.
-func (c *Coordinator) purge(ctx context.Context, p partition.ID, user string, index uint64) (purged, waiting []string) {
+// eraser erases a user with the keys that are joined to it.
+type eraser struct {
+	c          *Coordinator
+	partitions int
+	request    *kithv1.ApplyErasureRequest // what is the same of all keys
+	joined     []erasedKey
+}
+
+type erasedKey struct {
+	user      string
+	partition partition.ID
+	done      *kithv1.ApplyErasureResponse
+}
+
+// erase erases a key, which may be joined to an account, with the id of the request.
+func (e *eraser) erase(ctx context.Context, user, account string, id []byte) (*kithv1.ApplyErasureResponse, error) {
+	p := partition.Of(user, e.partitions)
+	for {
+		var done *kithv1.ApplyErasureResponse
+		err := e.c.router.onPartition(ctx, p, false, func(ctx context.Context, client kithv1.PartitionServiceClient, epoch uint64) (err error) {
+			r := e.request
+			done, err = client.ApplyErasure(ctx, &kithv1.ApplyErasureRequest{
+				Partition: uint32(p), Epoch: epoch, User: user, Account: account, RequestId: id, HashKey: r.HashKey, TimeUnixMs: r.TimeUnixMs, AllowAgain: r.AllowAgain,
+			})
+			return err
+		})
+		switch {
+		case err != nil:
+			return nil, err
+		case done.JoinedTo != "":
+			return nil, fmt.Errorf("%w: %q is joined to %q; erase that, and all keys of the person with it", wire.ErrInvalid, user, done.JoinedTo)
+		case len(done.Joined) == 0:
+			return done, nil
+		}
+		for _, key := range done.Joined { // none of them may be left behind, so they come first
+			own := sha256.Sum256(append(slices.Clone(id), key.User...))
+			of, err := e.erase(ctx, key.User, user, own[:requestBytes])
+			switch {
+			case errors.Is(err, wire.ErrInvalid): // it is not joined to the user, or no longer
+			case err != nil:
+				return nil, err
+			default:
+				e.joined = append(e.joined, erasedKey{key.User, partition.Of(key.User, e.partitions), of})
+			}
+			if _, err := e.c.router.step(ctx, user, &kithv1.StepJoinRequest{Step: stepDrop, From: key.User, To: user, Id: key.Id}); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// purge returns which replicas of the partitions of some keys have done all of their erasures, and rewritten their files, and which have not said so.
+func (c *Coordinator) purge(ctx context.Context, keys []erasedKey) (purged, waiting []string) {
 	ctx, cancel := context.WithTimeout(ctx, min(purgePatience, share(ctx, 2)))
 	defer cancel()
 	state := c.State()
-	purged, waiting = []string{}, []string{}
+	done := map[string]bool{} // by node, whether it has said so of all
 	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, node := range state.Replicas[p] {
-		wg.Go(func() {
-			err := c.router.try(ctx, node, false, func(ctx context.Context, conn grpc.ClientConnInterface) error {
-				_, err := kithv1.NewPartitionServiceClient(conn).PurgeUser(ctx, &kithv1.PurgeUserRequest{
-					Partition: uint32(p), Epoch: state.Epoch, User: user, Index: index,
+	var g errgroup.Group
+	g.SetLimit(concurrentCalls)
+	for _, key := range keys {
+		for _, node := range state.Replicas[key.partition] {
+			g.Go(func() error {
+				err := c.router.try(ctx, node, false, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+					_, err := kithv1.NewPartitionServiceClient(conn).PurgeUser(ctx, &kithv1.PurgeUserRequest{
+						Partition: uint32(key.partition), Epoch: state.Epoch, User: key.user, Index: key.done.Index,
+					})
+					return err
 				})
-				return err
+				if err != nil {
+					c.cfg.Logger.WarnContext(ctx, "replica has not confirmed an erasure", "partition", key.partition, "node", node, "index", key.done.Index, "err", err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				before, asked := done[node]
+				done[node] = err == nil && (before || !asked)
+				return nil
 			})
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				c.cfg.Logger.WarnContext(ctx, "replica has not confirmed an erasure", "partition", p, "node", node, "index", index, "err", err)
-				waiting = append(waiting, node)
-				return
-			}
-			purged = append(purged, node)
-		})
+		}
 	}
-	wg.Wait()
-	slices.Sort(purged)
-	slices.Sort(waiting)
+	_ = g.Wait() // of no error
+	purged, waiting = []string{}, []string{}
+	for _, node := range slices.Sorted(maps.Keys(done)) {
+		if done[node] {
+			purged = append(purged, node)
+		} else {
+			waiting = append(waiting, node)
+		}
+	}
 	return purged, waiting
 }
 

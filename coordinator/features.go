@@ -1,9 +1,11 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -31,26 +33,53 @@ func (r *Router) ReadProducts(ctx context.Context, items []string, stale bool) (
 	return r.Records(ctx, catalog.Product, items, stale)
 }
 
-// UserFeatures returns the features of some users, ascending by key, those without events left out. Options must be complete. Memory: the
-// features.
+// UserFeatures returns the features of some users, ascending by key, those without events left out; of those who are joined to others, of these. Options must be complete.
+// Memory: the features.
 func (r *Router) UserFeatures(ctx context.Context, users []string, o *kithv1.FeatureOptions, stale bool) ([]*kithv1.UserFeatures, error) {
-	return gather(ctx, r, users, featureUsers, (*kithv1.UserFeatures).GetUser, func(ctx context.Context, p partition.ID, chunk []string) (rows []*kithv1.UserFeatures, err error) {
-		err = r.onPartition(ctx, p, stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
-			rows = nil // of a try that broke off
-			stream, err := c.ReadUserFeatures(ctx, &kithv1.ReadUserFeaturesRequest{Partition: uint32(p), Epoch: epoch, Options: o, Users: chunk, Stale: stale})
-			if err != nil {
-				return err
+	asked := map[string]bool{}
+	var all []*kithv1.UserFeatures
+	for len(users) > 0 {
+		for _, user := range users {
+			asked[user] = true
+		}
+		var mu sync.Mutex
+		var others []string
+		rows, err := gather(ctx, r, users, featureUsers, (*kithv1.UserFeatures).GetUser, func(ctx context.Context, p partition.ID, chunk []string) ([]*kithv1.UserFeatures, error) {
+			rows, moved, err := r.readFeatures(ctx, &kithv1.ReadUserFeaturesRequest{Partition: uint32(p), Options: o, Users: chunk, Stale: stale})
+			mu.Lock()
+			defer mu.Unlock()
+			for _, m := range moved {
+				others = append(others, m.To)
 			}
-			return wire.Receive(stream, func(m *kithv1.ReadUserFeaturesResponse) error {
-				rows = append(rows, m.Users...)
-				return nil
-			})
+			return rows, err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read features: %w", err)
+			return nil, err
 		}
-		return rows, nil
+		all = append(all, rows...)
+		users = slices.DeleteFunc(others, func(user string) bool { return asked[user] })
+	}
+	slices.SortFunc(all, func(a, b *kithv1.UserFeatures) int { return cmp.Compare(a.User, b.User) })
+	return all, nil
+}
+
+// readFeatures asks one partition. It names those of the users that are joined to others.
+func (r *Router) readFeatures(ctx context.Context, req *kithv1.ReadUserFeaturesRequest) (rows []*kithv1.UserFeatures, moved []*kithv1.MovedUser, err error) {
+	err = r.onPartition(ctx, partition.ID(req.Partition), req.Stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
+		req.Epoch, rows, moved = epoch, nil, nil // of a try that broke off
+		stream, err := c.ReadUserFeatures(ctx, req)
+		if err != nil {
+			return err
+		}
+		return wire.Receive(stream, func(m *kithv1.ReadUserFeaturesResponse) error {
+			rows, moved = append(rows, m.Users...), append(moved, m.Moved...)
+			return nil
+		})
 	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read features: %w", err)
+	}
+	return rows, moved, nil
 }
 
 // ListUserFeatures sends the features of all users, partitions in order, by key, as of a cut; an empty chunk says that it was taken. With

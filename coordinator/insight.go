@@ -139,7 +139,7 @@ func (r *Router) NextBehavior(ctx context.Context, q NextQuery) (*Next, error) {
 	events := q.Events
 	if q.User != "" {
 		var err error
-		if events, out.Stale, err = r.knownHistory(ctx, q.User, q.Stale); err != nil {
+		if _, events, out.Stale, err = r.knownHistory(ctx, q.User, q.Stale); err != nil {
 			return nil, err
 		}
 	}
@@ -446,7 +446,7 @@ func (r *Router) AssignCluster(ctx context.Context, q ClusterQuery) (*Assigned, 
 	var events []fusion.Event
 	if q.User != "" {
 		var err error
-		if events, out.Stale, err = r.knownHistory(ctx, q.User, q.Stale); err != nil {
+		if _, events, out.Stale, err = r.knownHistory(ctx, q.User, q.Stale); err != nil {
 			return nil, err
 		}
 	}

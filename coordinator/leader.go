@@ -192,12 +192,13 @@ func (c *Coordinator) lead(ctx context.Context) error {
 	c.cfg.Logger.Info("coordinating", "node", c.peers.Self())
 	ctx, cancel := context.WithCancel(ctx)
 	place := newPlacement(c)
-	var builds sync.WaitGroup
+	var builds sync.WaitGroup // and other work beside
 	defer place.wait()
 	defer builds.Wait()
 	defer cancel()
 	building := uint64(0)
 	ended := make(chan error, 1) // at most one build runs
+	builds.Go(func() { c.endJoins(ctx) })
 	if c.cfg.BuildEvery > 0 {
 		builds.Go(func() { c.schedule(ctx) })
 	}

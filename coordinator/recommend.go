@@ -39,11 +39,12 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	var events []fusion.Event
 	if q.usesHistory() {
 		var err error
-		if events, a.Stale, err = r.historySoon(ctx, q.User, q.Stale); err != nil {
+		user := q.User
+		if q.User, events, a.Stale, err = r.historySoon(ctx, user, q.Stale); err != nil {
 			return nil, err
 		}
 		if len(events) == 0 && q.NoFallback && q.Method != Trained { // which may know the user by a record
-			return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, q.User)
+			return nil, fmt.Errorf("%w %q", wire.ErrUnknownUser, user)
 		}
 	}
 	if q.usesProducts() {
@@ -192,22 +193,22 @@ func pin(items []Ranked, pins []Pin, n int) []Ranked {
 	return out
 }
 
-// historySoon returns the history of a user, fresh if that can be had soon.
-func (r *Router) historySoon(ctx context.Context, user string, stale bool) (events []fusion.Event, wasStale bool, err error) {
+// historySoon returns the history of a user with the key whose it is, fresh if that can be had soon.
+func (r *Router) historySoon(ctx context.Context, user string, stale bool) (key string, events []fusion.Event, wasStale bool, err error) {
 	wasStale, err = r.soon(ctx, stale, func(ctx context.Context, stale bool) (err error) {
-		events, err = r.History(ctx, user, stale)
+		key, events, err = r.followed(ctx, user, stale)
 		return err
 	})
-	return events, wasStale, err
+	return key, events, wasStale, err
 }
 
 // knownHistory is historySoon of a user who must have events. Errors match wire.ErrUnknownUser.
-func (r *Router) knownHistory(ctx context.Context, user string, stale bool) (events []fusion.Event, wasStale bool, err error) {
-	events, wasStale, err = r.historySoon(ctx, user, stale)
+func (r *Router) knownHistory(ctx context.Context, user string, stale bool) (key string, events []fusion.Event, wasStale bool, err error) {
+	key, events, wasStale, err = r.historySoon(ctx, user, stale)
 	if err == nil && len(events) == 0 {
 		err = fmt.Errorf("%w %q", wire.ErrUnknownUser, user)
 	}
-	return events, wasStale, err
+	return key, events, wasStale, err
 }
 
 // personal adds up to N items that the model ranks to the answer, and the reason why they may be few.
@@ -703,7 +704,7 @@ func (r *Router) SimilarUsers(ctx context.Context, user string, n int, stale boo
 		return nil, err
 	}
 	defer m.Release()
-	events, wasStale, err := r.knownHistory(ctx, user, stale)
+	user, events, wasStale, err := r.knownHistory(ctx, user, stale)
 	if err != nil {
 		return nil, err
 	}

@@ -72,6 +72,8 @@ type Router struct {
 	scans chan struct{}
 	// newcomers are for Explore.
 	newcomers newcomers
+	// joins has room for joins of users.
+	joins chan struct{}
 
 	mu sync.RWMutex // guards what follows; a query only reads, where nothing has changed
 	// latencies are those of calls for scores to other nodes, by kind.
@@ -128,7 +130,7 @@ func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router 
 	return &Router{
 		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(shelfBytes, now),
 		tries: tries, answered: tries.WithLabelValues("ok"),
-		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(), scans: make(chan struct{}, maxScans),
+		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(), scans: make(chan struct{}, maxScans), joins: make(chan struct{}, concurrentJoins),
 		leaders: map[partition.ID]string{}, silent: map[string]time.Time{}, latencies: map[string]*hedging.Latencies{},
 	}
 }
@@ -346,25 +348,28 @@ type AppendCounts struct{ Appended, Duplicates, Erased uint64 }
 
 // Append stores events that have been validated and have ids. It returns when all are durable on a majority of
 // their partitions' replicas. An error leaves open which of them are; to send them again is safe. The order of the events
-// of one user is kept.
-func (r *Router) Append(ctx context.Context, events []fusion.Event) (counts AppendCounts, err error) {
+// of one user is kept. Those of users who are joined to others are stored as theirs.
+func (r *Router) Append(outer context.Context, events []fusion.Event) (counts AppendCounts, err error) {
 	partitions, err := r.partitions()
 	if err != nil {
 		return counts, err
 	}
-	groups := make([][]*kithv1.Event, partitions)
+	groups := make([][]fusion.Event, partitions)
 	for i := range events {
 		p := partition.Of(events[i].User, partitions)
-		groups[p] = append(groups[p], wire.EventToProto(&events[i]))
+		groups[p] = append(groups[p], events[i])
 	}
 	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
+	var moved []fusion.Event
+	g, ctx := errgroup.WithContext(outer)
 	for p, group := range groups {
 		if len(group) == 0 {
 			continue
 		}
 		g.Go(func() error {
-			for _, batch := range batches(group) {
+			for _, batch := range batches(wire.EventsToProto(group)) {
+				own := group[:len(batch)]
+				group = group[len(batch):]
 				err := r.onPartition(ctx, partition.ID(p), false, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
 					resp, err := c.AppendBatch(ctx, &kithv1.AppendBatchRequest{Partition: uint32(p), Epoch: epoch, Events: batch})
 					if err != nil {
@@ -372,9 +377,8 @@ func (r *Router) Append(ctx context.Context, events []fusion.Event) (counts Appe
 					}
 					mu.Lock()
 					defer mu.Unlock()
-					counts.Appended += resp.Appended
-					counts.Duplicates += resp.Duplicates
-					counts.Erased += resp.Erased
+					counts.add(AppendCounts{resp.Appended, resp.Duplicates, resp.Erased})
+					moved = append(moved, movedOf(own, resp.Moved)...)
 					return nil
 				})
 				if err != nil {
@@ -384,8 +388,35 @@ func (r *Router) Append(ctx context.Context, events []fusion.Event) (counts Appe
 			return nil
 		})
 	}
-	err = g.Wait()
+	if err := g.Wait(); err != nil || len(moved) == 0 {
+		return counts, err
+	}
+	others, err := r.Append(outer, moved)
+	counts.add(others)
 	return counts, err
+}
+
+func (c *AppendCounts) add(o AppendCounts) {
+	c.Appended += o.Appended
+	c.Duplicates += o.Duplicates
+	c.Erased += o.Erased
+}
+
+// movedOf returns those of some events whose users are joined to others, as events of these.
+func movedOf(events []fusion.Event, moved []*kithv1.MovedUser) (out []fusion.Event) {
+	if len(moved) == 0 {
+		return nil
+	}
+	to := map[string]string{}
+	for _, m := range moved {
+		to[m.User] = m.To
+	}
+	for i := range events {
+		if user := to[events[i].User]; user != "" {
+			out = append(out, events[i].Under(user))
+		}
+	}
+	return out
 }
 
 // batches cuts events into batches within the bounds of a log entry.
@@ -407,21 +438,39 @@ func batches(events []*kithv1.Event) [][]*kithv1.Event {
 }
 
 // History returns the events of a user by time and id: with stale as some replica has them, otherwise all that were
-// acknowledged before the call. They must not be changed.
+// acknowledged before the call. They must not be changed. Those of a user who is joined to another are those of the other.
 func (r *Router) History(ctx context.Context, user string, stale bool) ([]fusion.Event, error) {
+	_, events, err := r.followed(ctx, user, stale)
+	return events, err
+}
+
+// followed is History with the key whose events they are.
+func (r *Router) followed(ctx context.Context, user string, stale bool) (key string, events []fusion.Event, err error) {
+	for {
+		events, err = r.historyOf(ctx, user, &kithv1.HistoryRequest{Stale: stale})
+		moved := (*wire.MovedError)(nil)
+		if !errors.As(err, &moved) {
+			return user, events, err
+		}
+		user = moved.To
+	}
+}
+
+// historyOf returns the events of one key.
+func (r *Router) historyOf(ctx context.Context, user string, req *kithv1.HistoryRequest) ([]fusion.Event, error) {
 	partitions, err := r.partitions()
 	if err != nil {
 		return nil, err
 	}
 	p := partition.Of(user, partitions)
 	var events []fusion.Event
-	err = r.onPartition(ctx, p, stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) (err error) {
-		if own, ok := c.(ownPartitions); ok {
-			events, err = direct.Do(ctx, own.conn, func() ([]fusion.Event, error) { return r.local.HistoryOf(ctx, p, epoch, user, stale) })
+	err = r.onPartition(ctx, p, req.Stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) (err error) {
+		if own, ok := c.(ownPartitions); ok && req.Join == 0 {
+			events, err = direct.Do(ctx, own.conn, func() ([]fusion.Event, error) { return r.local.HistoryOf(ctx, p, epoch, user, req.Stale) })
 			return err
 		}
 		events = nil // of a try that broke off
-		stream, err := c.History(ctx, &kithv1.HistoryRequest{Partition: uint32(p), Epoch: epoch, User: user, Stale: stale})
+		stream, err := c.History(ctx, &kithv1.HistoryRequest{Partition: uint32(p), Epoch: epoch, User: user, Stale: req.Stale, Join: req.Join})
 		if err != nil {
 			return err
 		}
@@ -436,12 +485,12 @@ func (r *Router) History(ctx context.Context, user string, stale bool) ([]fusion
 	return events, nil
 }
 
-// Cut returns an index of a partition's log that covers every event acknowledged before the call, with what there is up to it.
-func (r *Router) Cut(ctx context.Context, p partition.ID) (*kithv1.PartitionCut, error) {
-	var cut *kithv1.PartitionCut
+// Cut returns an index of a partition's log that covers every event acknowledged before the call, with what there is up to it. See Cuts for all partitions.
+func (r *Router) Cut(ctx context.Context, p partition.ID) (*kithv1.CutResponse, error) {
+	var cut *kithv1.CutResponse
 	err := r.onPartition(ctx, p, false, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
 		resp, err := c.Cut(ctx, &kithv1.CutRequest{Partition: uint32(p), Epoch: epoch})
-		cut = &kithv1.PartitionCut{Index: resp.GetIndex(), Events: resp.GetEvents(), Users: resp.GetUsers()}
+		cut = resp
 		return err
 	})
 	return cut, err
@@ -453,10 +502,17 @@ type buildNodes struct {
 	router *Router
 }
 
-// Cut implements Nodes. It waits for elections.
-func (b buildNodes) Cut(ctx context.Context, p partition.ID) (uint64, error) {
+// Cuts implements Nodes. It waits for elections. What joins have left under their old keys is removed: no other build needs it.
+func (b buildNodes) Cuts(ctx context.Context) ([]uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, cutPatience)
 	defer cancel()
-	cut, err := b.router.Cut(ctx, p)
-	return cut.GetIndex(), err
+	if err := b.router.sweepJoins(ctx); err != nil {
+		return nil, err
+	}
+	cuts, err := b.router.Cuts(ctx)
+	out := make([]uint64, len(cuts))
+	for p, c := range cuts {
+		out[p] = c.Index
+	}
+	return out, err
 }

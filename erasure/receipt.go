@@ -39,6 +39,16 @@ type Receipt struct {
 	Versions []uint64 `json:"model_versions"`
 	// CleanAfter is the highest number of a version or of a running build that may: later ones do not.
 	CleanAfter uint64 `json:"clean_after_version"`
+	// Joined are the keys that were joined to the user, and were erased with it by this request.
+	Joined []Joined `json:"joined,omitempty"`
+}
+
+// Joined is a key that was erased with another. What was removed of its own is what had not become the other's.
+type Joined struct {
+	UserHash  string  `json:"user_hash"`
+	Partition uint32  `json:"partition"`
+	LogIndex  uint64  `json:"log_index"`
+	Removed   Removed `json:"removed"`
 }
 
 // Removed counts what is gone.

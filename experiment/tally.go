@@ -26,24 +26,25 @@ type Feedback struct {
 // FeedbackOf reads the feedback of a user from all events of the user, which are by time and id; key is that of the ids. An event is taken for as old as the answer
 // at least. Cost: a code of HMAC-SHA256 for each answer, about a microsecond.
 func FeedbackOf(key []byte, user string, events []fusion.Event) (f Feedback) {
-	answers := map[string]*Answer{} // nil for what is refused
+	answers := map[[2]string]*Answer{} // by id and the key that was answered; nil for what is refused
 	met := map[[3]string]bool{}
-	var unit uint64 // of the user, once it is needed
+	units := map[string]uint64{} // of the keys of the user
 	for i := range events {
 		e := &events[i]
 		if !e.Feedback() {
 			continue
 		}
 		id := e.Context[fusion.ContextAnswer]
-		a, known := answers[id]
+		asked := cmp.Or(e.Context[fusion.ContextAsked], user)
+		a, known := answers[[2]string{id, asked}]
 		if !known {
-			if len(answers) == 0 {
-				unit = Unit(key, user)
+			if _, met := units[asked]; !met {
+				units[asked] = Unit(key, asked)
 			}
-			if x, err := Open(key, id); err == nil && x.Unit == unit {
+			if x, err := Open(key, id); err == nil && x.Unit == units[asked] {
 				a = &x
 			}
-			answers[id] = a
+			answers[[2]string{id, asked}] = a
 		}
 		if a == nil || !a.Has(e.Item) {
 			f.Refused++

@@ -55,6 +55,19 @@ func TestTallyByHand(t *testing.T) {
 	}
 }
 
+// TestTallyOfJoinedKeys: what a cookie clicked on counts for the account that it is joined to, and nothing that was answered to others does.
+func TestTallyOfJoinedKeys(t *testing.T) {
+	as := func(user string, e fusion.Event) fusion.Event {
+		e.User, e.ID, e.Value = user, "1", 1
+		return e.Under("account")
+	}
+	seen := feedback(fusion.Click, "i1", answer("cookie", "e", "a", 6, 1000, "i1"), 1100)
+	f := experiment.FeedbackOf(key, "account", []fusion.Event{as("cookie", seen), as("thief", seen)})
+	if !f.Clicked("i1") || f.Refused != 1 {
+		t.Errorf("clicked %v, refused %d; want the click of the cookie and one refusal", f.Clicked("i1"), f.Refused)
+	}
+}
+
 // TestTallyOfCrossedUsers: who meets two variants counts for the first, and the answers for those that gave them.
 func TestTallyOfCrossedUsers(t *testing.T) {
 	late, early := answer("u", "e", "b", 7, 2000, "i1"), answer("u", "e", "a", 6, 1000, "i1")

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -82,6 +83,24 @@ type Event struct {
 // answer. It does not count in what is popular, in features, nor as an item that the user knows, and in interactions only where weights name the behavior.
 func (e *Event) Feedback() bool {
 	return (e.Behavior == Impression || e.Behavior == Click) && e.Context[ContextAnswer] != ""
+}
+
+// ContextAsked is the key of the context of feedback that came under another key of its user: the key for which the answer was made. See Under.
+const ContextAsked = "asked"
+
+// Under returns the event as one of another key of the same user. Feedback notes in its context for which key its answer was made, which the answer
+// proves, as far as there is room.
+func (e *Event) Under(user string) Event {
+	out := *e
+	out.User = user
+	if e.Feedback() && e.Context[ContextAsked] == "" {
+		out.Context = maps.Clone(e.Context)
+		out.Context[ContextAsked] = e.User
+		if out.Validate() != nil {
+			out.Context = e.Context
+		}
+	}
+	return out
 }
 
 const (

@@ -21,7 +21,7 @@ func (n *Node) ApplyErasure(ctx context.Context, req *kithv1.ApplyErasureRequest
 	if err != nil {
 		return nil, err
 	}
-	e := store.Erase{User: req.User, Time: req.TimeUnixMs, Again: req.AllowAgain}
+	e := store.Erase{User: req.User, Time: req.TimeUnixMs, Again: req.AllowAgain, Account: req.Account}
 	if copy(e.Secret[:], req.HashKey) != len(req.HashKey) || len(req.HashKey) != len(e.Secret) ||
 		copy(e.Request[:], req.RequestId) != len(req.RequestId) || len(req.RequestId) != len(e.Request) {
 		return nil, fmt.Errorf("%w: hash key of %d bytes and request id of %d; want %d and %d",
@@ -39,6 +39,16 @@ func (n *Node) ApplyErasure(ctx context.Context, req *kithv1.ApplyErasureRequest
 	_, done, err := n.command(ctx, r, int64(proto.Size(req)), store.EncodeErase(nil, e))
 	if err != nil {
 		return nil, err
+	}
+	if len(done.Moved) > 0 {
+		return &kithv1.ApplyErasureResponse{JoinedTo: done.Moved[0].To}, nil
+	}
+	if len(done.Joined) > 0 {
+		resp := &kithv1.ApplyErasureResponse{}
+		for _, j := range done.Joined {
+			resp.Joined = append(resp.Joined, &kithv1.UserState{User: j.Key, Id: j.ID})
+		}
+		return resp, nil
 	}
 	x := done.Erasure
 	return &kithv1.ApplyErasureResponse{Index: x.Index, TimeUnixMs: x.Time, UserHash: x.Hash[:], Events: x.Events, Profile: x.Profile}, nil

@@ -52,11 +52,21 @@ func (n *Node) ReadUserFeatures(req *kithv1.ReadUserFeaturesRequest, stream grpc
 		return err
 	}
 	v := n.viewer(req.Options, req.Stale)
+	var moved *wire.MovedError
 	for at := 0; at < len(req.Users); {
 		var chunk []userEvents
 		for size := 0; at < len(req.Users) && size < viewBytes; at++ {
 			events, err := r.store.History(ctx, req.Users[at])
 			if err != nil {
+				return n.troubled(r, err)
+			}
+			switch err := r.own(req.Users[at], req.Stale); {
+			case errors.As(err, &moved):
+				if err := stream.Send(&kithv1.ReadUserFeaturesResponse{Moved: []*kithv1.MovedUser{{User: req.Users[at], To: moved.To}}}); err != nil {
+					return err
+				}
+				continue
+			case err != nil:
 				return n.troubled(r, err)
 			}
 			size += eventBytes(events)

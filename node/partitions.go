@@ -52,7 +52,11 @@ func (n *Node) AppendBatch(ctx context.Context, req *kithv1.AppendBatchRequest) 
 	if done.Appended > 0 {
 		n.lastAppend.Store(time.Now().UnixMilli())
 	}
-	return &kithv1.AppendBatchResponse{Appended: done.Appended, Duplicates: done.Duplicates, Erased: done.Erased}, nil
+	resp := &kithv1.AppendBatchResponse{Appended: done.Appended, Duplicates: done.Duplicates, Erased: done.Erased}
+	for _, m := range done.Moved {
+		resp.Moved = append(resp.Moved, &kithv1.MovedUser{User: m.User, To: m.To})
+	}
+	return resp, nil
 }
 
 // fresh returns the replica for a read: of acknowledged state at the leader, or as it is on any replica.
@@ -67,13 +71,17 @@ func (n *Node) fresh(ctx context.Context, p uint32, epoch uint64, stale bool) (*
 	return r, nil
 }
 
-// HistoryOf returns the events of a user in a partition, which must not be changed; see History of store.Store. It is for calls of the own process.
+// HistoryOf returns the events of a user in a partition, which must not be changed; see History of store.Store. It is for calls of the own process. Errors match
+// wire.ErrMoved for a user who is joined to another, and wire.ErrJoining while that is under way, but for a stale read.
 func (n *Node) HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, error) {
 	r, err := n.fresh(ctx, uint32(p), epoch, stale)
 	if err != nil {
 		return nil, err
 	}
 	events, err := r.store.History(ctx, user)
+	if err == nil {
+		err = r.own(user, stale)
+	}
 	if err != nil {
 		return nil, n.troubled(r, err)
 	}
@@ -82,7 +90,11 @@ func (n *Node) HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user
 
 // History implements kithv1.PartitionServiceServer.
 func (n *Node) History(req *kithv1.HistoryRequest, stream grpc.ServerStreamingServer[kithv1.HistoryResponse]) error {
-	events, err := n.HistoryOf(stream.Context(), partition.ID(req.Partition), req.Epoch, req.User, req.Stale)
+	read := n.HistoryOf
+	if req.Join > 0 {
+		read = n.joining(req.Join)
+	}
+	events, err := read(stream.Context(), partition.ID(req.Partition), req.Epoch, req.User, req.Stale)
 	if err != nil {
 		return err
 	}
@@ -121,7 +133,7 @@ func (n *Node) Cut(ctx context.Context, req *kithv1.CutRequest) (*kithv1.CutResp
 		return nil, err
 	}
 	m := r.store.Mark()
-	return &kithv1.CutResponse{Index: m.Index, Events: m.Events, Users: m.Users}, nil
+	return &kithv1.CutResponse{Index: m.Index, Events: m.Events, Users: m.Users, JoinsBegun: m.Joins, JoinsPending: m.Pending, JoinsHidden: m.Hidden}, nil
 }
 
 // Popular implements kithv1.PartitionServiceServer.

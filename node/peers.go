@@ -237,9 +237,6 @@ const maxMessageBytes = 16 << 20
 // asked for yet waits in the window of its call, so it also bounds what a client can make a server keep for it.
 const maxStreams = 1000
 
-// streamWorkers is how many goroutines wait for calls: their stacks have grown already. A call that finds none begins one of its own.
-const streamWorkers = 64
-
 // ServerOptions are those of a kith server that needs no others.
 func ServerOptions() []grpc.ServerOption {
 	return append(TransportOptions(), grpc.UnaryInterceptor(wire.UnaryServer), grpc.StreamInterceptor(wire.StreamServer))
@@ -256,7 +253,6 @@ func TransportOptions() []grpc.ServerOption {
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
 		grpc.ForceServerCodecV2(wire.Codec()),
-		grpc.NumStreamWorkers(streamWorkers),
 	}
 }
 

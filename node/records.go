@@ -113,7 +113,7 @@ func (n *Node) ReadRecords(req *kithv1.ReadRecordsRequest, stream grpc.ServerStr
 
 // ScanRecords implements kithv1.PartitionServiceServer.
 func (n *Node) ScanRecords(ctx context.Context, req *kithv1.ScanRecordsRequest) (*kithv1.ScanRecordsResponse, error) {
-	kind, err := wire.KindFromProto(req.Kind)
+	kind, err := wire.BackupKindFromProto(req.Kind)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (n *Node) ScanRecords(ctx context.Context, req *kithv1.ScanRecordsRequest) 
 	}
 	resp := &kithv1.ScanRecordsResponse{}
 	size := 0
-	err = r.store.Records(ctx, kind, req.AfterKey, func(record catalog.Record) error {
+	add := func(record catalog.Record) error {
 		if size >= recordBytes || req.N > 0 && len(resp.Records) == int(req.N) {
 			resp.More = true
 			return store.ErrStop
@@ -134,7 +134,12 @@ func (n *Node) ScanRecords(ctx context.Context, req *kithv1.ScanRecordsRequest) 
 		m := wire.RecordToProto(&record)
 		resp.Records, size = append(resp.Records, m), size+proto.Size(m)+recordOverhead
 		return nil
-	})
+	}
+	if kind == catalog.Joined {
+		err = r.store.Aliases(ctx, req.AfterKey, add)
+	} else {
+		err = r.store.Records(ctx, kind, req.AfterKey, add)
+	}
 	if err != nil {
 		return nil, n.troubled(r, err)
 	}

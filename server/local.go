@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,8 +203,10 @@ func (n localNodes) Conn(ctx context.Context, id string) (grpc.ClientConnInterfa
 	return n.Bulk().Conn(ctx, id, "")
 }
 
-// Cut implements coordinator.Nodes: a table does not change.
-func (n localNodes) Cut(context.Context, partition.ID) (uint64, error) { return 1, nil }
+// Cuts implements coordinator.Nodes: a table does not change.
+func (n localNodes) Cuts(context.Context) ([]uint64, error) {
+	return slices.Repeat([]uint64{1}, LocalPartitions), nil
+}
 
 // phaseClock measures when the phases of a build begin.
 type phaseClock struct {

@@ -123,6 +123,7 @@ type jsonBackup struct {
 	Users         uint64  `json:"users"`
 	Products      uint64  `json:"products"`
 	Profiles      uint64  `json:"profiles"`
+	Joined        uint64  `json:"joined_keys"`
 	Versions      int     `json:"model_versions"`
 	ActiveVersion uint64  `json:"active_version"`
 	Bytes         int64   `json:"bytes"`
@@ -134,7 +135,7 @@ func backupView(file string, s *backup.Summary) jsonBackup {
 	return jsonBackup{
 		File: file, ClusterID: m.ClusterId, Created: timeOf(m.CreatedUnixMs), Program: m.Program, Partitions: len(m.Partitions),
 		Replication: m.ReplicationFactor, Events: total.Events, Users: total.Users,
-		Products: total.Products, Profiles: total.Profiles, Versions: len(m.Versions),
+		Products: total.Products, Profiles: total.Profiles, Joined: total.Joined, Versions: len(m.Versions),
 		ActiveVersion: m.ActiveVersion, Bytes: s.SizeBytes,
 	}
 }
@@ -210,7 +211,7 @@ func (c *client) writeBackup(ctx context.Context, w io.Writer, p *progress) (bac
 			p.set("events", int64(n), int64(total))
 			return out.Add(part.Events.Partition, wire.EventsFromProto(part.Events.Events))
 		case *kithv1.BackupResponse_Records:
-			kind, err := wire.KindFromProto(part.Records.Kind)
+			kind, err := wire.BackupKindFromProto(part.Records.Kind)
 			if err != nil {
 				return err
 			}

@@ -34,16 +34,20 @@ func TestBackupRecords(t *testing.T) {
 	}
 	mustKith(t, "products", "delete", "--addr", addr, "p07")
 	mustKith(t, "erase", "--addr", addr, "u002")
+	mustKith(t, "users", "join", "u004", "u003", "--addr", addr)
 
 	file := filepath.Join(dir, "shop.kith")
 	saved := mustJSON[jsonBackup](t, "cluster", "backup", "--addr", addr, file)
-	if saved.Events != 32 || saved.Products != 40 || saved.Profiles != 4 {
-		t.Errorf("saved %+v, want 32 events, 40 products with the deleted one, and 4 profiles", saved)
+	if saved.Events != 32 || saved.Products != 40 || saved.Profiles != 4 || saved.Joined != 1 {
+		t.Errorf("saved %+v, want 32 events, 40 products with the deleted one, 4 profiles and a joined key", saved)
 	}
 	to := clustertest.Start(t, clustertest.Options{Servers: 1, Partitions: 7})
 	got := mustJSON[jsonRestore](t, "cluster", "restore", "--addr", addrsOf(to), file)
-	if got.Appended != 32 || got.Records != (recordCounts{Changed: 44}) {
-		t.Errorf("restored %+v, want 32 events and 44 records", got)
+	if got.Appended != 32 || got.Records != (recordCounts{Changed: 44}) || got.Joined.Keys != 1 {
+		t.Errorf("restored %+v, want 32 events, 44 records and a joined key", got)
+	}
+	if told := mustKith(t, "users", "join", "u004", "u003", "--addr", addrsOf(to)); !strings.Contains(told, "already") {
+		t.Errorf("join after a restore: %s", told)
 	}
 	for _, kind := range []string{"products", "users"} {
 		before := lines(mustKith(t, kind, "list", "--addr", addr, "-n", "0", "-o", "json"))

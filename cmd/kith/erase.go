@@ -35,7 +35,8 @@ func (a *app) eraseCommand() *cobra.Command {
 popular. From then on the user is unknown, and no answer names it. Old events of the user are
 refused, so that files that have them may be ingested again: those that are not newer than
 the erasure and than all that was removed, and those without a time; and so are profiles. With
---allow-again all are taken.
+--allow-again all are taken. Keys that were joined to the user, such as cookies, are erased with
+it.
 
 Model versions keep what they learned from the user until a build replaces them: neighbor
 lists of items change then. --build starts one, with the settings of the active version, and

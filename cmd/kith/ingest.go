@@ -200,6 +200,8 @@ type jsonIngest struct {
 	Error    string `json:"error,omitempty"`
 	// Share is the part of the work that was done, "" for all.
 	Share string `json:"share,omitempty"`
+	// Joined says what became of keys of users that were stored under before they were known to be another's.
+	Joined joinCounts `json:"joined"`
 	// Stored says what became of the records of products and profiles that were stored.
 	Stored recordCounts `json:"records"`
 
@@ -321,6 +323,12 @@ func (a *app) printFused(indent string, s *jsonIngest) error {
 				plural(conflicts, "conflict", "conflicts")))
 		}
 	}
+	if s.Joined.any() {
+		lines = append(lines, s.Joined.words())
+		for _, x := range s.Joined.Refused {
+			lines = append(lines, x.Detail)
+		}
+	}
 	if s.Stored != (recordCounts{}) {
 		lines = append(lines, s.Stored.words("record", "records"))
 	}
@@ -361,6 +369,7 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 		summary.report, err = j.line.Run(ctx, pipeline.Sink{
 			Events:  func(_ context.Context, events []fusion.Event) error { return yield(events) },
 			Records: records,
+			Joins:   func(ctx context.Context, joins []pipeline.Join) error { return j.join(ctx, joins, &summary.Joined) },
 		}, o)
 		return err
 	}
@@ -405,6 +414,18 @@ func (j *ingestion) put(ctx context.Context, kind catalog.Kind, records []catalo
 		}
 	}
 	return s.flush(ctx)
+}
+
+// join makes keys one that have been found to be, where something is stored under those that are to go.
+func (j *ingestion) join(ctx context.Context, joins []pipeline.Join, total *joinCounts) error {
+	if j.client == nil {
+		return nil
+	}
+	req := &kithv1.JoinUsersRequest{OnlyStored: true}
+	for _, x := range joins {
+		req.Joins = append(req.Joins, &kithv1.UserJoin{From: x.From, To: x.To})
+	}
+	return j.client.join(ctx, req, total)
 }
 
 // stored returns what is stored under the keys of records, by key; nothing if the caller may write alone.

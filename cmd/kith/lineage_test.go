@@ -35,20 +35,30 @@ users: {kinds: [account, cookie]}
 	"goods.csv":  "sku,price\nA,10\nB,20\n",
 }
 
-// TestLineage ingests a mapping into a cluster and asks where a user comes from. Ingesting again changes nothing.
+// TestLineage ingests a mapping into a cluster, then with a link that was not known before, and asks where a user comes from. Ingesting again changes nothing.
 func TestLineage(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{Servers: 1})
 	dir := t.TempDir()
-	for name, text := range fused {
+	write := func(name, text string) {
+		t.Helper()
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	for name, text := range fused {
+		write(name, text)
+	}
 	mapping := filepath.Join(dir, "map.yaml")
 	ingest := []string{"ingest", "--mapping", mapping, "--dead-letters", "none", "--addr", addrsOf(c)}
+	write("seen.csv", "account,cookie\n17,c8\n")
+	early := mustJSON[jsonIngest](t, ingest...)
+	if early.Appended != 3 || early.Stored.Changed != 3 || early.Joined.any() {
+		t.Errorf("before the link is known: %+v", early)
+	}
+	write("seen.csv", fused["seen.csv"])
 	first := mustJSON[jsonIngest](t, ingest...)
-	if first.Appended != 3 || first.Users != 2 || first.Stored.Changed != 3 {
-		t.Errorf("first: %+v", first)
+	if first.Appended != 0 || first.Duplicates != 3 || first.Users != 2 || first.Stored.Changed != 1 || first.Joined.Keys != 1 || first.Joined.Events != 2 {
+		t.Errorf("once the link is known: %+v", first)
 	}
 	report := filepath.Join(dir, "report.json")
 	page := filepath.Join(dir, "report.html")
@@ -95,7 +105,15 @@ func TestLineage(t *testing.T) {
 	if missing := kith(t, nil, "lineage", "user", "c1", "--addr", addrsOf(c)); missing.code != exitError || !strings.Contains(missing.err, "cookie:c1") {
 		t.Errorf("missing: %+v", missing)
 	}
-	mustKith(t, "erase", "17", "--addr", addrsOf(c))
+	if told := mustKith(t, "users", "join", "cookie:c9", "17", "--addr", addrsOf(c)); !strings.Contains(told, "joined to 17, with 1 event") {
+		t.Errorf("join: %s", told)
+	}
+	if refused := kith(t, nil, "users", "join", "cookie:c9", "18", "--addr", addrsOf(c)); refused.code != exitError || !strings.Contains(refused.err, `"17"`) {
+		t.Errorf("join to another: %+v", refused)
+	}
+	if told := mustKith(t, "erase", "17", "--addr", addrsOf(c)); !strings.Contains(told, `"joined"`) {
+		t.Errorf("receipt without the joined keys: %s", told)
+	}
 	if gone := kith(t, nil, "lineage", "user", "17", "--addr", addrsOf(c)); gone.code != exitError || strings.Contains(gone.out, "c1") {
 		t.Errorf("erased: %+v", gone)
 	}

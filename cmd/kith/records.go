@@ -43,7 +43,7 @@ func (a *app) productsCommand() *cobra.Command {
 func (a *app) usersCommand() *cobra.Command {
 	t := recordTool{app: a, kind: catalog.Profile, command: "users", one: "profile", many: "profiles", key: "u17"}
 	cmd := t.tree("Keep what is known of users beside their events")
-	cmd.AddCommand(a.userKeyCommand())
+	cmd.AddCommand(a.userKeyCommand(), a.joinCommand())
 	return cmd
 }
 

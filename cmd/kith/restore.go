@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kith-io/kith/backup"
+	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -65,6 +67,7 @@ type restoration struct {
 	// records sends those of the present kind; kept is what became of all.
 	records *recordSender
 	kept    recordCounts
+	joined  joinCounts
 }
 
 // jsonRestore is the summary of a restore. Duplicates were on the cluster already, by this or by an earlier restore.
@@ -74,6 +77,7 @@ type jsonRestore struct {
 	Duplicates uint64       `json:"duplicates"`
 	Erased     uint64       `json:"erased"`
 	Records    recordCounts `json:"records"`
+	Joined     joinCounts   `json:"joined"`
 	Version    *jsonVersion `json:"version,omitempty"`
 }
 
@@ -106,7 +110,7 @@ func (a *app) restore(ctx context.Context, o restoration) error {
 		return err
 	}
 	p.end()
-	out := &jsonRestore{jsonBackup: backupView(o.path, &s), Appended: total.Appended, Duplicates: total.Duplicates, Erased: total.Erased, Records: o.kept}
+	out := &jsonRestore{jsonBackup: backupView(o.path, &s), Appended: total.Appended, Duplicates: total.Duplicates, Erased: total.Erased, Records: o.kept, Joined: o.joined}
 	out.Seconds = time.Since(began).Seconds()
 	if !a.json() {
 		err := a.printf("%s of %s: %s new, %s known, in %s.\n", plural(out.Events, "event", "events"),
@@ -168,6 +172,9 @@ func (a *app) seekable(ctx context.Context, path string) (f *os.File, done func(
 
 // put stores the records of a block.
 func (o *restoration) put(ctx context.Context, block *backup.Block) error {
+	if block.Kind == catalog.Joined {
+		return o.join(ctx, block.Records)
+	}
 	if len(block.Records) > 0 && (o.records == nil || o.records.kind != block.Kind) {
 		if err := o.flush(ctx); err != nil {
 			return err
@@ -181,6 +188,29 @@ func (o *restoration) put(ctx context.Context, block *backup.Block) error {
 	}
 	return nil
 }
+
+// join joins keys of users. Their events are those of the others in the backup, but for some that were joined while it was made.
+func (o *restoration) join(ctx context.Context, keys []catalog.Record) error {
+	for some := range slices.Chunk(keys, joinBatch) {
+		req := &kithv1.JoinUsersRequest{}
+		for i := range some {
+			j := &kithv1.UserJoin{From: some[i].Key}
+			for _, at := range some[i].Attributes {
+				if at.Name == catalog.JoinedTo {
+					j.To = at.Value.Text
+				}
+			}
+			req.Joins = append(req.Joins, j)
+		}
+		if err := o.client.join(ctx, req, &o.joined); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinBatch is the number of joins of one call.
+const joinBatch = 500
 
 // flush stores the records that wait.
 func (o *restoration) flush(ctx context.Context) error {

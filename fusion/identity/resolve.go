@@ -61,6 +61,21 @@ func (e *Entities) Canonical(k Key) (canonical Key, ok bool) {
 	return e.key(e.of[id]), true
 }
 
+// Joined calls yield with each key that another stands for, and that one, the best kinds first. An error of yield ends it and is returned.
+func (e *Entities) Joined(yield func(key, canonical Key) error) error {
+	for kind := range e.kinds {
+		for id, of := range e.of {
+			if of == uint32(id) || int(e.keys.kinds[id]) != kind {
+				continue
+			}
+			if err := yield(e.key(uint32(id)), e.key(of)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (e *Entities) key(id uint32) Key {
 	return Key{e.kinds[e.keys.kinds[id]], string(e.keys.text(id))}
 }

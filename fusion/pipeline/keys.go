@@ -168,6 +168,37 @@ func (r *run) identify(ctx context.Context, s *side) (*Identity, error) {
 	return report, nil
 }
 
+// joinBatch is the number of joins that are handed over at once.
+const joinBatch = 500
+
+// joins hands over which keys of users have been found to be one, those of the best kinds first, so that a key that is joined to one that has just been joined
+// goes where that went.
+func (r *run) joins(ctx context.Context) error {
+	if r.sink.Joins == nil || r.users.entities == nil || !r.o.Share.First() {
+		return nil
+	}
+	var batch []Join
+	flush := func() error {
+		out := batch
+		batch = nil
+		if err := ctx.Err(); err != nil || len(out) == 0 {
+			return err
+		}
+		return r.sink.Joins(ctx, out)
+	}
+	err := r.users.entities.Joined(func(key, canonical identity.Key) error {
+		j := Join{r.users.stored(key), r.users.stored(canonical)}
+		if len(j.From) > fusion.MaxKeyBytes || len(j.To) > fusion.MaxKeyBytes { // no event is stored under it
+			return nil
+		}
+		if batch = append(batch, j); len(batch) < joinBatch {
+			return nil
+		}
+		return flush()
+	})
+	return cmp.Or(err, flush())
+}
+
 // withhold replaces keys in a report by their pseudonyms.
 func (s *side) withhold(l identity.LinkReport) *identity.LinkReport {
 	if s.hash == nil {

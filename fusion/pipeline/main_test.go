@@ -34,6 +34,7 @@ func folder(t testing.TB, files map[string]string) string {
 type result struct {
 	report   *pipeline.Report
 	events   []fusion.Event
+	joins    []pipeline.Join
 	products map[string]catalog.Record
 	profiles map[string]catalog.Record
 }
@@ -80,6 +81,13 @@ func runFile(t testing.TB, f *fusion.File, o pipeline.Options) (result, error) {
 			}
 			return nil
 		},
+	}
+	sink.Joins = func(_ context.Context, joins []pipeline.Join) error {
+		if len(out.events) > 0 {
+			t.Error("joins behind events")
+		}
+		out.joins = append(out.joins, joins...)
+		return nil
 	}
 	out.report, err = p.Run(t.Context(), sink, o)
 	if left, _ := filepath.Glob(filepath.Join(o.TempDir, "*")); len(left) > 0 {

@@ -145,7 +145,12 @@ func (p *Pipeline) checkSide(s *side) error {
 type Sink struct {
 	Events  func(ctx context.Context, events []fusion.Event) error
 	Records func(ctx context.Context, kind catalog.Kind, records []catalog.Record) error
+	// Joins takes what has been found out about keys of users, before the first event; nil leaves it out.
+	Joins func(ctx context.Context, joins []Join) error
 }
+
+// Join says that what is stored under one key of a user is to be stored under another.
+type Join struct{ From, To string }
 
 // Options says how a run works.
 type Options struct {
@@ -271,6 +276,9 @@ func (r *run) run(ctx context.Context) (err error) {
 		return err
 	}
 	r.begin(StepEvents)
+	if err := r.joins(ctx); err != nil {
+		return err
+	}
 	return r.events(ctx)
 }
 

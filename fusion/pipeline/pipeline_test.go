@@ -569,6 +569,7 @@ users: {kinds: [account, cookie]}
 		want = append(want, key(e))
 	}
 	products := 0
+	var joins []pipeline.Join
 	for part := range 3 {
 		r := mustRun(t, dir, pipeline.Options{Share: source.Share{Part: part + 1, Of: 3}})
 		if len(r.events) == 0 || len(r.events) == len(want) {
@@ -578,6 +579,10 @@ users: {kinds: [account, cookie]}
 			got = append(got, key(e))
 		}
 		products += len(r.products)
+		joins = append(joins, r.joins...)
+	}
+	if known := []pipeline.Join{{From: "cookie:c1", To: "1"}, {From: "cookie:c2", To: "2"}}; !slices.Equal(joins, known) {
+		t.Errorf("joins of all shares are %v, want %v", joins, known)
 	}
 	slices.Sort(want)
 	slices.Sort(got)

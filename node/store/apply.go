@@ -23,11 +23,18 @@ type Result struct {
 	Changed, Unchanged uint64
 	// Erasure is what an erasure did.
 	Erasure Erasure
+	// Moved are the users of events that were not taken, as they are joined to others: send their events to these. Of an erasure that was refused,
+	// as the user is joined to another key than it says, it is the user with that key, or with the user itself.
+	Moved []Moved
+	// Joined are keys that are joined to the user of an erasure, the first of them: it was refused, and they must be erased before.
+	Joined []Joined
+	// Join is what a step of a join did.
+	Join JoinOutcome
 }
 
 // Apply executes the command at a raft index: it adds the events whose (user, id)
-// is new, and counts the others (EncodeBatch), keeps records that are newer than those there (EncodeRecords), or erases a user
-// (EncodeErase). The effect and the result depend on the commands so far and nothing else. A
+// is new, and counts the others (EncodeBatch), keeps records that are newer than those there (EncodeRecords), erases a user
+// (EncodeErase), or joins one to another (EncodeJoin, EncodeCopies). The effect and the result depend on the commands so far and nothing else. A
 // command at or below Applied is skipped, with a zero Result. A command that
 // cannot be decoded changes nothing but the applied index; the error matches ErrCorrupt.
 // On a full disk it may wait for room: see Options.Room. An error of writing is for good: the store must be reopened. command is not kept. Cost: a
@@ -79,9 +86,15 @@ func decode(command []byte) (run func(*pending) error, err error) {
 	case recordsVersion:
 		kind, records, err := DecodeRecords(command)
 		return func(p *pending) error { return p.put(kind, records) }, err
-	case eraseVersion:
+	case eraseVersion, eraseJoinedVersion:
 		e, err := decodeErase(command)
 		return func(p *pending) error { return p.erase(e) }, err
+	case joinVersion:
+		j, err := decodeJoin(command)
+		return func(p *pending) error { return p.join(j) }, err
+	case copyVersion:
+		j, events, err := decodeCopies(command)
+		return func(p *pending) error { return p.copies(j, events) }, err
 	}
 	events, err := DecodeBatch(command)
 	return func(p *pending) error { return p.add(events) }, err
@@ -89,17 +102,20 @@ func decode(command []byte) (run func(*pending) error, err error) {
 
 // pending is a command on its way into the store.
 type pending struct {
-	d      *database
-	meta   meta
-	index  uint64
-	batch  *pebble.Batch
-	result Result
-	users  map[string]uint64   // new counts of the users met
-	items  map[string]uint64   // new counts of the items met
-	seen   map[string]struct{} // keys of the events added
-	added  []fusion.Event      // the same
-	fewer  bool                // counts of the most popular items have fallen
-	buried *graves             // new tombstones
+	d       *database
+	meta    meta
+	index   uint64
+	batch   *pebble.Batch
+	result  Result
+	users   map[string]uint64   // new counts of the users met
+	items   map[string]uint64   // new counts of the items met
+	seen    map[string]struct{} // keys of the events added
+	added   []fusion.Event      // the same
+	fewer   bool                // counts of the most popular items have fallen
+	removed bool                // events are gone
+	copying bool                // the events are copies of those of another key
+	swept   []string            // joined users whose events are removed
+	buried  *graves             // new tombstones
 	// products that were kept or deleted, in their order; catalog says that the command was about products
 	products []string
 	catalog  bool
@@ -117,6 +133,7 @@ func (p *pending) add(events []fusion.Event) error {
 	p.seen = make(map[string]struct{}, len(events))
 	fresh := make(map[string]bool)    // users without any event in the store
 	graves := make(map[string]*grave) // of the users met, nil for those without
+	moved := make(map[string]bool)    // users that are joined to others
 	for i := range events {
 		e := &events[i]
 		n, met := p.users[e.User]
@@ -129,21 +146,29 @@ func (p *pending) add(events []fusion.Event) error {
 			if graves[e.User], err = p.grave(e.User); err != nil {
 				return err
 			}
+			a, err := p.d.alias(&p.meta, e.User)
+			if err != nil {
+				return err
+			}
+			if a != nil && !p.copying {
+				moved[e.User] = true
+				p.result.Moved = append(p.result.Moved, Moved{e.User, a.to})
+			}
+		}
+		if moved[e.User] {
+			p.users[e.User] = n
+			continue
 		}
 		if g := graves[e.User]; g != nil && g.refuses(e) {
 			p.result.Erased++
 			p.users[e.User] = n
 			continue
 		}
-		p.key = append(userPrefix(p.key[:0], e.User), e.ID...)
-		_, dup := p.seen[string(p.key)]
-		if !dup && !fresh[e.User] {
-			var err error
-			if dup, err = p.d.has(p.key); err != nil {
-				return err
-			}
+		takes, err := p.takes(e, fresh[e.User])
+		if err != nil {
+			return err
 		}
-		if dup {
+		if !takes {
 			p.users[e.User] = n
 			p.result.Duplicates++
 			continue
@@ -227,6 +252,9 @@ func (p *pending) commit() error {
 	for user := range p.users {
 		p.d.histories.drop(user)
 	}
+	for _, user := range p.swept {
+		p.d.histories.drop(user)
+	}
 	top := p.d.top
 	if p.fewer { // others may come in
 		top = newTop()
@@ -237,8 +265,8 @@ func (p *pending) commit() error {
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
 	p.d.meta, p.d.top = p.meta, top
-	p.d.recent.tell(p.added, p.result.Erasure.Events > 0)
-	p.d.baskets.tell(p.added, p.result.Erasure.Events > 0)
+	p.d.recent.tell(p.added, p.removed)
+	p.d.baskets.tell(p.added, p.removed)
 	for i, key := range p.products {
 		p.d.changes.add(ChangedProduct{key, Change{p.index, uint32(i)}})
 	}

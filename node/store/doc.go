@@ -20,8 +20,12 @@
 //	'q' user          ->  record of a user, the same
 //	't' hash          ->  tombstone of an erased user (erase.go)
 //	'h'               ->  key of the hash, 32 bytes; there once a user has been erased
+//	'a' user          ->  alias of a user that is joined to another (join.go)
+//	'j' user          ->  nothing; there while the join is under way
+//	's' index user    ->  nothing; there while the events are, which do not count from the raft index (u64, big-endian) on
+//	'b' user 0x00 key ->  a key that is joined to the user, whose partition may be another one
 //	'm'               ->  version u8, applied raft index, events, users, and in version 2 products, profiles, erased users, index of
-//	                      the last erasure: uint64, little-endian
+//	                      the last erasure, in version 3 aliases, joins under way, keys under 's', joins so far: uint64, little-endian
 //
 // The hash of a user is HMAC-SHA256 of its key. User and id hold no NUL byte, so events are in order of user, then id. A key that is not
 // there is a count of zero. The counts are written by the batch that writes the events; they are read first in

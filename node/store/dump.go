@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -18,6 +17,8 @@ type Mark struct {
 	Index uint64
 	// Events, and users that have any, up to the index.
 	Events, Users uint64
+	// Joins that have begun up to the index, those of them that are under way, and keys whose events JoinSweep can remove.
+	Joins, Pending, Hidden uint64
 }
 
 // Mark returns the present moment; the zero Mark after Close.
@@ -28,7 +29,7 @@ func (s *Store) Mark() Mark {
 	}
 	defer s.release(d)
 	m, _ := d.state()
-	return Mark{Index: m.applied, Events: m.events, Users: m.users}
+	return Mark{Index: m.applied, Events: m.events, Users: m.users, Joins: m.joins, Pending: m.pending, Hidden: m.hidden}
 }
 
 // Position is a place among the events of a store: that of an event, or with an empty User the begin.
@@ -36,7 +37,7 @@ type Position struct{ User, ID string }
 
 // Dump calls fn for each event at or below the raft index cut behind a position, users ascending by key, the
 // events of each ascending by id. It sees one moment of the store, but what fn gets does not depend on it. fn may
-// keep the event; an error of it ends the dump and is returned. Dump returns an error that matches ErrBehind if
+// keep the event; an error of it ends the dump and is returned. Events of keys that were joined to others up to the cut are left out. Dump returns an error that matches ErrBehind if
 // cut is not applied yet, and one that matches ErrErased if a user was erased after it. Cost: a pass over all events behind the position.
 func (s *Store) Dump(ctx context.Context, cut uint64, after Position, fn func(fusion.Event) error) error {
 	d, err := s.acquire()
@@ -76,7 +77,14 @@ func (d *database) dump(ctx context.Context, cut uint64, after Position, fn func
 	}
 	defer func() { err = cmp.Or(err, translate(it.Close())) }()
 
+	aliases, err := newAliases(ctx, snap, &m)
+	if err != nil {
+		return err
+	}
+	defer func() { err = cmp.Or(err, aliases.close()) }()
+
 	var user string // shared by the events of a user
+	var joined *alias
 	for ok := it.First(); ok; ok = it.Next() {
 		u, id, err := splitEventKey(it.Key())
 		if err != nil {
@@ -87,6 +95,12 @@ func (d *database) dump(ctx context.Context, cut uint64, after Position, fn func
 				return err
 			}
 			user = string(u)
+			if joined, err = aliases.of(user); err != nil {
+				return err
+			}
+		}
+		if joined.hides(cut) {
+			continue
 		}
 		var e fusion.Event
 		index, err := decodeEventValue(it.Value(), &e)
@@ -106,13 +120,9 @@ func (d *database) dump(ctx context.Context, cut uint64, after Position, fn func
 
 // metaOf returns the meta of one moment.
 func metaOf(snap *pebble.Snapshot) (meta, error) {
-	v, c, err := snap.Get(metaKey)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return meta{}, nil
+	v, err := read(snap, metaKey)
+	if err != nil || v == nil {
+		return meta{}, err
 	}
-	if err != nil {
-		return meta{}, translate(err)
-	}
-	m, err := decodeMeta(v)
-	return m, cmp.Or(err, c.Close())
+	return decodeMeta(v)
 }

@@ -17,7 +17,12 @@ import (
 // A command of an erasure is
 //
 //	version u8 | user | key of the hash, 32 bytes | time uvarint | request, 16 bytes | may come again u8
-const eraseVersion = 3
+//
+// and if the user is joined to an account, with another version, the account.
+const (
+	eraseVersion       = 3
+	eraseJoinedVersion = 6
+)
 
 // Hash stands for an erased user: HMAC-SHA256 of the key.
 type Hash [sha256.Size]byte
@@ -42,6 +47,8 @@ type Erase struct {
 	// Again allows the user to come back. Otherwise events are refused that are not newer than the erasure and than all that were
 	// removed, or of unknown time, and so is every profile.
 	Again bool
+	// Account is the key that the user must be joined to; it is an alias no more then. Without one a user who is joined is not erased.
+	Account string
 }
 
 // Erasure is what an Erase did.
@@ -58,14 +65,22 @@ type Erasure struct {
 
 // EncodeErase appends the command to dst and returns it.
 func EncodeErase(dst []byte, e Erase) []byte {
-	dst = appendText(append(dst, eraseVersion), e.User)
+	version := byte(eraseVersion)
+	if e.Account != "" {
+		version = eraseJoinedVersion
+	}
+	dst = appendText(append(dst, version), e.User)
 	dst = append(dst, e.Secret[:]...)
 	dst = binary.AppendUvarint(dst, uint64(e.Time))
 	dst = append(dst, e.Request[:]...)
+	again := byte(0)
 	if e.Again {
-		return append(dst, 1)
+		again = 1
 	}
-	return append(dst, 0)
+	if dst = append(dst, again); e.Account != "" {
+		dst = appendText(dst, e.Account)
+	}
+	return dst
 }
 
 func decodeErase(command []byte) (e Erase, err error) {
@@ -76,10 +91,13 @@ func decodeErase(command []byte) (e Erase, err error) {
 	t := r.uvarint()
 	r.fixed(e.Request[:])
 	again := r.byte()
+	if v == eraseJoinedVersion {
+		e.Account = r.text(fusion.MaxKeyBytes)
+	}
 	switch {
 	case r.err != nil:
 		err = r.err
-	case v != eraseVersion || again > 1 || t > fusion.MaxTime || len(r.b) > 0:
+	case v != eraseVersion && v != eraseJoinedVersion || again > 1 || t > fusion.MaxTime || len(r.b) > 0:
 		err = fmt.Errorf("version %d, time %d, flag %d, and %d bytes more", v, t, again, len(r.b))
 	default:
 		err = catalog.CheckKey(e.User)
@@ -228,6 +246,9 @@ func (p *pending) erase(e Erase) error {
 		p.result.Erasure = old.erasure(h)
 		return nil
 	}
+	if refused, err := p.refuseJoined(e); err != nil || refused {
+		return err
+	}
 	g := &grave{index: p.index, time: e.Time, until: e.Time, again: e.Again, request: e.Request}
 	if err := p.eraseEvents(e.User, g); err != nil {
 		return err
@@ -243,9 +264,6 @@ func (p *pending) erase(e Erase) error {
 			g.index = old.index
 		}
 	}
-	if g.events > 0 {
-		p.meta.erasedAt = p.index
-	}
 	if err := p.batch.Set(graveKey(h), g.encode(), nil); err != nil {
 		return err
 	}
@@ -258,35 +276,83 @@ func (g *grave) erasure(h Hash) Erasure {
 	return Erasure{Index: g.index, Time: g.time, Hash: h, Events: g.events, Profile: g.profile}
 }
 
-// eraseEvents removes the events of a user, and takes them from the counts.
-func (p *pending) eraseEvents(user string, g *grave) (err error) {
+// joinedKeys bounds the keys that a refused erasure names.
+const joinedKeys = 1000
+
+// refuseJoined reports whether the user is not joined to the account, or others to the user: these come first.
+func (p *pending) refuseJoined(e Erase) (bool, error) {
+	a, err := p.d.alias(&p.meta, e.User)
+	if err != nil {
+		return false, err
+	}
+	to := e.User // that of a key by itself
+	if a != nil {
+		to = a.to
+	}
+	if to != cmp.Or(e.Account, e.User) {
+		p.result.Moved = []Moved{{e.User, to}}
+		return true, nil
+	}
+	p.result.Joined, err = p.d.children(e.User, false, joinedKeys)
+	return len(p.result.Joined) > 0, err
+}
+
+// eraseEvents removes the events of a user, and takes them from the counts, with what joins the user to another.
+func (p *pending) eraseEvents(user string, g *grave) error {
+	a, err := p.d.alias(&p.meta, user)
+	if err != nil {
+		return err
+	}
+	lower, upper := userRange(user)
+	if a != nil {
+		hidden, err := p.dropAlias(user, a)
+		if err != nil {
+			return err
+		}
+		if hidden {
+			p.swept = append(p.swept, user)
+			p.meta.erasedAt = p.index // an earlier cut has them
+			return p.batch.DeleteRange(lower, upper, nil)
+		}
+	}
+	var until int64
+	if g.events, until, err = p.uncount(user); err != nil || g.events == 0 {
+		return err
+	}
+	g.until = max(g.until, until)
+	p.removed, p.meta.erasedAt = true, p.index
+	return p.batch.DeleteRange(lower, upper, nil)
+}
+
+// uncount takes the events of a user from the counts, and returns how many they are and the time of the last.
+func (p *pending) uncount(user string) (events uint64, until int64, err error) {
 	lower, upper := userRange(user)
 	it, err := p.d.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return translate(err)
+		return 0, 0, translate(err)
 	}
 	defer func() { err = cmp.Or(err, translate(it.Close())) }()
 	p.items = map[string]uint64{}
 	for ok := it.First(); ok; ok = it.Next() {
 		var e fusion.Event
 		if _, err := decodeEventValue(it.Value(), &e); err != nil {
-			return err
+			return 0, 0, err
 		}
 		if !e.Feedback() {
 			if err := p.uncountItem(e.Item); err != nil {
-				return err
+				return 0, 0, err
 			}
 		}
-		g.until = max(g.until, e.Time)
-		g.events++
+		until = max(until, e.Time)
+		events++
 	}
-	if err := it.Error(); err != nil || g.events == 0 {
-		return translate(err)
+	if err := it.Error(); err != nil || events == 0 {
+		return 0, 0, translate(err)
 	}
 	p.users = map[string]uint64{user: 0}
-	p.meta.events -= g.events
+	p.meta.events -= events
 	p.meta.users--
-	return p.batch.DeleteRange(lower, upper, nil)
+	return events, until, nil
 }
 
 func (p *pending) uncountItem(item string) error {

@@ -35,6 +35,10 @@ func execute(t testing.TB, s *Store, index uint64, command any) Result {
 		b = EncodeRecords(nil, c.kind, c.records)
 	case Erase:
 		b = EncodeErase(nil, c)
+	case Join:
+		b = EncodeJoin(nil, c)
+	case copies:
+		b = EncodeCopies(nil, c.From, c.To, c.ID, c.events)
 	default:
 		b = EncodeBatch(nil, nil)
 	}
@@ -65,6 +69,7 @@ var genErase = rapid.Custom(func(t *rapid.T) Erase {
 	return Erase{
 		User: rapid.SampledFrom(testUsers).Draw(t, "user"), Secret: testSecret, Time: rapid.Int64Range(0, 3).Draw(t, "time"),
 		Request: [16]byte{rapid.Byte().Draw(t, "request") % 8}, Again: rapid.Bool().Draw(t, "again"),
+		Account: rapid.SampledFrom(append(testUsers, "", "", "", "", "", "")).Draw(t, "account"),
 	}
 })
 
@@ -99,6 +104,12 @@ func (m *model) erase(index uint64, e Erase) (r Result) {
 	old, erased := m.buried[e.User]
 	if erased && old.request == e.Request {
 		return Result{Erasure: old.result}
+	}
+	if refused := m.refuses(e); refused.Moved != nil || refused.Joined != nil {
+		return refused
+	}
+	if m.unjoin(e.User) {
+		m.erasedAt = index
 	}
 	b := buried{until: max(e.Time, old.until), again: e.Again, request: e.Request}
 	b.result = Erasure{Index: index, Time: e.Time, Hash: HashUser(testSecret, e.User)}
@@ -269,18 +280,20 @@ func find(t *testing.T, disk vfs.FS, dir, text string) (files []string) {
 // TestPlainFormat: a store with nothing but events is one that earlier programs read.
 func TestPlainFormat(t *testing.T) {
 	m := meta{applied: 5, events: 3, users: 2}
-	if b := m.encode(); len(b) != plainBytes || b[0] != 1 {
+	if b := m.encode(); len(b) != 1+3*8 || b[0] != 1 {
 		t.Errorf("a store of events has meta %x", b)
 	}
 	m.records, m.erasedAt = true, 4
-	for _, b := range [][]byte{m.encode(), meta{applied: 1, events: 1, users: 1}.encode()} {
+	joined := m
+	joined.joined, joined.joins = true, 7
+	for _, b := range [][]byte{m.encode(), joined.encode(), meta{applied: 1, events: 1, users: 1}.encode()} {
 		got, err := decodeMeta(b)
 		if err != nil || !bytes.Equal(got.encode(), b) {
 			t.Errorf("%x decodes to %+v, error %v", b, got, err)
 		}
 	}
-	if _, err := decodeMeta([]byte{3}); err == nil || !strings.Contains(err.Error(), "reads up to 2") {
-		t.Errorf("version 3: %v", err)
+	if _, err := decodeMeta([]byte{4}); err == nil || !strings.Contains(err.Error(), "reads up to 3") {
+		t.Errorf("version 4: %v", err)
 	}
 }
 

@@ -13,52 +13,59 @@ type meta struct {
 	// erased is the number of users with a tombstone, and erasedAt the index of the last erasure that removed an event: what a scan up to
 	// an earlier index would give is gone.
 	erased, erasedAt uint64
+	// aliases is the number of keys that are joined to others, of which pending are under way and hidden still have their events here; joins counts
+	// all joins that have begun.
+	aliases, pending, hidden, joins uint64
 	// records is set once there has been a record or a tombstone.
 	records bool
+	// joined is set once there has been a step of a join.
+	joined bool
 }
 
 var metaKey = []byte{'m'}
 
 const (
-	// plainFormat and fullFormat are the first byte of the value of 'm'. A store is of the first until it has records or tombstones, so that
-	// an earlier program reads it as long as it can.
+	// plainFormat, fullFormat and joinFormat are the first byte of the value of 'm'. A store is of the first until it has records or tombstones, and of
+	// the second until a key is joined to another, so that an earlier program reads it as long as it can.
 	plainFormat = 1
 	fullFormat  = 2
-
-	plainBytes = 1 + 3*8
-	fullBytes  = 1 + 7*8
+	joinFormat  = 3
 )
+
+// fieldsOf is how many numbers there are by format.
+var fieldsOf = [...]int{plainFormat: 3, fullFormat: 7, joinFormat: 11}
 
 // fields are the numbers in their order.
 func (m *meta) fields() []*uint64 {
-	return []*uint64{&m.applied, &m.events, &m.users, &m.products, &m.profiles, &m.erased, &m.erasedAt}
+	return []*uint64{
+		&m.applied, &m.events, &m.users, &m.products, &m.profiles, &m.erased, &m.erasedAt, &m.aliases, &m.pending, &m.hidden, &m.joins,
+	}
 }
 
 func (m meta) encode() []byte {
-	b := append(make([]byte, 0, fullBytes), fullFormat)
-	fields := m.fields()
-	if !m.records {
-		b[0], fields = plainFormat, fields[:3]
+	format := byte(plainFormat)
+	switch {
+	case m.joined:
+		format = joinFormat
+	case m.records:
+		format = fullFormat
 	}
-	for _, x := range fields {
+	b := []byte{format}
+	for _, x := range m.fields()[:fieldsOf[format]] {
 		b = binary.LittleEndian.AppendUint64(b, *x)
 	}
 	return b
 }
 
 func decodeMeta(b []byte) (m meta, err error) {
-	fields := m.fields()
 	switch {
-	case len(b) == plainBytes && b[0] == plainFormat:
-		fields = fields[:3]
-	case len(b) == fullBytes && b[0] == fullFormat:
-		m.records = true
-	case len(b) > 0 && b[0] > fullFormat:
-		return m, fmt.Errorf("event store of version %d, this program reads up to %d", b[0], fullFormat)
-	default:
+	case len(b) > 0 && int(b[0]) >= len(fieldsOf):
+		return m, fmt.Errorf("event store of version %d, this program reads up to %d", b[0], joinFormat)
+	case len(b) == 0 || b[0] == 0 || len(b) != 1+8*fieldsOf[b[0]]:
 		return m, fmt.Errorf("%w: meta of %d bytes", ErrCorrupt, len(b))
 	}
-	for i, x := range fields {
+	m.records, m.joined = b[0] >= fullFormat, b[0] >= joinFormat
+	for i, x := range m.fields()[:fieldsOf[b[0]]] {
 		*x = binary.LittleEndian.Uint64(b[1+8*i:])
 	}
 	return m, nil

@@ -162,7 +162,18 @@ var ErrStop = errors.New("enough")
 
 // Records calls fn for each record of a kind behind a key, ascending by key, those deleted included. It sees one moment of the store. fn
 // may keep the record; an error of it ends the call and is returned, but for ErrStop. Cost: a pass over what fn takes.
-func (s *Store) Records(ctx context.Context, kind catalog.Kind, after string, fn func(catalog.Record) error) (err error) {
+func (s *Store) Records(ctx context.Context, kind catalog.Kind, after string, fn func(catalog.Record) error) error {
+	return s.each(ctx, recordKey(nil, kind, after), after != "", func(_ string, value []byte) error {
+		r, err := decodeStored(value)
+		if err != nil {
+			return err
+		}
+		return fn(r)
+	})
+}
+
+// each calls fn for what is at the keys with the first byte of one, from that one on, or behind it. fn gets the rest of the key, and must not keep the value. ErrStop ends it.
+func (s *Store) each(ctx context.Context, lower []byte, behind bool, fn func(key string, value []byte) error) (err error) {
 	d, err := s.acquire()
 	if err != nil {
 		return err
@@ -171,11 +182,11 @@ func (s *Store) Records(ctx context.Context, kind catalog.Kind, after string, fn
 	if _, err := d.state(); err != nil {
 		return err
 	}
-	lower := recordKey(nil, kind, after)
-	if after != "" {
+	upper := []byte{lower[0] + 1}
+	if behind {
 		lower = append(lower, 0) // keys hold no NUL: the next one
 	}
-	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: []byte{recordPrefixes[kind] + 1}})
+	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return translate(err)
 	}
@@ -184,11 +195,7 @@ func (s *Store) Records(ctx context.Context, kind catalog.Kind, after string, fn
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r, err := decodeStored(it.Value())
-		if err != nil {
-			return err
-		}
-		if err := fn(r); errors.Is(err, ErrStop) {
+		if err := fn(string(it.Key()[1:]), it.Value()); errors.Is(err, ErrStop) {
 			return nil
 		} else if err != nil {
 			return err

@@ -31,8 +31,8 @@ var (
 	ErrFailed = errors.New("event store has failed to write")
 	// ErrBehind means that the store has not come to the index that was asked for.
 	ErrBehind = errors.New("event store is behind")
-	// ErrErased means that a user was erased after the index that was asked for, so what there was up to it is gone.
-	ErrErased = errors.New("a user was erased since")
+	// ErrErased means that a user was erased after the index that was asked for, or events were swept that a join had moved after it: what there was up to it is gone.
+	ErrErased = errors.New("a user was erased, or joined to another, since")
 )
 
 const (
@@ -306,8 +306,10 @@ func (d *database) eachCount(fn func(ItemCount)) (err error) {
 }
 
 // get returns a copy of the value of key, or nil.
-func (d *database) get(key []byte) ([]byte, error) {
-	v, c, err := d.db.Get(key)
+func (d *database) get(key []byte) ([]byte, error) { return read(d.db, key) }
+
+func read(from pebble.Reader, key []byte) ([]byte, error) {
+	v, c, err := from.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}

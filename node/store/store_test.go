@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -123,12 +124,14 @@ type model struct {
 	buried  map[string]buried
 	// erasedAt is the index of the last erasure of events.
 	erasedAt uint64
+	joins
 }
 
 func newModel() *model {
 	return &model{
 		events: make(map[[2]string]fusion.Event), index: make(map[[2]string]uint64), buried: make(map[string]buried),
 		records: map[catalog.Kind]map[string]catalog.Record{catalog.Product: {}, catalog.Profile: {}},
+		joins:   joins{alias: make(map[string]alias), child: make(map[[2]string]child)},
 	}
 }
 
@@ -139,6 +142,12 @@ func (m *model) add(index uint64, events []fusion.Event) (r Result) {
 	m.applied = index
 	for _, e := range events {
 		k := [2]string{e.User, e.ID}
+		if a, joined := m.alias[e.User]; joined {
+			if to := (Moved{e.User, a.to}); !slices.Contains(r.Moved, to) {
+				r.Moved = append(r.Moved, to)
+			}
+			continue
+		}
 		if b, erased := m.buried[e.User]; erased && !b.again && (e.Time == 0 || e.Time <= b.until) {
 			r.Erased++
 			continue
@@ -158,7 +167,7 @@ func (m *model) at(cut uint64) dump {
 	d := dump{Applied: m.applied, History: make(map[string][]fusion.Event)}
 	counts := make(map[string]uint64)
 	for k, e := range m.events {
-		if m.index[k] > cut {
+		if m.index[k] > cut || m.hides(e.User, cut) {
 			continue
 		}
 		d.Counts.Events++
@@ -188,7 +197,7 @@ func (m *model) clone() *model {
 	for kind, records := range m.records {
 		c.records[kind] = maps.Clone(records)
 	}
-	c.buried, c.erasedAt = maps.Clone(m.buried), m.erasedAt
+	c.buried, c.erasedAt, c.joins = maps.Clone(m.buried), m.erasedAt, m.joins.clone()
 	return c
 }
 
@@ -256,7 +265,7 @@ func TestModel(t *testing.T) {
 				}
 				log = append(log, events)
 				index := uint64(len(log))
-				if got, want := apply(t, s, index, events...), m.add(index, events); got != want {
+				if got, want := apply(t, s, index, events...), m.add(index, events); !reflect.DeepEqual(got, want) {
 					rt.Fatalf("apply %d: got %+v, want %+v", index, got, want)
 				}
 			},
@@ -264,7 +273,7 @@ func TestModel(t *testing.T) {
 				c := records{rapid.SampledFrom(catalog.Kinds).Draw(rt, "kind"), rapid.SliceOfN(genRecord, 0, 4).Draw(rt, "records")}
 				log = append(log, c)
 				index := uint64(len(log))
-				if got, want := execute(t, s, index, c), m.put(index, c); got != want {
+				if got, want := execute(t, s, index, c), m.put(index, c); !reflect.DeepEqual(got, want) {
 					rt.Fatalf("put %d: got %+v, want %+v", index, got, want)
 				}
 			},
@@ -272,16 +281,25 @@ func TestModel(t *testing.T) {
 				e := genErase.Draw(rt, "erase")
 				log = append(log, e)
 				index := uint64(len(log))
-				if got, want := execute(t, s, index, e), m.erase(index, e); got != want {
+				if got, want := execute(t, s, index, e), m.erase(index, e); !reflect.DeepEqual(got, want) {
 					rt.Fatalf("erase %d: got %+v, want %+v", index, got, want)
 				}
+			},
+			"join": func(rt *rapid.T) {
+				c := m.genStep(rt)
+				log = append(log, c)
+				index := uint64(len(log))
+				if got, want := execute(t, s, index, c), m.step(index, c); !reflect.DeepEqual(got, want) {
+					rt.Fatalf("%+v at %d: got %+v, want %+v", c, index, got, want)
+				}
+				m.checkAliases(t, s)
 			},
 			"replay": func(rt *rapid.T) {
 				if m.applied == 0 {
 					rt.Skip("nothing applied")
 				}
 				i := rapid.Uint64Range(1, m.applied).Draw(rt, "index")
-				if got := execute(t, s, i, log[i-1]); got != (Result{}) {
+				if got := execute(t, s, i, log[i-1]); !reflect.DeepEqual(got, Result{}) {
 					rt.Fatalf("replay of %d: got %+v", i, got)
 				}
 			},
@@ -471,7 +489,7 @@ func TestSnapshotMovesOn(t *testing.T) {
 	if err := other.Restore(&b); err != nil {
 		t.Fatal(err)
 	}
-	if r := apply(t, other, 2, second); r != (Result{}) || other.Applied() != 2 {
+	if r := apply(t, other, 2, second); !reflect.DeepEqual(r, Result{}) || other.Applied() != 2 {
 		t.Errorf("replay: %+v, applied %d", r, other.Applied())
 	}
 	if diff := cmp.Diff(dumpStore(t, s), dumpStore(t, other)); diff != "" {

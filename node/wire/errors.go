@@ -52,8 +52,13 @@ var (
 	ErrUnknownMember = errors.New("unknown member")
 	// ErrLastMember means that no other member would keep the data.
 	ErrLastMember = errors.New("no other member stays to take over the data of the last one")
-	// ErrErased means that a user was erased meanwhile, so that what there was before is gone: what was begun then must begin again.
-	ErrErased = errors.New("a user was erased meanwhile")
+	// ErrErased means that a user was erased meanwhile, or a build has removed what was joined to another, so that what there was before is gone: what was begun then
+	// must begin again.
+	ErrErased = errors.New("a user was erased, or joined to another, meanwhile")
+	// ErrMoved means that a key is joined to another, which is to be asked for; see MovedError.
+	ErrMoved = errors.New("joined to another key")
+	// ErrJoining means that a key is being joined to another; it takes a moment.
+	ErrJoining = errors.New("being joined to another key")
 	// ErrUnknownScene means that no scene has the name.
 	ErrUnknownScene = errors.New("unknown scene")
 	// ErrUnknownExperiment means that no experiment has the name.
@@ -117,6 +122,8 @@ var table = []row{
 	{ErrUnknownMember, codes.NotFound, "UNKNOWN_MEMBER"},
 	{ErrLastMember, codes.FailedPrecondition, "LAST_MEMBER"},
 	{ErrErased, codes.Aborted, "ERASED"},
+	{ErrMoved, codes.FailedPrecondition, "MOVED"},
+	{ErrJoining, codes.Unavailable, "JOINING"},
 	{ErrUnknownScene, codes.NotFound, "UNKNOWN_SCENE"},
 	{ErrUnknownExperiment, codes.NotFound, "UNKNOWN_EXPERIMENT"},
 	{ErrScenesChanged, codes.FailedPrecondition, "SCENES_CHANGED"},
@@ -146,6 +153,15 @@ func (e *NotLeaderError) Error() string {
 // Is makes errors.Is(err, ErrNotLeader) true.
 func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
 
+// MovedError is an ErrMoved that names the key.
+type MovedError struct{ To string }
+
+// Error implements error.
+func (e *MovedError) Error() string { return fmt.Sprintf("%v: %.80q", ErrMoved, e.To) }
+
+// Is makes errors.Is(err, ErrMoved) true.
+func (e *MovedError) Is(target error) bool { return target == ErrMoved }
+
 // remote is a sentinel that came over the wire with the text of the other side.
 type remote struct {
 	sentinel error
@@ -170,6 +186,9 @@ func ToStatus(err error) error {
 		info := &errdetails.ErrorInfo{Reason: row.reason, Domain: domain}
 		if hint := (*NotLeaderError)(nil); errors.As(err, &hint) && hint.Leader != "" {
 			info.Metadata = map[string]string{"leader": hint.Leader}
+		}
+		if moved := (*MovedError)(nil); errors.As(err, &moved) {
+			info.Metadata = map[string]string{"to": moved.To}
 		}
 		details := []protoadapt.MessageV1{info}
 		if pause := RetryIn(err); pause > 0 {
@@ -241,8 +260,11 @@ func FromStatus(err error) error {
 			if row.reason != info.Reason {
 				continue
 			}
-			if errors.Is(row.err, ErrNotLeader) {
+			switch {
+			case errors.Is(row.err, ErrNotLeader):
 				return &NotLeaderError{Leader: info.Metadata["leader"]}
+			case errors.Is(row.err, ErrMoved) && info.Metadata["to"] != "":
+				return &MovedError{To: info.Metadata["to"]}
 			}
 			sentinel := row.err
 			switch {
@@ -264,7 +286,7 @@ func FromStatus(err error) error {
 }
 
 // passing are the conditions under which asking again may succeed.
-var passing = []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader, ErrOverloaded, ErrDiskFull, ErrLimited}
+var passing = []error{ErrNotLeader, ErrStaleEpoch, ErrNoReplica, ErrUnknownOutcome, ErrNotReady, ErrNoMajority, ErrNoLeader, ErrOverloaded, ErrDiskFull, ErrLimited, ErrJoining}
 
 // Retryable reports whether asking again, perhaps another node, may succeed. Wait for RetryIn before.
 func Retryable(err error) bool { return Answered(err) || status.Code(err) == codes.Unavailable }

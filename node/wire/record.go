@@ -20,10 +20,21 @@ func KindFromProto(k kithv1.RecordKind) (catalog.Kind, error) {
 	return 0, fmt.Errorf("%w: kind %d of records; want products or users", ErrInvalid, k)
 }
 
-// KindToProto is the inverse of KindFromProto.
+// BackupKindFromProto converts the kind of records of backups. Errors match ErrInvalid.
+func BackupKindFromProto(k kithv1.RecordKind) (catalog.Kind, error) {
+	if k == kithv1.RecordKind_RECORD_KIND_JOINED {
+		return catalog.Joined, nil
+	}
+	return KindFromProto(k)
+}
+
+// KindToProto is the inverse of KindFromProto and BackupKindFromProto.
 func KindToProto(k catalog.Kind) kithv1.RecordKind {
-	if k == catalog.Profile {
+	switch k {
+	case catalog.Profile:
 		return kithv1.RecordKind_RECORD_KIND_USER
+	case catalog.Joined:
+		return kithv1.RecordKind_RECORD_KIND_JOINED
 	}
 	return kithv1.RecordKind_RECORD_KIND_PRODUCT
 }

@@ -31,6 +31,8 @@ const (
 	RecordKind_RECORD_KIND_PRODUCT RecordKind = 1
 	// About a user; its key is that of the user.
 	RecordKind_RECORD_KIND_USER RecordKind = 2
+	// In backups alone: a key of a user that is joined to another, which is the attribute to.
+	RecordKind_RECORD_KIND_JOINED RecordKind = 3
 )
 
 // Enum value maps for RecordKind.
@@ -39,11 +41,13 @@ var (
 		0: "RECORD_KIND_UNSPECIFIED",
 		1: "RECORD_KIND_PRODUCT",
 		2: "RECORD_KIND_USER",
+		3: "RECORD_KIND_JOINED",
 	}
 	RecordKind_value = map[string]int32{
 		"RECORD_KIND_UNSPECIFIED": 0,
 		"RECORD_KIND_PRODUCT":     1,
 		"RECORD_KIND_USER":        2,
+		"RECORD_KIND_JOINED":      3,
 	}
 )
 
@@ -1310,12 +1314,13 @@ const file_kith_v1_catalog_proto_rawDesc = "" +
 	"\n" +
 	"\b_version\"0\n" +
 	"\x14DeleteRecordResponse\x12\x18\n" +
-	"\adeleted\x18\x01 \x01(\bR\adeleted*X\n" +
+	"\adeleted\x18\x01 \x01(\bR\adeleted*p\n" +
 	"\n" +
 	"RecordKind\x12\x1b\n" +
 	"\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13RECORD_KIND_PRODUCT\x10\x01\x12\x14\n" +
-	"\x10RECORD_KIND_USER\x10\x022\xb0\t\n" +
+	"\x10RECORD_KIND_USER\x10\x02\x12\x16\n" +
+	"\x12RECORD_KIND_JOINED\x10\x032\xb0\t\n" +
 	"\x0eCatalogService\x12d\n" +
 	"\n" +
 	"PutRecords\x12\x1a.kith.v1.PutRecordsRequest\x1a\x1b.kith.v1.PutRecordsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/records/{kind}\x12G\n" +

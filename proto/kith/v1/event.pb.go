@@ -124,6 +124,249 @@ func (x *Event) GetContext() map[string]string {
 	return nil
 }
 
+// JoinUsersRequest names keys of users that are one.
+type JoinUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,000.
+	Joins []*UserJoin `protobuf:"bytes,1,rep,name=joins,proto3" json:"joins,omitempty"`
+	// Leave out keys without stored events that are not joined to anything.
+	OnlyStored    bool `protobuf:"varint,2,opt,name=only_stored,json=onlyStored,proto3" json:"only_stored,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinUsersRequest) Reset() {
+	*x = JoinUsersRequest{}
+	mi := &file_kith_v1_event_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinUsersRequest) ProtoMessage() {}
+
+func (x *JoinUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_event_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinUsersRequest.ProtoReflect.Descriptor instead.
+func (*JoinUsersRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *JoinUsersRequest) GetJoins() []*UserJoin {
+	if x != nil {
+		return x.Joins
+	}
+	return nil
+}
+
+func (x *JoinUsersRequest) GetOnlyStored() bool {
+	if x != nil {
+		return x.OnlyStored
+	}
+	return false
+}
+
+// UserJoin says that a key is another key of a user.
+type UserJoin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  string                 `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Stands for both from now on.
+	To            string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserJoin) Reset() {
+	*x = UserJoin{}
+	mi := &file_kith_v1_event_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserJoin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserJoin) ProtoMessage() {}
+
+func (x *UserJoin) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_event_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserJoin.ProtoReflect.Descriptor instead.
+func (*UserJoin) Descriptor() ([]byte, []int) {
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *UserJoin) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *UserJoin) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// JoinUsersResponse counts what became of the joins.
+type JoinUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Joined now, and with how many events.
+	Joined uint64 `protobuf:"varint,1,opt,name=joined,proto3" json:"joined,omitempty"`
+	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	// Were one already.
+	Known uint64 `protobuf:"varint,3,opt,name=known,proto3" json:"known,omitempty"`
+	// Left out, as there was nothing to join.
+	Absent        uint64         `protobuf:"varint,4,opt,name=absent,proto3" json:"absent,omitempty"`
+	Refused       []*JoinRefusal `protobuf:"bytes,5,rep,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinUsersResponse) Reset() {
+	*x = JoinUsersResponse{}
+	mi := &file_kith_v1_event_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinUsersResponse) ProtoMessage() {}
+
+func (x *JoinUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_event_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinUsersResponse.ProtoReflect.Descriptor instead.
+func (*JoinUsersResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *JoinUsersResponse) GetJoined() uint64 {
+	if x != nil {
+		return x.Joined
+	}
+	return 0
+}
+
+func (x *JoinUsersResponse) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *JoinUsersResponse) GetKnown() uint64 {
+	if x != nil {
+		return x.Known
+	}
+	return 0
+}
+
+func (x *JoinUsersResponse) GetAbsent() uint64 {
+	if x != nil {
+		return x.Absent
+	}
+	return 0
+}
+
+func (x *JoinUsersResponse) GetRefused() []*JoinRefusal {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+// JoinRefusal says why a join was not made.
+type JoinRefusal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Join  *UserJoin              `protobuf:"bytes,1,opt,name=join,proto3" json:"join,omitempty"`
+	// For people.
+	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinRefusal) Reset() {
+	*x = JoinRefusal{}
+	mi := &file_kith_v1_event_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinRefusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinRefusal) ProtoMessage() {}
+
+func (x *JoinRefusal) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_event_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinRefusal.ProtoReflect.Descriptor instead.
+func (*JoinRefusal) Descriptor() ([]byte, []int) {
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *JoinRefusal) GetJoin() *UserJoin {
+	if x != nil {
+		return x.Join
+	}
+	return nil
+}
+
+func (x *JoinRefusal) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // AppendRequest is one batch.
 type AppendRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -135,7 +378,7 @@ type AppendRequest struct {
 
 func (x *AppendRequest) Reset() {
 	*x = AppendRequest{}
-	mi := &file_kith_v1_event_proto_msgTypes[1]
+	mi := &file_kith_v1_event_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -147,7 +390,7 @@ func (x *AppendRequest) String() string {
 func (*AppendRequest) ProtoMessage() {}
 
 func (x *AppendRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_event_proto_msgTypes[1]
+	mi := &file_kith_v1_event_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -160,7 +403,7 @@ func (x *AppendRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendRequest.ProtoReflect.Descriptor instead.
 func (*AppendRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_event_proto_rawDescGZIP(), []int{1}
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AppendRequest) GetEvents() []*Event {
@@ -189,7 +432,7 @@ type AppendResponse struct {
 
 func (x *AppendResponse) Reset() {
 	*x = AppendResponse{}
-	mi := &file_kith_v1_event_proto_msgTypes[2]
+	mi := &file_kith_v1_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -201,7 +444,7 @@ func (x *AppendResponse) String() string {
 func (*AppendResponse) ProtoMessage() {}
 
 func (x *AppendResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_event_proto_msgTypes[2]
+	mi := &file_kith_v1_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -214,7 +457,7 @@ func (x *AppendResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendResponse.ProtoReflect.Descriptor instead.
 func (*AppendResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_event_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AppendResponse) GetAppended() uint64 {
@@ -267,7 +510,7 @@ type RejectedEvent struct {
 
 func (x *RejectedEvent) Reset() {
 	*x = RejectedEvent{}
-	mi := &file_kith_v1_event_proto_msgTypes[3]
+	mi := &file_kith_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -279,7 +522,7 @@ func (x *RejectedEvent) String() string {
 func (*RejectedEvent) ProtoMessage() {}
 
 func (x *RejectedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_event_proto_msgTypes[3]
+	mi := &file_kith_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -292,7 +535,7 @@ func (x *RejectedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectedEvent.ProtoReflect.Descriptor instead.
 func (*RejectedEvent) Descriptor() ([]byte, []int) {
-	return file_kith_v1_event_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RejectedEvent) GetIndex() uint64 {
@@ -328,7 +571,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_kith_v1_event_proto_msgTypes[4]
+	mi := &file_kith_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +583,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_event_proto_msgTypes[4]
+	mi := &file_kith_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +596,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_event_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListRequest) GetUser() string {
@@ -380,7 +623,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_kith_v1_event_proto_msgTypes[5]
+	mi := &file_kith_v1_event_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +635,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_event_proto_msgTypes[5]
+	mi := &file_kith_v1_event_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +648,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_event_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListResponse) GetEvents() []*Event {
@@ -432,7 +675,23 @@ const file_kith_v1_event_proto_rawDesc = "" +
 	"\fContextEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
-	"\x06_value\"7\n" +
+	"\x06_value\"\\\n" +
+	"\x10JoinUsersRequest\x12'\n" +
+	"\x05joins\x18\x01 \x03(\v2\x11.kith.v1.UserJoinR\x05joins\x12\x1f\n" +
+	"\vonly_stored\x18\x02 \x01(\bR\n" +
+	"onlyStored\".\n" +
+	"\bUserJoin\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\xa1\x01\n" +
+	"\x11JoinUsersResponse\x12\x16\n" +
+	"\x06joined\x18\x01 \x01(\x04R\x06joined\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05known\x18\x03 \x01(\x04R\x05known\x12\x16\n" +
+	"\x06absent\x18\x04 \x01(\x04R\x06absent\x12.\n" +
+	"\arefused\x18\x05 \x03(\v2\x14.kith.v1.JoinRefusalR\arefused\"L\n" +
+	"\vJoinRefusal\x12%\n" +
+	"\x04join\x18\x01 \x01(\v2\x11.kith.v1.UserJoinR\x04join\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"7\n" +
 	"\rAppendRequest\x12&\n" +
 	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events\"\xb8\x01\n" +
 	"\x0eAppendResponse\x12\x1a\n" +
@@ -453,9 +712,10 @@ const file_kith_v1_event_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
 	"\x05stale\x18\x02 \x01(\bR\x05stale\"6\n" +
 	"\fListResponse\x12&\n" +
-	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events2\xa4\x01\n" +
+	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events2\xfe\x01\n" +
 	"\rEventsService\x12;\n" +
-	"\x06Append\x12\x16.kith.v1.AppendRequest\x1a\x17.kith.v1.AppendResponse(\x01\x12V\n" +
+	"\x06Append\x12\x16.kith.v1.AppendRequest\x1a\x17.kith.v1.AppendResponse(\x01\x12X\n" +
+	"\tJoinUsers\x12\x19.kith.v1.JoinUsersRequest\x1a\x1a.kith.v1.JoinUsersResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/joins\x12V\n" +
 	"\x04List\x12\x14.kith.v1.ListRequest\x1a\x15.kith.v1.ListResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/users/{user}/events0\x01B.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
@@ -470,30 +730,39 @@ func file_kith_v1_event_proto_rawDescGZIP() []byte {
 	return file_kith_v1_event_proto_rawDescData
 }
 
-var file_kith_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_kith_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_kith_v1_event_proto_goTypes = []any{
-	(*Event)(nil),          // 0: kith.v1.Event
-	(*AppendRequest)(nil),  // 1: kith.v1.AppendRequest
-	(*AppendResponse)(nil), // 2: kith.v1.AppendResponse
-	(*RejectedEvent)(nil),  // 3: kith.v1.RejectedEvent
-	(*ListRequest)(nil),    // 4: kith.v1.ListRequest
-	(*ListResponse)(nil),   // 5: kith.v1.ListResponse
-	nil,                    // 6: kith.v1.Event.ContextEntry
+	(*Event)(nil),             // 0: kith.v1.Event
+	(*JoinUsersRequest)(nil),  // 1: kith.v1.JoinUsersRequest
+	(*UserJoin)(nil),          // 2: kith.v1.UserJoin
+	(*JoinUsersResponse)(nil), // 3: kith.v1.JoinUsersResponse
+	(*JoinRefusal)(nil),       // 4: kith.v1.JoinRefusal
+	(*AppendRequest)(nil),     // 5: kith.v1.AppendRequest
+	(*AppendResponse)(nil),    // 6: kith.v1.AppendResponse
+	(*RejectedEvent)(nil),     // 7: kith.v1.RejectedEvent
+	(*ListRequest)(nil),       // 8: kith.v1.ListRequest
+	(*ListResponse)(nil),      // 9: kith.v1.ListResponse
+	nil,                       // 10: kith.v1.Event.ContextEntry
 }
 var file_kith_v1_event_proto_depIdxs = []int32{
-	6, // 0: kith.v1.Event.context:type_name -> kith.v1.Event.ContextEntry
-	0, // 1: kith.v1.AppendRequest.events:type_name -> kith.v1.Event
-	3, // 2: kith.v1.AppendResponse.rejections:type_name -> kith.v1.RejectedEvent
-	0, // 3: kith.v1.ListResponse.events:type_name -> kith.v1.Event
-	1, // 4: kith.v1.EventsService.Append:input_type -> kith.v1.AppendRequest
-	4, // 5: kith.v1.EventsService.List:input_type -> kith.v1.ListRequest
-	2, // 6: kith.v1.EventsService.Append:output_type -> kith.v1.AppendResponse
-	5, // 7: kith.v1.EventsService.List:output_type -> kith.v1.ListResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	10, // 0: kith.v1.Event.context:type_name -> kith.v1.Event.ContextEntry
+	2,  // 1: kith.v1.JoinUsersRequest.joins:type_name -> kith.v1.UserJoin
+	4,  // 2: kith.v1.JoinUsersResponse.refused:type_name -> kith.v1.JoinRefusal
+	2,  // 3: kith.v1.JoinRefusal.join:type_name -> kith.v1.UserJoin
+	0,  // 4: kith.v1.AppendRequest.events:type_name -> kith.v1.Event
+	7,  // 5: kith.v1.AppendResponse.rejections:type_name -> kith.v1.RejectedEvent
+	0,  // 6: kith.v1.ListResponse.events:type_name -> kith.v1.Event
+	5,  // 7: kith.v1.EventsService.Append:input_type -> kith.v1.AppendRequest
+	1,  // 8: kith.v1.EventsService.JoinUsers:input_type -> kith.v1.JoinUsersRequest
+	8,  // 9: kith.v1.EventsService.List:input_type -> kith.v1.ListRequest
+	6,  // 10: kith.v1.EventsService.Append:output_type -> kith.v1.AppendResponse
+	3,  // 11: kith.v1.EventsService.JoinUsers:output_type -> kith.v1.JoinUsersResponse
+	9,  // 12: kith.v1.EventsService.List:output_type -> kith.v1.ListResponse
+	10, // [10:13] is the sub-list for method output_type
+	7,  // [7:10] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_event_proto_init() }
@@ -508,7 +777,7 @@ func file_kith_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_event_proto_rawDesc), len(file_kith_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

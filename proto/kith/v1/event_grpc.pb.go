@@ -19,8 +19,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EventsService_Append_FullMethodName = "/kith.v1.EventsService/Append"
-	EventsService_List_FullMethodName   = "/kith.v1.EventsService/List"
+	EventsService_Append_FullMethodName    = "/kith.v1.EventsService/Append"
+	EventsService_JoinUsers_FullMethodName = "/kith.v1.EventsService/JoinUsers"
+	EventsService_List_FullMethodName      = "/kith.v1.EventsService/List"
 )
 
 // EventsServiceClient is the client API for EventsService service.
@@ -33,6 +34,9 @@ type EventsServiceClient interface {
 	// durable on a majority of its partition's replicas. An error leaves the outcome of the stream unknown: send
 	// the same events again, with the same ids; none is stored twice.
 	Append(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[AppendRequest, AppendResponse], error)
+	// JoinUsers makes keys of users one: events of from, stored and to come, are those of to, and so are answers. It returns when all are, and may be repeated. There is no
+	// way back.
+	JoinUsers(ctx context.Context, in *JoinUsersRequest, opts ...grpc.CallOption) (*JoinUsersResponse, error)
 	// List streams the stored events of one user, by time and id.
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListResponse], error)
 }
@@ -57,6 +61,16 @@ func (c *eventsServiceClient) Append(ctx context.Context, opts ...grpc.CallOptio
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type EventsService_AppendClient = grpc.ClientStreamingClient[AppendRequest, AppendResponse]
+
+func (c *eventsServiceClient) JoinUsers(ctx context.Context, in *JoinUsersRequest, opts ...grpc.CallOption) (*JoinUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(JoinUsersResponse)
+	err := c.cc.Invoke(ctx, EventsService_JoinUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *eventsServiceClient) List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -87,6 +101,9 @@ type EventsServiceServer interface {
 	// durable on a majority of its partition's replicas. An error leaves the outcome of the stream unknown: send
 	// the same events again, with the same ids; none is stored twice.
 	Append(grpc.ClientStreamingServer[AppendRequest, AppendResponse]) error
+	// JoinUsers makes keys of users one: events of from, stored and to come, are those of to, and so are answers. It returns when all are, and may be repeated. There is no
+	// way back.
+	JoinUsers(context.Context, *JoinUsersRequest) (*JoinUsersResponse, error)
 	// List streams the stored events of one user, by time and id.
 	List(*ListRequest, grpc.ServerStreamingServer[ListResponse]) error
 	mustEmbedUnimplementedEventsServiceServer()
@@ -101,6 +118,9 @@ type UnimplementedEventsServiceServer struct{}
 
 func (UnimplementedEventsServiceServer) Append(grpc.ClientStreamingServer[AppendRequest, AppendResponse]) error {
 	return status.Error(codes.Unimplemented, "method Append not implemented")
+}
+func (UnimplementedEventsServiceServer) JoinUsers(context.Context, *JoinUsersRequest) (*JoinUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method JoinUsers not implemented")
 }
 func (UnimplementedEventsServiceServer) List(*ListRequest, grpc.ServerStreamingServer[ListResponse]) error {
 	return status.Error(codes.Unimplemented, "method List not implemented")
@@ -133,6 +153,24 @@ func _EventsService_Append_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type EventsService_AppendServer = grpc.ClientStreamingServer[AppendRequest, AppendResponse]
 
+func _EventsService_JoinUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(JoinUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EventsServiceServer).JoinUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EventsService_JoinUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EventsServiceServer).JoinUsers(ctx, req.(*JoinUsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _EventsService_List_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ListRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -150,7 +188,12 @@ type EventsService_ListServer = grpc.ServerStreamingServer[ListResponse]
 var EventsService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "kith.v1.EventsService",
 	HandlerType: (*EventsServiceServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "JoinUsers",
+			Handler:    _EventsService_JoinUsers_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Append",

@@ -21,6 +21,151 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// JoinStep is what is done about a join (docs/adr/0024).
+type JoinStep int32
+
+const (
+	JoinStep_JOIN_STEP_UNSPECIFIED JoinStep = 0
+	JoinStep_JOIN_STEP_BEGIN       JoinStep = 1
+	JoinStep_JOIN_STEP_ADOPT       JoinStep = 2
+	JoinStep_JOIN_STEP_BAR         JoinStep = 3
+	JoinStep_JOIN_STEP_DROP        JoinStep = 4
+	JoinStep_JOIN_STEP_COMPLETE    JoinStep = 5
+	JoinStep_JOIN_STEP_SETTLE      JoinStep = 6
+	JoinStep_JOIN_STEP_CANCEL      JoinStep = 7
+	JoinStep_JOIN_STEP_SWEEP       JoinStep = 8
+	// Copies the events of the request.
+	JoinStep_JOIN_STEP_COPY JoinStep = 9
+)
+
+// Enum value maps for JoinStep.
+var (
+	JoinStep_name = map[int32]string{
+		0: "JOIN_STEP_UNSPECIFIED",
+		1: "JOIN_STEP_BEGIN",
+		2: "JOIN_STEP_ADOPT",
+		3: "JOIN_STEP_BAR",
+		4: "JOIN_STEP_DROP",
+		5: "JOIN_STEP_COMPLETE",
+		6: "JOIN_STEP_SETTLE",
+		7: "JOIN_STEP_CANCEL",
+		8: "JOIN_STEP_SWEEP",
+		9: "JOIN_STEP_COPY",
+	}
+	JoinStep_value = map[string]int32{
+		"JOIN_STEP_UNSPECIFIED": 0,
+		"JOIN_STEP_BEGIN":       1,
+		"JOIN_STEP_ADOPT":       2,
+		"JOIN_STEP_BAR":         3,
+		"JOIN_STEP_DROP":        4,
+		"JOIN_STEP_COMPLETE":    5,
+		"JOIN_STEP_SETTLE":      6,
+		"JOIN_STEP_CANCEL":      7,
+		"JOIN_STEP_SWEEP":       8,
+		"JOIN_STEP_COPY":        9,
+	}
+)
+
+func (x JoinStep) Enum() *JoinStep {
+	p := new(JoinStep)
+	*p = x
+	return p
+}
+
+func (x JoinStep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (JoinStep) Descriptor() protoreflect.EnumDescriptor {
+	return file_kith_v1_partition_proto_enumTypes[0].Descriptor()
+}
+
+func (JoinStep) Type() protoreflect.EnumType {
+	return &file_kith_v1_partition_proto_enumTypes[0]
+}
+
+func (x JoinStep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use JoinStep.Descriptor instead.
+func (JoinStep) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+}
+
+// JoinState is what a step has found or made.
+type JoinState int32
+
+const (
+	// There is no such join, or no longer.
+	JoinState_JOIN_STATE_UNSPECIFIED JoinState = 0
+	// The key is an alias, and its events have not moved.
+	JoinState_JOIN_STATE_PENDING JoinState = 1
+	// Its events are those of the other.
+	JoinState_JOIN_STATE_SETTLED JoinState = 2
+	// The key is still taking the events of a third one.
+	JoinState_JOIN_STATE_BUSY JoinState = 3
+	// The other takes the events.
+	JoinState_JOIN_STATE_OPEN JoinState = 8
+	// It has them all.
+	JoinState_JOIN_STATE_COMPLETED JoinState = 9
+	// It will not take them.
+	JoinState_JOIN_STATE_BARRED JoinState = 10
+	// It is joined to a third one itself.
+	JoinState_JOIN_STATE_ELSEWHERE JoinState = 11
+)
+
+// Enum value maps for JoinState.
+var (
+	JoinState_name = map[int32]string{
+		0:  "JOIN_STATE_UNSPECIFIED",
+		1:  "JOIN_STATE_PENDING",
+		2:  "JOIN_STATE_SETTLED",
+		3:  "JOIN_STATE_BUSY",
+		8:  "JOIN_STATE_OPEN",
+		9:  "JOIN_STATE_COMPLETED",
+		10: "JOIN_STATE_BARRED",
+		11: "JOIN_STATE_ELSEWHERE",
+	}
+	JoinState_value = map[string]int32{
+		"JOIN_STATE_UNSPECIFIED": 0,
+		"JOIN_STATE_PENDING":     1,
+		"JOIN_STATE_SETTLED":     2,
+		"JOIN_STATE_BUSY":        3,
+		"JOIN_STATE_OPEN":        8,
+		"JOIN_STATE_COMPLETED":   9,
+		"JOIN_STATE_BARRED":      10,
+		"JOIN_STATE_ELSEWHERE":   11,
+	}
+)
+
+func (x JoinState) Enum() *JoinState {
+	p := new(JoinState)
+	*p = x
+	return p
+}
+
+func (x JoinState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (JoinState) Descriptor() protoreflect.EnumDescriptor {
+	return file_kith_v1_partition_proto_enumTypes[1].Descriptor()
+}
+
+func (JoinState) Type() protoreflect.EnumType {
+	return &file_kith_v1_partition_proto_enumTypes[1]
+}
+
+func (x JoinState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use JoinState.Descriptor instead.
+func (JoinState) EnumDescriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{1}
+}
+
 // ReplicaChange is a change of a group's members.
 type ReplicaChange int32
 
@@ -60,11 +205,11 @@ func (x ReplicaChange) String() string {
 }
 
 func (ReplicaChange) Descriptor() protoreflect.EnumDescriptor {
-	return file_kith_v1_partition_proto_enumTypes[0].Descriptor()
+	return file_kith_v1_partition_proto_enumTypes[2].Descriptor()
 }
 
 func (ReplicaChange) Type() protoreflect.EnumType {
-	return &file_kith_v1_partition_proto_enumTypes[0]
+	return &file_kith_v1_partition_proto_enumTypes[2]
 }
 
 func (x ReplicaChange) Number() protoreflect.EnumNumber {
@@ -73,7 +218,7 @@ func (x ReplicaChange) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReplicaChange.Descriptor instead.
 func (ReplicaChange) EnumDescriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{0}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
 }
 
 // ReadUserFeaturesRequest names users.
@@ -156,8 +301,10 @@ func (x *ReadUserFeaturesRequest) GetStale() bool {
 
 // ReadUserFeaturesResponse is a chunk of the answer.
 type ReadUserFeaturesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Users         []*UserFeatures        `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Users []*UserFeatures        `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// Those of the users that are joined to others: ask for these.
+	Moved         []*MovedUser `protobuf:"bytes,2,rep,name=moved,proto3" json:"moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -199,6 +346,525 @@ func (x *ReadUserFeaturesResponse) GetUsers() []*UserFeatures {
 	return nil
 }
 
+func (x *ReadUserFeaturesResponse) GetMoved() []*MovedUser {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
+// MovedUser is a key that is joined to another.
+type MovedUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MovedUser) Reset() {
+	*x = MovedUser{}
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MovedUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MovedUser) ProtoMessage() {}
+
+func (x *MovedUser) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MovedUser.ProtoReflect.Descriptor instead.
+func (*MovedUser) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MovedUser) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *MovedUser) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// StepJoinRequest is a step of the join of from to to.
+type StepJoinRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Step      JoinStep               `protobuf:"varint,3,opt,name=step,proto3,enum=kith.v1.JoinStep" json:"step,omitempty"`
+	From      string                 `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	To        string                 `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	// Of the join: the index of its begin. Of a sweep the index up to which it goes.
+	Id uint64 `protobuf:"varint,6,opt,name=id,proto3" json:"id,omitempty"`
+	// Of to, for a copy.
+	Events        []*Event `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepJoinRequest) Reset() {
+	*x = StepJoinRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepJoinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepJoinRequest) ProtoMessage() {}
+
+func (x *StepJoinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepJoinRequest.ProtoReflect.Descriptor instead.
+func (*StepJoinRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *StepJoinRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *StepJoinRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *StepJoinRequest) GetStep() JoinStep {
+	if x != nil {
+		return x.Step
+	}
+	return JoinStep_JOIN_STEP_UNSPECIFIED
+}
+
+func (x *StepJoinRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *StepJoinRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *StepJoinRequest) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *StepJoinRequest) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// StepJoinResponse is what it did.
+type StepJoinResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	State JoinState              `protobuf:"varint,1,opt,name=state,proto3,enum=kith.v1.JoinState" json:"state,omitempty"`
+	// The third key, if there is one, or where from is joined to.
+	To string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Id uint64 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`
+	// Events that were copied or taken out; keys that were swept.
+	Events uint64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	// The join was begun by this call.
+	Fresh         bool `protobuf:"varint,5,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StepJoinResponse) Reset() {
+	*x = StepJoinResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StepJoinResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StepJoinResponse) ProtoMessage() {}
+
+func (x *StepJoinResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StepJoinResponse.ProtoReflect.Descriptor instead.
+func (*StepJoinResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StepJoinResponse) GetState() JoinState {
+	if x != nil {
+		return x.State
+	}
+	return JoinState_JOIN_STATE_UNSPECIFIED
+}
+
+func (x *StepJoinResponse) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *StepJoinResponse) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *StepJoinResponse) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *StepJoinResponse) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+// LookUpUsersRequest names keys.
+type LookUpUsersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Users         []string               `protobuf:"bytes,3,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookUpUsersRequest) Reset() {
+	*x = LookUpUsersRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookUpUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookUpUsersRequest) ProtoMessage() {}
+
+func (x *LookUpUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookUpUsersRequest.ProtoReflect.Descriptor instead.
+func (*LookUpUsersRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LookUpUsersRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *LookUpUsersRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LookUpUsersRequest) GetUsers() []string {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+// LookUpUsersResponse has one state for each.
+type LookUpUsersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*UserState           `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookUpUsersResponse) Reset() {
+	*x = LookUpUsersResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookUpUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookUpUsersResponse) ProtoMessage() {}
+
+func (x *LookUpUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookUpUsersResponse.ProtoReflect.Descriptor instead.
+func (*LookUpUsersResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LookUpUsersResponse) GetUsers() []*UserState {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+// UserState is what a partition knows of a key.
+type UserState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// Events of the key itself.
+	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	// Pending, settled, or unspecified.
+	State JoinState `protobuf:"varint,3,opt,name=state,proto3,enum=kith.v1.JoinState" json:"state,omitempty"`
+	// Where it is joined to, and by which join.
+	To            string `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
+	Id            uint64 `protobuf:"varint,5,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserState) Reset() {
+	*x = UserState{}
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserState) ProtoMessage() {}
+
+func (x *UserState) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserState.ProtoReflect.Descriptor instead.
+func (*UserState) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UserState) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *UserState) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *UserState) GetState() JoinState {
+	if x != nil {
+		return x.State
+	}
+	return JoinState_JOIN_STATE_UNSPECIFIED
+}
+
+func (x *UserState) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *UserState) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+// PendingJoinsRequest names a partition.
+type PendingJoinsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PendingJoinsRequest) Reset() {
+	*x = PendingJoinsRequest{}
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PendingJoinsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PendingJoinsRequest) ProtoMessage() {}
+
+func (x *PendingJoinsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PendingJoinsRequest.ProtoReflect.Descriptor instead.
+func (*PendingJoinsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PendingJoinsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *PendingJoinsRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// PendingJoinsResponse has some of them.
+type PendingJoinsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Users         []*UserState           `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PendingJoinsResponse) Reset() {
+	*x = PendingJoinsResponse{}
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PendingJoinsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PendingJoinsResponse) ProtoMessage() {}
+
+func (x *PendingJoinsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PendingJoinsResponse.ProtoReflect.Descriptor instead.
+func (*PendingJoinsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PendingJoinsResponse) GetUsers() []*UserState {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
 // ScanUserFeaturesRequest names a partition, a cut, and where to go on.
 type ScanUserFeaturesRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -216,7 +882,7 @@ type ScanUserFeaturesRequest struct {
 
 func (x *ScanUserFeaturesRequest) Reset() {
 	*x = ScanUserFeaturesRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -228,7 +894,7 @@ func (x *ScanUserFeaturesRequest) String() string {
 func (*ScanUserFeaturesRequest) ProtoMessage() {}
 
 func (x *ScanUserFeaturesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[2]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -241,7 +907,7 @@ func (x *ScanUserFeaturesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanUserFeaturesRequest.ProtoReflect.Descriptor instead.
 func (*ScanUserFeaturesRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{2}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ScanUserFeaturesRequest) GetPartition() uint32 {
@@ -302,7 +968,7 @@ type ScanUserFeaturesResponse struct {
 
 func (x *ScanUserFeaturesResponse) Reset() {
 	*x = ScanUserFeaturesResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -314,7 +980,7 @@ func (x *ScanUserFeaturesResponse) String() string {
 func (*ScanUserFeaturesResponse) ProtoMessage() {}
 
 func (x *ScanUserFeaturesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[3]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -327,7 +993,7 @@ func (x *ScanUserFeaturesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanUserFeaturesResponse.ProtoReflect.Descriptor instead.
 func (*ScanUserFeaturesResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{3}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScanUserFeaturesResponse) GetUsers() []*UserFeatures {
@@ -382,7 +1048,7 @@ type ScanProductFeaturesRequest struct {
 
 func (x *ScanProductFeaturesRequest) Reset() {
 	*x = ScanProductFeaturesRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +1060,7 @@ func (x *ScanProductFeaturesRequest) String() string {
 func (*ScanProductFeaturesRequest) ProtoMessage() {}
 
 func (x *ScanProductFeaturesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +1073,7 @@ func (x *ScanProductFeaturesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanProductFeaturesRequest.ProtoReflect.Descriptor instead.
 func (*ScanProductFeaturesRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScanProductFeaturesRequest) GetPartition() uint32 {
@@ -471,7 +1137,7 @@ type ScanProductFeaturesResponse struct {
 
 func (x *ScanProductFeaturesResponse) Reset() {
 	*x = ScanProductFeaturesResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +1149,7 @@ func (x *ScanProductFeaturesResponse) String() string {
 func (*ScanProductFeaturesResponse) ProtoMessage() {}
 
 func (x *ScanProductFeaturesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -496,7 +1162,7 @@ func (x *ScanProductFeaturesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanProductFeaturesResponse.ProtoReflect.Descriptor instead.
 func (*ScanProductFeaturesResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScanProductFeaturesResponse) GetProducts() []*ProductFeatures {
@@ -526,7 +1192,7 @@ type ApplyRecordsRequest struct {
 
 func (x *ApplyRecordsRequest) Reset() {
 	*x = ApplyRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -538,7 +1204,7 @@ func (x *ApplyRecordsRequest) String() string {
 func (*ApplyRecordsRequest) ProtoMessage() {}
 
 func (x *ApplyRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -551,7 +1217,7 @@ func (x *ApplyRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ApplyRecordsRequest) GetPartition() uint32 {
@@ -596,7 +1262,7 @@ type ApplyRecordsResponse struct {
 
 func (x *ApplyRecordsResponse) Reset() {
 	*x = ApplyRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -608,7 +1274,7 @@ func (x *ApplyRecordsResponse) String() string {
 func (*ApplyRecordsResponse) ProtoMessage() {}
 
 func (x *ApplyRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -621,7 +1287,7 @@ func (x *ApplyRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ApplyRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ApplyRecordsResponse) GetChanged() uint64 {
@@ -668,7 +1334,7 @@ type FollowProductsRequest struct {
 
 func (x *FollowProductsRequest) Reset() {
 	*x = FollowProductsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -680,7 +1346,7 @@ func (x *FollowProductsRequest) String() string {
 func (*FollowProductsRequest) ProtoMessage() {}
 
 func (x *FollowProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -693,7 +1359,7 @@ func (x *FollowProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowProductsRequest.ProtoReflect.Descriptor instead.
 func (*FollowProductsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *FollowProductsRequest) GetPartition() uint32 {
@@ -756,7 +1422,7 @@ type FollowProductsResponse struct {
 
 func (x *FollowProductsResponse) Reset() {
 	*x = FollowProductsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +1434,7 @@ func (x *FollowProductsResponse) String() string {
 func (*FollowProductsResponse) ProtoMessage() {}
 
 func (x *FollowProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +1447,7 @@ func (x *FollowProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowProductsResponse.ProtoReflect.Descriptor instead.
 func (*FollowProductsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FollowProductsResponse) GetProducts() []*Record {
@@ -833,7 +1499,7 @@ type ReadRecordsRequest struct {
 
 func (x *ReadRecordsRequest) Reset() {
 	*x = ReadRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +1511,7 @@ func (x *ReadRecordsRequest) String() string {
 func (*ReadRecordsRequest) ProtoMessage() {}
 
 func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +1524,7 @@ func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadRecordsRequest) GetPartition() uint32 {
@@ -906,7 +1572,7 @@ type ReadRecordsResponse struct {
 
 func (x *ReadRecordsResponse) Reset() {
 	*x = ReadRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +1584,7 @@ func (x *ReadRecordsResponse) String() string {
 func (*ReadRecordsResponse) ProtoMessage() {}
 
 func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1597,7 @@ func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadRecordsResponse) GetRecords() []*Record {
@@ -959,7 +1625,7 @@ type ScanRecordsRequest struct {
 
 func (x *ScanRecordsRequest) Reset() {
 	*x = ScanRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1637,7 @@ func (x *ScanRecordsRequest) String() string {
 func (*ScanRecordsRequest) ProtoMessage() {}
 
 func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1650,7 @@ func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ScanRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ScanRecordsRequest) GetPartition() uint32 {
@@ -1048,7 +1714,7 @@ type ScanRecordsResponse struct {
 
 func (x *ScanRecordsResponse) Reset() {
 	*x = ScanRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1726,7 @@ func (x *ScanRecordsResponse) String() string {
 func (*ScanRecordsResponse) ProtoMessage() {}
 
 func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1739,7 @@ func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ScanRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ScanRecordsResponse) GetRecords() []*Record {
@@ -1104,7 +1770,7 @@ type ScanUsersRequest struct {
 
 func (x *ScanUsersRequest) Reset() {
 	*x = ScanUsersRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1782,7 @@ func (x *ScanUsersRequest) String() string {
 func (*ScanUsersRequest) ProtoMessage() {}
 
 func (x *ScanUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1795,7 @@ func (x *ScanUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanUsersRequest.ProtoReflect.Descriptor instead.
 func (*ScanUsersRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ScanUsersRequest) GetPartition() uint32 {
@@ -1177,7 +1843,7 @@ type ScanUsersResponse struct {
 
 func (x *ScanUsersResponse) Reset() {
 	*x = ScanUsersResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +1855,7 @@ func (x *ScanUsersResponse) String() string {
 func (*ScanUsersResponse) ProtoMessage() {}
 
 func (x *ScanUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +1868,7 @@ func (x *ScanUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanUsersResponse.ProtoReflect.Descriptor instead.
 func (*ScanUsersResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ScanUsersResponse) GetUsers() []string {
@@ -1227,7 +1893,7 @@ type ActiveItemsRequest struct {
 
 func (x *ActiveItemsRequest) Reset() {
 	*x = ActiveItemsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1905,7 @@ func (x *ActiveItemsRequest) String() string {
 func (*ActiveItemsRequest) ProtoMessage() {}
 
 func (x *ActiveItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1918,7 @@ func (x *ActiveItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveItemsRequest.ProtoReflect.Descriptor instead.
 func (*ActiveItemsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ActiveItemsRequest) GetPartition() uint32 {
@@ -1309,7 +1975,7 @@ type ActiveItemsResponse struct {
 
 func (x *ActiveItemsResponse) Reset() {
 	*x = ActiveItemsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1987,7 @@ func (x *ActiveItemsResponse) String() string {
 func (*ActiveItemsResponse) ProtoMessage() {}
 
 func (x *ActiveItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +2000,7 @@ func (x *ActiveItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveItemsResponse.ProtoReflect.Descriptor instead.
 func (*ActiveItemsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ActiveItemsResponse) GetItems() []string {
@@ -1365,7 +2031,7 @@ type LastItemsRequest struct {
 
 func (x *LastItemsRequest) Reset() {
 	*x = LastItemsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +2043,7 @@ func (x *LastItemsRequest) String() string {
 func (*LastItemsRequest) ProtoMessage() {}
 
 func (x *LastItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +2056,7 @@ func (x *LastItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastItemsRequest.ProtoReflect.Descriptor instead.
 func (*LastItemsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LastItemsRequest) GetPartition() uint32 {
@@ -1439,7 +2105,7 @@ type LastItemsResponse struct {
 
 func (x *LastItemsResponse) Reset() {
 	*x = LastItemsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +2117,7 @@ func (x *LastItemsResponse) String() string {
 func (*LastItemsResponse) ProtoMessage() {}
 
 func (x *LastItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +2130,7 @@ func (x *LastItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastItemsResponse.ProtoReflect.Descriptor instead.
 func (*LastItemsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LastItemsResponse) GetItems() []string {
@@ -1494,7 +2160,7 @@ type BoughtTogetherRequest struct {
 
 func (x *BoughtTogetherRequest) Reset() {
 	*x = BoughtTogetherRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +2172,7 @@ func (x *BoughtTogetherRequest) String() string {
 func (*BoughtTogetherRequest) ProtoMessage() {}
 
 func (x *BoughtTogetherRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +2185,7 @@ func (x *BoughtTogetherRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoughtTogetherRequest.ProtoReflect.Descriptor instead.
 func (*BoughtTogetherRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BoughtTogetherRequest) GetPartition() uint32 {
@@ -1564,7 +2230,7 @@ type BoughtTogetherResponse struct {
 
 func (x *BoughtTogetherResponse) Reset() {
 	*x = BoughtTogetherResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +2242,7 @@ func (x *BoughtTogetherResponse) String() string {
 func (*BoughtTogetherResponse) ProtoMessage() {}
 
 func (x *BoughtTogetherResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +2255,7 @@ func (x *BoughtTogetherResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoughtTogetherResponse.ProtoReflect.Descriptor instead.
 func (*BoughtTogetherResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BoughtTogetherResponse) GetItems() []string {
@@ -1623,15 +2289,17 @@ type ApplyErasureRequest struct {
 	HashKey    []byte `protobuf:"bytes,4,opt,name=hash_key,json=hashKey,proto3" json:"hash_key,omitempty"`
 	TimeUnixMs int64  `protobuf:"varint,5,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
 	// 16 bytes.
-	RequestId     []byte `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	AllowAgain    bool   `protobuf:"varint,7,opt,name=allow_again,json=allowAgain,proto3" json:"allow_again,omitempty"`
+	RequestId  []byte `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	AllowAgain bool   `protobuf:"varint,7,opt,name=allow_again,json=allowAgain,proto3" json:"allow_again,omitempty"`
+	// The key that the user must be joined to; empty for one that is a key by itself.
+	Account       string `protobuf:"bytes,8,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyErasureRequest) Reset() {
 	*x = ApplyErasureRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +2311,7 @@ func (x *ApplyErasureRequest) String() string {
 func (*ApplyErasureRequest) ProtoMessage() {}
 
 func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +2324,7 @@ func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
 func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ApplyErasureRequest) GetPartition() uint32 {
@@ -1708,22 +2376,32 @@ func (x *ApplyErasureRequest) GetAllowAgain() bool {
 	return false
 }
 
+func (x *ApplyErasureRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
 // ApplyErasureResponse is what it did.
 type ApplyErasureResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Index of the log at which something of the user was last removed, and the time of the erasure.
-	Index         uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	TimeUnixMs    int64  `protobuf:"varint,2,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
-	UserHash      []byte `protobuf:"bytes,3,opt,name=user_hash,json=userHash,proto3" json:"user_hash,omitempty"`
-	Events        uint64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
-	Profile       bool   `protobuf:"varint,5,opt,name=profile,proto3" json:"profile,omitempty"`
+	Index      uint64 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	TimeUnixMs int64  `protobuf:"varint,2,opt,name=time_unix_ms,json=timeUnixMs,proto3" json:"time_unix_ms,omitempty"`
+	UserHash   []byte `protobuf:"bytes,3,opt,name=user_hash,json=userHash,proto3" json:"user_hash,omitempty"`
+	Events     uint64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	Profile    bool   `protobuf:"varint,5,opt,name=profile,proto3" json:"profile,omitempty"`
+	// Nothing was done: the user is joined to this key, or is one by itself and this is it, or others are joined to the user, of which these are some.
+	JoinedTo      string       `protobuf:"bytes,6,opt,name=joined_to,json=joinedTo,proto3" json:"joined_to,omitempty"`
+	Joined        []*UserState `protobuf:"bytes,7,rep,name=joined,proto3" json:"joined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyErasureResponse) Reset() {
 	*x = ApplyErasureResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +2413,7 @@ func (x *ApplyErasureResponse) String() string {
 func (*ApplyErasureResponse) ProtoMessage() {}
 
 func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +2426,7 @@ func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
 func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ApplyErasureResponse) GetIndex() uint64 {
@@ -1786,6 +2464,20 @@ func (x *ApplyErasureResponse) GetProfile() bool {
 	return false
 }
 
+func (x *ApplyErasureResponse) GetJoinedTo() string {
+	if x != nil {
+		return x.JoinedTo
+	}
+	return ""
+}
+
+func (x *ApplyErasureResponse) GetJoined() []*UserState {
+	if x != nil {
+		return x.Joined
+	}
+	return nil
+}
+
 // PurgeUserRequest names an erasure.
 type PurgeUserRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1799,7 +2491,7 @@ type PurgeUserRequest struct {
 
 func (x *PurgeUserRequest) Reset() {
 	*x = PurgeUserRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +2503,7 @@ func (x *PurgeUserRequest) String() string {
 func (*PurgeUserRequest) ProtoMessage() {}
 
 func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +2516,7 @@ func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PurgeUserRequest) GetPartition() uint32 {
@@ -1864,7 +2556,7 @@ type PurgeUserResponse struct {
 
 func (x *PurgeUserResponse) Reset() {
 	*x = PurgeUserResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2568,7 @@ func (x *PurgeUserResponse) String() string {
 func (*PurgeUserResponse) ProtoMessage() {}
 
 func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2581,7 @@ func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
 }
 
 // TransferLeaderRequest names who is to lead.
@@ -1903,7 +2595,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2607,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2620,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -1954,7 +2646,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2658,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2671,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -1997,7 +2689,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2009,7 +2701,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2022,7 +2714,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -2070,7 +2762,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2774,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2787,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -2118,7 +2810,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2130,7 +2822,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2143,7 +2835,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -2176,7 +2868,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2880,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2893,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{39}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -2217,7 +2909,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2921,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2934,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -2272,14 +2964,16 @@ type AppendBatchResponse struct {
 	Appended   uint64                 `protobuf:"varint,1,opt,name=appended,proto3" json:"appended,omitempty"`
 	Duplicates uint64                 `protobuf:"varint,2,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
 	// Events that were refused, as their user was erased.
-	Erased        uint64 `protobuf:"varint,20,opt,name=erased,proto3" json:"erased,omitempty"`
+	Erased uint64 `protobuf:"varint,20,opt,name=erased,proto3" json:"erased,omitempty"`
+	// Users that are joined to others: their events were not taken, send them there.
+	Moved         []*MovedUser `protobuf:"bytes,21,rep,name=moved,proto3" json:"moved,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2985,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2998,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -2328,20 +3022,29 @@ func (x *AppendBatchResponse) GetErased() uint64 {
 	return 0
 }
 
+func (x *AppendBatchResponse) GetMoved() []*MovedUser {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
 // HistoryRequest names a user.
 type HistoryRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
-	Stale         bool                   `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	User      string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	Stale     bool                   `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
+	// Id of a join that is under way, whose events are read to be copied.
+	Join          uint64 `protobuf:"varint,5,opt,name=join,proto3" json:"join,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +3056,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +3069,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -2397,6 +3100,13 @@ func (x *HistoryRequest) GetStale() bool {
 	return false
 }
 
+func (x *HistoryRequest) GetJoin() uint64 {
+	if x != nil {
+		return x.Join
+	}
+	return 0
+}
+
 // HistoryResponse is a chunk of the events, by time and id.
 type HistoryResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2407,7 +3117,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +3129,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +3142,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -2453,7 +3163,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[36]
+	mi := &file_kith_v1_partition_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2465,7 +3175,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[36]
+	mi := &file_kith_v1_partition_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2478,7 +3188,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{36}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -2500,15 +3210,19 @@ type CutResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	// Events up to the index, and users that have any.
-	Events        uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
-	Users         uint64 `protobuf:"varint,3,opt,name=users,proto3" json:"users,omitempty"`
+	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	Users  uint64 `protobuf:"varint,3,opt,name=users,proto3" json:"users,omitempty"`
+	// Joins of keys of the partition that have begun so far, those of them that are under way, and keys whose events can be swept.
+	JoinsBegun    uint64 `protobuf:"varint,4,opt,name=joins_begun,json=joinsBegun,proto3" json:"joins_begun,omitempty"`
+	JoinsPending  uint64 `protobuf:"varint,5,opt,name=joins_pending,json=joinsPending,proto3" json:"joins_pending,omitempty"`
+	JoinsHidden   uint64 `protobuf:"varint,6,opt,name=joins_hidden,json=joinsHidden,proto3" json:"joins_hidden,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[37]
+	mi := &file_kith_v1_partition_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +3234,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[37]
+	mi := &file_kith_v1_partition_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +3247,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{37}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -2557,6 +3271,27 @@ func (x *CutResponse) GetUsers() uint64 {
 	return 0
 }
 
+func (x *CutResponse) GetJoinsBegun() uint64 {
+	if x != nil {
+		return x.JoinsBegun
+	}
+	return 0
+}
+
+func (x *CutResponse) GetJoinsPending() uint64 {
+	if x != nil {
+		return x.JoinsPending
+	}
+	return 0
+}
+
+func (x *CutResponse) GetJoinsHidden() uint64 {
+	if x != nil {
+		return x.JoinsHidden
+	}
+	return 0
+}
+
 // DumpRequest names a partition, a cut, and where to go on.
 type DumpRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2573,7 +3308,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[38]
+	mi := &file_kith_v1_partition_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +3320,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[38]
+	mi := &file_kith_v1_partition_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +3333,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{38}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -2646,7 +3381,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[39]
+	mi := &file_kith_v1_partition_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +3393,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[39]
+	mi := &file_kith_v1_partition_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +3406,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{39}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -2698,7 +3433,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[40]
+	mi := &file_kith_v1_partition_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +3445,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[40]
+	mi := &file_kith_v1_partition_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +3458,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{40}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -2774,7 +3509,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[41]
+	mi := &file_kith_v1_partition_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +3521,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[41]
+	mi := &file_kith_v1_partition_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +3534,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{41}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -2833,7 +3568,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[42]
+	mi := &file_kith_v1_partition_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +3580,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[42]
+	mi := &file_kith_v1_partition_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +3593,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{42}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -2905,7 +3640,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[43]
+	mi := &file_kith_v1_partition_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +3652,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[43]
+	mi := &file_kith_v1_partition_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +3665,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{43}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{51}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -2955,7 +3690,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[44]
+	mi := &file_kith_v1_partition_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3702,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[44]
+	mi := &file_kith_v1_partition_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3715,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{44}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -3061,7 +3796,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[45]
+	mi := &file_kith_v1_partition_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3808,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[45]
+	mi := &file_kith_v1_partition_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3821,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{45}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -3181,7 +3916,7 @@ type TallyExperimentRequest struct {
 
 func (x *TallyExperimentRequest) Reset() {
 	*x = TallyExperimentRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[46]
+	mi := &file_kith_v1_partition_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +3928,7 @@ func (x *TallyExperimentRequest) String() string {
 func (*TallyExperimentRequest) ProtoMessage() {}
 
 func (x *TallyExperimentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[46]
+	mi := &file_kith_v1_partition_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +3941,7 @@ func (x *TallyExperimentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TallyExperimentRequest.ProtoReflect.Descriptor instead.
 func (*TallyExperimentRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{46}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *TallyExperimentRequest) GetPartition() uint32 {
@@ -3276,7 +4011,7 @@ type TallyExperimentResponse struct {
 
 func (x *TallyExperimentResponse) Reset() {
 	*x = TallyExperimentResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[47]
+	mi := &file_kith_v1_partition_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3288,7 +4023,7 @@ func (x *TallyExperimentResponse) String() string {
 func (*TallyExperimentResponse) ProtoMessage() {}
 
 func (x *TallyExperimentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[47]
+	mi := &file_kith_v1_partition_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3301,7 +4036,7 @@ func (x *TallyExperimentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TallyExperimentResponse.ProtoReflect.Descriptor instead.
 func (*TallyExperimentResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{47}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TallyExperimentResponse) GetTally() *ExperimentTally {
@@ -3324,7 +4059,7 @@ type ExperimentTally struct {
 
 func (x *ExperimentTally) Reset() {
 	*x = ExperimentTally{}
-	mi := &file_kith_v1_partition_proto_msgTypes[48]
+	mi := &file_kith_v1_partition_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +4071,7 @@ func (x *ExperimentTally) String() string {
 func (*ExperimentTally) ProtoMessage() {}
 
 func (x *ExperimentTally) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[48]
+	mi := &file_kith_v1_partition_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +4084,7 @@ func (x *ExperimentTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExperimentTally.ProtoReflect.Descriptor instead.
 func (*ExperimentTally) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{48}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ExperimentTally) GetVariants() []*VariantTally {
@@ -3390,7 +4125,7 @@ type VariantTally struct {
 
 func (x *VariantTally) Reset() {
 	*x = VariantTally{}
-	mi := &file_kith_v1_partition_proto_msgTypes[49]
+	mi := &file_kith_v1_partition_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3402,7 +4137,7 @@ func (x *VariantTally) String() string {
 func (*VariantTally) ProtoMessage() {}
 
 func (x *VariantTally) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[49]
+	mi := &file_kith_v1_partition_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3415,7 +4150,7 @@ func (x *VariantTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariantTally.ProtoReflect.Descriptor instead.
 func (*VariantTally) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{49}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *VariantTally) GetVariant() string {
@@ -3477,9 +4212,44 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x121\n" +
 	"\aoptions\x18\x03 \x01(\v2\x17.kith.v1.FeatureOptionsR\aoptions\x12\x14\n" +
 	"\x05users\x18\x04 \x03(\tR\x05users\x12\x14\n" +
-	"\x05stale\x18\x05 \x01(\bR\x05stale\"G\n" +
+	"\x05stale\x18\x05 \x01(\bR\x05stale\"q\n" +
 	"\x18ReadUserFeaturesResponse\x12+\n" +
-	"\x05users\x18\x01 \x03(\v2\x15.kith.v1.UserFeaturesR\x05users\"\xd8\x01\n" +
+	"\x05users\x18\x01 \x03(\v2\x15.kith.v1.UserFeaturesR\x05users\x12(\n" +
+	"\x05moved\x18\x02 \x03(\v2\x12.kith.v1.MovedUserR\x05moved\"/\n" +
+	"\tMovedUser\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\xc8\x01\n" +
+	"\x0fStepJoinRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12%\n" +
+	"\x04step\x18\x03 \x01(\x0e2\x11.kith.v1.JoinStepR\x04step\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x05 \x01(\tR\x02to\x12\x0e\n" +
+	"\x02id\x18\x06 \x01(\x04R\x02id\x12&\n" +
+	"\x06events\x18\a \x03(\v2\x0e.kith.v1.EventR\x06events\"\x8a\x01\n" +
+	"\x10StepJoinResponse\x12(\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x12.kith.v1.JoinStateR\x05state\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06events\x18\x04 \x01(\x04R\x06events\x12\x14\n" +
+	"\x05fresh\x18\x05 \x01(\bR\x05fresh\"^\n" +
+	"\x12LookUpUsersRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05users\x18\x03 \x03(\tR\x05users\"?\n" +
+	"\x13LookUpUsersResponse\x12(\n" +
+	"\x05users\x18\x01 \x03(\v2\x12.kith.v1.UserStateR\x05users\"\x81\x01\n" +
+	"\tUserState\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x04R\x06events\x12(\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x12.kith.v1.JoinStateR\x05state\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\tR\x02to\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\x04R\x02id\"I\n" +
+	"\x13PendingJoinsRequest\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"@\n" +
+	"\x14PendingJoinsResponse\x12(\n" +
+	"\x05users\x18\x01 \x03(\v2\x12.kith.v1.UserStateR\x05users\"\xd8\x01\n" +
 	"\x17ScanUserFeaturesRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x121\n" +
@@ -3589,7 +4359,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x16BoughtTogetherResponse\x12\x14\n" +
 	"\x05items\x18\x01 \x03(\tR\x05items\x12\x16\n" +
 	"\x06counts\x18\x02 \x03(\x04R\x06counts\x12\x18\n" +
-	"\abaskets\x18\x03 \x01(\x04R\abaskets\"\xda\x01\n" +
+	"\abaskets\x18\x03 \x01(\x04R\abaskets\"\xf4\x01\n" +
 	"\x13ApplyErasureRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -3600,14 +4370,17 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x06 \x01(\fR\trequestId\x12\x1f\n" +
 	"\vallow_again\x18\a \x01(\bR\n" +
-	"allowAgain\"\x9d\x01\n" +
+	"allowAgain\x12\x18\n" +
+	"\aaccount\x18\b \x01(\tR\aaccount\"\xe6\x01\n" +
 	"\x14ApplyErasureResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12 \n" +
 	"\ftime_unix_ms\x18\x02 \x01(\x03R\n" +
 	"timeUnixMs\x12\x1b\n" +
 	"\tuser_hash\x18\x03 \x01(\fR\buserHash\x12\x16\n" +
 	"\x06events\x18\x04 \x01(\x04R\x06events\x12\x18\n" +
-	"\aprofile\x18\x05 \x01(\bR\aprofile\"p\n" +
+	"\aprofile\x18\x05 \x01(\bR\aprofile\x12\x1b\n" +
+	"\tjoined_to\x18\x06 \x01(\tR\bjoinedTo\x12*\n" +
+	"\x06joined\x18\a \x03(\v2\x12.kith.v1.UserStateR\x06joined\"p\n" +
 	"\x10PurgeUserRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -3634,28 +4407,34 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x12AppendBatchRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12&\n" +
-	"\x06events\x18\x03 \x03(\v2\x0e.kith.v1.EventR\x06events\"i\n" +
+	"\x06events\x18\x03 \x03(\v2\x0e.kith.v1.EventR\x06events\"\x93\x01\n" +
 	"\x13AppendBatchResponse\x12\x1a\n" +
 	"\bappended\x18\x01 \x01(\x04R\bappended\x12\x1e\n" +
 	"\n" +
 	"duplicates\x18\x02 \x01(\x04R\n" +
 	"duplicates\x12\x16\n" +
-	"\x06erased\x18\x14 \x01(\x04R\x06erased\"n\n" +
+	"\x06erased\x18\x14 \x01(\x04R\x06erased\x12(\n" +
+	"\x05moved\x18\x15 \x03(\v2\x12.kith.v1.MovedUserR\x05moved\"\x82\x01\n" +
 	"\x0eHistoryRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12\x14\n" +
-	"\x05stale\x18\x04 \x01(\bR\x05stale\"9\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\x12\x12\n" +
+	"\x04join\x18\x05 \x01(\x04R\x04join\"9\n" +
 	"\x0fHistoryResponse\x12&\n" +
 	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events\"@\n" +
 	"\n" +
 	"CutRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"Q\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xba\x01\n" +
 	"\vCutResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
-	"\x05users\x18\x03 \x01(\x04R\x05users\"\x8d\x01\n" +
+	"\x05users\x18\x03 \x01(\x04R\x05users\x12\x1f\n" +
+	"\vjoins_begun\x18\x04 \x01(\x04R\n" +
+	"joinsBegun\x12#\n" +
+	"\rjoins_pending\x18\x05 \x01(\x04R\fjoinsPending\x12!\n" +
+	"\fjoins_hidden\x18\x06 \x01(\x04R\vjoinsHidden\"\x8d\x01\n" +
 	"\vDumpRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x10\n" +
@@ -3728,12 +4507,33 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\tconverted\x18\x04 \x01(\x04R\tconverted\x12\x18\n" +
 	"\arevenue\x18\x05 \x01(\x01R\arevenue\x12\x18\n" +
 	"\asquares\x18\x06 \x01(\x01R\asquares\x12,\n" +
-	"\x06models\x18\a \x03(\v2\x14.kith.v1.ModelCountsR\x06models*~\n" +
+	"\x06models\x18\a \x03(\v2\x14.kith.v1.ModelCountsR\x06models*\xe3\x01\n" +
+	"\bJoinStep\x12\x19\n" +
+	"\x15JOIN_STEP_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fJOIN_STEP_BEGIN\x10\x01\x12\x13\n" +
+	"\x0fJOIN_STEP_ADOPT\x10\x02\x12\x11\n" +
+	"\rJOIN_STEP_BAR\x10\x03\x12\x12\n" +
+	"\x0eJOIN_STEP_DROP\x10\x04\x12\x16\n" +
+	"\x12JOIN_STEP_COMPLETE\x10\x05\x12\x14\n" +
+	"\x10JOIN_STEP_SETTLE\x10\x06\x12\x14\n" +
+	"\x10JOIN_STEP_CANCEL\x10\a\x12\x13\n" +
+	"\x0fJOIN_STEP_SWEEP\x10\b\x12\x12\n" +
+	"\x0eJOIN_STEP_COPY\x10\t*\xcc\x01\n" +
+	"\tJoinState\x12\x1a\n" +
+	"\x16JOIN_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12JOIN_STATE_PENDING\x10\x01\x12\x16\n" +
+	"\x12JOIN_STATE_SETTLED\x10\x02\x12\x13\n" +
+	"\x0fJOIN_STATE_BUSY\x10\x03\x12\x13\n" +
+	"\x0fJOIN_STATE_OPEN\x10\b\x12\x18\n" +
+	"\x14JOIN_STATE_COMPLETED\x10\t\x12\x15\n" +
+	"\x11JOIN_STATE_BARRED\x10\n" +
+	"\x12\x18\n" +
+	"\x14JOIN_STATE_ELSEWHERE\x10\v*~\n" +
 	"\rReplicaChange\x12\x1e\n" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
 	"\x16REPLICA_CHANGE_PROMOTE\x10\x02\x12\x19\n" +
-	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xca\r\n" +
+	"\x15REPLICA_CHANGE_REMOVE\x10\x032\xa2\x0f\n" +
 	"\x10PartitionService\x12H\n" +
 	"\vAppendBatch\x12\x1b.kith.v1.AppendBatchRequest\x1a\x1c.kith.v1.AppendBatchResponse\x12>\n" +
 	"\aHistory\x12\x17.kith.v1.HistoryRequest\x1a\x18.kith.v1.HistoryResponse0\x01\x120\n" +
@@ -3753,7 +4553,10 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\tLastItems\x12\x19.kith.v1.LastItemsRequest\x1a\x1a.kith.v1.LastItemsResponse\x12S\n" +
 	"\x0eBoughtTogether\x12\x1e.kith.v1.BoughtTogetherRequest\x1a\x1f.kith.v1.BoughtTogetherResponse0\x01\x12K\n" +
 	"\fApplyErasure\x12\x1c.kith.v1.ApplyErasureRequest\x1a\x1d.kith.v1.ApplyErasureResponse\x12B\n" +
-	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponse\x12Y\n" +
+	"\tPurgeUser\x12\x19.kith.v1.PurgeUserRequest\x1a\x1a.kith.v1.PurgeUserResponse\x12?\n" +
+	"\bStepJoin\x12\x18.kith.v1.StepJoinRequest\x1a\x19.kith.v1.StepJoinResponse\x12H\n" +
+	"\vLookUpUsers\x12\x1b.kith.v1.LookUpUsersRequest\x1a\x1c.kith.v1.LookUpUsersResponse\x12K\n" +
+	"\fPendingJoins\x12\x1c.kith.v1.PendingJoinsRequest\x1a\x1d.kith.v1.PendingJoinsResponse\x12Y\n" +
 	"\x10ReadUserFeatures\x12 .kith.v1.ReadUserFeaturesRequest\x1a!.kith.v1.ReadUserFeaturesResponse0\x01\x12Y\n" +
 	"\x10ScanUserFeatures\x12 .kith.v1.ScanUserFeaturesRequest\x1a!.kith.v1.ScanUserFeaturesResponse0\x01\x12b\n" +
 	"\x13ScanProductFeatures\x12#.kith.v1.ScanProductFeaturesRequest\x1a$.kith.v1.ScanProductFeaturesResponse0\x01\x12V\n" +
@@ -3771,143 +4574,168 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 	return file_kith_v1_partition_proto_rawDescData
 }
 
-var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_kith_v1_partition_proto_goTypes = []any{
-	(ReplicaChange)(0),                  // 0: kith.v1.ReplicaChange
-	(*ReadUserFeaturesRequest)(nil),     // 1: kith.v1.ReadUserFeaturesRequest
-	(*ReadUserFeaturesResponse)(nil),    // 2: kith.v1.ReadUserFeaturesResponse
-	(*ScanUserFeaturesRequest)(nil),     // 3: kith.v1.ScanUserFeaturesRequest
-	(*ScanUserFeaturesResponse)(nil),    // 4: kith.v1.ScanUserFeaturesResponse
-	(*ScanProductFeaturesRequest)(nil),  // 5: kith.v1.ScanProductFeaturesRequest
-	(*ScanProductFeaturesResponse)(nil), // 6: kith.v1.ScanProductFeaturesResponse
-	(*ApplyRecordsRequest)(nil),         // 7: kith.v1.ApplyRecordsRequest
-	(*ApplyRecordsResponse)(nil),        // 8: kith.v1.ApplyRecordsResponse
-	(*FollowProductsRequest)(nil),       // 9: kith.v1.FollowProductsRequest
-	(*FollowProductsResponse)(nil),      // 10: kith.v1.FollowProductsResponse
-	(*ReadRecordsRequest)(nil),          // 11: kith.v1.ReadRecordsRequest
-	(*ReadRecordsResponse)(nil),         // 12: kith.v1.ReadRecordsResponse
-	(*ScanRecordsRequest)(nil),          // 13: kith.v1.ScanRecordsRequest
-	(*ScanRecordsResponse)(nil),         // 14: kith.v1.ScanRecordsResponse
-	(*ScanUsersRequest)(nil),            // 15: kith.v1.ScanUsersRequest
-	(*ScanUsersResponse)(nil),           // 16: kith.v1.ScanUsersResponse
-	(*ActiveItemsRequest)(nil),          // 17: kith.v1.ActiveItemsRequest
-	(*ActiveItemsResponse)(nil),         // 18: kith.v1.ActiveItemsResponse
-	(*LastItemsRequest)(nil),            // 19: kith.v1.LastItemsRequest
-	(*LastItemsResponse)(nil),           // 20: kith.v1.LastItemsResponse
-	(*BoughtTogetherRequest)(nil),       // 21: kith.v1.BoughtTogetherRequest
-	(*BoughtTogetherResponse)(nil),      // 22: kith.v1.BoughtTogetherResponse
-	(*ApplyErasureRequest)(nil),         // 23: kith.v1.ApplyErasureRequest
-	(*ApplyErasureResponse)(nil),        // 24: kith.v1.ApplyErasureResponse
-	(*PurgeUserRequest)(nil),            // 25: kith.v1.PurgeUserRequest
-	(*PurgeUserResponse)(nil),           // 26: kith.v1.PurgeUserResponse
-	(*TransferLeaderRequest)(nil),       // 27: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil),      // 28: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),        // 29: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),       // 30: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),         // 31: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),        // 32: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),          // 33: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),         // 34: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),              // 35: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),             // 36: kith.v1.HistoryResponse
-	(*CutRequest)(nil),                  // 37: kith.v1.CutRequest
-	(*CutResponse)(nil),                 // 38: kith.v1.CutResponse
-	(*DumpRequest)(nil),                 // 39: kith.v1.DumpRequest
-	(*DumpResponse)(nil),                // 40: kith.v1.DumpResponse
-	(*PopularRequest)(nil),              // 41: kith.v1.PopularRequest
-	(*PopularResponse)(nil),             // 42: kith.v1.PopularResponse
-	(*ItemCount)(nil),                   // 43: kith.v1.ItemCount
-	(*InfoRequest)(nil),                 // 44: kith.v1.InfoRequest
-	(*InfoResponse)(nil),                // 45: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),                 // 46: kith.v1.ReplicaInfo
-	(*TallyExperimentRequest)(nil),      // 47: kith.v1.TallyExperimentRequest
-	(*TallyExperimentResponse)(nil),     // 48: kith.v1.TallyExperimentResponse
-	(*ExperimentTally)(nil),             // 49: kith.v1.ExperimentTally
-	(*VariantTally)(nil),                // 50: kith.v1.VariantTally
-	(*FeatureOptions)(nil),              // 51: kith.v1.FeatureOptions
-	(*UserFeatures)(nil),                // 52: kith.v1.UserFeatures
-	(*ProductFeatures)(nil),             // 53: kith.v1.ProductFeatures
-	(RecordKind)(0),                     // 54: kith.v1.RecordKind
-	(*Record)(nil),                      // 55: kith.v1.Record
-	(*Event)(nil),                       // 56: kith.v1.Event
-	(*ModelCounts)(nil),                 // 57: kith.v1.ModelCounts
+	(JoinStep)(0),                       // 0: kith.v1.JoinStep
+	(JoinState)(0),                      // 1: kith.v1.JoinState
+	(ReplicaChange)(0),                  // 2: kith.v1.ReplicaChange
+	(*ReadUserFeaturesRequest)(nil),     // 3: kith.v1.ReadUserFeaturesRequest
+	(*ReadUserFeaturesResponse)(nil),    // 4: kith.v1.ReadUserFeaturesResponse
+	(*MovedUser)(nil),                   // 5: kith.v1.MovedUser
+	(*StepJoinRequest)(nil),             // 6: kith.v1.StepJoinRequest
+	(*StepJoinResponse)(nil),            // 7: kith.v1.StepJoinResponse
+	(*LookUpUsersRequest)(nil),          // 8: kith.v1.LookUpUsersRequest
+	(*LookUpUsersResponse)(nil),         // 9: kith.v1.LookUpUsersResponse
+	(*UserState)(nil),                   // 10: kith.v1.UserState
+	(*PendingJoinsRequest)(nil),         // 11: kith.v1.PendingJoinsRequest
+	(*PendingJoinsResponse)(nil),        // 12: kith.v1.PendingJoinsResponse
+	(*ScanUserFeaturesRequest)(nil),     // 13: kith.v1.ScanUserFeaturesRequest
+	(*ScanUserFeaturesResponse)(nil),    // 14: kith.v1.ScanUserFeaturesResponse
+	(*ScanProductFeaturesRequest)(nil),  // 15: kith.v1.ScanProductFeaturesRequest
+	(*ScanProductFeaturesResponse)(nil), // 16: kith.v1.ScanProductFeaturesResponse
+	(*ApplyRecordsRequest)(nil),         // 17: kith.v1.ApplyRecordsRequest
+	(*ApplyRecordsResponse)(nil),        // 18: kith.v1.ApplyRecordsResponse
+	(*FollowProductsRequest)(nil),       // 19: kith.v1.FollowProductsRequest
+	(*FollowProductsResponse)(nil),      // 20: kith.v1.FollowProductsResponse
+	(*ReadRecordsRequest)(nil),          // 21: kith.v1.ReadRecordsRequest
+	(*ReadRecordsResponse)(nil),         // 22: kith.v1.ReadRecordsResponse
+	(*ScanRecordsRequest)(nil),          // 23: kith.v1.ScanRecordsRequest
+	(*ScanRecordsResponse)(nil),         // 24: kith.v1.ScanRecordsResponse
+	(*ScanUsersRequest)(nil),            // 25: kith.v1.ScanUsersRequest
+	(*ScanUsersResponse)(nil),           // 26: kith.v1.ScanUsersResponse
+	(*ActiveItemsRequest)(nil),          // 27: kith.v1.ActiveItemsRequest
+	(*ActiveItemsResponse)(nil),         // 28: kith.v1.ActiveItemsResponse
+	(*LastItemsRequest)(nil),            // 29: kith.v1.LastItemsRequest
+	(*LastItemsResponse)(nil),           // 30: kith.v1.LastItemsResponse
+	(*BoughtTogetherRequest)(nil),       // 31: kith.v1.BoughtTogetherRequest
+	(*BoughtTogetherResponse)(nil),      // 32: kith.v1.BoughtTogetherResponse
+	(*ApplyErasureRequest)(nil),         // 33: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),        // 34: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),            // 35: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),           // 36: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),       // 37: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil),      // 38: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),        // 39: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),       // 40: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),         // 41: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),        // 42: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),          // 43: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),         // 44: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),              // 45: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),             // 46: kith.v1.HistoryResponse
+	(*CutRequest)(nil),                  // 47: kith.v1.CutRequest
+	(*CutResponse)(nil),                 // 48: kith.v1.CutResponse
+	(*DumpRequest)(nil),                 // 49: kith.v1.DumpRequest
+	(*DumpResponse)(nil),                // 50: kith.v1.DumpResponse
+	(*PopularRequest)(nil),              // 51: kith.v1.PopularRequest
+	(*PopularResponse)(nil),             // 52: kith.v1.PopularResponse
+	(*ItemCount)(nil),                   // 53: kith.v1.ItemCount
+	(*InfoRequest)(nil),                 // 54: kith.v1.InfoRequest
+	(*InfoResponse)(nil),                // 55: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),                 // 56: kith.v1.ReplicaInfo
+	(*TallyExperimentRequest)(nil),      // 57: kith.v1.TallyExperimentRequest
+	(*TallyExperimentResponse)(nil),     // 58: kith.v1.TallyExperimentResponse
+	(*ExperimentTally)(nil),             // 59: kith.v1.ExperimentTally
+	(*VariantTally)(nil),                // 60: kith.v1.VariantTally
+	(*FeatureOptions)(nil),              // 61: kith.v1.FeatureOptions
+	(*UserFeatures)(nil),                // 62: kith.v1.UserFeatures
+	(*Event)(nil),                       // 63: kith.v1.Event
+	(*ProductFeatures)(nil),             // 64: kith.v1.ProductFeatures
+	(RecordKind)(0),                     // 65: kith.v1.RecordKind
+	(*Record)(nil),                      // 66: kith.v1.Record
+	(*ModelCounts)(nil),                 // 67: kith.v1.ModelCounts
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	51, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	52, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	51, // 2: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	52, // 3: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	51, // 4: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	53, // 5: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
-	54, // 6: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	55, // 7: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	55, // 8: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
-	54, // 9: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	55, // 10: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	54, // 11: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	55, // 12: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
-	0,  // 13: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	56, // 14: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	56, // 15: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	56, // 16: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	43, // 17: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	46, // 18: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	51, // 19: kith.v1.TallyExperimentRequest.options:type_name -> kith.v1.FeatureOptions
-	49, // 20: kith.v1.TallyExperimentResponse.tally:type_name -> kith.v1.ExperimentTally
-	50, // 21: kith.v1.ExperimentTally.variants:type_name -> kith.v1.VariantTally
-	57, // 22: kith.v1.VariantTally.models:type_name -> kith.v1.ModelCounts
-	33, // 23: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	35, // 24: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	37, // 25: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	41, // 26: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	39, // 27: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	44, // 28: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	29, // 29: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	31, // 30: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	27, // 31: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
-	7,  // 32: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
-	11, // 33: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
-	13, // 34: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
-	9,  // 35: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
-	15, // 36: kith.v1.PartitionService.ScanUsers:input_type -> kith.v1.ScanUsersRequest
-	17, // 37: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
-	19, // 38: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
-	21, // 39: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
-	23, // 40: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	25, // 41: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	1,  // 42: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
-	3,  // 43: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
-	5,  // 44: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
-	47, // 45: kith.v1.PartitionService.TallyExperiment:input_type -> kith.v1.TallyExperimentRequest
-	34, // 46: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	36, // 47: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	38, // 48: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	42, // 49: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	40, // 50: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	45, // 51: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	30, // 52: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	32, // 53: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	28, // 54: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	8,  // 55: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	12, // 56: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	14, // 57: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	10, // 58: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
-	16, // 59: kith.v1.PartitionService.ScanUsers:output_type -> kith.v1.ScanUsersResponse
-	18, // 60: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
-	20, // 61: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
-	22, // 62: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
-	24, // 63: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	26, // 64: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	2,  // 65: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
-	4,  // 66: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
-	6,  // 67: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
-	48, // 68: kith.v1.PartitionService.TallyExperiment:output_type -> kith.v1.TallyExperimentResponse
-	46, // [46:69] is the sub-list for method output_type
-	23, // [23:46] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	61, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	62, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	5,  // 2: kith.v1.ReadUserFeaturesResponse.moved:type_name -> kith.v1.MovedUser
+	0,  // 3: kith.v1.StepJoinRequest.step:type_name -> kith.v1.JoinStep
+	63, // 4: kith.v1.StepJoinRequest.events:type_name -> kith.v1.Event
+	1,  // 5: kith.v1.StepJoinResponse.state:type_name -> kith.v1.JoinState
+	10, // 6: kith.v1.LookUpUsersResponse.users:type_name -> kith.v1.UserState
+	1,  // 7: kith.v1.UserState.state:type_name -> kith.v1.JoinState
+	10, // 8: kith.v1.PendingJoinsResponse.users:type_name -> kith.v1.UserState
+	61, // 9: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	62, // 10: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	61, // 11: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	64, // 12: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
+	65, // 13: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	66, // 14: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	66, // 15: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
+	65, // 16: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	66, // 17: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	65, // 18: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	66, // 19: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	10, // 20: kith.v1.ApplyErasureResponse.joined:type_name -> kith.v1.UserState
+	2,  // 21: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
+	63, // 22: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	5,  // 23: kith.v1.AppendBatchResponse.moved:type_name -> kith.v1.MovedUser
+	63, // 24: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	63, // 25: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	53, // 26: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	56, // 27: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	61, // 28: kith.v1.TallyExperimentRequest.options:type_name -> kith.v1.FeatureOptions
+	59, // 29: kith.v1.TallyExperimentResponse.tally:type_name -> kith.v1.ExperimentTally
+	60, // 30: kith.v1.ExperimentTally.variants:type_name -> kith.v1.VariantTally
+	67, // 31: kith.v1.VariantTally.models:type_name -> kith.v1.ModelCounts
+	43, // 32: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	45, // 33: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	47, // 34: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	51, // 35: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	49, // 36: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	54, // 37: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	39, // 38: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	41, // 39: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	37, // 40: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	17, // 41: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
+	21, // 42: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
+	23, // 43: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
+	19, // 44: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
+	25, // 45: kith.v1.PartitionService.ScanUsers:input_type -> kith.v1.ScanUsersRequest
+	27, // 46: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
+	29, // 47: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
+	31, // 48: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
+	33, // 49: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	35, // 50: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	6,  // 51: kith.v1.PartitionService.StepJoin:input_type -> kith.v1.StepJoinRequest
+	8,  // 52: kith.v1.PartitionService.LookUpUsers:input_type -> kith.v1.LookUpUsersRequest
+	11, // 53: kith.v1.PartitionService.PendingJoins:input_type -> kith.v1.PendingJoinsRequest
+	3,  // 54: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
+	13, // 55: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
+	15, // 56: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
+	57, // 57: kith.v1.PartitionService.TallyExperiment:input_type -> kith.v1.TallyExperimentRequest
+	44, // 58: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	46, // 59: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	48, // 60: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	52, // 61: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	50, // 62: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	55, // 63: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	40, // 64: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	42, // 65: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	38, // 66: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	18, // 67: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	22, // 68: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	24, // 69: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	20, // 70: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
+	26, // 71: kith.v1.PartitionService.ScanUsers:output_type -> kith.v1.ScanUsersResponse
+	28, // 72: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
+	30, // 73: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
+	32, // 74: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
+	34, // 75: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	36, // 76: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	7,  // 77: kith.v1.PartitionService.StepJoin:output_type -> kith.v1.StepJoinResponse
+	9,  // 78: kith.v1.PartitionService.LookUpUsers:output_type -> kith.v1.LookUpUsersResponse
+	12, // 79: kith.v1.PartitionService.PendingJoins:output_type -> kith.v1.PendingJoinsResponse
+	4,  // 80: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
+	14, // 81: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
+	16, // 82: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
+	58, // 83: kith.v1.PartitionService.TallyExperiment:output_type -> kith.v1.TallyExperimentResponse
+	58, // [58:84] is the sub-list for method output_type
+	32, // [32:58] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -3924,8 +4752,8 @@ func file_kith_v1_partition_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   50,
+			NumEnums:      3,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,9 @@ const (
 	PartitionService_BoughtTogether_FullMethodName      = "/kith.v1.PartitionService/BoughtTogether"
 	PartitionService_ApplyErasure_FullMethodName        = "/kith.v1.PartitionService/ApplyErasure"
 	PartitionService_PurgeUser_FullMethodName           = "/kith.v1.PartitionService/PurgeUser"
+	PartitionService_StepJoin_FullMethodName            = "/kith.v1.PartitionService/StepJoin"
+	PartitionService_LookUpUsers_FullMethodName         = "/kith.v1.PartitionService/LookUpUsers"
+	PartitionService_PendingJoins_FullMethodName        = "/kith.v1.PartitionService/PendingJoins"
 	PartitionService_ReadUserFeatures_FullMethodName    = "/kith.v1.PartitionService/ReadUserFeatures"
 	PartitionService_ScanUserFeatures_FullMethodName    = "/kith.v1.PartitionService/ScanUserFeatures"
 	PartitionService_ScanProductFeatures_FullMethodName = "/kith.v1.PartitionService/ScanProductFeatures"
@@ -91,6 +94,12 @@ type PartitionServiceClient interface {
 	ApplyErasure(ctx context.Context, in *ApplyErasureRequest, opts ...grpc.CallOption) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
 	PurgeUser(ctx context.Context, in *PurgeUserRequest, opts ...grpc.CallOption) (*PurgeUserResponse, error)
+	// StepJoin puts a step of a join through the raft group. Only the leader accepts.
+	StepJoin(ctx context.Context, in *StepJoinRequest, opts ...grpc.CallOption) (*StepJoinResponse, error)
+	// LookUpUsers tells what the partition knows of some keys of users, in the order of the request.
+	LookUpUsers(ctx context.Context, in *LookUpUsersRequest, opts ...grpc.CallOption) (*LookUpUsersResponse, error)
+	// PendingJoins lists joins of keys of the partition that are under way.
+	PendingJoins(ctx context.Context, in *PendingJoinsRequest, opts ...grpc.CallOption) (*PendingJoinsResponse, error)
 	// ReadUserFeatures streams the features of some users, in the order of the request. Those without events are left out.
 	ReadUserFeatures(ctx context.Context, in *ReadUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadUserFeaturesResponse], error)
 	// ScanUserFeatures streams the features of the users of a partition behind a key, as of a cut, by key. Any replica answers, once it has
@@ -347,6 +356,36 @@ func (c *partitionServiceClient) PurgeUser(ctx context.Context, in *PurgeUserReq
 	return out, nil
 }
 
+func (c *partitionServiceClient) StepJoin(ctx context.Context, in *StepJoinRequest, opts ...grpc.CallOption) (*StepJoinResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StepJoinResponse)
+	err := c.cc.Invoke(ctx, PartitionService_StepJoin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *partitionServiceClient) LookUpUsers(ctx context.Context, in *LookUpUsersRequest, opts ...grpc.CallOption) (*LookUpUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LookUpUsersResponse)
+	err := c.cc.Invoke(ctx, PartitionService_LookUpUsers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *partitionServiceClient) PendingJoins(ctx context.Context, in *PendingJoinsRequest, opts ...grpc.CallOption) (*PendingJoinsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PendingJoinsResponse)
+	err := c.cc.Invoke(ctx, PartitionService_PendingJoins_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *partitionServiceClient) ReadUserFeatures(ctx context.Context, in *ReadUserFeaturesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadUserFeaturesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &PartitionService_ServiceDesc.Streams[5], PartitionService_ReadUserFeatures_FullMethodName, cOpts...)
@@ -470,6 +509,12 @@ type PartitionServiceServer interface {
 	ApplyErasure(context.Context, *ApplyErasureRequest) (*ApplyErasureResponse, error)
 	// PurgeUser returns when the replica of this node has applied an erasure and rewritten the files that held the user.
 	PurgeUser(context.Context, *PurgeUserRequest) (*PurgeUserResponse, error)
+	// StepJoin puts a step of a join through the raft group. Only the leader accepts.
+	StepJoin(context.Context, *StepJoinRequest) (*StepJoinResponse, error)
+	// LookUpUsers tells what the partition knows of some keys of users, in the order of the request.
+	LookUpUsers(context.Context, *LookUpUsersRequest) (*LookUpUsersResponse, error)
+	// PendingJoins lists joins of keys of the partition that are under way.
+	PendingJoins(context.Context, *PendingJoinsRequest) (*PendingJoinsResponse, error)
 	// ReadUserFeatures streams the features of some users, in the order of the request. Those without events are left out.
 	ReadUserFeatures(*ReadUserFeaturesRequest, grpc.ServerStreamingServer[ReadUserFeaturesResponse]) error
 	// ScanUserFeatures streams the features of the users of a partition behind a key, as of a cut, by key. Any replica answers, once it has
@@ -547,6 +592,15 @@ func (UnimplementedPartitionServiceServer) ApplyErasure(context.Context, *ApplyE
 }
 func (UnimplementedPartitionServiceServer) PurgeUser(context.Context, *PurgeUserRequest) (*PurgeUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PurgeUser not implemented")
+}
+func (UnimplementedPartitionServiceServer) StepJoin(context.Context, *StepJoinRequest) (*StepJoinResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StepJoin not implemented")
+}
+func (UnimplementedPartitionServiceServer) LookUpUsers(context.Context, *LookUpUsersRequest) (*LookUpUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LookUpUsers not implemented")
+}
+func (UnimplementedPartitionServiceServer) PendingJoins(context.Context, *PendingJoinsRequest) (*PendingJoinsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PendingJoins not implemented")
 }
 func (UnimplementedPartitionServiceServer) ReadUserFeatures(*ReadUserFeaturesRequest, grpc.ServerStreamingServer[ReadUserFeaturesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ReadUserFeatures not implemented")
@@ -888,6 +942,60 @@ func _PartitionService_PurgeUser_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PartitionService_StepJoin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StepJoinRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).StepJoin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_StepJoin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).StepJoin(ctx, req.(*StepJoinRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PartitionService_LookUpUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LookUpUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).LookUpUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_LookUpUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).LookUpUsers(ctx, req.(*LookUpUsersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PartitionService_PendingJoins_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PendingJoinsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PartitionServiceServer).PendingJoins(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PartitionService_PendingJoins_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PartitionServiceServer).PendingJoins(ctx, req.(*PendingJoinsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PartitionService_ReadUserFeatures_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ReadUserFeaturesRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -994,6 +1102,18 @@ var PartitionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PurgeUser",
 			Handler:    _PartitionService_PurgeUser_Handler,
+		},
+		{
+			MethodName: "StepJoin",
+			Handler:    _PartitionService_StepJoin_Handler,
+		},
+		{
+			MethodName: "LookUpUsers",
+			Handler:    _PartitionService_LookUpUsers_Handler,
+		},
+		{
+			MethodName: "PendingJoins",
+			Handler:    _PartitionService_PendingJoins_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

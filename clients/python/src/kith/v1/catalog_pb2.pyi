@@ -14,9 +14,11 @@ class RecordKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RECORD_KIND_UNSPECIFIED: _ClassVar[RecordKind]
     RECORD_KIND_PRODUCT: _ClassVar[RecordKind]
     RECORD_KIND_USER: _ClassVar[RecordKind]
+    RECORD_KIND_JOINED: _ClassVar[RecordKind]
 RECORD_KIND_UNSPECIFIED: RecordKind
 RECORD_KIND_PRODUCT: RecordKind
 RECORD_KIND_USER: RecordKind
+RECORD_KIND_JOINED: RecordKind
 
 class TextList(_message.Message):
     __slots__ = ("texts",)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13kith/v1/event.proto\x12\x07kith.v1\x1a\x1cgoogle/api/annotations.proto\"\xd3\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0c\n\x04item\x18\x03 \x01(\t\x12\x10\n\x08\x62\x65havior\x18\x04 \x01(\t\x12\x12\n\x05value\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0ctime_unix_ms\x18\x06 \x01(\x03\x12,\n\x07\x63ontext\x18\x07 \x03(\x0b\x32\x1b.kith.v1.Event.ContextEntry\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_value\"/\n\rAppendRequest\x12\x1e\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0e.kith.v1.Event\"\x84\x01\n\x0e\x41ppendResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\x04\x12\x12\n\nduplicates\x18\x02 \x01(\x04\x12\x10\n\x08rejected\x18\x03 \x01(\x04\x12*\n\nrejections\x18\x04 \x03(\x0b\x32\x16.kith.v1.RejectedEvent\x12\x0e\n\x06\x65rased\x18\x14 \x01(\x04\">\n\rRejectedEvent\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"*\n\x0bListRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05stale\x18\x02 \x01(\x08\".\n\x0cListResponse\x12\x1e\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0e.kith.v1.Event2\xa4\x01\n\rEventsService\x12;\n\x06\x41ppend\x12\x16.kith.v1.AppendRequest\x1a\x17.kith.v1.AppendResponse(\x01\x12V\n\x04List\x12\x14.kith.v1.ListRequest\x1a\x15.kith.v1.ListResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/users/{user}/events0\x01\x42.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13kith/v1/event.proto\x12\x07kith.v1\x1a\x1cgoogle/api/annotations.proto\"\xd3\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0c\n\x04item\x18\x03 \x01(\t\x12\x10\n\x08\x62\x65havior\x18\x04 \x01(\t\x12\x12\n\x05value\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x0ctime_unix_ms\x18\x06 \x01(\x03\x12,\n\x07\x63ontext\x18\x07 \x03(\x0b\x32\x1b.kith.v1.Event.ContextEntry\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x08\n\x06_value\"I\n\x10JoinUsersRequest\x12 \n\x05joins\x18\x01 \x03(\x0b\x32\x11.kith.v1.UserJoin\x12\x13\n\x0bonly_stored\x18\x02 \x01(\x08\"$\n\x08UserJoin\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\"y\n\x11JoinUsersResponse\x12\x0e\n\x06joined\x18\x01 \x01(\x04\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x04\x12\r\n\x05known\x18\x03 \x01(\x04\x12\x0e\n\x06\x61\x62sent\x18\x04 \x01(\x04\x12%\n\x07refused\x18\x05 \x03(\x0b\x32\x14.kith.v1.JoinRefusal\">\n\x0bJoinRefusal\x12\x1f\n\x04join\x18\x01 \x01(\x0b\x32\x11.kith.v1.UserJoin\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"/\n\rAppendRequest\x12\x1e\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0e.kith.v1.Event\"\x84\x01\n\x0e\x41ppendResponse\x12\x10\n\x08\x61ppended\x18\x01 \x01(\x04\x12\x12\n\nduplicates\x18\x02 \x01(\x04\x12\x10\n\x08rejected\x18\x03 \x01(\x04\x12*\n\nrejections\x18\x04 \x03(\x0b\x32\x16.kith.v1.RejectedEvent\x12\x0e\n\x06\x65rased\x18\x14 \x01(\x04\">\n\rRejectedEvent\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"*\n\x0bListRequest\x12\x0c\n\x04user\x18\x01 \x01(\t\x12\r\n\x05stale\x18\x02 \x01(\x08\".\n\x0cListResponse\x12\x1e\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0e.kith.v1.Event2\xfe\x01\n\rEventsService\x12;\n\x06\x41ppend\x12\x16.kith.v1.AppendRequest\x1a\x17.kith.v1.AppendResponse(\x01\x12X\n\tJoinUsers\x12\x19.kith.v1.JoinUsersRequest\x1a\x1a.kith.v1.JoinUsersResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\"\t/v1/joins:\x01*\x12V\n\x04List\x12\x14.kith.v1.ListRequest\x1a\x15.kith.v1.ListResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/users/{user}/events0\x01\x42.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +35,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'Z,github.com/kith-io/kith/proto/kith/v1;kithv1'
   _globals['_EVENT_CONTEXTENTRY']._loaded_options = None
   _globals['_EVENT_CONTEXTENTRY']._serialized_options = b'8\001'
+  _globals['_EVENTSSERVICE'].methods_by_name['JoinUsers']._loaded_options = None
+  _globals['_EVENTSSERVICE'].methods_by_name['JoinUsers']._serialized_options = b'\202\323\344\223\002\016\"\t/v1/joins:\001*'
   _globals['_EVENTSSERVICE'].methods_by_name['List']._loaded_options = None
   _globals['_EVENTSSERVICE'].methods_by_name['List']._serialized_options = b'\202\323\344\223\002\031\022\027/v1/users/{user}/events'
   _globals['_EVENT']._serialized_start=63
   _globals['_EVENT']._serialized_end=274
   _globals['_EVENT_CONTEXTENTRY']._serialized_start=218
   _globals['_EVENT_CONTEXTENTRY']._serialized_end=264
-  _globals['_APPENDREQUEST']._serialized_start=276
-  _globals['_APPENDREQUEST']._serialized_end=323
-  _globals['_APPENDRESPONSE']._serialized_start=326
-  _globals['_APPENDRESPONSE']._serialized_end=458
-  _globals['_REJECTEDEVENT']._serialized_start=460
-  _globals['_REJECTEDEVENT']._serialized_end=522
-  _globals['_LISTREQUEST']._serialized_start=524
-  _globals['_LISTREQUEST']._serialized_end=566
-  _globals['_LISTRESPONSE']._serialized_start=568
-  _globals['_LISTRESPONSE']._serialized_end=614
-  _globals['_EVENTSSERVICE']._serialized_start=617
-  _globals['_EVENTSSERVICE']._serialized_end=781
+  _globals['_JOINUSERSREQUEST']._serialized_start=276
+  _globals['_JOINUSERSREQUEST']._serialized_end=349
+  _globals['_USERJOIN']._serialized_start=351
+  _globals['_USERJOIN']._serialized_end=387
+  _globals['_JOINUSERSRESPONSE']._serialized_start=389
+  _globals['_JOINUSERSRESPONSE']._serialized_end=510
+  _globals['_JOINREFUSAL']._serialized_start=512
+  _globals['_JOINREFUSAL']._serialized_end=574
+  _globals['_APPENDREQUEST']._serialized_start=576
+  _globals['_APPENDREQUEST']._serialized_end=623
+  _globals['_APPENDRESPONSE']._serialized_start=626
+  _globals['_APPENDRESPONSE']._serialized_end=758
+  _globals['_REJECTEDEVENT']._serialized_start=760
+  _globals['_REJECTEDEVENT']._serialized_end=822
+  _globals['_LISTREQUEST']._serialized_start=824
+  _globals['_LISTREQUEST']._serialized_end=866
+  _globals['_LISTRESPONSE']._serialized_start=868
+  _globals['_LISTRESPONSE']._serialized_end=914
+  _globals['_EVENTSSERVICE']._serialized_start=917
+  _globals['_EVENTSSERVICE']._serialized_end=1171
 # @@protoc_insertion_point(module_scope)

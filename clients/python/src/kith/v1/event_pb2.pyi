@@ -32,6 +32,43 @@ class Event(_message.Message):
     context: _containers.ScalarMap[str, str]
     def __init__(self, id: _Optional[str] = ..., user: _Optional[str] = ..., item: _Optional[str] = ..., behavior: _Optional[str] = ..., value: _Optional[float] = ..., time_unix_ms: _Optional[int] = ..., context: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
+class JoinUsersRequest(_message.Message):
+    __slots__ = ("joins", "only_stored")
+    JOINS_FIELD_NUMBER: _ClassVar[int]
+    ONLY_STORED_FIELD_NUMBER: _ClassVar[int]
+    joins: _containers.RepeatedCompositeFieldContainer[UserJoin]
+    only_stored: bool
+    def __init__(self, joins: _Optional[_Iterable[_Union[UserJoin, _Mapping]]] = ..., only_stored: bool = ...) -> None: ...
+
+class UserJoin(_message.Message):
+    __slots__ = ("to",)
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    to: str
+    def __init__(self, to: _Optional[str] = ..., **kwargs) -> None: ...
+
+class JoinUsersResponse(_message.Message):
+    __slots__ = ("joined", "events", "known", "absent", "refused")
+    JOINED_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    joined: int
+    events: int
+    known: int
+    absent: int
+    refused: _containers.RepeatedCompositeFieldContainer[JoinRefusal]
+    def __init__(self, joined: _Optional[int] = ..., events: _Optional[int] = ..., known: _Optional[int] = ..., absent: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[JoinRefusal, _Mapping]]] = ...) -> None: ...
+
+class JoinRefusal(_message.Message):
+    __slots__ = ("join", "detail")
+    JOIN_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    join: UserJoin
+    detail: str
+    def __init__(self, join: _Optional[_Union[UserJoin, _Mapping]] = ..., detail: _Optional[str] = ...) -> None: ...
+
 class AppendRequest(_message.Message):
     __slots__ = ("events",)
     EVENTS_FIELD_NUMBER: _ClassVar[int]

@@ -40,6 +40,11 @@ class EventsServiceStub(object):
                 request_serializer=kith_dot_v1_dot_event__pb2.AppendRequest.SerializeToString,
                 response_deserializer=kith_dot_v1_dot_event__pb2.AppendResponse.FromString,
                 _registered_method=True)
+        self.JoinUsers = channel.unary_unary(
+                '/kith.v1.EventsService/JoinUsers',
+                request_serializer=kith_dot_v1_dot_event__pb2.JoinUsersRequest.SerializeToString,
+                response_deserializer=kith_dot_v1_dot_event__pb2.JoinUsersResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_stream(
                 '/kith.v1.EventsService/List',
                 request_serializer=kith_dot_v1_dot_event__pb2.ListRequest.SerializeToString,
@@ -60,6 +65,14 @@ class EventsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def JoinUsers(self, request, context):
+        """JoinUsers makes keys of users one: events of from, stored and to come, are those of to, and so are answers. It returns when all are, and may be repeated. There is no
+        way back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def List(self, request, context):
         """List streams the stored events of one user, by time and id.
         """
@@ -74,6 +87,11 @@ def add_EventsServiceServicer_to_server(servicer, server):
                     servicer.Append,
                     request_deserializer=kith_dot_v1_dot_event__pb2.AppendRequest.FromString,
                     response_serializer=kith_dot_v1_dot_event__pb2.AppendResponse.SerializeToString,
+            ),
+            'JoinUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.JoinUsers,
+                    request_deserializer=kith_dot_v1_dot_event__pb2.JoinUsersRequest.FromString,
+                    response_serializer=kith_dot_v1_dot_event__pb2.JoinUsersResponse.SerializeToString,
             ),
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
@@ -109,6 +127,33 @@ class EventsService(object):
             '/kith.v1.EventsService/Append',
             kith_dot_v1_dot_event__pb2.AppendRequest.SerializeToString,
             kith_dot_v1_dot_event__pb2.AppendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JoinUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.v1.EventsService/JoinUsers',
+            kith_dot_v1_dot_event__pb2.JoinUsersRequest.SerializeToString,
+            kith_dot_v1_dot_event__pb2.JoinUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

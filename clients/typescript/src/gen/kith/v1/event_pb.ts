@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kith/v1/event.proto.
  */
 export const file_kith_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChNraXRoL3YxL2V2ZW50LnByb3RvEgdraXRoLnYxItMBCgVFdmVudBIKCgJpZBgBIAEoCRIMCgR1c2VyGAIgASgJEgwKBGl0ZW0YAyABKAkSEAoIYmVoYXZpb3IYBCABKAkSEgoFdmFsdWUYBSABKAFIAIgBARIUCgx0aW1lX3VuaXhfbXMYBiABKAMSLAoHY29udGV4dBgHIAMoCzIbLmtpdGgudjEuRXZlbnQuQ29udGV4dEVudHJ5Gi4KDENvbnRleHRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQggKBl92YWx1ZSIvCg1BcHBlbmRSZXF1ZXN0Eh4KBmV2ZW50cxgBIAMoCzIOLmtpdGgudjEuRXZlbnQihAEKDkFwcGVuZFJlc3BvbnNlEhAKCGFwcGVuZGVkGAEgASgEEhIKCmR1cGxpY2F0ZXMYAiABKAQSEAoIcmVqZWN0ZWQYAyABKAQSKgoKcmVqZWN0aW9ucxgEIAMoCzIWLmtpdGgudjEuUmVqZWN0ZWRFdmVudBIOCgZlcmFzZWQYFCABKAQiPgoNUmVqZWN0ZWRFdmVudBINCgVpbmRleBgBIAEoBBIOCgZyZWFzb24YAiABKAkSDgoGZGV0YWlsGAMgASgJIioKC0xpc3RSZXF1ZXN0EgwKBHVzZXIYASABKAkSDQoFc3RhbGUYAiABKAgiLgoMTGlzdFJlc3BvbnNlEh4KBmV2ZW50cxgBIAMoCzIOLmtpdGgudjEuRXZlbnQypAEKDUV2ZW50c1NlcnZpY2USOwoGQXBwZW5kEhYua2l0aC52MS5BcHBlbmRSZXF1ZXN0Ghcua2l0aC52MS5BcHBlbmRSZXNwb25zZSgBElYKBExpc3QSFC5raXRoLnYxLkxpc3RSZXF1ZXN0GhUua2l0aC52MS5MaXN0UmVzcG9uc2UiH4LT5JMCGRIXL3YxL3VzZXJzL3t1c2VyfS9ldmVudHMwAUIuWixnaXRodWIuY29tL2tpdGgtaW8va2l0aC9wcm90by9raXRoL3YxO2tpdGh2MWIGcHJvdG8z", [file_google_api_annotations]);
+  fileDesc("ChNraXRoL3YxL2V2ZW50LnByb3RvEgdraXRoLnYxItMBCgVFdmVudBIKCgJpZBgBIAEoCRIMCgR1c2VyGAIgASgJEgwKBGl0ZW0YAyABKAkSEAoIYmVoYXZpb3IYBCABKAkSEgoFdmFsdWUYBSABKAFIAIgBARIUCgx0aW1lX3VuaXhfbXMYBiABKAMSLAoHY29udGV4dBgHIAMoCzIbLmtpdGgudjEuRXZlbnQuQ29udGV4dEVudHJ5Gi4KDENvbnRleHRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQggKBl92YWx1ZSJJChBKb2luVXNlcnNSZXF1ZXN0EiAKBWpvaW5zGAEgAygLMhEua2l0aC52MS5Vc2VySm9pbhITCgtvbmx5X3N0b3JlZBgCIAEoCCIkCghVc2VySm9pbhIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJInkKEUpvaW5Vc2Vyc1Jlc3BvbnNlEg4KBmpvaW5lZBgBIAEoBBIOCgZldmVudHMYAiABKAQSDQoFa25vd24YAyABKAQSDgoGYWJzZW50GAQgASgEEiUKB3JlZnVzZWQYBSADKAsyFC5raXRoLnYxLkpvaW5SZWZ1c2FsIj4KC0pvaW5SZWZ1c2FsEh8KBGpvaW4YASABKAsyES5raXRoLnYxLlVzZXJKb2luEg4KBmRldGFpbBgCIAEoCSIvCg1BcHBlbmRSZXF1ZXN0Eh4KBmV2ZW50cxgBIAMoCzIOLmtpdGgudjEuRXZlbnQihAEKDkFwcGVuZFJlc3BvbnNlEhAKCGFwcGVuZGVkGAEgASgEEhIKCmR1cGxpY2F0ZXMYAiABKAQSEAoIcmVqZWN0ZWQYAyABKAQSKgoKcmVqZWN0aW9ucxgEIAMoCzIWLmtpdGgudjEuUmVqZWN0ZWRFdmVudBIOCgZlcmFzZWQYFCABKAQiPgoNUmVqZWN0ZWRFdmVudBINCgVpbmRleBgBIAEoBBIOCgZyZWFzb24YAiABKAkSDgoGZGV0YWlsGAMgASgJIioKC0xpc3RSZXF1ZXN0EgwKBHVzZXIYASABKAkSDQoFc3RhbGUYAiABKAgiLgoMTGlzdFJlc3BvbnNlEh4KBmV2ZW50cxgBIAMoCzIOLmtpdGgudjEuRXZlbnQy/gEKDUV2ZW50c1NlcnZpY2USOwoGQXBwZW5kEhYua2l0aC52MS5BcHBlbmRSZXF1ZXN0Ghcua2l0aC52MS5BcHBlbmRSZXNwb25zZSgBElgKCUpvaW5Vc2VycxIZLmtpdGgudjEuSm9pblVzZXJzUmVxdWVzdBoaLmtpdGgudjEuSm9pblVzZXJzUmVzcG9uc2UiFILT5JMCDiIJL3YxL2pvaW5zOgEqElYKBExpc3QSFC5raXRoLnYxLkxpc3RSZXF1ZXN0GhUua2l0aC52MS5MaXN0UmVzcG9uc2UiH4LT5JMCGRIXL3YxL3VzZXJzL3t1c2VyfS9ldmVudHMwAUIuWixnaXRodWIuY29tL2tpdGgtaW8va2l0aC9wcm90by9raXRoL3YxO2tpdGh2MWIGcHJvdG8z", [file_google_api_annotations]);
 
 /**
  * Event is one observation of a user and an item.
@@ -79,6 +79,131 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_kith_v1_event, 0);
 
 /**
+ * JoinUsersRequest names keys of users that are one.
+ *
+ * @generated from message kith.v1.JoinUsersRequest
+ */
+export type JoinUsersRequest = Message<"kith.v1.JoinUsersRequest"> & {
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated kith.v1.UserJoin joins = 1;
+   */
+  joins: UserJoin[];
+
+  /**
+   * Leave out keys without stored events that are not joined to anything.
+   *
+   * @generated from field: bool only_stored = 2;
+   */
+  onlyStored: boolean;
+};
+
+/**
+ * Describes the message kith.v1.JoinUsersRequest.
+ * Use `create(JoinUsersRequestSchema)` to create a new message.
+ */
+export const JoinUsersRequestSchema: GenMessage<JoinUsersRequest> = /*@__PURE__*/
+  messageDesc(file_kith_v1_event, 1);
+
+/**
+ * UserJoin says that a key is another key of a user.
+ *
+ * @generated from message kith.v1.UserJoin
+ */
+export type UserJoin = Message<"kith.v1.UserJoin"> & {
+  /**
+   * @generated from field: string from = 1;
+   */
+  from: string;
+
+  /**
+   * Stands for both from now on.
+   *
+   * @generated from field: string to = 2;
+   */
+  to: string;
+};
+
+/**
+ * Describes the message kith.v1.UserJoin.
+ * Use `create(UserJoinSchema)` to create a new message.
+ */
+export const UserJoinSchema: GenMessage<UserJoin> = /*@__PURE__*/
+  messageDesc(file_kith_v1_event, 2);
+
+/**
+ * JoinUsersResponse counts what became of the joins.
+ *
+ * @generated from message kith.v1.JoinUsersResponse
+ */
+export type JoinUsersResponse = Message<"kith.v1.JoinUsersResponse"> & {
+  /**
+   * Joined now, and with how many events.
+   *
+   * @generated from field: uint64 joined = 1;
+   */
+  joined: bigint;
+
+  /**
+   * @generated from field: uint64 events = 2;
+   */
+  events: bigint;
+
+  /**
+   * Were one already.
+   *
+   * @generated from field: uint64 known = 3;
+   */
+  known: bigint;
+
+  /**
+   * Left out, as there was nothing to join.
+   *
+   * @generated from field: uint64 absent = 4;
+   */
+  absent: bigint;
+
+  /**
+   * @generated from field: repeated kith.v1.JoinRefusal refused = 5;
+   */
+  refused: JoinRefusal[];
+};
+
+/**
+ * Describes the message kith.v1.JoinUsersResponse.
+ * Use `create(JoinUsersResponseSchema)` to create a new message.
+ */
+export const JoinUsersResponseSchema: GenMessage<JoinUsersResponse> = /*@__PURE__*/
+  messageDesc(file_kith_v1_event, 3);
+
+/**
+ * JoinRefusal says why a join was not made.
+ *
+ * @generated from message kith.v1.JoinRefusal
+ */
+export type JoinRefusal = Message<"kith.v1.JoinRefusal"> & {
+  /**
+   * @generated from field: kith.v1.UserJoin join = 1;
+   */
+  join?: UserJoin | undefined;
+
+  /**
+   * For people.
+   *
+   * @generated from field: string detail = 2;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message kith.v1.JoinRefusal.
+ * Use `create(JoinRefusalSchema)` to create a new message.
+ */
+export const JoinRefusalSchema: GenMessage<JoinRefusal> = /*@__PURE__*/
+  messageDesc(file_kith_v1_event, 4);
+
+/**
  * AppendRequest is one batch.
  *
  * @generated from message kith.v1.AppendRequest
@@ -97,7 +222,7 @@ export type AppendRequest = Message<"kith.v1.AppendRequest"> & {
  * Use `create(AppendRequestSchema)` to create a new message.
  */
 export const AppendRequestSchema: GenMessage<AppendRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_event, 1);
+  messageDesc(file_kith_v1_event, 5);
 
 /**
  * AppendResponse counts what became of the events of the whole stream.
@@ -146,7 +271,7 @@ export type AppendResponse = Message<"kith.v1.AppendResponse"> & {
  * Use `create(AppendResponseSchema)` to create a new message.
  */
 export const AppendResponseSchema: GenMessage<AppendResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_event, 2);
+  messageDesc(file_kith_v1_event, 6);
 
 /**
  * RejectedEvent says why an event was not stored.
@@ -181,7 +306,7 @@ export type RejectedEvent = Message<"kith.v1.RejectedEvent"> & {
  * Use `create(RejectedEventSchema)` to create a new message.
  */
 export const RejectedEventSchema: GenMessage<RejectedEvent> = /*@__PURE__*/
-  messageDesc(file_kith_v1_event, 3);
+  messageDesc(file_kith_v1_event, 7);
 
 /**
  * ListRequest names a user.
@@ -207,7 +332,7 @@ export type ListRequest = Message<"kith.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_kith_v1_event, 4);
+  messageDesc(file_kith_v1_event, 8);
 
 /**
  * ListResponse is a chunk of the answer.
@@ -226,7 +351,7 @@ export type ListResponse = Message<"kith.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_kith_v1_event, 5);
+  messageDesc(file_kith_v1_event, 9);
 
 /**
  * EventsService takes events and reads them back.
@@ -245,6 +370,17 @@ export const EventsService: GenService<{
     methodKind: "client_streaming";
     input: typeof AppendRequestSchema;
     output: typeof AppendResponseSchema;
+  },
+  /**
+   * JoinUsers makes keys of users one: events of from, stored and to come, are those of to, and so are answers. It returns when all are, and may be repeated. There is no
+   * way back.
+   *
+   * @generated from rpc kith.v1.EventsService.JoinUsers
+   */
+  joinUsers: {
+    methodKind: "unary";
+    input: typeof JoinUsersRequestSchema;
+    output: typeof JoinUsersResponseSchema;
   },
   /**
    * List streams the stored events of one user, by time and id.
