@@ -108,6 +108,9 @@ func (a *API) JoinUsers(ctx context.Context, req *kithv1.JoinUsersRequest) (*kit
 	}
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
+	if err := a.coordinator.RequireJoins(ctx); err != nil {
+		return nil, err
+	}
 	counts, err := a.router.JoinUsers(ctx, req.Joins, req.OnlyStored)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 
 // Level is the highest level of the control log that this program knows. Programs from before levels say nothing of theirs, which counts as 0.
 //
-//	1  the phase TRAIN, the commands of trainings, RaiseLevel, RestartJob
+//	1  the phase TRAIN, the commands of trainings, RaiseLevel, RestartJob; joins of users in the logs of partitions
 //
 // A command, a phase, or a field of a command that changes the state gets the next level, unless a program that does not know it comes to the same state. A
 // coordinator writes it only behind require. Then no member takes it for something else, and none is taken in that would.
@@ -23,6 +23,7 @@ const Level = 1
 const (
 	modelsLevel  = 1 // of builds with models
 	restartLevel = 1 // of builds that begin again
+	joinLevel    = 1 // of joins of users
 )
 
 // unknownError refuses what a program of a later level has written. It matches wire.ErrUpgrade, and consensus.ErrTooNew: who meets it in the log applies nothing any
@@ -125,4 +126,9 @@ func (c *Coordinator) requireFor(ctx context.Context, spec *kithv1.BuildSpec) er
 		return nil
 	}
 	return c.require(ctx, modelsLevel, "a build with models")
+}
+
+// RequireJoins returns an error that matches wire.ErrUpgrade unless all servers know joins of users, now and from now on: the replicas of those that do not would refuse the commands.
+func (c *Coordinator) RequireJoins(ctx context.Context) error {
+	return c.require(ctx, joinLevel, "a join of users")
 }
