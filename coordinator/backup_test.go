@@ -73,6 +73,7 @@ func (outside) Leaderless(partition.ID) time.Duration { return 0 }
 func (outside) HistoryOf(context.Context, partition.ID, uint64, string, bool) ([]fusion.Event, error) {
 	return nil, wire.ErrNoReplica
 }
+
 func (outside) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
 	return nil, wire.ErrUnknownVersion
 }

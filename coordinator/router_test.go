@@ -36,6 +36,7 @@ func (fakeLocal) Leaderless(partition.ID) time.Duration { return 0 }
 func (fakeLocal) HistoryOf(context.Context, partition.ID, uint64, string, bool) ([]fusion.Event, error) {
 	return nil, wire.ErrNoReplica
 }
+
 func (fakeLocal) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
 	return nil, wire.ErrUnknownVersion
 }
