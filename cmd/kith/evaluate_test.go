@@ -148,7 +148,7 @@ func TestEvaluateUsers(t *testing.T) {
 			t.Errorf("%s: precision %v", got.Models[i].Name, x)
 		}
 	}
-	if got.Models[2].Parameters["user-attributes"] != "club" {
+	if fmt.Sprint(got.Models[2].Parameters["user-attributes"]) != "[club]" {
 		t.Errorf("parameters %v", got.Models[2].Parameters)
 	}
 	for name, args := range map[string][]string{
