@@ -14,6 +14,8 @@ const (
 	firstTurns, leastTurns, mostTurns = 1024, 16, 4096
 	// cutPause is the least time between two cuts: what was let in before the first is still to end.
 	cutPause = 100 * time.Millisecond
+	// leastPatience is how long a query may take however little time its caller gives it: callers in a hurry must not close the gate to others.
+	leastPatience = 100 * time.Millisecond
 	// turnPause is when one who is turned away may come back.
 	turnPause = 100 * time.Millisecond
 )
@@ -75,7 +77,7 @@ func (t turn) leave() {
 	if 2*underWay < limit {
 		return // the bound is not felt; what is slow now is slow for another reason
 	}
-	if now.Sub(t.began) <= t.patience/2 {
+	if now.Sub(t.began) <= max(t.patience/2, leastPatience) {
 		if g.sooner.Add(1) >= limit {
 			g.sooner.Store(0)
 			g.limit.CompareAndSwap(limit, min(mostTurns, limit+max(1, limit/16)))

@@ -55,7 +55,7 @@ type baseQuery struct {
 }
 
 // newCombinedQuery returns a query to a combination of a version, of which t has what is known but the model.
-func newCombinedQuery(q *Query, of train.Combination, m *node.Version, history []entry, t *trainedQuery) (*combinedQuery, error) {
+func newCombinedQuery(q *Query, of train.Combination, m *node.Version, history, others []entry, t *trainedQuery) (*combinedQuery, error) {
 	c := &combinedQuery{trainedQuery: t, of: of, scoring: &scoring{r: t.r, m: m, dictionary: t.dictionary, history: history, user: q.User}}
 	if t.ask.N = q.N; q.reorders() {
 		t.ask.N = max(q.N, reorderedPool)
@@ -70,6 +70,7 @@ func newCombinedQuery(q *Query, of train.Combination, m *node.Version, history [
 			}
 			one := *t
 			one.model, one.items = x.Model, x.Items
+			one.take(others)
 			b.trained = &one
 		}
 		c.base = append(c.base, b)
@@ -90,9 +91,11 @@ func (c *combinedQuery) takeProfiles(ctx context.Context, q *Query, a *Answer) (
 	return nil
 }
 
-// knowsUser reports whether any model of the base knows the user by the record; a nil query has none.
-func (c *combinedQuery) knowsUser() bool {
-	return c != nil && slices.ContainsFunc(c.base, func(b baseQuery) bool { return b.trained != nil && len(b.trained.ask.Profile) > 0 })
+// knowsSubject reports whether any model of the base knows something of the subject that others do not: the record of the user, or new products. A nil query has none.
+func (c *combinedQuery) knowsSubject() bool {
+	return c != nil && slices.ContainsFunc(c.base, func(b baseQuery) bool {
+		return b.trained != nil && len(b.trained.ask.Items)+len(b.trained.ask.Profile) > 0
+	})
 }
 
 // best asks the base, and returns the n best that are allowed, in the order of the answer. Cost: that of a query of its depth to each model of the base, one after the other.
@@ -122,7 +125,7 @@ func (c *combinedQuery) askBase(ctx context.Context, b *baseQuery) (err error) {
 			return b.trained.explain(best, items)
 		}
 	case Popularity:
-		b.top = c.mostPopular(&b.Query)
+		b.top, err = c.mostPopular(ctx, &b.Query)
 	default:
 		if len(c.scoring.history) == 0 {
 			return nil
@@ -140,18 +143,23 @@ func (c *combinedQuery) askBase(ctx context.Context, b *baseQuery) (err error) {
 }
 
 // mostPopular returns the allowed items that the most users had when the version was built: those of the least ids.
-func (c *combinedQuery) mostPopular(q *Query) (top []scoredItem) {
-	c.r.products.shelf.View(func(v *shelf.View) {
-		j := newJudge(&q.Rules, v)
-		for id := uint32(0); int(id) < c.dictionary.Len() && len(top) < q.N; id++ {
-			key := c.dictionary.KeyBytes(id)
-			if _, _, ok := j.judge(key); ok && !c.but[string(key)] {
-				n := float64(c.dictionary.Count(id))
-				top = append(top, scoredItem{id: id, base: n, score: n})
-			}
+func (c *combinedQuery) mostPopular(ctx context.Context, q *Query) (top []scoredItem, err error) {
+	for from := 0; from < c.dictionary.Len() && len(top) < q.N; from += slotsAtOnce {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-	})
-	return top
+		c.r.products.shelf.View(func(v *shelf.View) {
+			j := newJudge(&q.Rules, v)
+			for id := uint32(from); int(id) < min(from+slotsAtOnce, c.dictionary.Len()) && len(top) < q.N; id++ {
+				key := c.dictionary.KeyBytes(id)
+				if _, _, ok := j.judge(key); ok && !c.but[string(key)] {
+					n := float64(c.dictionary.Count(id))
+					top = append(top, scoredItem{id: id, base: n, score: n})
+				}
+			}
+		})
+	}
+	return top, nil
 }
 
 // answers returns what the base says, in ids that all of it share: for items that are not in the dictionary each model has ids of its own.

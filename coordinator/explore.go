@@ -41,6 +41,8 @@ const (
 	// which take less than a millisecond, it is made each time.
 	newRest  = 50
 	newSlots = 4096
+	// mostRest bounds that.
+	mostRest = time.Minute
 	// favoredLots is how many times as likely as others a product of a category is that the user is interested in.
 	favoredLots = 4
 )
@@ -97,10 +99,10 @@ func (r *Router) draw(q *Query, events []fusion.Event, but map[string]bool, ther
 		key    string
 		group  uint32
 	}
-	arrivals := r.newcomers.by(q.Explore.Attribute, r.products.shelf)
+	arrivals := r.newcomers.by(q.Explore.Attribute, q.Now, r.products.shelf)
 	about := cmp.Or(q.Category, DefaultCategory)
 	favorites := r.favorites(q.interests(events), about)
-	who := cmp.Or(q.User, q.Session) + "\x00" + strconv.FormatInt(q.Now/(24*time.Hour).Milliseconds(), 10) + "\x00"
+	who := cmp.Or(q.User, q.Session, q.subject()) + "\x00" + strconv.FormatInt(q.Now/(24*time.Hour).Milliseconds(), 10) + "\x00"
 	r.products.shelf.View(func(v *shelf.View) {
 		j, category, since := newJudge(&q.Rules, v), v.Name(about), v.Name(q.Explore.Attribute)
 		var lots []lot
@@ -149,6 +151,15 @@ type newcomersList struct {
 	made   atomic.Pointer[madeList]
 }
 
+// subject tells queries without user and session apart.
+func (q *Query) subject() string {
+	keys := []string{q.Item}
+	for _, b := range q.Basket {
+		keys = append(keys, b.Item)
+	}
+	return strings.Join(keys, "\x00")
+}
+
 type madeList struct {
 	newest []arrival
 	// until is when it should be made anew.
@@ -156,10 +167,10 @@ type madeList struct {
 }
 
 // by returns the newest products by an attribute, as they were a moment ago. The caller must not change them.
-func (n *newcomers) by(attribute string, s *shelf.Shelf) []arrival {
+func (n *newcomers) by(attribute string, now int64, s *shelf.Shelf) []arrival {
 	few := false
 	if s.View(func(v *shelf.View) { few = v.Slots() <= newSlots }); few {
-		return newestOf(s, attribute)
+		return newestOf(s, attribute, now)
 	}
 	list := n.list(attribute)
 	made := list.made.Load()
@@ -170,12 +181,12 @@ func (n *newcomers) by(attribute string, s *shelf.Shelf) []arrival {
 		list.making.Lock()
 	}
 	defer list.making.Unlock()
-	if now := list.made.Load(); now != made {
-		return now.newest
+	if other := list.made.Load(); other != made {
+		return other.newest
 	}
 	began := time.Now()
-	made = &madeList{newest: newestOf(s, attribute)}
-	made.until = time.Now().Add(newRest * time.Since(began))
+	made = &madeList{newest: newestOf(s, attribute, time.Now().UnixMilli())}
+	made.until = time.Now().Add(min(newRest*time.Since(began), mostRest))
 	list.made.Store(made)
 	return made.newest
 }
@@ -192,13 +203,13 @@ func (n *newcomers) list(attribute string) *newcomersList {
 	return n.lists[attribute]
 }
 
-// newestOf returns the mostNew newest products. Cost: a pass over all.
-func newestOf(s *shelf.Shelf, attribute string) (found []arrival) {
+// newestOf returns the mostNew newest products, without those that are yet to come. Cost: a pass over all.
+func newestOf(s *shelf.Shelf, attribute string, now int64) (found []arrival) {
 	for from, slots := 0, 1; from < slots; from += slotsAtOnce {
 		s.View(func(v *shelf.View) {
 			name := v.Name(attribute)
 			v.Each(from, slotsAtOnce, func(slot int, key string) {
-				if since, known := v.Time(slot, name); known {
+				if since, known := v.Time(slot, name); known && since <= now {
 					found = append(found, arrival{key, since, true})
 				}
 			})

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -87,18 +88,19 @@ func TestNewcomers(t *testing.T) {
 	}
 	var n newcomers
 	for range 3 { // made, and kept
-		got := n.by("since", s)
+		got := n.by("since", math.MaxInt64, s)
 		if len(got) != mostNew || got[0].since != count || got[mostNew-1].since != count-mostNew+1 || !slices.IsSortedFunc(got, compareArrivals) {
 			t.Fatalf("%d products, of the moments %d to %d", len(got), got[0].since, got[len(got)-1].since)
 		}
 	}
+	s.Put(&catalog.Record{Key: "yet to come", Attributes: []catalog.Attribute{{Name: "since", Value: catalog.Value{Type: catalog.Time, Millis: time.Now().Add(time.Hour).UnixMilli()}}}})
 	s.Put(&catalog.Record{Key: "newest", Attributes: []catalog.Attribute{{Name: "since", Value: catalog.Value{Type: catalog.Time, Millis: count + 1}}}})
 	n.list("since").made.Load().until = time.Time{} // its rest is over
-	if got := n.by("since", s); got[0].key != "newest" {
+	if got := n.by("since", math.MaxInt64, s); got[0].key != "newest" {
 		t.Errorf("the newest is %+v", got[0])
 	}
 	for i := range 3 * newAttributes {
-		n.by(fmt.Sprint("a", i), s)
+		n.by(fmt.Sprint("a", i), math.MaxInt64, s)
 		if len(n.lists) > newAttributes {
 			t.Fatalf("%d lists are kept", len(n.lists))
 		}

@@ -48,6 +48,9 @@ type RefusedJoin struct {
 	Reason   error
 }
 
+// maxJoinEvents bounds the events of a key that is joined: they are read and copied at once. A cookie or a device of a person has less; a key with more is a robot, or one that many share.
+const maxJoinEvents = 20_000
+
 // errRefused is matched by the reasons.
 var errRefused = errors.New("not joined")
 
@@ -75,13 +78,17 @@ func (r *Router) JoinUsers(ctx context.Context, joins []*kithv1.UserJoin, onlySt
 				counts.Absent++
 				continue
 			}
+			if n := state.GetEvents(); n > maxJoinEvents {
+				o.refused = fmt.Errorf("%w: it has %d events, and at most %d can be joined; is it a robot, or a key that many share?", errRefused, n, maxJoinEvents)
+				continue
+			}
 			from[j.From], to[j.To] = true, true
+			select {
+			case r.joins <- struct{}{}:
+			case <-ctx.Done():
+				return counts, errors.Join(context.Cause(ctx), g.Wait())
+			}
 			g.Go(func() error {
-				select {
-				case r.joins <- struct{}{}:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
 				defer func() { <-r.joins }()
 				return o.take(r.join(ctx, j.From, j.To))
 			})
@@ -284,13 +291,14 @@ func (r *Router) copyEvents(ctx context.Context, from, to string, id uint64) err
 // Cuts returns a cut of each partition, which covers all that was acknowledged before the call. Each event counts once: joins that are under way are waited for, and
 // none begins or ends between the cuts.
 func (r *Router) Cuts(ctx context.Context) ([]*kithv1.CutResponse, error) {
-	first, err := r.marks(ctx)
-	for pause := firstPause; err == nil; pause = min(2*pause, maxPause) {
+	first, err := r.marks(ctx, false)
+	hold := false // until there were joins in the way
+	for pause := firstPause; err == nil; pause, hold = min(2*pause, maxPause), true {
 		var cuts, last []*kithv1.CutResponse
-		if cuts, err = r.marks(ctx); err != nil {
+		if cuts, err = r.marks(ctx, hold); err != nil {
 			break
 		}
-		if last, err = r.marks(ctx); err != nil {
+		if last, err = r.marks(ctx, hold); err != nil {
 			break
 		}
 		if quiet(first, last) {
@@ -313,8 +321,8 @@ func quiet(before, after []*kithv1.CutResponse) bool {
 	return true
 }
 
-// marks returns a cut of each partition.
-func (r *Router) marks(ctx context.Context) ([]*kithv1.CutResponse, error) {
+// marks returns a cut of each partition, and, if it is to hold them, lets no join begin for a moment.
+func (r *Router) marks(ctx context.Context, holdJoins bool) ([]*kithv1.CutResponse, error) {
 	n, err := r.partitions()
 	if err != nil {
 		return nil, err
@@ -323,7 +331,7 @@ func (r *Router) marks(ctx context.Context) ([]*kithv1.CutResponse, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	for p := range marks {
 		g.Go(func() (err error) {
-			marks[p], err = r.Cut(ctx, partition.ID(p))
+			marks[p], err = r.cut(ctx, partition.ID(p), holdJoins)
 			return err
 		})
 	}
@@ -332,7 +340,7 @@ func (r *Router) marks(ctx context.Context) ([]*kithv1.CutResponse, error) {
 
 // sweepJoins removes the events that have been settled under other keys.
 func (r *Router) sweepJoins(ctx context.Context) error {
-	marks, err := r.marks(ctx)
+	marks, err := r.marks(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -367,14 +375,16 @@ func (c *Coordinator) endJoins(ctx context.Context) {
 				resp, err = client.PendingJoins(ctx, &kithv1.PendingJoinsRequest{Partition: uint32(p), Epoch: epoch})
 				return err
 			})
+			cancel()
 			for _, u := range resp.GetUsers() {
-				if now[u.User] = u.Id; before[u.User] == u.Id && err == nil {
-					err = c.endLeft(ctx, u)
+				if now[u.User] = u.Id; before[u.User] == u.Id {
+					err = errors.Join(err, c.endLeft(ctx, u)) // one that cannot be ended is in nobody's way
 				}
 			}
-			cancel()
 			if err != nil && ctx.Err() == nil {
-				c.cfg.Logger.Warn("end joins of users that were left under way", "partition", p, "err", err)
+				// The text may name users, so it is for debugging alone.
+				c.cfg.Logger.Warn("joins of users that were left under way cannot be ended yet", "partition", p)
+				c.cfg.Logger.Debug("end joins of users", "partition", p, "err", err)
 			}
 		}
 		before = now

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,8 +33,10 @@ type storeNode struct {
 	// steps counts those of joins that are left before the caller dies: behind the last of them if it is done, and instead of it if it is not.
 	steps int
 	done  bool
-	// onCut is called before each cut; it may be nil.
+	// onCut is called before each cut that does not hold joins; it may be nil.
 	onCut func()
+	// holds counts the others.
+	holds atomic.Int64
 }
 
 var errDied = fmt.Errorf("%w: the caller has died", wire.ErrInvalid)
@@ -108,7 +111,9 @@ func (n *storeNode) Invoke(_ context.Context, method string, args, reply any, _ 
 		}
 		return nil
 	case *kithv1.CutRequest:
-		if n.onCut != nil {
+		if req.HoldJoins {
+			n.holds.Add(1)
+		} else if n.onCut != nil {
 			n.onCut()
 		}
 		m, resp := n.stores[req.Partition].Mark(), reply.(*kithv1.CutResponse)
@@ -303,12 +308,16 @@ func TestEachCutCountsOnce(t *testing.T) {
 			left = left[1:]
 		}
 		for len(left) > 0 {
+			began := len(left)
 			cuts, err := r.Cuts(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			if got := n.told(t, cuts); !slices.Equal(got, want) {
 				t.Fatalf("seed %d: %v, want %v", seed, got, want)
+			}
+			if held := n.holds.Swap(0) > 0; held && began == len(left) {
+				t.Errorf("seed %d: joins are held though none was in the way", seed)
 			}
 		}
 	}

@@ -13,17 +13,18 @@ import (
 
 // Level is the highest level of the control log that this program knows. Programs from before levels say nothing of theirs, which counts as 0.
 //
-//	1  the phase TRAIN, the commands of trainings, RaiseLevel, RestartJob; joins of users in the logs of partitions
+//	1  the phase TRAIN, the commands of trainings, RaiseLevel, RestartJob
+//	2  joins of users in the logs of partitions
 //
 // A command, a phase, or a field of a command that changes the state gets the next level, unless a program that does not know it comes to the same state. A
 // coordinator writes it only behind require. Then no member takes it for something else, and none is taken in that would.
-const Level = 1
+const Level = 2
 
 // Levels of what not all programs know.
 const (
 	modelsLevel  = 1 // of builds with models
 	restartLevel = 1 // of builds that begin again
-	joinLevel    = 1 // of joins of users
+	joinLevel    = 2 // of joins of users
 )
 
 // unknownError refuses what a program of a later level has written. It matches wire.ErrUpgrade, and consensus.ErrTooNew: who meets it in the log applies nothing any

@@ -357,10 +357,18 @@ type entry struct {
 
 // history returns what the model knows of the subject's items, by dense id.
 func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q Query, events []fusion.Event) []entry {
+	known, _ := r.entries(m, dictionary, q, events)
+	return known
+}
+
+// entries is history that also returns the other items, which only some models know, by key.
+func (r *Router) entries(m *node.Version, dictionary *artifact.Dictionary, q Query, events []fusion.Event) (known, others []entry) {
 	out := make([]entry, 0, len(events)+len(q.Basket))
 	add := func(key string, weight float32, time int64) {
 		if id, ok := dictionary.ID(key); ok {
 			out = append(out, entry{id, key, uint32(partition.Of(key, m.Partitions)), weight, time})
+		} else {
+			others = append(others, entry{key: key, weight: weight, time: time})
 		}
 	}
 	for _, x := range fusion.Fuse(events, m.Weights, r.now().UnixMilli()) {
@@ -370,7 +378,8 @@ func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q Que
 		add(b.Item, b.Weight, 0)
 	}
 	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
-	return slices.CompactFunc(out, func(a, b entry) bool { return a.item == b.item })
+	slices.SortStableFunc(others, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	return slices.CompactFunc(out, func(a, b entry) bool { return a.item == b.item }), slices.CompactFunc(others, func(a, b entry) bool { return a.key == b.key })
 }
 
 // scoring scores all candidates of one history.

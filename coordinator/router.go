@@ -446,7 +446,7 @@ func (r *Router) History(ctx context.Context, user string, stale bool) ([]fusion
 
 // followed is History with the key whose events they are.
 func (r *Router) followed(ctx context.Context, user string, stale bool) (key string, events []fusion.Event, err error) {
-	for {
+	for range maxFollowed {
 		events, err = r.historyOf(ctx, user, &kithv1.HistoryRequest{Stale: stale})
 		moved := (*wire.MovedError)(nil)
 		if !errors.As(err, &moved) {
@@ -454,7 +454,11 @@ func (r *Router) followed(ctx context.Context, user string, stale bool) (key str
 		}
 		user = moved.To
 	}
+	return user, nil, fmt.Errorf("%w: replicas that have not caught up say that keys of the user lead to each other", wire.ErrNotReady)
 }
+
+// maxFollowed bounds a chain of joined keys. A circle can only be seen where some replicas have not caught up.
+const maxFollowed = 100
 
 // historyOf returns the events of one key.
 func (r *Router) historyOf(ctx context.Context, user string, req *kithv1.HistoryRequest) ([]fusion.Event, error) {
@@ -487,9 +491,13 @@ func (r *Router) historyOf(ctx context.Context, user string, req *kithv1.History
 
 // Cut returns an index of a partition's log that covers every event acknowledged before the call, with what there is up to it. See Cuts for all partitions.
 func (r *Router) Cut(ctx context.Context, p partition.ID) (*kithv1.CutResponse, error) {
+	return r.cut(ctx, p, false)
+}
+
+func (r *Router) cut(ctx context.Context, p partition.ID, holdJoins bool) (*kithv1.CutResponse, error) {
 	var cut *kithv1.CutResponse
 	err := r.onPartition(ctx, p, false, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) error {
-		resp, err := c.Cut(ctx, &kithv1.CutRequest{Partition: uint32(p), Epoch: epoch})
+		resp, err := c.Cut(ctx, &kithv1.CutRequest{Partition: uint32(p), Epoch: epoch, HoldJoins: holdJoins})
 		cut = resp
 		return err
 	})

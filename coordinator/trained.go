@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kith-io/kith/catalog"
 	"github.com/kith-io/kith/catalog/shelf"
@@ -37,11 +38,13 @@ func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Even
 	}
 	defer m.Release()
 	trained, err := m.Model(q.Model)
-	history := r.history(m, dictionary, part, events)
+	history, others := r.entries(m, dictionary, part, events)
 	t := &trainedQuery{r: r, model: trained.Model, dictionary: dictionary, items: trained.Items, but: behind(seen, a.Items), there: a.Items, ask: trainedHistory(history)}
 	var combined *combinedQuery
 	if err == nil && trained.Combination != nil {
-		combined, err = newCombinedQuery(&part, trained.Combination, m, history, t)
+		combined, err = newCombinedQuery(&part, trained.Combination, m, history, others, t)
+	} else if err == nil {
+		t.take(others)
 	}
 	switch {
 	case err == nil:
@@ -59,7 +62,7 @@ func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Even
 	if err != nil {
 		return err
 	}
-	if len(t.ask.Items)+len(t.ask.Profile) == 0 && !combined.knowsUser() {
+	if len(t.ask.Items)+len(t.ask.Profile) == 0 && !combined.knowsSubject() {
 		return lacksHistory(part, events, a)
 	}
 	var best []scoredItem
@@ -131,6 +134,20 @@ type trainedQuery struct {
 	// but are items that may not be in the answer, there those that are.
 	but   map[string]bool
 	there []Ranked
+}
+
+// take adds those of other items to the query that the model knows beyond the dictionary. They ascend by key, as the model's do.
+func (t *trainedQuery) take(others []entry) {
+	if _, ok := t.model.(train.OfProducts); !ok {
+		return
+	}
+	q := &t.ask
+	q.Items, q.Weights, q.Times = slices.Clip(q.Items), slices.Clip(q.Weights), slices.Clip(q.Times) // which other queries have too
+	for _, x := range others {
+		if at, ok := slices.BinarySearch(t.items, x.key); ok {
+			q.Items, q.Weights, q.Times = append(q.Items, uint32(t.dictionary.Len()+at)), append(q.Weights, x.weight), append(q.Times, x.time)
+		}
+	}
 }
 
 // known is the number of items that the model may know.

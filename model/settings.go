@@ -29,6 +29,8 @@ type Parameter struct {
 	Log    bool
 	// Names says that the value is not a number but a list of names, each once, which is written with + between them; the default has none.
 	Names bool
+	// Sorted says that the order of the names says nothing: they are kept ascending.
+	Sorted bool
 }
 
 // parseNames reads a list of names.
@@ -42,6 +44,9 @@ func (p *Parameter) parseNames(text string) ([]string, error) {
 		case slices.Contains(names[:i], names[i]):
 			return nil, fmt.Errorf("%s has %q twice", p.Name, names[i])
 		}
+	}
+	if p.Sorted {
+		slices.Sort(names)
 	}
 	return names, nil
 }
@@ -157,7 +162,7 @@ func (s Settings) Number(name string) float64 {
 // Whole is Number of a parameter without fractions.
 func (s Settings) Whole(name string) int { return int(s.Number(name)) }
 
-// Names returns a list of names, which the caller must not change.
+// Names returns a list of names, which the caller must not change; none if there is no parameter of that name.
 func (s Settings) Names(name string) []string { return s.names[name] }
 
 // Choice returns the name of the value of a choice. It panics as Number does.

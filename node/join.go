@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -78,6 +79,9 @@ func (n *Node) StepJoin(ctx context.Context, req *kithv1.StepJoinRequest) (*kith
 		command = store.EncodeJoin(nil, j)
 	default:
 		return nil, fmt.Errorf("%w: step %d of a join", wire.ErrInvalid, req.Step)
+	}
+	if req.Step == kithv1.JoinStep_JOIN_STEP_BEGIN && time.Now().UnixNano() < r.joinsHeld.Load() {
+		return nil, fmt.Errorf("%w: joins wait for a cut", wire.ErrNotReady)
 	}
 	if err := store.CheckJoin(j); err != nil {
 		return nil, fmt.Errorf("%w: join: %w", wire.ErrInvalid, err)

@@ -132,6 +132,9 @@ func (n *Node) Cut(ctx context.Context, req *kithv1.CutRequest) (*kithv1.CutResp
 	if err != nil {
 		return nil, err
 	}
+	if req.HoldJoins {
+		r.joinsHeld.Store(time.Now().Add(holdTime).UnixNano())
+	}
 	m := r.store.Mark()
 	return &kithv1.CutResponse{Index: m.Index, Events: m.Events, Users: m.Users, JoinsBegun: m.Joins, JoinsPending: m.Pending, JoinsHidden: m.Hidden}, nil
 }

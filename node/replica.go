@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/kith-io/kith/catalog"
@@ -29,7 +30,12 @@ type replica struct {
 	eventsDir string
 	store     *store.Store
 	group     *consensus.Group
+	// joinsHeld is until when no join begins, in Unix nanoseconds.
+	joinsHeld atomic.Int64
 }
+
+// holdTime is how long a cut that waits for joins keeps others from beginning: longer than a round of it takes, and less than those who join wait.
+const holdTime = 2 * time.Second
 
 // dir returns the folder of a partition's replica.
 func (n *Node) dir(id partition.ID) string {

@@ -178,4 +178,15 @@ func TestJoinUsers(t *testing.T) {
 	if resp := joinOne(t, c, 1, cookie, "u4"); resp.Joined != 1 {
 		t.Errorf("a cookie of an erased account: %v, want that it can be joined", resp)
 	}
+
+	// While a cut waits for joins, none begins.
+	p := partition.Of("cookie:c", 4)
+	client := kithv1.NewPartitionServiceClient(c.Conn(leaderOf(t, c, int(p))))
+	if _, err := client.Cut(t.Context(), &kithv1.CutRequest{Partition: uint32(p), HoldJoins: true}); err != nil {
+		t.Fatal(err)
+	}
+	begin := &kithv1.StepJoinRequest{Partition: uint32(p), Step: kithv1.JoinStep_JOIN_STEP_BEGIN, From: "cookie:c", To: account}
+	if _, err := client.StepJoin(t.Context(), begin); !errors.Is(wire.FromStatus(err), wire.ErrNotReady) {
+		t.Errorf("while joins are held: error %v, want ErrNotReady", err)
+	}
 }

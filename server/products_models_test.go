@@ -78,6 +78,21 @@ func TestModelsOfProducts(t *testing.T) {
 				}
 			}
 			for _, name := range []string{"content", "vectors", "rrf"} {
+				got, err := c.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: "new-2"}, N: 3, ModelName: name})
+				if err != nil {
+					t.Fatalf("similar to a product without events by %s: %v", name, err)
+				}
+				for _, x := range got.Neighbors {
+					if x.Key != "i0002" && x.Key != "i0007" && x.Key != "i0012" && x.Key != "i0017" {
+						t.Errorf("similar to new-2 by %s: got %v, want those of its taste", name, got)
+					}
+				}
+			}
+			_, err = c.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: "new-2"}, ModelName: "warp"})
+			if !errors.Is(wire.FromStatus(err), wire.ErrUnknownItem) {
+				t.Errorf("similar to a product without events by warp: error %v, want one of an unknown item", err)
+			}
+			for _, name := range []string{"content", "vectors", "rrf"} {
 				got, err := c.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: "i0007"}, N: 3, ModelName: name})
 				if err != nil {
 					t.Fatal(err)

@@ -149,8 +149,12 @@ func writeEmbedded(path, name string, records []catalog.Record, vectors [][]floa
 	return writeWhole(path, func(w io.Writer) error {
 		for i := range records {
 			r := &records[i]
-			if !zero(vectors[i]) {
-				at, found := slices.BinarySearchFunc(r.Attributes, name, func(a catalog.Attribute, name string) int { return strings.Compare(a.Name, name) })
+			at, found := slices.BinarySearchFunc(r.Attributes, name, func(a catalog.Attribute, name string) int { return strings.Compare(a.Name, name) })
+			switch {
+			case zero(vectors[i]) && found: // that of an earlier run lies in another space
+				r.Attributes = slices.Delete(r.Attributes, at, at+1)
+				r.Version++
+			case !zero(vectors[i]):
 				if !found {
 					r.Attributes = slices.Insert(r.Attributes, at, catalog.Attribute{})
 				}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/neighborhood"
+	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -23,6 +24,11 @@ type Model struct {
 func (m *Model) init() {
 	m.scratch.New = func() any { return neighborhood.NewDenseScores(m.products) }
 }
+
+var _ train.OfProducts = (*Model)(nil)
+
+// NumProducts implements train.OfProducts.
+func (m *Model) NumProducts() int { return m.products }
 
 // Similar returns the products most similar to one, in rank order, nil if there is none of that id. The caller must not change it.
 func (m *Model) Similar(product uint32) []similarity.Neighbor {

@@ -238,6 +238,13 @@ type Model interface {
 	Recommend(q model.Query) ([]model.Scored, error)
 }
 
+// OfProducts is a Model whose queries may have products without events in the history: those that it can answer with.
+type OfProducts interface {
+	Model
+	// NumProducts is above the ids of all of them.
+	NumProducts() int
+}
+
 // Profiled is a Model that may have learned from attributes of users.
 type Profiled interface {
 	Model

@@ -34,7 +34,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/kith-io/kith/model"
@@ -54,18 +53,18 @@ var Kind = &train.Kind{
 		{Name: "learning-rate", Doc: "length of the first step", Default: 0.05, Low: 1e-6, High: 1, Search: [2]float64{0.005, 0.2}, Log: true},
 		{Name: "regularization", Doc: "pulls parameters to zero", Default: 2, High: 1e6, Search: [2]float64{1e-3, 10}, Log: true},
 		{Name: "draws", Doc: "most items that are drawn for one that the user has", Default: 20, Low: 1, High: 1e6, Whole: true, Search: [2]float64{5, 100}, Log: true},
-		{Name: "user-attributes", Doc: "attributes of users' records to learn from, such as age+country", Names: true},
+		{Name: "user-attributes", Doc: "attributes of users' records to learn from, such as age+country", Names: true, Sorted: true},
 		{Name: "least-users", Doc: "users who must share a value of an attribute for it to count", Default: 10, Low: 2, High: 1e9, Whole: true},
 		{Name: "cold", Doc: "share of the users with attributes who are learned in a pass as if they had no history, too", Default: 0.3, High: 1},
 		{Name: "seed", Doc: "chooses the first vectors, batches and draws", Default: 1, High: 1 << 32, Whole: true},
 	},
 	NewDriver: func(shape train.Shape, s model.Settings) (train.Driver, error) {
 		return &driver{
-			shape: shape, iterations: s.Whole("iterations"), batches: s.Whole("batches"), attributes: userAttributes(s), leastUsers: s.Whole("least-users"),
+			shape: shape, iterations: s.Whole("iterations"), batches: s.Whole("batches"), attributes: s.Names("user-attributes"), leastUsers: s.Whole("least-users"),
 		}, nil
 	},
 	Features:       features,
-	UserAttributes: userAttributes,
+	UserAttributes: func(s model.Settings) []string { return s.Names("user-attributes") },
 	NewWorker:      newWorker,
 	Write:          write,
 	Read: func(file []byte) (train.Model, error) {
@@ -188,7 +187,7 @@ func newWorker(data *train.Data, s model.Settings, threads int) (train.Worker, e
 	if f.NumUsers() < data.Shape.Items {
 		return nil, fmt.Errorf("features of %d items, want %d", f.NumUsers(), data.Shape.Items)
 	}
-	attributes := userAttributes(s)
+	attributes := s.Names("user-attributes")
 	if len(attributes) > 0 && len(data.Profiles) != data.Rows.NumUsers() {
 		return nil, fmt.Errorf("it is to learn from attributes of users, %s, and there are %d records for %d users; give records of users", strings.Join(attributes, ", "), len(data.Profiles), data.Rows.NumUsers())
 	}
@@ -206,9 +205,4 @@ func write(ctx context.Context, _ train.Shape, _ model.Settings, get func(contex
 	}
 	_, err = w.Write(b)
 	return err
-}
-
-// userAttributes returns the attributes of users that are learned from, ascending.
-func userAttributes(s model.Settings) []string {
-	return slices.Sorted(slices.Values(s.Names("user-attributes")))
 }

@@ -256,7 +256,8 @@ func (p *pending) commit() error {
 		p.d.histories.drop(user)
 	}
 	top := p.d.top
-	if p.fewer { // others may come in
+	recount := p.fewer && !top.keeps(p.items)
+	if recount { // others may come in
 		top = newTop()
 		if err := p.d.eachCount(func(c ItemCount) { top.set(c.Item, c.Count) }); err != nil {
 			return err
@@ -276,12 +277,14 @@ func (p *pending) commit() error {
 			p.d.graves.set(h, index)
 		}
 	}
-	if p.fewer {
+	if recount {
 		return nil
 	}
 	for item, n := range p.items {
 		if n > 0 {
 			top.set(item, n)
+		} else {
+			top.remove(item)
 		}
 	}
 	return nil

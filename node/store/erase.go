@@ -250,7 +250,8 @@ func (p *pending) erase(e Erase) error {
 		return err
 	}
 	g := &grave{index: p.index, time: e.Time, until: e.Time, again: e.Again, request: e.Request}
-	if err := p.eraseEvents(e.User, g); err != nil {
+	joined, err := p.eraseEvents(e.User, g)
+	if err != nil {
 		return err
 	}
 	if err := p.eraseProfile(e.User, g); err != nil {
@@ -260,7 +261,7 @@ func (p *pending) erase(e Erase) error {
 		p.meta.erased++
 	} else {
 		g.until = max(g.until, old.until)
-		if g.events == 0 && !g.profile {
+		if g.events == 0 && !g.profile && !joined {
 			g.index = old.index
 		}
 	}
@@ -297,31 +298,31 @@ func (p *pending) refuseJoined(e Erase) (bool, error) {
 	return len(p.result.Joined) > 0, err
 }
 
-// eraseEvents removes the events of a user, and takes them from the counts, with what joins the user to another.
-func (p *pending) eraseEvents(user string, g *grave) error {
+// eraseEvents removes the events of a user, and takes them from the counts, with what joins the user to another, and reports whether there was such a thing.
+func (p *pending) eraseEvents(user string, g *grave) (joined bool, err error) {
 	a, err := p.d.alias(&p.meta, user)
 	if err != nil {
-		return err
+		return false, err
 	}
 	lower, upper := userRange(user)
 	if a != nil {
 		hidden, err := p.dropAlias(user, a)
 		if err != nil {
-			return err
+			return true, err
 		}
 		if hidden {
 			p.swept = append(p.swept, user)
 			p.meta.erasedAt = p.index // an earlier cut has them
-			return p.batch.DeleteRange(lower, upper, nil)
+			return true, p.batch.DeleteRange(lower, upper, nil)
 		}
 	}
 	var until int64
 	if g.events, until, err = p.uncount(user); err != nil || g.events == 0 {
-		return err
+		return a != nil, err
 	}
 	g.until = max(g.until, until)
 	p.removed, p.meta.erasedAt = true, p.index
-	return p.batch.DeleteRange(lower, upper, nil)
+	return a != nil, p.batch.DeleteRange(lower, upper, nil)
 }
 
 // uncount takes the events of a user from the counts, and returns how many they are and the time of the last.
@@ -438,9 +439,12 @@ func (s *Store) Purge(ctx context.Context, user string) error {
 	}
 	defer s.release(d)
 	lower, upper := userRange(user)
-	profile := recordKey(nil, catalog.Profile, user)
-	count := append([]byte{'u'}, user...)
-	for _, r := range [][2][]byte{{lower, upper}, {profile, append(profile[:len(profile):len(profile)], 0)}, {count, append(count[:len(count):len(count)], 0)}} {
+	children := childPrefix(user)
+	ranges := [][2][]byte{{lower, upper}, {children, append(children[:len(children)-1:len(children)-1], 1)}, {{'s'}, {'s' + 1}}}
+	for _, key := range [][]byte{recordKey(nil, catalog.Profile, user), append([]byte{'u'}, user...), aliasKey(user), pendingKey(user)} {
+		ranges = append(ranges, [2][]byte{key, append(key[:len(key):len(key)], 0)})
+	}
+	for _, r := range ranges {
 		if err := d.db.Compact(ctx, r[0], r[1], false); err != nil {
 			return fmt.Errorf("purge event store %s: %w", s.dir, translate(err))
 		}

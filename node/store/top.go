@@ -21,8 +21,8 @@ func comparePopular(a, b ItemCount) int {
 	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Item, b.Item))
 }
 
-// top holds the topSize first items in the order of comparePopular. It is exact as counts only
-// grow: an item outside can only come in when its own count changes, and
+// top holds the topSize first items in the order of comparePopular. It is exact as long as counts
+// grow, or fall so little that no item outside comes before one that has fallen (see keeps): an item outside can only come in when its own count changes, and
 // then set is called.
 type top struct {
 	entries []*topEntry          // heap: the last in order is first
@@ -45,7 +45,30 @@ func (t *top) count(item string) (uint64, bool) {
 	return 0, false
 }
 
-// set says that item has grown to n. O(log topSize).
+// keeps reports whether no item outside can come in by new counts of items, some of which have fallen. Those that have not must not be outside.
+func (t *top) keeps(counts map[string]uint64) bool {
+	if len(t.entries) < topSize {
+		return true // there is no item outside
+	}
+	for item, n := range counts {
+		e := t.byItem[item]
+		if e != nil && n < e.Count && (n == 0 || e.pos == 0 || comparePopular(ItemCount{item, n}, t.entries[0].ItemCount) >= 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// remove takes out an item that has no events any more, if it is there.
+func (t *top) remove(item string) {
+	if e := t.byItem[item]; e != nil {
+		heap.Remove(t, e.pos)
+		delete(t.byItem, item)
+		t.sorted = nil
+	}
+}
+
+// set says that item has n, which is more than it had unless keeps says that less is as good. O(log topSize).
 func (t *top) set(item string, n uint64) {
 	if e := t.byItem[item]; e != nil {
 		e.Count = n

@@ -3154,9 +3154,11 @@ func (x *HistoryResponse) GetEvents() []*Event {
 
 // CutRequest names a partition.
 type CutRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Let no join of users begin for some seconds: those that come one after the other would put off a cut of all partitions for as long as they come.
+	HoldJoins     bool `protobuf:"varint,3,opt,name=hold_joins,json=holdJoins,proto3" json:"hold_joins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3203,6 +3205,13 @@ func (x *CutRequest) GetEpoch() uint64 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *CutRequest) GetHoldJoins() bool {
+	if x != nil {
+		return x.HoldJoins
+	}
+	return false
 }
 
 // CutResponse is a point of the partition's log.
@@ -4422,11 +4431,13 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x05stale\x18\x04 \x01(\bR\x05stale\x12\x12\n" +
 	"\x04join\x18\x05 \x01(\x04R\x04join\"9\n" +
 	"\x0fHistoryResponse\x12&\n" +
-	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events\"@\n" +
+	"\x06events\x18\x01 \x03(\v2\x0e.kith.v1.EventR\x06events\"_\n" +
 	"\n" +
 	"CutRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"\xba\x01\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1d\n" +
+	"\n" +
+	"hold_joins\x18\x03 \x01(\bR\tholdJoins\"\xba\x01\n" +
 	"\vCutResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x14\n" +
