@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/kith-io/kith/coordinator"
 	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/server/clustertest"
 )
@@ -21,9 +23,9 @@ func TestFolderIsRefused(t *testing.T) {
 	}{
 		"newer": {
 			func(dir string) error {
-				return os.WriteFile(filepath.Join(dir, "format"), []byte("format: 3\nrooms: 7\n"), 0o600)
+				return os.WriteFile(filepath.Join(dir, "format"), fmt.Appendf(nil, "format: %d\nrooms: 7\n", coordinator.Level+2), 0o600)
 			},
-			"written by a newer kith: format 3, this one reads up to 2",
+			fmt.Sprintf("written by a newer kith: format %d, this one reads up to %d", coordinator.Level+2, coordinator.Level+1),
 		},
 		"before formats": {
 			func(dir string) error { return os.WriteFile(filepath.Join(dir, "node-id"), []byte("n1\n"), 0o600) },
