@@ -78,17 +78,22 @@ func newCombinedQuery(q *Query, of train.Combination, m *node.Version, history, 
 	return c, nil
 }
 
-// takeProfiles gives each model of the base what it looks at of the record of the user.
-func (c *combinedQuery) takeProfiles(ctx context.Context, q *Query, a *Answer) (err error) {
+// takeProfiles gives each model of the base what it looks at of the record of the user, which is read once for all.
+func (c *combinedQuery) takeProfiles(ctx context.Context, q *Query, a *Answer) error {
+	var names []string
 	for _, b := range c.base {
-		if b.trained == nil {
-			continue
-		}
-		if b.trained.ask.Profile, err = c.r.profileSoon(ctx, q, b.trained.model, a); err != nil {
-			return err
+		if b.trained != nil {
+			names = append(names, train.AttributesOf(b.trained.model)...)
 		}
 	}
-	return nil
+	slices.Sort(names)
+	profile, err := c.r.profileSoon(ctx, q, slices.Compact(names), a)
+	for _, b := range c.base {
+		if b.trained != nil {
+			b.trained.ask.Profile = train.Named(profile, train.AttributesOf(b.trained.model))
+		}
+	}
+	return err
 }
 
 // knowsSubject reports whether any model of the base knows something of the subject that others do not: the record of the user, or new products. A nil query has none.
@@ -135,6 +140,10 @@ func (c *combinedQuery) askBase(ctx context.Context, b *baseQuery) (err error) {
 			return err
 		}
 		b.top = c.scoring.best(scores, b.Query, c.scoring.excluded(c.but), nil)
+		if !b.Explain {
+			byItems.Return()
+			return nil
+		}
 		b.explain = func(ctx context.Context, best []scoredItem, items []Ranked) error {
 			return c.scoring.explain(ctx, b.Query, byItems, best, items)
 		}

@@ -57,7 +57,7 @@ func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Even
 	if combined != nil {
 		err = combined.takeProfiles(ctx, q, a)
 	} else {
-		t.ask.Profile, err = r.profileSoon(ctx, q, trained.Model, a)
+		t.ask.Profile, err = r.profileSoon(ctx, q, train.AttributesOf(trained.Model), a)
 	}
 	if err != nil {
 		return err
@@ -93,10 +93,9 @@ func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Even
 	return nil
 }
 
-// profileSoon returns what a model looks at of the record of the user, fresh if that can be had soon. Most models look at nothing, and it costs nothing then.
-func (r *Router) profileSoon(ctx context.Context, q *Query, m train.Model, a *Answer) (profile []model.Attribute, err error) {
-	x, ok := m.(train.Profiled)
-	if !ok || q.User == "" || len(x.UserAttributes()) == 0 {
+// profileSoon returns the attributes of some names, which ascend, of the record of the user, fresh if they can be had soon. Most models look at none, and it costs nothing then.
+func (r *Router) profileSoon(ctx context.Context, q *Query, names []string, a *Answer) (profile []model.Attribute, err error) {
+	if q.User == "" || len(names) == 0 {
 		return nil, nil
 	}
 	wasStale, err := r.soon(ctx, q.Stale, func(ctx context.Context, stale bool) error {
@@ -106,7 +105,7 @@ func (r *Router) profileSoon(ctx context.Context, q *Query, m train.Model, a *An
 		}
 		records, err := wire.RecordsFromProto(found)
 		for i := range records {
-			profile = train.ProfileOf(&records[i], x.UserAttributes())
+			profile = train.ProfileOf(&records[i], names)
 		}
 		return err
 	})

@@ -134,6 +134,12 @@ func (r *Reader) Uvarint() uint64 {
 	return x
 }
 
+// Varint takes a number as binary.AppendVarint has it.
+func (r *Reader) Varint() int64 {
+	x := r.Uvarint()
+	return int64(x>>1) ^ -int64(x&1)
+}
+
 // Within returns x, if it is from low to high. Otherwise it sets an error, and returns 0.
 func (r *Reader) Within(what string, x, low, high int64) int {
 	if x < low || x > high {

@@ -68,15 +68,15 @@ func TestReaderOfDamage(t *testing.T) {
 
 // FuzzReader reads what ops say, and compares with a reader that copies byte by byte.
 func FuzzReader(f *testing.F) {
-	f.Add([]byte{0, 1, 2, 3, 4, 5}, []byte("0123456789012345678901234567890123456789"))
-	f.Add([]byte{4, 4, 4}, []byte{0x80, 1, 0xff})
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6}, []byte("0123456789012345678901234567890123456789"))
+	f.Add([]byte{4, 5, 4}, []byte{0x80, 1, 0xff})
 	f.Fuzz(func(t *testing.T, ops, b []byte) {
 		r, twin := model.NewReader(b), bytes.NewReader(b)
 		failed := false
 		for _, op := range ops {
 			var got, want uint64
 			var err error
-			switch op % 6 {
+			switch op % 7 {
 			case 0:
 				var x uint8
 				err = binary.Read(twin, binary.LittleEndian, &x)
@@ -97,7 +97,11 @@ func FuzzReader(f *testing.F) {
 				want, err = binary.ReadUvarint(twin)
 				got = r.Uvarint()
 			case 5:
-				n := uint64(op / 6)
+				var x int64
+				x, err = binary.ReadVarint(twin)
+				got, want = uint64(r.Varint()), uint64(x)
+			case 6:
+				n := uint64(op / 7)
 				section := make([]byte, 3*n)
 				_, err = io.ReadFull(twin, section)
 				if x := r.Take(n, 3); err == nil && !bytes.Equal(x, section) {
@@ -109,7 +113,7 @@ func FuzzReader(f *testing.F) {
 				twin.Reset(nil)
 			}
 			if got != want || failed != (r.Err() != nil) || r.Len() != twin.Len() {
-				t.Fatalf("operation %d: read %d with error %v and %d bytes left, want %d, %v and %d", op%6, got, r.Err(), r.Len(), want, failed, twin.Len())
+				t.Fatalf("operation %d: read %d with error %v and %d bytes left, want %d, %v and %d", op%7, got, r.Err(), r.Len(), want, failed, twin.Len())
 			}
 		}
 	})

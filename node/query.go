@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/kith-io/kith/model/neighborhood"
-	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
@@ -16,29 +15,20 @@ import (
 
 var _ kithv1.QueryServiceServer = (*Node)(nil)
 
-// listsOf returns the neighbor lists of a dense item among those of some partitions.
-func (m *Version) listsOf(partitions []uint32) (func(item uint32) ([]similarity.Neighbor, error), error) {
+// partitionOf returns the partition of a dense item, which must be among some.
+func (m *Version) partitionOf(item uint32, among ...uint32) (uint32, error) {
 	dictionary, err := m.Dictionary()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	open := map[uint32]*artifact.Lists{}
-	for _, p := range partitions {
-		if open[p], err = m.Lists(p); err != nil {
-			return nil, err
-		}
+	if int64(item) >= int64(dictionary.Len()) {
+		return 0, fmt.Errorf("%w: item %d of %d", wire.ErrInvalid, item, dictionary.Len())
 	}
-	return func(item uint32) ([]similarity.Neighbor, error) {
-		if int64(item) >= int64(dictionary.Len()) {
-			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrInvalid, item, dictionary.Len())
-		}
-		lists := open[uint32(partition.Of(string(dictionary.KeyBytes(item)), m.Partitions))]
-		if lists == nil {
-			return nil, fmt.Errorf("%w: item %d is not in partitions %v", wire.ErrInvalid, item, partitions)
-		}
-		list, _ := lists.List(item)
-		return list, nil
-	}, nil
+	p := uint32(partition.Of(string(dictionary.KeyBytes(item)), m.Partitions))
+	if !slices.Contains(among, p) {
+		return 0, fmt.Errorf("%w: item %d is not in partitions %v", wire.ErrInvalid, item, among)
+	}
+	return p, nil
 }
 
 // NeighborLists implements kithv1.QueryServiceServer.
@@ -48,16 +38,16 @@ func (n *Node) NeighborLists(_ context.Context, req *kithv1.NeighborListsRequest
 		return nil, err
 	}
 	defer m.Release()
-	list, err := m.listsOf([]uint32{req.Partition})
+	lists, err := m.Lists(req.Partition)
 	if err != nil {
 		return nil, err
 	}
 	resp := &kithv1.NeighborListsResponse{}
 	for _, item := range req.Items {
-		neighbors, err := list(item)
-		if err != nil {
+		if _, err := m.partitionOf(item, req.Partition); err != nil {
 			return nil, err
 		}
+		neighbors, _ := lists.List(item)
 		out := &kithv1.NeighborList{Ids: make([]uint32, len(neighbors)), Scores: make([]float32, len(neighbors))}
 		for i, x := range neighbors {
 			out.Ids[i], out.Scores[i] = x.ID, x.Score
@@ -74,18 +64,11 @@ func (n *Node) ScoreItems(_ context.Context, req *kithv1.ScoreItemsRequest) (*ki
 		return nil, err
 	}
 	defer m.Release()
-	dictionary, err := m.Dictionary()
-	if err != nil {
-		return nil, err
-	}
 	history := make([]HistoryItem, len(req.History))
 	for i, h := range req.History {
-		if int64(h.Item) >= int64(dictionary.Len()) {
-			return nil, fmt.Errorf("%w: item %d of %d", wire.ErrInvalid, h.Item, dictionary.Len())
-		}
-		p := uint32(partition.Of(string(dictionary.KeyBytes(h.Item)), m.Partitions))
-		if !slices.Contains(req.Partitions, p) {
-			return nil, fmt.Errorf("%w: item %d is not in partitions %v", wire.ErrInvalid, h.Item, req.Partitions)
+		p, err := m.partitionOf(h.Item, req.Partitions...)
+		if err != nil {
+			return nil, err
 		}
 		history[i] = HistoryItem{h.Item, p, h.Weight}
 	}

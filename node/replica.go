@@ -252,26 +252,25 @@ func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.W
 
 // Events implements worker.Events.
 func (n *Node) Events(ctx context.Context, p partition.ID, cut uint64, f func(user string, events []fusion.Event) error) error {
-	r, err := n.replica(p)
-	if err != nil {
-		return err
-	}
-	if err := r.group.WaitApplied(ctx, cut); err != nil {
-		return r.convert(err)
-	}
-	var own error // of f
-	err = r.store.Scan(ctx, cut, "", func(user string, events []fusion.Event) error {
-		own = f(user, events)
-		return own
+	return n.pass(ctx, p, cut, func(s *store.Store, own func(error) error) error {
+		return s.Scan(ctx, cut, "", func(user string, events []fusion.Event) error { return own(f(user, events)) })
 	})
-	if err != nil && own == nil {
-		return n.troubled(r, err)
-	}
-	return err
 }
 
 // Records implements worker.Records.
 func (n *Node) Records(ctx context.Context, kind catalog.Kind, p partition.ID, cut uint64, f func(r *catalog.Record) error) error {
+	return n.pass(ctx, p, cut, func(s *store.Store, own func(error) error) error {
+		return s.Records(ctx, kind, "", func(record catalog.Record) error {
+			if record.Deleted {
+				return nil
+			}
+			return own(f(&record))
+		})
+	})
+}
+
+// pass makes a pass over the store of a partition once that has applied a cut. An error that has gone through own is that of who asked for the pass, and no trouble of the store.
+func (n *Node) pass(ctx context.Context, p partition.ID, cut uint64, over func(s *store.Store, own func(error) error) error) error {
 	r, err := n.replica(p)
 	if err != nil {
 		return err
@@ -279,14 +278,12 @@ func (n *Node) Records(ctx context.Context, kind catalog.Kind, p partition.ID, c
 	if err := r.group.WaitApplied(ctx, cut); err != nil {
 		return r.convert(err)
 	}
-	var own error // of f
-	err = r.store.Records(ctx, kind, "", func(record catalog.Record) error {
-		if !record.Deleted {
-			own = f(&record)
-		}
-		return own
+	var asked error
+	err = over(r.store, func(err error) error {
+		asked = err
+		return err
 	})
-	if err != nil && own == nil {
+	if err != nil && asked == nil {
 		return n.troubled(r, err)
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/train"
 )
 
@@ -79,42 +80,39 @@ func (r *Ranking) appendTo(file []byte) []byte {
 }
 
 // ranking reads what Ranking.appendTo writes behind the names.
-func (r *reader) ranking(names []string) (*Ranking, error) {
-	users, items := r.uvarint(), r.uvarint()
-	if users > math.MaxUint32 || items > uint64(len(r.rest)) {
-		r.fail("%d users and %d items in %d bytes", users, items, len(r.rest))
-		return nil, r.err
+func (r reader) ranking(names []string) (*Ranking, error) {
+	users, items := r.Uvarint(), r.Uvarint()
+	if users > math.MaxUint32 || items > uint64(r.Len()) {
+		r.Fail("%d users and %d items in %d bytes", users, items, r.Len())
+		return nil, r.Err()
 	}
 	counts := r.counts(int(items), users)
 	var fresh []int64
-	if r.uvarint() == 1 {
+	if r.Uvarint() == 1 {
 		fresh = r.counts(int(items), users)
 	}
-	if r.err != nil {
-		return nil, r.err
+	if err := r.Err(); err != nil {
+		return nil, err
 	}
-	w, err := ReadWeighing(r.rest)
+	w, err := ReadWeighing(r.Take(uint64(r.Len()), 1))
 	if err == nil && !slices.Equal(w.parts, names) {
 		err = fmt.Errorf("what was learned is of %q, want %q", w.parts, names)
 	}
-	r.rest = nil
 	return NewRanking(newCatalog(int(users), counts, fresh), w), err
 }
 
 // ReadCombination reads the file of a model of RRF, WeightedBlend, LengthSwitch or LearnedRanker. The error matches ErrFile.
 func ReadCombination(file []byte) (train.Combination, error) {
-	r := reader{rest: file}
-	if string(r.take(len(magicCombination))) != magicCombination {
-		r.fail("it does not begin as one")
-	}
-	form := r.take(1)
+	r := newReader(file)
+	r.Magic(magicCombination)
+	form := r.Uint8()
 	names := r.names()
-	if r.err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrFile, r.err)
+	if err := r.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFile, err)
 	}
 	var out train.Combination
 	var err error
-	switch form[0] {
+	switch form {
 	case formBlending:
 		n, depth := r.within("the normalization", 0, len(Normalizations())-1), r.within("the depth", 1, maxDepth)
 		weights := make([]float64, len(names))
@@ -131,10 +129,10 @@ func ReadCombination(file []byte) (train.Combination, error) {
 	case formRanking:
 		out, err = r.ranking(names)
 	default:
-		r.fail("form %d", form[0])
+		r.Fail("form %d", form)
 	}
 	if err != nil {
-		r.fail("%w", err)
+		r.Fail("%w", err)
 	}
 	if err := r.end(); err != nil {
 		return nil, err
@@ -179,12 +177,10 @@ func (w *Weighing) appendTo(b []byte) []byte {
 
 // ReadWeighing reads what WriteTo has written. The error matches ErrFile.
 func ReadWeighing(file []byte) (*Weighing, error) {
-	r := reader{rest: file}
-	if string(r.take(len(magic))) != magic {
-		r.fail("it does not begin with %q", magic)
-	}
-	if v := r.take(1); r.err == nil && v[0] != version {
-		r.fail("version %d, want %d", v[0], version)
+	r := newReader(file)
+	r.Magic(magic)
+	if v := r.Uint8(); v != version {
+		r.Fail("version %d, want %d", v, version)
 	}
 	w := &Weighing{depth: r.within("depth", 1, maxDepth)}
 	w.parts = r.names()
@@ -198,7 +194,7 @@ func ReadWeighing(file []byte) (*Weighing, error) {
 		w.forest = &forest{base: r.float()}
 		for range n {
 			w.forest.trees = append(w.forest.trees, r.tree(width))
-			if r.err != nil {
+			if r.Err() != nil {
 				break
 			}
 		}
@@ -209,50 +205,22 @@ func ReadWeighing(file []byte) (*Weighing, error) {
 	return w, nil
 }
 
-// reader takes a file apart. After an error it gives zeros.
-type reader struct {
-	rest []byte
-	err  error
-}
+// reader takes a file, or what workers say, apart.
+type reader struct{ *model.Reader }
 
-func (r *reader) fail(format string, a ...any) {
-	if r.err == nil {
-		r.err = fmt.Errorf(format, a...)
-	}
-}
+func newReader(b []byte) reader { return reader{model.NewReader(b)} }
 
-func (r *reader) take(n int) []byte {
-	if len(r.rest) < n {
-		r.fail("it ends early")
-	}
-	if r.err != nil {
-		return nil
-	}
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
-	return b
-}
-
-func (r *reader) within(what string, low, high int) int {
-	b := r.take(4)
-	if b == nil {
-		return 0
-	}
-	n := int(int32(binary.LittleEndian.Uint32(b)))
-	if n < low || n > high {
-		r.fail("%s is %d, want %d to %d", what, n, low, high)
-		return 0
-	}
-	return n
+func (r reader) within(what string, low, high int) int {
+	return r.Within(what, int64(int32(r.Uint32())), int64(low), int64(high))
 }
 
 // counts reads a count for each of some items, of up to most.
-func (r *reader) counts(items int, most uint64) []int64 {
+func (r reader) counts(items int, most uint64) []int64 {
 	counts := make([]int64, items)
 	for i := range counts {
-		n := r.uvarint()
+		n := r.Uvarint()
 		if n > most {
-			r.fail("a count is %d, of %d users", n, most)
+			r.Fail("a count is %d, of %d users", n, most)
 		}
 		counts[i] = int64(n)
 	}
@@ -260,20 +228,17 @@ func (r *reader) counts(items int, most uint64) []int64 {
 }
 
 // names reads names of models.
-func (r *reader) names() (names []string) {
+func (r reader) names() (names []string) {
 	for range r.within("the number of models", 1, maxParts) {
-		names = append(names, string(r.take(r.within("the length of a name", 0, maxName))))
+		names = append(names, string(r.Take(uint64(r.within("the length of a name", 0, maxName)), 1)))
 	}
 	return names
 }
 
 // end returns an error that matches ErrFile if the file was not whole, or is not at its end.
-func (r *reader) end() error {
-	if r.err == nil && len(r.rest) > 0 {
-		r.fail("%d bytes are left over", len(r.rest))
-	}
-	if r.err != nil {
-		return fmt.Errorf("%w: %w", ErrFile, r.err)
+func (r reader) end() error {
+	if err := r.End(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFile, err)
 	}
 	return nil
 }
@@ -281,20 +246,16 @@ func (r *reader) end() error {
 // maxFloat is above all that is learned; sums over all trees stay finite.
 const maxFloat = 1e30
 
-func (r *reader) float() float64 {
-	b := r.take(8)
-	if b == nil {
-		return 0
-	}
-	x := math.Float64frombits(binary.LittleEndian.Uint64(b))
+func (r reader) float() float64 {
+	x := r.Float64()
 	if !(math.Abs(x) <= maxFloat) {
-		r.fail("a value is %v", x)
+		r.Fail("a value is %v", x)
 		return 0
 	}
 	return x
 }
 
-func (r *reader) tree(width int) (t tree) {
+func (r reader) tree(width int) (t tree) {
 	n := r.within("the number of nodes", 1, 2*leaves-1)
 	for i := range n {
 		t.feature = append(t.feature, int32(r.within("a feature", -1, width-1)))

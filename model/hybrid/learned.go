@@ -138,10 +138,10 @@ func (d *learning) held(said [][]byte) ([]byte, error) {
 	has := make([]bool, 0, d.shape.Users)
 	var rest, all []int64
 	for w, b := range said {
-		r := reader{rest: b}
-		d.rest.Entries += int64(r.uvarint())
+		r := newReader(b)
+		d.rest.Entries += int64(r.Uvarint())
 		for range d.shape.FirstUser[w+1] - d.shape.FirstUser[w] {
-			has = append(has, r.uvarint() == 1)
+			has = append(has, r.Uvarint() == 1)
 		}
 		rest, all = append(rest, r.times()...), append(all, r.times()...)
 		if err := r.end(); err != nil {
@@ -182,13 +182,13 @@ func (l *learner) Do(ctx context.Context, step train.Step, peers train.Peers) ([
 	case stepMake:
 		return nil, l.make(step.Input)
 	case stepDo:
-		r := reader{rest: step.Input}
+		r := newReader(step.Input)
 		name := r.names()
-		if r.err != nil {
-			return nil, r.err
+		if err := r.Err(); err != nil {
+			return nil, err
 		}
 		l.peers.Peers = peers
-		return l.inner.Do(ctx, train.Step{Name: name[0], Input: r.rest}, l.peers)
+		return l.inner.Do(ctx, train.Step{Name: name[0], Input: r.Take(uint64(r.Len()), 1)}, l.peers)
 	case stepFile:
 		return nil, l.file(ctx, peers)
 	case stepAsk:
@@ -251,8 +251,8 @@ func (l *learner) count(cuts []byte, peers train.Peers) error {
 }
 
 func (l *learner) make(input []byte) (err error) {
-	r := reader{rest: input}
-	at, entries := r.uvarint(), r.uvarint()
+	r := newReader(input)
+	at, entries := r.Uvarint(), r.Uvarint()
 	if err := r.end(); err != nil {
 		return err
 	}
@@ -309,9 +309,9 @@ func (l *learner) ask(ctx context.Context, chosen []byte, peers train.Peers) err
 	}
 	var users []int
 	var places []int // among the chosen
-	r := reader{rest: chosen}
-	for n := 0; len(r.rest) > 0; n++ {
-		if u := int(r.uvarint()); u >= l.first() && u < l.data.Shape.FirstUser[l.data.Worker+1] {
+	r := newReader(chosen)
+	for n := 0; r.Len() > 0; n++ {
+		if u := int(r.Uvarint()); u >= l.first() && u < l.data.Shape.FirstUser[l.data.Worker+1] {
 			users, places = append(users, u), append(places, n)
 		}
 	}
@@ -338,11 +338,11 @@ func (l *learner) learn(ctx context.Context, peers train.Peers) error {
 		if err != nil {
 			return err
 		}
-		r := reader{rest: b}
-		for len(r.rest) > 0 {
+		r := newReader(b)
+		for r.Len() > 0 {
 			place, g := r.group(len(l.base)*partFeatures + itemFeatures)
-			if r.err != nil {
-				return fmt.Errorf("examples of worker %d: %w", w, r.err)
+			if err := r.Err(); err != nil {
+				return fmt.Errorf("examples of worker %d: %w", w, err)
 			}
 			for len(groups) <= place {
 				groups = append(groups, examples{})
@@ -377,13 +377,13 @@ func catalogs(ctx context.Context, shape train.Shape, get func(ctx context.Conte
 		if err != nil {
 			return nil, nil, err
 		}
-		r := reader{rest: b}
-		for n = 0; len(r.rest) > 0 && n < len(sums); n++ {
+		r := newReader(b)
+		for n = 0; r.Len() > 0 && n < len(sums); n++ {
 			if sums[n] == nil {
 				sums[n] = make([]int64, shape.Items)
 			}
 			for i := range sums[n] {
-				sums[n][i] += int64(r.uvarint())
+				sums[n][i] += int64(r.Uvarint())
 			}
 		}
 		if err := r.end(); err != nil {
@@ -480,36 +480,23 @@ func appendGroup(b []byte, place int, g *examples) []byte {
 	return b
 }
 
-func (r *reader) group(width int) (place int, g examples) {
-	place, n := int(r.uvarint()), int(r.uvarint())
-	for _, label := range r.take(n) {
+func (r reader) group(width int) (place int, g examples) {
+	place = int(r.Uvarint())
+	n := r.Uvarint()
+	for _, label := range r.Take(n, 1) {
 		g.label = append(g.label, label == 1)
 	}
-	for b := r.take(4 * n * width); len(b) > 0; b = b[4:] {
-		g.x = append(g.x, math.Float32frombits(binary.LittleEndian.Uint32(b)))
-	}
-	g.width = width
+	g.x, g.width = model.Numbers[float32](r.Reader, n*uint64(width)), width
 	return place, g
 }
 
-func (r *reader) uvarint() uint64 {
-	x, n := binary.Uvarint(r.rest)
-	if n <= 0 {
-		r.fail("a number is damaged")
-		return 0
+func (r reader) times() (times []int64) {
+	n := r.Uvarint()
+	if n > uint64(r.Len()) {
+		r.Fail("%d times in %d bytes", n, r.Len())
 	}
-	r.rest = r.rest[n:]
-	return x
-}
-
-func (r *reader) times() (times []int64) {
-	for range r.uvarint() {
-		t, n := binary.Varint(r.rest)
-		if n <= 0 {
-			r.fail("a time is damaged")
-			return nil
-		}
-		times, r.rest = append(times, t), r.rest[n:]
+	for ; n > 0 && r.Err() == nil; n-- {
+		times = append(times, r.Varint())
 	}
 	return times
 }

@@ -40,13 +40,18 @@ func ProductOf(r *catalog.Record) Product {
 }
 
 // ProfileOf returns what models learn from the record of a user: ProductOf, of the attributes of some names alone, which ascend.
-func ProfileOf(r *catalog.Record, names []string) (profile []Attribute) {
-	for _, a := range ProductOf(r).Attributes {
-		if _, named := slices.BinarySearch(names, a.Name); named {
-			profile = append(profile, a)
+func ProfileOf(r *catalog.Record, names []string) []Attribute {
+	return Named(ProductOf(r).Attributes, names)
+}
+
+// Named returns the attributes of some names, which ascend.
+func Named(attributes []Attribute, names []string) (named []Attribute) {
+	for _, a := range attributes {
+		if _, ok := slices.BinarySearch(names, a.Name); ok {
+			named = append(named, a)
 		}
 	}
-	return profile
+	return named
 }
 
 // FormatVector writes a vector as ParseVector reads it, in as few digits as make the same numbers.

@@ -262,6 +262,14 @@ type Combination interface {
 	Combine(q model.Query, answers [][]model.Scored) []model.Scored
 }
 
+// AttributesOf returns the names of the attributes of a user that a model looks at, ascending.
+func AttributesOf(m Model) []string {
+	if p, ok := m.(Profiled); ok {
+		return p.UserAttributes()
+	}
+	return nil
+}
+
 // Find returns the kind of a name.
 func Find(kinds []*Kind, name string) (*Kind, error) {
 	i := slices.IndexFunc(kinds, func(k *Kind) bool { return k.Name == name })

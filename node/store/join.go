@@ -522,8 +522,13 @@ type UserState struct {
 }
 
 // Alias returns where a key is joined to, without its Events. Cost: a lookup, if any key of the store is joined.
-func (s *Store) Alias(user string) (u UserState, err error) {
-	u.User = user
+func (s *Store) Alias(user string) (UserState, error) { return s.userState(user, false) }
+
+// User returns what the store knows of a key. Cost: a lookup or two.
+func (s *Store) User(user string) (UserState, error) { return s.userState(user, true) }
+
+func (s *Store) userState(user string, withEvents bool) (UserState, error) {
+	u := UserState{User: user}
 	d, err := s.acquire()
 	if err != nil {
 		return u, err
@@ -533,33 +538,16 @@ func (s *Store) Alias(user string) (u UserState, err error) {
 	if err != nil {
 		return u, err
 	}
-	return d.userAlias(&m, user)
-}
-
-func (d *database) userAlias(m *meta, user string) (UserState, error) {
-	u := UserState{User: user}
-	a, err := d.alias(m, user)
+	a, err := d.alias(&m, user)
+	if err != nil {
+		return u, err
+	}
 	if a != nil {
 		u.State, u.To, u.ID = a.state, a.to, a.id
 	}
-	return u, err
-}
-
-// User returns what the store knows of a key. Cost: a lookup or two.
-func (s *Store) User(user string) (u UserState, err error) {
-	d, err := s.acquire()
-	if err != nil {
-		return u, err
+	if withEvents {
+		u.Events, err = d.count(append([]byte{'u'}, user...))
 	}
-	defer s.release(d)
-	m, err := d.state()
-	if err != nil {
-		return u, err
-	}
-	if u, err = d.userAlias(&m, user); err != nil {
-		return u, err
-	}
-	u.Events, err = d.count(append([]byte{'u'}, user...))
 	return u, err
 }
 
