@@ -17,18 +17,18 @@ type touch struct {
 
 // Feedback is what the events of one user say of answers.
 type Feedback struct {
-	// Impressions and clicks: each item of an answer once, by time.
+	// Impressions and clicks: each item of an answer once, at the earliest of its times, by time.
 	impressions, clicks []touch
 	// Refused are the events whose id is not one of an answer for this user with the item in it.
 	Refused uint64
 }
 
-// FeedbackOf reads the feedback of a user from all events of the user, which are by time and id; key is that of the ids. An event is taken for as old as the answer
+// FeedbackOf reads the feedback of a user from all events of the user, in any order; key is that of the ids. An event is taken for as old as the answer
 // at least. Cost: a code of HMAC-SHA256 for each answer, about a microsecond.
 func FeedbackOf(key []byte, user string, events []fusion.Event) (f Feedback) {
 	answers := map[[2]string]*Answer{} // by id and the key that was answered; nil for what is refused
-	met := map[[3]string]bool{}
-	units := map[string]uint64{} // of the keys of the user
+	met := map[[3]string]int{}         // where each touch is in its list
+	units := map[string]uint64{}       // of the keys of the user
 	for i := range events {
 		e := &events[i]
 		if !e.Feedback() {
@@ -50,17 +50,23 @@ func FeedbackOf(key []byte, user string, events []fusion.Event) (f Feedback) {
 			f.Refused++
 			continue
 		}
-		if k := [3]string{string(e.Behavior), id, e.Item}; !met[k] {
-			met[k] = true
-			x := touch{a, e.Item, max(e.Time, a.Time)}
-			if e.Behavior == fusion.Click {
-				f.clicks = append(f.clicks, x)
-			} else {
-				f.impressions = append(f.impressions, x)
-			}
+		touches := &f.impressions
+		if e.Behavior == fusion.Click {
+			touches = &f.clicks
 		}
+		x := touch{a, e.Item, max(e.Time, a.Time)}
+		k := [3]string{string(e.Behavior), id, e.Item}
+		if at, again := met[k]; again {
+			first := &(*touches)[at]
+			first.time = min(first.time, x.time)
+			continue
+		}
+		met[k] = len(*touches)
+		*touches = append(*touches, x)
 	}
-	byTime := func(a, b touch) int { return cmp.Compare(a.time, b.time) }
+	byTime := func(a, b touch) int {
+		return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.answer.Time, b.answer.Time))
+	}
 	slices.SortStableFunc(f.impressions, byTime)
 	slices.SortStableFunc(f.clicks, byTime)
 	return f

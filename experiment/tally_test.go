@@ -68,6 +68,19 @@ func TestTallyOfJoinedKeys(t *testing.T) {
 	}
 }
 
+// TestTallyOfRepeatedClicks: a click that comes again, or before, is one click at the earliest of its times.
+func TestTallyOfRepeatedClicks(t *testing.T) {
+	id := answer("u", "e", "a", 6, 1000, "i1")
+	for _, times := range [][]int64{{1100, 5000}, {5000, 1100}} {
+		f := experiment.FeedbackOf(key, "u", []fusion.Event{feedback(fusion.Click, "i1", id, times[0]), feedback(fusion.Click, "i1", id, times[1])})
+		tally := experiment.NewTally()
+		tally.AddUser("e", &f, []experiment.Purchase{{Item: "i1", Time: 1200}}, 1000)
+		if c := tally.Variant("a").All(); c.Clicks != 1 || c.Purchases != 1 {
+			t.Errorf("clicks at %v: %+v, want one click and one purchase", times, c)
+		}
+	}
+}
+
 // TestTallyOfCrossedUsers: who meets two variants counts for the first, and the answers for those that gave them.
 func TestTallyOfCrossedUsers(t *testing.T) {
 	late, early := answer("u", "e", "b", 7, 2000, "i1"), answer("u", "e", "a", 6, 1000, "i1")
