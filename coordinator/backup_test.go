@@ -74,6 +74,10 @@ func (outside) HistoryOf(context.Context, partition.ID, uint64, string, bool) ([
 	return nil, wire.ErrNoReplica
 }
 
+func (outside) KnownHistory(partition.ID, uint64, string, bool) ([]fusion.Event, bool) {
+	return nil, false
+}
+
 func (outside) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
 	return nil, wire.ErrUnknownVersion
 }

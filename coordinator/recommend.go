@@ -405,6 +405,16 @@ func (s *scoring) partitions() []uint32 {
 // items scores by the neighbors of the history's items. Every node answers with complete sums over the items that it was
 // asked for, in fixed point, so it does not matter how they are grouped.
 func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
+	if s.here() {
+		history := make([]node.HistoryItem, len(s.history))
+		for i, h := range s.history {
+			history[i] = node.HistoryItem{Item: h.item, Partition: h.partition, Weight: h.weight}
+		}
+		if scores, err := s.r.local.ScoresOf(s.m.Version, history); err == nil { // what ails this node others may not have
+			s.r.answered.Inc()
+			return scores, nil
+		}
+	}
 	total := neighborhood.NewScores()
 	lost, err := s.r.fanOut(ctx, "items", s.partitions(), func(ctx context.Context, c kithv1.QueryServiceClient, partitions []uint32) (func() error, error) {
 		if own, ok := c.(ownQueries); ok {
@@ -428,6 +438,17 @@ func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 	})
 	s.partial = s.partial || len(lost) > 0
 	return total, err
+}
+
+// here reports whether this node has the neighbor lists of all items of the history, which are in memory: nobody else need be asked.
+func (s *scoring) here() bool {
+	self, state := s.r.peers.Self(), s.r.log.State()
+	for _, h := range s.history {
+		if !slices.Contains(state.Replicas[h.partition], self) {
+			return false
+		}
+	}
+	return true
 }
 
 // add adds the partial scores of a node after a check.
@@ -466,9 +487,18 @@ func (s *scoring) score(ctx context.Context, q *Query) (scores, byItems *neighbo
 	return byItems, byItems, nil
 }
 
-// excluded returns the ids of items, ascending.
+// excluded returns the ids of items, ascending. Those of the history, which most are, are known.
 func (s *scoring) excluded(items map[string]bool) []uint32 {
 	out := make([]uint32, 0, len(items))
+	for _, h := range s.history {
+		if items[h.key] {
+			out = append(out, h.item)
+		}
+	}
+	if len(out) == len(items) {
+		return out // the history ascends
+	}
+	out = out[:0]
 	for item := range items {
 		if id, ok := s.dictionary.ID(item); ok {
 			out = append(out, id)

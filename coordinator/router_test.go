@@ -37,6 +37,10 @@ func (fakeLocal) HistoryOf(context.Context, partition.ID, uint64, string, bool) 
 	return nil, wire.ErrNoReplica
 }
 
+func (fakeLocal) KnownHistory(partition.ID, uint64, string, bool) ([]fusion.Event, bool) {
+	return nil, false
+}
+
 func (fakeLocal) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
 	return nil, wire.ErrUnknownVersion
 }

@@ -92,8 +92,10 @@ func Fuse(events []Event, w Weights, now int64) []Interaction {
 		order[i] = &events[i]
 	}
 	slices.SortFunc(order, func(a, b *Event) int {
+		if x := strings.Compare(a.Item, b.Item); x != 0 {
+			return x // most are of different items
+		}
 		return cmp.Or(
-			strings.Compare(a.Item, b.Item),
 			cmp.Compare(a.Time, b.Time),
 			strings.Compare(a.ID, b.ID),
 			// Events without ids, in tests: any fixed order.

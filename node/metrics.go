@@ -65,16 +65,18 @@ const (
 )
 
 var (
-	replicasDesc    = prometheus.NewDesc("kith_replicas", "Replicas on this server, by state.", []string{"state"}, nil)
-	lastAppendDesc  = prometheus.NewDesc("kith_events_last_append_timestamp_seconds", "When this server last stored a new event as the leader of a partition; missing if it has not.", nil, nil)
-	diskFreeDesc    = prometheus.NewDesc("kith_disk_free_bytes", "Free space on the disk of the data folder.", nil, nil)
-	diskSizeDesc    = prometheus.NewDesc("kith_disk_size_bytes", "Size of the disk of the data folder.", nil, nil)
-	diskRefusedDesc = prometheus.NewDesc("kith_disk_refused_total", "Commands of clients that partitions led here have refused as the disk was full.", nil, nil)
-	diskReserveDesc = prometheus.NewDesc("kith_disk_reserve_bytes", "Free space below which this server takes no new data.", nil, nil)
-	cacheBytesDesc  = prometheus.NewDesc("kith_store_cache_bytes", "Size of what is in the block cache of the event stores.", nil, nil)
-	cacheHitsDesc   = prometheus.NewDesc("kith_store_cache_hits_total", "Blocks of event stores that were found in the cache.", nil, nil)
-	cacheMissesDesc = prometheus.NewDesc("kith_store_cache_misses_total", "Blocks of event stores that had to be read.", nil, nil)
-	jobsDesc        = prometheus.NewDesc("kith_worker_jobs", "Builds that this server keeps something of.", nil, nil)
+	replicasDesc      = prometheus.NewDesc("kith_replicas", "Replicas on this server, by state.", []string{"state"}, nil)
+	lastAppendDesc    = prometheus.NewDesc("kith_events_last_append_timestamp_seconds", "When this server last stored a new event as the leader of a partition; missing if it has not.", nil, nil)
+	diskFreeDesc      = prometheus.NewDesc("kith_disk_free_bytes", "Free space on the disk of the data folder.", nil, nil)
+	diskSizeDesc      = prometheus.NewDesc("kith_disk_size_bytes", "Size of the disk of the data folder.", nil, nil)
+	diskRefusedDesc   = prometheus.NewDesc("kith_disk_refused_total", "Commands of clients that partitions led here have refused as the disk was full.", nil, nil)
+	diskReserveDesc   = prometheus.NewDesc("kith_disk_reserve_bytes", "Free space below which this server takes no new data.", nil, nil)
+	cacheBytesDesc    = prometheus.NewDesc("kith_store_cache_bytes", "Size of what is in the block cache of the event stores.", nil, nil)
+	cacheHitsDesc     = prometheus.NewDesc("kith_store_cache_hits_total", "Blocks of event stores that were found in the cache.", nil, nil)
+	cacheMissesDesc   = prometheus.NewDesc("kith_store_cache_misses_total", "Blocks of event stores that had to be read.", nil, nil)
+	historyMemoryDesc = prometheus.NewDesc("kith_histories_memory_total", "Histories of users that were in memory when they were asked for.", nil, nil)
+	historyFilesDesc  = prometheus.NewDesc("kith_histories_files_total", "Histories of users that had to be read from the event stores.", nil, nil)
+	jobsDesc          = prometheus.NewDesc("kith_worker_jobs", "Builds that this server keeps something of.", nil, nil)
 )
 
 var _ prometheus.Collector = (*Node)(nil)
@@ -85,7 +87,7 @@ func (n *Node) Describe(ch chan<- *prometheus.Desc) {
 		ch <- f.desc
 	}
 	for _, d := range []*prometheus.Desc{
-		replicasDesc, lastAppendDesc, diskFreeDesc, diskSizeDesc, diskReserveDesc, diskRefusedDesc, cacheBytesDesc, cacheHitsDesc, cacheMissesDesc, jobsDesc,
+		replicasDesc, lastAppendDesc, diskFreeDesc, diskSizeDesc, diskReserveDesc, diskRefusedDesc, cacheBytesDesc, cacheHitsDesc, cacheMissesDesc, historyMemoryDesc, historyFilesDesc, jobsDesc,
 	} {
 		ch <- d
 	}
@@ -120,6 +122,8 @@ func (n *Node) Collect(ch chan<- prometheus.Metric) {
 	gauge(cacheBytesDesc, float64(cache.Size))
 	counter(cacheHitsDesc, float64(cache.Hits))
 	counter(cacheMissesDesc, float64(cache.Misses))
+	counter(historyMemoryDesc, float64(n.historyReads.Memory.Load()))
+	counter(historyFilesDesc, float64(n.historyReads.Files.Load()))
 	gauge(jobsDesc, float64(n.Jobs()))
 }
 

@@ -110,6 +110,8 @@ type Config struct {
 	// CacheBytes is the size of the block cache that all stores share, and Stores how many these may become: there is room for their tables in memory.
 	CacheBytes int64
 	Stores     int
+	// HistoryBytes bounds what all stores together keep of the histories of users in memory; 0 means store.DefaultHistories for each.
+	HistoryBytes int64
 	// InflightBytes bounds the events that wait to be stored by the partitions that this node leads.
 	InflightBytes int64
 	// Consensus is the pattern for the raft groups: timings and snapshots.
@@ -139,16 +141,19 @@ type Node struct {
 	kithv1.UnimplementedPartitionServiceServer
 	kithv1.UnimplementedQueryServiceServer
 
-	cfg      Config
-	control  Control
-	peers    *Peers
-	mux      *consensus.Mux
-	cache    *pebble.Cache
-	worker   *worker.Worker
-	versions *Versions
-	inflight *Inflight
-	disk     *Disk
-	promised *promises
+	cfg     Config
+	control Control
+	peers   *Peers
+	mux     *consensus.Mux
+	cache   *pebble.Cache
+	// histories is what each store keeps of histories in memory, in bytes; 0 means a default.
+	histories    int
+	historyReads store.HistoryReads
+	worker       *worker.Worker
+	versions     *Versions
+	inflight     *Inflight
+	disk         *Disk
+	promised     *promises
 	// trouble says that a replica may have to be mended or opened, and lost that a file must be fetched again.
 	trouble, lost hint
 	usage         usage
@@ -195,7 +200,8 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 		return nil, err
 	}
 	n.inflight = NewInflight(cfg.ID, cfg.InflightBytes)
-	n.cache = store.NewCache(cfg.CacheBytes, max(cfg.Stores, countStores(cfg.Dir)))
+	stores := max(cfg.Stores, countStores(cfg.Dir), 1)
+	n.cache, n.histories = store.NewCache(cfg.CacheBytes, stores), int(cfg.HistoryBytes)/stores
 	return n, nil
 }
 

@@ -71,7 +71,7 @@ func (n *Node) fresh(ctx context.Context, p uint32, epoch uint64, stale bool) (*
 	return r, nil
 }
 
-// HistoryOf returns the events of a user in a partition, which must not be changed; see History of store.Store. It is for calls of the own process. Errors match
+// HistoryOf returns the events of a user in a partition; see History of store.Store. It is for calls of the own process. Errors match
 // wire.ErrMoved for a user who is joined to another, and wire.ErrJoining while that is under way, but for a stale read.
 func (n *Node) HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, error) {
 	r, err := n.fresh(ctx, uint32(p), epoch, stale)
@@ -86,6 +86,16 @@ func (n *Node) HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user
 		return nil, n.troubled(r, err)
 	}
 	return events, nil
+}
+
+// KnownHistory returns what HistoryOf would, if this node can answer without a word of another one and without reading the disk. It waits for nothing.
+func (n *Node) KnownHistory(p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, bool) {
+	r, err := n.held(uint32(p), epoch)
+	if err != nil || !stale && !r.group.LeadsAlone() {
+		return nil, false
+	}
+	events, ok := r.store.KnownHistory(user)
+	return events, ok && r.own(user, stale) == nil
 }
 
 // History implements kithv1.PartitionServiceServer.

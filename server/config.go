@@ -73,6 +73,8 @@ type Config struct {
 	Version string
 	// CacheBytes is the block cache of the event stores. Default 128 MiB; 16 MiB for each partition come on top, for what is not written yet.
 	CacheBytes int64
+	// HistoryBytes is what is kept in memory of the histories of the users that are asked for. Default 64 MiB; about 1 KiB a user with 20 events.
+	HistoryBytes int64
 	// GossipKey encrypts gossip: 16, 24 or 32 bytes. Or GossipKeysFile does, whose keys change without a restart; see gossip.ReadKeys.
 	GossipKey      []byte
 	GossipKeysFile string
@@ -135,7 +137,7 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		DataDir: "kith-data", GRPCAddr: DefaultGRPCAddr, RaftAddr: DefaultRaftAddr, GossipAddr: DefaultGossipAddr,
-		DeadAfter: 10 * time.Minute, StallAfter: 10 * time.Minute, MoveRate: 32 << 20, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, Logger: slog.Default(),
+		DeadAfter: 10 * time.Minute, StallAfter: 10 * time.Minute, MoveRate: 32 << 20, Partitions: 16, Weight: 1, CacheBytes: 128 << 20, HistoryBytes: 64 << 20, Logger: slog.Default(),
 		MaxInflightBytes: 64 << 20, TraceRatio: 0.01, SlowQuery: time.Second,
 	}
 }
@@ -249,6 +251,12 @@ func (c *Config) complete() error {
 	}
 	if c.CacheBytes < 1<<20 {
 		return fmt.Errorf("server: CacheBytes is %d; want 1 MiB or more", c.CacheBytes)
+	}
+	if c.HistoryBytes == 0 {
+		c.HistoryBytes = d.HistoryBytes
+	}
+	if c.HistoryBytes < 1<<20 {
+		return fmt.Errorf("server: HistoryBytes is %d; want 1 MiB or more", c.HistoryBytes)
 	}
 	if c.DiskReserveBytes < 0 {
 		return fmt.Errorf("server: DiskReserveBytes is %d; want 0 or more", c.DiskReserveBytes)

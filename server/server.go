@@ -148,7 +148,7 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	control := coordinator.NewControl(machine, s.group, s.peers)
 	s.node, err = node.New(node.Config{
-		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, Stores: cfg.Partitions, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
+		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, HistoryBytes: cfg.HistoryBytes, Stores: cfg.Partitions, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
 		Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory,
 		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval, Background: true, Processors: cfg.Processors,
 		Products: func(ctx context.Context, items []string, stale bool) ([]*kithv1.Record, error) {

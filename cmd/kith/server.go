@@ -19,7 +19,7 @@ import (
 func (a *app) serverCommand() *cobra.Command {
 	cfg := server.DefaultConfig()
 	var config, key string
-	var cacheMiB, inflightMiB, reserveMiB int64
+	var cacheMiB, historyMiB, inflightMiB, reserveMiB int64
 	var moveMiB int
 	var modelMiB int64
 	var models modelList
@@ -53,6 +53,9 @@ followed: what is written to them counts within a second.`,
 			if cacheMiB < 1 || cacheMiB > 1<<20 {
 				return usagef("--cache-mib is %d; want 1 to %d", cacheMiB, 1<<20)
 			}
+			if historyMiB < 1 || historyMiB > 1<<20 {
+				return usagef("--history-mib is %d; want 1 to %d", historyMiB, 1<<20)
+			}
 			if inflightMiB < 1 || inflightMiB > 1<<20 {
 				return usagef("--max-inflight-mib is %d; want 1 to %d", inflightMiB, 1<<20)
 			}
@@ -66,7 +69,7 @@ followed: what is written to them counts within a second.`,
 				return usagef("--model-memory-mib is %d; want 1 to %d", modelMiB, 1<<30)
 			}
 			cfg.Models, cfg.ModelMemory = models, modelMiB<<20
-			cfg.CacheBytes, cfg.MoveRate = cacheMiB<<20, moveMiB<<20
+			cfg.CacheBytes, cfg.HistoryBytes, cfg.MoveRate = cacheMiB<<20, historyMiB<<20, moveMiB<<20
 			cfg.MaxInflightBytes, cfg.DiskReserveBytes = inflightMiB<<20, reserveMiB<<20
 			cfg.Version, cfg.Logger = thisBuild().Version, a.logger(level.value, format.value)
 			if err := cfg.Validate(); err != nil {
@@ -100,6 +103,7 @@ followed: what is written to them counts within a second.`,
 	f.StringVar(&cfg.NodeID, "node-id", "", "name of this server for all time (default: made up and kept)")
 	f.IntVar(&moveMiB, "move-mib", cfg.MoveRate>>20, "most MiB a second that this server sends as copies of partitions")
 	f.Int64Var(&cacheMiB, "cache-mib", cfg.CacheBytes>>20, "block cache of the event stores, in MiB")
+	f.Int64Var(&historyMiB, "history-mib", cfg.HistoryBytes>>20, "histories of users in memory, in MiB: queries for these read nothing from the event stores")
 	f.Int64Var(&inflightMiB, "max-inflight-mib", cfg.MaxInflightBytes>>20, "events under way at once, in MiB; more are refused for the moment")
 	f.Int64Var(&reserveMiB, "disk-reserve-mib", 0, "free space on the disk, in MiB, below which no new data is taken (default 1% of the disk, 256 at most)")
 	f.DurationVar(&cfg.ScrubInterval, "scrub-interval", 0, "how often all files are read and compared with their checksums (default 24h)")

@@ -707,6 +707,31 @@ func TestReadIndexSeesAcknowledged(t *testing.T) {
 	}
 }
 
+// TestLeadsAlone: the only voter answers without asking anybody once it has read all that was before its term; with another voter it does not.
+func TestLeadsAlone(t *testing.T) {
+	c := newCluster(t)
+	c.found("a")
+	index := c.propose("g", "1")
+	a := c.leader("g").groups["g"]
+	if a.LeadsAlone() {
+		t.Error("it leads alone before it knows that all of earlier terms is applied")
+	}
+	if read, err := a.ReadIndex(withTimeout(t)); err != nil || read < index {
+		t.Fatalf("read index %d, %v; want %d or more", read, err, index)
+	}
+	if !a.LeadsAlone() {
+		t.Error("it does not lead alone after it has read")
+	}
+	three := three(t)
+	leader := three.leader("g").groups["g"]
+	if _, err := leader.ReadIndex(withTimeout(t)); err != nil {
+		t.Fatal(err)
+	}
+	if leader.LeadsAlone() {
+		t.Error("one of three leads alone")
+	}
+}
+
 func TestConfig(t *testing.T) {
 	c := newCluster(t)
 	p := c.start("a")

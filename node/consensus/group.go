@@ -468,6 +468,20 @@ func (g *Group) ReadIndex(ctx context.Context) (uint64, error) {
 	return index, nil
 }
 
+// LeadsAlone reports whether ReadIndex would confirm this member at once: as the only voter of the group, that has applied all of earlier terms.
+func (g *Group) LeadsAlone() bool {
+	term := g.raft.CurrentTerm()
+	if g.readyTerm.Load() != term || !g.IsLeader() || !g.onlyVoter() || g.raft.CurrentTerm() != term {
+		return false
+	}
+	select {
+	case <-g.machine.halted:
+		return false
+	default:
+		return true
+	}
+}
+
 // IsLeader reports whether this member believes that it leads. It may be wrong
 // for up to the heartbeat timeout: see VerifyLeader.
 func (g *Group) IsLeader() bool { return g.raft.State() == raft.Leader }

@@ -3,10 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -52,60 +52,65 @@ func TestHistoriesFollowChanges(t *testing.T) {
 	if _, ok, _ := s.cur.histories.get("b"); !ok {
 		t.Error("a history that was read is not kept")
 	}
-	request := "GET /v1/users/nobody/recommendations"
-	user := request[len("GET /v1/users/"):][:len("nobody")]
-	check(user)
-	for kept := range s.cur.histories.shard(user).events {
-		if unsafe.StringData(kept) == unsafe.StringData(user) {
-			t.Error("the request is kept of which the user was a part")
-		}
-	}
 }
 
-// TestHistoriesAreBounded fills them far beyond their bound.
+// TestHistoriesAreBounded fills them far beyond their bound. The users who are asked for again and again stay.
 func TestHistoriesAreBounded(t *testing.T) {
-	var h histories
-	kept := func() (users, bytes int) {
-		for i := range h {
-			s := &h[i]
-			sum := 0
-			for user, events := range s.events {
-				sum += sizeOfHistory(user, events)
-			}
-			if sum != s.bytes {
-				t.Fatalf("a shard says %d bytes and has %d", s.bytes, sum)
-			}
-			users, bytes = users+len(s.events), bytes+sum
-		}
-		return users, bytes
+	const room = 1 << 20
+	h := newHistories(room, &HistoryReads{})
+	history := func(user string) []fusion.Event {
+		other := eventOf(user, 2)
+		other.Context = map[string]string{"device": "phone", "order": user}
+		return []fusion.Event{eventOf(user, 1), other}
 	}
-	for u := range 20_000 {
-		user := fmt.Sprint("user", u)
-		events := []fusion.Event{eventOf(user, 1), eventOf(user, 2)}
+	put := func(user string) {
+		t.Helper()
 		_, ok, before := h.get(user)
 		if ok {
 			t.Fatalf("%s is known", user)
 		}
-		h.put(user, events, before)
-		if got, ok, _ := h.get(user); !ok || len(got) != 2 {
-			t.Fatalf("%s is not kept: %v", user, got)
+		h.put(user, packHistory(nil, history(user)), before)
+	}
+	put("hot")
+	for u := range 20_000 {
+		user := fmt.Sprint("user", u)
+		put(user)
+		for _, user := range []string{user, "hot"} {
+			got, ok, _ := h.get(user)
+			if diff := gocmp.Diff(history(user), got); !ok || diff != "" {
+				t.Fatalf("%s (-want +got):\n%s", user, diff)
+			}
 		}
 	}
-	users, bytes := kept()
-	if bytes > historiesBytes || bytes < historiesBytes*9/10 {
-		t.Errorf("%d users with %d bytes are kept; want nearly %d", users, bytes, historiesBytes)
+	bytes, users := 0, 0
+	for i := range h.shards {
+		for _, g := range []*generation{&h.shards[i].young, &h.shards[i].old} {
+			bytes, users = bytes+cap(g.bytes), users+len(g.at)
+		}
 	}
-	many := make([]fusion.Event, historiesBytes/historyShards/128/4)
+	if bytes > room || bytes < room*9/10 || users < bytes/200 {
+		t.Errorf("%d users in %d bytes are kept; want nearly %d", users, bytes, room)
+	}
+	many := slices.Repeat(history("many"), room/historyShards/4/40)
 	_, _, before := h.get("many")
-	h.put("many", many, before)
+	h.put("many", packHistory(nil, many), before)
 	if _, ok, _ := h.get("many"); ok {
-		t.Error("a history is kept that has a quarter of the room of many")
+		t.Error("a history is kept that has half of the room of many")
 	}
 	_, _, before = h.get("x")
 	h.drop("x")
 	h.put("x", nil, before)
 	if _, ok, _ := h.get("x"); ok {
 		t.Error("what was read before a change is kept after it")
+	}
+}
+
+// TestHistoriesOfOneHash: of two users with the same hash none gets the events of the other.
+func TestHistoriesOfOneHash(t *testing.T) {
+	var s historyShard
+	s.keep(1000, 7, "a", packHistory(nil, []fusion.Event{eventOf("a", 1)}))
+	if s.young.find(7, "b") != nil || s.young.find(7, "a") == nil {
+		t.Error("want the events of a for a alone")
 	}
 }
 

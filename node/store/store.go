@@ -56,6 +56,10 @@ type Options struct {
 	// Cache holds blocks of all stores of a process. If it is nil the store has a
 	// cache of its own of 8 MiB.
 	Cache *pebble.Cache
+	// Histories bounds the histories of users that are kept in memory, in bytes; 0 means DefaultHistories.
+	Histories int
+	// HistoryReads counts the reads of histories; it may be nil.
+	HistoryReads *HistoryReads
 	// Room returns an error while the disk is so full that nothing should be written. What must be written all the same, as memory
 	// runs out, waits for room when the disk refuses it, and so does Apply then. It must not block. Nil means that there is room.
 	Room func() error
@@ -81,6 +85,8 @@ type Store struct {
 	failed func()
 	// recent and purchases are how many of the latest events, and of the items of baskets, are kept at hand.
 	recent, purchases int
+	histories         int // bytes
+	reads             *HistoryReads
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 	products    wakers        // of those who follow the products
@@ -112,7 +118,7 @@ type database struct {
 	failed  error // set for good when a write failed: the state is then unknown
 	damage  error // set for good when a file was found to be damaged
 
-	histories histories
+	histories *histories
 
 	trouble  func() // is told when failed or damage are set
 	breaking sync.Once
@@ -127,6 +133,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), failed: o.Failed,
 		recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases),
+		histories: cmp.Or(o.Histories, DefaultHistories), reads: cmp.Or(o.HistoryReads, &HistoryReads{}),
 	}
 	if s.failed == nil {
 		s.failed = func() {}
@@ -228,7 +235,7 @@ func NewCache(bytes int64, stores int) *pebble.Cache {
 
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (_ *database, err error) {
-	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{})}
+	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{}), histories: newHistories(s.histories, s.reads)}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -455,8 +462,8 @@ func translate(err error) error {
 	return err
 }
 
-// History returns the events of a user by time, then id; none if the user is unknown. They must not be changed: who asks for the same user may
-// get the same. Cost: one seek and the user's events, or, for users that are asked for often, a lookup in memory.
+// History returns the events of a user by time, then id; none if the user is unknown. Cost: one seek and the user's events, or, for users that are asked for often, a copy
+// of what is in memory.
 func (s *Store) History(ctx context.Context, user string) (events []fusion.Event, err error) {
 	d, err := s.acquire()
 	if err != nil {
@@ -470,7 +477,7 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 	if ok {
 		return known, nil
 	}
-	user = strings.Clone(user) // what is kept must not keep the request that it is a part of
+	s.reads.Files.Add(1)
 	lower, upper := userRange(user)
 	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -497,13 +504,30 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 		events[i].ID, events[i].Item, rest = rest[:n[0]], rest[n[0]:n[0]+n[1]], rest[n[0]+n[1]:]
 	}
 	slices.SortFunc(events, compareEvents)
-	d.histories.put(user, events, before)
+	d.histories.put(user, packHistory(texts[:0], events), before)
 	return events, nil
+}
+
+// KnownHistory returns what History would, if that is in memory. It waits for nothing.
+func (s *Store) KnownHistory(user string) (events []fusion.Event, ok bool) {
+	d, err := s.acquire()
+	if err != nil {
+		return nil, false
+	}
+	defer s.release(d)
+	if _, err := d.state(); err != nil {
+		return nil, false
+	}
+	events, ok, _ = d.histories.get(user)
+	return events, ok
 }
 
 // compareEvents orders the events of one user by time, then id.
 func compareEvents(a, b fusion.Event) int {
-	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID))
+	if x := cmp.Compare(a.Time, b.Time); x != 0 {
+		return x // most have different times
+	}
+	return cmp.Compare(a.ID, b.ID)
 }
 
 // Scan calls fn for each user behind a key (all, if it is empty) that has events at or below the raft index cut, users ascending by

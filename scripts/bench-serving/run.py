@@ -14,7 +14,8 @@ PostgreSQL  the same from a table with an index
 
 A latency of 'kith bench query' counts from when the query was due, one of vegeta from when it was sent: so waiting for the client itself counts for gRPC alone. Users are
 drawn anew for each measurement. Told are the latencies at each rate, and the processor seconds a thousand answers took on the side of the servers. --highest looks for the
-highest rate at which 99 of 100 answers come within 5 ms. implicit answers in process, without a server: its time per user is told as well.
+highest rate at which 99 of 100 answers come within 5 ms. With --active some users are asked for again and again, so that their histories are in memory if --history-mib has
+room for them (about 1 KiB for 20 events), as the lists of Redis are. implicit answers in process, without a server: its time per user is told as well.
 
 Needs vegeta (go install github.com/tsenart/vegeta/v12@v12.12.0) for all but gRPC, redis-server, PostgreSQL, and implicit (pip install implicit) for
 the others; what is not there is left out, and said.
@@ -78,7 +79,7 @@ def running(command, ready, **kwargs):
 
 
 @contextlib.contextmanager
-def cluster(work, nodes):
+def cluster(work, nodes, history_mib):
     """Servers of kith. Yields their addresses of gRPC and HTTP, and their processes."""
     with contextlib.ExitStack() as stack:
         grpc, http, gossip, processes = [], [], [], []
@@ -87,7 +88,7 @@ def cluster(work, nodes):
             addrs = [f"127.0.0.1:{p}" for p in ports]
             log = stack.enter_context(open(os.path.join(work, f"server{n}.log"), "w"))
             command = [KITH, "server", "--data-dir", os.path.join(work, f"data{nodes}-{n}"), "--grpc-addr", addrs[0], "--raft-addr", addrs[1],
-                       "--gossip-addr", addrs[2], "--http-addr", addrs[3], "--bootstrap-expect", str(nodes)]
+                       "--gossip-addr", addrs[2], "--http-addr", addrs[3], "--bootstrap-expect", str(nodes), "--history-mib", str(history_mib)]
             if gossip:
                 command += ["--join", gossip[0]]
             grpc, http, gossip = grpc + [addrs[0]], http + [addrs[3]], gossip + [addrs[2]]
@@ -252,6 +253,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--highest", action="store_true")
+    parser.add_argument("--active", type=int, default=0, help="ask for so many users only, who have been asked for before, as those who visit a shop are; 0 for all")
+    parser.add_argument("--history-mib", type=int, default=64, help="what a server keeps of histories in memory")
     parser.add_argument("--http", default="/v1/users/{user}/recommendations?n=10&model=item_knn", help="path of a query over HTTP; empty for none")
     args = parser.parse_args()
     vegeta.path = shutil.which("vegeta") or shutil.which("vegeta", path=os.path.expanduser("~/go/bin"))
@@ -269,15 +272,20 @@ def main():
                 keys.add(user)
                 items.add(item)
         keys, items = sorted(keys), sorted(items)
+        everybody = len(keys)
+        if args.active:
+            keys = random.Random(0).sample(keys, min(args.active, everybody))
         pathlib.Path(work, "users.txt").write_text("\n".join(keys) + "\n")
-        print(f"{len(keys):,} users, {len(items):,} items; {args.rounds} rounds of {args.seconds} s; load {os.getloadavg()[0]:.1f}", flush=True)
+        print(f"{everybody:,} users, {len(keys):,} of whom are asked for, {len(items):,} items; {args.rounds} rounds of {args.seconds} s; load {os.getloadavg()[0]:.1f}", flush=True)
         subprocess.run(["go", "build", "-o", os.path.join(work, "peer"), "./scripts/peer"], cwd=ROOT, check=True)
         for nodes in (int(n) for n in args.nodes.split(",")):
             with contextlib.ExitStack() as stack:
-                grpc, http, pids = stack.enter_context(cluster(work, nodes))
+                grpc, http, pids = stack.enter_context(cluster(work, nodes, args.history_mib))
                 subprocess.run([KITH, "ingest", "--addr", ",".join(grpc), events, "--columns", "user=user,item=item,value=weight", "--behavior", "purchase"], check=True,
                                stdout=subprocess.DEVNULL)
                 subprocess.run([KITH, "build", "--addr", ",".join(grpc), "--wait"], check=True, stdout=subprocess.DEVNULL)
+                if args.active:  # each about three times
+                    bench_query(grpc, os.path.join(work, "users.txt"), 3000, len(keys) // 1000)
                 label = "" if nodes == 1 else f", {nodes} nodes"
                 table([*ways(args, work, keys, grpc, http, pids, label)], args)
         if vegeta.path:
