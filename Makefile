@@ -35,13 +35,16 @@ demo: build ## Build, then show everything on generated shop data.
 	bin/kith demo
 
 .PHONY: test
-test: test-go test-clients ## Run all tests, then all but the long ones with the race detector, then those of the clients.
+test: test-plain test-race test-clients ## Run all tests, then all but the long ones with the race detector, then those of the clients.
 
 # `make vet` looks at all packages with all analyzers, so that the tests need not look at some again, with and without the race detector.
-.PHONY: test-go
-test-go:
+.PHONY: test-plain
+test-plain:
 	$(GO) test -vet=off -shuffle=on -timeout=10m $(PKGS)
 	$(GO) test -tags=purego -shuffle=on -short ./similarity ./model/factors
+
+.PHONY: test-race
+test-race:
 	$(RACE) -short -timeout=15m $(PKGS)
 	$(GO) test -race -tags=purego -short ./similarity ./model/factors
 
@@ -130,8 +133,9 @@ check-modules:
 	$(GO) mod verify
 
 .PHONY: vuln
-vuln: ## Look up known holes in what we depend on. Needs the network.
-	$(TOOL) govulncheck $(PKGS)
+vuln: ## Look up known holes in what we depend on, and in Go. Needs a proxy of Go modules.
+	cd / && db=$$($(GO) mod download -json golang.org/x/vulndb@latest | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && \
+		cd $(CURDIR) && GOTOOLCHAIN=$$($(GO) mod edit -json | sed -n 's/^\t"Toolchain": "\(.*\)",$$/\1/p') $(TOOL) govulncheck -db "file://$$db/data/osv" $(PKGS)
 
 .PHONY: fmt
 fmt: ## Format the Go files.
