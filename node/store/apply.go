@@ -110,9 +110,8 @@ type pending struct {
 	users   map[string]uint64   // new counts of the users met
 	items   map[string]uint64   // new counts of the items met
 	seen    map[string]struct{} // keys of the events added
-	added   []fusion.Event      // the same
+	did     happened            // to events
 	fewer   bool                // counts of the most popular items have fallen
-	removed bool                // events are gone
 	copying bool                // the events are copies of those of another key
 	swept   []string            // joined users whose events are removed
 	buried  *graves             // new tombstones
@@ -187,7 +186,7 @@ func (p *pending) add(events []fusion.Event) error {
 				return err
 			}
 		}
-		p.added = append(p.added, *e)
+		p.did.added = append(p.did.added, *e)
 		p.result.Appended++
 	}
 	p.meta.events += p.result.Appended
@@ -266,8 +265,8 @@ func (p *pending) commit() error {
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
 	p.d.meta, p.d.top = p.meta, top
-	p.d.recent.tell(p.added, p.removed)
-	p.d.baskets.tell(p.added, p.removed)
+	p.d.recent.tell(p.did)
+	p.d.baskets.tell(p.did)
 	for i, key := range p.products {
 		p.d.changes.add(ChangedProduct{key, Change{p.index, uint32(i)}})
 	}

@@ -321,11 +321,11 @@ func (p *pending) eraseEvents(user string, g *grave) (joined bool, err error) {
 		return a != nil, err
 	}
 	g.until = max(g.until, until)
-	p.removed, p.meta.erasedAt = true, p.index
+	p.meta.erasedAt = p.index
 	return a != nil, p.batch.DeleteRange(lower, upper, nil)
 }
 
-// uncount takes the events of a user from the counts, and returns how many they are and the time of the last.
+// uncount takes the events of a user from the counts and from what is made of events in memory, and returns how many they are and the time of the last.
 func (p *pending) uncount(user string) (events uint64, until int64, err error) {
 	lower, upper := userRange(user)
 	it, err := p.d.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
@@ -335,9 +335,12 @@ func (p *pending) uncount(user string) (events uint64, until int64, err error) {
 	defer func() { err = cmp.Or(err, translate(it.Close())) }()
 	p.items = map[string]uint64{}
 	for ok := it.First(); ok; ok = it.Next() {
-		var e fusion.Event
+		e := fusion.Event{User: user}
 		if _, err := decodeEventValue(it.Value(), &e); err != nil {
 			return 0, 0, err
+		}
+		if events < removedAtOnce {
+			p.did.removed = append(p.did.removed, e)
 		}
 		if !e.Feedback() {
 			if err := p.uncountItem(e.Item); err != nil {
@@ -350,6 +353,7 @@ func (p *pending) uncount(user string) (events uint64, until int64, err error) {
 	if err := it.Error(); err != nil || events == 0 {
 		return 0, 0, translate(err)
 	}
+	p.did.many = events > removedAtOnce
 	p.users = map[string]uint64{user: 0}
 	p.meta.events -= events
 	p.meta.users--

@@ -407,7 +407,6 @@ func (p *pending) endJoin(j Join) (JoinOutcome, error) {
 	a.state, a.settled, out.State = JoinSettled, p.index, JoinSettled
 	p.meta.pending--
 	if out.Events > 0 {
-		p.removed = true
 		p.meta.hidden++
 		if err := p.batch.Set(hiddenKey(a.settled, j.From), nil, nil); err != nil {
 			return out, err
