@@ -34,7 +34,7 @@ type Result struct {
 
 // Apply executes the command at a raft index: it adds the events whose (user, id)
 // is new, and counts the others (EncodeBatch), keeps records that are newer than those there (EncodeRecords), erases a user
-// (EncodeErase), or joins one to another (EncodeJoin, EncodeCopies). The effect and the result depend on the commands so far and nothing else. A
+// (EncodeErase, EncodeErased), or joins one to another (EncodeJoin, EncodeCopies). The effect and the result depend on the commands so far and nothing else. A
 // command at or below Applied is skipped, with a zero Result. A command that
 // cannot be decoded changes nothing but the applied index; the error matches ErrCorrupt.
 // On a full disk it may wait for room: see Options.Room. An error of writing is for good: the store must be reopened. command is not kept. Cost: a
@@ -92,6 +92,9 @@ func decode(command []byte) (run func(*pending) error, err error) {
 	case joinVersion:
 		j, err := decodeJoin(command)
 		return func(p *pending) error { return p.join(j) }, err
+	case erasedVersion:
+		j, keys, err := decodeErased(command)
+		return func(p *pending) error { return p.keepErased(j, keys) }, err
 	case copyVersion:
 		j, events, err := decodeCopies(command)
 		return func(p *pending) error { return p.copies(j, events) }, err
