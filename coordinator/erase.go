@@ -173,19 +173,28 @@ func (c *Coordinator) purge(ctx context.Context, keys []erasedKey) (purged, wait
 	state := c.State()
 	done := map[string]bool{} // by node, whether it has said so of all
 	var mu sync.Mutex
+	type part struct { // all keys that are not known are one part
+		partition uint32
+		user      string
+	}
+	parts := map[part]uint64{} // with the index of the last erasure
+	for _, key := range keys {
+		p := part{key.Partition, key.user}
+		parts[p] = max(parts[p], key.Index)
+	}
 	var g errgroup.Group
 	g.SetLimit(concurrentCalls)
-	for _, key := range keys {
-		for _, node := range state.Replicas[key.Partition] {
+	for p, index := range parts {
+		for _, node := range state.Replicas[p.partition] {
 			g.Go(func() error {
 				err := c.router.try(ctx, node, false, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 					_, err := kithv1.NewPartitionServiceClient(conn).PurgeUser(ctx, &kithv1.PurgeUserRequest{
-						Partition: key.Partition, Epoch: state.Epoch, User: key.user, Index: key.Index,
+						Partition: p.partition, Epoch: state.Epoch, User: p.user, Index: index,
 					})
 					return err
 				})
 				if err != nil {
-					c.cfg.Logger.WarnContext(ctx, "replica has not confirmed an erasure", "partition", key.Partition, "node", node, "index", key.Index, "err", err)
+					c.cfg.Logger.WarnContext(ctx, "replica has not confirmed an erasure", "partition", p.partition, "node", node, "index", index, "err", err)
 				}
 				mu.Lock()
 				defer mu.Unlock()
