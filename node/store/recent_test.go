@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -16,11 +17,8 @@ import (
 // TestRecentEqualsAllEvents compares what a store that keeps few events at hand says of windows, last events and baskets with what all its events say,
 // while events come in any order, users are erased, and others are joined to keys elsewhere.
 func TestRecentEqualsAllEvents(t *testing.T) {
-	dir := t.TempDir()
-	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
-		runs++
-		s, err := Open(Options{Dir: fmt.Sprintf("%s/%d", dir, runs), recent: 8, purchases: rapid.SampledFrom([]int{5, 1000}).Draw(t, "purchases")})
+		s, err := Open(Options{Dir: "store", fs: vfs.NewMem(), recent: 8, purchases: rapid.SampledFrom([]int{5, 1000}).Draw(t, "purchases")})
 		if err != nil {
 			t.Fatal(err)
 		}
