@@ -100,15 +100,16 @@ func (r *Router) alike(ctx context.Context, a *Answer) ([][]likeness, error) {
 
 // apart chooses n of items, which are ranked. Each place goes to the item with the largest marginal relevance
 //
-//	λ·score/(largest score) - (1-λ)·(similarity to the most similar item that was chosen)
+//	λ·(score-floor)/(largest score-floor) - (1-λ)·(similarity to the most similar item that was chosen)
 //
-// and of equal ones to the first (Carbonell and Goldstein, SIGIR 1998 [carbonell1998]). The choice is greedy, so that a longer answer begins with a shorter one.
+// where floor is 0, or the lowest score if that is below, so that relevance is from 0 to 1 as similarity is, and of equal ones to the first (Carbonell and Goldstein, SIGIR 1998 [carbonell1998]). The choice is greedy, so that a longer answer begins with a shorter one.
 // Cost: O(n·items).
 func apart(items []Ranked, n int, lambda float64, alike [][]likeness) []Ranked {
 	if len(items) == 0 {
 		return items
 	}
-	largest := max(items[0].Score, 0)
+	floor := min(0, items[len(items)-1].Score)
+	largest := items[0].Score - floor
 	nearest, used := make([]float64, len(items)), make([]bool, len(items))
 	var out []Ranked
 	for len(out) < min(n, len(items)) {
@@ -119,7 +120,7 @@ func apart(items []Ranked, n int, lambda float64, alike [][]likeness) []Ranked {
 			}
 			x := 0.0
 			if largest > 0 {
-				x = float64(lambda * float64(items[i].Score/largest)) // conversions forbid fused operations
+				x = float64(lambda * float64((items[i].Score-floor)/largest)) // conversions forbid fused operations
 			}
 			x -= float64((1 - lambda) * nearest[i])
 			if at < 0 || x > best {

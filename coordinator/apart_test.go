@@ -15,7 +15,7 @@ func TestApartEqualsSlowTwin(t *testing.T) {
 		count := rapid.IntRange(0, 12).Draw(t, "items")
 		items, alike := make([]Ranked, count), make([][]likeness, count)
 		values := map[[2]int]float64{}
-		score := rapid.Float64Range(-2, 10).Draw(t, "largest")
+		score := rapid.SampledFrom([]float64{-2, 0, 1, 3, 10}).Draw(t, "largest") + rapid.Float64Range(0, 0.5).Draw(t, "more")
 		for i := range items {
 			items[i] = Ranked{Item: fmt.Sprint(i), Score: score}
 			score -= rapid.SampledFrom([]float64{0, 0.5, 1}).Draw(t, "step")
@@ -33,8 +33,8 @@ func TestApartEqualsSlowTwin(t *testing.T) {
 			at, best := -1, math.Inf(-1)
 			for i := range items {
 				x, used := 0.0, false
-				if items[0].Score > 0 {
-					x = lambda * (items[i].Score / items[0].Score)
+				if least, most := min(0, items[count-1].Score), items[0].Score; most > least {
+					x = lambda * ((items[i].Score - least) / (most - least))
 				}
 				nearest := 0.0
 				for _, j := range chosen {
@@ -54,4 +54,34 @@ func TestApartEqualsSlowTwin(t *testing.T) {
 			t.Fatalf("%v does not begin with %v", longer, got)
 		}
 	})
+}
+
+// TestApartOfScoresBelowZero: λ weighs relevance and spread alike wherever 0 is among the scores.
+func TestApartOfScoresBelowZero(t *testing.T) {
+	alike := [][]likeness{{{1, 1}}, {{0, 1}}, {}}
+	for _, tt := range []struct {
+		scores [3]float64
+		lambda float64
+		want   string
+	}{
+		{[3]float64{-1, -1.5, -9}, 0.9, "012"}, // item 1 is as item 0, but all but as relevant, and item 2 is not at all
+		{[3]float64{-1, -1.5, -9}, 0.3, "021"},
+		{[3]float64{0.01, -0.5, -5}, 0.3, "021"}, // the largest score is no measure
+		{[3]float64{0.01, -0.5, -5}, 0.9, "012"},
+		{[3]float64{0, -1, -8}, 0.9, "012"},
+		{[3]float64{-2, -2, -2}, 0.9, "021"},
+		{[3]float64{10, 9.5, 2}, 0.9, "012"},
+	} {
+		var items []Ranked
+		for i, score := range tt.scores {
+			items = append(items, Ranked{Item: fmt.Sprint(i), Score: score})
+		}
+		got := ""
+		for _, x := range apart(items, 3, tt.lambda, alike) {
+			got += x.Item
+		}
+		if got != tt.want {
+			t.Errorf("scores %v, λ %v: %s, want %s", tt.scores, tt.lambda, got, tt.want)
+		}
+	}
 }

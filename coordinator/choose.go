@@ -28,9 +28,9 @@ func sortScored(candidates []scoredItem) {
 //
 // Without diversity they are the first. With it, each place goes to the candidate with the largest marginal relevance
 //
-//	λ·score/(largest score) - (1-λ)·[its group is in the answer]
+//	λ·score/|largest score| - (1-λ)·[its group is in the answer]
 //
-// and of equal ones to the first, among those whose groups are not full: Carbonell and Goldstein, SIGIR 1998 [carbonell1998], where two items are
+// (with 1 in place of a largest score of 0) and of equal ones to the first, among those whose groups are not full: Carbonell and Goldstein, SIGIR 1998 [carbonell1998], where two items are
 // similar by 1 if they are of one group, and by 0 otherwise. The choice is greedy, so the first places of a longer answer are the shorter answer.
 // A candidate that was not there, with a score below least, would not have changed the choice.
 //
@@ -41,15 +41,12 @@ func choose(candidates []scoredItem, n int, d *Diversity, taken map[uint32]int) 
 		return chosen, lowest(chosen)
 	}
 	q := newQueues(candidates, d, taken)
-	largest := 0.0
-	if len(candidates) > 0 {
-		largest = candidates[0].score
+	largest := 1.0
+	if len(candidates) > 0 && candidates[0].score != 0 {
+		largest = math.Abs(candidates[0].score)
 	}
 	value := func(i int, spread bool) float64 {
-		x := 0.0
-		if largest > 0 {
-			x = float64(d.Lambda * float64(candidates[i].score/largest)) // conversions forbid fused operations
-		}
+		x := float64(d.Lambda * float64(candidates[i].score/largest)) // conversions forbid fused operations
 		if !spread {
 			x -= 1 - d.Lambda
 		}

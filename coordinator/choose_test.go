@@ -15,9 +15,12 @@ import (
 // slowChoice is the twin of choose that looks at all candidates for each place.
 func slowChoice(candidates []scoredItem, n int, d *Diversity, taken map[uint32]int) (chosen []scoredItem) {
 	used := make([]bool, len(candidates))
-	largest := 0.0
+	largest := math.Inf(-1)
 	for _, c := range candidates {
 		largest = max(largest, c.score)
+	}
+	if largest = math.Abs(largest); largest == 0 {
+		largest = 1
 	}
 	for len(chosen) < n {
 		best, at := math.Inf(-1), -1
@@ -29,10 +32,7 @@ func slowChoice(candidates []scoredItem, n int, d *Diversity, taken map[uint32]i
 			if used[i] || d.MaxPerGroup > 0 && there >= d.MaxPerGroup {
 				continue
 			}
-			x := 0.0
-			if largest > 0 {
-				x = float64(d.Lambda * float64(c.score/largest))
-			}
+			x := float64(d.Lambda * float64(c.score/largest))
 			if there > 0 {
 				x -= 1 - d.Lambda
 			}
@@ -50,9 +50,9 @@ func slowChoice(candidates []scoredItem, n int, d *Diversity, taken map[uint32]i
 	return chosen
 }
 
-func drawCandidates(t *rapid.T, from, n int, most float64) (out []scoredItem) {
+func drawCandidates(t *rapid.T, from, n int, least, most float64) (out []scoredItem) {
 	for i := range n {
-		out = append(out, scoredItem{id: uint32(from + i), score: math.Round(rapid.Float64Range(0, most).Draw(t, "score")), group: uint32(rapid.IntRange(0, 4).Draw(t, "group"))})
+		out = append(out, scoredItem{id: uint32(from + i), score: math.Round(rapid.Float64Range(least, most).Draw(t, "score")), group: uint32(rapid.IntRange(0, 4).Draw(t, "group"))})
 	}
 	return out
 }
@@ -65,7 +65,7 @@ func TestChooseEqualsSlowTwin(t *testing.T) {
 		if rapid.IntRange(0, 4).Draw(t, "none") == 0 {
 			d = &Diversity{Lambda: 1}
 		}
-		all := drawCandidates(t, 0, rapid.IntRange(0, 25).Draw(t, "candidates"), 20)
+		all := drawCandidates(t, 0, rapid.IntRange(0, 25).Draw(t, "candidates"), -10, rapid.SampledFrom([]float64{-5, 0, 20}).Draw(t, "below"))
 		sortScored(all)
 		before := map[uint32]int{1: rapid.IntRange(0, 2).Draw(t, "taken")}
 		taken := func() map[uint32]int { return map[uint32]int{1: before[1]} }
@@ -80,10 +80,10 @@ func TestChooseEqualsSlowTwin(t *testing.T) {
 		compare("the slow twin", slowChoice(all, n, d, taken()), got)
 		longer, _ := choose(all, n+3, d, taken())
 		compare("the shorter answer", longer[:len(got)], got)
-		if len(got) < n || least <= 0 {
+		if len(got) < n || math.IsInf(least, 0) {
 			return
 		}
-		more := append(all, drawCandidates(t, 100, 5, math.Min(least, 1000)*0.999)...)
+		more := append(all, drawCandidates(t, 100, 5, least-20, least)...)
 		for _, x := range more[len(all):] {
 			if x.score >= least {
 				return // rounded up

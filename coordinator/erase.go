@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -70,11 +71,12 @@ func (c *Coordinator) EraseUser(ctx context.Context, req *kithv1.EraseUserReques
 		Time: time.UnixMilli(done.TimeUnixMs).UTC().Format(time.RFC3339Nano), Partition: uint32(p), LogIndex: done.Index,
 		MayReturn: req.AllowAgain, Removed: erasure.Removed{Events: done.Events, Profile: done.Profile},
 	}
-	r.Purged, r.Waiting = c.purge(ctx, append(e.joined, erasedKey{req.User, p, done}))
-	for _, key := range e.joined {
+	keys := e.keys(done)
+	r.Purged, r.Waiting = c.purge(ctx, append(keys, erasedKey{req.User, stays(p, done)}))
+	for _, key := range keys {
 		r.Joined = append(r.Joined, erasure.Joined{
-			UserHash: hex.EncodeToString(key.done.UserHash), Partition: uint32(key.partition), LogIndex: key.done.Index,
-			Removed: erasure.Removed{Events: key.done.Events, Profile: key.done.Profile},
+			UserHash: hex.EncodeToString(key.UserHash), Partition: key.Partition, LogIndex: key.Index,
+			Removed: erasure.Removed{Events: key.Events, Profile: key.Profile},
 		})
 	}
 	r.Versions, r.CleanAfter = c.State().learnedBefore(p, done.Index)
@@ -91,13 +93,30 @@ type eraser struct {
 	c          *Coordinator
 	partitions int
 	request    *kithv1.ApplyErasureRequest // what is the same of all keys
-	joined     []erasedKey
+	joined     []erasedKey                 // those that this request has erased
+	drop       bool                        // some servers cannot remember keys that were erased
 }
 
+// erasedKey is a key that was erased; user is empty if that is all that is known of it.
 type erasedKey struct {
-	user      string
-	partition partition.ID
-	done      *kithv1.ApplyErasureResponse
+	user string
+	*kithv1.ErasedKey
+}
+
+// stays is what stays of a key that was erased.
+func stays(p partition.ID, done *kithv1.ApplyErasureResponse) *kithv1.ErasedKey {
+	return &kithv1.ErasedKey{UserHash: done.UserHash, Partition: uint32(p), Index: done.Index, Events: done.Events, Profile: done.Profile}
+}
+
+// keys returns the keys that were joined to the user: those that were erased now, and those that its tombstone has of earlier requests.
+func (e *eraser) keys(done *kithv1.ApplyErasureResponse) []erasedKey {
+	out := slices.Clone(e.joined)
+	for _, old := range done.Erased {
+		if !slices.ContainsFunc(e.joined, func(k erasedKey) bool { return bytes.Equal(k.UserHash, old.UserHash) }) {
+			out = append(out, erasedKey{"", old})
+		}
+	}
+	return out
 }
 
 // erase erases a key, which may be joined to an account, with the id of the request.
@@ -120,17 +139,27 @@ func (e *eraser) erase(ctx context.Context, user, account string, id []byte) (*k
 		case len(done.Joined) == 0:
 			return done, nil
 		}
+		if err := e.c.require(ctx, erasedLevel, "a receipt that lasts"); errors.Is(err, wire.ErrUpgrade) {
+			e.drop = true
+		} else if err != nil {
+			return nil, err
+		}
 		for _, key := range done.Joined { // none of them may be left behind, so they come first
 			own := sha256.Sum256(append(slices.Clone(id), key.User...))
 			of, err := e.erase(ctx, key.User, user, own[:requestBytes])
+			step := &kithv1.StepJoinRequest{Step: stepDrop, From: key.User, To: user, Id: key.Id}
 			switch {
 			case errors.Is(err, wire.ErrInvalid): // it is not joined to the user, or no longer
 			case err != nil:
 				return nil, err
 			default:
-				e.joined = append(e.joined, erasedKey{key.User, partition.Of(key.User, e.partitions), of})
+				k := stays(partition.Of(key.User, e.partitions), of)
+				e.joined = append(e.joined, erasedKey{key.User, k})
+				if !e.drop {
+					step.Step, step.Erased = stepErased, append(of.Erased, k)
+				}
 			}
-			if _, err := e.c.router.step(ctx, user, &kithv1.StepJoinRequest{Step: stepDrop, From: key.User, To: user, Id: key.Id}); err != nil {
+			if _, err := e.c.router.step(ctx, user, step); err != nil {
 				return nil, err
 			}
 		}
@@ -144,19 +173,28 @@ func (c *Coordinator) purge(ctx context.Context, keys []erasedKey) (purged, wait
 	state := c.State()
 	done := map[string]bool{} // by node, whether it has said so of all
 	var mu sync.Mutex
+	type part struct { // all keys that are not known are one part
+		partition uint32
+		user      string
+	}
+	parts := map[part]uint64{} // with the index of the last erasure
+	for _, key := range keys {
+		p := part{key.Partition, key.user}
+		parts[p] = max(parts[p], key.Index)
+	}
 	var g errgroup.Group
 	g.SetLimit(concurrentCalls)
-	for _, key := range keys {
-		for _, node := range state.Replicas[key.partition] {
+	for p, index := range parts {
+		for _, node := range state.Replicas[p.partition] {
 			g.Go(func() error {
 				err := c.router.try(ctx, node, false, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 					_, err := kithv1.NewPartitionServiceClient(conn).PurgeUser(ctx, &kithv1.PurgeUserRequest{
-						Partition: uint32(key.partition), Epoch: state.Epoch, User: key.user, Index: key.done.Index,
+						Partition: p.partition, Epoch: state.Epoch, User: p.user, Index: index,
 					})
 					return err
 				})
 				if err != nil {
-					c.cfg.Logger.WarnContext(ctx, "replica has not confirmed an erasure", "partition", key.partition, "node", node, "index", key.done.Index, "err", err)
+					c.cfg.Logger.WarnContext(ctx, "replica has not confirmed an erasure", "partition", p.partition, "node", node, "index", index, "err", err)
 				}
 				mu.Lock()
 				defer mu.Unlock()

@@ -30,6 +30,7 @@ const (
 	stepBegin, stepAdopt, stepBar, stepDrop = kithv1.JoinStep_JOIN_STEP_BEGIN, kithv1.JoinStep_JOIN_STEP_ADOPT, kithv1.JoinStep_JOIN_STEP_BAR, kithv1.JoinStep_JOIN_STEP_DROP
 	stepComplete, stepSettle                = kithv1.JoinStep_JOIN_STEP_COMPLETE, kithv1.JoinStep_JOIN_STEP_SETTLE
 	stepCancel, stepSweep, stepCopy         = kithv1.JoinStep_JOIN_STEP_CANCEL, kithv1.JoinStep_JOIN_STEP_SWEEP, kithv1.JoinStep_JOIN_STEP_COPY
+	stepErased                              = kithv1.JoinStep_JOIN_STEP_ERASED
 
 	joinGone, joinPending, joinBusy, joinOpen = kithv1.JoinState_JOIN_STATE_UNSPECIFIED, kithv1.JoinState_JOIN_STATE_PENDING, kithv1.JoinState_JOIN_STATE_BUSY, kithv1.JoinState_JOIN_STATE_OPEN
 	joinBarred, joinElsewhere                 = kithv1.JoinState_JOIN_STATE_BARRED, kithv1.JoinState_JOIN_STATE_ELSEWHERE

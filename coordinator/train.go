@@ -284,6 +284,9 @@ func (t *training) write(ctx context.Context) (*kithv1.ModelRecord, error) {
 	r.Trained = &kithv1.TrainedModel{
 		Spec: t.of.Model, SizeBytes: r.File.GetSizeBytes(), Steps: t.steps, Seconds: t.cfg.Now().Sub(t.began).Seconds(),
 	}
+	if n, ok := t.driver.(train.Noter); ok {
+		r.Trained.Notes = n.Notes()
+	}
 	_, err = t.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_FinishTraining{
 		FinishTraining: &kithv1.FinishTraining{Job: t.job, Model: r},
 	}})

@@ -39,7 +39,7 @@ type Receipt struct {
 	Versions []uint64 `json:"model_versions"`
 	// CleanAfter is the highest number of a version or of a running build that may: later ones do not.
 	CleanAfter uint64 `json:"clean_after_version"`
-	// Joined are the keys that were joined to the user, and were erased with it by this request.
+	// Joined are the keys that were joined to the user, and were erased with it, by this request or an earlier one.
 	Joined []Joined `json:"joined,omitempty"`
 }
 

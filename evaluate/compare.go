@@ -282,8 +282,13 @@ func (r *Result) having(metric string) (models []int, best int) {
 	return models, best
 }
 
-// compareAll sets ModelResult.Against of each family of models, which have one metric in common.
+// compareAll sets ModelResult.Against of each family of models, which have one metric in common, or Uncompared.
 func (r *Result) compareAll(ctx context.Context, e *Experiment) error {
+	named := slices.IndexFunc(r.Models, func(m ModelResult) bool { return m.Name == e.Against })
+	if named >= 0 && r.Models[named].Failed != "" {
+		r.Uncompared = fmt.Sprintf("the models were to be compared with %s, which has failed", e.Against)
+		return nil
+	}
 	for _, metric := range []string{e.by(false), e.by(true)} {
 		models, reference := r.having(metric)
 		if len(models) < 2 {
@@ -294,11 +299,10 @@ func (r *Result) compareAll(ctx context.Context, e *Experiment) error {
 		case AgainstFirst:
 			reference = models[0]
 		default:
-			i := slices.IndexFunc(r.Models, func(m ModelResult) bool { return m.Name == e.Against })
-			if !slices.Contains(models, i) {
+			if !slices.Contains(models, named) {
 				continue // a model of the other family
 			}
-			reference = i
+			reference = named
 		}
 		compared, err := r.compare(ctx, metric, models, reference, e.Threads)
 		if err != nil {

@@ -62,7 +62,8 @@ type Experiment struct {
 	// By is the metric by which models for top-N are compared and tuned, such as "ndcg@10"; "" means NDCG at the first of N. Models of ratings are
 	// compared by RMSE, or by MAE if that is named here.
 	By string
-	// Against is the model with which each other of its family is compared: AgainstBest, AgainstFirst or a name; "" means AgainstBest.
+	// Against is the model with which each other of its family is compared: AgainstBest, AgainstFirst or a name; "" means AgainstBest. The first is that of those
+	// that have figures.
 	Against string
 	// Tuning, unless nil, looks for good parameters of each model before it is measured.
 	Tuning *Tuning
@@ -289,6 +290,8 @@ type Result struct {
 	Entries int           `json:"entries"`
 	Folds   []FoldCounts  `json:"folds"`
 	Models  []ModelResult `json:"models"`
+	// Uncompared says why no model has an Against, if that with which they were to be compared has failed.
+	Uncompared string `json:"uncompared,omitempty"`
 	// Tuning has what was tried for each model with parameters.
 	Tuning []TunedModel `json:"tuning,omitempty"`
 
@@ -319,7 +322,7 @@ type ModelResult struct {
 var errNoTest = errors.New("no user has test data that count as relevant; use more data, another split, or a lower bound of relevance")
 
 // Run makes the experiment. Models are made and evaluated one after the other, with up to e.Threads goroutines each; but for Seconds,
-// the result does not depend on their number. A model that fails has no figures, and says why; only if all do it is an error, that of the first. progress, unless nil, is called from the goroutine of Run, with done rising to total
+// the result does not depend on their number. A model that fails has no figures, and says why, and the others are not compared with it; only if all do it is an error, that of the first. progress, unless nil, is called from the goroutine of Run, with done rising to total
 // in units of no meaning.
 //
 // Memory: one fold at a time, about 20 bytes an entry of the table, beside what one model takes.

@@ -47,6 +47,15 @@ func TestFailureOfOneModel(t *testing.T) {
 			t.Errorf("tuning %+v: alone it is the error %v, want ErrTooMany", tuning, err)
 		}
 	}
+	e.Against = "rules(max-itemsets=1)"
+	if r, err := run(nil, "popularity", e.Against, "itemknn"); err != nil || !strings.Contains(r.Uncompared, e.Against) || r.Models[0].Against != nil || r.Models[2].Against != nil {
+		t.Errorf("against a model that fails: %+v, %v; want that nothing is compared, and why", r, err)
+	}
+	e.Against = "popularity"
+	if r, err := run(nil, "popularity", "rules(max-itemsets=1)", "itemknn"); err != nil || r.Uncompared != "" || r.Models[2].Against == nil {
+		t.Errorf("against a model beside one that fails: %+v, %v", r, err)
+	}
+	e.Against = ""
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	e.Models, e.Tuning = []string{"popularity"}, nil

@@ -51,7 +51,27 @@ func (n *Node) ApplyErasure(ctx context.Context, req *kithv1.ApplyErasureRequest
 		return resp, nil
 	}
 	x := done.Erasure
-	return &kithv1.ApplyErasureResponse{Index: x.Index, TimeUnixMs: x.Time, UserHash: x.Hash[:], Events: x.Events, Profile: x.Profile}, nil
+	return &kithv1.ApplyErasureResponse{
+		Index: x.Index, TimeUnixMs: x.Time, UserHash: x.Hash[:], Events: x.Events, Profile: x.Profile, Erased: erasedToProto(x.Joined),
+	}, nil
+}
+
+func erasedToProto(keys []store.ErasedKey) (out []*kithv1.ErasedKey) {
+	for _, k := range keys {
+		out = append(out, &kithv1.ErasedKey{UserHash: k.Hash[:], Partition: k.Partition, Index: k.Index, Events: k.Events, Profile: k.Profile})
+	}
+	return out
+}
+
+func erasedFromProto(keys []*kithv1.ErasedKey) ([]store.ErasedKey, error) {
+	out := make([]store.ErasedKey, len(keys))
+	for i, k := range keys {
+		out[i] = store.ErasedKey{Partition: k.GetPartition(), Index: k.GetIndex(), Events: k.GetEvents(), Profile: k.GetProfile()}
+		if copy(out[i].Hash[:], k.GetUserHash()) != len(k.GetUserHash()) || len(k.GetUserHash()) != len(out[i].Hash) {
+			return nil, fmt.Errorf("%w: hash of an erased key of %d bytes", wire.ErrInvalid, len(k.GetUserHash()))
+		}
+	}
+	return out, nil
 }
 
 // PurgeUser implements kithv1.PartitionServiceServer.

@@ -74,6 +74,12 @@ func (n *Node) StepJoin(ctx context.Context, req *kithv1.StepJoinRequest) (*kith
 			}
 		}
 		command = store.EncodeCopies(nil, req.From, req.To, req.Id, events)
+	case kithv1.JoinStep_JOIN_STEP_ERASED:
+		keys, err := erasedFromProto(req.Erased)
+		if err != nil {
+			return nil, err
+		}
+		command = store.EncodeErased(nil, req.From, req.To, req.Id, keys)
 	case kithv1.JoinStep_JOIN_STEP_BEGIN, kithv1.JoinStep_JOIN_STEP_ADOPT, kithv1.JoinStep_JOIN_STEP_BAR, kithv1.JoinStep_JOIN_STEP_DROP,
 		kithv1.JoinStep_JOIN_STEP_COMPLETE, kithv1.JoinStep_JOIN_STEP_SETTLE, kithv1.JoinStep_JOIN_STEP_CANCEL, kithv1.JoinStep_JOIN_STEP_SWEEP:
 		command = store.EncodeJoin(nil, j)

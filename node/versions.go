@@ -49,9 +49,14 @@ type Version struct {
 	lists      []atomic.Pointer[artifact.Lists]
 	users      []atomic.Pointer[userRows]
 	mu         sync.Mutex
+	// models are in the order of Models.
+	models []modelFile
+}
 
-	opening sync.RWMutex // guards models
-	models  map[string]*openModel
+// modelFile is the place of a trained model. Reading a large file must not stop those who ask another file of the version.
+type modelFile struct {
+	opening sync.Mutex                // held by the first who needs it, and who come meanwhile wait
+	opened  atomic.Pointer[openModel] // nil until then
 }
 
 // openModel is a trained model with its file.
@@ -107,7 +112,7 @@ func (v *Versions) Acquire(number uint64) (*Version, error) {
 	}
 	if open = v.open[number]; open == nil {
 		open = &Version{
-			VersionView: views[at], owner: v, models: map[string]*openModel{},
+			VersionView: views[at], owner: v, models: make([]modelFile, len(views[at].Models)),
 			lists: make([]atomic.Pointer[artifact.Lists], views[at].Partitions), users: make([]atomic.Pointer[userRows], views[at].Partitions),
 		}
 		open.refs.Store(1)
@@ -152,8 +157,10 @@ func (m *Version) close() error {
 			errs = append(errs, r.Close())
 		}
 	}
-	for _, x := range m.models {
-		errs = append(errs, x.file.Close())
+	for i := range m.models {
+		if x := m.models[i].opened.Load(); x != nil {
+			errs = append(errs, x.file.Close())
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -221,15 +228,13 @@ func (m *Version) trained(name string) (*openModel, error) {
 	if at < 0 {
 		return nil, fmt.Errorf("%w %.80q: model version %d %s", wire.ErrUnknownModel, name, m.Version, m.modelNames())
 	}
-	m.opening.RLock() // for itself: reading a large file must not stop those who ask other files of the version
-	there := m.models[name]
-	m.opening.RUnlock()
-	if there != nil {
-		return there, there.refused
+	place := &m.models[at]
+	if x := place.opened.Load(); x != nil {
+		return x, x.refused
 	}
-	m.opening.Lock()
-	defer m.opening.Unlock()
-	if x, ok := m.models[name]; ok {
+	place.opening.Lock()
+	defer place.opening.Unlock()
+	if x := place.opened.Load(); x != nil {
 		return x, x.refused
 	}
 	kind, err := train.Find(m.owner.kinds, m.Models[at].Kind)
@@ -245,11 +250,11 @@ func (m *Version) trained(name string) (*openModel, error) {
 	if err != nil {
 		// The checksum is right, so reading it again cannot help.
 		err = fmt.Errorf("version %d, file %s: %w: kind %s of this server does not take it; is the server older than the model? %w", m.Version, path, wire.ErrNoReplica, kind.Name, err)
-		m.models[name] = &openModel{file: file, refused: err}
+		place.opened.Store(&openModel{file: file, refused: err})
 		return nil, err
 	}
-	m.models[name] = &openModel{Trained: x, file: file}
-	return m.models[name], nil
+	place.opened.Store(&openModel{Trained: x, file: file})
+	return place.opened.Load(), nil
 }
 
 // modelNames says which models there are.

@@ -163,9 +163,21 @@ func TestJoinUsers(t *testing.T) {
 	if err := wire.FromStatus(err); !errors.Is(err, wire.ErrInvalid) || !strings.Contains(err.Error(), account) {
 		t.Errorf("to erase a cookie of an account: %v, want the name of the account", err)
 	}
-	r := verified(t, c, 1, eraseUser(t, c, 1, &kithv1.EraseUserRequest{User: account}))
+	erase := &kithv1.EraseUserRequest{User: account, RequestId: []byte("0123456789abcdef")}
+	r := verified(t, c, 1, eraseUser(t, c, 1, erase))
 	if r.Removed != (erasure.Removed{Events: 12}) || len(r.Joined) != 2 || len(r.Waiting) > 0 {
 		t.Errorf("receipt %+v, want 12 events and two keys", r)
+	}
+	byHash := func(a, b erasure.Joined) int { return strings.Compare(a.UserHash, b.UserHash) }
+	slices.SortFunc(r.Joined, byHash)
+	again := verified(t, c, 0, eraseUser(t, c, 0, erase)) // as when the answer was lost
+	slices.SortFunc(again.Joined, byHash)
+	if fmt.Sprintf("%+v", again) != fmt.Sprintf("%+v", r) {
+		t.Errorf("receipt of the request when it comes again\n%+v, want\n%+v", again, r)
+	}
+	another := verified(t, c, 1, eraseUser(t, c, 1, &kithv1.EraseUserRequest{User: account}))
+	if another.Removed != (erasure.Removed{}) || fmt.Sprint(another.Joined, another.Purged) != fmt.Sprint(r.Joined, r.Purged) {
+		t.Errorf("receipt of another request: %+v, want nothing removed, and the keys of\n%+v", another, r)
 	}
 	for _, key := range []string{account, cookie, left} {
 		if ids := heard(t, c, key); len(ids) > 0 {

@@ -51,7 +51,9 @@ func TestModelsOfProducts(t *testing.T) {
 			}
 			var records []*kithv1.Record
 			for i := range 20 {
-				if i != 3 { // of which nothing is known
+				if i == 3 { // of which nothing is known but a vector of another length
+					records = append(records, &kithv1.Record{Key: "i0003", Version: 1, Attributes: []*kithv1.Attribute{{Name: "place", Value: &kithv1.Attribute_Text{Text: "[1, 2, 3]"}}}})
+				} else {
 					records = append(records, ofTaste(fmt.Sprintf("i%04d", i), i%5))
 				}
 			}
@@ -67,6 +69,15 @@ func TestModelsOfProducts(t *testing.T) {
 
 			const ofUsers = "warp(iterations=10,user-attributes=age+club,least-users=3)"
 			version := c.Build(0, models(t, "content(k=7)", "warp(iterations=3)", "people:"+ofUsers, "vectors(k=6)", "rrf(base=content+vectors+item-knn)")).ModelVersion
+			list, err := c.Models(0).ListModels(t.Context(), &kithv1.ListModelsRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range list.Versions[len(list.Versions)-1].Models {
+				if got := strings.Join(m.Notes, "; "); m.Spec.Name == "vectors" && !strings.HasSuffix(got, "have: 1") || m.Spec.Name != "vectors" && got != "" {
+					t.Errorf("notes of %s: %q; want that of vectors about one product, and no other", m.Spec.Name, got)
+				}
+			}
 			known := knowledge{events, records, people, cold}
 			known.isIn(t, c, version, "content", content.Kind, "content(k=7)")
 			known.isIn(t, c, version, "warp", warp.Kind, "warp(iterations=3)")

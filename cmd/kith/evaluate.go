@@ -318,6 +318,11 @@ func (a *app) printEvaluatedNotes(r *evaluate.Result) error {
 			return err
 		}
 	}
+	if r.Uncompared != "" {
+		if err := a.printf("\nNo P: %s.\n", r.Uncompared); err != nil {
+			return err
+		}
+	}
 	text := "\n± is half of the 95% confidence interval."
 	for i := range r.Models {
 		if c := r.Models[i].Against; c != nil {

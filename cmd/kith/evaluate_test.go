@@ -62,9 +62,9 @@ func TestEvaluateTunes(t *testing.T) {
 func TestEvaluateToldOfFailures(t *testing.T) {
 	input := writeFile(t, "ratings.csv", randomRatings(rand.New(rand.NewPCG(7, 8)), 120, 40).csv())
 	report := filepath.Join(t.TempDir(), "report.html")
-	args := []string{"evaluate", "--input", input, "--models", "rules(max-itemsets=1),popularity", "--report", report}
+	args := []string{"evaluate", "--input", input, "--models", "rules(max-itemsets=1),popularity", "--against", "rules(max-itemsets=1)", "--report", report}
 	table := kith(t, nil, args...)
-	for _, want := range []string{"\npopularity ", "\nrules(max-itemsets=1) has no figures: ", "too many frequent itemsets"} {
+	for _, want := range []string{"\npopularity ", "\nrules(max-itemsets=1) has no figures: ", "too many frequent itemsets", "\nNo P: the models were to be compared with rules(max-itemsets=1), which has failed."} {
 		if !strings.Contains(table.out, want) {
 			t.Errorf("the table lacks %q:\n%s", want, table.out)
 		}
@@ -72,15 +72,15 @@ func TestEvaluateToldOfFailures(t *testing.T) {
 	if table.code != exitError || !strings.Contains(table.err, "1 of 2 models failed: rules(max-itemsets=1)") {
 		t.Errorf("exit code %d, %q; want %d and which model failed", table.code, table.err, exitError)
 	}
-	if text, err := os.ReadFile(report); err != nil || !strings.Contains(string(text), "rules(max-itemsets=1) failed and has no figures") {
-		t.Errorf("the report does not tell of the failure (%v)", err)
+	if text, err := os.ReadFile(report); err != nil || !strings.Contains(string(text), "rules(max-itemsets=1) failed and has no figures") || !strings.Contains(string(text), "No differences: ") {
+		t.Errorf("the report does not tell of the failure, or that nothing is compared (%v)", err)
 	}
 	asJSON := kith(t, nil, append(args, "-o", "json")...)
 	var r evaluate.Result
 	if err := json.Unmarshal([]byte(asJSON.out), &r); err != nil || asJSON.code != exitError {
 		t.Fatalf("exit code %d, %v in %s", asJSON.code, err, asJSON.out)
 	}
-	if len(r.Models) != 2 || !strings.Contains(r.Models[0].Failed, "too many frequent itemsets") || len(r.Models[0].Metrics) != 0 || r.Models[1].Failed != "" || len(r.Models[1].Metrics) == 0 {
+	if r.Uncompared == "" || len(r.Models) != 2 || !strings.Contains(r.Models[0].Failed, "too many frequent itemsets") || len(r.Models[0].Metrics) != 0 || r.Models[1].Failed != "" || len(r.Models[1].Metrics) == 0 {
 		t.Errorf("models %+v", r.Models)
 	}
 }

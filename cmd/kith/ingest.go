@@ -387,6 +387,9 @@ func (j *ingestion) run(ctx context.Context) (*jsonIngest, error) {
 	if j.state != nil {
 		err = errors.Join(err, j.state.Save())
 	}
+	if users := summary.report.Users; users != nil && summary.Joined.Sum() > 0 {
+		users.Stored = &summary.Joined.Joins
+	}
 	summary.Totals = summary.report.Events.Totals
 	for _, source := range summary.report.Sources {
 		summary.Sources = append(summary.Sources, source.Report)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/catalog"
+	"github.com/kith-io/kith/fusion/pipeline"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
@@ -61,21 +62,7 @@ by itself for what the links of a mapping say.`,
 const namedRefusals = 10
 
 // joinCounts is what became of keys that are to be joined to others.
-type joinCounts struct {
-	// Keys that were joined, with how many events, and those that were before.
-	Keys   uint64 `json:"keys"`
-	Events uint64 `json:"events"`
-	Known  uint64 `json:"known"`
-	// RefusedKeys stay by themselves, and Refused are the first of them.
-	RefusedKeys uint64        `json:"refused"`
-	Refused     []refusedJoin `json:"refusals,omitempty"`
-}
-
-type refusedJoin struct {
-	From   string `json:"from"`
-	To     string `json:"to"`
-	Detail string `json:"detail"`
-}
+type joinCounts struct{ pipeline.Joins }
 
 func (c *joinCounts) any() bool { return c.Keys+c.RefusedKeys > 0 }
 
@@ -103,7 +90,7 @@ func (c *client) join(ctx context.Context, req *kithv1.JoinUsersRequest, total *
 	total.RefusedKeys += uint64(len(resp.Refused))
 	for _, x := range resp.Refused {
 		if len(total.Refused) < namedRefusals {
-			total.Refused = append(total.Refused, refusedJoin{x.Join.From, x.Join.To, x.Detail})
+			total.Refused = append(total.Refused, pipeline.RefusedJoin{From: x.Join.From, To: x.Join.To, Detail: x.Detail})
 		}
 	}
 	return nil

@@ -56,11 +56,23 @@ func TestLineage(t *testing.T) {
 		t.Errorf("before the link is known: %+v", early)
 	}
 	write("seen.csv", fused["seen.csv"])
-	first := mustJSON[jsonIngest](t, ingest...)
+	report := filepath.Join(dir, "report.json")
+	joined := func() (out pipeline.Joins) {
+		t.Helper()
+		var told pipeline.Report
+		if text, err := os.ReadFile(report); err != nil || json.Unmarshal(text, &told) != nil || told.Users == nil || told.Users.Stored == nil {
+			t.Errorf("the report says nothing of joins: %v, %+v", err, told.Users)
+			return out
+		}
+		return *told.Users.Stored
+	}
+	first := mustJSON[jsonIngest](t, append(ingest, "--report", report)...)
 	if first.Appended != 0 || first.Duplicates != 3 || first.Users != 2 || first.Stored.Changed != 1 || first.Joined.Keys != 1 || first.Joined.Events != 2 {
 		t.Errorf("once the link is known: %+v", first)
 	}
-	report := filepath.Join(dir, "report.json")
+	if got := joined(); got.Keys != 1 || got.Events != 2 || got.Known != 0 {
+		t.Errorf("report of the run that knows the link: %+v", got)
+	}
 	page := filepath.Join(dir, "report.html")
 	mustKith(t, "ingest", "--dry-run", "--mapping", mapping, "--dead-letters", "none", "--report", page)
 	if text, err := os.ReadFile(page); err != nil || !strings.Contains(string(text), "<svg") || !strings.Contains(string(text), "people") {
@@ -69,6 +81,9 @@ func TestLineage(t *testing.T) {
 	again := mustJSON[jsonIngest](t, append(ingest, "--report", report)...)
 	if again.Appended != 0 || again.Duplicates != 3 || again.Stored.Changed != 0 || again.Stored.Unchanged != 3 || !again.Complete {
 		t.Errorf("again: %+v", again)
+	}
+	if got := joined(); got.Keys != 0 || got.Known != 1 {
+		t.Errorf("report of the run after: %+v", got)
 	}
 	var told pipeline.Report
 	if text, err := os.ReadFile(report); err != nil || json.Unmarshal(text, &told) != nil || told.Events.Events != 3 || len(told.Sources) != 4 {

@@ -187,6 +187,7 @@ type (
 		Bytes      uint64            `json:"bytes"`
 		Seconds    float64           `json:"seconds"`
 		Steps      uint32            `json:"steps"`
+		Notes      []string          `json:"notes,omitempty"`
 	}
 	jsonUsage struct {
 		Node        string  `json:"node"`
@@ -227,7 +228,7 @@ func versionView(v *kithv1.ModelVersion) jsonVersion {
 		Interactions: v.Interactions, Spec: specView(v.Spec), PerNode: []jsonUsage{}, Models: []jsonModel{},
 	}
 	for _, m := range v.Models {
-		out.Models = append(out.Models, jsonModel{m.Spec.GetName(), m.Spec.GetKind(), m.Spec.GetParameters(), m.SizeBytes, m.Seconds, m.Steps})
+		out.Models = append(out.Models, jsonModel{m.Spec.GetName(), m.Spec.GetKind(), m.Spec.GetParameters(), m.SizeBytes, m.Seconds, m.Steps, m.Notes})
 	}
 	for _, u := range v.Usage {
 		out.PerNode = append(out.PerNode, jsonUsage{
@@ -300,7 +301,17 @@ func (a *app) printTrained(models []*kithv1.TrainedModel) error {
 	if err := a.printf("\n"); err != nil {
 		return err
 	}
-	return a.printTable("", columns{"model", "kind", ">size", ">trained", ">steps", "settings"}, rows)
+	if err := a.printTable("", columns{"model", "kind", ">size", ">trained", ">steps", "settings"}, rows); err != nil {
+		return err
+	}
+	for _, m := range models {
+		for _, note := range m.Notes {
+			if err := a.printf("%s: %s\n", m.Spec.GetName(), printable(note)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func weightsText(w map[string]float64) string {

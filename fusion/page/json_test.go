@@ -64,6 +64,7 @@ func everything(t *testing.T) *pipeline.Report {
 	r.Users.Match.Oversized, r.Users.Match.OversizedKeys = 1, []string{"account:a"}
 	r.Users.Match.Refused, r.Users.Match.RefusedPairs = 1, pair
 	r.Products.Titles.Refused, r.Products.Titles.RefusedPairs = 1, pair
+	r.Users.Stored = storedJoins()
 	r.Users.Match.Threshold, r.Users.Match.Weights[0].Disagree = math.Inf(-1), math.Inf(-1)
 	c := r.Sources[0].Clean
 	place := record.Place{Source: "events", File: "a/b.csv", Line: 7, Part: 2}

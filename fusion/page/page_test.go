@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/fusion/identity"
 	"github.com/kith-io/kith/fusion/pipeline"
 	"github.com/kith-io/kith/fusion/record"
 )
@@ -103,6 +104,25 @@ func TestPageOfOldReport(t *testing.T) {
 	}
 	if write(t, "everything", report, About{}) != write(t, "old", &old, About{}) {
 		t.Error("the page of the old report is another one")
+	}
+}
+
+// storedJoins says what became of joins in a run.
+func storedJoins() *pipeline.Joins {
+	return &pipeline.Joins{Keys: 1203, Events: 8410, Known: 56, RefusedKeys: 1, Refused: []pipeline.RefusedJoin{
+		{From: "cookie:c9", To: "ada", Detail: `not joined: "cookie:c9" is joined to "bo", so not to "ada"`},
+	}}
+}
+
+// TestPageOfJoins shows what became of keys that had something stored.
+func TestPageOfJoins(t *testing.T) {
+	report := &pipeline.Report{Users: &pipeline.Identity{Links: &identity.LinkReport{Links: 9, Keys: 7, Entities: 3}, Stored: storedJoins()}}
+	contains(t, write(t, "joins", report, About{}), "under 1,260 keys", "1,203 moved there in this run, with 8,410 events; 56 had before; 1 stays by itself", "<code>cookie:c9</code>", "so not to &#34;ada&#34;")
+	report.Users.Stored = &pipeline.Joins{Keys: 1, Events: 1}
+	page := write(t, "a join", report, About{})
+	contains(t, page, "under 1 key of", "1 moved there in this run, with 1 event.")
+	if strings.Contains(page, "had before") || strings.Contains(page, "by itself") {
+		t.Error("the page tells of joins that there are not")
 	}
 }
 

@@ -27,7 +27,7 @@ func dict(pairs ...any) map[string]any {
 }
 
 // whole is any whole number of a report.
-type whole interface{ ~int | ~int64 }
+type whole interface{ ~int | ~int64 | ~uint64 }
 
 func text[N whole](n N) string { return chart.Number(float64(n), 0) }
 
@@ -37,6 +37,8 @@ func count(n any) string {
 	case int:
 		return text(n)
 	case int64:
+		return text(n)
+	case uint64:
 		return text(n)
 	}
 	return "?"

@@ -95,6 +95,30 @@ type Identity struct {
 	// Match is about accounts of one person, Titles about products listed twice; nil where the file does not ask for it.
 	Match  *identity.MatchReport     `json:"match,omitempty"`
 	Titles *identity.DuplicateReport `json:"titles,omitempty"`
+	// Stored says what became of keys of users under which something was stored before they were known to be another's. Who stores sets it, as a run itself stores
+	// nothing; nil if there are none. What joins two keys may be a chain of links, so there are no counts by source.
+	Stored *Joins `json:"stored,omitempty"`
+}
+
+// Joins is what became of keys of users that are to be joined to others. See Sink.Joins.
+type Joins struct {
+	// Keys that were joined, with how many events, and those that were before.
+	Keys   uint64 `json:"keys"`
+	Events uint64 `json:"events"`
+	Known  uint64 `json:"known"`
+	// RefusedKeys stay by themselves, and Refused are the first of them.
+	RefusedKeys uint64        `json:"refused"`
+	Refused     []RefusedJoin `json:"refusals,omitempty"`
+}
+
+// Sum counts the keys.
+func (j *Joins) Sum() uint64 { return j.Keys + j.Known + j.RefusedKeys }
+
+// RefusedJoin is a key that stays by itself, and why.
+type RefusedJoin struct {
+	From   string `json:"from"`
+	To     string `json:"to"`
+	Detail string `json:"detail"`
 }
 
 // Fused says what became of the rows of products or of profiles.

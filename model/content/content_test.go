@@ -1,6 +1,7 @@
 package content_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"fmt"
@@ -298,7 +299,6 @@ func TestVectorsRefused(t *testing.T) {
 		"no product has a vector; want": {"", []train.Product{tagged("a")}},
 		`as its attribute "b"`:          {"b", []train.Product{with("a")}},
 		"attribute=a":                   {"", []train.Product{with("b"), with("a")}},
-		"of 2 and of 3 numbers":         {"b", []train.Product{with("b"), with("a", "b")}},
 	} {
 		if _, err := content.VectorsOf(x.products, x.attribute); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, attribute %q: error %v, want one with %q", x.products, x.attribute, err, want)
@@ -307,6 +307,73 @@ func TestVectorsRefused(t *testing.T) {
 	if _, err := content.Vectors.ParseSettings(map[string]string{"attribute": "a+b"}); err == nil {
 		t.Error("two attributes: no error")
 	}
+}
+
+// TestVectorsOfOtherLengths: the model is made of the vectors with as many numbers as most have, as if the other products had none, and says how many these are.
+func TestVectorsOfOtherLengths(t *testing.T) {
+	of := func(numbers ...float32) train.Product {
+		return train.Product{Attributes: []train.Attribute{{Name: "taste", Vector: numbers}, {Name: "weight", Number: 3}}}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		products, without := []train.Product{}, []train.Product{}
+		counts := map[int]int{}
+		for range rapid.IntRange(1, 30).Draw(t, "products") {
+			numbers := make([]float32, rapid.IntRange(2, 4).Draw(t, "numbers"))
+			for i := range numbers {
+				numbers[i] = float32(rapid.IntRange(-1, 2).Draw(t, "number"))
+			}
+			if slices.Max(numbers) > 0 || slices.Min(numbers) < 0 {
+				counts[len(numbers)]++
+			}
+			products = append(products, of(numbers...))
+		}
+		counts[3]++
+		products = append(products, of(1, 2, 3))
+		most, odd := 2, 0
+		for _, n := range []int{3, 4} {
+			if counts[n] >= counts[most] {
+				most = n
+			}
+		}
+		for _, p := range products {
+			if v := p.Attributes[0].Vector; len(v) != most {
+				p = train.Product{Attributes: p.Attributes[1:]}
+				if slices.Max(v) > 0 || slices.Min(v) < 0 {
+					odd++
+				}
+			}
+			without = append(without, p)
+		}
+		s, err := content.Vectors.ParseSettings(map[string]string{"k": "5"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := &similarity.Rows{NumItems: len(products) / 2, Start: []int64{0, 0, 0, 0}}
+		var driver train.Driver
+		noted := *content.Vectors
+		noted.NewDriver = func(shape train.Shape, s model.Settings) (train.Driver, error) {
+			driver, err = content.Vectors.NewDriver(shape, s)
+			return driver, err
+		}
+		_, got, err := fitKind(t.Context(), &noted, s, rows, products, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, want, err := fitKind(t.Context(), content.Vectors, s, rows, without, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatal("the model is another than without the products")
+		}
+		var notes []string
+		if odd > 0 {
+			notes = []string{fmt.Sprintf("products left out, whose vectors have not %d numbers as most have: %d", most, odd)}
+		}
+		if got := driver.(train.Noter).Notes(); !slices.Equal(got, notes) {
+			t.Fatalf("notes %q, want %q", got, notes)
+		}
+	})
 }
 
 // TestOutdoorProducts looks at real descriptions: what is most like a product is mostly of its kind, which the beginning of the text says and the model is not told.

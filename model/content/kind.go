@@ -35,7 +35,7 @@ var Kind = &train.Kind{
 		return Features(products, optionsOf(s))
 	},
 	NewDriver: func(train.Shape, model.Settings) (train.Driver, error) { return &driver{}, nil },
-	NewWorker: newWorker(compare),
+	NewWorker: newWorker(compare, nil),
 	Write:     write,
 	Read:      func(file []byte) (train.Model, error) { return Read(file) },
 }
@@ -65,12 +65,16 @@ type worker struct {
 	s       model.Settings
 	threads int
 	compare comparison
+	leftOut leftOut
 }
 
 // comparison returns the k nearest of the products [lo, hi) of products × features.
 type comparison func(ctx context.Context, products *similarity.Rows, lo, hi uint32, k, threads int) (*similarity.Lists, error)
 
-func newWorker(c comparison) func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
+// leftOut tells what there is to say of the products [lo, hi); nil says nothing.
+type leftOut func(d *train.Data, s model.Settings, lo, hi uint32) []byte
+
+func newWorker(c comparison, left leftOut) func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
 	return func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
 		if len(d.Products) < d.Shape.Items {
 			return nil, fmt.Errorf("%d products for %d items, want one for each", len(d.Products), d.Shape.Items)
@@ -78,7 +82,7 @@ func newWorker(c comparison) func(d *train.Data, s model.Settings, threads int) 
 		if d.Features == nil || d.Features.NumUsers() != len(d.Products) {
 			return nil, fmt.Errorf("features of other products than the %d there are", len(d.Products))
 		}
-		return &worker{d, s, threads, c}, nil
+		return &worker{d, s, threads, c, left}, nil
 	}
 }
 
@@ -98,11 +102,16 @@ func (w *worker) Do(ctx context.Context, _ train.Step, peers train.Peers) ([]byt
 		return nil, err
 	}
 	n, workers := len(w.data.Products), w.data.Shape.Workers()
-	lists, err := w.compare(ctx, w.data.Features, uint32(w.data.Worker*n/workers), uint32((w.data.Worker+1)*n/workers), w.s.Whole("k"), w.threads)
+	lo, hi := uint32(w.data.Worker*n/workers), uint32((w.data.Worker+1)*n/workers)
+	lists, err := w.compare(ctx, w.data.Features, lo, hi, w.s.Whole("k"), w.threads)
 	if err != nil {
 		return nil, err
 	}
-	return nil, peers.Put(putLists, similarity.AppendLists(nil, lists))
+	var said []byte
+	if w.leftOut != nil {
+		said = w.leftOut(w.data, w.s, lo, hi)
+	}
+	return said, peers.Put(putLists, similarity.AppendLists(nil, lists))
 }
 
 // compareBlock is how many products a thread compares at a time.

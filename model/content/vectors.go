@@ -2,6 +2,7 @@ package content
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,16 +34,66 @@ var Vectors = &train.Kind{
 	Features: func(products []train.Product, s model.Settings) (*similarity.Rows, error) {
 		return vectorsOf(products, strings.Join(s.Names("attribute"), ""))
 	},
-	NewDriver: func(train.Shape, model.Settings) (train.Driver, error) { return &driver{}, nil },
+	NewDriver: func(train.Shape, model.Settings) (train.Driver, error) { return &vectorDriver{}, nil },
 	NewWorker: newWorker(func(ctx context.Context, products *similarity.Rows, lo, hi uint32, k, threads int) (*similarity.Lists, error) {
 		return compareVectors(ctx, products, lo, hi, k, threads, vectorBlock)
-	}),
+	}, oddVectors),
 	Write: write,
 	Read:  func(file []byte) (train.Model, error) { return Read(file) },
 }
 
-// vectorsOf returns products × numbers: the vectors of an attribute, or, if it has no name, of the only one that has any. Rows of products without a vector, or with one of zeros, are
-// empty; all others have all numbers, one behind the other.
+// vectorDriver counts the products with vectors that the model has not.
+type vectorDriver struct {
+	driver
+	odd, numbers uint64
+}
+
+// Next takes what oddVectors says.
+func (d *vectorDriver) Next(said [][]byte) (train.Step, bool, error) {
+	for _, b := range said {
+		if len(b) == 0 {
+			continue // of a program that refuses such products
+		}
+		r := model.NewReader(b)
+		d.odd += r.Uvarint()
+		d.numbers = r.Uvarint()
+		if err := r.End(); err != nil {
+			return train.Step{}, false, err
+		}
+	}
+	return d.driver.Next(said)
+}
+
+// Notes implements train.Noter.
+func (d *vectorDriver) Notes() []string {
+	if d.odd == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("products left out, whose vectors have not %d numbers as most have: %d", d.numbers, d.odd)}
+}
+
+// vectorOf returns the vector of a product by an attribute, or by the only one that has any if it has no name; nil for none, or one of zeros.
+func vectorOf(p train.Product, attribute string) []float32 {
+	at := slices.IndexFunc(p.Attributes, func(a train.Attribute) bool { return a.Vector != nil && (attribute == "" || a.Name == attribute) })
+	if at < 0 || !slices.ContainsFunc(p.Attributes[at].Vector, func(x float32) bool { return x != 0 }) {
+		return nil
+	}
+	return p.Attributes[at].Vector
+}
+
+// oddVectors counts the products with vectors of another length than the features have.
+func oddVectors(d *train.Data, s model.Settings, lo, hi uint32) []byte {
+	odd, attribute := uint64(0), strings.Join(s.Names("attribute"), "")
+	for _, p := range d.Products[lo:hi] {
+		if v := vectorOf(p, attribute); v != nil && len(v) != d.Features.NumItems {
+			odd++
+		}
+	}
+	return binary.AppendUvarint(binary.AppendUvarint(nil, odd), uint64(d.Features.NumItems))
+}
+
+// vectorsOf returns products × numbers: the vectors of an attribute, or, if it has no name, of the only one that has any. As many numbers as most vectors have count, the more of
+// two that as many have. Rows of products without a vector, with one of zeros, or with one of another length are empty; all others have all numbers, one behind the other.
 func vectorsOf(products []train.Product, attribute string) (*similarity.Rows, error) {
 	found := map[string]bool{}
 	for _, p := range products {
@@ -62,16 +113,19 @@ func vectorsOf(products []train.Product, attribute string) (*similarity.Rows, er
 		return nil, fmt.Errorf("products have vectors as attributes %q; name one, as in vectors(attribute=%s)", names, names[0])
 	}
 	rows := &similarity.Rows{Start: make([]int64, 1, len(products)+1), Weight: []float32{}}
+	lengths := map[int]int{}
 	for _, p := range products {
-		at := slices.IndexFunc(p.Attributes, func(a train.Attribute) bool { return a.Name == names[0] && a.Vector != nil })
-		if at >= 0 && slices.ContainsFunc(p.Attributes[at].Vector, func(x float32) bool { return x != 0 }) {
-			v := p.Attributes[at].Vector
-			if rows.NumItems == 0 {
-				rows.NumItems = len(v)
-			}
-			if len(v) != rows.NumItems {
-				return nil, fmt.Errorf("vectors of %d and of %d numbers as attribute %q; want the same number", rows.NumItems, len(v), names[0])
-			}
+		if v := vectorOf(p, names[0]); v != nil {
+			lengths[len(v)]++
+		}
+	}
+	for n, times := range lengths {
+		if most := lengths[rows.NumItems]; times > most || times == most && n > rows.NumItems {
+			rows.NumItems = n
+		}
+	}
+	for _, p := range products {
+		if v := vectorOf(p, names[0]); len(v) == rows.NumItems {
 			for i, x := range v {
 				rows.Item, rows.Weight = append(rows.Item, uint32(i)), append(rows.Weight, x)
 			}

@@ -112,6 +112,12 @@ type Driver interface {
 	Progress() float64
 }
 
+// Noter is a Driver that has something to say of the model once it is done.
+type Noter interface {
+	// Notes are sentences for whoever asked for the model, such as what of the data it has not learned from.
+	Notes() []string
+}
+
 // Worker does steps for its users.
 type Worker interface {
 	// Do does a step. It may use all threads that it was made with, and must return soon when ctx ends.

@@ -34,7 +34,7 @@ type Result struct {
 
 // Apply executes the command at a raft index: it adds the events whose (user, id)
 // is new, and counts the others (EncodeBatch), keeps records that are newer than those there (EncodeRecords), erases a user
-// (EncodeErase), or joins one to another (EncodeJoin, EncodeCopies). The effect and the result depend on the commands so far and nothing else. A
+// (EncodeErase, EncodeErased), or joins one to another (EncodeJoin, EncodeCopies). The effect and the result depend on the commands so far and nothing else. A
 // command at or below Applied is skipped, with a zero Result. A command that
 // cannot be decoded changes nothing but the applied index; the error matches ErrCorrupt.
 // On a full disk it may wait for room: see Options.Room. An error of writing is for good: the store must be reopened. command is not kept. Cost: a
@@ -92,6 +92,9 @@ func decode(command []byte) (run func(*pending) error, err error) {
 	case joinVersion:
 		j, err := decodeJoin(command)
 		return func(p *pending) error { return p.join(j) }, err
+	case erasedVersion:
+		j, keys, err := decodeErased(command)
+		return func(p *pending) error { return p.keepErased(j, keys) }, err
 	case copyVersion:
 		j, events, err := decodeCopies(command)
 		return func(p *pending) error { return p.copies(j, events) }, err
@@ -110,9 +113,8 @@ type pending struct {
 	users   map[string]uint64   // new counts of the users met
 	items   map[string]uint64   // new counts of the items met
 	seen    map[string]struct{} // keys of the events added
-	added   []fusion.Event      // the same
+	did     happened            // to events
 	fewer   bool                // counts of the most popular items have fallen
-	removed bool                // events are gone
 	copying bool                // the events are copies of those of another key
 	swept   []string            // joined users whose events are removed
 	buried  *graves             // new tombstones
@@ -187,7 +189,7 @@ func (p *pending) add(events []fusion.Event) error {
 				return err
 			}
 		}
-		p.added = append(p.added, *e)
+		p.did.added = append(p.did.added, *e)
 		p.result.Appended++
 	}
 	p.meta.events += p.result.Appended
@@ -266,8 +268,8 @@ func (p *pending) commit() error {
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
 	p.d.meta, p.d.top = p.meta, top
-	p.d.recent.tell(p.added, p.removed)
-	p.d.baskets.tell(p.added, p.removed)
+	p.d.recent.tell(p.did)
+	p.d.baskets.tell(p.did)
 	for i, key := range p.products {
 		p.d.changes.add(ChangedProduct{key, Change{p.index, uint32(i)}})
 	}

@@ -18,16 +18,20 @@ const keptPurchases = 1 << 20
 // baskets are the items that were bought together.
 type baskets struct {
 	mu    sync.Mutex // guards what follows
-	room  int        // for items of baskets; below 0 there were too many, and nothing is kept
+	most  int        // items of baskets that are kept
+	n     int        // items of baskets; above most there were too many, and nothing is kept
 	items map[string]uint32
 	names []string            // of items, by number
 	keys  map[string]uint32   // number of a basket by user, NUL and its key
 	of    [][]uint32          // items of each basket
-	in    map[uint32][]uint32 // baskets of each item
+	in    map[uint32][]uint32 // baskets of each item, with some that are gone
+	gone  []uint32            // baskets that are gone and may be in others; of has nothing for them
+	stale int                 // how often gone ones are in
+	free  []uint32            // numbers that stand for no basket
 }
 
-func newBaskets(room int) *baskets {
-	return &baskets{room: room, items: map[string]uint32{}, keys: map[string]uint32{}, in: map[uint32][]uint32{}}
+func newBaskets(most int) *baskets {
+	return &baskets{most: most, items: map[string]uint32{}, keys: map[string]uint32{}, in: map[uint32][]uint32{}}
 }
 
 func (b *baskets) add(e *fusion.Event) {
@@ -37,15 +41,19 @@ func (b *baskets) add(e *fusion.Event) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.room < 0 {
+	if b.n > b.most {
 		return
 	}
 	key = e.User + "\x00" + key
 	basket, ok := b.keys[key]
 	if !ok {
-		basket = uint32(len(b.of))
+		if last := len(b.free) - 1; last >= 0 {
+			basket, b.free = b.free[last], b.free[:last]
+		} else {
+			basket = uint32(len(b.of))
+			b.of = append(b.of, nil)
+		}
 		b.keys[key] = basket
-		b.of = append(b.of, nil)
 	}
 	item, ok := b.items[e.Item]
 	if !ok {
@@ -57,19 +65,50 @@ func (b *baskets) add(e *fusion.Event) {
 	if slices.Contains(b.of[basket], item) {
 		return
 	}
-	if b.room--; b.room < 0 {
-		b.items, b.names, b.keys, b.of, b.in = nil, nil, nil, nil, nil
+	if b.n++; b.n > b.most {
+		b.items, b.names, b.keys, b.of, b.in, b.gone, b.free = nil, nil, nil, nil, nil, nil, nil
 		return
 	}
 	b.of[basket] = append(b.of[basket], item)
 	b.in[item] = append(b.in[item], basket)
 }
 
+// remove takes out the basket that an event is in: all events of its user are going. Cost: that of the items of the basket, on average.
+func (b *baskets) remove(e *fusion.Event) {
+	key := e.Basket()
+	if key == "" {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key = e.User + "\x00" + key
+	basket, ok := b.keys[key]
+	if !ok {
+		return
+	}
+	delete(b.keys, key)
+	b.n -= len(b.of[basket])
+	b.stale += len(b.of[basket])
+	b.of[basket] = nil
+	b.gone = append(b.gone, basket)
+	if b.stale <= b.n {
+		return
+	}
+	for item, in := range b.in {
+		if in = slices.DeleteFunc(in, func(basket uint32) bool { return b.of[basket] == nil }); len(in) > 0 {
+			b.in[item] = in
+		} else {
+			delete(b.in, item)
+		}
+	}
+	b.free, b.gone, b.stale = append(b.free, b.gone...), nil, 0
+}
+
 // with counts the baskets with an item, and those of them with each other item. It reports whether all baskets are there.
 func (b *baskets) with(item string) (others map[string]uint64, n uint64, all bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.room < 0 {
+	if b.n > b.most {
 		return nil, 0, false
 	}
 	others = map[string]uint64{}
@@ -93,7 +132,7 @@ func (b *baskets) with(item string) (others map[string]uint64, n uint64, all boo
 
 // BoughtTogether counts the baskets that have an item, and for each other item those that have both. A basket is what a user bought in one order (the
 // context order of the events), or, if they name none, on one day in UTC; cancellations take nothing out. Cost: the baskets of the item, in memory;
-// of a store with more than 1,048,576 items of baskets, a pass over all events, as at the first call and the first behind an erasure.
+// of a store with more than 1,048,576 items of baskets, a pass over all events, as at the first call and the first behind an erasure of more than 32,768 events of a user.
 func (s *Store) BoughtTogether(ctx context.Context, item string) (others map[string]uint64, n uint64, err error) {
 	d, err := s.acquire()
 	if err != nil {

@@ -19,6 +19,7 @@
 //	'p' item          ->  record of a product, as package catalog encodes it
 //	'q' user          ->  record of a user, the same
 //	't' hash          ->  tombstone of an erased user (erase.go)
+//	'x' hash hash     ->  what stays of a key that was erased with the user of the first hash, which it was joined to (erased.go)
 //	'h'               ->  key of the hash, 32 bytes; there once a user has been erased
 //	'a' user          ->  alias of a user that is joined to another (join.go)
 //	'j' user          ->  nothing; there while the join is under way

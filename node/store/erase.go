@@ -61,6 +61,8 @@ type Erasure struct {
 	// Events that were removed, and whether a profile was.
 	Events  uint64
 	Profile bool
+	// Joined are the keys that were joined to the user and erased with it, by this or an earlier one, by hash.
+	Joined []ErasedKey
 }
 
 // EncodeErase appends the command to dst and returns it.
@@ -244,7 +246,8 @@ func (p *pending) erase(e Erase) error {
 	}
 	if old != nil && old.request == e.Request {
 		p.result.Erasure = old.erasure(h)
-		return nil
+		p.result.Erasure.Joined, err = p.d.erasedWith(h)
+		return err
 	}
 	if refused, err := p.refuseJoined(e); err != nil || refused {
 		return err
@@ -269,6 +272,9 @@ func (p *pending) erase(e Erase) error {
 		return err
 	}
 	p.result.Erasure = g.erasure(h)
+	if p.result.Erasure.Joined, err = p.buryErased(e.User, h); err != nil {
+		return err
+	}
 	p.buried = &graves{secret: secret, last: g.index, index: map[Hash]uint64{h: g.index}}
 	return nil
 }
@@ -294,7 +300,7 @@ func (p *pending) refuseJoined(e Erase) (bool, error) {
 		p.result.Moved = []Moved{{e.User, to}}
 		return true, nil
 	}
-	p.result.Joined, err = p.d.children(e.User, false, joinedKeys)
+	p.result.Joined, err = p.d.children(e.User, joinedKeys, JoinOpen, JoinCompleted, JoinBarred)
 	return len(p.result.Joined) > 0, err
 }
 
@@ -321,11 +327,11 @@ func (p *pending) eraseEvents(user string, g *grave) (joined bool, err error) {
 		return a != nil, err
 	}
 	g.until = max(g.until, until)
-	p.removed, p.meta.erasedAt = true, p.index
+	p.meta.erasedAt = p.index
 	return a != nil, p.batch.DeleteRange(lower, upper, nil)
 }
 
-// uncount takes the events of a user from the counts, and returns how many they are and the time of the last.
+// uncount takes the events of a user from the counts and from what is made of events in memory, and returns how many they are and the time of the last.
 func (p *pending) uncount(user string) (events uint64, until int64, err error) {
 	lower, upper := userRange(user)
 	it, err := p.d.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
@@ -335,9 +341,12 @@ func (p *pending) uncount(user string) (events uint64, until int64, err error) {
 	defer func() { err = cmp.Or(err, translate(it.Close())) }()
 	p.items = map[string]uint64{}
 	for ok := it.First(); ok; ok = it.Next() {
-		var e fusion.Event
+		e := fusion.Event{User: user}
 		if _, err := decodeEventValue(it.Value(), &e); err != nil {
 			return 0, 0, err
+		}
+		if events < removedAtOnce {
+			p.did.removed = append(p.did.removed, e)
 		}
 		if !e.Feedback() {
 			if err := p.uncountItem(e.Item); err != nil {
@@ -350,6 +359,7 @@ func (p *pending) uncount(user string) (events uint64, until int64, err error) {
 	if err := it.Error(); err != nil || events == 0 {
 		return 0, 0, translate(err)
 	}
+	p.did.many = events > removedAtOnce
 	p.users = map[string]uint64{user: 0}
 	p.meta.events -= events
 	p.meta.users--
@@ -431,7 +441,7 @@ func (s *Store) ErasedSince(index uint64) (n int, err error) {
 
 // Purge rewrites the files that may hold what was removed of a user, so that it is in no table any more, unless a snapshot that is being
 // written or a reader needs them. Pebble's manifest names the first and last keys of tables, and may name the user until it is written anew.
-// Cost: the files that hold the keys of the user.
+// An empty user stands for all that were erased. Cost: the files that hold the keys of the user; without one, all files but those on the lowest level that nothing covers.
 func (s *Store) Purge(ctx context.Context, user string) error {
 	d, err := s.acquire()
 	if err != nil {
@@ -443,6 +453,9 @@ func (s *Store) Purge(ctx context.Context, user string) error {
 	ranges := [][2][]byte{{lower, upper}, {children, append(children[:len(children)-1:len(children)-1], 1)}, {{'s'}, {'s' + 1}}}
 	for _, key := range [][]byte{recordKey(nil, catalog.Profile, user), append([]byte{'u'}, user...), aliasKey(user), pendingKey(user)} {
 		ranges = append(ranges, [2][]byte{key, append(key[:len(key):len(key)], 0)})
+	}
+	if user == "" {
+		ranges = [][2][]byte{{{0}, {0xff}}}
 	}
 	for _, r := range ranges {
 		if err := d.db.Compact(ctx, r[0], r[1], false); err != nil {

@@ -37,6 +37,8 @@ func execute(t testing.TB, s *Store, index uint64, command any) Result {
 		b = EncodeErase(nil, c)
 	case Join:
 		b = EncodeJoin(nil, c)
+	case erasedChild:
+		b = EncodeErased(nil, c.From, c.To, c.ID, c.keys)
 	case copies:
 		b = EncodeCopies(nil, c.From, c.To, c.ID, c.events)
 	default:
@@ -128,6 +130,7 @@ func (m *model) erase(index uint64, e Erase) (r Result) {
 	if erased && b.result.Events == 0 && !b.result.Profile {
 		b.result.Index = old.result.Index
 	}
+	b.result.Joined = m.bury(e.User)
 	m.buried[e.User] = b
 	return Result{Erasure: b.result}
 }

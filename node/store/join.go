@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -80,6 +81,8 @@ const (
 	JoinBarred
 	// JoinElsewhere means that To is joined to a key itself, which is in To of the outcome.
 	JoinElsewhere
+	// JoinErased means that From was erased, and To is to be: see EncodeErased.
+	JoinErased
 )
 
 // JoinOutcome is what a step has found or made.
@@ -244,20 +247,30 @@ func (a *aliases) close() error {
 
 // child is what the partition of a key keeps of a join to it.
 type child struct {
-	state JoinState // JoinOpen, JoinCompleted or JoinBarred
-	id    uint64
+	state  JoinState // JoinOpen, JoinCompleted, JoinBarred or JoinErased
+	id     uint64
+	erased []ErasedKey // of JoinErased: the key, and those that were joined to it
 }
 
 func childKey(to, from string) []byte { return append(childPrefix(to), from...) }
 
 func childPrefix(to string) []byte { return append(append([]byte{'b'}, to...), 0) }
 
-func (c *child) encode() []byte { return binary.AppendUvarint([]byte{byte(c.state)}, c.id) }
+func (c *child) encode() []byte {
+	b := binary.AppendUvarint([]byte{byte(c.state)}, c.id)
+	for i := range c.erased {
+		b = c.erased[i].append(b)
+	}
+	return b
+}
 
 func decodeChild(b []byte) (*child, error) {
 	r, c := reader{b: b}, &child{}
 	c.state, c.id = JoinState(r.byte()), r.uvarint()
-	if r.err != nil || len(r.b) > 0 || c.state < JoinOpen || c.state > JoinBarred {
+	if c.state == JoinErased {
+		c.erased = r.erased()
+	}
+	if r.err != nil || len(r.b) > 0 || !slices.Contains([]JoinState{JoinOpen, JoinCompleted, JoinBarred, JoinErased}, c.state) {
 		return nil, fmt.Errorf("%w: joined key %x", ErrCorrupt, b)
 	}
 	return c, nil
@@ -277,8 +290,8 @@ type Joined struct {
 	ID  uint64
 }
 
-// children returns up to n keys that are joined to a key, ascending; with open only those whose events it is still taking.
-func (d *database) children(to string, open bool, n int) (out []Joined, err error) {
+// children returns up to n keys that are joined to a key and in one of some states, ascending.
+func (d *database) children(to string, n int, states ...JoinState) (out []Joined, err error) {
 	lower := childPrefix(to)
 	upper := childPrefix(to)
 	upper[len(upper)-1] = 1
@@ -292,7 +305,7 @@ func (d *database) children(to string, open bool, n int) (out []Joined, err erro
 		if err != nil {
 			return nil, err
 		}
-		if !open || c.state == JoinOpen {
+		if slices.Contains(states, c.state) {
 			out = append(out, Joined{string(it.Key()[len(lower):]), c.id})
 		}
 	}
@@ -326,7 +339,7 @@ func (p *pending) joinSteps(j Join) (JoinOutcome, error) {
 	own := c != nil && c.id == j.ID
 	set := func(state JoinState) (JoinOutcome, error) {
 		out.State = state
-		return out, p.batch.Set(childKey(j.To, j.From), (&child{state, j.ID}).encode(), nil)
+		return out, p.batch.Set(childKey(j.To, j.From), (&child{state: state, id: j.ID}).encode(), nil)
 	}
 	switch j.Step {
 	case JoinAdopt:
@@ -356,7 +369,7 @@ func (p *pending) joinSteps(j Join) (JoinOutcome, error) {
 			out.State = c.state
 		}
 	case JoinDrop:
-		if own {
+		if own && c.state != JoinErased { // what is there of that is for the erasure of to
 			return out, p.batch.Delete(childKey(j.To, j.From), nil)
 		}
 	}
@@ -371,7 +384,7 @@ func (p *pending) beginJoin(j Join) (JoinOutcome, error) {
 	if a != nil {
 		return JoinOutcome{State: a.state, To: a.to, ID: a.id}, nil
 	}
-	busy, err := p.d.children(j.From, true, 1)
+	busy, err := p.d.children(j.From, 1, JoinOpen)
 	if err != nil {
 		return JoinOutcome{}, err
 	}
@@ -407,7 +420,6 @@ func (p *pending) endJoin(j Join) (JoinOutcome, error) {
 	a.state, a.settled, out.State = JoinSettled, p.index, JoinSettled
 	p.meta.pending--
 	if out.Events > 0 {
-		p.removed = true
 		p.meta.hidden++
 		if err := p.batch.Set(hiddenKey(a.settled, j.From), nil, nil); err != nil {
 			return out, err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -17,13 +18,23 @@ type copies struct {
 	events []fusion.Event
 }
 
+// erasedChild is a command of a test.
+type erasedChild struct {
+	Join
+	keys []ErasedKey
+}
+
 // joins is what the twin knows of joins.
 type joins struct {
 	alias map[string]alias
 	child map[[2]string]child // by To and From
+	// erased are the keys that were erased with a user, in order.
+	erased map[string][]ErasedKey
 }
 
-func (j *joins) clone() joins { return joins{maps.Clone(j.alias), maps.Clone(j.child)} }
+func (j *joins) clone() joins {
+	return joins{maps.Clone(j.alias), maps.Clone(j.child), maps.Clone(j.erased)}
+}
 
 func (j *joins) hides(user string, cut uint64) bool {
 	a, ok := j.alias[user]
@@ -52,6 +63,16 @@ func (m *model) genStep(t *rapid.T) any {
 		slices.SortFunc(c.events, compareEvents)
 		return c
 	}
+	if rapid.IntRange(0, 3).Draw(t, "erased") == 0 {
+		c := erasedChild{Join: Join{From: j.From, To: j.To, ID: j.ID}}
+		for range rapid.IntRange(1, 2).Draw(t, "keys") {
+			c.keys = append(c.keys, ErasedKey{
+				Hash:      HashUser(testSecret, rapid.SampledFrom(testUsers).Draw(t, "key")),
+				Partition: rapid.Uint32().Draw(t, "partition"), Index: rapid.Uint64().Draw(t, "index"), Profile: rapid.Bool().Draw(t, "profile"),
+			})
+		}
+		return c
+	}
 	switch j.Step {
 	case JoinBegin:
 		j.ID = 0
@@ -67,6 +88,14 @@ func (m *model) step(index uint64, command any) (r Result) {
 		return m.copy(index, c)
 	}
 	m.applied = index
+	if e, ok := command.(erasedChild); ok {
+		r.Join.ID = e.ID
+		if c, known := m.child[[2]string{e.To, e.From}]; known && c.id == e.ID {
+			m.child[[2]string{e.To, e.From}] = child{JoinErased, e.ID, e.keys}
+			r.Join.State = JoinErased
+		}
+		return r
+	}
 	j := command.(Join)
 	r.Join.ID = j.ID
 	a, joined := m.alias[j.From]
@@ -117,7 +146,7 @@ func (m *model) step(index uint64, command any) (r Result) {
 	own := known && c.id == j.ID
 	switch {
 	case known && c.id > j.ID:
-	case j.Step == JoinDrop && own:
+	case j.Step == JoinDrop && own && c.state != JoinErased:
 		delete(m.child, [2]string{j.To, j.From})
 	case j.Step == JoinDrop:
 	case j.Step == JoinComplete && own && c.state == JoinOpen:
@@ -130,7 +159,7 @@ func (m *model) step(index uint64, command any) (r Result) {
 		r.Join.State, r.Join.To = JoinElsewhere, m.alias[j.To].to
 	case j.Step == JoinAdopt || j.Step == JoinBar:
 		r.Join.State = map[JoinStep]JoinState{JoinAdopt: JoinOpen, JoinBar: JoinBarred}[j.Step]
-		m.child[[2]string{j.To, j.From}] = child{r.Join.State, j.ID}
+		m.child[[2]string{j.To, j.From}] = child{state: r.Join.State, id: j.ID}
 	}
 	return r
 }
@@ -182,11 +211,30 @@ func (m *model) refuses(e Erase) (r Result) {
 		return r
 	}
 	for _, from := range slices.Sorted(slices.Values(testUsers)) {
-		if c, ok := m.child[[2]string{e.User, from}]; ok {
+		if c, ok := m.child[[2]string{e.User, from}]; ok && c.state != JoinErased {
 			r.Joined = append(r.Joined, Joined{from, c.id})
 		}
 	}
 	return r
+}
+
+// bury is what the erasure of a user remembers of the keys that were erased with it.
+func (m *model) bury(user string) []ErasedKey {
+	of := map[Hash]ErasedKey{}
+	for _, k := range m.erased[user] {
+		of[k.Hash] = k
+	}
+	for _, from := range slices.Sorted(slices.Values(testUsers)) {
+		for _, k := range m.child[[2]string{user, from}].erased {
+			of[k.Hash] = k
+		}
+		delete(m.child, [2]string{user, from})
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	m.erased[user] = slices.SortedFunc(maps.Values(of), func(a, b ErasedKey) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+	return m.erased[user]
 }
 
 // unjoin makes a user one by itself, and reports whether events were removed that do not count.
@@ -297,7 +345,13 @@ func TestJoin(t *testing.T) {
 func FuzzDecodeJoin(f *testing.F) {
 	f.Add(EncodeJoin(nil, Join{Step: JoinAdopt, From: "a", To: "b", ID: 3}))
 	f.Add(EncodeCopies(nil, "a", "b", 3, []fusion.Event{event("b", "1", "i", 2)}))
+	f.Add(EncodeErased(nil, "a", "b", 3, []ErasedKey{{Hash: Hash{1}, Partition: 2, Index: 7, Events: 1, Profile: true}}))
 	f.Fuzz(func(t *testing.T, command []byte) {
+		if j, keys, err := decodeErased(command); err == nil {
+			if again, same, err := decodeErased(EncodeErased(nil, j.From, j.To, j.ID, keys)); err != nil || again != j || !slices.Equal(same, keys) {
+				t.Errorf("%+v of %+v, again %+v of %+v, %v", keys, j, same, again, err)
+			}
+		}
 		if j, err := decodeJoin(command); err == nil {
 			if again, err := decodeJoin(EncodeJoin(nil, j)); err != nil || again != j {
 				t.Errorf("%+v, again %+v, %v", j, again, err)

@@ -9,19 +9,31 @@ import (
 )
 
 // live is something in memory that is made of all events when it is first asked for, and kept up to date from then on. add is called for each
-// event once, in any order. An erasure drops it, and it is made anew when it is asked for again.
+// event once, in any order. Events of a user who was erased or joined to another are taken out by remove: always all that there are of the user, one
+// after the other, and behind their add. If they are too many, what was made is dropped, and made anew when it is asked for again.
 type live[T interface {
 	comparable
 	add(e *fusion.Event)
+	remove(e *fusion.Event)
 }] struct {
 	collecting sync.Mutex // held while it is made
 
-	// What follows is guarded by the mu of the database. came are the events that come while it is made.
+	// What follows is guarded by the mu of the database. came is what happens while it is made.
 	made T
-	came *[]fusion.Event
+	came *[]happened
 }
 
-// errMoved means that events were removed while others were collected.
+// happened is what a command did: no command both adds and removes.
+type happened struct {
+	added, removed []fusion.Event
+	// many says that so many events were removed that they are not listed.
+	many bool
+}
+
+// removedAtOnce bounds the events of a user that are removed one by one, some 5 MiB. It is more than a join takes.
+const removedAtOnce = 1 << 15
+
+// errMoved means that many events were removed while others were collected.
 var errMoved = errors.New("events were erased meanwhile")
 
 // collectTries is how often events are collected while users are erased.
@@ -46,7 +58,7 @@ func (l *live[T]) collect(ctx context.Context, d *database, empty func() T) (non
 		return l.made, d.failed
 	}
 	cut := d.meta.applied // what is applied behind it comes by tell
-	l.came = &[]fusion.Event{}
+	l.came = &[]happened{}
 	d.mu.Unlock()
 	made := empty()
 	err = d.dump(ctx, cut, Position{}, func(e fusion.Event) error {
@@ -63,24 +75,27 @@ func (l *live[T]) collect(ctx context.Context, d *database, empty func() T) (non
 	case came == nil:
 		return none, errMoved
 	}
-	for i := range *came {
-		made.add(&(*came)[i])
-	}
 	l.made = made
+	for _, h := range *came {
+		l.tell(h)
+	}
 	return made, nil
 }
 
-// tell tells of new events, or, with erased, that some are gone. The mu of the database is held.
-func (l *live[T]) tell(added []fusion.Event, erased bool) {
+// tell tells of new events, and of some that are gone. The mu of the database is held.
+func (l *live[T]) tell(h happened) {
 	var none T
 	switch {
-	case erased:
+	case h.many:
 		l.made, l.came = none, nil
 	case l.made != none:
-		for i := range added {
-			l.made.add(&added[i])
+		for i := range h.added {
+			l.made.add(&h.added[i])
 		}
-	case l.came != nil:
-		*l.came = append(*l.came, added...)
+		for i := range h.removed {
+			l.made.remove(&h.removed[i])
+		}
+	case l.came != nil && len(h.added)+len(h.removed) > 0:
+		*l.came = append(*l.came, h)
 	}
 }

@@ -26,7 +26,8 @@ type recent struct {
 	mu     sync.Mutex // guards what follows
 	floor  int64
 	most   int
-	events []recentEvent // heap: the earliest is first
+	events []recentEvent          // heap: the earliest is first
+	gone   map[recentEvent]uint32 // how many of those of events are there no more: sweep takes them out
 
 	items map[string]uint32 // number of each item of events
 	names []recentItem      // by number
@@ -46,7 +47,9 @@ type recentItem struct {
 	events uint32
 }
 
-func newRecent(most int) *recent { return &recent{most: most, items: map[string]uint32{}} }
+func newRecent(most int) *recent {
+	return &recent{most: most, items: map[string]uint32{}, gone: map[recentEvent]uint32{}}
+}
 
 // add takes an event in, and lets the earliest go if there are too many.
 func (r *recent) add(e *fusion.Event) {
@@ -77,13 +80,56 @@ func (r *recent) add(e *fusion.Event) {
 		return
 	}
 	out := heap.Pop(r).(recentEvent)
-	r.floor = max(r.floor, out.time)
-	x := &r.names[out.item]
+	if !r.drop(out) {
+		r.floor = max(r.floor, out.time)
+	}
+	r.forget(out.item)
+}
+
+// remove takes an event out that was added. Cost: a note for sweep, so that many share a pass over the events.
+func (r *recent) remove(e *fusion.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e.Time <= r.floor || e.Feedback() {
+		return
+	}
+	r.gone[recentEvent{e.Time, r.items[e.Item], uint32(slices.Index(r.behaviors, e.Behavior))}]++
+}
+
+// drop reports whether one of events is there no more, and forgets that it was.
+func (r *recent) drop(e recentEvent) bool {
+	n := r.gone[e]
+	if n > 1 {
+		r.gone[e] = n - 1
+	} else {
+		delete(r.gone, e)
+	}
+	return n > 0
+}
+
+// forget tells of an item that one of its events has left.
+func (r *recent) forget(item uint32) {
+	x := &r.names[item]
 	if x.events--; x.events == 0 {
 		delete(r.items, x.key)
 		x.key = ""
-		r.free = append(r.free, out.item)
+		r.free = append(r.free, item)
 	}
+}
+
+// sweep takes out what is gone. Cost: a pass over the events, if there is something.
+func (r *recent) sweep() {
+	if len(r.gone) == 0 {
+		return
+	}
+	r.events = slices.DeleteFunc(r.events, func(e recentEvent) bool {
+		gone := r.drop(e)
+		if gone {
+			r.forget(e.item)
+		}
+		return gone
+	})
+	heap.Init(r)
 }
 
 // Len, Less, Swap, Push and Pop implement heap.Interface.
@@ -109,6 +155,7 @@ func (r *recent) Pop() any {
 func (r *recent) last(upTo int64) (last map[string]int64, all bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sweep()
 	times := make([]int64, len(r.names))
 	for _, e := range r.events {
 		if e.time <= upTo {
@@ -132,6 +179,7 @@ func (r *recent) active(w Window, behaviors []fusion.Behavior) (out []Activity, 
 	if max(0, w.From) < r.floor {
 		return nil, false
 	}
+	r.sweep()
 	place := make([]int, len(r.behaviors))
 	for i, b := range r.behaviors {
 		place[i] = slices.Index(behaviors, b)
@@ -182,7 +230,7 @@ type Activity struct {
 }
 
 // Active returns the items with events of some behaviors in a window, by key. Cost: a pass over the latest 262,144 events, in memory, or if the window
-// goes further back, over all. The first call, and the first behind an erasure, takes a pass over all.
+// goes further back, over all. The first call, and the first behind an erasure of more than 32,768 events of a user, takes a pass over all.
 func (s *Store) Active(ctx context.Context, w Window, behaviors []fusion.Behavior) (out []Activity, err error) {
 	err = s.withRecent(ctx, func(d *database, r *recent) error {
 		var all bool

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -14,21 +15,19 @@ import (
 )
 
 // TestRecentEqualsAllEvents compares what a store that keeps few events at hand says of windows, last events and baskets with what all its events say,
-// while events come in any order and users are erased.
+// while events come in any order, users are erased, and others are joined to keys elsewhere.
 func TestRecentEqualsAllEvents(t *testing.T) {
-	dir := t.TempDir()
-	runs := 0
 	rapid.Check(t, func(t *rapid.T) {
-		runs++
-		s, err := Open(Options{Dir: fmt.Sprintf("%s/%d", dir, runs), recent: 8, purchases: rapid.SampledFrom([]int{5, 1000}).Draw(t, "purchases")})
+		s, err := Open(Options{Dir: "store", fs: vfs.NewMem(), recent: 8, purchases: rapid.SampledFrom([]int{5, 1000}).Draw(t, "purchases")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = s.Close() }()
 		var all []fusion.Event
+		joined := map[string]bool{}
 		behaviors := []fusion.Behavior{fusion.View, fusion.Purchase, fusion.Click}
 		for index := uint64(1); index < 30; index++ {
-			switch rapid.IntRange(0, 6).Draw(t, "step") {
+			switch rapid.IntRange(0, 8).Draw(t, "step") {
 			case 0:
 				w := Window{int64(rapid.IntRange(-5, 40).Draw(t, "from")), int64(rapid.IntRange(0, 50).Draw(t, "to"))}
 				counts := map[string][]uint64{}
@@ -109,10 +108,36 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 				}
 			case 2:
 				user := fmt.Sprint("u", rapid.IntRange(0, 3).Draw(t, "user"))
-				if _, err := s.Apply(index, EncodeErase(nil, Erase{User: user, Request: [16]byte{byte(index)}, Again: true})); err != nil {
+				erase := Erase{User: user, Request: [16]byte{byte(index)}, Again: true}
+				if joined[user] {
+					erase.Account = "elsewhere"
+				}
+				if r, err := s.Apply(index, EncodeErase(nil, erase)); err != nil || len(r.Moved) > 0 {
+					t.Fatal(r, err)
+				}
+				joined[user] = false
+				all = slices.DeleteFunc(all, func(e fusion.Event) bool { return e.User == user })
+			case 4:
+				j := Join{Step: JoinBegin, From: fmt.Sprint("u", rapid.IntRange(0, 3).Draw(t, "user")), To: "elsewhere"}
+				r, err := s.Apply(index, EncodeJoin(nil, j))
+				if err != nil || r.Join.State == JoinSettled != joined[j.From] {
+					t.Fatal(r, err)
+				}
+				index++
+				recent, baskets := s.cur.recent.made, s.cur.baskets.made
+				j.Step, j.ID = JoinSettle, r.Join.ID
+				if r, err := s.Apply(index, EncodeJoin(nil, j)); err != nil || r.Join.State != JoinSettled {
+					t.Fatal(r, err)
+				}
+				if s.cur.recent.made != recent || s.cur.baskets.made != baskets {
+					t.Fatal("a join lets all events be counted anew")
+				}
+				joined[j.From] = true
+				all = slices.DeleteFunc(all, func(e fusion.Event) bool { return e.User == j.From })
+			case 5:
+				if _, err := s.Apply(index, EncodeJoin(nil, Join{Step: JoinSweep, ID: index})); err != nil {
 					t.Fatal(err)
 				}
-				all = slices.DeleteFunc(all, func(e fusion.Event) bool { return e.User == user })
 			default:
 				var batch []fusion.Event
 				for range rapid.IntRange(1, 6).Draw(t, "events") {
@@ -137,7 +162,7 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, e := range batch {
-					if !e.Feedback() {
+					if !e.Feedback() && !joined[e.User] {
 						all = append(all, e)
 					}
 				}
@@ -146,7 +171,7 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 	})
 }
 
-// TestRecentWhileEventsCome asks for the first time while events are applied: none is missed, and none counts twice.
+// TestRecentWhileEventsCome asks for the first time, again and again, while events are applied and keys joined: none is missed, and none counts twice.
 func TestRecentWhileEventsCome(t *testing.T) {
 	s, err := Open(Options{Dir: t.TempDir()})
 	if err != nil {
@@ -158,13 +183,30 @@ func TestRecentWhileEventsCome(t *testing.T) {
 		}
 	}()
 	const n = 300
+	// Of three commands the first has 50 events of users and as many of a cookie, and the others join this.
+	command := func(index uint64) []byte {
+		j := Join{From: fmt.Sprint("cookie", index/3), To: "elsewhere"}
+		switch index % 3 {
+		case 1:
+			j.Step = JoinBegin
+			return EncodeJoin(nil, j)
+		case 2:
+			j.Step, j.ID = JoinSettle, index-1
+			return EncodeJoin(nil, j)
+		}
+		var batch []fusion.Event
+		for i := range 100 {
+			e := fusion.Event{User: j.From, Item: "i", Behavior: fusion.View, Value: 1, Time: int64(index), ID: fmt.Sprint(index, "-", i)}
+			if i%2 == 0 {
+				e.User = fmt.Sprint("u", i)
+			}
+			batch = append(batch, e)
+		}
+		return EncodeBatch(nil, batch)
+	}
 	apply := func(from, to uint64) {
 		for index := from; index < to; index++ {
-			var batch []fusion.Event
-			for i := range 50 {
-				batch = append(batch, fusion.Event{User: fmt.Sprint("u", i), Item: "i", Behavior: fusion.View, Value: 1, Time: int64(index), ID: fmt.Sprint(index)})
-			}
-			if _, err := s.Apply(index, EncodeBatch(nil, batch)); err != nil {
+			if _, err := s.Apply(index, command(index)); err != nil {
 				t.Error(err)
 				return
 			}
@@ -173,22 +215,24 @@ func TestRecentWhileEventsCome(t *testing.T) {
 	apply(1, n/2)
 	var applying sync.WaitGroup
 	applying.Go(func() { apply(n/2, n) })
-	last := uint64(0)
 	for range 20 {
+		s.cur.mu.Lock()
+		s.cur.recent.tell(happened{many: true})
+		s.cur.mu.Unlock()
+		before := s.Applied()
 		got, err := s.Active(t.Context(), Window{0, n}, []fusion.Behavior{fusion.View})
-		if err != nil || len(got) != 1 || got[0].Counts[0]%50 != 0 || got[0].Counts[0] < last {
-			t.Fatalf("got %v after %d, error %v", got, last, err)
+		if err != nil || len(got) != 1 || got[0].Counts[0]%50 != 0 || got[0].Counts[0] < before/3*50 || got[0].Counts[0] > s.Applied()/3*50+50 {
+			t.Fatalf("got %v at commands %d to %d, error %v", got, before, s.Applied(), err)
 		}
-		last = got[0].Counts[0]
 	}
 	applying.Wait()
 	got, err := s.Active(t.Context(), Window{0, n}, []fusion.Behavior{fusion.View})
-	if err != nil || len(got) != 1 || got[0].Counts[0] != (n-1)*50 {
-		t.Fatalf("got %v, error %v, want %d views", got, err, (n-1)*50)
+	if err != nil || len(got) != 1 || got[0].Counts[0] != (n/3-1)*50 {
+		t.Fatalf("got %v, error %v, want %d views", got, err, (n/3-1)*50)
 	}
 }
 
-// BenchmarkActive counts half of the events at hand, and, as without any at hand, those of a pass over all.
+// BenchmarkActive counts half of the events at hand, the same after some were removed, and, as without any at hand, those of a pass over all.
 func BenchmarkActive(b *testing.B) {
 	s, err := Open(Options{Dir: b.TempDir()})
 	if err != nil {
@@ -206,12 +250,16 @@ func BenchmarkActive(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	for _, first := range []bool{true, false} {
-		b.Run(fmt.Sprint("first=", first), func(b *testing.B) {
+	some := []fusion.Event{{User: "u", Item: "i", Behavior: fusion.View, Value: 1, Time: keptRecent}}
+	for _, c := range []struct {
+		name string
+		did  []happened
+	}{{"none", nil}, {"removed", []happened{{added: some}, {removed: some}}}, {"first", []happened{{many: true}}}} {
+		b.Run("after="+c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if first {
-					s.cur.recent.tell(nil, true)
+				for _, h := range c.did {
+					s.cur.recent.tell(h)
 				}
 				if _, err := s.Active(b.Context(), Window{keptRecent / 2, keptRecent}, []fusion.Behavior{fusion.View}); err != nil {
 					b.Fatal(err)

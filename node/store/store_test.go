@@ -131,7 +131,7 @@ func newModel() *model {
 	return &model{
 		events: make(map[[2]string]fusion.Event), index: make(map[[2]string]uint64), buried: make(map[string]buried),
 		records: map[catalog.Kind]map[string]catalog.Record{catalog.Product: {}, catalog.Profile: {}},
-		joins:   joins{alias: make(map[string]alias), child: make(map[[2]string]child)},
+		joins:   joins{alias: make(map[string]alias), child: make(map[[2]string]child), erased: make(map[string][]ErasedKey)},
 	}
 }
 

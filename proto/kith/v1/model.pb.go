@@ -295,7 +295,9 @@ type TrainedModel struct {
 	// From its first step until its file was written and checked.
 	Seconds float64 `protobuf:"fixed64,3,opt,name=seconds,proto3" json:"seconds,omitempty"`
 	// Steps that were done on each partition.
-	Steps         uint32 `protobuf:"varint,4,opt,name=steps,proto3" json:"steps,omitempty"`
+	Steps uint32 `protobuf:"varint,4,opt,name=steps,proto3" json:"steps,omitempty"`
+	// What is to be known of it, such as products that it was not made of; sentences.
+	Notes         []string `protobuf:"bytes,5,rep,name=notes,proto3" json:"notes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,6 +358,13 @@ func (x *TrainedModel) GetSteps() uint32 {
 		return x.Steps
 	}
 	return 0
+}
+
+func (x *TrainedModel) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
 }
 
 // NodeUsage is what a build cost on one node.
@@ -1248,13 +1257,14 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"parameters\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x85\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9b\x01\n" +
 	"\fTrainedModel\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.kith.v1.ModelSpecR\x04spec\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x02 \x01(\x04R\tsizeBytes\x12\x18\n" +
 	"\aseconds\x18\x03 \x01(\x01R\aseconds\x12\x14\n" +
-	"\x05steps\x18\x04 \x01(\rR\x05steps\"\xe8\x02\n" +
+	"\x05steps\x18\x04 \x01(\rR\x05steps\x12\x14\n" +
+	"\x05notes\x18\x05 \x03(\tR\x05notes\"\xe8\x02\n" +
 	"\tNodeUsage\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x1f\n" +
 	"\vcpu_seconds\x18\x02 \x01(\x01R\n" +

@@ -36,21 +36,24 @@ const (
 	JoinStep_JOIN_STEP_SWEEP       JoinStep = 8
 	// Copies the events of the request.
 	JoinStep_JOIN_STEP_COPY JoinStep = 9
+	// Says that from was erased, as to is going to be: what is in erased stays with the tombstone of to. In place of a drop.
+	JoinStep_JOIN_STEP_ERASED JoinStep = 10
 )
 
 // Enum value maps for JoinStep.
 var (
 	JoinStep_name = map[int32]string{
-		0: "JOIN_STEP_UNSPECIFIED",
-		1: "JOIN_STEP_BEGIN",
-		2: "JOIN_STEP_ADOPT",
-		3: "JOIN_STEP_BAR",
-		4: "JOIN_STEP_DROP",
-		5: "JOIN_STEP_COMPLETE",
-		6: "JOIN_STEP_SETTLE",
-		7: "JOIN_STEP_CANCEL",
-		8: "JOIN_STEP_SWEEP",
-		9: "JOIN_STEP_COPY",
+		0:  "JOIN_STEP_UNSPECIFIED",
+		1:  "JOIN_STEP_BEGIN",
+		2:  "JOIN_STEP_ADOPT",
+		3:  "JOIN_STEP_BAR",
+		4:  "JOIN_STEP_DROP",
+		5:  "JOIN_STEP_COMPLETE",
+		6:  "JOIN_STEP_SETTLE",
+		7:  "JOIN_STEP_CANCEL",
+		8:  "JOIN_STEP_SWEEP",
+		9:  "JOIN_STEP_COPY",
+		10: "JOIN_STEP_ERASED",
 	}
 	JoinStep_value = map[string]int32{
 		"JOIN_STEP_UNSPECIFIED": 0,
@@ -63,6 +66,7 @@ var (
 		"JOIN_STEP_CANCEL":      7,
 		"JOIN_STEP_SWEEP":       8,
 		"JOIN_STEP_COPY":        9,
+		"JOIN_STEP_ERASED":      10,
 	}
 )
 
@@ -113,6 +117,8 @@ const (
 	JoinState_JOIN_STATE_BARRED JoinState = 10
 	// It is joined to a third one itself.
 	JoinState_JOIN_STATE_ELSEWHERE JoinState = 11
+	// It is erased, and the other is going to be.
+	JoinState_JOIN_STATE_ERASED JoinState = 12
 )
 
 // Enum value maps for JoinState.
@@ -126,6 +132,7 @@ var (
 		9:  "JOIN_STATE_COMPLETED",
 		10: "JOIN_STATE_BARRED",
 		11: "JOIN_STATE_ELSEWHERE",
+		12: "JOIN_STATE_ERASED",
 	}
 	JoinState_value = map[string]int32{
 		"JOIN_STATE_UNSPECIFIED": 0,
@@ -136,6 +143,7 @@ var (
 		"JOIN_STATE_COMPLETED":   9,
 		"JOIN_STATE_BARRED":      10,
 		"JOIN_STATE_ELSEWHERE":   11,
+		"JOIN_STATE_ERASED":      12,
 	}
 )
 
@@ -417,7 +425,9 @@ type StepJoinRequest struct {
 	// Of the join: the index of its begin. Of a sweep the index up to which it goes.
 	Id uint64 `protobuf:"varint,6,opt,name=id,proto3" json:"id,omitempty"`
 	// Of to, for a copy.
-	Events        []*Event `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*Event `protobuf:"bytes,7,rep,name=events,proto3" json:"events,omitempty"`
+	// From, and the keys that were joined to it, once they are erased.
+	Erased        []*ErasedKey `protobuf:"bytes,8,rep,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -501,6 +511,91 @@ func (x *StepJoinRequest) GetEvents() []*Event {
 	return nil
 }
 
+func (x *StepJoinRequest) GetErased() []*ErasedKey {
+	if x != nil {
+		return x.Erased
+	}
+	return nil
+}
+
+// ErasedKey is what stays of a key that was erased with another.
+type ErasedKey struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	UserHash  []byte                 `protobuf:"bytes,1,opt,name=user_hash,json=userHash,proto3" json:"user_hash,omitempty"`
+	Partition uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// Index of the log of the partition at which something of the key was last removed, and what was.
+	Index         uint64 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Events        uint64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
+	Profile       bool   `protobuf:"varint,5,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ErasedKey) Reset() {
+	*x = ErasedKey{}
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ErasedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ErasedKey) ProtoMessage() {}
+
+func (x *ErasedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ErasedKey.ProtoReflect.Descriptor instead.
+func (*ErasedKey) Descriptor() ([]byte, []int) {
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ErasedKey) GetUserHash() []byte {
+	if x != nil {
+		return x.UserHash
+	}
+	return nil
+}
+
+func (x *ErasedKey) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ErasedKey) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ErasedKey) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *ErasedKey) GetProfile() bool {
+	if x != nil {
+		return x.Profile
+	}
+	return false
+}
+
 // StepJoinResponse is what it did.
 type StepJoinResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -518,7 +613,7 @@ type StepJoinResponse struct {
 
 func (x *StepJoinResponse) Reset() {
 	*x = StepJoinResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -530,7 +625,7 @@ func (x *StepJoinResponse) String() string {
 func (*StepJoinResponse) ProtoMessage() {}
 
 func (x *StepJoinResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[4]
+	mi := &file_kith_v1_partition_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -543,7 +638,7 @@ func (x *StepJoinResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StepJoinResponse.ProtoReflect.Descriptor instead.
 func (*StepJoinResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{4}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *StepJoinResponse) GetState() JoinState {
@@ -593,7 +688,7 @@ type LookUpUsersRequest struct {
 
 func (x *LookUpUsersRequest) Reset() {
 	*x = LookUpUsersRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -605,7 +700,7 @@ func (x *LookUpUsersRequest) String() string {
 func (*LookUpUsersRequest) ProtoMessage() {}
 
 func (x *LookUpUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[5]
+	mi := &file_kith_v1_partition_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -618,7 +713,7 @@ func (x *LookUpUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUpUsersRequest.ProtoReflect.Descriptor instead.
 func (*LookUpUsersRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LookUpUsersRequest) GetPartition() uint32 {
@@ -652,7 +747,7 @@ type LookUpUsersResponse struct {
 
 func (x *LookUpUsersResponse) Reset() {
 	*x = LookUpUsersResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +759,7 @@ func (x *LookUpUsersResponse) String() string {
 func (*LookUpUsersResponse) ProtoMessage() {}
 
 func (x *LookUpUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[6]
+	mi := &file_kith_v1_partition_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +772,7 @@ func (x *LookUpUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUpUsersResponse.ProtoReflect.Descriptor instead.
 func (*LookUpUsersResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LookUpUsersResponse) GetUsers() []*UserState {
@@ -704,7 +799,7 @@ type UserState struct {
 
 func (x *UserState) Reset() {
 	*x = UserState{}
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -716,7 +811,7 @@ func (x *UserState) String() string {
 func (*UserState) ProtoMessage() {}
 
 func (x *UserState) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[7]
+	mi := &file_kith_v1_partition_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -729,7 +824,7 @@ func (x *UserState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserState.ProtoReflect.Descriptor instead.
 func (*UserState) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UserState) GetUser() string {
@@ -778,7 +873,7 @@ type PendingJoinsRequest struct {
 
 func (x *PendingJoinsRequest) Reset() {
 	*x = PendingJoinsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +885,7 @@ func (x *PendingJoinsRequest) String() string {
 func (*PendingJoinsRequest) ProtoMessage() {}
 
 func (x *PendingJoinsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[8]
+	mi := &file_kith_v1_partition_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +898,7 @@ func (x *PendingJoinsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingJoinsRequest.ProtoReflect.Descriptor instead.
 func (*PendingJoinsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PendingJoinsRequest) GetPartition() uint32 {
@@ -830,7 +925,7 @@ type PendingJoinsResponse struct {
 
 func (x *PendingJoinsResponse) Reset() {
 	*x = PendingJoinsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +937,7 @@ func (x *PendingJoinsResponse) String() string {
 func (*PendingJoinsResponse) ProtoMessage() {}
 
 func (x *PendingJoinsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[9]
+	mi := &file_kith_v1_partition_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +950,7 @@ func (x *PendingJoinsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingJoinsResponse.ProtoReflect.Descriptor instead.
 func (*PendingJoinsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PendingJoinsResponse) GetUsers() []*UserState {
@@ -882,7 +977,7 @@ type ScanUserFeaturesRequest struct {
 
 func (x *ScanUserFeaturesRequest) Reset() {
 	*x = ScanUserFeaturesRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -894,7 +989,7 @@ func (x *ScanUserFeaturesRequest) String() string {
 func (*ScanUserFeaturesRequest) ProtoMessage() {}
 
 func (x *ScanUserFeaturesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[10]
+	mi := &file_kith_v1_partition_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -907,7 +1002,7 @@ func (x *ScanUserFeaturesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanUserFeaturesRequest.ProtoReflect.Descriptor instead.
 func (*ScanUserFeaturesRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ScanUserFeaturesRequest) GetPartition() uint32 {
@@ -968,7 +1063,7 @@ type ScanUserFeaturesResponse struct {
 
 func (x *ScanUserFeaturesResponse) Reset() {
 	*x = ScanUserFeaturesResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1075,7 @@ func (x *ScanUserFeaturesResponse) String() string {
 func (*ScanUserFeaturesResponse) ProtoMessage() {}
 
 func (x *ScanUserFeaturesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[11]
+	mi := &file_kith_v1_partition_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1088,7 @@ func (x *ScanUserFeaturesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanUserFeaturesResponse.ProtoReflect.Descriptor instead.
 func (*ScanUserFeaturesResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ScanUserFeaturesResponse) GetUsers() []*UserFeatures {
@@ -1048,7 +1143,7 @@ type ScanProductFeaturesRequest struct {
 
 func (x *ScanProductFeaturesRequest) Reset() {
 	*x = ScanProductFeaturesRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1155,7 @@ func (x *ScanProductFeaturesRequest) String() string {
 func (*ScanProductFeaturesRequest) ProtoMessage() {}
 
 func (x *ScanProductFeaturesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[12]
+	mi := &file_kith_v1_partition_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1168,7 @@ func (x *ScanProductFeaturesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanProductFeaturesRequest.ProtoReflect.Descriptor instead.
 func (*ScanProductFeaturesRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ScanProductFeaturesRequest) GetPartition() uint32 {
@@ -1137,7 +1232,7 @@ type ScanProductFeaturesResponse struct {
 
 func (x *ScanProductFeaturesResponse) Reset() {
 	*x = ScanProductFeaturesResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1244,7 @@ func (x *ScanProductFeaturesResponse) String() string {
 func (*ScanProductFeaturesResponse) ProtoMessage() {}
 
 func (x *ScanProductFeaturesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[13]
+	mi := &file_kith_v1_partition_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1257,7 @@ func (x *ScanProductFeaturesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanProductFeaturesResponse.ProtoReflect.Descriptor instead.
 func (*ScanProductFeaturesResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ScanProductFeaturesResponse) GetProducts() []*ProductFeatures {
@@ -1192,7 +1287,7 @@ type ApplyRecordsRequest struct {
 
 func (x *ApplyRecordsRequest) Reset() {
 	*x = ApplyRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1204,7 +1299,7 @@ func (x *ApplyRecordsRequest) String() string {
 func (*ApplyRecordsRequest) ProtoMessage() {}
 
 func (x *ApplyRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[14]
+	mi := &file_kith_v1_partition_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1217,7 +1312,7 @@ func (x *ApplyRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ApplyRecordsRequest) GetPartition() uint32 {
@@ -1262,7 +1357,7 @@ type ApplyRecordsResponse struct {
 
 func (x *ApplyRecordsResponse) Reset() {
 	*x = ApplyRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1369,7 @@ func (x *ApplyRecordsResponse) String() string {
 func (*ApplyRecordsResponse) ProtoMessage() {}
 
 func (x *ApplyRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[15]
+	mi := &file_kith_v1_partition_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1382,7 @@ func (x *ApplyRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ApplyRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ApplyRecordsResponse) GetChanged() uint64 {
@@ -1334,7 +1429,7 @@ type FollowProductsRequest struct {
 
 func (x *FollowProductsRequest) Reset() {
 	*x = FollowProductsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1441,7 @@ func (x *FollowProductsRequest) String() string {
 func (*FollowProductsRequest) ProtoMessage() {}
 
 func (x *FollowProductsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[16]
+	mi := &file_kith_v1_partition_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1454,7 @@ func (x *FollowProductsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowProductsRequest.ProtoReflect.Descriptor instead.
 func (*FollowProductsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FollowProductsRequest) GetPartition() uint32 {
@@ -1422,7 +1517,7 @@ type FollowProductsResponse struct {
 
 func (x *FollowProductsResponse) Reset() {
 	*x = FollowProductsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1529,7 @@ func (x *FollowProductsResponse) String() string {
 func (*FollowProductsResponse) ProtoMessage() {}
 
 func (x *FollowProductsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[17]
+	mi := &file_kith_v1_partition_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1542,7 @@ func (x *FollowProductsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowProductsResponse.ProtoReflect.Descriptor instead.
 func (*FollowProductsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FollowProductsResponse) GetProducts() []*Record {
@@ -1499,7 +1594,7 @@ type ReadRecordsRequest struct {
 
 func (x *ReadRecordsRequest) Reset() {
 	*x = ReadRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1606,7 @@ func (x *ReadRecordsRequest) String() string {
 func (*ReadRecordsRequest) ProtoMessage() {}
 
 func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[18]
+	mi := &file_kith_v1_partition_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1619,7 @@ func (x *ReadRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ReadRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadRecordsRequest) GetPartition() uint32 {
@@ -1572,7 +1667,7 @@ type ReadRecordsResponse struct {
 
 func (x *ReadRecordsResponse) Reset() {
 	*x = ReadRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1584,7 +1679,7 @@ func (x *ReadRecordsResponse) String() string {
 func (*ReadRecordsResponse) ProtoMessage() {}
 
 func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[19]
+	mi := &file_kith_v1_partition_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1597,7 +1692,7 @@ func (x *ReadRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ReadRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ReadRecordsResponse) GetRecords() []*Record {
@@ -1625,7 +1720,7 @@ type ScanRecordsRequest struct {
 
 func (x *ScanRecordsRequest) Reset() {
 	*x = ScanRecordsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1732,7 @@ func (x *ScanRecordsRequest) String() string {
 func (*ScanRecordsRequest) ProtoMessage() {}
 
 func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[20]
+	mi := &file_kith_v1_partition_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1745,7 @@ func (x *ScanRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ScanRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ScanRecordsRequest) GetPartition() uint32 {
@@ -1714,7 +1809,7 @@ type ScanRecordsResponse struct {
 
 func (x *ScanRecordsResponse) Reset() {
 	*x = ScanRecordsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1821,7 @@ func (x *ScanRecordsResponse) String() string {
 func (*ScanRecordsResponse) ProtoMessage() {}
 
 func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[21]
+	mi := &file_kith_v1_partition_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1834,7 @@ func (x *ScanRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ScanRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ScanRecordsResponse) GetRecords() []*Record {
@@ -1770,7 +1865,7 @@ type ScanUsersRequest struct {
 
 func (x *ScanUsersRequest) Reset() {
 	*x = ScanUsersRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1877,7 @@ func (x *ScanUsersRequest) String() string {
 func (*ScanUsersRequest) ProtoMessage() {}
 
 func (x *ScanUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[22]
+	mi := &file_kith_v1_partition_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1890,7 @@ func (x *ScanUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanUsersRequest.ProtoReflect.Descriptor instead.
 func (*ScanUsersRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ScanUsersRequest) GetPartition() uint32 {
@@ -1843,7 +1938,7 @@ type ScanUsersResponse struct {
 
 func (x *ScanUsersResponse) Reset() {
 	*x = ScanUsersResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1950,7 @@ func (x *ScanUsersResponse) String() string {
 func (*ScanUsersResponse) ProtoMessage() {}
 
 func (x *ScanUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[23]
+	mi := &file_kith_v1_partition_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1963,7 @@ func (x *ScanUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScanUsersResponse.ProtoReflect.Descriptor instead.
 func (*ScanUsersResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ScanUsersResponse) GetUsers() []string {
@@ -1893,7 +1988,7 @@ type ActiveItemsRequest struct {
 
 func (x *ActiveItemsRequest) Reset() {
 	*x = ActiveItemsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2000,7 @@ func (x *ActiveItemsRequest) String() string {
 func (*ActiveItemsRequest) ProtoMessage() {}
 
 func (x *ActiveItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[24]
+	mi := &file_kith_v1_partition_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2013,7 @@ func (x *ActiveItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveItemsRequest.ProtoReflect.Descriptor instead.
 func (*ActiveItemsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ActiveItemsRequest) GetPartition() uint32 {
@@ -1975,7 +2070,7 @@ type ActiveItemsResponse struct {
 
 func (x *ActiveItemsResponse) Reset() {
 	*x = ActiveItemsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2082,7 @@ func (x *ActiveItemsResponse) String() string {
 func (*ActiveItemsResponse) ProtoMessage() {}
 
 func (x *ActiveItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[25]
+	mi := &file_kith_v1_partition_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2095,7 @@ func (x *ActiveItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveItemsResponse.ProtoReflect.Descriptor instead.
 func (*ActiveItemsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ActiveItemsResponse) GetItems() []string {
@@ -2031,7 +2126,7 @@ type LastItemsRequest struct {
 
 func (x *LastItemsRequest) Reset() {
 	*x = LastItemsRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2138,7 @@ func (x *LastItemsRequest) String() string {
 func (*LastItemsRequest) ProtoMessage() {}
 
 func (x *LastItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[26]
+	mi := &file_kith_v1_partition_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2151,7 @@ func (x *LastItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastItemsRequest.ProtoReflect.Descriptor instead.
 func (*LastItemsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LastItemsRequest) GetPartition() uint32 {
@@ -2105,7 +2200,7 @@ type LastItemsResponse struct {
 
 func (x *LastItemsResponse) Reset() {
 	*x = LastItemsResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2212,7 @@ func (x *LastItemsResponse) String() string {
 func (*LastItemsResponse) ProtoMessage() {}
 
 func (x *LastItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[27]
+	mi := &file_kith_v1_partition_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2225,7 @@ func (x *LastItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LastItemsResponse.ProtoReflect.Descriptor instead.
 func (*LastItemsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LastItemsResponse) GetItems() []string {
@@ -2160,7 +2255,7 @@ type BoughtTogetherRequest struct {
 
 func (x *BoughtTogetherRequest) Reset() {
 	*x = BoughtTogetherRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2267,7 @@ func (x *BoughtTogetherRequest) String() string {
 func (*BoughtTogetherRequest) ProtoMessage() {}
 
 func (x *BoughtTogetherRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[28]
+	mi := &file_kith_v1_partition_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2280,7 @@ func (x *BoughtTogetherRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoughtTogetherRequest.ProtoReflect.Descriptor instead.
 func (*BoughtTogetherRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BoughtTogetherRequest) GetPartition() uint32 {
@@ -2230,7 +2325,7 @@ type BoughtTogetherResponse struct {
 
 func (x *BoughtTogetherResponse) Reset() {
 	*x = BoughtTogetherResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2242,7 +2337,7 @@ func (x *BoughtTogetherResponse) String() string {
 func (*BoughtTogetherResponse) ProtoMessage() {}
 
 func (x *BoughtTogetherResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[29]
+	mi := &file_kith_v1_partition_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2255,7 +2350,7 @@ func (x *BoughtTogetherResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BoughtTogetherResponse.ProtoReflect.Descriptor instead.
 func (*BoughtTogetherResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *BoughtTogetherResponse) GetItems() []string {
@@ -2299,7 +2394,7 @@ type ApplyErasureRequest struct {
 
 func (x *ApplyErasureRequest) Reset() {
 	*x = ApplyErasureRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2406,7 @@ func (x *ApplyErasureRequest) String() string {
 func (*ApplyErasureRequest) ProtoMessage() {}
 
 func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[30]
+	mi := &file_kith_v1_partition_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2324,7 +2419,7 @@ func (x *ApplyErasureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureRequest.ProtoReflect.Descriptor instead.
 func (*ApplyErasureRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ApplyErasureRequest) GetPartition() uint32 {
@@ -2393,15 +2488,17 @@ type ApplyErasureResponse struct {
 	Events     uint64 `protobuf:"varint,4,opt,name=events,proto3" json:"events,omitempty"`
 	Profile    bool   `protobuf:"varint,5,opt,name=profile,proto3" json:"profile,omitempty"`
 	// Nothing was done: the user is joined to this key, or is one by itself and this is it, or others are joined to the user, of which these are some.
-	JoinedTo      string       `protobuf:"bytes,6,opt,name=joined_to,json=joinedTo,proto3" json:"joined_to,omitempty"`
-	Joined        []*UserState `protobuf:"bytes,7,rep,name=joined,proto3" json:"joined,omitempty"`
+	JoinedTo string       `protobuf:"bytes,6,opt,name=joined_to,json=joinedTo,proto3" json:"joined_to,omitempty"`
+	Joined   []*UserState `protobuf:"bytes,7,rep,name=joined,proto3" json:"joined,omitempty"`
+	// The keys that were joined to the user and erased with it, by this request or an earlier one.
+	Erased        []*ErasedKey `protobuf:"bytes,8,rep,name=erased,proto3" json:"erased,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyErasureResponse) Reset() {
 	*x = ApplyErasureResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2510,7 @@ func (x *ApplyErasureResponse) String() string {
 func (*ApplyErasureResponse) ProtoMessage() {}
 
 func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[31]
+	mi := &file_kith_v1_partition_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2523,7 @@ func (x *ApplyErasureResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyErasureResponse.ProtoReflect.Descriptor instead.
 func (*ApplyErasureResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApplyErasureResponse) GetIndex() uint64 {
@@ -2478,20 +2575,28 @@ func (x *ApplyErasureResponse) GetJoined() []*UserState {
 	return nil
 }
 
+func (x *ApplyErasureResponse) GetErased() []*ErasedKey {
+	if x != nil {
+		return x.Erased
+	}
+	return nil
+}
+
 // PurgeUserRequest names an erasure.
 type PurgeUserRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
-	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Partition uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch     uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Empty where it is not known any more: then the files of all are rewritten.
+	User          string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	Index         uint64 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PurgeUserRequest) Reset() {
 	*x = PurgeUserRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +2608,7 @@ func (x *PurgeUserRequest) String() string {
 func (*PurgeUserRequest) ProtoMessage() {}
 
 func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[32]
+	mi := &file_kith_v1_partition_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +2621,7 @@ func (x *PurgeUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserRequest.ProtoReflect.Descriptor instead.
 func (*PurgeUserRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PurgeUserRequest) GetPartition() uint32 {
@@ -2556,7 +2661,7 @@ type PurgeUserResponse struct {
 
 func (x *PurgeUserResponse) Reset() {
 	*x = PurgeUserResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +2673,7 @@ func (x *PurgeUserResponse) String() string {
 func (*PurgeUserResponse) ProtoMessage() {}
 
 func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[33]
+	mi := &file_kith_v1_partition_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2581,7 +2686,7 @@ func (x *PurgeUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeUserResponse.ProtoReflect.Descriptor instead.
 func (*PurgeUserResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
 }
 
 // TransferLeaderRequest names who is to lead.
@@ -2595,7 +2700,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2712,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[34]
+	mi := &file_kith_v1_partition_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2725,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{34}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *TransferLeaderRequest) GetPartition() uint32 {
@@ -2646,7 +2751,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2658,7 +2763,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[35]
+	mi := &file_kith_v1_partition_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2671,7 +2776,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{35}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{36}
 }
 
 // ChangeReplicaRequest names a member of the group.
@@ -2689,7 +2794,7 @@ type ChangeReplicaRequest struct {
 
 func (x *ChangeReplicaRequest) Reset() {
 	*x = ChangeReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[36]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2806,7 @@ func (x *ChangeReplicaRequest) String() string {
 func (*ChangeReplicaRequest) ProtoMessage() {}
 
 func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[36]
+	mi := &file_kith_v1_partition_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2819,7 @@ func (x *ChangeReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaRequest.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{36}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ChangeReplicaRequest) GetPartition() uint32 {
@@ -2762,7 +2867,7 @@ type ChangeReplicaResponse struct {
 
 func (x *ChangeReplicaResponse) Reset() {
 	*x = ChangeReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[37]
+	mi := &file_kith_v1_partition_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2879,7 @@ func (x *ChangeReplicaResponse) String() string {
 func (*ChangeReplicaResponse) ProtoMessage() {}
 
 func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[37]
+	mi := &file_kith_v1_partition_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2892,7 @@ func (x *ChangeReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeReplicaResponse.ProtoReflect.Descriptor instead.
 func (*ChangeReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{37}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ChangeReplicaResponse) GetIndex() uint64 {
@@ -2810,7 +2915,7 @@ type AwaitReplicaRequest struct {
 
 func (x *AwaitReplicaRequest) Reset() {
 	*x = AwaitReplicaRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[38]
+	mi := &file_kith_v1_partition_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +2927,7 @@ func (x *AwaitReplicaRequest) String() string {
 func (*AwaitReplicaRequest) ProtoMessage() {}
 
 func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[38]
+	mi := &file_kith_v1_partition_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +2940,7 @@ func (x *AwaitReplicaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaRequest.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{38}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AwaitReplicaRequest) GetPartition() uint32 {
@@ -2868,7 +2973,7 @@ type AwaitReplicaResponse struct {
 
 func (x *AwaitReplicaResponse) Reset() {
 	*x = AwaitReplicaResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[39]
+	mi := &file_kith_v1_partition_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2880,7 +2985,7 @@ func (x *AwaitReplicaResponse) String() string {
 func (*AwaitReplicaResponse) ProtoMessage() {}
 
 func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[39]
+	mi := &file_kith_v1_partition_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2893,7 +2998,7 @@ func (x *AwaitReplicaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwaitReplicaResponse.ProtoReflect.Descriptor instead.
 func (*AwaitReplicaResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{39}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{40}
 }
 
 // AppendBatchRequest is a batch whose users all belong to the partition.
@@ -2909,7 +3014,7 @@ type AppendBatchRequest struct {
 
 func (x *AppendBatchRequest) Reset() {
 	*x = AppendBatchRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[40]
+	mi := &file_kith_v1_partition_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2921,7 +3026,7 @@ func (x *AppendBatchRequest) String() string {
 func (*AppendBatchRequest) ProtoMessage() {}
 
 func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[40]
+	mi := &file_kith_v1_partition_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2934,7 +3039,7 @@ func (x *AppendBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchRequest.ProtoReflect.Descriptor instead.
 func (*AppendBatchRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{40}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AppendBatchRequest) GetPartition() uint32 {
@@ -2973,7 +3078,7 @@ type AppendBatchResponse struct {
 
 func (x *AppendBatchResponse) Reset() {
 	*x = AppendBatchResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[41]
+	mi := &file_kith_v1_partition_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2985,7 +3090,7 @@ func (x *AppendBatchResponse) String() string {
 func (*AppendBatchResponse) ProtoMessage() {}
 
 func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[41]
+	mi := &file_kith_v1_partition_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2998,7 +3103,7 @@ func (x *AppendBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppendBatchResponse.ProtoReflect.Descriptor instead.
 func (*AppendBatchResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{41}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AppendBatchResponse) GetAppended() uint64 {
@@ -3044,7 +3149,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[42]
+	mi := &file_kith_v1_partition_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3161,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[42]
+	mi := &file_kith_v1_partition_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3174,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{42}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HistoryRequest) GetPartition() uint32 {
@@ -3117,7 +3222,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[43]
+	mi := &file_kith_v1_partition_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +3234,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[43]
+	mi := &file_kith_v1_partition_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +3247,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{43}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *HistoryResponse) GetEvents() []*Event {
@@ -3165,7 +3270,7 @@ type CutRequest struct {
 
 func (x *CutRequest) Reset() {
 	*x = CutRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[44]
+	mi := &file_kith_v1_partition_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3282,7 @@ func (x *CutRequest) String() string {
 func (*CutRequest) ProtoMessage() {}
 
 func (x *CutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[44]
+	mi := &file_kith_v1_partition_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3295,7 @@ func (x *CutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutRequest.ProtoReflect.Descriptor instead.
 func (*CutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{44}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CutRequest) GetPartition() uint32 {
@@ -3231,7 +3336,7 @@ type CutResponse struct {
 
 func (x *CutResponse) Reset() {
 	*x = CutResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[45]
+	mi := &file_kith_v1_partition_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +3348,7 @@ func (x *CutResponse) String() string {
 func (*CutResponse) ProtoMessage() {}
 
 func (x *CutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[45]
+	mi := &file_kith_v1_partition_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3256,7 +3361,7 @@ func (x *CutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutResponse.ProtoReflect.Descriptor instead.
 func (*CutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{45}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CutResponse) GetIndex() uint64 {
@@ -3317,7 +3422,7 @@ type DumpRequest struct {
 
 func (x *DumpRequest) Reset() {
 	*x = DumpRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[46]
+	mi := &file_kith_v1_partition_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3434,7 @@ func (x *DumpRequest) String() string {
 func (*DumpRequest) ProtoMessage() {}
 
 func (x *DumpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[46]
+	mi := &file_kith_v1_partition_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3447,7 @@ func (x *DumpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpRequest.ProtoReflect.Descriptor instead.
 func (*DumpRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{46}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DumpRequest) GetPartition() uint32 {
@@ -3390,7 +3495,7 @@ type DumpResponse struct {
 
 func (x *DumpResponse) Reset() {
 	*x = DumpResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[47]
+	mi := &file_kith_v1_partition_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3402,7 +3507,7 @@ func (x *DumpResponse) String() string {
 func (*DumpResponse) ProtoMessage() {}
 
 func (x *DumpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[47]
+	mi := &file_kith_v1_partition_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3415,7 +3520,7 @@ func (x *DumpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DumpResponse.ProtoReflect.Descriptor instead.
 func (*DumpResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{47}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DumpResponse) GetEvents() []*Event {
@@ -3442,7 +3547,7 @@ type PopularRequest struct {
 
 func (x *PopularRequest) Reset() {
 	*x = PopularRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[48]
+	mi := &file_kith_v1_partition_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3454,7 +3559,7 @@ func (x *PopularRequest) String() string {
 func (*PopularRequest) ProtoMessage() {}
 
 func (x *PopularRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[48]
+	mi := &file_kith_v1_partition_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3467,7 +3572,7 @@ func (x *PopularRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularRequest.ProtoReflect.Descriptor instead.
 func (*PopularRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{48}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PopularRequest) GetPartition() uint32 {
@@ -3518,7 +3623,7 @@ type PopularResponse struct {
 
 func (x *PopularResponse) Reset() {
 	*x = PopularResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[49]
+	mi := &file_kith_v1_partition_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3530,7 +3635,7 @@ func (x *PopularResponse) String() string {
 func (*PopularResponse) ProtoMessage() {}
 
 func (x *PopularResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[49]
+	mi := &file_kith_v1_partition_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3543,7 +3648,7 @@ func (x *PopularResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PopularResponse.ProtoReflect.Descriptor instead.
 func (*PopularResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{49}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PopularResponse) GetItems() []*ItemCount {
@@ -3577,7 +3682,7 @@ type ItemCount struct {
 
 func (x *ItemCount) Reset() {
 	*x = ItemCount{}
-	mi := &file_kith_v1_partition_proto_msgTypes[50]
+	mi := &file_kith_v1_partition_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3694,7 @@ func (x *ItemCount) String() string {
 func (*ItemCount) ProtoMessage() {}
 
 func (x *ItemCount) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[50]
+	mi := &file_kith_v1_partition_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3707,7 @@ func (x *ItemCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemCount.ProtoReflect.Descriptor instead.
 func (*ItemCount) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{50}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ItemCount) GetItem() string {
@@ -3649,7 +3754,7 @@ type InfoRequest struct {
 
 func (x *InfoRequest) Reset() {
 	*x = InfoRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[51]
+	mi := &file_kith_v1_partition_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3766,7 @@ func (x *InfoRequest) String() string {
 func (*InfoRequest) ProtoMessage() {}
 
 func (x *InfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[51]
+	mi := &file_kith_v1_partition_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +3779,7 @@ func (x *InfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoRequest.ProtoReflect.Descriptor instead.
 func (*InfoRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{51}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{52}
 }
 
 // InfoResponse lists the replicas of a node, and says how the node is.
@@ -3699,7 +3804,7 @@ type InfoResponse struct {
 
 func (x *InfoResponse) Reset() {
 	*x = InfoResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[52]
+	mi := &file_kith_v1_partition_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3711,7 +3816,7 @@ func (x *InfoResponse) String() string {
 func (*InfoResponse) ProtoMessage() {}
 
 func (x *InfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[52]
+	mi := &file_kith_v1_partition_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3724,7 +3829,7 @@ func (x *InfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InfoResponse.ProtoReflect.Descriptor instead.
 func (*InfoResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{52}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *InfoResponse) GetReplicas() []*ReplicaInfo {
@@ -3805,7 +3910,7 @@ type ReplicaInfo struct {
 
 func (x *ReplicaInfo) Reset() {
 	*x = ReplicaInfo{}
-	mi := &file_kith_v1_partition_proto_msgTypes[53]
+	mi := &file_kith_v1_partition_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3817,7 +3922,7 @@ func (x *ReplicaInfo) String() string {
 func (*ReplicaInfo) ProtoMessage() {}
 
 func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[53]
+	mi := &file_kith_v1_partition_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3830,7 +3935,7 @@ func (x *ReplicaInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaInfo.ProtoReflect.Descriptor instead.
 func (*ReplicaInfo) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{53}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReplicaInfo) GetPartition() uint32 {
@@ -3925,7 +4030,7 @@ type TallyExperimentRequest struct {
 
 func (x *TallyExperimentRequest) Reset() {
 	*x = TallyExperimentRequest{}
-	mi := &file_kith_v1_partition_proto_msgTypes[54]
+	mi := &file_kith_v1_partition_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3937,7 +4042,7 @@ func (x *TallyExperimentRequest) String() string {
 func (*TallyExperimentRequest) ProtoMessage() {}
 
 func (x *TallyExperimentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[54]
+	mi := &file_kith_v1_partition_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3950,7 +4055,7 @@ func (x *TallyExperimentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TallyExperimentRequest.ProtoReflect.Descriptor instead.
 func (*TallyExperimentRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{54}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TallyExperimentRequest) GetPartition() uint32 {
@@ -4020,7 +4125,7 @@ type TallyExperimentResponse struct {
 
 func (x *TallyExperimentResponse) Reset() {
 	*x = TallyExperimentResponse{}
-	mi := &file_kith_v1_partition_proto_msgTypes[55]
+	mi := &file_kith_v1_partition_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4032,7 +4137,7 @@ func (x *TallyExperimentResponse) String() string {
 func (*TallyExperimentResponse) ProtoMessage() {}
 
 func (x *TallyExperimentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[55]
+	mi := &file_kith_v1_partition_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4045,7 +4150,7 @@ func (x *TallyExperimentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TallyExperimentResponse.ProtoReflect.Descriptor instead.
 func (*TallyExperimentResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{55}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TallyExperimentResponse) GetTally() *ExperimentTally {
@@ -4068,7 +4173,7 @@ type ExperimentTally struct {
 
 func (x *ExperimentTally) Reset() {
 	*x = ExperimentTally{}
-	mi := &file_kith_v1_partition_proto_msgTypes[56]
+	mi := &file_kith_v1_partition_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4080,7 +4185,7 @@ func (x *ExperimentTally) String() string {
 func (*ExperimentTally) ProtoMessage() {}
 
 func (x *ExperimentTally) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[56]
+	mi := &file_kith_v1_partition_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4093,7 +4198,7 @@ func (x *ExperimentTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExperimentTally.ProtoReflect.Descriptor instead.
 func (*ExperimentTally) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{56}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ExperimentTally) GetVariants() []*VariantTally {
@@ -4134,7 +4239,7 @@ type VariantTally struct {
 
 func (x *VariantTally) Reset() {
 	*x = VariantTally{}
-	mi := &file_kith_v1_partition_proto_msgTypes[57]
+	mi := &file_kith_v1_partition_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4146,7 +4251,7 @@ func (x *VariantTally) String() string {
 func (*VariantTally) ProtoMessage() {}
 
 func (x *VariantTally) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_partition_proto_msgTypes[57]
+	mi := &file_kith_v1_partition_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4159,7 +4264,7 @@ func (x *VariantTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VariantTally.ProtoReflect.Descriptor instead.
 func (*VariantTally) Descriptor() ([]byte, []int) {
-	return file_kith_v1_partition_proto_rawDescGZIP(), []int{57}
+	return file_kith_v1_partition_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *VariantTally) GetVariant() string {
@@ -4227,7 +4332,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x05moved\x18\x02 \x03(\v2\x12.kith.v1.MovedUserR\x05moved\"/\n" +
 	"\tMovedUser\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\tR\x02to\"\xc8\x01\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\xf4\x01\n" +
 	"\x0fStepJoinRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12%\n" +
@@ -4235,7 +4340,14 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x04from\x18\x04 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x05 \x01(\tR\x02to\x12\x0e\n" +
 	"\x02id\x18\x06 \x01(\x04R\x02id\x12&\n" +
-	"\x06events\x18\a \x03(\v2\x0e.kith.v1.EventR\x06events\"\x8a\x01\n" +
+	"\x06events\x18\a \x03(\v2\x0e.kith.v1.EventR\x06events\x12*\n" +
+	"\x06erased\x18\b \x03(\v2\x12.kith.v1.ErasedKeyR\x06erased\"\x8e\x01\n" +
+	"\tErasedKey\x12\x1b\n" +
+	"\tuser_hash\x18\x01 \x01(\fR\buserHash\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06events\x18\x04 \x01(\x04R\x06events\x12\x18\n" +
+	"\aprofile\x18\x05 \x01(\bR\aprofile\"\x8a\x01\n" +
 	"\x10StepJoinResponse\x12(\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x12.kith.v1.JoinStateR\x05state\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x0e\n" +
@@ -4380,7 +4492,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"request_id\x18\x06 \x01(\fR\trequestId\x12\x1f\n" +
 	"\vallow_again\x18\a \x01(\bR\n" +
 	"allowAgain\x12\x18\n" +
-	"\aaccount\x18\b \x01(\tR\aaccount\"\xe6\x01\n" +
+	"\aaccount\x18\b \x01(\tR\aaccount\"\x92\x02\n" +
 	"\x14ApplyErasureResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12 \n" +
 	"\ftime_unix_ms\x18\x02 \x01(\x03R\n" +
@@ -4389,7 +4501,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x06events\x18\x04 \x01(\x04R\x06events\x12\x18\n" +
 	"\aprofile\x18\x05 \x01(\bR\aprofile\x12\x1b\n" +
 	"\tjoined_to\x18\x06 \x01(\tR\bjoinedTo\x12*\n" +
-	"\x06joined\x18\a \x03(\v2\x12.kith.v1.UserStateR\x06joined\"p\n" +
+	"\x06joined\x18\a \x03(\v2\x12.kith.v1.UserStateR\x06joined\x12*\n" +
+	"\x06erased\x18\b \x03(\v2\x12.kith.v1.ErasedKeyR\x06erased\"p\n" +
 	"\x10PurgeUserRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -4518,7 +4631,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\tconverted\x18\x04 \x01(\x04R\tconverted\x12\x18\n" +
 	"\arevenue\x18\x05 \x01(\x01R\arevenue\x12\x18\n" +
 	"\asquares\x18\x06 \x01(\x01R\asquares\x12,\n" +
-	"\x06models\x18\a \x03(\v2\x14.kith.v1.ModelCountsR\x06models*\xe3\x01\n" +
+	"\x06models\x18\a \x03(\v2\x14.kith.v1.ModelCountsR\x06models*\xf9\x01\n" +
 	"\bJoinStep\x12\x19\n" +
 	"\x15JOIN_STEP_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fJOIN_STEP_BEGIN\x10\x01\x12\x13\n" +
@@ -4529,7 +4642,9 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x10JOIN_STEP_SETTLE\x10\x06\x12\x14\n" +
 	"\x10JOIN_STEP_CANCEL\x10\a\x12\x13\n" +
 	"\x0fJOIN_STEP_SWEEP\x10\b\x12\x12\n" +
-	"\x0eJOIN_STEP_COPY\x10\t*\xcc\x01\n" +
+	"\x0eJOIN_STEP_COPY\x10\t\x12\x14\n" +
+	"\x10JOIN_STEP_ERASED\x10\n" +
+	"*\xe3\x01\n" +
 	"\tJoinState\x12\x1a\n" +
 	"\x16JOIN_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12JOIN_STATE_PENDING\x10\x01\x12\x16\n" +
@@ -4539,7 +4654,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x14JOIN_STATE_COMPLETED\x10\t\x12\x15\n" +
 	"\x11JOIN_STATE_BARRED\x10\n" +
 	"\x12\x18\n" +
-	"\x14JOIN_STATE_ELSEWHERE\x10\v*~\n" +
+	"\x14JOIN_STATE_ELSEWHERE\x10\v\x12\x15\n" +
+	"\x11JOIN_STATE_ERASED\x10\f*~\n" +
 	"\rReplicaChange\x12\x1e\n" +
 	"\x1aREPLICA_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12REPLICA_CHANGE_ADD\x10\x01\x12\x1a\n" +
@@ -4586,7 +4702,7 @@ func file_kith_v1_partition_proto_rawDescGZIP() []byte {
 }
 
 var file_kith_v1_partition_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_kith_v1_partition_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_kith_v1_partition_proto_goTypes = []any{
 	(JoinStep)(0),                       // 0: kith.v1.JoinStep
 	(JoinState)(0),                      // 1: kith.v1.JoinState
@@ -4595,158 +4711,161 @@ var file_kith_v1_partition_proto_goTypes = []any{
 	(*ReadUserFeaturesResponse)(nil),    // 4: kith.v1.ReadUserFeaturesResponse
 	(*MovedUser)(nil),                   // 5: kith.v1.MovedUser
 	(*StepJoinRequest)(nil),             // 6: kith.v1.StepJoinRequest
-	(*StepJoinResponse)(nil),            // 7: kith.v1.StepJoinResponse
-	(*LookUpUsersRequest)(nil),          // 8: kith.v1.LookUpUsersRequest
-	(*LookUpUsersResponse)(nil),         // 9: kith.v1.LookUpUsersResponse
-	(*UserState)(nil),                   // 10: kith.v1.UserState
-	(*PendingJoinsRequest)(nil),         // 11: kith.v1.PendingJoinsRequest
-	(*PendingJoinsResponse)(nil),        // 12: kith.v1.PendingJoinsResponse
-	(*ScanUserFeaturesRequest)(nil),     // 13: kith.v1.ScanUserFeaturesRequest
-	(*ScanUserFeaturesResponse)(nil),    // 14: kith.v1.ScanUserFeaturesResponse
-	(*ScanProductFeaturesRequest)(nil),  // 15: kith.v1.ScanProductFeaturesRequest
-	(*ScanProductFeaturesResponse)(nil), // 16: kith.v1.ScanProductFeaturesResponse
-	(*ApplyRecordsRequest)(nil),         // 17: kith.v1.ApplyRecordsRequest
-	(*ApplyRecordsResponse)(nil),        // 18: kith.v1.ApplyRecordsResponse
-	(*FollowProductsRequest)(nil),       // 19: kith.v1.FollowProductsRequest
-	(*FollowProductsResponse)(nil),      // 20: kith.v1.FollowProductsResponse
-	(*ReadRecordsRequest)(nil),          // 21: kith.v1.ReadRecordsRequest
-	(*ReadRecordsResponse)(nil),         // 22: kith.v1.ReadRecordsResponse
-	(*ScanRecordsRequest)(nil),          // 23: kith.v1.ScanRecordsRequest
-	(*ScanRecordsResponse)(nil),         // 24: kith.v1.ScanRecordsResponse
-	(*ScanUsersRequest)(nil),            // 25: kith.v1.ScanUsersRequest
-	(*ScanUsersResponse)(nil),           // 26: kith.v1.ScanUsersResponse
-	(*ActiveItemsRequest)(nil),          // 27: kith.v1.ActiveItemsRequest
-	(*ActiveItemsResponse)(nil),         // 28: kith.v1.ActiveItemsResponse
-	(*LastItemsRequest)(nil),            // 29: kith.v1.LastItemsRequest
-	(*LastItemsResponse)(nil),           // 30: kith.v1.LastItemsResponse
-	(*BoughtTogetherRequest)(nil),       // 31: kith.v1.BoughtTogetherRequest
-	(*BoughtTogetherResponse)(nil),      // 32: kith.v1.BoughtTogetherResponse
-	(*ApplyErasureRequest)(nil),         // 33: kith.v1.ApplyErasureRequest
-	(*ApplyErasureResponse)(nil),        // 34: kith.v1.ApplyErasureResponse
-	(*PurgeUserRequest)(nil),            // 35: kith.v1.PurgeUserRequest
-	(*PurgeUserResponse)(nil),           // 36: kith.v1.PurgeUserResponse
-	(*TransferLeaderRequest)(nil),       // 37: kith.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil),      // 38: kith.v1.TransferLeaderResponse
-	(*ChangeReplicaRequest)(nil),        // 39: kith.v1.ChangeReplicaRequest
-	(*ChangeReplicaResponse)(nil),       // 40: kith.v1.ChangeReplicaResponse
-	(*AwaitReplicaRequest)(nil),         // 41: kith.v1.AwaitReplicaRequest
-	(*AwaitReplicaResponse)(nil),        // 42: kith.v1.AwaitReplicaResponse
-	(*AppendBatchRequest)(nil),          // 43: kith.v1.AppendBatchRequest
-	(*AppendBatchResponse)(nil),         // 44: kith.v1.AppendBatchResponse
-	(*HistoryRequest)(nil),              // 45: kith.v1.HistoryRequest
-	(*HistoryResponse)(nil),             // 46: kith.v1.HistoryResponse
-	(*CutRequest)(nil),                  // 47: kith.v1.CutRequest
-	(*CutResponse)(nil),                 // 48: kith.v1.CutResponse
-	(*DumpRequest)(nil),                 // 49: kith.v1.DumpRequest
-	(*DumpResponse)(nil),                // 50: kith.v1.DumpResponse
-	(*PopularRequest)(nil),              // 51: kith.v1.PopularRequest
-	(*PopularResponse)(nil),             // 52: kith.v1.PopularResponse
-	(*ItemCount)(nil),                   // 53: kith.v1.ItemCount
-	(*InfoRequest)(nil),                 // 54: kith.v1.InfoRequest
-	(*InfoResponse)(nil),                // 55: kith.v1.InfoResponse
-	(*ReplicaInfo)(nil),                 // 56: kith.v1.ReplicaInfo
-	(*TallyExperimentRequest)(nil),      // 57: kith.v1.TallyExperimentRequest
-	(*TallyExperimentResponse)(nil),     // 58: kith.v1.TallyExperimentResponse
-	(*ExperimentTally)(nil),             // 59: kith.v1.ExperimentTally
-	(*VariantTally)(nil),                // 60: kith.v1.VariantTally
-	(*FeatureOptions)(nil),              // 61: kith.v1.FeatureOptions
-	(*UserFeatures)(nil),                // 62: kith.v1.UserFeatures
-	(*Event)(nil),                       // 63: kith.v1.Event
-	(*ProductFeatures)(nil),             // 64: kith.v1.ProductFeatures
-	(RecordKind)(0),                     // 65: kith.v1.RecordKind
-	(*Record)(nil),                      // 66: kith.v1.Record
-	(*ModelCounts)(nil),                 // 67: kith.v1.ModelCounts
+	(*ErasedKey)(nil),                   // 7: kith.v1.ErasedKey
+	(*StepJoinResponse)(nil),            // 8: kith.v1.StepJoinResponse
+	(*LookUpUsersRequest)(nil),          // 9: kith.v1.LookUpUsersRequest
+	(*LookUpUsersResponse)(nil),         // 10: kith.v1.LookUpUsersResponse
+	(*UserState)(nil),                   // 11: kith.v1.UserState
+	(*PendingJoinsRequest)(nil),         // 12: kith.v1.PendingJoinsRequest
+	(*PendingJoinsResponse)(nil),        // 13: kith.v1.PendingJoinsResponse
+	(*ScanUserFeaturesRequest)(nil),     // 14: kith.v1.ScanUserFeaturesRequest
+	(*ScanUserFeaturesResponse)(nil),    // 15: kith.v1.ScanUserFeaturesResponse
+	(*ScanProductFeaturesRequest)(nil),  // 16: kith.v1.ScanProductFeaturesRequest
+	(*ScanProductFeaturesResponse)(nil), // 17: kith.v1.ScanProductFeaturesResponse
+	(*ApplyRecordsRequest)(nil),         // 18: kith.v1.ApplyRecordsRequest
+	(*ApplyRecordsResponse)(nil),        // 19: kith.v1.ApplyRecordsResponse
+	(*FollowProductsRequest)(nil),       // 20: kith.v1.FollowProductsRequest
+	(*FollowProductsResponse)(nil),      // 21: kith.v1.FollowProductsResponse
+	(*ReadRecordsRequest)(nil),          // 22: kith.v1.ReadRecordsRequest
+	(*ReadRecordsResponse)(nil),         // 23: kith.v1.ReadRecordsResponse
+	(*ScanRecordsRequest)(nil),          // 24: kith.v1.ScanRecordsRequest
+	(*ScanRecordsResponse)(nil),         // 25: kith.v1.ScanRecordsResponse
+	(*ScanUsersRequest)(nil),            // 26: kith.v1.ScanUsersRequest
+	(*ScanUsersResponse)(nil),           // 27: kith.v1.ScanUsersResponse
+	(*ActiveItemsRequest)(nil),          // 28: kith.v1.ActiveItemsRequest
+	(*ActiveItemsResponse)(nil),         // 29: kith.v1.ActiveItemsResponse
+	(*LastItemsRequest)(nil),            // 30: kith.v1.LastItemsRequest
+	(*LastItemsResponse)(nil),           // 31: kith.v1.LastItemsResponse
+	(*BoughtTogetherRequest)(nil),       // 32: kith.v1.BoughtTogetherRequest
+	(*BoughtTogetherResponse)(nil),      // 33: kith.v1.BoughtTogetherResponse
+	(*ApplyErasureRequest)(nil),         // 34: kith.v1.ApplyErasureRequest
+	(*ApplyErasureResponse)(nil),        // 35: kith.v1.ApplyErasureResponse
+	(*PurgeUserRequest)(nil),            // 36: kith.v1.PurgeUserRequest
+	(*PurgeUserResponse)(nil),           // 37: kith.v1.PurgeUserResponse
+	(*TransferLeaderRequest)(nil),       // 38: kith.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil),      // 39: kith.v1.TransferLeaderResponse
+	(*ChangeReplicaRequest)(nil),        // 40: kith.v1.ChangeReplicaRequest
+	(*ChangeReplicaResponse)(nil),       // 41: kith.v1.ChangeReplicaResponse
+	(*AwaitReplicaRequest)(nil),         // 42: kith.v1.AwaitReplicaRequest
+	(*AwaitReplicaResponse)(nil),        // 43: kith.v1.AwaitReplicaResponse
+	(*AppendBatchRequest)(nil),          // 44: kith.v1.AppendBatchRequest
+	(*AppendBatchResponse)(nil),         // 45: kith.v1.AppendBatchResponse
+	(*HistoryRequest)(nil),              // 46: kith.v1.HistoryRequest
+	(*HistoryResponse)(nil),             // 47: kith.v1.HistoryResponse
+	(*CutRequest)(nil),                  // 48: kith.v1.CutRequest
+	(*CutResponse)(nil),                 // 49: kith.v1.CutResponse
+	(*DumpRequest)(nil),                 // 50: kith.v1.DumpRequest
+	(*DumpResponse)(nil),                // 51: kith.v1.DumpResponse
+	(*PopularRequest)(nil),              // 52: kith.v1.PopularRequest
+	(*PopularResponse)(nil),             // 53: kith.v1.PopularResponse
+	(*ItemCount)(nil),                   // 54: kith.v1.ItemCount
+	(*InfoRequest)(nil),                 // 55: kith.v1.InfoRequest
+	(*InfoResponse)(nil),                // 56: kith.v1.InfoResponse
+	(*ReplicaInfo)(nil),                 // 57: kith.v1.ReplicaInfo
+	(*TallyExperimentRequest)(nil),      // 58: kith.v1.TallyExperimentRequest
+	(*TallyExperimentResponse)(nil),     // 59: kith.v1.TallyExperimentResponse
+	(*ExperimentTally)(nil),             // 60: kith.v1.ExperimentTally
+	(*VariantTally)(nil),                // 61: kith.v1.VariantTally
+	(*FeatureOptions)(nil),              // 62: kith.v1.FeatureOptions
+	(*UserFeatures)(nil),                // 63: kith.v1.UserFeatures
+	(*Event)(nil),                       // 64: kith.v1.Event
+	(*ProductFeatures)(nil),             // 65: kith.v1.ProductFeatures
+	(RecordKind)(0),                     // 66: kith.v1.RecordKind
+	(*Record)(nil),                      // 67: kith.v1.Record
+	(*ModelCounts)(nil),                 // 68: kith.v1.ModelCounts
 }
 var file_kith_v1_partition_proto_depIdxs = []int32{
-	61, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	62, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	62, // 0: kith.v1.ReadUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	63, // 1: kith.v1.ReadUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
 	5,  // 2: kith.v1.ReadUserFeaturesResponse.moved:type_name -> kith.v1.MovedUser
 	0,  // 3: kith.v1.StepJoinRequest.step:type_name -> kith.v1.JoinStep
-	63, // 4: kith.v1.StepJoinRequest.events:type_name -> kith.v1.Event
-	1,  // 5: kith.v1.StepJoinResponse.state:type_name -> kith.v1.JoinState
-	10, // 6: kith.v1.LookUpUsersResponse.users:type_name -> kith.v1.UserState
-	1,  // 7: kith.v1.UserState.state:type_name -> kith.v1.JoinState
-	10, // 8: kith.v1.PendingJoinsResponse.users:type_name -> kith.v1.UserState
-	61, // 9: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	62, // 10: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
-	61, // 11: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
-	64, // 12: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
-	65, // 13: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	66, // 14: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
-	66, // 15: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
-	65, // 16: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	66, // 17: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
-	65, // 18: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
-	66, // 19: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
-	10, // 20: kith.v1.ApplyErasureResponse.joined:type_name -> kith.v1.UserState
-	2,  // 21: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
-	63, // 22: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
-	5,  // 23: kith.v1.AppendBatchResponse.moved:type_name -> kith.v1.MovedUser
-	63, // 24: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
-	63, // 25: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
-	53, // 26: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
-	56, // 27: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
-	61, // 28: kith.v1.TallyExperimentRequest.options:type_name -> kith.v1.FeatureOptions
-	59, // 29: kith.v1.TallyExperimentResponse.tally:type_name -> kith.v1.ExperimentTally
-	60, // 30: kith.v1.ExperimentTally.variants:type_name -> kith.v1.VariantTally
-	67, // 31: kith.v1.VariantTally.models:type_name -> kith.v1.ModelCounts
-	43, // 32: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
-	45, // 33: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
-	47, // 34: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
-	51, // 35: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
-	49, // 36: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
-	54, // 37: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
-	39, // 38: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
-	41, // 39: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
-	37, // 40: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
-	17, // 41: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
-	21, // 42: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
-	23, // 43: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
-	19, // 44: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
-	25, // 45: kith.v1.PartitionService.ScanUsers:input_type -> kith.v1.ScanUsersRequest
-	27, // 46: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
-	29, // 47: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
-	31, // 48: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
-	33, // 49: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
-	35, // 50: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
-	6,  // 51: kith.v1.PartitionService.StepJoin:input_type -> kith.v1.StepJoinRequest
-	8,  // 52: kith.v1.PartitionService.LookUpUsers:input_type -> kith.v1.LookUpUsersRequest
-	11, // 53: kith.v1.PartitionService.PendingJoins:input_type -> kith.v1.PendingJoinsRequest
-	3,  // 54: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
-	13, // 55: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
-	15, // 56: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
-	57, // 57: kith.v1.PartitionService.TallyExperiment:input_type -> kith.v1.TallyExperimentRequest
-	44, // 58: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
-	46, // 59: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
-	48, // 60: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
-	52, // 61: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
-	50, // 62: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
-	55, // 63: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
-	40, // 64: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
-	42, // 65: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
-	38, // 66: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
-	18, // 67: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
-	22, // 68: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
-	24, // 69: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
-	20, // 70: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
-	26, // 71: kith.v1.PartitionService.ScanUsers:output_type -> kith.v1.ScanUsersResponse
-	28, // 72: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
-	30, // 73: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
-	32, // 74: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
-	34, // 75: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
-	36, // 76: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
-	7,  // 77: kith.v1.PartitionService.StepJoin:output_type -> kith.v1.StepJoinResponse
-	9,  // 78: kith.v1.PartitionService.LookUpUsers:output_type -> kith.v1.LookUpUsersResponse
-	12, // 79: kith.v1.PartitionService.PendingJoins:output_type -> kith.v1.PendingJoinsResponse
-	4,  // 80: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
-	14, // 81: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
-	16, // 82: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
-	58, // 83: kith.v1.PartitionService.TallyExperiment:output_type -> kith.v1.TallyExperimentResponse
-	58, // [58:84] is the sub-list for method output_type
-	32, // [32:58] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	64, // 4: kith.v1.StepJoinRequest.events:type_name -> kith.v1.Event
+	7,  // 5: kith.v1.StepJoinRequest.erased:type_name -> kith.v1.ErasedKey
+	1,  // 6: kith.v1.StepJoinResponse.state:type_name -> kith.v1.JoinState
+	11, // 7: kith.v1.LookUpUsersResponse.users:type_name -> kith.v1.UserState
+	1,  // 8: kith.v1.UserState.state:type_name -> kith.v1.JoinState
+	11, // 9: kith.v1.PendingJoinsResponse.users:type_name -> kith.v1.UserState
+	62, // 10: kith.v1.ScanUserFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	63, // 11: kith.v1.ScanUserFeaturesResponse.users:type_name -> kith.v1.UserFeatures
+	62, // 12: kith.v1.ScanProductFeaturesRequest.options:type_name -> kith.v1.FeatureOptions
+	65, // 13: kith.v1.ScanProductFeaturesResponse.products:type_name -> kith.v1.ProductFeatures
+	66, // 14: kith.v1.ApplyRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	67, // 15: kith.v1.ApplyRecordsRequest.records:type_name -> kith.v1.Record
+	67, // 16: kith.v1.FollowProductsResponse.products:type_name -> kith.v1.Record
+	66, // 17: kith.v1.ReadRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	67, // 18: kith.v1.ReadRecordsResponse.records:type_name -> kith.v1.Record
+	66, // 19: kith.v1.ScanRecordsRequest.kind:type_name -> kith.v1.RecordKind
+	67, // 20: kith.v1.ScanRecordsResponse.records:type_name -> kith.v1.Record
+	11, // 21: kith.v1.ApplyErasureResponse.joined:type_name -> kith.v1.UserState
+	7,  // 22: kith.v1.ApplyErasureResponse.erased:type_name -> kith.v1.ErasedKey
+	2,  // 23: kith.v1.ChangeReplicaRequest.change:type_name -> kith.v1.ReplicaChange
+	64, // 24: kith.v1.AppendBatchRequest.events:type_name -> kith.v1.Event
+	5,  // 25: kith.v1.AppendBatchResponse.moved:type_name -> kith.v1.MovedUser
+	64, // 26: kith.v1.HistoryResponse.events:type_name -> kith.v1.Event
+	64, // 27: kith.v1.DumpResponse.events:type_name -> kith.v1.Event
+	54, // 28: kith.v1.PopularResponse.items:type_name -> kith.v1.ItemCount
+	57, // 29: kith.v1.InfoResponse.replicas:type_name -> kith.v1.ReplicaInfo
+	62, // 30: kith.v1.TallyExperimentRequest.options:type_name -> kith.v1.FeatureOptions
+	60, // 31: kith.v1.TallyExperimentResponse.tally:type_name -> kith.v1.ExperimentTally
+	61, // 32: kith.v1.ExperimentTally.variants:type_name -> kith.v1.VariantTally
+	68, // 33: kith.v1.VariantTally.models:type_name -> kith.v1.ModelCounts
+	44, // 34: kith.v1.PartitionService.AppendBatch:input_type -> kith.v1.AppendBatchRequest
+	46, // 35: kith.v1.PartitionService.History:input_type -> kith.v1.HistoryRequest
+	48, // 36: kith.v1.PartitionService.Cut:input_type -> kith.v1.CutRequest
+	52, // 37: kith.v1.PartitionService.Popular:input_type -> kith.v1.PopularRequest
+	50, // 38: kith.v1.PartitionService.Dump:input_type -> kith.v1.DumpRequest
+	55, // 39: kith.v1.PartitionService.Info:input_type -> kith.v1.InfoRequest
+	40, // 40: kith.v1.PartitionService.ChangeReplica:input_type -> kith.v1.ChangeReplicaRequest
+	42, // 41: kith.v1.PartitionService.AwaitReplica:input_type -> kith.v1.AwaitReplicaRequest
+	38, // 42: kith.v1.PartitionService.TransferLeader:input_type -> kith.v1.TransferLeaderRequest
+	18, // 43: kith.v1.PartitionService.ApplyRecords:input_type -> kith.v1.ApplyRecordsRequest
+	22, // 44: kith.v1.PartitionService.ReadRecords:input_type -> kith.v1.ReadRecordsRequest
+	24, // 45: kith.v1.PartitionService.ScanRecords:input_type -> kith.v1.ScanRecordsRequest
+	20, // 46: kith.v1.PartitionService.FollowProducts:input_type -> kith.v1.FollowProductsRequest
+	26, // 47: kith.v1.PartitionService.ScanUsers:input_type -> kith.v1.ScanUsersRequest
+	28, // 48: kith.v1.PartitionService.ActiveItems:input_type -> kith.v1.ActiveItemsRequest
+	30, // 49: kith.v1.PartitionService.LastItems:input_type -> kith.v1.LastItemsRequest
+	32, // 50: kith.v1.PartitionService.BoughtTogether:input_type -> kith.v1.BoughtTogetherRequest
+	34, // 51: kith.v1.PartitionService.ApplyErasure:input_type -> kith.v1.ApplyErasureRequest
+	36, // 52: kith.v1.PartitionService.PurgeUser:input_type -> kith.v1.PurgeUserRequest
+	6,  // 53: kith.v1.PartitionService.StepJoin:input_type -> kith.v1.StepJoinRequest
+	9,  // 54: kith.v1.PartitionService.LookUpUsers:input_type -> kith.v1.LookUpUsersRequest
+	12, // 55: kith.v1.PartitionService.PendingJoins:input_type -> kith.v1.PendingJoinsRequest
+	3,  // 56: kith.v1.PartitionService.ReadUserFeatures:input_type -> kith.v1.ReadUserFeaturesRequest
+	14, // 57: kith.v1.PartitionService.ScanUserFeatures:input_type -> kith.v1.ScanUserFeaturesRequest
+	16, // 58: kith.v1.PartitionService.ScanProductFeatures:input_type -> kith.v1.ScanProductFeaturesRequest
+	58, // 59: kith.v1.PartitionService.TallyExperiment:input_type -> kith.v1.TallyExperimentRequest
+	45, // 60: kith.v1.PartitionService.AppendBatch:output_type -> kith.v1.AppendBatchResponse
+	47, // 61: kith.v1.PartitionService.History:output_type -> kith.v1.HistoryResponse
+	49, // 62: kith.v1.PartitionService.Cut:output_type -> kith.v1.CutResponse
+	53, // 63: kith.v1.PartitionService.Popular:output_type -> kith.v1.PopularResponse
+	51, // 64: kith.v1.PartitionService.Dump:output_type -> kith.v1.DumpResponse
+	56, // 65: kith.v1.PartitionService.Info:output_type -> kith.v1.InfoResponse
+	41, // 66: kith.v1.PartitionService.ChangeReplica:output_type -> kith.v1.ChangeReplicaResponse
+	43, // 67: kith.v1.PartitionService.AwaitReplica:output_type -> kith.v1.AwaitReplicaResponse
+	39, // 68: kith.v1.PartitionService.TransferLeader:output_type -> kith.v1.TransferLeaderResponse
+	19, // 69: kith.v1.PartitionService.ApplyRecords:output_type -> kith.v1.ApplyRecordsResponse
+	23, // 70: kith.v1.PartitionService.ReadRecords:output_type -> kith.v1.ReadRecordsResponse
+	25, // 71: kith.v1.PartitionService.ScanRecords:output_type -> kith.v1.ScanRecordsResponse
+	21, // 72: kith.v1.PartitionService.FollowProducts:output_type -> kith.v1.FollowProductsResponse
+	27, // 73: kith.v1.PartitionService.ScanUsers:output_type -> kith.v1.ScanUsersResponse
+	29, // 74: kith.v1.PartitionService.ActiveItems:output_type -> kith.v1.ActiveItemsResponse
+	31, // 75: kith.v1.PartitionService.LastItems:output_type -> kith.v1.LastItemsResponse
+	33, // 76: kith.v1.PartitionService.BoughtTogether:output_type -> kith.v1.BoughtTogetherResponse
+	35, // 77: kith.v1.PartitionService.ApplyErasure:output_type -> kith.v1.ApplyErasureResponse
+	37, // 78: kith.v1.PartitionService.PurgeUser:output_type -> kith.v1.PurgeUserResponse
+	8,  // 79: kith.v1.PartitionService.StepJoin:output_type -> kith.v1.StepJoinResponse
+	10, // 80: kith.v1.PartitionService.LookUpUsers:output_type -> kith.v1.LookUpUsersResponse
+	13, // 81: kith.v1.PartitionService.PendingJoins:output_type -> kith.v1.PendingJoinsResponse
+	4,  // 82: kith.v1.PartitionService.ReadUserFeatures:output_type -> kith.v1.ReadUserFeaturesResponse
+	15, // 83: kith.v1.PartitionService.ScanUserFeatures:output_type -> kith.v1.ScanUserFeaturesResponse
+	17, // 84: kith.v1.PartitionService.ScanProductFeatures:output_type -> kith.v1.ScanProductFeaturesResponse
+	59, // 85: kith.v1.PartitionService.TallyExperiment:output_type -> kith.v1.TallyExperimentResponse
+	60, // [60:86] is the sub-list for method output_type
+	34, // [34:60] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_partition_proto_init() }
@@ -4764,7 +4883,7 @@ func file_kith_v1_partition_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_partition_proto_rawDesc), len(file_kith_v1_partition_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   58,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -80,16 +80,18 @@ class ModelSpec(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class TrainedModel(_message.Message):
-    __slots__ = ("spec", "size_bytes", "seconds", "steps")
+    __slots__ = ("spec", "size_bytes", "seconds", "steps", "notes")
     SPEC_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
     spec: ModelSpec
     size_bytes: int
     seconds: float
     steps: int
-    def __init__(self, spec: _Optional[_Union[ModelSpec, _Mapping]] = ..., size_bytes: _Optional[int] = ..., seconds: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, spec: _Optional[_Union[ModelSpec, _Mapping]] = ..., size_bytes: _Optional[int] = ..., seconds: _Optional[float] = ..., steps: _Optional[int] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NodeUsage(_message.Message):
     __slots__ = ("node", "cpu_seconds", "bytes_in", "bytes_out", "tasks", "pair_updates", "idle_seconds", "spilled_bytes", "train_steps", "train_bytes_in", "train_bytes_out")
