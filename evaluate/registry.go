@@ -3,6 +3,7 @@ package evaluate
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -67,7 +68,7 @@ var rankers = append([]method{
 // ofKinds are the models of package train.
 func ofKinds() (out []method) {
 	for _, k := range kinds.All {
-		if k.Read != nil { // combinations have their own list
+		if k.Read != nil && !k.PredictsRatings { // combinations and models of ratings have their own lists
 			out = append(out, trained(k))
 		}
 	}
@@ -79,8 +80,10 @@ var predictors = []method{
 	{name: "mean", fit: fitMean, rating: true},
 	{name: "baseline", parameters: alsSpace, fit: fitALS, rating: true},
 	{name: "baseline-sgd", parameters: sgdSpace, fit: fitSGD, rating: true},
-	{name: "mf", parameters: always(factors.RatingParameters...), fit: ratingFactors(factors.MF), rating: true},
-	{name: "svd++", parameters: always(factors.SVDPPParameters...), fit: ratingFactors(factors.SVDPP), rating: true},
+	rater(factors.MF),
+	{name: "mf-sgd", parameters: always(factors.SGDParameters...), fit: ratingFactors(factors.MFSGD), rating: true},
+	rater(factors.SVDPP),
+	{name: "svd++-sgd", parameters: always(factors.SVDPPSGDParameters...), fit: ratingFactors(factors.SVDPPSGD), rating: true},
 	ratingKNN("item-knn-basic", neighborhood.RatingOptions{Center: neighborhood.NoCenter}),
 	ratingKNN("item-knn-means", neighborhood.RatingOptions{Center: neighborhood.Means}),
 	ratingKNN("item-knn-z-scores", neighborhood.RatingOptions{Center: neighborhood.ZScores}),
@@ -149,6 +152,47 @@ func trained(k *train.Kind) method {
 		m, err := k.Read(file)
 		return fitted{recommender: m, parameters: s.Map()}, err
 	}}
+}
+
+// rater is a kind of model of package train that predicts ratings.
+func rater(k *train.Kind) method {
+	m := trained(k)
+	fit := m.fit
+	m.rating = true
+	m.fit = func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+		made, err := fit(ctx, t, s, e)
+		if err != nil {
+			return fitted{}, err
+		}
+		return fitted{predictor: raterOf{made.recommender.(train.Rater), t.Rows}, parameters: made.parameters}, nil
+	}
+	return m
+}
+
+// raterOf predicts for users of a matrix, whose rows are their histories.
+type raterOf struct {
+	model train.Rater
+	rows  *similarity.Rows
+}
+
+// Predict implements Predictor. Pairs that follow each other with the same user share the work of its history. A history that the model cannot answer gives NaN.
+func (r raterOf) Predict(users, items []uint32, dst []float64) {
+	for from := 0; from < len(users); {
+		u, end := users[from], from+1
+		for end < len(users) && users[end] == u {
+			end++
+		}
+		q := model.Query{User: -1}
+		if int64(u) < int64(r.rows.NumUsers()) {
+			q.Items, q.Weights = itemsOf(r.rows, int(u))
+		}
+		if r.model.Rate(q, items[from:end], dst[from:end]) != nil {
+			for i := from; i < end; i++ {
+				dst[i] = math.NaN()
+			}
+		}
+		from = end
+	}
 }
 
 func fitPopularity(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {
