@@ -306,7 +306,7 @@ func TestModels(t *testing.T) {
 	spec := models(t, "covisit(window=5)", "probe", "wide:covisit(half-life=30)",
 		"rrf(base=covisit+wide+item-knn)", "mix:blend(base=hybrid+covisit,weight-2=3,depth=40)", "switch(base=popularity+user-knn,until-1=12)",
 		"ranker(base=covisit+wide,depth=30,trees=4,held=random)",
-		"mf(factors=3,iterations=3)", "stars:svd++(factors=4,iterations=3)", "judge:ranker(base=covisit+stars,depth=30,trees=4,held=random)")
+		"mf(factors=3,iterations=3)", "svd++(factors=4,iterations=3)", "judge:ranker(base=covisit+svdpp,depth=30,trees=4,held=random)")
 	one := clustertest.Start(t, clustertest.Options{Servers: 1, Threads: 3, Configure: withKinds(probe)})
 	one.Append(0, events)
 	alone := one.Build(0, spec).ModelVersion
@@ -314,7 +314,7 @@ func TestModels(t *testing.T) {
 	c.Append(0, events)
 	version := c.Build(1, spec).ModelVersion
 	for i := range c.Members {
-		for _, name := range []string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker", "mf", "stars", "judge"} {
+		for _, name := range []string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker", "mf", "svdpp", "judge"} {
 			want, err := modelFile(one, 0, alone, name)
 			if err != nil {
 				t.Fatal(err)
@@ -399,7 +399,7 @@ func modelsAreListed(t *testing.T, c *clustertest.Cluster, version uint64) {
 			t.Errorf("%s: %v; want a size, and steps unless it is made of others", m.Spec.Name, m)
 		}
 	}
-	if d := gocmp.Diff([]string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker", "mf", "stars", "judge"}, names); d != "" || resp.Versions[0].Version != version {
+	if d := gocmp.Diff([]string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker", "mf", "svdpp", "judge"}, names); d != "" || resp.Versions[0].Version != version {
 		t.Errorf("version %d has other models (-want +got):\n%s", resp.Versions[0].Version, d)
 	}
 	if p := resp.Versions[0].Models[0].Spec.Parameters; p["window"] != "5" || p["half-life"] != "7" {
@@ -511,7 +511,7 @@ func modelsAreAsked(t *testing.T, c *clustertest.Cluster, version uint64) {
 func ratingsArePredicted(t *testing.T, c *clustertest.Cluster, version uint64) {
 	events := withRows(modelEvents())
 	users, items, rows := matrix(events, 4)
-	for name, kind := range map[string]*train.Kind{"mf": factors.MF, "stars": factors.SVDPP} {
+	for name, kind := range map[string]*train.Kind{"mf": factors.MF, "svdpp": factors.SVDPP} {
 		file, err := modelFile(c, 0, version, name)
 		if err != nil {
 			t.Fatal(err)
