@@ -38,8 +38,12 @@ var MF = ratingKind("mf", "biases and factors that predict ratings, by alternati
 // N(u) being the items of the user, and the penalty is λ n_u^ν |p_u - z_u|², and γ |y_j|² for each item. With p_u - z_u in the place of p_u that is SVD++: Koren, ACM TKDD 4(1), 2010, section
 // 2.3 [koren2010].
 //
-// After the users are solved, all y move at once, each to where the penalty would be least if every item of a user moved z_u alike: a separable bound of the penalty, so that the objective never
-// rises. Cost beside that of MF: O(entries·factors), and as much again of what goes between workers.
+// With the items, all y move, each by
+//
+//	(sum of c_u |N(u)|^(-1/2) (p_u - z_u) - γ y_j) / (sum of c_u + γ), over the users of the item, c_u = λ n_u^ν,
+//
+// to where the penalty would be least if every item of a user moved z_u alike. That bounds the penalty from above, by convexity, and is it where nothing moves, so that the objective never rises.
+// Cost beside that of MF: O(entries·factors), and as much again of what goes between workers.
 var SVDPP = ratingKind("svd++", "mf that also learns from what was rated, or seen without a rating", true)
 
 // ratingKind returns MF, or SVDPP if it looks at what users have.
@@ -84,7 +88,7 @@ var svdppParameters = append(append([]model.Parameter{}, ratingParameters...), m
 })
 
 const (
-	putPulls    = "pulls"    // how the vector of a user would move those of its items: factors, then its weight
+	putPulls    = "pulls"    // of its users: c_u |N(u)|^(-1/2) (p_u - z_u), by which they move the y of their items, then c_u = λ n_u^ν
 	putImplicit = "implicit" // the y of its items
 
 	ratingHead = 3 // mean, least and greatest rating
@@ -120,6 +124,9 @@ func (d *ratingDriver) Next(said [][]byte) (train.Step, bool, error) {
 				return train.Step{}, false, errors.New("a worker did not say its part of the objective")
 			}
 			loss += f[0]
+		}
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return train.Step{}, false, fmt.Errorf("the objective is %v after iteration %d: the ratings are too large", loss, len(d.losses)+1)
 		}
 		d.losses = append(d.losses, loss)
 	}
@@ -168,7 +175,7 @@ type ratingWorker struct {
 
 	rows    *similarity.Rows // own users × all items with ratings; where implicit, all items that they have, with NaN for one without a rating
 	columns *similarity.Rows // own items × all users
-	y       []float32        // of own items
+	y       []float32        // of own items, where implicit
 	penalty float64          // part of the objective that is the penalty on own users
 }
 
@@ -255,7 +262,9 @@ func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train
 		if w.columns, err = gatherColumns(ctx, w.Data, peers); err != nil {
 			return err
 		}
-		w.y = make([]float32, w.columns.NumUsers()*w.width)
+		if w.implicit {
+			w.y = make([]float32, w.columns.NumUsers()*w.width)
+		}
 	} else {
 		for owner := range w.Shape.Workers() {
 			peers.Drop(putColumns(owner))
@@ -271,20 +280,28 @@ func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train
 		}
 	}
 	users := make([]float32, w.rows.NumUsers()*w.width)
-	pulls := make([]float32, len(users))
+	var pulls []float32
+	if w.implicit {
+		pulls = make([]float32, len(users))
+	}
 	w.penalty, err = w.each(ctx, w.rows.NumUsers(), func(s *rowSolver, u int) (float64, bool) {
 		lo, hi := w.rows.Start[u], w.rows.Start[u+1]
-		x, pull := users[u*w.width:][:w.width], pulls[u*w.width:][:w.width]
+		x := users[u*w.width:][:w.width]
 		if !s.user(x, items, y, w.rows.Item[lo:hi], w.rows.Weight[lo:hi], mean) {
 			return 0, false
 		}
-		c, share, squares := s.penalty(len(s.ids)), 1/math.Sqrt(float64(max(1, hi-lo))), 0.0
+		c, squares := s.penalty(len(s.ids)), 0.0
 		for j, z := range s.expected[:s.factors] {
 			d := float64(x[j]) - float64(z)
 			squares += d * d
-			pull[j] = float32(c * share * d)
 		}
-		pull[s.factors] = float32(c)
+		if w.implicit {
+			pull, share := pulls[u*w.width:][:w.width], c/math.Sqrt(float64(max(1, hi-lo)))
+			for j, z := range s.expected[:s.factors] {
+				pull[j] = float32(share * (float64(x[j]) - float64(z)))
+			}
+			pull[s.factors] = float32(c)
+		}
 		bias := float64(x[s.factors+1])
 		return c*squares + s.biasRegularization*bias*bias, true
 	})
