@@ -63,26 +63,24 @@ var rankers = append([]method{
 	{name: "itemknn", parameters: neighborSpace, fit: fitItemKNN},
 	{name: "userknn", parameters: neighborSpace, fit: fitUserKNN},
 	{name: "hybrid", parameters: neighborSpace, fit: fitHybrid},
-}, ofKinds()...)
+}, ofKinds(false, trained)...)
 
-// ofKinds are the models of package train.
-func ofKinds() (out []method) {
+// ofKinds are the models of package train for ratings, or for top-N, without combinations, which have their own list.
+func ofKinds(ratings bool, of func(*train.Kind) method) (out []method) {
 	for _, k := range kinds.All {
-		if k.Read != nil && !k.PredictsRatings { // combinations and models of ratings have their own lists
-			out = append(out, trained(k))
+		if k.Read != nil && k.PredictsRatings == ratings {
+			out = append(out, of(k))
 		}
 	}
 	return out
 }
 
 // predictors are the models of ratings.
-var predictors = []method{
+var predictors = append(ofKinds(true, rater), []method{
 	{name: "mean", fit: fitMean, rating: true},
 	{name: "baseline", parameters: alsSpace, fit: fitALS, rating: true},
 	{name: "baseline-sgd", parameters: sgdSpace, fit: fitSGD, rating: true},
-	rater(factors.MF),
 	{name: "mf-sgd", parameters: always(factors.SGDParameters...), fit: ratingFactors(factors.MFSGD), rating: true},
-	rater(factors.SVDPP),
 	{name: "svd++-sgd", parameters: always(factors.SVDPPSGDParameters...), fit: ratingFactors(factors.SVDPPSGD), rating: true},
 	ratingKNN("item-knn-basic", neighborhood.RatingOptions{Center: neighborhood.NoCenter}),
 	ratingKNN("item-knn-means", neighborhood.RatingOptions{Center: neighborhood.Means}),
@@ -92,7 +90,7 @@ var predictors = []method{
 	ratingKNN("user-knn-means", neighborhood.RatingOptions{Center: neighborhood.Means, UserBased: true}),
 	ratingKNN("user-knn-z-scores", neighborhood.RatingOptions{Center: neighborhood.ZScores, UserBased: true}),
 	ratingKNN("user-knn-baseline", neighborhood.RatingOptions{Center: neighborhood.Baselines, UserBased: true}),
-}
+}...)
 
 // Models returns the names of all models that Experiment.Models may name: those for top-N, then those of ratings.
 func Models() []string {
