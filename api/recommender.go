@@ -234,14 +234,14 @@ func queryOf(req *kithv1.RecommendRequest) (q coordinator.Query, err error) {
 // basketOf returns the items of a basket.
 func basketOf(basket *kithv1.Basket) (out []coordinator.BasketItem, err error) {
 	for _, b := range basket.GetItems() {
-		weight := b.GetWeight()
+		weight, rating := b.GetWeight(), b.GetWeight()
 		if weight == 0 {
-			weight = 1
+			weight, rating = 1, coordinator.Liked
 		}
 		if b.GetItem() == "" || weight < 0 || math.IsNaN(float64(weight)) || math.IsInf(float64(weight), 0) {
 			return nil, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
 		}
-		out = append(out, coordinator.BasketItem{Item: b.Item, Weight: weight})
+		out = append(out, coordinator.BasketItem{Item: b.Item, Weight: weight, Rating: rating})
 	}
 	return out, nil
 }

@@ -58,7 +58,7 @@ type Query struct {
 	Item string
 }
 
-// BasketItem is one item of a basket. A weight of 0 means 1.
+// BasketItem is one item of a basket. A weight of 0 means 1. For models of ratings it is the rating, and 0 means the greatest.
 type BasketItem struct {
 	Item   string
 	Weight float32

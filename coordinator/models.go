@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -87,8 +88,10 @@ func completeModel(m *kithv1.ModelSpec, kinds []*train.Kind) (out *kithv1.ModelS
 	return out, s, nil
 }
 
-// nameOf returns what queries call a model.
-func nameOf(m *kithv1.ModelSpec) string { return cmp.Or(m.GetName(), m.GetKind()) }
+// nameOf returns what queries call a model: without a name of its own its kind, with p in the place of +, which stands between names.
+func nameOf(m *kithv1.ModelSpec) string {
+	return cmp.Or(m.GetName(), strings.ReplaceAll(m.GetKind(), "+", "p"))
+}
 
 // checkBase returns an error unless each name in the base of model number at, if it has one, is of what it may be made of: neighbor lists or popularity, which are always there, or a model
 // before it that is not made of others itself.

@@ -97,7 +97,7 @@ func TestTrainingsInTheLog(t *testing.T) {
 
 // TestModelsAreSpelledOut: equal builds have equal specs, whatever was left to defaults.
 func TestModelsAreSpelledOut(t *testing.T) {
-	short := &kithv1.BuildSpec{Models: []*kithv1.ModelSpec{{Kind: "covisit", Parameters: map[string]string{"window": "20.0"}}}}
+	short := &kithv1.BuildSpec{Models: []*kithv1.ModelSpec{{Kind: "covisit", Parameters: map[string]string{"window": "20.0"}}, {Kind: "svd++"}}}
 	given := proto.Clone(short)
 	full := Normalize(short)
 	if err := completeModels(full, kinds.All); err != nil {
@@ -111,7 +111,7 @@ func TestModelsAreSpelledOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := full.Models[0]
-	if m.Name != "covisit" || m.Parameters["window"] != "20" || m.Parameters["k"] != "50" || !proto.Equal(full, again) {
+	if m.Name != "covisit" || m.Parameters["window"] != "20" || m.Parameters["k"] != "50" || full.Models[1].Name != "svdpp" || !proto.Equal(full, again) {
 		t.Errorf("got %v, then %v; want names and settings spelled out once", full, again)
 	}
 }

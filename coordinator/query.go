@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -107,7 +108,12 @@ type Query struct {
 type BasketItem struct {
 	Item   string
 	Weight float32
+	// Rating is for models of ratings.
+	Rating float32
 }
+
+// Liked is the rating of an item of a basket that comes without one: what is above all ratings counts as the greatest.
+const Liked = math.MaxFloat32
 
 // Answer is a ranked answer.
 type Answer struct {

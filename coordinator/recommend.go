@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -352,7 +353,8 @@ type entry struct {
 	key       string
 	partition uint32
 	weight    float32
-	time      int64 // of the newest event that counts, in Unix milliseconds; 0 for unknown, and of a basket
+	rating    float32 // what the subject has rated it, NaN for none
+	time      int64   // of the newest event that counts, in Unix milliseconds; 0 for unknown, and of a basket
 }
 
 // history returns what the model knows of the subject's items, by dense id.
@@ -364,18 +366,23 @@ func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q Que
 // entries is history that also returns the other items, which only some models know, by key.
 func (r *Router) entries(m *node.Version, dictionary *artifact.Dictionary, q Query, events []fusion.Event) (known, others []entry) {
 	out := make([]entry, 0, len(events)+len(q.Basket))
-	add := func(key string, weight float32, time int64) {
+	add := func(key string, weight, rating float32, time int64) {
 		if id, ok := dictionary.ID(key); ok {
-			out = append(out, entry{id, key, uint32(partition.Of(key, m.Partitions)), weight, time})
+			out = append(out, entry{id, key, uint32(partition.Of(key, m.Partitions)), weight, rating, time})
 		} else {
-			others = append(others, entry{key: key, weight: weight, time: time})
+			others = append(others, entry{key: key, weight: weight, rating: rating, time: time})
 		}
 	}
+	ratings := fusion.LatestRatings(events)
 	for _, x := range fusion.Fuse(events, m.Weights, r.now().UnixMilli()) {
-		add(x.Item, x.Weight, x.Last)
+		rating, ok := ratings[x.Item]
+		if !ok {
+			rating = math.NaN()
+		}
+		add(x.Item, x.Weight, float32(rating), x.Last)
 	}
 	for _, b := range q.Basket {
-		add(b.Item, b.Weight, 0)
+		add(b.Item, b.Weight, b.Rating, 0)
 	}
 	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
 	slices.SortStableFunc(others, func(a, b entry) int { return strings.Compare(a.key, b.key) })
@@ -669,7 +676,7 @@ type Similar struct {
 func (r *Router) SimilarItems(ctx context.Context, item string, n int, trained string, rules Rules) (*Similar, error) {
 	if trained != "" {
 		rules.Exclude, rules.Pins = nil, nil
-		a, err := r.Recommend(ctx, Query{Basket: []BasketItem{{Item: item, Weight: 1}}, N: n, Method: Trained, Model: trained, NoFallback: true, Rules: rules})
+		a, err := r.Recommend(ctx, Query{Basket: []BasketItem{{Item: item, Weight: 1, Rating: Liked}}, N: n, Method: Trained, Model: trained, NoFallback: true, Rules: rules})
 		if err != nil {
 			return nil, err
 		}
@@ -707,7 +714,7 @@ func (r *Router) neighbors(ctx context.Context, item string, n int, rules *Rules
 	if !ok {
 		return nil, 0, fmt.Errorf("%w %q in model version %d; items without events before the build are not in it", wire.ErrUnknownItem, item, m.Version)
 	}
-	s := &scoring{r: r, m: m, dictionary: dictionary, history: []entry{{id, item, uint32(partition.Of(item, m.Partitions)), 1, 0}}}
+	s := &scoring{r: r, m: m, dictionary: dictionary, history: []entry{{item: id, key: item, partition: uint32(partition.Of(item, m.Partitions)), weight: 1}}}
 	lists, err := s.lists(ctx)
 	if err != nil {
 		return nil, 0, err

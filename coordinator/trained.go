@@ -117,7 +117,7 @@ func (r *Router) profileSoon(ctx context.Context, q *Query, names []string, a *A
 func trainedHistory(history []entry) model.Query {
 	q := model.Query{User: -1, WithSeen: true}
 	for _, h := range history {
-		q.Items, q.Weights, q.Times = append(q.Items, h.item), append(q.Weights, h.weight), append(q.Times, h.time)
+		q.Items, q.Weights, q.Ratings, q.Times = append(q.Items, h.item), append(q.Weights, h.weight), append(q.Ratings, h.rating), append(q.Times, h.time)
 	}
 	return q
 }
@@ -141,10 +141,11 @@ func (t *trainedQuery) take(others []entry) {
 		return
 	}
 	q := &t.ask
-	q.Items, q.Weights, q.Times = slices.Clip(q.Items), slices.Clip(q.Weights), slices.Clip(q.Times) // which other queries have too
+	q.Items, q.Weights, q.Ratings, q.Times = slices.Clip(q.Items), slices.Clip(q.Weights), slices.Clip(q.Ratings), slices.Clip(q.Times) // which other queries have too
 	for _, x := range others {
 		if at, ok := slices.BinarySearch(t.items, x.key); ok {
-			q.Items, q.Weights, q.Times = append(q.Items, uint32(t.dictionary.Len()+at)), append(q.Weights, x.weight), append(q.Times, x.time)
+			q.Items, q.Weights = append(q.Items, uint32(t.dictionary.Len()+at)), append(q.Weights, x.weight)
+			q.Ratings, q.Times = append(q.Ratings, x.rating), append(q.Times, x.time)
 		}
 	}
 }

@@ -259,6 +259,9 @@ func quickModels() []string {
 		"warp":   "warp(factors=4,iterations=2)",
 		"svd++":  "svd++(factors=4,iterations=3)",
 		"mf":     "mf(factors=4,iterations=3)",
+
+		"svd++-sgd": "svd++-sgd(factors=4,iterations=3)",
+		"mf-sgd":    "mf-sgd(factors=4,iterations=3)",
 	}
 	names := evaluate.Models()
 	for i, name := range names {

@@ -3,6 +3,7 @@ package evaluate
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -62,25 +63,25 @@ var rankers = append([]method{
 	{name: "itemknn", parameters: neighborSpace, fit: fitItemKNN},
 	{name: "userknn", parameters: neighborSpace, fit: fitUserKNN},
 	{name: "hybrid", parameters: neighborSpace, fit: fitHybrid},
-}, ofKinds()...)
+}, ofKinds(false, trained)...)
 
-// ofKinds are the models of package train.
-func ofKinds() (out []method) {
+// ofKinds are the models of package train for ratings, or for top-N, without combinations, which have their own list.
+func ofKinds(ratings bool, of func(*train.Kind) method) (out []method) {
 	for _, k := range kinds.All {
-		if k.Read != nil { // combinations have their own list
-			out = append(out, trained(k))
+		if k.Read != nil && k.PredictsRatings == ratings {
+			out = append(out, of(k))
 		}
 	}
 	return out
 }
 
 // predictors are the models of ratings.
-var predictors = []method{
+var predictors = append(ofKinds(true, rater), []method{
 	{name: "mean", fit: fitMean, rating: true},
 	{name: "baseline", parameters: alsSpace, fit: fitALS, rating: true},
 	{name: "baseline-sgd", parameters: sgdSpace, fit: fitSGD, rating: true},
-	{name: "mf", parameters: always(factors.RatingParameters...), fit: ratingFactors(factors.MF), rating: true},
-	{name: "svd++", parameters: always(factors.SVDPPParameters...), fit: ratingFactors(factors.SVDPP), rating: true},
+	{name: "mf-sgd", parameters: always(factors.SGDParameters...), fit: ratingFactors(factors.MFSGD), rating: true},
+	{name: "svd++-sgd", parameters: always(factors.SVDPPSGDParameters...), fit: ratingFactors(factors.SVDPPSGD), rating: true},
 	ratingKNN("item-knn-basic", neighborhood.RatingOptions{Center: neighborhood.NoCenter}),
 	ratingKNN("item-knn-means", neighborhood.RatingOptions{Center: neighborhood.Means}),
 	ratingKNN("item-knn-z-scores", neighborhood.RatingOptions{Center: neighborhood.ZScores}),
@@ -89,7 +90,7 @@ var predictors = []method{
 	ratingKNN("user-knn-means", neighborhood.RatingOptions{Center: neighborhood.Means, UserBased: true}),
 	ratingKNN("user-knn-z-scores", neighborhood.RatingOptions{Center: neighborhood.ZScores, UserBased: true}),
 	ratingKNN("user-knn-baseline", neighborhood.RatingOptions{Center: neighborhood.Baselines, UserBased: true}),
-}
+}...)
 
 // Models returns the names of all models that Experiment.Models may name: those for top-N, then those of ratings.
 func Models() []string {
@@ -149,6 +150,47 @@ func trained(k *train.Kind) method {
 		m, err := k.Read(file)
 		return fitted{recommender: m, parameters: s.Map()}, err
 	}}
+}
+
+// rater is a kind of model of package train that predicts ratings.
+func rater(k *train.Kind) method {
+	m := trained(k)
+	fit := m.fit
+	m.rating = true
+	m.fit = func(ctx context.Context, t *Training, s model.Settings, e *Experiment) (fitted, error) {
+		made, err := fit(ctx, t, s, e)
+		if err != nil {
+			return fitted{}, err
+		}
+		return fitted{predictor: raterOf{made.recommender.(train.Rater), t.Rows}, parameters: made.parameters}, nil
+	}
+	return m
+}
+
+// raterOf predicts for users of a matrix, whose rows are their histories.
+type raterOf struct {
+	model train.Rater
+	rows  *similarity.Rows
+}
+
+// Predict implements Predictor. Pairs that follow each other with the same user share the work of its history. A history that the model cannot answer gives NaN.
+func (r raterOf) Predict(users, items []uint32, dst []float64) {
+	for from := 0; from < len(users); {
+		u, end := users[from], from+1
+		for end < len(users) && users[end] == u {
+			end++
+		}
+		q := model.Query{User: -1}
+		if int64(u) < int64(r.rows.NumUsers()) {
+			q.Items, q.Weights = itemsOf(r.rows, int(u))
+		}
+		if r.model.Rate(q, items[from:end], dst[from:end]) != nil {
+			for i := from; i < end; i++ {
+				dst[i] = math.NaN()
+			}
+		}
+		from = end
+	}
 }
 
 func fitPopularity(_ context.Context, t *Training, _ model.Settings, _ *Experiment) (fitted, error) {

@@ -122,6 +122,31 @@ func Fuse(events []Event, w Weights, now int64) []Interaction {
 	return out
 }
 
+// LatestRatings returns the value of the newest rating of each item, by time, then ID, from all events of one user. It is nil without ratings. Cost: O(n).
+func LatestRatings(events []Event) map[string]float64 {
+	var latest map[string]*Event
+	for i := range events {
+		e := &events[i]
+		if e.Behavior != Rating {
+			continue
+		}
+		if latest == nil {
+			latest = map[string]*Event{}
+		}
+		if x := latest[e.Item]; x == nil || cmp.Or(cmp.Compare(e.Time, x.Time), strings.Compare(e.ID, x.ID)) > 0 {
+			latest[e.Item] = e
+		}
+	}
+	if latest == nil {
+		return nil
+	}
+	out := make(map[string]float64, len(latest))
+	for item, e := range latest {
+		out[item] = e.Value
+	}
+	return out
+}
+
 // term is what one event adds to its interaction.
 type term struct {
 	weight float64 // finite

@@ -94,6 +94,18 @@ func TestFuse(t *testing.T) {
 	}
 }
 
+func TestLatestRatings(t *testing.T) {
+	e := func(item string, b Behavior, value float64, time int64, id string) Event {
+		return Event{User: "u", Item: item, Behavior: b, Value: value, Time: time, ID: id}
+	}
+	got := LatestRatings([]Event{
+		e("a", Rating, 5, 2, "1"), e("a", Rating, 1, 3, "0"), e("a", View, 9, 4, "2"), e("b", Rating, 4, 7, "4"), e("b", Rating, 2, 7, "3"), e("c", Purchase, 1, 1, "5"), e("d", Rating, 0, 0, "6"),
+	})
+	if want := map[string]float64{"a": 1, "b": 4, "d": 0}; !cmp.Equal(got, want) {
+		t.Error(cmp.Diff(want, got))
+	}
+}
+
 // drawEvents draws events of one user.
 func drawEvents(t *rapid.T, n int) []Event {
 	events := make([]Event, rapid.IntRange(0, n).Draw(t, "events"))

@@ -29,6 +29,8 @@ type Query struct {
 	// Times goes with Items: when the user last had to do with each, in Unix milliseconds, 0 for unknown; nil means all unknown. Models of
 	// sequences look at it; items of one time, or of none, are in the order of their ids.
 	Times []int64
+	// Ratings goes with Items: what the user has rated each, NaN for one without a rating; nil means that the weights are ratings. Models of ratings look at it.
+	Ratings []float32
 	// Profile is what is known of the subject beside the history. Models that learned from attributes of users look at it.
 	Profile []Attribute
 	// N is the length of the answer; 0 gives an empty one.
@@ -59,6 +61,8 @@ func (q *Query) Check(numItems, numUsers int) error {
 		return fmt.Errorf("%w: %d weights for %d items", ErrQuery, len(q.Weights), len(q.Items))
 	case q.Times != nil && len(q.Times) != len(q.Items):
 		return fmt.Errorf("%w: %d times for %d items", ErrQuery, len(q.Times), len(q.Items))
+	case q.Ratings != nil && len(q.Ratings) != len(q.Items):
+		return fmt.Errorf("%w: %d ratings for %d items", ErrQuery, len(q.Ratings), len(q.Items))
 	case q.User >= numUsers:
 		return fmt.Errorf("%w: user %d of %d", ErrQuery, q.User, numUsers)
 	}
@@ -79,6 +83,14 @@ func (q *Query) Weight(i int) float32 {
 		return 1
 	}
 	return q.Weights[i]
+}
+
+// Rating returns the rating of the i-th item of the history, NaN for none.
+func (q *Query) Rating(i int) float32 {
+	if q.Ratings == nil {
+		return q.Weight(i)
+	}
+	return q.Ratings[i]
 }
 
 // Excluded returns the items that the answer must not have, ascending: the history, or none with WithSeen.

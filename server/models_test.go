@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/covisit"
+	"github.com/kith-io/kith/model/factors"
 	"github.com/kith-io/kith/model/hybrid"
 	"github.com/kith-io/kith/model/kinds"
 	"github.com/kith-io/kith/model/train"
@@ -281,6 +283,8 @@ func modelEvents() []*kithv1.Event {
 			e.Behavior = "wish"
 		case i%23 == 0:
 			e.TimeUnixMs = 0
+		case i%3 == 0:
+			e.Behavior, e.Value = "rating", new(float64(i%5+1))
 		}
 	}
 	return append(events, &kithv1.Event{Id: "0", User: rowless, Item: "i0001", Behavior: "cancel", TimeUnixMs: 5})
@@ -301,7 +305,8 @@ func TestModels(t *testing.T) {
 	events := modelEvents()
 	spec := models(t, "covisit(window=5)", "probe", "wide:covisit(half-life=30)",
 		"rrf(base=covisit+wide+item-knn)", "mix:blend(base=hybrid+covisit,weight-2=3,depth=40)", "switch(base=popularity+user-knn,until-1=12)",
-		"ranker(base=covisit+wide,depth=30,trees=4,held=random)")
+		"ranker(base=covisit+wide,depth=30,trees=4,held=random)",
+		"mf(factors=3,iterations=3)", "svd++(factors=4,iterations=3)", "judge:ranker(base=covisit+svdpp,depth=30,trees=4,held=random)")
 	one := clustertest.Start(t, clustertest.Options{Servers: 1, Threads: 3, Configure: withKinds(probe)})
 	one.Append(0, events)
 	alone := one.Build(0, spec).ModelVersion
@@ -309,7 +314,7 @@ func TestModels(t *testing.T) {
 	c.Append(0, events)
 	version := c.Build(1, spec).ModelVersion
 	for i := range c.Members {
-		for _, name := range []string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker"} {
+		for _, name := range []string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker", "mf", "svdpp", "judge"} {
 			want, err := modelFile(one, 0, alone, name)
 			if err != nil {
 				t.Fatal(err)
@@ -328,6 +333,7 @@ func TestModels(t *testing.T) {
 	}
 	t.Run("listed", func(t *testing.T) { modelsAreListed(t, c, version) })
 	t.Run("asked", func(t *testing.T) { modelsAreAsked(t, c, version) })
+	t.Run("rated", func(t *testing.T) { ratingsArePredicted(t, c, version) })
 	t.Run("combined", func(t *testing.T) { modelsAreCombined(t, c, version) })
 	t.Run("refused", func(t *testing.T) { modelsAreRefused(t, c) })
 	t.Run("joined", func(t *testing.T) {
@@ -393,7 +399,7 @@ func modelsAreListed(t *testing.T, c *clustertest.Cluster, version uint64) {
 			t.Errorf("%s: %v; want a size, and steps unless it is made of others", m.Spec.Name, m)
 		}
 	}
-	if d := gocmp.Diff([]string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker"}, names); d != "" || resp.Versions[0].Version != version {
+	if d := gocmp.Diff([]string{"covisit", "probe", "wide", "rrf", "mix", "switch", "ranker", "mf", "svdpp", "judge"}, names); d != "" || resp.Versions[0].Version != version {
 		t.Errorf("version %d has other models (-want +got):\n%s", resp.Versions[0].Version, d)
 	}
 	if p := resp.Versions[0].Models[0].Spec.Parameters; p["window"] != "5" || p["half-life"] != "7" {
@@ -498,6 +504,78 @@ func modelsAreAsked(t *testing.T, c *clustertest.Cluster, version uint64) {
 	inScene.Scene = "lost"
 	if got := recommend(t, c, 1, inScene); len(got.Items) != 3 || !strings.Contains(got.FallbackReason, "covisit") {
 		t.Errorf("scene of a model that is not there: got %v, want what comes next, and a reason that names those there are", got)
+	}
+}
+
+// ratingsArePredicted: models of ratings answer from the newest ratings of a user, weights aside, and predict those of items that are asked for.
+func ratingsArePredicted(t *testing.T, c *clustertest.Cluster, version uint64) {
+	events := withRows(modelEvents())
+	users, items, rows := matrix(events, 4)
+	for name, kind := range map[string]*train.Kind{"mf": factors.MF, "svdpp": factors.SVDPP} {
+		file, err := modelFile(c, 0, version, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := kind.Read(file[16 : 16+len(file)-16-16])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for u, key := range users[:8] {
+			q, known := history(events, key, items, rows, u)
+			var own []fusion.Event
+			for _, e := range wire.EventsFromProto(events) {
+				if e.User == key {
+					own = append(own, e)
+				}
+			}
+			latest := fusion.LatestRatings(own)
+			for _, id := range q.Items {
+				rating, ok := latest[items[id]]
+				if !ok {
+					rating = math.NaN()
+				}
+				q.Ratings = append(q.Ratings, float32(rating))
+			}
+			q.N, q.WithSeen = len(items), true
+			all, err := m.Recommend(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = slices.DeleteFunc(all, func(s model.Scored) bool { return s.Filled })
+			unseen := slices.DeleteFunc(slices.Clone(all), func(s model.Scored) bool { return known[items[s.Item]] })
+			for i, x := range recommend(t, c, u%3, ask(key, name)).Items {
+				if want := unseen[i]; x.Item != items[want.Item] || x.Score != want.Score || x.Source != kithv1.Model_MODEL_TRAINED {
+					t.Fatalf("%s of %s, rank %d: got %v, want %s %v", name, key, i+1, x, items[want.Item], want.Score)
+				}
+			}
+			// A filter that allows items asks for the ratings of these.
+			asked := []model.Scored{all[0], all[len(all)/2], all[len(all)-1]}
+			req := ask(key, name)
+			req.N, req.IncludeSeen, req.NoFallback = 3, true, true
+			req.Filter = &kithv1.Filter{Allow: []string{items[asked[0].Item], items[asked[1].Item], items[asked[2].Item]}}
+			got := recommend(t, c, u%3, req).Items
+			if len(got) != 3 {
+				t.Fatalf("%s of %s: %d of 3 items asked for", name, key, len(got))
+			}
+			for i, x := range got {
+				if x.Item != items[asked[i].Item] || x.Score != asked[i].Score {
+					t.Errorf("%s of %s, item asked for: got %v, want %s %v", name, key, x, items[asked[i].Item], asked[i].Score)
+				}
+			}
+		}
+	}
+	// An item of a basket has the rating that is its weight, and without one the greatest.
+	basket := func(weight float32) string {
+		req := ask("", "mf")
+		req.Subject = &kithv1.RecommendRequest_Basket{Basket: &kithv1.Basket{Items: []*kithv1.BasketItem{{Item: items[0], Weight: weight}}}}
+		return fmt.Sprint(recommend(t, c, 0, req).Items)
+	}
+	if without := basket(0); without != basket(5) || without == basket(1) {
+		t.Errorf("a basket without weights: got %s, with 5 %s, with 1 %s; want the first two equal", without, basket(5), basket(1))
+	}
+	similar, err := c.Recommender(1).Similar(t.Context(), &kithv1.SimilarRequest{Subject: &kithv1.SimilarRequest_Item{Item: items[0]}, N: 3, ModelName: "mf"})
+	if err != nil || len(similar.Neighbors) != 3 || !strings.Contains(basket(5), similar.Neighbors[0].Key) {
+		t.Errorf("similar items: %v (%v), want those of a basket", similar, err)
 	}
 }
 

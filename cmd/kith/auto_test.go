@@ -130,7 +130,7 @@ func TestBuildAutoUsage(t *testing.T) {
 	}{
 		{[]string{"--candidates", "als"}, "--candidates goes with --auto"},
 		{[]string{"--auto", "--candidates", "rrf,als"}, "no build makes rrf"},
-		{[]string{"--auto", "--candidates", "svd++"}, "no build makes svd++"},
+		{[]string{"--auto", "--candidates", "svd++"}, "svd++ predicts ratings"},
 		{[]string{"--auto", "--candidates", "content"}, "attributes of products"},
 		{[]string{"--auto", "--candidates", "als(luck=1)"}, `unknown parameter "luck"`},
 		{[]string{"--auto", "--candidates", "itemknn(k=5000)"}, "k is 5000; a build keeps 1 to 1000"},

@@ -48,6 +48,8 @@ func withChoice(spec *kithv1.BuildSpec, setting string) (out *kithv1.BuildSpec, 
 		return nil, "", fmt.Errorf("no build makes %s; want some of %s", name, strings.Join(buildable(), ", "))
 	case kinds.All[i].ReadCombination != nil:
 		return nil, "", fmt.Errorf("no build makes %s alone, which is made of other models; compare it by 'kith evaluate --base', and name it behind its base in --models", name)
+	case kinds.All[i].PredictsRatings:
+		return nil, "", fmt.Errorf("%s predicts ratings, and --auto compares by top-N; compare it with 'kith evaluate', and name it in --models", name)
 	case kinds.All[i].NeedsProducts:
 		return nil, "", fmt.Errorf("%s learns from attributes of products, which --auto does not read; compare it with 'kith evaluate --products'", name)
 	}
@@ -81,7 +83,7 @@ func modelAsk(m *kithv1.ModelSpec) string {
 func buildable() []string {
 	names := append([]string{popularity}, slices.Sorted(maps.Keys(neighborModels))...)
 	for _, k := range kinds.All {
-		if !k.NeedsProducts && k.ReadCombination == nil {
+		if !k.NeedsProducts && !k.PredictsRatings && k.ReadCombination == nil {
 			names = append(names, k.Name)
 		}
 	}

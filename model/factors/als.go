@@ -91,9 +91,6 @@ const (
 	putReport     = "report" // float64, of worker 0: the objective after each iteration
 )
 
-// putColumns is the name under which a worker puts the users of the items of another.
-func putColumns(owner int) string { return fmt.Sprintf("columns-%d", owner) }
-
 type alsDriver struct {
 	iterations int
 	halves     int // begun, the start with them
@@ -169,9 +166,6 @@ func newALSWorker(d *train.Data, s model.Settings, threads int) (*alsWorker, err
 	return w, nil
 }
 
-// dealt returns how many of n items a worker has, if they are dealt out in turn: ids descend by popularity, so that ranges would be of very different work.
-func dealt(n, worker, workers int) int { return (n - worker + workers - 1) / workers }
-
 func (w *alsWorker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
 	switch step.Name {
 	case stepDeal:
@@ -186,36 +180,19 @@ func (w *alsWorker) Do(ctx context.Context, step train.Step, peers train.Peers) 
 	return nil, fmt.Errorf("als: unknown step %q", step.Name)
 }
 
-// deal puts the columns of each owner: its number of items, the number of users of each, the users, and the weights if there are any.
+// deal puts the columns of each owner, and draws the factors of the users.
 func (w *alsWorker) deal(ctx context.Context, peers train.Peers) error {
-	t := w.Rows.Transpose()
-	first, workers := uint32(w.Shape.FirstUser[w.Worker]), w.Shape.Workers()
-	for owner := range workers {
-		var counts, users []uint32
-		var weights []float32
-		for i := owner; i < w.Shape.Items; i += workers {
-			lo, hi := t.Start[i], t.Start[i+1]
-			counts = append(counts, uint32(hi-lo))
-			for _, u := range t.Item[lo:hi] {
-				users = append(users, first+u)
-			}
-			if t.Weight != nil {
-				weights = append(weights, t.Weight[lo:hi]...)
-			}
-		}
-		b := make([]byte, 0, 4*(len(counts)+len(users)+len(weights)))
-		b = model.Append(model.Append(model.Append(b, counts...), users...), weights...)
-		if err := peers.Put(putColumns(owner), b); err != nil {
-			return err
-		}
+	if err := dealColumns(w.Data, w.Rows, peers); err != nil {
+		return err
 	}
+	first := w.Shape.FirstUser[w.Worker]
 	w.users = make([]float32, w.Rows.NumUsers()*w.width)
 	scale := 1 / math.Sqrt(float64(w.factors))
 	for u := range w.Rows.NumUsers() {
 		if w.Rows.Start[u] == w.Rows.Start[u+1] {
 			continue
 		}
-		rng := rand.New(rand.NewPCG(w.seed, uint64(first)+uint64(u)))
+		rng := rand.New(rand.NewPCG(w.seed, uint64(first+u)))
 		for j := range w.factors {
 			w.users[u*w.width+j] = float32(scale * rng.NormFloat64())
 		}
@@ -289,9 +266,11 @@ func getFactors(ctx context.Context, get func(context.Context, int, string) ([]b
 func (w *alsWorker) solveItems(ctx context.Context, peers train.Peers) ([]byte, error) {
 	workers := w.Shape.Workers()
 	if w.columns == nil {
-		if err := w.gather(ctx, peers); err != nil {
+		var err error
+		if w.columns, err = gatherColumns(ctx, w.Data, peers); err != nil {
 			return nil, err
 		}
+		w.items = make([]float32, w.columns.NumUsers()*w.width)
 	} else {
 		peers.Drop(putItems)
 	}
@@ -324,70 +303,12 @@ func (w *alsWorker) solveItems(ctx context.Context, peers train.Peers) ([]byte, 
 	return model.Append(nil, loss+w.penalty), w.putSide(ctx, peers, putItems, putItemsGram, w.items)
 }
 
-// gather makes the columns of what all workers have dealt out.
-func (w *alsWorker) gather(ctx context.Context, peers train.Peers) error {
-	n := dealt(w.Shape.Items, w.Worker, w.Shape.Workers())
-	c := &similarity.Rows{NumItems: w.Shape.Users, Start: make([]int64, n+1)}
-	parts := make([][]uint32, w.Shape.Workers())
-	weighed := false
-	for worker := range parts {
-		b, err := peers.Get(ctx, worker, putColumns(w.Worker))
-		if err != nil {
-			return err
-		}
-		parts[worker] = model.View[uint32](b)
-		if len(parts[worker]) < n {
-			return fmt.Errorf("worker %d has dealt out %d items, want %d", worker, len(parts[worker]), n)
-		}
-		entries := 0
-		for i, count := range parts[worker][:n] {
-			c.Start[i+1] += int64(count)
-			entries += int(count)
-		}
-		switch rest := len(parts[worker]) - n; {
-		case rest == 2*entries && entries > 0:
-			weighed = true
-		case rest != entries:
-			return fmt.Errorf("worker %d has dealt out %d entries, want %d or twice that", worker, rest, entries)
-		}
-	}
-	for i := range n {
-		c.Start[i+1] += c.Start[i]
-	}
-	c.Item = make([]uint32, c.Start[n])
-	if weighed {
-		c.Weight = make([]float32, c.Start[n])
-	}
-	next := append([]int64{}, c.Start[:n]...)
-	for _, p := range parts {
-		counts, users := p[:n], p[n:]
-		weights := users[len(users)/2:]
-		for i, count := range counts {
-			to := next[i]
-			copy(c.Item[to:], users[:count])
-			users = users[count:]
-			if weighed {
-				for j, bits := range weights[:count] {
-					c.Weight[to+int64(j)] = math.Float32frombits(bits)
-				}
-				weights = weights[count:]
-			}
-			next[i] += int64(count)
-		}
-	}
-	if err := c.Validate(); err != nil {
-		return fmt.Errorf("columns: %w", err)
-	}
-	w.columns, w.items = c, make([]float32, n*w.width)
-	return nil
-}
-
 func (w *alsWorker) solveUsers(ctx context.Context, peers train.Peers) error {
 	peers.Drop(putUsers)
 	for owner := range w.Shape.Workers() {
 		peers.Drop(putColumns(owner))
 	}
-	items, err := getItems(ctx, peers.Get, &w.Shape, w.width, w.room)
+	items, err := getItems(ctx, peers.Get, putItems, &w.Shape, w.width, w.room)
 	if err != nil {
 		return err
 	}
@@ -412,12 +333,12 @@ func (w *alsWorker) room(n int) []float32 {
 	return w.other[:n*w.width]
 }
 
-// getItems returns the factors of all items, by id. Those of several workers are gathered in what room gives for a number of rows.
-func getItems(ctx context.Context, get func(context.Context, int, string) ([]byte, error), shape *train.Shape, width int, room func(n int) []float32) ([]float32, error) {
+// getItems returns the rows of all items, by id, of what their owners have put under a name. Those of several workers are gathered in what room gives for a number of rows.
+func getItems(ctx context.Context, get func(context.Context, int, string) ([]byte, error), name string, shape *train.Shape, width int, room func(n int) []float32) ([]float32, error) {
 	workers := shape.Workers()
 	var items []float32
 	for worker := range workers {
-		part, err := getFactors(ctx, get, worker, putItems, dealt(shape.Items, worker, workers), width)
+		part, err := getFactors(ctx, get, worker, name, dealt(shape.Items, worker, workers), width)
 		if err != nil || workers == 1 {
 			return part, err
 		}
@@ -499,27 +420,17 @@ func (w *alsWorker) end(report []byte, peers train.Peers) error {
 
 func writeALS(ctx context.Context, shape train.Shape, s model.Settings, get func(ctx context.Context, worker int, name string) ([]byte, error), w io.Writer) error {
 	o := objectiveOf(s)
-	f := &file{kind: fileALS, users: shape.Users, factors: s.Whole("factors"), counts: make([]uint32, shape.Items)}
+	f := &file{kind: fileALS, users: shape.Users, factors: s.Whole("factors")}
 	f.settings = [fileSettings]float64{o.alpha, o.unobserved, o.regularization, o.scaling, float64(o.weights)}
-	workers := shape.Workers()
-	for worker := range workers {
-		b, err := get(ctx, worker, putItemCounts)
-		if err != nil {
-			return err
-		}
-		if n := dealt(shape.Items, worker, workers); len(b) != 4*n {
-			return fmt.Errorf("worker %d has put %d bytes under %q, want %d", worker, len(b), putItemCounts, 4*n)
-		}
-		for j, count := range model.View[uint32](b) {
-			f.counts[j*workers+worker] = count
-		}
-	}
 	var err error
-	room := func(n int) []float32 { return make([]float32, n*padded(f.factors)) }
-	if f.items, err = getItems(ctx, get, &shape, padded(f.factors), room); err != nil {
+	if f.counts, err = getCounts(ctx, get, &shape); err != nil {
 		return err
 	}
-	gram, err := getGram(ctx, get, putItemsGram, workers, padded(f.factors))
+	room := func(n int) []float32 { return make([]float32, n*padded(f.factors)) }
+	if f.items, err = getItems(ctx, get, putItems, &shape, padded(f.factors), room); err != nil {
+		return err
+	}
+	gram, err := getGram(ctx, get, putItemsGram, shape.Workers(), padded(f.factors))
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 //	float64  report
 //	float32  gram, width×width, of ALS only; width is factors, rounded up to whole lanes
 //	float32  factors of the items, items×width
+//	float32  second vectors of the items, items×width, of SVD++ only
 //	uint32   counts of the items
 //
 // Each section begins at a multiple of 8 bytes.
@@ -29,6 +30,7 @@ type file struct {
 	report   []float64
 	gram     []float32
 	items    []float32
+	implicit []float32
 	counts   []uint32
 }
 
@@ -38,8 +40,10 @@ const (
 	fileSettings = 8
 	fileHeader   = 8 + 2*4 + 2*8 + 2*4 + 8*fileSettings
 
-	fileALS = 1
-	fileBPR = 2
+	fileALS   = 1
+	fileBPR   = 2
+	fileMF    = 3
+	fileSVDPP = 4
 )
 
 // errDamaged is matched by the error of a file that is not whole.
@@ -53,7 +57,7 @@ func (f *file) write(w io.Writer) error {
 	b = model.Append(b, uint64(len(f.counts)), uint64(f.users))
 	b = model.Append(b, uint32(f.factors), uint32(len(f.report)))
 	b = model.Append(model.Append(b, f.settings[:]...), f.report...)
-	for _, section := range [][]byte{b, model.Bytes(f.gram), model.Bytes(f.items), model.Bytes(f.counts)} {
+	for _, section := range [][]byte{b, model.Bytes(f.gram), model.Bytes(f.items), model.Bytes(f.implicit), model.Bytes(f.counts)} {
 		if _, err := w.Write(section); err != nil {
 			return err
 		}
@@ -75,13 +79,17 @@ func readFile(b []byte, kind uint32) (*file, error) {
 	}
 	f := &file{kind: kind, users: int(users), factors: int(factors)}
 	width := uint64(f.width())
-	gram := width * width
-	if kind != fileALS {
-		gram = 0
+	gram, implicit := uint64(0), uint64(0)
+	switch kind {
+	case fileALS:
+		gram = width * width
+	case fileSVDPP:
+		implicit = items
 	}
 	copy(f.settings[:], model.Numbers[float64](r, fileSettings))
 	f.report = model.Numbers[float64](r, uint64(report))
-	f.gram, f.items, f.counts = model.View[float32](r.Take(gram, 4)), model.View[float32](r.Take(items, 4*width)), model.View[uint32](r.Take(items, 4))
+	f.gram, f.items = model.View[float32](r.Take(gram, 4)), model.View[float32](r.Take(items, 4*width))
+	f.implicit, f.counts = model.View[float32](r.Take(implicit, 4*width)), model.View[uint32](r.Take(items, 4))
 	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}

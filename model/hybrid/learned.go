@@ -315,7 +315,13 @@ func (l *learner) ask(ctx context.Context, chosen []byte, peers train.Peers) err
 			users, places = append(users, u), append(places, n)
 		}
 	}
-	groups, err := exampleGroups(ctx, parts, rest, l.rest.Rows, l.rest.Times, l.held, users, l.first(), l.o)
+	o := l.o
+	if slices.ContainsFunc(l.base, func(b train.BaseModel) bool { return b.Kind.PredictsRatings }) {
+		if o.Ratings, err = l.rest.Ratings(ctx); err != nil {
+			return err
+		}
+	}
+	groups, err := exampleGroups(ctx, parts, rest, l.rest.Rows, l.rest.Times, l.held, users, l.first(), o)
 	if err != nil {
 		return err
 	}

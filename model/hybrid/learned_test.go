@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/kith-io/kith/model"
@@ -104,6 +105,77 @@ func TestLearnedRanker(t *testing.T) {
 				if !slices.Equal(a, b) {
 					t.Fatalf("%s, user %d: got %v, want %v", learner, u, b, a)
 				}
+			}
+		}
+	}
+}
+
+// asked is a model that keeps the queries that it gets.
+type asked struct {
+	train.Model
+	mu      *sync.Mutex
+	queries *[]model.Query
+}
+
+func (m asked) Recommend(q model.Query) ([]model.Scored, error) {
+	m.mu.Lock()
+	*m.queries = append(*m.queries, q)
+	m.mu.Unlock()
+	return m.Model.Recommend(q)
+}
+
+// TestLearnedRankerAsksForRatings: models of ratings are asked with the ratings of what is not held back, which are of events and no weights.
+func TestLearnedRankerAsksForRatings(t *testing.T) {
+	rows, _ := modeltest.Blocks()
+	data := train.Split(rows, nil, 2)
+	for _, d := range data {
+		d.Shape.Behaviors = []string{"view", train.Rating}
+		d.Events = func(_ context.Context, f func(user int, events []train.Event) error) error {
+			for u := range d.Rows.NumUsers() {
+				var events []train.Event
+				for _, id := range d.Rows.Item[d.Rows.Start[u]:d.Rows.Start[u+1]] {
+					events = append(events, train.Event{Item: id, Behavior: uint8(id % 2), Value: float32(id)})
+				}
+				if err := f(d.Shape.FirstUser[d.Worker]+u, events); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	var mu sync.Mutex
+	var queries []model.Query
+	rater := *slim.Kind
+	rater.PredictsRatings = true
+	rater.Read = func(file []byte) (train.Model, error) {
+		m, err := slim.Kind.Read(file)
+		return asked{m, &mu, &queries}, err
+	}
+	settings, err := rater.ParseSettings(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := hybrid.LearnedRanker.Of([]train.BaseModel{{Name: "a", Kind: &rater, Settings: settings}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := hybrid.LearnedRanker.ParseSettings(map[string]string{"base": "a", "depth": "20", "users": "50", "trees": "2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := train.Run(t.Context(), k, s, data, train.Options{Threads: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if len(queries) == 0 {
+		t.Fatal("the model was not asked")
+	}
+	for _, q := range queries {
+		if len(q.Ratings) != len(q.Items) {
+			t.Fatalf("%d ratings for %d items", len(q.Ratings), len(q.Items))
+		}
+		for i, id := range q.Items {
+			if r := q.Ratings[i]; id%2 == 1 && r != float32(id) || id%2 == 0 && r == r {
+				t.Fatalf("item %d has the rating %v, want its number if that is odd", id, r)
 			}
 		}
 	}

@@ -42,6 +42,8 @@ type LearnOptions struct {
 	Seed  uint64
 	// Profiles has what is known of users, by row, for parts that look at it; nil for nothing.
 	Profiles [][]model.Attribute
+	// Ratings goes with the entries that are not held back, as model.Query.Ratings, for parts that look at it.
+	Ratings []float32
 	// Threads bounds the goroutines, at least 1.
 	Threads int
 }
@@ -244,6 +246,9 @@ func exampleGroups(ctx context.Context, parts []Part, c *Catalog, rest *similari
 			}
 			if rest.Weight != nil {
 				q.Weights = rest.Weight[lo:hi]
+			}
+			if o.Ratings != nil {
+				q.Ratings = o.Ratings[lo-rest.Start[0] : hi-rest.Start[0]]
 			}
 			if times != nil {
 				q.Times = times[lo-rest.Start[0] : hi-rest.Start[0]]

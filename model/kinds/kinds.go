@@ -27,6 +27,8 @@ var All = []*train.Kind{
 	slim.Kind,
 	factors.ALS,
 	factors.BPR,
+	factors.MF,
+	factors.SVDPP,
 	warp.Kind,
 	ncf.Kind,
 	nais.Kind,

@@ -3,6 +3,7 @@ package train
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 )
 
@@ -35,4 +36,42 @@ func (d *Data) Histories(ctx context.Context, f func(user int, events []Event) e
 		}
 	}
 	return nil
+}
+
+// Rating is the name of the behavior whose values are ratings.
+const Rating = "rating"
+
+// Ratings returns what the user of each entry of Rows, from Rows.Start[0] on, has rated the item: the value of the newest event of behavior rating, NaN for none. Where only the matrix
+// is known its weights are ratings, 1 without any. Cost: that of Events.
+func (d *Data) Ratings(ctx context.Context) ([]float32, error) {
+	rows := d.Rows
+	base := rows.Start[0]
+	out := make([]float32, rows.Start[rows.NumUsers()]-base)
+	if d.Events == nil {
+		for i := range out {
+			out[i] = 1
+		}
+		if rows.Weight != nil {
+			copy(out, rows.Weight[base:])
+		}
+		return out, nil
+	}
+	for i := range out {
+		out[i] = float32(math.NaN())
+	}
+	behavior := slices.Index(d.Shape.Behaviors, Rating)
+	if behavior < 0 {
+		return out, nil
+	}
+	err := d.Events(ctx, func(user int, events []Event) error {
+		u := user - d.Shape.FirstUser[d.Worker]
+		row := rows.Item[rows.Start[u]:rows.Start[u+1]]
+		for _, e := range events {
+			if at, ok := slices.BinarySearch(row, e.Item); ok && int(e.Behavior) == behavior {
+				out[rows.Start[u]-base+int64(at)] = e.Value
+			}
+		}
+		return nil
+	})
+	return out, err
 }

@@ -143,6 +143,8 @@ type Kind struct {
 	Parameters []model.Parameter
 	// NeedsEvents says that Data.Events must be there.
 	NeedsEvents bool
+	// PredictsRatings says that models are a Rater. They learn from Data.Ratings.
+	PredictsRatings bool
 	// NeedsProducts says that Data.Products must be there.
 	NeedsProducts bool
 	// Features makes Data.Features of Data.Products, where these are known. Who trains calls it once for all workers of a process, behind FeaturesOf. It is nil for a kind that
@@ -256,6 +258,14 @@ type Profiled interface {
 	Model
 	// UserAttributes names those that Query.Profile should have, ascending.
 	UserAttributes() []string
+}
+
+// Rater is a Model that predicts ratings: those are the scores that it recommends by.
+type Rater interface {
+	Model
+	// Rate writes the rating that the user with the history of q is expected to give each of some items to dst, which is as long, within the range of the ratings that it learned from.
+	// Items may be outside of the matrix.
+	Rate(q model.Query, items []uint32, dst []float64) error
 }
 
 // Combination makes one answer of those of other models, its base, which the caller asks. It is safe for concurrent use.

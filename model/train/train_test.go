@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,6 +142,36 @@ func TestRunEnds(t *testing.T) {
 			t.Errorf("%s: error %v, want one that names the kind", name, err)
 		}
 	}
+}
+
+func TestRatings(t *testing.T) {
+	nan := float32(math.NaN())
+	rows := &similarity.Rows{NumItems: 4, Start: []int64{0, 1, 3, 4}, Item: []uint32{3, 0, 2, 1}, Weight: []float32{8, 7, 6, 5}}
+	d := train.Split(rows, nil, 2)[1] // the users 1 and 2
+	same := func(name string, want ...float32) {
+		t.Helper()
+		got, err := d.Ratings(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.EqualFunc(got, want, func(a, b float32) bool { return a == b || a != a && b != b }) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	same("weights", 7, 6, 5)
+	d.Events = func(_ context.Context, f func(user int, events []train.Event) error) error {
+		return errors.Join(
+			f(1, []train.Event{{Item: 2, Behavior: 1, Value: 1}, {Item: 2, Behavior: 1, Value: 4}, {Item: 2, Value: 9}, {Item: 0, Value: 9}, {Item: train.NoItem, Behavior: 1, Value: 3}}),
+			f(2, []train.Event{{Item: 1, Behavior: 1, Value: -2}, {Item: 3, Behavior: 1, Value: 5}}),
+		)
+	}
+	d.Shape.Behaviors = []string{"purchase"}
+	same("no ratings", nan, nan, nan)
+	d.Shape.Behaviors = []string{"purchase", train.Rating}
+	same("events", nan, 4, -2)
+	d.Events, rows.Weight = nil, nil
+	d = train.Split(rows, nil, 2)[1]
+	same("no weights", 1, 1, 1)
 }
 
 // TestStepsAreApart: what is put or dropped in a step counts from the next step on, whoever is faster.

@@ -226,7 +226,7 @@ type ModelSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Kind of model, such as covisit.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// How queries call it: [a-z][a-z0-9-]{0,31}, each of a build once. Empty means as the kind.
+	// How queries call it: [a-z][a-z0-9-]{0,31}, each of a build once. Empty means as the kind, with p in the place of +.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Settings of the kind that are not its defaults, as text.
 	Parameters    map[string]string `protobuf:"bytes,3,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`

@@ -1104,7 +1104,7 @@ func (x *Basket) GetItems() []*BasketItem {
 type BasketItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
-	// Zero means 1.
+	// Zero means 1. For models of ratings it is the rating, and zero means the greatest of those that the model learned from.
 	Weight        float32 `protobuf:"fixed32,2,opt,name=weight,proto3" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

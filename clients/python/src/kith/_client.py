@@ -171,7 +171,7 @@ class Client:
         now: Optional[datetime] = None,
         timeout: Optional[float] = None,
     ) -> Recommendations:
-        """The n (1 to 1,000) best items for a user, or for a basket: items, or items with weights.
+        """The n (1 to 1,000) best items for a user, or for a basket: items, or items with weights. For a model of ratings weights are ratings.
 
         A user who is not known gets what is popular, unless no_fallback is set: then that is an error, and the answer may be shorter.
         `exclude_history` stands in the place of include_seen. `stale` reads any replica; `explain` asks for contributions.
@@ -192,7 +192,7 @@ class Client:
         if user is not None:
             req.user = user
         elif basket is not None:
-            weights = basket if isinstance(basket, Mapping) else dict.fromkeys(basket, 1.0)
+            weights = basket if isinstance(basket, Mapping) else dict.fromkeys(basket, 0.0)  # 0 is none given
             req.basket.items.extend(recommend_pb2.BasketItem(item=i, weight=w) for i, w in weights.items())
         resp: recommend_pb2.RecommendResponse = self._read("recommend", timeout, lambda x, **o: x.recommender.Recommend(req, **o))
         items = [

@@ -111,7 +111,7 @@ export type ModelSpec = Message<"kith.v1.ModelSpec"> & {
   kind: string;
 
   /**
-   * How queries call it: [a-z][a-z0-9-]{0,31}, each of a build once. Empty means as the kind.
+   * How queries call it: [a-z][a-z0-9-]{0,31}, each of a build once. Empty means as the kind, with p in the place of +.
    *
    * @generated from field: string name = 2;
    */

@@ -556,7 +556,7 @@ export type BasketItem = Message<"kith.v1.BasketItem"> & {
   item: string;
 
   /**
-   * Zero means 1.
+   * Zero means 1. For models of ratings it is the rating, and zero means the greatest of those that the model learned from.
    *
    * @generated from field: float weight = 2;
    */

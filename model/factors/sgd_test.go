@@ -26,7 +26,7 @@ func ratings(users, items int) *similarity.Rows {
 	return rows
 }
 
-func ratingSettings(t *testing.T, p []model.Parameter, given map[string]float64) model.Settings {
+func sgdSettings(t *testing.T, p []model.Parameter, given map[string]float64) model.Settings {
 	t.Helper()
 	s, err := model.NewSettings(p, given)
 	if err != nil {
@@ -35,11 +35,11 @@ func ratingSettings(t *testing.T, p []model.Parameter, given map[string]float64)
 	return s
 }
 
-// TestSVDPPTwin compares SVD++ with the steps of the paper, each of which moves all y of the user.
-func TestSVDPPTwin(t *testing.T) {
+// TestSVDPPSGDTwin compares SVDPPSGD with the steps of the paper, each of which moves all y of the user.
+func TestSVDPPSGDTwin(t *testing.T) {
 	rows := ratings(12, 9)
-	s := ratingSettings(t, SVDPPParameters, map[string]float64{"factors": 5, "iterations": 6, "learning-rate": 0.03, "regularization": 0.1})
-	got, err := SVDPP(rows, s)
+	s := sgdSettings(t, SVDPPSGDParameters, map[string]float64{"factors": 5, "iterations": 6, "learning-rate": 0.03, "regularization": 0.1})
+	got, err := SVDPPSGD(rows, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,15 +104,15 @@ func TestSVDPPTwin(t *testing.T) {
 	}
 }
 
-// TestMFSteps follows three ratings by hand: user 0 rates both items, 5 and 2, user 1 the first, 2. The mean is 3. Without factors, and with
+// TestMFSGDSteps follows three ratings by hand: user 0 rates both items, 5 and 2, user 1 the first, 2. The mean is 3. Without factors, and with
 // steps of a tenth without penalty, the first pass moves
 //
 //	b_u0 and b_i0 by 0.1·(5 - 3) = 0.2,
 //	b_u0 and b_i1 by 0.1·(2 - 3 - 0.2) = -0.12,
 //	b_u1 and b_i0 by 0.1·(2 - 3 - 0.2) = -0.12.
-func TestMFSteps(t *testing.T) {
+func TestMFSGDSteps(t *testing.T) {
 	rows := &similarity.Rows{NumItems: 2, Start: []int64{0, 2, 3}, Item: []uint32{0, 1, 0}, Weight: []float32{5, 2, 2}}
-	m, err := MF(rows, ratingSettings(t, RatingParameters, map[string]float64{"factors": 0, "iterations": 1, "learning-rate": 0.1, "regularization": 0}))
+	m, err := MFSGD(rows, sgdSettings(t, SGDParameters, map[string]float64{"factors": 0, "iterations": 1, "learning-rate": 0.1, "regularization": 0}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,8 +125,8 @@ func TestMFSteps(t *testing.T) {
 	}
 }
 
-// TestMFLearns: ratings that are a product of two vectors are learned, which biases alone cannot; a user or an item without ratings is left to the biases.
-func TestMFLearns(t *testing.T) {
+// TestMFSGDLearns: ratings that are a product of two vectors are learned, which biases alone cannot; a user or an item without ratings is left to the biases.
+func TestMFSGDLearns(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 10))
 	rows := ratings(60, 41)
 	a, b := make([]float64, 60), make([]float64, 41)
@@ -141,9 +141,9 @@ func TestMFLearns(t *testing.T) {
 			rows.Weight[n] = float32(3 + a[u]*b[rows.Item[n]])
 		}
 	}
-	for name, learn := range map[string]func(*similarity.Rows, model.Settings) (*Ratings, error){"mf": MF, "svd++": SVDPP} {
+	for name, learn := range map[string]func(*similarity.Rows, model.Settings) (*Ratings, error){"mf-sgd": MFSGD, "svd++-sgd": SVDPPSGD} {
 		rmse := func(factors float64) float64 {
-			m, err := learn(rows, ratingSettings(t, RatingParameters, map[string]float64{"factors": factors, "iterations": 60, "learning-rate": 0.02, "regularization": 0.01}))
+			m, err := learn(rows, sgdSettings(t, SGDParameters, map[string]float64{"factors": factors, "iterations": 60, "learning-rate": 0.02, "regularization": 0.01}))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,11 +172,11 @@ func TestMFLearns(t *testing.T) {
 }
 
 func TestRatingErrors(t *testing.T) {
-	for name, learn := range map[string]func(*similarity.Rows, model.Settings) (*Ratings, error){"mf": MF, "svd++": SVDPP} {
-		if _, err := learn(&similarity.Rows{NumItems: 1, Start: []int64{0, 0}}, ratingSettings(t, RatingParameters, nil)); !errors.Is(err, baseline.ErrNoRatings) {
+	for name, learn := range map[string]func(*similarity.Rows, model.Settings) (*Ratings, error){"mf-sgd": MFSGD, "svd++-sgd": SVDPPSGD} {
+		if _, err := learn(&similarity.Rows{NumItems: 1, Start: []int64{0, 0}}, sgdSettings(t, SGDParameters, nil)); !errors.Is(err, baseline.ErrNoRatings) {
 			t.Errorf("%s: error %v for no ratings, want baseline.ErrNoRatings", name, err)
 		}
-		s := ratingSettings(t, RatingParameters, map[string]float64{"learning-rate": 0.5, "iterations": 300})
+		s := sgdSettings(t, SGDParameters, map[string]float64{"learning-rate": 0.5, "iterations": 300})
 		if _, err := learn(ratings(40, 40), s); !errors.Is(err, errDiverged) {
 			t.Errorf("%s: error %v for a long step, want errDiverged", name, err)
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// RatingParameters are the settings of MF and SVDPP. The defaults are those of the Surprise library for its SVD.
-var RatingParameters = []model.Parameter{
+// SGDParameters are the settings of MFSGD and SVDPPSGD. The defaults are those of the Surprise library for its SVD.
+var SGDParameters = []model.Parameter{
 	{Name: "factors", Doc: "length of the vectors", Default: 100, Low: 0, High: maxWidth, Whole: true, Search: [2]float64{10, 200}, Log: true},
 	{Name: "iterations", Doc: "passes over the ratings", Default: 20, Low: 1, High: 1000, Whole: true, Search: [2]float64{10, 100}},
 	{Name: "learning-rate", Doc: "length of a step as a share of the gradient", Default: 0.005, Low: 1e-6, High: 0.5, Search: [2]float64{0.002, 0.02}, Log: true},
@@ -23,9 +23,9 @@ var RatingParameters = []model.Parameter{
 	{Name: "seed", Doc: "of the random start", Default: 1, Low: 0, High: 1 << 52, Whole: true},
 }
 
-// SVDPPParameters are RatingParameters with the defaults of Surprise for its SVD++.
-var SVDPPParameters = func() []model.Parameter {
-	p := append([]model.Parameter{}, RatingParameters...)
+// SVDPPSGDParameters are SGDParameters with the defaults of Surprise for its SVD++.
+var SVDPPSGDParameters = func() []model.Parameter {
+	p := append([]model.Parameter{}, SGDParameters...)
 	p[0].Default, p[2].Default = 20, 0.007
 	return p
 }()
@@ -34,7 +34,7 @@ var SVDPPParameters = func() []model.Parameter {
 //
 //	mu + b_u + b_i + q_i · (p_u + |N(u)|^(-1/2) sum of y_j over j in N(u)),
 //
-// N(u) being what the user has rated; y is 0 in MF. It is not changed once made, and safe for concurrent use.
+// N(u) being what the user has rated; y is 0 in MFSGD. It is not changed once made, and safe for concurrent use.
 type Ratings struct {
 	base         *baseline.Model // mu and the biases
 	factors      int
@@ -117,14 +117,14 @@ func (m *Ratings) check() error {
 	return nil
 }
 
-// MF learns biases and factors of ratings by stochastic gradient descent on the squared error with a penalty: the model that the Netflix prize made known as
+// MFSGD learns biases and factors of ratings by stochastic gradient descent on the squared error with a penalty: the model that the Netflix prize made known as
 // SVD, in the order and with the defaults of the Surprise library [hug2020]; Koren, ACM TKDD 4(1), 2010, section 2.2 [koren2010]. rows is users×items; its weights are
 // the ratings. It returns an error matching similarity.ErrShape or baseline.ErrNoRatings, or one if the factors grow without bound.
 // Cost: O(iterations·entries·factors), in one goroutine: every rating changes what the next one sees.
-func MF(rows *similarity.Rows, s model.Settings) (*Ratings, error) {
+func MFSGD(rows *similarity.Rows, s model.Settings) (*Ratings, error) {
 	m, err := start(rows, s)
 	if err != nil {
-		return nil, fmt.Errorf("mf: %w", err)
+		return nil, fmt.Errorf("mf-sgd: %w", err)
 	}
 	k, rate, regularization := m.factors, s.Number("learning-rate"), s.Number("regularization")
 	for range s.Whole("iterations") {
@@ -146,21 +146,21 @@ func MF(rows *similarity.Rows, s model.Settings) (*Ratings, error) {
 		}
 	}
 	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("mf: %w", err)
+		return nil, fmt.Errorf("mf-sgd: %w", err)
 	}
 	return m, nil
 }
 
-// SVDPP is MF with a second vector for each item, which says what having rated it at all says of a user: Koren, ACM TKDD 4(1), 2010, section 2.3 [koren2010]. Settings and errors are
-// as of MF.
+// SVDPPSGD is MFSGD with a second vector for each item, which says what having rated it at all says of a user: Koren, ACM TKDD 4(1), 2010, section 2.3 [koren2010]. Settings and errors are
+// as of MFSGD.
 //
 // The paper moves all y of a user at each rating, at a cost of the square of the number of ratings. As these moves differ only in a factor that all y shrink by, it is enough to follow
-// their sum, and to move each once when all ratings of the user have been seen: that gives the same but for rounding, and costs what MF costs,
+// their sum, and to move each once when all ratings of the user have been seen: that gives the same but for rounding, and costs what MFSGD costs,
 // O(iterations·entries·factors).
-func SVDPP(rows *similarity.Rows, s model.Settings) (*Ratings, error) {
+func SVDPPSGD(rows *similarity.Rows, s model.Settings) (*Ratings, error) {
 	m, err := start(rows, s)
 	if err != nil {
-		return nil, fmt.Errorf("svd++: %w", err)
+		return nil, fmt.Errorf("svd++-sgd: %w", err)
 	}
 	k, rate, regularization := m.factors, s.Number("learning-rate"), s.Number("regularization")
 	rng := rand.New(rand.NewPCG(uint64(s.Whole("seed")), 1))
@@ -224,7 +224,7 @@ func SVDPP(rows *similarity.Rows, s model.Settings) (*Ratings, error) {
 		}
 	}
 	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("svd++: %w", err)
+		return nil, fmt.Errorf("svd++-sgd: %w", err)
 	}
 	for u := range m.base.User {
 		if rows.Start[u] == rows.Start[u+1] {
