@@ -41,9 +41,9 @@ func (s *Shard) DropParts(peers train.Peers) {
 	}
 }
 
-// Lists returns the neighbor lists of the items that this worker owns, of the parts that all have put: those of similarity.Build, block by block. Cost: the sum over users of row · the items of
-// it that are owned; memory: that of a similarity.Side of all entries.
-func (s *Shard) Lists(ctx context.Context, peers train.Peers, o similarity.Options) ([]*similarity.Lists, error) {
+// Lists returns the neighbor lists of the items that this worker owns, of the parts that all have put: those of similarity.Build. Cost: the sum over users of row · the items of it that are owned;
+// memory: that of a similarity.Side of all entries.
+func (s *Shard) Lists(ctx context.Context, peers train.Peers, o similarity.Options) (*similarity.Lists, error) {
 	shape := &s.Data.Shape
 	ends, users := s.ends(), uint32(shape.Users)
 	parts := func(block int) (of [][]byte, err error) {
@@ -83,5 +83,16 @@ func (s *Shard) Lists(ctx context.Context, peers train.Peers, o similarity.Optio
 		lists[b] = best.Lists()
 		return nil
 	})
-	return lists, err
+	if err != nil {
+		return nil, err
+	}
+	out := &similarity.Lists{Lo: lists[0].Lo, Start: []int64{0}}
+	for _, l := range lists {
+		at := int64(len(out.Entries))
+		for _, end := range l.Start[1:] {
+			out.Start = append(out.Start, at+end)
+		}
+		out.Entries = append(out.Entries, l.Entries...)
+	}
+	return out, nil
 }

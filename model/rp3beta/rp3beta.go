@@ -161,14 +161,12 @@ func (w *worker) makeRows(ctx context.Context, peers train.Peers) error {
 		return err
 	}
 	center := w.center()
-	for _, l := range lists {
-		for i := range l.Len() {
-			item := l.Lo + uint32(i)
-			if to := l.List(item); len(to) > 0 {
-				// The engine's product has (d_i/center)^−beta, which the row does not, and center^beta of the other side.
-				users := float64(w.Plan.Counts[item])
-				w.rows = append(w.rows, scored{item, to, math.Pow(users/center, w.beta) * math.Pow(users, -w.alpha) * math.Pow(center, -w.beta)})
-			}
+	for i := range lists.Len() {
+		item := lists.Lo + uint32(i)
+		if to := lists.List(item); len(to) > 0 {
+			// The engine's product has (d_i/center)^−beta, which the row does not, and center^beta of the other side.
+			users := float64(w.Plan.Counts[item])
+			w.rows = append(w.rows, scored{item, to, math.Pow(users/center, w.beta) * math.Pow(users, -w.alpha) * math.Pow(center, -w.beta)})
 		}
 	}
 	return nil
