@@ -73,7 +73,7 @@ func TestLearnedRanker(t *testing.T) {
 	for p := range rows.Item {
 		times = append(times, int64(p*7919%1000+1))
 	}
-	base := baseOf(t, "slim", "item-knn", "rp3beta(k=20)", "user-knn", "content(k=20)", "hybrid", "warp(iterations=2,user-attributes=club)", "popularity")
+	base := baseOf(t, "slim", "item-knn", "rp3beta(k=20)", "user-knn", "content(k=20)", "hybrid", "warp(iterations=1,batches=3,user-attributes=club)", "popularity")
 	// made trains the base.
 	made := func(rows *similarity.Rows, times []int64) (parts []hybrid.Part) {
 		for _, b := range base {

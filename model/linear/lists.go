@@ -42,7 +42,7 @@ func (s *Shard) DropParts(peers train.Peers) {
 }
 
 // Lists returns the neighbor lists of the items that this worker owns, of the parts that all have put: those of similarity.Build. Cost: the sum over users of row · the items of it that are owned;
-// memory: that of a similarity.Side of all entries.
+// memory: that of a similarity.Side of all entries, which the workers of a process share.
 func (s *Shard) Lists(ctx context.Context, peers train.Peers, o similarity.Options) (*similarity.Lists, error) {
 	shape := &s.Data.Shape
 	ends, users := s.ends(), uint32(shape.Users)
@@ -56,10 +56,11 @@ func (s *Shard) Lists(ctx context.Context, peers train.Peers, o similarity.Optio
 		}
 		return of, nil
 	}
-	side, err := similarity.ReadSide(0, ends, users, parts, o)
+	made, err := peers.Share(ctx, "side", func() (any, error) { return similarity.ReadSide(0, ends, users, parts, o) })
 	if err != nil {
 		return nil, err
 	}
+	side := made.(*similarity.Side)
 	first := s.Data.Worker * blocksPerWorker
 	lists := make([]*similarity.Lists, blocksPerWorker)
 	scratch := make([]similarity.Scratch, max(1, s.Threads))

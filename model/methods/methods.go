@@ -23,7 +23,7 @@ import (
 
 // Kinds returns the kinds, by the names that queries have. They make the neighbor lists that a build makes by o, and have no settings.
 //
-// Cost: that of similarity.Build, divided among the workers by items. A worker holds the entries of all users once, and the file of user-knn and hybrid has them.
+// Cost: that of similarity.Build, divided among the workers by items. A process holds the entries of all users once, and the file of user-knn and hybrid has them.
 func Kinds(o similarity.Options) []*train.Kind {
 	return []*train.Kind{
 		kindOf("item-knn", method{o, true, false}), kindOf("user-knn", method{o, false, true}),
