@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"node/store":         {"catalog", "fusion"},
 	"node/artifact":      {"similarity", "durable"},
 	"node/wire":          {"model", "similarity", "catalog", "experiment", "fusion", "fusion/view", "proto"},
-	"node/worker":        {"model", "model/train", "catalog", "node/artifact", "node/wire", "similarity", "fusion", "partition", "proto"},
+	"node/worker":        {"model", "model/methods", "model/train", "catalog", "node/artifact", "node/wire", "similarity", "fusion", "partition", "proto"},
 	"durable":            {},
 	"source":             {},
 	"source/checkpoint":  {"source", "durable"},

@@ -16,6 +16,7 @@ import (
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/node/worker"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
 )
 
 const (
@@ -114,7 +115,7 @@ func checkBase(m *kithv1.ModelSpec, s model.Settings, models []*kithv1.ModelSpec
 	}
 	kind, err := train.Find(kinds, m.Kind)
 	if err == nil {
-		_, err = worker.OfBase(kinds, kind, s, models[:at])
+		_, err = worker.OfBase(kinds, kind, s, models[:at], similarity.Options{})
 	}
 	if err != nil {
 		return fmt.Errorf("model %s: %w", name, err)

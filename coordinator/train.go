@@ -106,7 +106,11 @@ func (a *attempt) trainModel(ctx context.Context, i int) (*kithv1.ModelRecord, e
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
-	if kind, err = worker.OfBase(a.cfg.Kinds, kind, settings, a.spec.Models); err != nil {
+	options, _, err := wire.ParseSpec(a.spec)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	if kind, err = worker.OfBase(a.cfg.Kinds, kind, settings, a.spec.Models, options); err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
 	number, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_StartTraining{

@@ -2,8 +2,10 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -11,17 +13,23 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/content"
+	"github.com/kith-io/kith/model/hybrid"
+	"github.com/kith-io/kith/model/kinds"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/model/warp"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/node/worker"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/server/clustertest"
+	"github.com/kith-io/kith/similarity"
 )
 
 // ofTaste is the record of a product for users of a taste of shopEvents, who have a number with the same rest of 5.
@@ -67,8 +75,10 @@ func TestModelsOfProducts(t *testing.T) {
 			people := members(20)
 			put(t, c, 0, users, people...)
 
-			const ofUsers = "warp(iterations=10,user-attributes=age+club,least-users=3)"
-			version := c.Build(0, models(t, "content(k=7)", "warp(iterations=3)", "people:"+ofUsers, "vectors(k=6)", "rrf(base=content+vectors+item-knn)")).ModelVersion
+			const ofUsers = "warp(iterations=10,batches=5,user-attributes=age+club,least-users=3)"
+			const ranker = "ranker(base=content+item-knn+people+user-knn+vectors,depth=8,trees=4)"
+			spec := models(t, "content(k=7)", "warp(iterations=3)", "people:"+ofUsers, "vectors(k=6)", "rrf(base=content+vectors+item-knn)", ranker)
+			version := c.Build(0, spec).ModelVersion
 			list, err := c.Models(0).ListModels(t.Context(), &kithv1.ListModelsRequest{})
 			if err != nil {
 				t.Fatal(err)
@@ -83,6 +93,7 @@ func TestModelsOfProducts(t *testing.T) {
 			known.isIn(t, c, version, "warp", warp.Kind, "warp(iterations=3)")
 			known.isIn(t, c, version, "vectors", content.Vectors, "vectors(k=6)")
 			known.isIn(t, c, version, "people", warp.Kind, ofUsers)
+			known.isIn(t, c, version, "ranker", boundRanker(t, spec, ranker), ranker)
 			for u := range 10 {
 				for _, name := range []string{"content", "vectors", "rrf"} {
 					newProductIsFound(t, c, u, name)
@@ -121,6 +132,7 @@ func TestModelsOfProducts(t *testing.T) {
 			if status.Code(err) != codes.InvalidArgument {
 				t.Errorf("similar users by a model of products: error %v, want InvalidArgument", err)
 			}
+			rankerAnswers(t, c)
 			newUserIsKnown(t, c)
 
 			eraseUser(t, c, 0, &kithv1.EraseUserRequest{User: "u000"})
@@ -129,6 +141,55 @@ func TestModelsOfProducts(t *testing.T) {
 			known.isIn(t, c, version, "people", warp.Kind, ofUsers)
 		})
 	}
+}
+
+// rankerAnswers: all members rank alike by what was learned, of what all of the base has found.
+func rankerAnswers(t *testing.T, c *clustertest.Cluster) {
+	t.Helper()
+	by := map[string]bool{}
+	for u := range 10 {
+		req := ask(fmt.Sprintf("u%03d", u), "ranker")
+		req.Explain = true
+		first := recommend(t, c, 0, req)
+		for i := range c.Members {
+			if d := gocmp.Diff(first, recommend(t, c, i, req), protocmp.Transform()); d != "" {
+				t.Errorf("u%03d: member %d ranks otherwise:\n%s", u, i, d)
+			}
+		}
+		for _, x := range first.Items {
+			if x.Source != kithv1.Model_MODEL_TRAINED || len(x.Found) == 0 {
+				t.Errorf("u%03d: got %v, want what its base has found", u, x)
+			}
+			for _, f := range x.Found {
+				by[f.Model] = true
+			}
+		}
+	}
+	if got := slices.Sorted(maps.Keys(by)); !slices.Equal(got, []string{"content", "item-knn", "people", "user-knn", "vectors"}) {
+		t.Errorf("items are found by %v, want all of the base", got)
+	}
+}
+
+// boundRanker is the kind of a ranker for its base, which are models of a spec, or neighbor lists by it.
+func boundRanker(t *testing.T, spec *kithv1.BuildSpec, text string) *train.Kind {
+	t.Helper()
+	_, given, err := model.ParseName(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := hybrid.LearnedRanker.ParseSettings(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := slices.Clone(spec.Models)
+	for i, m := range named {
+		named[i] = &kithv1.ModelSpec{Kind: m.Kind, Name: cmp.Or(m.Name, m.Kind), Parameters: m.Parameters}
+	}
+	k, err := worker.OfBase(kinds.All, hybrid.LearnedRanker, s, named, similarity.Options{Measure: similarity.Cosine, K: int(spec.K)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 // members are records of users of shopEvents, with what tells their tastes, and of one without events. They have what few share, and what no model is told to look at.
@@ -168,7 +229,12 @@ func (k *knowledge) isIn(t *testing.T, c *clustertest.Cluster, version uint64, n
 	}
 	people, items, rows := matrix(k.events, 4)
 	products, profiles := learnedOf(t, k.products), learnedOf(t, k.profiles)
-	data := train.Split(rows, nil, 4)
+	var times []int64
+	for u, key := range people {
+		q, _ := history(k.events, key, items, rows, u)
+		times = append(times, q.Times...)
+	}
+	data := train.Split(rows, times, 4)
 	for w, d := range data {
 		for _, key := range slices.Concat(items, k.cold) {
 			d.Products = append(d.Products, products[key])
@@ -186,8 +252,12 @@ func (k *knowledge) isIn(t *testing.T, c *clustertest.Cluster, version uint64, n
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got, want) || !slices.Equal(keys, k.cold) {
-			t.Errorf("%s of member %d: %d bytes, %d that package train makes are others, or items %q, want %q", name, i, len(got), len(want), keys, k.cold)
+		cold := k.cold
+		if kind.ReadCombination != nil {
+			cold = nil // which the models of its base have
+		}
+		if !bytes.Equal(got, want) || !slices.Equal(keys, cold) {
+			t.Errorf("%s of member %d: %d bytes, %d that package train makes are others, or items %q, want %q", name, i, len(got), len(want), keys, cold)
 		}
 		if bytes.Contains(got, []byte("a club of one")) || bytes.Contains(got, []byte("example.com")) {
 			t.Errorf("%s of member %d has what one user has", name, i)
@@ -246,7 +316,11 @@ func modelOf(c *clustertest.Cluster, member int, version uint64, name string) ([
 	if err != nil {
 		return nil, nil, err
 	}
-	m, keys, err := artifact.CutItems(bytes.Clone(file.Content()))
+	m := bytes.Clone(file.Content())
+	var keys []string
+	if name != "ranker" {
+		m, keys, err = artifact.CutItems(m)
+	}
 	if closed := file.Close(); err == nil {
 		err = closed
 	}

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/similarity"
 )
 
 // drawn are examples of random features in groups, whose label depends on the product of two of them.
@@ -192,4 +195,25 @@ func TestNDCG(t *testing.T) {
 	if math.Abs(got-want) > 1e-12 {
 		t.Errorf("mean NDCG %v, want %v", got, want)
 	}
+}
+
+// TestNewProductsAreNoExamples: of what a model of content finds, the products behind the matrix are not learned from, as none of them can be right. Those of the matrix that have lost all users are.
+func TestNewProductsAreNoExamples(t *testing.T) {
+	rest := &similarity.Rows{NumItems: 3, Start: []int64{0, 1}, Item: []uint32{0}}
+	found := Part{"content", findsAll{}}
+	groups, err := exampleGroups(t.Context(), []Part{found}, NewCatalog(rest, nil), rest, nil, [][]uint32{{2}}, []int{0}, 0, LearnOptions{Depth: 5, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := groups[0]
+	if !slices.Equal(g.label, []bool{false, true}) || len(g.x) != 2*g.width {
+		t.Errorf("labels %v with %d numbers of %d, want those of items 1 and 2", g.label, len(g.x), g.width)
+	}
+}
+
+// findsAll finds the items 1 to 4, whatever is asked.
+type findsAll struct{}
+
+func (findsAll) Recommend(model.Query) ([]model.Scored, error) {
+	return []model.Scored{{Item: 4, Score: 4}, {Item: 2, Score: 3}, {Item: 3, Score: 2}, {Item: 1, Score: 1}}, nil
 }

@@ -17,16 +17,17 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// LearnedRanker is the ranker for package train. Its base is trained a second time within its training, of what is not held back: each step of that is a step of this one. Then the workers
-// ask these models for their users, and the first worker learns from all examples, as Learn does.
+// LearnedRanker is the ranker for package train. Its base is trained a second time within its training, of what is not held back: each step of that is a step of this one. So no model of the base
+// knows what it is asked for, neighbor lists neither: those of the version, in which the entries that are held back have their part, are not looked at. Then the workers ask these models for
+// their users, and the first worker learns from all examples, as Learn does.
 var LearnedRanker = &train.Kind{
 	Name: "ranker", Doc: "models that were named before it, ranked as what they find of held-back entries teaches",
 	Parameters:    append([]model.Parameter{train.Base}, rankerParameters()...),
 	CheckSettings: func(s model.Settings) error { return checkBase(s.Names(train.Base.Name), nil, 1) },
 	OfBase: func(base []train.BaseModel) (train.NewDriver, train.NewWorker, error) {
 		for _, b := range base {
-			if b.Kind.Read == nil || b.Kind.LearnsFromProducts() {
-				return nil, nil, fmt.Errorf("a ranker does not learn from models of kind %s; want kinds that learn from events alone", b.Kind.Name)
+			if b.Kind.Read == nil {
+				return nil, nil, fmt.Errorf("a ranker does not learn from models of kind %s, which are made of others", b.Kind.Name)
 			}
 		}
 		return func(shape train.Shape, s model.Settings) (train.Driver, error) {
@@ -180,7 +181,7 @@ func (l *learner) Do(ctx context.Context, step train.Step, peers train.Peers) ([
 	case stepCount:
 		return nil, l.count(step.Input, peers)
 	case stepMake:
-		return nil, l.make(step.Input)
+		return nil, l.make(ctx, step.Input, peers)
 	case stepDo:
 		r := newReader(step.Input)
 		name := r.names()
@@ -250,7 +251,7 @@ func (l *learner) count(cuts []byte, peers train.Peers) error {
 	return peers.Put(putCounts, b)
 }
 
-func (l *learner) make(input []byte) (err error) {
+func (l *learner) make(ctx context.Context, input []byte, peers train.Peers) (err error) {
 	r := newReader(input)
 	at, entries := r.Uvarint(), r.Uvarint()
 	if err := r.end(); err != nil {
@@ -262,11 +263,16 @@ func (l *learner) make(input []byte) (err error) {
 	l.at = int(at)
 	l.rest.Shape.Entries = int64(entries)
 	l.peers = &innerPeers{prefix: fmt.Sprintf("%d/", at), put: map[string]bool{}}
-	b := l.base[at]
-	if err := b.Kind.Check(&l.rest); err != nil {
-		return fmt.Errorf("base %s: %w", b.Name, err)
+	b, data := l.base[at], l.rest
+	features, err := peers.Share(ctx, "features", func() (any, error) { return b.Kind.FeaturesOf(data.Products, b.Settings) })
+	if err == nil {
+		data.Features = features.(*similarity.Rows)
+		err = b.Kind.Check(&data)
 	}
-	if l.inner, err = b.Kind.NewWorker(&l.rest, b.Settings, l.o.Threads); err != nil {
+	if err == nil {
+		l.inner, err = b.Kind.NewWorker(&data, b.Settings, l.o.Threads)
+	}
+	if err != nil {
 		return fmt.Errorf("base %s: %w", b.Name, err)
 	}
 	return nil
@@ -293,15 +299,17 @@ func (l *learner) file(ctx context.Context, peers train.Peers) error {
 func (l *learner) ask(ctx context.Context, chosen []byte, peers train.Peers) error {
 	var parts []Part
 	for i, b := range l.base {
-		file, err := peers.Get(ctx, 0, fmt.Sprint(putFile, i))
-		if err != nil {
-			return err
-		}
-		m, err := b.Kind.Read(file)
+		m, err := peers.Share(ctx, fmt.Sprint(putFile, i), func() (any, error) {
+			file, err := peers.Get(ctx, 0, fmt.Sprint(putFile, i))
+			if err != nil {
+				return nil, err
+			}
+			return b.Kind.Read(file)
+		})
 		if err != nil {
 			return fmt.Errorf("base %s: %w", b.Name, err)
 		}
-		parts = append(parts, Part{b.Name, m})
+		parts = append(parts, Part{b.Name, m.(train.Model)})
 	}
 	rest, _, err := catalogs(ctx, l.data.Shape, peers.Get)
 	if err != nil {
@@ -316,6 +324,7 @@ func (l *learner) ask(ctx context.Context, chosen []byte, peers train.Peers) err
 		}
 	}
 	o := l.o
+	o.Profiles = l.data.Profiles
 	if slices.ContainsFunc(l.base, func(b train.BaseModel) bool { return b.Kind.PredictsRatings }) {
 		if o.Ratings, err = l.rest.Ratings(ctx); err != nil {
 			return err
@@ -447,6 +456,11 @@ func (p *innerPeers) Drop(name string) {
 // Get implements train.Peers.
 func (p *innerPeers) Get(ctx context.Context, worker int, name string) ([]byte, error) {
 	return p.Peers.Get(ctx, worker, p.prefix+name)
+}
+
+// Share implements train.Peers.
+func (p *innerPeers) Share(ctx context.Context, name string, f func() (any, error)) (any, error) {
+	return p.Peers.Share(ctx, p.prefix+name, f)
 }
 
 func (p *innerPeers) dropAll() {

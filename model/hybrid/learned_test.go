@@ -3,46 +3,83 @@ package hybrid_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/hybrid"
+	"github.com/kith-io/kith/model/kinds"
+	"github.com/kith-io/kith/model/methods"
 	"github.com/kith-io/kith/model/modeltest"
-	"github.com/kith-io/kith/model/rp3beta"
 	"github.com/kith-io/kith/model/slim"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/similarity"
 )
 
-// trainRanker trains a ranker of two models of a base over workers, and returns its file.
-func trainRanker(ctx context.Context, s model.Settings, base []train.BaseModel, rows *similarity.Rows, times []int64, workers, threads int) ([]byte, error) {
+// trainRanker trains a ranker of a base over workers, and returns its file.
+func trainRanker(ctx context.Context, s model.Settings, base []train.BaseModel, data []*train.Data, threads int) ([]byte, error) {
 	k, err := hybrid.LearnedRanker.Of(base)
 	if err != nil {
 		return nil, err
 	}
-	return train.Run(ctx, k, s, train.Split(rows, times, workers), train.Options{Threads: threads})
+	return train.Run(ctx, k, s, data, train.Options{Threads: threads})
 }
 
-// TestLearnedRanker: any number of workers learn what Learn learns of models that were trained of the rest, and what is read ranks as a ranker of both.
+// baseOf makes a base of models, which are named a, b and so on. Neighbor lists are by BM25.
+func baseOf(t testing.TB, texts ...string) (base []train.BaseModel) {
+	all := slices.Concat(kinds.All, methods.Kinds(similarity.Options{Measure: similarity.BM25, K: 10}))
+	for i, text := range texts {
+		name, given, err := model.ParseName(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := train.BaseModel{Name: string(rune('a' + i))}
+		if b.Kind, err = train.Find(all, name); err != nil {
+			t.Fatal(err)
+		}
+		if b.Settings, err = b.Kind.ParseSettings(given); err != nil {
+			t.Fatal(err)
+		}
+		base = append(base, b)
+	}
+	return base
+}
+
+// knownOf divides a matrix of modeltest.Blocks among workers, with products that say of what block an item is, three of them behind the matrix, and users who say it of themselves.
+func knownOf(rows *similarity.Rows, times []int64, workers int) []*train.Data {
+	var products []train.Product
+	for i := range rows.NumItems + 3 {
+		products = append(products, train.Product{Attributes: []train.Attribute{{Name: "kind", Texts: []string{fmt.Sprint(i % 4)}}, {Name: "price", Number: float64(i % 7)}}})
+	}
+	data := train.Split(rows, times, workers)
+	for w, d := range data {
+		d.Products = products
+		for u := range d.Rows.NumUsers() {
+			d.Profiles = append(d.Profiles, profileOf(d.Shape.FirstUser[w]+u))
+		}
+	}
+	return data
+}
+
+func profileOf(user int) []train.Attribute {
+	return []train.Attribute{{Name: "club", Texts: []string{fmt.Sprint(user % 4)}}}
+}
+
+// TestLearnedRanker: any number of workers learn what Learn learns of models that were made of the rest alone, whatever these learn from, and what is read ranks as a ranker of both.
 func TestLearnedRanker(t *testing.T) {
 	rows, _ := modeltest.Blocks()
 	var times []int64
 	for p := range rows.Item {
 		times = append(times, int64(p*7919%1000+1))
 	}
-	base := []train.BaseModel{{Name: "a", Kind: slim.Kind}, {Name: "b", Kind: rp3beta.Kind}}
-	for i := range base {
-		var err error
-		if base[i].Settings, err = base[i].Kind.ParseSettings(nil); err != nil {
-			t.Fatal(err)
-		}
-	}
+	base := baseOf(t, "slim", "item-knn", "rp3beta(k=20)", "user-knn", "content(k=20)", "hybrid", "warp(iterations=1,batches=3,user-attributes=club)", "popularity")
 	// made trains the base.
 	made := func(rows *similarity.Rows, times []int64) (parts []hybrid.Part) {
 		for _, b := range base {
-			file, err := train.Run(t.Context(), b.Kind, b.Settings, train.Split(rows, times, 2), train.Options{Threads: 1})
+			file, err := train.Run(t.Context(), b.Kind, b.Settings, knownOf(rows, times, 2), train.Options{Threads: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,26 +91,31 @@ func TestLearnedRanker(t *testing.T) {
 		}
 		return parts
 	}
+	var profiles [][]train.Attribute
+	for u := range rows.NumUsers() {
+		profiles = append(profiles, profileOf(u))
+	}
 	for _, timed := range [][]int64{nil, times} {
+		rest, restTimes, held := hybrid.HoldOut(rows, timed, 0.2, false, 1, 0)
+		ofRest, parts, catalog := made(rest, restTimes), made(rows, timed), hybrid.NewCatalog(rows, timed)
 		for _, learner := range hybrid.Learners() {
-			s, err := hybrid.LearnedRanker.ParseSettings(map[string]string{"base": "a+b", "learner": learner, "depth": "20", "users": "50", "trees": "5"})
+			s, err := hybrid.LearnedRanker.ParseSettings(map[string]string{"base": "a+b+c+d+e+f+g+h", "learner": learner, "depth": "20", "users": "50", "trees": "5"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			o := hybrid.LearnOptionsOf(s, 2)
-			rest, restTimes, held := hybrid.HoldOut(rows, timed, s.Number("hold"), false, o.Seed, 0)
-			w, err := hybrid.Learn(t.Context(), made(rest, restTimes), rest, restTimes, held, o)
+			o.Profiles = profiles
+			w, err := hybrid.Learn(t.Context(), ofRest, rest, restTimes, held, o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			parts, catalog := made(rows, timed), hybrid.NewCatalog(rows, timed)
 			want, err := hybrid.New(hybrid.NewRanking(catalog, w), parts, catalog)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var first []byte
-			for workers := 1; workers <= 3; workers++ {
-				file, err := trainRanker(t.Context(), s, base, rows, timed, workers, workers)
+			for _, workers := range []int{1, 3} {
+				file, err := trainRanker(t.Context(), s, base, knownOf(rows, timed, workers), workers)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -93,7 +135,7 @@ func TestLearnedRanker(t *testing.T) {
 				t.Fatal(err)
 			}
 			for u := range rows.NumUsers() {
-				q := model.Query{User: u, Items: rows.Item[rows.Start[u]:rows.Start[u+1]], N: 15}
+				q := model.Query{User: u, Items: rows.Item[rows.Start[u]:rows.Start[u+1]], Profile: profiles[u], N: 15}
 				a, err := want.Recommend(q)
 				if err != nil {
 					t.Fatal(err)
@@ -199,16 +241,11 @@ func combinationFiles(t testing.TB) (files [][]byte) {
 		files = append(files, b.Bytes())
 	}
 	rows, _ := modeltest.Blocks()
-	b := train.BaseModel{Name: "a", Kind: rp3beta.Kind}
-	var err error
-	if b.Settings, err = b.Kind.ParseSettings(nil); err != nil {
-		t.Fatal(err)
-	}
 	s, err := hybrid.LearnedRanker.ParseSettings(map[string]string{"base": "a", "trees": "3"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ranker, err := trainRanker(t.Context(), s, []train.BaseModel{b}, rows, nil, 2, 1)
+	ranker, err := trainRanker(t.Context(), s, baseOf(t, "rp3beta"), train.Split(rows, nil, 2), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,14 +291,44 @@ func FuzzReadCombination(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, file []byte) { askCombination(file) })
 }
 
-// TestRankerRefuses: a base that a ranker cannot learn from is an error that says what it can.
+// TestRankerRefuses: a base that a ranker cannot learn from is an error, and so are data that the base cannot learn from.
 func TestRankerRefuses(t *testing.T) {
-	for _, k := range []*train.Kind{hybrid.RRF, {Name: "of products", NeedsProducts: true, Read: slim.Kind.Read}} {
-		if _, err := hybrid.LearnedRanker.Of([]train.BaseModel{{Name: "x", Kind: k}}); err == nil {
-			t.Errorf("a ranker of %s: no error", k.Name)
-		}
+	if _, err := hybrid.LearnedRanker.Of([]train.BaseModel{{Name: "x", Kind: hybrid.RRF}}); err == nil {
+		t.Error("a ranker of rrf: no error")
 	}
 	if _, err := hybrid.LearnedRanker.ParseSettings(nil); err == nil {
 		t.Error("a ranker of nothing: no error")
+	}
+	s, err := hybrid.LearnedRanker.ParseSettings(map[string]string{"base": "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, _ := modeltest.Blocks()
+	if _, err := trainRanker(t.Context(), s, baseOf(t, "content"), train.Split(rows, nil, 2), 1); err == nil || !strings.Contains(err.Error(), "give records of products") {
+		t.Errorf("a ranker of content without products: error %v, want one that says what it lacks", err)
+	}
+}
+
+// TestRankerLearnsFromWhatItsBaseDoes: who trains a ranker must know what data its base needs.
+func TestRankerLearnsFromWhatItsBaseDoes(t *testing.T) {
+	for _, c := range []struct {
+		base       []train.BaseModel
+		products   bool
+		attributes []string
+	}{
+		{baseOf(t, "slim", "item-knn"), false, nil},
+		{baseOf(t, "slim", "content"), true, nil},
+		{baseOf(t, "warp(user-attributes=club+age)", "warp(user-attributes=age+zip)"), true, []string{"age", "club", "zip"}},
+	} {
+		k, err := hybrid.LearnedRanker.Of(c.base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := k.AttributesOf(model.Settings{}); k.LearnsFromProducts() != c.products || !slices.Equal(got, c.attributes) {
+			t.Errorf("base %v: products %v, attributes %v, want %v and %v", c.base, k.LearnsFromProducts(), got, c.products, c.attributes)
+		}
+	}
+	if hybrid.LearnedRanker.LearnsFromProducts() {
+		t.Error("a ranker of no base learns from products, want that bound to a base alone to do so")
 	}
 }

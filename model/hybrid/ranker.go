@@ -181,7 +181,7 @@ var ErrNothing = errors.New("nothing to learn from")
 // Learn learns to rank what the parts find (stacking: Wolpert, Neural Networks 5(2), 1992 [wolpert1992]). rest and held are those of HoldOut, times those of rest, and the parts must have been made of
 // rest alone: of what they know already they would be too sure. The same models made of all data take their places in NewRanking.
 //
-// Every answer of a user in which something that was held back is found is an example of a ranking. The error is that of a part or of ctx, or matches ErrNothing.
+// Every answer of a user in which something that was held back is found is an example of a ranking, of the items of the matrix in it. The error is that of a part or of ctx, or matches ErrNothing.
 // Cost: two queries' worth of each part for each user, and that of the learner; memory: 4 bytes for each feature of each candidate.
 func Learn(ctx context.Context, parts []Part, rest *similarity.Rows, times []int64, held [][]uint32, o LearnOptions) (*Weighing, error) {
 	if err := errors.Join(checkBase(namesOf(parts), nil, o.Depth), o.validate()); err != nil {
@@ -258,13 +258,15 @@ func exampleGroups(ctx context.Context, parts []Part, c *Catalog, rest *similari
 				return fmt.Errorf("user %d: %w", user, err)
 			}
 			a := gather(answers)
-			label := make([]bool, len(a.items))
-			for i, id := range a.items {
+			// Products behind the items of the matrix, which models of content find, are no examples: nobody could have had them.
+			known, _ := slices.BinarySearch(a.items, uint32(rest.NumItems))
+			label := make([]bool, known)
+			for i, id := range a.items[:known] {
 				_, label[i] = slices.BinarySearch(held[u], id)
 			}
 			if slices.Contains(label, true) {
 				x, width := c.features(a, &q)
-				groups[n] = examples{width: width, x: x, label: label}
+				groups[n] = examples{width: width, x: x[:known*width], label: label}
 			}
 			return nil
 		})

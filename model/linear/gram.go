@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -21,9 +22,20 @@ const (
 
 // PutRows puts the rows of this worker for Gram.
 func (s *Shard) PutRows(peers train.Peers) error {
-	rows := s.Data.Rows
-	weighed := !s.Ones && rows.Weight != nil
-	b := binary.AppendUvarint(nil, uint64(rows.NumUsers()))
+	rows := *s.Data.Rows
+	if s.Ones {
+		rows.Weight = nil
+	}
+	return peers.Put(nameUsers, AppendRows(nil, &rows))
+}
+
+// AppendRows appends rows of users to b, for ReadRows: a byte or two for each entry, and 4 for its weight if there are any.
+func AppendRows(b []byte, rows *similarity.Rows) []byte {
+	weighed := uint64(0)
+	if rows.Weight != nil {
+		weighed = 1
+	}
+	b = binary.AppendUvarint(binary.AppendUvarint(b, weighed), uint64(rows.NumUsers()))
 	for u := range rows.NumUsers() {
 		lo, hi := rows.Start[u], rows.Start[u+1]
 		b = binary.AppendUvarint(b, uint64(hi-lo))
@@ -31,57 +43,83 @@ func (s *Shard) PutRows(peers train.Peers) error {
 		for k := lo; k < hi; k++ {
 			b = binary.AppendUvarint(b, uint64(rows.Item[k]-next))
 			next = rows.Item[k] + 1
-			if weighed {
+			if rows.Weight != nil {
 				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(rows.Weight[k]))
 			}
 		}
 	}
-	return peers.Put(nameUsers, b)
+	return b
+}
+
+// ReadRows appends what AppendRows wrote to rows, whose Start is not empty: users come behind those that are there. Some workers may have weights and others none, which are ones.
+func ReadRows(b []byte, rows *similarity.Rows) error {
+	r := model.NewReader(b)
+	weighed := r.Uvarint() == 1
+	if weighed && rows.Weight == nil {
+		rows.Weight = slices.Repeat([]float32{1}, len(rows.Item))
+	}
+	for range r.Within("the number of users", int64(r.Uvarint()), 0, int64(r.Len())) {
+		next := 0
+		for range r.Within("the number of entries", int64(r.Uvarint()), 0, int64(r.Len())) {
+			id := next + r.Within("a step to the next item", int64(r.Uvarint()), 0, int64(rows.NumItems-next-1))
+			weight := float32(1)
+			if weighed {
+				weight = r.Float32()
+			}
+			if r.Err() != nil {
+				return r.Err()
+			}
+			next = id + 1
+			rows.Item = append(rows.Item, uint32(id))
+			if rows.Weight != nil {
+				rows.Weight = append(rows.Weight, weight)
+			}
+		}
+		rows.Start = append(rows.Start, int64(len(rows.Item)))
+	}
+	return r.End()
 }
 
 // join returns the rows of all users, in which Plan.Kept[i] is item i, and others are not.
 func (s *Shard) join(ctx context.Context, peers train.Peers) (*similarity.Rows, error) {
-	place := make([]int32, s.Data.Shape.Items)
+	all := &similarity.Rows{NumItems: s.Data.Shape.Items, Start: []int64{0}}
+	for worker := range s.Data.Shape.Workers() {
+		b, err := peers.Get(ctx, worker, nameUsers)
+		if err != nil {
+			return nil, err
+		}
+		if err := ReadRows(b, all); err != nil {
+			return nil, fmt.Errorf("rows of worker %d: %w", worker, err)
+		}
+	}
+	place := make([]int32, all.NumItems)
 	for i := range place {
 		place[i] = -1
 	}
 	for k, id := range s.Plan.Kept {
 		place[id] = int32(k)
 	}
-	weighed := !s.Ones && s.Data.Rows.Weight != nil // which all workers have, or none
-	out := &similarity.Rows{NumItems: len(s.Plan.Kept), Start: []int64{0}}
-	for worker := range s.Data.Shape.Workers() {
-		b, err := peers.Get(ctx, worker, nameUsers)
-		if err != nil {
-			return nil, err
-		}
-		r := model.NewReader(b)
-		for range r.Within("the number of users", int64(r.Uvarint()), 0, int64(r.Len())) {
-			next := 0
-			for range r.Within("the number of entries", int64(r.Uvarint()), 0, int64(r.Len())) {
-				id := next + r.Within("a step to the next item", int64(r.Uvarint()), 0, int64(len(place)-next-1))
-				var weight float32
-				if weighed {
-					weight = r.Float32()
-				}
-				if r.Err() != nil {
-					break
-				}
-				next = id + 1
-				if k := place[id]; k >= 0 {
-					out.Item = append(out.Item, uint32(k))
-					if weighed {
-						out.Weight = append(out.Weight, weight)
-					}
-				}
+	at := int64(0)
+	for u := range all.NumUsers() {
+		lo, hi := all.Start[u], all.Start[u+1]
+		all.Start[u] = at
+		for p := lo; p < hi; p++ {
+			k := place[all.Item[p]]
+			if k < 0 {
+				continue
 			}
-			out.Start = append(out.Start, int64(len(out.Item)))
-		}
-		if err := r.End(); err != nil {
-			return nil, fmt.Errorf("rows of worker %d: %w", worker, err)
+			all.Item[at] = uint32(k)
+			if all.Weight != nil {
+				all.Weight[at] = all.Weight[p]
+			}
+			at++
 		}
 	}
-	return out, nil
+	all.NumItems, all.Item, all.Start[all.NumUsers()] = len(s.Plan.Kept), all.Item[:at], at
+	if all.Weight != nil {
+		all.Weight = all.Weight[:at]
+	}
+	return all, nil
 }
 
 // Gram puts the rows of the Gram matrix of the kept items that this worker owns, from the diagonal on, by the rows that all have put. Sums are float64, and

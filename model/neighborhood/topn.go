@@ -13,16 +13,17 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// catalog is what the models for top-N share: the training matrix, what fills an answer up, and working memory.
+// catalog is what the models for top-N share: the size of the training matrix, what fills an answer up, and working memory.
 type catalog struct {
-	rows    *similarity.Rows
-	popular *popularity.Model
-	scratch sync.Pool // *Scores, empty
+	numUsers, numItems int
+	popular            *popularity.Model
+	scratch            sync.Pool // *Scores, empty
 }
 
-func newCatalog(rows *similarity.Rows, popular *popularity.Model) *catalog {
-	c := &catalog{rows: rows, popular: popular}
-	c.scratch.New = func() any { return NewDenseScores(rows.NumItems) }
+// newCatalog returns the catalog of a matrix of some users, and of the items of popular.
+func newCatalog(users int, popular *popularity.Model) *catalog {
+	c := &catalog{numUsers: users, numItems: len(popular.Order()), popular: popular}
+	c.scratch.New = func() any { return NewDenseScores(c.numItems) }
 	return c
 }
 
@@ -45,15 +46,15 @@ func row(r *similarity.Rows, u int) (items []uint32, weights []float32) {
 
 // check is q.Check, and that item can be explained.
 func (c *catalog) check(q *model.Query) error {
-	return q.Check(c.rows.NumItems, c.rows.NumUsers())
+	return q.Check(c.numItems, c.numUsers)
 }
 
 func (c *catalog) checkItem(q *model.Query, item uint32) error {
 	if err := c.check(q); err != nil {
 		return err
 	}
-	if int64(item) >= int64(c.rows.NumItems) {
-		return fmt.Errorf("%w: item %d of %d", model.ErrQuery, item, c.rows.NumItems)
+	if int64(item) >= int64(c.numItems) {
+		return fmt.Errorf("%w: item %d of %d", model.ErrQuery, item, c.numItems)
 	}
 	return nil
 }
@@ -130,14 +131,19 @@ type ItemKNN struct {
 	unit  float32 // of its scores
 }
 
-// NewItemKNN builds the neighbor lists of all items of rows (users×items, which it keeps and does not change) by o, and
+// NewItemKNN builds the neighbor lists of all items of rows (users×items, which it does not change) by o, and
 // fills answers up from popular. Errors are those of similarity.Build.
 func NewItemKNN(ctx context.Context, rows *similarity.Rows, popular *popularity.Model, o similarity.Options) (*ItemKNN, error) {
 	lists, err := similarity.Build(ctx, rows, o)
 	if err != nil {
 		return nil, fmt.Errorf("item k-NN: %w", err)
 	}
-	return &ItemKNN{newCatalog(rows, popular), lists, o.Measure.Unit()}, nil
+	return ItemKNNOf(lists, rows.NumUsers(), popular, o.Measure), nil
+}
+
+// ItemKNNOf returns the model of the neighbor lists of all items of popular, made by a measure of a matrix of some users.
+func ItemKNNOf(lists *similarity.Lists, users int, popular *popularity.Model, m similarity.Measure) *ItemKNN {
+	return &ItemKNN{newCatalog(users, popular), lists, m.Unit()}
 }
 
 // Recommend answers a query; an error matches model.ErrQuery. The answer has q.N items unless the catalog ends.
@@ -185,6 +191,7 @@ func (m *ItemKNN) shares(q *model.Query, item uint32) []int64 {
 // concurrent use.
 type UserKNN struct {
 	*catalog
+	rows    *similarity.Rows
 	weigher *similarity.Weigher
 	weighed *similarity.Rows
 	search  *similarity.Searcher
@@ -208,7 +215,8 @@ func NewUserKNN(rows *similarity.Rows, popular *popularity.Model, o similarity.O
 	weigher := similarity.NewUserWeigher(o.Measure, uint64(rows.NumUsers()), counts)
 	weighed := weigher.Rows(rows)
 	return &UserKNN{
-		catalog: newCatalog(rows, popular),
+		catalog: newCatalog(rows.NumUsers(), popular),
+		rows:    rows,
 		weigher: weigher,
 		weighed: weighed,
 		search:  similarity.NewSearcher(weighed, weighed.Transpose(), o),

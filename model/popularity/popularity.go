@@ -20,9 +20,11 @@ type Model struct {
 
 // New counts the users of every item of rows (users×items; a stored entry counts as one, whatever its weight).
 // Cost: O(entries + items log items).
-func New(rows *similarity.Rows) *Model {
-	counts := Counts(rows)
-	return &Model{numUsers: rows.NumUsers(), counts: counts, order: Order(counts)}
+func New(rows *similarity.Rows) *Model { return Of(rows.NumUsers(), Counts(rows)) }
+
+// Of returns the model of a matrix of some users, whose items have as many users as counts says; it keeps counts.
+func Of(users int, counts []int64) *Model {
+	return &Model{numUsers: users, counts: counts, order: Order(counts)}
 }
 
 // Counts returns the number of users of each item, as New counts them. Cost: O(entries).

@@ -106,13 +106,7 @@ func (w *worker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]
 		if err := w.TakePlan(step.Input); err != nil {
 			return nil, err
 		}
-		first := w.Data.Shape.FirstUser[w.Data.Worker]
-		for b, part := range similarity.Parts(w.weighed(), uint32(first), w.ends()) {
-			if err := peers.Put(partName(b), part); err != nil {
-				return nil, err
-			}
-		}
-		return nil, nil
+		return nil, w.PutParts(peers, w.weighed())
 	case stepRows:
 		if err := w.makeRows(ctx, peers); err != nil {
 			return nil, err
@@ -125,31 +119,13 @@ func (w *worker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]
 		}
 		return binary.LittleEndian.AppendUint64(nil, math.Float64bits(largest)), nil
 	case stepScale:
-		for b := range w.ends() {
-			peers.Drop(partName(b))
-		}
+		w.DropParts(peers)
 		if len(step.Input) != 8 {
 			return nil, fmt.Errorf("largest weight has %d bytes, want 8", len(step.Input))
 		}
 		return nil, w.PutMatrix(peers, w.scaled(math.Float64frombits(binary.LittleEndian.Uint64(step.Input))))
 	}
 	return nil, fmt.Errorf("unknown step %q", step.Name)
-}
-
-func partName(block int) string { return fmt.Sprintf("part %d", block) }
-
-// blocksPerWorker is how many blocks a worker's items are cut into, for its threads to take one after the other.
-const blocksPerWorker = 16
-
-// ends returns the end of each block, those of all workers: blocksPerWorker for each.
-func (w *worker) ends() (ends []uint32) {
-	for worker := range w.Data.Shape.Workers() {
-		first, end := w.Plan.Own(worker)
-		for b := range blocksPerWorker {
-			ends = append(ends, uint32(first+(end-first)*(b+1)/blocksPerWorker))
-		}
-	}
-	return ends
 }
 
 // weighed returns the rows of this worker with the weights that the engine multiplies.
@@ -179,58 +155,18 @@ func (w *worker) center() float64 {
 
 // makeRows makes the rows of the items of this worker, of the parts of all.
 func (w *worker) makeRows(ctx context.Context, peers train.Peers) error {
-	shape := &w.Data.Shape
-	ends, users := w.ends(), uint32(shape.Users)
-	parts := func(block int) (of [][]byte, err error) {
-		for worker := range shape.Workers() {
-			b, err := peers.Get(ctx, worker, partName(block))
-			if err != nil {
-				return nil, err
-			}
-			of = append(of, b)
-		}
-		return of, nil
-	}
 	// BM25 is the sum of products of the entries as they are, when these are not weighed by it.
-	options := similarity.Options{Measure: similarity.BM25, K: w.k}
-	side, err := similarity.ReadSide(0, ends, users, parts, options)
+	lists, err := w.Lists(ctx, peers, similarity.Options{Measure: similarity.BM25, K: w.k})
 	if err != nil {
 		return err
 	}
-	first := w.Data.Worker * blocksPerWorker
-	lists := make([]*similarity.Lists, blocksPerWorker)
-	scratch := make([]similarity.Scratch, w.Threads)
-	if err := linear.ForEach(ctx, w.Threads, blocksPerWorker, func(thread, b int) error {
-		of, err := parts(first + b)
-		if err != nil {
-			return err
-		}
-		lo, hi := uint32(0), ends[first+b]
-		if first+b > 0 {
-			lo = ends[first+b-1]
-		}
-		lead, err := similarity.NewBlock(lo, hi, users, of)
-		if err != nil {
-			return err
-		}
-		best := similarity.NewCollector(lo, hi, min(w.k, max(1, shape.Items-1)))
-		if _, err := similarity.Run(ctx, lead, side, best, options, &scratch[thread]); err != nil {
-			return err
-		}
-		lists[b] = best.Lists()
-		return nil
-	}); err != nil {
-		return err
-	}
 	center := w.center()
-	for _, l := range lists {
-		for i := range l.Len() {
-			item := l.Lo + uint32(i)
-			if to := l.List(item); len(to) > 0 {
-				// The engine's product has (d_i/center)^−beta, which the row does not, and center^beta of the other side.
-				users := float64(w.Plan.Counts[item])
-				w.rows = append(w.rows, scored{item, to, math.Pow(users/center, w.beta) * math.Pow(users, -w.alpha) * math.Pow(center, -w.beta)})
-			}
+	for i := range lists.Len() {
+		item := lists.Lo + uint32(i)
+		if to := lists.List(item); len(to) > 0 {
+			// The engine's product has (d_i/center)^−beta, which the row does not, and center^beta of the other side.
+			users := float64(w.Plan.Counts[item])
+			w.rows = append(w.rows, scored{item, to, math.Pow(users/center, w.beta) * math.Pow(users, -w.alpha) * math.Pow(center, -w.beta)})
 		}
 	}
 	return nil

@@ -132,6 +132,9 @@ type Peers interface {
 	Drop(name string)
 	// Get returns what a worker put in an earlier step. The caller must not change it.
 	Get(ctx context.Context, worker int, name string) ([]byte, error)
+	// Share returns what f returns. Of the workers of one process that ask for a name in a step one makes it, while the others wait; who is told an error makes it anew. It is the same
+	// whoever makes it, and only read.
+	Share(ctx context.Context, name string, f func() (any, error)) (any, error)
 }
 
 // Kind is a kind of model that is trained in this form.
@@ -155,7 +158,7 @@ type Kind struct {
 	UserAttributes func(s model.Settings) []string
 	NewDriver      NewDriver
 	NewWorker      NewWorker
-	// OfBase is in the place of both for a kind that learns from the models of its base, trained anew: it makes them for a base.
+	// OfBase is in the place of both for a kind that learns from the models of its base, trained anew: it makes them for a base. The data have what the base needs but for Data.Features.
 	OfBase func(base []BaseModel) (NewDriver, NewWorker, error)
 	// Write makes the file of the model of what the workers have put. It reads it by get, and is called once, after the training has ended. The file has a magic
 	// number, a version and whatever Read must check; a checksum of the whole is kept beside it by who stores it.
@@ -167,6 +170,9 @@ type Kind struct {
 	ReadCombination func(file []byte) (Combination, error)
 	// CheckSettings says what is wrong with settings of which each is within its bounds; nil for nothing.
 	CheckSettings func(s model.Settings) error
+
+	// baseOfProducts says that a model of its base learns from products.
+	baseOfProducts bool
 }
 
 // NewDriver makes the driver of a training.
@@ -182,7 +188,7 @@ type BaseModel struct {
 	Settings model.Settings
 }
 
-// Of returns the kind for a base: with NewDriver and NewWorker.
+// Of returns the kind for a base: with NewDriver and NewWorker, and learning from the products and the attributes of users that the models of the base learn from.
 func (k *Kind) Of(base []BaseModel) (*Kind, error) {
 	if k.OfBase == nil {
 		return k, nil
@@ -190,6 +196,14 @@ func (k *Kind) Of(base []BaseModel) (*Kind, error) {
 	bound := *k
 	var err error
 	bound.NewDriver, bound.NewWorker, err = k.OfBase(base)
+	var attributes []string
+	for _, b := range base {
+		bound.baseOfProducts = bound.baseOfProducts || b.Kind.LearnsFromProducts()
+		attributes = append(attributes, b.Kind.AttributesOf(b.Settings)...)
+	}
+	slices.Sort(attributes)
+	attributes = slices.Compact(attributes)
+	bound.UserAttributes = func(model.Settings) []string { return attributes }
 	return &bound, err
 }
 
@@ -206,7 +220,9 @@ func (k *Kind) ParseSettings(given map[string]string) (model.Settings, error) {
 }
 
 // LearnsFromProducts says whether Data.Products makes a difference.
-func (k *Kind) LearnsFromProducts() bool { return k.NeedsProducts || k.Features != nil }
+func (k *Kind) LearnsFromProducts() bool {
+	return k.NeedsProducts || k.Features != nil || k.baseOfProducts
+}
 
 // FeaturesOf returns the features of products that workers of this kind take; nil without products, or if they take none.
 func (k *Kind) FeaturesOf(products []Product, s model.Settings) (*similarity.Rows, error) {

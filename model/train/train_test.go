@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -206,6 +207,45 @@ func (w apartWorker) Do(ctx context.Context, step train.Step, peers train.Peers)
 		if b, err := peers.Get(ctx, other, "step"); string(b) != want || (err == nil) != (want != "") {
 			return nil, fmt.Errorf("in step %s worker %d gets %q of %d: %w, want %q", step.Name, w.Worker, b, other, err, want)
 		}
+	}
+	return fmt.Append(nil, w.Worker), nil
+}
+
+// TestShared: what workers share in a step is made once for all who are told no error, and anew in the next step.
+func TestShared(t *testing.T) {
+	k := *counting
+	k.NewDriver = func(train.Shape, model.Settings) (train.Driver, error) {
+		return &countDriver{steps: []string{"1", "2", "3"}}, nil
+	}
+	var made, failed atomic.Int64
+	k.NewWorker = func(d *train.Data, _ model.Settings, _ int) (train.Worker, error) {
+		return sharingWorker{d, &made, &failed}, nil
+	}
+	k.Write = func(context.Context, train.Shape, model.Settings, func(context.Context, int, string) ([]byte, error), io.Writer) error {
+		return nil
+	}
+	rows := &similarity.Rows{NumItems: 1, Start: []int64{0, 0, 0}}
+	if _, err := train.Run(t.Context(), &k, model.Settings{}, train.Split(rows, nil, 4), train.Options{Threads: 1}); err != nil {
+		t.Error(err)
+	}
+	if made.Load() != 3 || failed.Load() != 3*4 {
+		t.Errorf("made %d times in 3 steps, and failed %d times, want 3 and once for each of 4 workers", made.Load(), failed.Load())
+	}
+}
+
+type sharingWorker struct {
+	*train.Data
+	made, failed *atomic.Int64
+}
+
+func (w sharingWorker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
+	wrong := errors.New("wrong")
+	if _, err := peers.Share(ctx, "wrong", func() (any, error) { w.failed.Add(1); return nil, wrong }); !errors.Is(err, wrong) {
+		return nil, fmt.Errorf("error %w, want that of who makes it", err)
+	}
+	got, err := peers.Share(ctx, "step", func() (any, error) { w.made.Add(1); return step.Name, nil })
+	if err != nil || got != step.Name {
+		return nil, fmt.Errorf("in step %s: got %v, error %w", step.Name, got, err)
 	}
 	return fmt.Append(nil, w.Worker), nil
 }

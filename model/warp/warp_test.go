@@ -214,7 +214,7 @@ func TestGradient(t *testing.T) {
 		}
 		own := slices.Clone(w.own)
 		// begin adds features to what owners have put; here they have put what is there.
-		if err := w.begin(t.Context(), nil, put{w}); err != nil {
+		if err := w.begin(t.Context(), nil, put{w: w}); err != nil {
 			t.Fatal(err)
 		}
 		w.learn(&w.drawing[0], 0, rand.New(rand.NewPCG(7, 7)), cold)
@@ -236,7 +236,10 @@ func TestGradient(t *testing.T) {
 }
 
 // put is a Peers from which a worker gets its own parameters back.
-type put struct{ w *worker }
+type put struct {
+	train.Peers // nil: it is asked for nothing else
+	w           *worker
+}
 
 // drawnLoss makes the draws of a user, and returns the loss with one parameter changed; nil if one of them is so near to the margin that rounding
 // decides.

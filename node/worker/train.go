@@ -12,10 +12,12 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/kith-io/kith/model"
+	"github.com/kith-io/kith/model/methods"
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
 )
 
 // DefaultModelMemory is enough for the factors of some millions of users, and for the sums of large catalogs.
@@ -39,6 +41,8 @@ type training struct {
 	fetched map[putKey]*once[[]byte]
 	// got is how many bytes of it there are, bounded as what is put.
 	got atomic.Int64
+	// shared is what the workers here share in a step.
+	shared map[string]*once[any]
 	// products are those of all partitions, for kinds that learn from them.
 	products once[*knownProducts]
 }
@@ -102,7 +106,7 @@ func (w *Worker) enterTraining(ctx context.Context, job, id uint64, create *kith
 	if create != nil && (old == nil || old.id < id) {
 		t = &training{
 			id: id, sources: create.Workers, board: newBoard(w.cfg.ModelMemory), workers: map[uint32]*trainee{}, fetched: map[putKey]*once[[]byte]{},
-			products: newOnce[*knownProducts](),
+			shared: map[string]*once[any]{}, products: newOnce[*knownProducts](),
 		}
 		t.ctx, t.stop = context.WithCancel(j.ctx)
 		j.training = t
@@ -169,16 +173,21 @@ func (w *Worker) kindOf(m *kithv1.ModelSpec) (*train.Kind, model.Settings, error
 	return kind, s, nil
 }
 
-// OfBase returns a kind for the base that settings name, which are among the models of a build.
-func OfBase(kinds []*train.Kind, kind *train.Kind, s model.Settings, models []*kithv1.ModelSpec) (*train.Kind, error) {
+// OfBase returns a kind for the base that settings name: models of a build, or methods by neighbor lists that are made by o.
+func OfBase(kinds []*train.Kind, kind *train.Kind, s model.Settings, models []*kithv1.ModelSpec, o similarity.Options) (*train.Kind, error) {
 	if kind.OfBase == nil {
 		return kind, nil
 	}
 	var base []train.BaseModel
+	always := methods.Kinds(o)
 	for _, name := range s.Names(train.Base.Name) {
+		if at := slices.IndexFunc(always, func(k *train.Kind) bool { return k.Name == name }); at >= 0 {
+			base = append(base, train.BaseModel{Name: name, Kind: always[at]})
+			continue
+		}
 		at := slices.IndexFunc(models, func(m *kithv1.ModelSpec) bool { return m.GetName() == name })
 		if at < 0 {
-			return nil, fmt.Errorf("%s learns from models that it trains anew; its base has %q, which is none of those that a build trains", kind.Name, name)
+			return nil, fmt.Errorf("the base of %s has %q, which is none of the models of the build", kind.Name, name)
 		}
 		of, err := train.Find(kinds, models[at].Kind)
 		if err != nil {
@@ -217,7 +226,11 @@ func (w *Worker) BeginTraining(ctx context.Context, req *kithv1.BeginTrainingReq
 	if err != nil {
 		return nil, err
 	}
-	if kind, err = OfBase(w.cfg.Kinds, kind, settings, shard.Spec.GetModels()); err != nil {
+	options, _, err := wire.ParseSpec(shard.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	if kind, err = OfBase(w.cfg.Kinds, kind, settings, shard.Spec.GetModels(), options); err != nil {
 		return nil, fmt.Errorf("%w: node %s: model %s: %w", wire.ErrInvalid, w.cfg.NodeID, of.Model.Name, err)
 	}
 	ctx, j, t, leave, err := w.enterTraining(ctx, of.Job, of.Training, of)
@@ -324,6 +337,7 @@ func (t *training) begin(ctx context.Context, head *kithv1.TrainStepHead) (x *tr
 	if head.Step > t.step {
 		t.step = head.Step
 		clear(t.fetched)
+		clear(t.shared)
 		t.got.Store(0)
 	}
 	t.mu.Unlock()
@@ -381,6 +395,19 @@ func (p *trainPeer) Get(ctx context.Context, worker int, name string) ([]byte, e
 		return nil, p.origin.note(fmt.Errorf("%q of partition %d from node %s: %w", name, worker, from.GetNode(), err))
 	}
 	return b, nil
+}
+
+// Share implements train.Peers.
+func (p *trainPeer) Share(ctx context.Context, name string, f func() (any, error)) (any, error) {
+	p.t.mu.Lock()
+	o := p.t.shared[name]
+	if o == nil {
+		first := newOnce[any]()
+		o = &first
+		p.t.shared[name] = o
+	}
+	p.t.mu.Unlock()
+	return o.get(ctx, f)
 }
 
 // source returns where a worker is; nil for one that there is not.
