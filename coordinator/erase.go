@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -55,7 +56,8 @@ func (c *Coordinator) EraseUser(ctx context.Context, req *kithv1.EraseUserReques
 		return nil, err
 	}
 	p := partition.Of(req.User, partitions)
-	e := &eraser{c: c, partitions: partitions, request: &kithv1.ApplyErasureRequest{
+	remembers := func(ctx context.Context) error { return c.require(ctx, erasedLevel, "a receipt that lasts") }
+	e := &eraser{router: c.router, remembers: remembers, partitions: partitions, request: &kithv1.ApplyErasureRequest{
 		HashKey: secrets.HashKey, TimeUnixMs: c.cfg.Now().UnixMilli(), AllowAgain: req.AllowAgain,
 	}}
 	done, err := e.erase(ctx, req.User, "", id)
@@ -88,9 +90,13 @@ func (c *Coordinator) EraseUser(ctx context.Context, req *kithv1.EraseUserReques
 	return &kithv1.EraseUserResponse{Receipt: receipt, Signature: signature, PublicKey: key.Public().(ed25519.PublicKey)}, nil
 }
 
+// errJoinedElsewhere refuses to erase a key that is joined to another than was said.
+var errJoinedElsewhere = fmt.Errorf("%w", wire.ErrInvalid)
+
 // eraser erases a user with the keys that are joined to it.
 type eraser struct {
-	c          *Coordinator
+	router     *Router
+	remembers  func(context.Context) error // an error that matches wire.ErrUpgrade if not all servers can remember keys that were erased
 	partitions int
 	request    *kithv1.ApplyErasureRequest // what is the same of all keys
 	joined     []erasedKey                 // those that this request has erased
@@ -124,7 +130,7 @@ func (e *eraser) erase(ctx context.Context, user, account string, id []byte) (*k
 	p := partition.Of(user, e.partitions)
 	for {
 		var done *kithv1.ApplyErasureResponse
-		err := e.c.router.onPartition(ctx, p, false, func(ctx context.Context, client kithv1.PartitionServiceClient, epoch uint64) (err error) {
+		err := e.router.onPartition(ctx, p, false, func(ctx context.Context, client kithv1.PartitionServiceClient, epoch uint64) (err error) {
 			r := e.request
 			done, err = client.ApplyErasure(ctx, &kithv1.ApplyErasureRequest{
 				Partition: uint32(p), Epoch: epoch, User: user, Account: account, RequestId: id, HashKey: r.HashKey, TimeUnixMs: r.TimeUnixMs, AllowAgain: r.AllowAgain,
@@ -135,21 +141,20 @@ func (e *eraser) erase(ctx context.Context, user, account string, id []byte) (*k
 		case err != nil:
 			return nil, err
 		case done.JoinedTo != "":
-			return nil, fmt.Errorf("%w: %q is joined to %q; erase that, and all keys of the person with it", wire.ErrInvalid, user, done.JoinedTo)
+			return nil, fmt.Errorf("%w: %q is joined to %q; erase that, and all keys of the person with it", errJoinedElsewhere, user, done.JoinedTo)
 		case len(done.Joined) == 0:
 			return done, nil
 		}
-		if err := e.c.require(ctx, erasedLevel, "a receipt that lasts"); errors.Is(err, wire.ErrUpgrade) {
+		if err := e.remembers(ctx); errors.Is(err, wire.ErrUpgrade) {
 			e.drop = true
 		} else if err != nil {
 			return nil, err
 		}
 		for _, key := range done.Joined { // none of them may be left behind, so they come first
-			own := sha256.Sum256(append(slices.Clone(id), key.User...))
-			of, err := e.erase(ctx, key.User, user, own[:requestBytes])
+			of, err := e.erase(ctx, key.User, user, ofJoin(key, user))
 			step := &kithv1.StepJoinRequest{Step: stepDrop, From: key.User, To: user, Id: key.Id}
 			switch {
-			case errors.Is(err, wire.ErrInvalid): // it is not joined to the user, or no longer
+			case errors.Is(err, errJoinedElsewhere): // it is not joined to the user, or no longer
 			case err != nil:
 				return nil, err
 			default:
@@ -159,11 +164,20 @@ func (e *eraser) erase(ctx context.Context, user, account string, id []byte) (*k
 					step.Step, step.Erased = stepErased, append(of.Erased, k)
 				}
 			}
-			if _, err := e.c.router.step(ctx, user, step); err != nil {
+			if _, err := e.router.step(ctx, user, step); err != nil {
 				return nil, err
 			}
 		}
 	}
+}
+
+// ofJoin returns the id of the request by which a key is erased that is joined to a user: the same in all erasures of that user, so that one that is repeated learns what an earlier one has removed,
+// and another one for a later join of the key, behind which there is more to remove.
+func ofJoin(key *kithv1.UserState, user string) []byte {
+	b := binary.BigEndian.AppendUint64([]byte("erase joined\x00"), key.Id)
+	b = append(append(append(b, user...), 0), key.User...)
+	sum := sha256.Sum256(b)
+	return sum[:requestBytes]
 }
 
 // purge returns which replicas of the partitions of some keys have done all of their erasures, and rewritten their files, and which have not said so.

@@ -110,6 +110,21 @@ func (n *storeNode) Invoke(_ context.Context, method string, args, reply any, _ 
 			resp.Users = append(resp.Users, &kithv1.UserState{User: user, Events: u.Events, State: kithv1.JoinState(u.State), To: u.To, Id: u.ID})
 		}
 		return nil
+	case *kithv1.ApplyErasureRequest:
+		r, err := n.apply(req.Partition, store.EncodeErase(nil, store.Erase{User: req.User, Time: req.TimeUnixMs, Account: req.Account, Secret: [32]byte{1}, Request: [16]byte(req.RequestId)}))
+		resp := reply.(*kithv1.ApplyErasureResponse)
+		for _, m := range r.Moved {
+			resp.JoinedTo = m.To
+		}
+		for _, j := range r.Joined {
+			resp.Joined = append(resp.Joined, &kithv1.UserState{User: j.Key, Id: j.ID})
+		}
+		x := r.Erasure
+		resp.Index, resp.UserHash, resp.Events = x.Index, x.Hash[:], x.Events
+		for _, k := range x.Joined {
+			resp.Erased = append(resp.Erased, &kithv1.ErasedKey{UserHash: k.Hash[:], Partition: k.Partition, Index: k.Index, Events: k.Events})
+		}
+		return err
 	case *kithv1.CutRequest:
 		if req.HoldJoins {
 			n.holds.Add(1)
@@ -134,6 +149,13 @@ func (n *storeNode) step(req *kithv1.StepJoinRequest, resp *kithv1.StepJoinRespo
 	command := store.EncodeJoin(nil, store.Join{Step: store.JoinStep(req.Step), From: req.From, To: req.To, ID: req.Id})
 	if req.Step == stepCopy {
 		command = store.EncodeCopies(nil, req.From, req.To, req.Id, wire.EventsFromProto(req.Events))
+	}
+	if req.Step == stepErased {
+		var keys []store.ErasedKey
+		for _, k := range req.Erased {
+			keys = append(keys, store.ErasedKey{Hash: store.Hash(k.UserHash), Partition: k.Partition, Index: k.Index, Events: k.Events})
+		}
+		command = store.EncodeErased(nil, req.From, req.To, req.Id, keys)
 	}
 	r, err := n.apply(req.Partition, command)
 	if err == nil && last {

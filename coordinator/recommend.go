@@ -447,11 +447,11 @@ func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 	return total, err
 }
 
-// here reports whether this node has the neighbor lists of all items of the history, which are in memory: nobody else need be asked.
+// here reports whether this node has opened the neighbor lists of all items of the history: nobody else need be asked, and nothing waited for.
 func (s *scoring) here() bool {
 	self, state := s.r.peers.Self(), s.r.log.State()
 	for _, h := range s.history {
-		if !slices.Contains(state.Replicas[h.partition], self) {
+		if !slices.Contains(state.Replicas[h.partition], self) || !s.m.Opened(h.partition) {
 			return false
 		}
 	}

@@ -92,7 +92,7 @@ type Local interface {
 	Versions() *node.Versions
 	// HistoryOf is the call History of this node without messages.
 	HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, error)
-	// KnownHistory returns what HistoryOf would, if that needs neither another node nor the disk.
+	// KnownHistory returns what HistoryOf would, if it is in memory and needs no other node.
 	KnownHistory(p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, bool)
 	// ScoresOf is the call ScoreItems of this node without messages.
 	ScoresOf(version uint64, history []node.HistoryItem) (*neighborhood.Scores, error)

@@ -122,8 +122,9 @@ func (n *Node) Collect(ch chan<- prometheus.Metric) {
 	gauge(cacheBytesDesc, float64(cache.Size))
 	counter(cacheHitsDesc, float64(cache.Hits))
 	counter(cacheMissesDesc, float64(cache.Misses))
-	counter(historyMemoryDesc, float64(n.historyReads.Memory.Load()))
-	counter(historyFilesDesc, float64(n.historyReads.Files.Load()))
+	memory, files := n.histories.Reads()
+	counter(historyMemoryDesc, float64(memory))
+	counter(historyFilesDesc, float64(files))
 	gauge(jobsDesc, float64(n.Jobs()))
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -110,7 +111,7 @@ type Config struct {
 	// CacheBytes is the size of the block cache that all stores share, and Stores how many these may become: there is room for their tables in memory.
 	CacheBytes int64
 	Stores     int
-	// HistoryBytes bounds what all stores together keep of the histories of users in memory; 0 means store.DefaultHistories for each.
+	// HistoryBytes bounds the histories of users that are kept in memory; 0 means 4 MiB.
 	HistoryBytes int64
 	// InflightBytes bounds the events that wait to be stored by the partitions that this node leads.
 	InflightBytes int64
@@ -141,19 +142,17 @@ type Node struct {
 	kithv1.UnimplementedPartitionServiceServer
 	kithv1.UnimplementedQueryServiceServer
 
-	cfg     Config
-	control Control
-	peers   *Peers
-	mux     *consensus.Mux
-	cache   *pebble.Cache
-	// histories is what each store keeps of histories in memory, in bytes; 0 means a default.
-	histories    int
-	historyReads store.HistoryReads
-	worker       *worker.Worker
-	versions     *Versions
-	inflight     *Inflight
-	disk         *Disk
-	promised     *promises
+	cfg       Config
+	control   Control
+	peers     *Peers
+	mux       *consensus.Mux
+	cache     *pebble.Cache
+	histories *store.Histories
+	worker    *worker.Worker
+	versions  *Versions
+	inflight  *Inflight
+	disk      *Disk
+	promised  *promises
 	// trouble says that a replica may have to be mended or opened, and lost that a file must be fetched again.
 	trouble, lost hint
 	usage         usage
@@ -200,8 +199,8 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 		return nil, err
 	}
 	n.inflight = NewInflight(cfg.ID, cfg.InflightBytes)
-	stores := max(cfg.Stores, countStores(cfg.Dir), 1)
-	n.cache, n.histories = store.NewCache(cfg.CacheBytes, stores), int(cfg.HistoryBytes)/stores
+	n.cache = store.NewCache(cfg.CacheBytes, max(cfg.Stores, countStores(cfg.Dir)))
+	n.histories = store.NewHistories(cmp.Or(cfg.HistoryBytes, 4<<20))
 	return n, nil
 }
 

@@ -88,7 +88,8 @@ func (n *Node) HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user
 	return events, nil
 }
 
-// KnownHistory returns what HistoryOf would, if this node can answer without a word of another one and without reading the disk. It waits for nothing.
+// KnownHistory returns what HistoryOf would, if this node can answer without a word of another one and the events are in memory. Where keys are joined it looks one up in the store,
+// which may read a block.
 func (n *Node) KnownHistory(p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, bool) {
 	r, err := n.held(uint32(p), epoch)
 	if err != nil || !stale && !r.group.LeadsAlone() {

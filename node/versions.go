@@ -195,6 +195,9 @@ func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
 	return open(m, &m.lists[p], artifact.ListsName(p), artifact.OpenLists)
 }
 
+// Opened reports whether Lists of a partition, which must be one, would return at once.
+func (m *Version) Opened(p uint32) bool { return m.lists[p].Load() != nil }
+
 // open returns a file of a version, which the first who asks opens. Those after take no lock.
 func open[T any](m *Version, file *atomic.Pointer[T], name string, from func(path string) (*T, error)) (*T, error) {
 	if f := file.Load(); f != nil {

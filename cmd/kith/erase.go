@@ -124,7 +124,7 @@ func (a *app) erase(ctx context.Context, c *client, user string, f eraseFlags) e
 	}
 	a.note("Erased: %s%s.", plural(r.Removed.Events, "event", "events"), profile)
 	if len(r.Waiting) > 0 {
-		a.note("%s not answered yet: %v. They erase the user as soon as they are back.", plural(len(r.Waiting), "replica has", "replicas have"), r.Waiting)
+		a.note("%s not answered yet: %v. They erase the user as soon as they are back; repeat the command to have it confirmed.", plural(len(r.Waiting), "replica has", "replicas have"), r.Waiting)
 	}
 	if f.build {
 		return a.buildWithout(ctx, c, r.CleanAfter)

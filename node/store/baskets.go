@@ -20,6 +20,7 @@ type baskets struct {
 	mu    sync.Mutex // guards what follows
 	most  int        // items of baskets that are kept
 	n     int        // items of baskets; above most there were too many, and nothing is kept
+	fewer bool       // some went since there were too many
 	items map[string]uint32
 	names []string            // of items, by number
 	keys  map[string]uint32   // number of a basket by user, NUL and its key
@@ -81,6 +82,10 @@ func (b *baskets) remove(e *fusion.Event) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.n > b.most {
+		b.fewer = true
+		return
+	}
 	key = e.User + "\x00" + key
 	basket, ok := b.keys[key]
 	if !ok {
@@ -104,17 +109,18 @@ func (b *baskets) remove(e *fusion.Event) {
 	b.free, b.gone, b.stale = append(b.free, b.gone...), nil, 0
 }
 
-// with counts the baskets with an item, and those of them with each other item. It reports whether all baskets are there.
-func (b *baskets) with(item string) (others map[string]uint64, n uint64, all bool) {
+// with counts the baskets with an item, and those of them with each other item. It reports whether all baskets are there, and if not, whether they may be if they are
+// collected again.
+func (b *baskets) with(item string) (others map[string]uint64, n uint64, all, again bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.n > b.most {
-		return nil, 0, false
+		return nil, 0, false, b.fewer
 	}
 	others = map[string]uint64{}
 	id, ok := b.items[item]
 	if !ok {
-		return others, 0, true
+		return others, 0, true, false
 	}
 	counts := map[uint32]uint64{}
 	for _, basket := range b.in[id] {
@@ -127,7 +133,7 @@ func (b *baskets) with(item string) (others map[string]uint64, n uint64, all boo
 	for x, c := range counts {
 		others[b.names[x]] = c
 	}
-	return others, n, true
+	return others, n, true, false
 }
 
 // BoughtTogether counts the baskets that have an item, and for each other item those that have both. A basket is what a user bought in one order (the
@@ -139,15 +145,20 @@ func (s *Store) BoughtTogether(ctx context.Context, item string) (others map[str
 		return nil, 0, err
 	}
 	defer s.release(d)
-	b, err := d.baskets.get(ctx, d, func() *baskets { return newBaskets(s.purchases) })
-	if err != nil {
-		return nil, 0, fmt.Errorf("event store %s: baskets: %w", s.dir, err)
+	for {
+		b, err := d.baskets.get(ctx, d, func() *baskets { return newBaskets(s.purchases) })
+		if err != nil {
+			return nil, 0, fmt.Errorf("event store %s: baskets: %w", s.dir, err)
+		}
+		others, n, all, again := b.with(item)
+		switch {
+		case all:
+			return others, n, nil
+		case !again:
+			return d.allTogether(ctx, item)
+		}
+		d.baskets.forget(d, b)
 	}
-	others, n, all := b.with(item)
-	if !all {
-		return d.allTogether(ctx, item)
-	}
-	return others, n, nil
 }
 
 // allTogether counts baskets out of all events, one user after the other.
@@ -155,7 +166,7 @@ func (d *database) allTogether(ctx context.Context, item string) (others map[str
 	others = map[string]uint64{}
 	user, own := "", newBaskets(math.MaxInt)
 	count := func() {
-		found, with, _ := own.with(item)
+		found, with, _, _ := own.with(item)
 		n += with
 		for x, c := range found {
 			others[x] += c

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -90,7 +91,19 @@ func (p *pending) keepErased(j Join, keys []ErasedKey) error {
 		return err
 	}
 	p.result.Join.State = JoinErased
-	return p.batch.Set(childKey(j.To, j.From), (&child{state: JoinErased, id: j.ID, erased: keys}).encode(), nil)
+	return p.batch.Set(childKey(j.To, j.From), (&child{state: JoinErased, id: j.ID, erased: merged(c.erased, keys)}).encode(), nil)
+}
+
+// merged returns the keys of both, by hash; of those that are in both, the sums of what was removed.
+func merged(old, more []ErasedKey) []ErasedKey {
+	all := map[Hash]ErasedKey{}
+	for _, k := range slices.Concat(old, more) {
+		if before, ok := all[k.Hash]; ok && before.Index != k.Index { // the same index is the same erasure
+			k.Events, k.Profile, k.Index = before.Events+k.Events, before.Profile || k.Profile, max(before.Index, k.Index)
+		}
+		all[k.Hash] = k
+	}
+	return slices.SortedFunc(maps.Values(all), func(a, b ErasedKey) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
 }
 
 // erasedKey is where an erased key is remembered, by hashes of the user and of the key.
@@ -107,23 +120,23 @@ func (p *pending) buryErased(user string, h Hash) ([]ErasedKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	var more []ErasedKey
 	for _, joined := range children {
 		c, err := p.child(user, joined.Key)
 		if err != nil {
 			return nil, err
 		}
-		for _, k := range c.erased {
-			keys = slices.DeleteFunc(keys, func(old ErasedKey) bool { return old.Hash == k.Hash })
-			keys = append(keys, k)
-			if err := p.batch.Set(erasedKey(h, k.Hash), k.append(nil), nil); err != nil {
-				return nil, err
-			}
-		}
+		more = append(more, c.erased...)
 		if err := p.batch.Delete(childKey(user, joined.Key), nil); err != nil {
 			return nil, err
 		}
 	}
-	slices.SortFunc(keys, func(a, b ErasedKey) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+	keys = merged(keys, more)
+	for _, k := range keys {
+		if err := p.batch.Set(erasedKey(h, k.Hash), k.append(nil), nil); err != nil {
+			return nil, err
+		}
+	}
 	return keys, nil
 }
 

@@ -12,25 +12,39 @@ import (
 	"github.com/kith-io/kith/fusion"
 )
 
-// DefaultHistories bounds the histories that a store keeps in memory, in bytes.
-const DefaultHistories = 4 << 20
-
-// historyShards is a power of two: what is read of a shard while it changes is not kept.
-const historyShards = 16
-
-// HistoryReads counts where histories came from.
-type HistoryReads struct{ Memory, Files atomic.Uint64 }
-
-// histories keeps the events of the users that were asked for last, about, as the store has them: some 60 bytes an event, which the collector of garbage does not look
-// at. Each shard has two generations. What is read goes to the young one, and is there once more when it is asked for while it is in the old one; when the young one is
+// Histories keeps in memory the events of the users that were asked for last, about, of all stores of a process: some 60 bytes an event, which the collector of garbage does not look
+// at. It has shards, and each has two generations. What is read goes to the young one, and is there once more when it is asked for while it is in the old one; when the young one is
 // full it becomes the old one, whose users are forgotten.
 //
 // What is kept is what the store has: whoever changes events of a user calls drop afterwards, before anybody is told of the change, and what was
 // read of the store is kept only if nothing of its shard was dropped since a time before the read.
+type Histories struct {
+	shards []historyShard // a power of two, so that few reads are lost to changes of others
+	room   int            // bytes of a generation, with its index
+	owners atomic.Uint64
+
+	fromMemory, fromFiles atomic.Uint64
+}
+
+// NewHistories returns Histories of up to so many bytes.
+func NewHistories(bytes int64) *Histories {
+	shards := int64(256)
+	for shards > 1 && bytes/shards < 64<<10 { // a generation should have room for long histories
+		shards /= 2
+	}
+	return &Histories{shards: make([]historyShard, shards), room: int(bytes / shards / 2)}
+}
+
+// Reads returns how many histories were in memory when they were asked for, and how many had to be read.
+func (h *Histories) Reads() (memory, files uint64) { return h.fromMemory.Load(), h.fromFiles.Load() }
+
+// of returns the part of a store, until it is opened again.
+func (h *Histories) of() histories { return histories{h, h.owners.Add(1)} }
+
+// histories are those of one database.
 type histories struct {
-	shards [historyShards]historyShard
-	room   int // bytes of a generation
-	reads  *HistoryReads
+	*Histories
+	owner uint64
 }
 
 type historyShard struct {
@@ -39,68 +53,79 @@ type historyShard struct {
 	young, old generation
 }
 
-// generation has entries: length u32 of what follows | length uvarint of the user | user | packed history.
+// generation has entries: length u32 of what follows | owner u64 | length uvarint of the user | user | packed history.
 type generation struct {
 	bytes []byte
-	at    map[uint64]uint32 // from the hash of a user to where an entry begins
+	at    map[uint64]uint32 // from the hash of owner and user to where an entry begins
 }
 
-// newHistories returns histories of up to so many bytes. The indexes take about a twentieth of it on top.
-func newHistories(bytes int, reads *HistoryReads) *histories {
-	return &histories{room: bytes / historyShards / 2, reads: reads}
-}
+// indexBytes is about what an entry takes in the index.
+const indexBytes = 24
 
-func (h *histories) shard(hash uint64) *historyShard { return &h.shards[hash%historyShards] }
+func (h histories) shard(user string) (*historyShard, uint64) {
+	hash := xxhash.Sum64String(user) ^ h.owner*0x9e3779b97f4a7c15
+	return &h.shards[hash%uint64(len(h.shards))], hash
+}
 
 // get returns the events of a user, or a time for put.
-func (h *histories) get(user string) (events []fusion.Event, ok bool, before uint64) {
-	hash := xxhash.Sum64String(user)
-	s := h.shard(hash)
+func (h histories) get(user string) (events []fusion.Event, ok bool, before uint64) {
+	s, hash := h.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if packed := s.young.find(hash, user); packed != nil {
-		h.reads.Memory.Add(1)
-		return unpackHistory(user, packed), true, 0
+	packed, young := s.young.find(h.owner, hash, user), true
+	if packed == nil {
+		packed, young = s.old.find(h.owner, hash, user), false
 	}
-	packed := s.old.find(hash, user)
 	if packed == nil {
 		return nil, false, s.drops
 	}
-	h.reads.Memory.Add(1)
+	h.fromMemory.Add(1)
 	events = unpackHistory(user, packed)
-	s.keep(h.room, hash, user, packed)
+	if !young {
+		s.keep(h.room, h.owner, hash, user, packed)
+	}
 	return events, true, 0
 }
 
-// put keeps what was read of the store after a time.
-func (h *histories) put(user string, packed []byte, before uint64) {
-	hash := xxhash.Sum64String(user)
-	s := h.shard(hash)
+// put keeps what was read of the store after a time. Events are in order.
+func (h histories) put(user string, events []fusion.Event, before uint64) {
+	h.fromFiles.Add(1)
+	const least = 16 // bytes of an event
+	if len(events)*least > h.room/most {
+		return
+	}
+	packed := packHistory(nil, events)
+	s, hash := h.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.drops == before {
-		s.keep(h.room, hash, user, packed)
+	if s.drops == before && s.young.find(h.owner, hash, user) == nil { // others may have read it as well
+		s.keep(h.room, h.owner, hash, user, packed)
 	}
 }
 
 // drop forgets a user whose events have changed.
-func (h *histories) drop(user string) {
-	hash := xxhash.Sum64String(user)
-	s := h.shard(hash)
+func (h histories) drop(user string) {
+	s, hash := h.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drops++
+	if begin, ok := s.young.at[hash]; ok && begin+4+binary.LittleEndian.Uint32(s.young.bytes[begin:]) == uint32(len(s.young.bytes)) {
+		s.young.bytes = s.young.bytes[:begin] // who comes and goes by turns takes the room once
+	}
 	delete(s.young.at, hash)
 	delete(s.old.at, hash)
 }
 
+// most is the part of a generation that one history may take: others would have to go for it.
+const most = 4
+
 // keep puts an entry into the young generation. packed may be a part of the old one.
-func (s *historyShard) keep(room int, hash uint64, user string, packed []byte) {
-	size := 4 + binary.MaxVarintLen16 + len(user) + len(packed)
-	if size > room/2 { // too many others would have to go for it
+func (s *historyShard) keep(room int, owner, hash uint64, user string, packed []byte) {
+	size := 4 + 8 + binary.MaxVarintLen16 + len(user) + len(packed)
+	if size > room/most {
 		return
 	}
-	if len(s.young.bytes)+size > room {
+	if len(s.young.bytes)+size+indexBytes*(len(s.young.at)+1) > room {
 		packed = slices.Clone(packed)
 		s.young, s.old = generation{s.old.bytes[:0], s.old.at}, s.young
 		clear(s.young.at)
@@ -112,25 +137,25 @@ func (s *historyShard) keep(room int, hash uint64, user string, packed []byte) {
 	if begin+size > cap(b) { // not more than there is room for
 		b = append(make([]byte, 0, min(max(2*cap(b), begin+size), room)), b...)
 	}
-	b = append(b, 0, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint64(append(b, 0, 0, 0, 0), owner)
 	b = append(append(binary.AppendUvarint(b, uint64(len(user))), user...), packed...)
 	binary.LittleEndian.PutUint32(b[begin:], uint32(len(b)-begin-4))
 	s.young.bytes, s.young.at[hash] = b, uint32(begin)
 }
 
 // find returns the packed history of a user, or nil.
-func (g *generation) find(hash uint64, user string) []byte {
+func (g *generation) find(owner, hash uint64, user string) []byte {
 	begin, ok := g.at[hash]
 	if !ok {
 		return nil
 	}
 	b := g.bytes[begin:]
 	b = b[4 : 4+binary.LittleEndian.Uint32(b)]
-	n, width := binary.Uvarint(b)
-	if b = b[width:]; string(b[:n]) != user { // another one with this hash
+	n, width := binary.Uvarint(b[8:])
+	if of := binary.LittleEndian.Uint64(b); of != owner || string(b[8+width:][:n]) != user { // another one with this hash
 		return nil
 	}
-	return b[n:]
+	return b[8+width+int(n):]
 }
 
 // packHistory appends the events of a user, which are in order:

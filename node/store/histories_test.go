@@ -57,7 +57,7 @@ func TestHistoriesFollowChanges(t *testing.T) {
 // TestHistoriesAreBounded fills them far beyond their bound. The users who are asked for again and again stay.
 func TestHistoriesAreBounded(t *testing.T) {
 	const room = 1 << 20
-	h := newHistories(room, &HistoryReads{})
+	h := NewHistories(room).of()
 	history := func(user string) []fusion.Event {
 		other := eventOf(user, 2)
 		other.Context = map[string]string{"device": "phone", "order": user}
@@ -69,7 +69,8 @@ func TestHistoriesAreBounded(t *testing.T) {
 		if ok {
 			t.Fatalf("%s is known", user)
 		}
-		h.put(user, packHistory(nil, history(user)), before)
+		h.put(user, history(user), before)
+		h.put(user, history(user), before) // as another reader does
 	}
 	put("hot")
 	for u := range 20_000 {
@@ -85,19 +86,27 @@ func TestHistoriesAreBounded(t *testing.T) {
 	bytes, users := 0, 0
 	for i := range h.shards {
 		for _, g := range []*generation{&h.shards[i].young, &h.shards[i].old} {
-			bytes, users = bytes+cap(g.bytes), users+len(g.at)
+			bytes, users = bytes+cap(g.bytes)+indexBytes*len(g.at), users+len(g.at)
 		}
 	}
-	if bytes > room || bytes < room*9/10 || users < bytes/200 {
+	if bytes > room*5/4 || bytes < room*9/10 || users < bytes/250 {
 		t.Errorf("%d users in %d bytes are kept; want nearly %d", users, bytes, room)
 	}
-	many := slices.Repeat(history("many"), room/historyShards/4/40)
-	_, _, before := h.get("many")
-	h.put("many", packHistory(nil, many), before)
-	if _, ok, _ := h.get("many"); ok {
-		t.Error("a history is kept that has half of the room of many")
+	long := func(bytes int) (n int) {
+		for len(packHistory(nil, slices.Repeat(history("long"), n+1))) < bytes {
+			n++
+		}
+		return n
 	}
-	_, _, before = h.get("x")
+	for n, want := range map[int]bool{long(h.room/most - 100): true, long(h.room/most) + 1: false, h.room: false} {
+		_, _, before := h.get("long")
+		h.put("long", slices.Repeat(history("long"), n), before)
+		if _, ok, _ := h.get("long"); ok != want {
+			t.Errorf("a history of %d events is kept: %v, want %v", 2*n, ok, want)
+		}
+		h.drop("long")
+	}
+	_, _, before := h.get("x")
 	h.drop("x")
 	h.put("x", nil, before)
 	if _, ok, _ := h.get("x"); ok {
@@ -105,12 +114,32 @@ func TestHistoriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestHistoriesOfOneHash: of two users with the same hash none gets the events of the other.
+// TestHistoriesByTurns: who is asked for and changes by turns takes the room of one history.
+func TestHistoriesByTurns(t *testing.T) {
+	h := NewHistories(1 << 20).of()
+	for range 100 {
+		_, _, before := h.get("a")
+		h.put("a", []fusion.Event{eventOf("a", 1)}, before)
+		h.drop("a")
+	}
+	s, _ := h.shard("a")
+	if len(s.young.bytes) != 0 || len(s.young.at) != 0 {
+		t.Errorf("%d bytes for a user who is not kept", len(s.young.bytes))
+	}
+}
+
+// TestHistoriesOfOneHash: of two users with the same hash, and of the same user in two stores, none gets the events of the other.
 func TestHistoriesOfOneHash(t *testing.T) {
 	var s historyShard
-	s.keep(1000, 7, "a", packHistory(nil, []fusion.Event{eventOf("a", 1)}))
-	if s.young.find(7, "b") != nil || s.young.find(7, "a") == nil {
+	s.keep(1000, 1, 7, "a", packHistory(nil, []fusion.Event{eventOf("a", 1)}))
+	if s.young.find(1, 7, "b") != nil || s.young.find(2, 7, "a") != nil || s.young.find(1, 7, "a") == nil {
 		t.Error("want the events of a for a alone")
+	}
+	all := NewHistories(1 << 20)
+	one, other := all.of(), all.of()
+	one.put("a", []fusion.Event{eventOf("a", 1)}, 0)
+	if _, ok, _ := other.get("a"); ok {
+		t.Error("a store has the events of another")
 	}
 }
 

@@ -249,7 +249,7 @@ func (a *aliases) close() error {
 type child struct {
 	state  JoinState // JoinOpen, JoinCompleted, JoinBarred or JoinErased
 	id     uint64
-	erased []ErasedKey // of JoinErased: the key, and those that were joined to it
+	erased []ErasedKey // the key, if it was erased, in this join or an earlier one, and those that were joined to it
 }
 
 func childKey(to, from string) []byte { return append(childPrefix(to), from...) }
@@ -267,9 +267,7 @@ func (c *child) encode() []byte {
 func decodeChild(b []byte) (*child, error) {
 	r, c := reader{b: b}, &child{}
 	c.state, c.id = JoinState(r.byte()), r.uvarint()
-	if c.state == JoinErased {
-		c.erased = r.erased()
-	}
+	c.erased = r.erased()
 	if r.err != nil || len(r.b) > 0 || !slices.Contains([]JoinState{JoinOpen, JoinCompleted, JoinBarred, JoinErased}, c.state) {
 		return nil, fmt.Errorf("%w: joined key %x", ErrCorrupt, b)
 	}
@@ -337,9 +335,13 @@ func (p *pending) joinSteps(j Join) (JoinOutcome, error) {
 		return out, nil // of a later join
 	}
 	own := c != nil && c.id == j.ID
+	var erased []ErasedKey // by an erasure of To that has not come to its end
+	if c != nil {
+		erased = c.erased
+	}
 	set := func(state JoinState) (JoinOutcome, error) {
 		out.State = state
-		return out, p.batch.Set(childKey(j.To, j.From), (&child{state: state, id: j.ID}).encode(), nil)
+		return out, p.batch.Set(childKey(j.To, j.From), (&child{state: state, id: j.ID, erased: erased}).encode(), nil)
 	}
 	switch j.Step {
 	case JoinAdopt:
@@ -369,7 +371,12 @@ func (p *pending) joinSteps(j Join) (JoinOutcome, error) {
 			out.State = c.state
 		}
 	case JoinDrop:
-		if own && c.state != JoinErased { // what is there of that is for the erasure of to
+		switch {
+		case !own || c.state == JoinErased: // what is there of that is for the erasure of to
+		case len(erased) > 0:
+			_, err := set(JoinErased)
+			return JoinOutcome{State: JoinGone, ID: j.ID}, err
+		default:
 			return out, p.batch.Delete(childKey(j.To, j.From), nil)
 		}
 	}

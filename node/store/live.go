@@ -82,6 +82,16 @@ func (l *live[T]) collect(ctx context.Context, d *database, empty func() T) (non
 	return made, nil
 }
 
+// forget drops what was made, if it is that, so that it is made anew.
+func (l *live[T]) forget(d *database, made T) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l.made == made {
+		var none T
+		l.made = none
+	}
+}
+
 // tell tells of new events, and of some that are gone. The mu of the database is held.
 func (l *live[T]) tell(h happened) {
 	var none T

@@ -56,10 +56,8 @@ type Options struct {
 	// Cache holds blocks of all stores of a process. If it is nil the store has a
 	// cache of its own of 8 MiB.
 	Cache *pebble.Cache
-	// Histories bounds the histories of users that are kept in memory, in bytes; 0 means DefaultHistories.
-	Histories int
-	// HistoryReads counts the reads of histories; it may be nil.
-	HistoryReads *HistoryReads
+	// Histories keeps histories of users of all stores of a process in memory. If it is nil the store has some of its own of 4 MiB.
+	Histories *Histories
 	// Room returns an error while the disk is so full that nothing should be written. What must be written all the same, as memory
 	// runs out, waits for room when the disk refuses it, and so does Apply then. It must not block. Nil means that there is room.
 	Room func() error
@@ -85,8 +83,7 @@ type Store struct {
 	failed func()
 	// recent and purchases are how many of the latest events, and of the items of baskets, are kept at hand.
 	recent, purchases int
-	histories         int // bytes
-	reads             *HistoryReads
+	histories         *Histories
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 	products    wakers        // of those who follow the products
@@ -118,7 +115,7 @@ type database struct {
 	failed  error // set for good when a write failed: the state is then unknown
 	damage  error // set for good when a file was found to be damaged
 
-	histories *histories
+	histories histories
 
 	trouble  func() // is told when failed or damage are set
 	breaking sync.Once
@@ -133,7 +130,10 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), failed: o.Failed,
 		recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases),
-		histories: cmp.Or(o.Histories, DefaultHistories), reads: cmp.Or(o.HistoryReads, &HistoryReads{}),
+		histories: o.Histories,
+	}
+	if s.histories == nil {
+		s.histories = NewHistories(4 << 20)
 	}
 	if s.failed == nil {
 		s.failed = func() {}
@@ -235,7 +235,7 @@ func NewCache(bytes int64, stores int) *pebble.Cache {
 
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (_ *database, err error) {
-	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{}), histories: newHistories(s.histories, s.reads)}
+	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of()}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -477,7 +477,6 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 	if ok {
 		return known, nil
 	}
-	s.reads.Files.Add(1)
 	lower, upper := userRange(user)
 	it, err := d.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -504,7 +503,7 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 		events[i].ID, events[i].Item, rest = rest[:n[0]], rest[n[0]:n[0]+n[1]], rest[n[0]+n[1]:]
 	}
 	slices.SortFunc(events, compareEvents)
-	d.histories.put(user, packHistory(texts[:0], events), before)
+	d.histories.put(user, events, before)
 	return events, nil
 }
 
