@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync"
@@ -62,9 +63,12 @@ type generation struct {
 // indexBytes is about what an entry takes in the index.
 const indexBytes = 24
 
+// shard returns the shard of a user, and the hash of the user there. The users of a store are those of a partition, which is made of the same hash: all of its bits have to be mixed.
 func (h histories) shard(user string) (*historyShard, uint64) {
-	hash := xxhash.Sum64String(user) ^ h.owner*0x9e3779b97f4a7c15
-	return &h.shards[hash%uint64(len(h.shards))], hash
+	const odd = 0x9e3779b97f4a7c15
+	hash := (xxhash.Sum64String(user) ^ h.owner*odd) * odd
+	high, _ := bits.Mul64(hash, uint64(len(h.shards)))
+	return &h.shards[high], hash
 }
 
 // get returns the events of a user, or a time for put.

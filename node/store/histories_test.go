@@ -11,6 +11,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/partition"
 )
 
 func eventOf(user string, n int) fusion.Event {
@@ -111,6 +112,36 @@ func TestHistoriesAreBounded(t *testing.T) {
 	h.put("x", nil, before)
 	if _, ok, _ := h.get("x"); ok {
 		t.Error("what was read before a change is kept after it")
+	}
+}
+
+// TestHistoriesSpread: the users of each partition are in all shards about alike.
+func TestHistoriesSpread(t *testing.T) {
+	const partitions, users = 16, 1 << 16
+	all := NewHistories(64 << 20)
+	owners := make([]histories, partitions)
+	for p := range owners {
+		owners[p] = all.of()
+	}
+	type place struct {
+		partition partition.ID
+		shard     *historyShard
+	}
+	in := map[place]int{}
+	for u := range users {
+		user := fmt.Sprint(u)
+		p := partition.Of(user, partitions)
+		s, _ := owners[p].shard(user)
+		in[place{p, s}]++
+	}
+	mean := users / partitions / len(all.shards)
+	if len(in) != partitions*len(all.shards) {
+		t.Errorf("%d partitions and shards have users, want %d", len(in), partitions*len(all.shards))
+	}
+	for at, n := range in {
+		if n > 4*mean {
+			t.Errorf("a shard has %d users of partition %d, want about %d", n, at.partition, mean)
+		}
 	}
 }
 
