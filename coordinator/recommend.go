@@ -379,7 +379,7 @@ func (r *Router) entries(m *node.Version, dictionary *artifact.Dictionary, q Que
 		if !ok {
 			rating = math.NaN()
 		}
-		add(x.Item, x.Weight, float32(rating), x.Last)
+		add(x.Item, x.Weight, model.AsRating(rating), x.Last)
 	}
 	for _, b := range q.Basket {
 		add(b.Item, b.Weight, b.Rating, 0)

@@ -22,7 +22,7 @@ import (
 //	+ sum over users of λ n_u^ν |p_u|² + β b_u² + sum over items of λ n_i^ν |q_i|² + β b_i²,
 //
 // mu being the mean of the ratings, n_u and n_i the numbers of those of a user and of an item: the model of Koren, ACM TKDD 4(1), 2010, section 2.2 [koren2010], with the penalty of Zhou et
-// al. [zhou2008] if ν is 1.
+// al. [zhou2008] if ν is 1. Ratings off the scale count as span says.
 //
 // Each worker has its users, and every n-th item. In an iteration all users are solved, then all items, each exactly from the other side; before the first, items have random factors. Rows are
 // solved by themselves from whole lists in one order, so that any number of workers and threads gives the same bits, but for the rounding of mu.
@@ -56,7 +56,7 @@ func ratingKind(name, doc string, implicit bool) *train.Kind {
 	return &train.Kind{
 		Name: name, Doc: doc, Parameters: parameters, PredictsRatings: true,
 		NewDriver: func(shape train.Shape, s model.Settings) (train.Driver, error) {
-			return &ratingDriver{iterations: s.Whole("iterations"), entries: shape.Entries}, nil
+			return &ratingDriver{iterations: s.Whole("iterations"), entries: shape.Entries, within: withinOf(s)}, nil
 		},
 		NewWorker: func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
 			return newRatingWorker(d, s, threads, implicit)
@@ -64,7 +64,8 @@ func ratingKind(name, doc string, implicit bool) *train.Kind {
 		Write: func(ctx context.Context, shape train.Shape, s model.Settings, get func(context.Context, int, string) ([]byte, error), w io.Writer) error {
 			return writeRatings(ctx, kind, shape, s, get, w)
 		},
-		Read: func(file []byte) (train.Model, error) { return readRatings(file, kind) },
+		Read:          func(file []byte) (train.Model, error) { return readRatings(file, kind) },
+		CheckSettings: func(s model.Settings) error { return withinOf(s).check() },
 	}
 }
 
@@ -81,6 +82,8 @@ var ratingParameters = []model.Parameter{
 	{Name: "bias-regularization", Doc: "weight of the penalty on squared biases (β), in ratings", Default: 5, Low: 1e-4, High: 1e6, Search: [2]float64{0.5, 50}, Log: true},
 	{Name: "iterations", Doc: "passes over users and items", Default: 15, Low: 1, High: 1000, Whole: true, Search: [2]float64{5, 30}},
 	{Name: "seed", Doc: "of the random start", Default: 1, Low: 0, High: 1 << 52, Whole: true},
+	{Name: "least", Doc: "the least rating that there is: lower ones are left out", Default: -model.MaxRating, Low: -model.MaxRating, High: model.MaxRating},
+	{Name: "greatest", Doc: "the greatest rating that there is: higher ones are left out", Default: model.MaxRating, Low: -model.MaxRating, High: model.MaxRating},
 }
 
 var svdppParameters = append(append([]model.Parameter{}, ratingParameters...), model.Parameter{
@@ -90,19 +93,21 @@ var svdppParameters = append(append([]model.Parameter{}, ratingParameters...), m
 const (
 	putPulls    = "pulls"    // of its users: c_u |N(u)|^(-1/2) (p_u - z_u), by which they move the y of their items, then c_u = λ n_u^ν
 	putImplicit = "implicit" // the y of its items
-
-	ratingHead = 3 // mean, least and greatest rating
 )
 
 // ratingDriver deals the matrix out, then has users and items solved in turn.
 type ratingDriver struct {
 	iterations int
 	entries    int64
-	halves     int       // begun
-	head       []float64 // ratingHead of them
+	halves     int // begun
+	within     within
+	span       *span // once the workers have said what ratings they have
 	losses     []float64
 	ended      bool
 }
+
+// Notes implements train.Noter.
+func (d *ratingDriver) Notes() []string { return d.span.notes() }
 
 func (d *ratingDriver) Progress() float64 { return float64(d.halves) / float64(2*d.iterations+1) }
 
@@ -112,10 +117,15 @@ func (d *ratingDriver) Next(said [][]byte) (train.Step, bool, error) {
 		return train.Step{}, true, nil
 	case said == nil:
 		return train.Step{Name: stepDeal}, false, nil
-	case d.head == nil:
-		if err := d.sum(said); err != nil {
+	case d.span == nil:
+		span, err := newSpan(said, d.within)
+		if err != nil {
 			return train.Step{}, false, err
 		}
+		if span.n == 0 && d.entries > 0 {
+			return train.Step{}, false, span.none()
+		}
+		d.span = span
 	case d.halves%2 == 0: // the items of an iteration were solved
 		var loss float64
 		for _, b := range said {
@@ -126,48 +136,27 @@ func (d *ratingDriver) Next(said [][]byte) (train.Step, bool, error) {
 			loss += f[0]
 		}
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return train.Step{}, false, fmt.Errorf("the objective is %v after iteration %d: the ratings are too large", loss, len(d.losses)+1)
+			return train.Step{}, false, fmt.Errorf("the objective is %v after iteration %d: %s", loss, len(d.losses)+1, d.span.remedy())
 		}
 		d.losses = append(d.losses, loss)
 	}
 	if len(d.losses) == d.iterations {
 		d.ended = true
-		return train.Step{Name: stepEnd, Input: model.Append(model.Append(nil, d.head...), d.losses...)}, false, nil
+		return train.Step{Name: stepEnd, Input: model.Append(d.span.encode(), d.losses...)}, false, nil
 	}
 	d.halves++
-	next := train.Step{Name: stepUsers, Input: model.Append(nil, d.head[0])}
+	next := train.Step{Name: stepUsers, Input: d.span.encode()}
 	if d.halves%2 == 0 {
 		next.Name = stepItems
 	}
 	return next, false, nil
 }
 
-// sum makes the head of what the workers say of their ratings.
-func (d *ratingDriver) sum(said [][]byte) error {
-	var sum, n float64
-	low, high := math.Inf(1), math.Inf(-1)
-	for _, b := range said {
-		f := model.View[float64](b)
-		if len(f) != 4 {
-			return errors.New("a worker did not say what ratings it has")
-		}
-		sum, n, low, high = sum+f[0], n+f[1], min(low, f[2]), max(high, f[3])
-	}
-	switch {
-	case n > 0:
-		d.head = []float64{sum / n, low, high}
-	case d.entries > 0:
-		return fmt.Errorf("there are no ratings: it learns from events of behavior %s, whose value is the rating; send some, and give them a weight", train.Rating)
-	default:
-		d.head = make([]float64, ratingHead)
-	}
-	return nil
-}
-
 type ratingWorker struct {
 	*train.Data
 	ratingSettings
 	width                  int
+	within                 within
 	implicit               bool
 	implicitRegularization float64
 	seed                   uint64
@@ -184,7 +173,7 @@ func newRatingWorker(d *train.Data, s model.Settings, threads int, implicit bool
 		return nil, err
 	}
 	o := ratingSettingsOf(s)
-	w := &ratingWorker{Data: d, ratingSettings: o, width: o.rowWidth(), implicit: implicit, seed: uint64(s.Whole("seed")), threads: max(1, threads)}
+	w := &ratingWorker{Data: d, ratingSettings: o, width: o.rowWidth(), within: withinOf(s), implicit: implicit, seed: uint64(s.Whole("seed")), threads: max(1, threads)}
 	if implicit {
 		w.implicitRegularization = s.Number("implicit-regularization")
 	}
@@ -198,15 +187,15 @@ func (w *ratingWorker) Do(ctx context.Context, step train.Step, peers train.Peer
 	case stepEnd:
 		return nil, w.end(step.Input, peers)
 	}
-	mean := model.View[float64](step.Input)
-	if len(mean) != 1 {
-		return nil, fmt.Errorf("step %s without the mean", step.Name)
+	span, _, err := decodeSpan(step.Input)
+	if err != nil {
+		return nil, fmt.Errorf("step %s: %w", step.Name, err)
 	}
 	switch step.Name {
 	case stepUsers:
-		return nil, w.solveUsers(ctx, mean[0], peers)
+		return nil, w.solveUsers(ctx, span, peers)
 	case stepItems:
-		return w.solveItems(ctx, mean[0], peers)
+		return w.solveItems(ctx, span, peers)
 	}
 	return nil, fmt.Errorf("unknown step %q", step.Name)
 }
@@ -214,21 +203,23 @@ func (w *ratingWorker) Do(ctx context.Context, step train.Step, peers train.Peer
 // rated says whether an entry has a rating: NaN is none.
 func rated(r float32) bool { return r == r }
 
-// deal gives the owner of each item its users, and says the sum of the own ratings, their number, the least and the greatest.
+// deal gives the owner of each item its users, and says what ratings there are of own users, for newSpan.
 func (w *ratingWorker) deal(ctx context.Context, peers train.Peers) ([]byte, error) {
 	ratings, err := w.Ratings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var sum, n float64
-	low, high := math.Inf(1), math.Inf(-1)
+	h := histogram{}
 	w.rows = &similarity.Rows{NumItems: w.Shape.Items, Start: []int64{0}, Weight: []float32{}}
 	for u := range w.Rows.NumUsers() {
 		for at := w.Rows.Start[u]; at < w.Rows.Start[u+1]; at++ {
 			r := ratings[at-w.Rows.Start[0]]
+			if rated(r) && !w.within.has(r) {
+				h.out++
+				r = float32(math.NaN())
+			}
 			if rated(r) {
-				x := float64(r)
-				sum, n, low, high = sum+x, n+1, min(low, x), max(high, x)
+				h.add(r)
 			} else if !w.implicit {
 				continue
 			}
@@ -236,7 +227,7 @@ func (w *ratingWorker) deal(ctx context.Context, peers train.Peers) ([]byte, err
 		}
 		w.rows.Start = append(w.rows.Start, int64(len(w.rows.Item)))
 	}
-	return model.Append(nil, sum, n, low, high), dealColumns(w.Data, w.rows, peers)
+	return h.encode(), dealColumns(w.Data, w.rows, peers)
 }
 
 // startItems draws the factors of all items, by id.
@@ -255,7 +246,7 @@ func (w *ratingWorker) startItems() []float32 {
 }
 
 // solveUsers solves the own users, with the items as they are.
-func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train.Peers) (err error) {
+func (w *ratingWorker) solveUsers(ctx context.Context, span *span, peers train.Peers) (err error) {
 	var items, y []float32
 	if w.columns == nil {
 		items = w.startItems()
@@ -284,10 +275,10 @@ func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train
 	if w.implicit {
 		pulls = make([]float32, len(users))
 	}
-	w.penalty, err = w.each(ctx, w.rows.NumUsers(), func(s *rowSolver, u int) (float64, bool) {
+	w.penalty, err = w.each(ctx, span, w.rows.NumUsers(), func(s *rowSolver, u int) (float64, bool) {
 		lo, hi := w.rows.Start[u], w.rows.Start[u+1]
 		x := users[u*w.width:][:w.width]
-		if !s.user(x, items, y, w.rows.Item[lo:hi], w.rows.Weight[lo:hi], mean) {
+		if !s.user(x, items, y, w.rows.Item[lo:hi], w.rows.Weight[lo:hi], span) {
 			return 0, false
 		}
 		c, squares := s.penalty(len(s.ids)), 0.0
@@ -315,7 +306,7 @@ func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train
 }
 
 // solveItems solves the own items, with the users as they are, and then moves their y. It says its part of the objective before that move.
-func (w *ratingWorker) solveItems(ctx context.Context, mean float64, peers train.Peers) ([]byte, error) {
+func (w *ratingWorker) solveItems(ctx context.Context, span *span, peers train.Peers) ([]byte, error) {
 	users, err := w.allUsers(ctx, peers, putUsers)
 	if err != nil {
 		return nil, err
@@ -327,10 +318,10 @@ func (w *ratingWorker) solveItems(ctx context.Context, mean float64, peers train
 		}
 	}
 	items, y := make([]float32, w.columns.NumUsers()*w.width), make([]float32, len(w.y))
-	loss, err := w.each(ctx, w.columns.NumUsers(), func(s *rowSolver, i int) (float64, bool) {
+	loss, err := w.each(ctx, span, w.columns.NumUsers(), func(s *rowSolver, i int) (float64, bool) {
 		lo, hi := w.columns.Start[i], w.columns.Start[i+1]
 		ids := w.columns.Item[lo:hi]
-		least, ok := s.item(items[i*w.width:][:w.width], users, ids, w.columns.Weight[lo:hi], mean)
+		least, ok := s.item(items[i*w.width:][:w.width], users, ids, w.columns.Weight[lo:hi], span)
 		if !w.implicit || !ok {
 			return least, ok
 		}
@@ -368,7 +359,7 @@ func (w *ratingWorker) allUsers(ctx context.Context, peers train.Peers, name str
 }
 
 // each calls solve for n rows, each once, and adds up in their order what it returns.
-func (w *ratingWorker) each(ctx context.Context, n int, solve func(s *rowSolver, row int) (part float64, ok bool)) (sum float64, err error) {
+func (w *ratingWorker) each(ctx context.Context, span *span, n int, solve func(s *rowSolver, row int) (part float64, ok bool)) (sum float64, err error) {
 	const chunk = 16 // rows that a goroutine takes at a time
 	sums := make([]float64, (n+chunk-1)/chunk)
 	var next atomic.Int64
@@ -387,7 +378,7 @@ func (w *ratingWorker) each(ctx context.Context, n int, solve func(s *rowSolver,
 				for row := c * chunk; row < min(n, (c+1)*chunk); row++ {
 					part, ok := solve(s, row)
 					if !ok {
-						return errors.New("a row has no one solution: use a larger regularization")
+						return fmt.Errorf("a row has no one solution: use a larger regularization; %s", span.remedy())
 					}
 					sums[c] += part
 				}
@@ -429,12 +420,13 @@ func writeRatings(ctx context.Context, kind uint32, shape train.Shape, s model.S
 	if err != nil {
 		return err
 	}
-	head := model.View[float64](report)
-	if len(head) < ratingHead {
-		return fmt.Errorf("worker 0 has put %d bytes under %q, want %d or more", len(report), putReport, 8*ratingHead)
+	span, losses, err := decodeSpan(report)
+	if err != nil {
+		return fmt.Errorf("%q of worker 0: %w", putReport, err)
 	}
-	f.settings = [fileSettings]float64{head[0], head[1], head[2], o.regularization, o.scaling, o.biasRegularization}
-	f.report = head[ratingHead:]
+	within := withinOf(s)
+	f.settings = [fileSettings]float64{span.mean, span.low, span.high, o.regularization, o.scaling, o.biasRegularization, within.least, within.greatest}
+	f.report = losses
 	room := func(n int) []float32 { return make([]float32, n*f.width()) }
 	if f.items, err = getItems(ctx, get, putItems, &shape, f.width(), room); err != nil {
 		return err

@@ -105,7 +105,7 @@ func TestRatingIsTheMinimum(t *testing.T) {
 			}
 			copy(users[u*w:], toWide(x))
 			if x != nil {
-				users[u*w+f+1] -= m.mean
+				users[u*w+f+1] -= m.span.mean
 			}
 		}
 		counts := make([]float64, rows.NumItems)
@@ -125,7 +125,7 @@ func TestRatingIsTheMinimum(t *testing.T) {
 					if r := float64(q.Ratings[i]); r == r {
 						n++
 						counts[id]++
-						e := r - m.mean - x[f+1] - y[f]
+						e := r - m.span.mean - x[f+1] - y[f]
 						for j := range f {
 							e -= x[j] * y[j]
 						}
