@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	nameUsers = "users" // rows of users
+	nameUsers = "rows" // of users, as AppendRows has them; "users" was a form without the leading number
 	nameGram  = "gram"  // rows of the Gram matrix
 )
 
