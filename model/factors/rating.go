@@ -7,9 +7,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/train"
@@ -27,7 +24,7 @@ import (
 // Each worker has its users, and every n-th item. In an iteration all users are solved, then all items, each exactly from the other side; before the first, items have random factors. Rows are
 // solved by themselves from whole lists in one order, so that any number of workers and threads gives the same bits, but for the rounding of mu.
 //
-// Memory of a worker: its rows twice, and the factors of both sides. Cost of an iteration: O(entries·factors² + (users + items)·factors³); what goes between workers are the factors of
+// Memory of a worker: its rows twice, and the factors of own users and items; that of a process: the factors of one whole side. Cost of an iteration: O(entries·factors² + (users + items)·factors³); what goes between workers are the factors of
 // both sides.
 var MF = ratingKind("mf", "biases and factors that predict ratings, by alternating least squares", false)
 
@@ -231,7 +228,7 @@ func (w *ratingWorker) deal(ctx context.Context, peers train.Peers) ([]byte, err
 }
 
 // startItems draws the factors of all items, by id.
-func (w *ratingWorker) startItems() []float32 {
+func (w *ratingWorker) startItems() ([]float32, error) {
 	items := make([]float32, w.Shape.Items*w.width)
 	scale := 1 / math.Sqrt(float64(max(1, w.factors)))
 	for i := range w.Shape.Items {
@@ -242,14 +239,16 @@ func (w *ratingWorker) startItems() []float32 {
 		}
 		row[w.factors+1] = 1
 	}
-	return items
+	return items, nil
 }
 
 // solveUsers solves the own users, with the items as they are.
 func (w *ratingWorker) solveUsers(ctx context.Context, span *span, peers train.Peers) (err error) {
 	var items, y []float32
 	if w.columns == nil {
-		items = w.startItems()
+		if items, err = together(ctx, peers, putItems, w.startItems); err != nil {
+			return err
+		}
 		if w.columns, err = gatherColumns(ctx, w.Data, peers); err != nil {
 			return err
 		}
@@ -260,14 +259,15 @@ func (w *ratingWorker) solveUsers(ctx context.Context, span *span, peers train.P
 		for owner := range w.Shape.Workers() {
 			peers.Drop(putColumns(owner))
 		}
-		room := func(n int) []float32 { return make([]float32, n*w.width) }
-		if items, err = getItems(ctx, peers.Get, putItems, &w.Shape, w.width, room); err != nil {
+		if items, err = allItems(ctx, &w.Shape, w.width, peers, putItems); err != nil {
 			return err
 		}
+		peers.Drop(putItems) // behind this step, so that there is one generation
 		if w.implicit {
-			if y, err = getItems(ctx, peers.Get, putImplicit, &w.Shape, w.width, room); err != nil {
+			if y, err = allItems(ctx, &w.Shape, w.width, peers, putImplicit); err != nil {
 				return err
 			}
+			peers.Drop(putImplicit)
 		}
 	}
 	users := make([]float32, w.rows.NumUsers()*w.width)
@@ -275,11 +275,11 @@ func (w *ratingWorker) solveUsers(ctx context.Context, span *span, peers train.P
 	if w.implicit {
 		pulls = make([]float32, len(users))
 	}
-	w.penalty, err = w.each(ctx, span, w.rows.NumUsers(), func(s *rowSolver, u int) (float64, bool) {
+	_, w.penalty, err = w.each(ctx, w.rows.NumUsers(), func(s *rowSolver, u int) (_, penalty float64, err error) {
 		lo, hi := w.rows.Start[u], w.rows.Start[u+1]
 		x := users[u*w.width:][:w.width]
 		if !s.user(x, items, y, w.rows.Item[lo:hi], w.rows.Weight[lo:hi], span) {
-			return 0, false
+			return 0, 0, span.noSolution()
 		}
 		c, squares := s.penalty(len(s.ids)), 0.0
 		for j, z := range s.expected[:s.factors] {
@@ -294,7 +294,7 @@ func (w *ratingWorker) solveUsers(ctx context.Context, span *span, peers train.P
 			pull[s.factors] = float32(c)
 		}
 		bias := float64(x[s.factors+1])
-		return c*squares + s.biasRegularization*bias*bias, true
+		return 0, c*squares + s.biasRegularization*bias*bias, nil
 	})
 	if err != nil {
 		return err
@@ -307,23 +307,28 @@ func (w *ratingWorker) solveUsers(ctx context.Context, span *span, peers train.P
 
 // solveItems solves the own items, with the users as they are, and then moves their y. It says its part of the objective before that move.
 func (w *ratingWorker) solveItems(ctx context.Context, span *span, peers train.Peers) ([]byte, error) {
-	users, err := w.allUsers(ctx, peers, putUsers)
+	users, err := allUsers(ctx, &w.Shape, w.width, peers, putUsers)
 	if err != nil {
 		return nil, err
 	}
+	peers.Drop(putUsers)
 	var pulls []float32
 	if w.implicit {
-		if pulls, err = w.allUsers(ctx, peers, putPulls); err != nil {
+		if pulls, err = allUsers(ctx, &w.Shape, w.width, peers, putPulls); err != nil {
 			return nil, err
 		}
+		peers.Drop(putPulls)
 	}
 	items, y := make([]float32, w.columns.NumUsers()*w.width), make([]float32, len(w.y))
-	loss, err := w.each(ctx, span, w.columns.NumUsers(), func(s *rowSolver, i int) (float64, bool) {
+	loss, _, err := w.each(ctx, w.columns.NumUsers(), func(s *rowSolver, i int) (least, _ float64, err error) {
 		lo, hi := w.columns.Start[i], w.columns.Start[i+1]
 		ids := w.columns.Item[lo:hi]
 		least, ok := s.item(items[i*w.width:][:w.width], users, ids, w.columns.Weight[lo:hi], span)
-		if !w.implicit || !ok {
-			return least, ok
+		switch {
+		case !ok:
+			return 0, 0, span.noSolution()
+		case !w.implicit:
+			return least, 0, nil
 		}
 		sums := s.expected
 		clear(sums)
@@ -334,7 +339,7 @@ func (w *ratingWorker) solveItems(ctx context.Context, span *span, peers train.P
 			least += w.implicitRegularization * v * v
 			y[i*w.width+j] = float32(v + (float64(sums[j])-w.implicitRegularization*v)/all)
 		}
-		return least, true
+		return least, 0, nil
 	})
 	if err != nil {
 		return nil, err
@@ -346,58 +351,13 @@ func (w *ratingWorker) solveItems(ctx context.Context, span *span, peers train.P
 	return model.Append(nil, loss+w.penalty), errors.Join(err, peers.Put(putItems, model.Bytes(items)))
 }
 
-// allUsers returns what all workers have put of their users, by number.
-func (w *ratingWorker) allUsers(ctx context.Context, peers train.Peers, name string) (all []float32, err error) {
-	for worker := range w.Shape.Workers() {
-		part, err := getFactors(ctx, peers.Get, worker, name, w.Shape.FirstUser[worker+1]-w.Shape.FirstUser[worker], w.width)
-		if err != nil || w.Shape.Workers() == 1 {
-			return part, err
-		}
-		all = append(all, part...)
-	}
-	return all, nil
+// each is eachRow with the solvers of these ratings.
+func (w *ratingWorker) each(ctx context.Context, n int, solve func(s *rowSolver, row int) (part, penalty float64, err error)) (part, penalty float64, err error) {
+	return eachRow(ctx, w.threads, n, func() *rowSolver { return newRowSolver(w.ratingSettings) }, solve)
 }
 
-// each calls solve for n rows, each once, and adds up in their order what it returns.
-func (w *ratingWorker) each(ctx context.Context, span *span, n int, solve func(s *rowSolver, row int) (part float64, ok bool)) (sum float64, err error) {
-	const chunk = 16 // rows that a goroutine takes at a time
-	sums := make([]float64, (n+chunk-1)/chunk)
-	var next atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
-	for range min(w.threads, len(sums)) {
-		g.Go(func() error {
-			s := newRowSolver(w.ratingSettings)
-			for {
-				c := int(next.Add(1)) - 1
-				if c >= len(sums) {
-					return nil
-				}
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				for row := c * chunk; row < min(n, (c+1)*chunk); row++ {
-					part, ok := solve(s, row)
-					if !ok {
-						return fmt.Errorf("a row has no one solution: use a larger regularization; %s", span.remedy())
-					}
-					sums[c] += part
-				}
-			}
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return 0, err
-	}
-	for _, part := range sums {
-		sum += part
-	}
-	return sum, nil
-}
-
-// end puts how many ratings the own items have, and drops what Write does not need.
+// end puts how many ratings the own items have.
 func (w *ratingWorker) end(report []byte, peers train.Peers) error {
-	peers.Drop(putUsers)
-	peers.Drop(putPulls)
 	counts := make([]uint32, w.columns.NumUsers())
 	for i := range counts {
 		for _, r := range w.columns.Weight[w.columns.Start[i]:w.columns.Start[i+1]] {
@@ -427,12 +387,11 @@ func writeRatings(ctx context.Context, kind uint32, shape train.Shape, s model.S
 	within := withinOf(s)
 	f.settings = [fileSettings]float64{span.mean, span.low, span.high, o.regularization, o.scaling, o.biasRegularization, within.least, within.greatest}
 	f.report = losses
-	room := func(n int) []float32 { return make([]float32, n*f.width()) }
-	if f.items, err = getItems(ctx, get, putItems, &shape, f.width(), room); err != nil {
+	if f.items, err = getItems(ctx, get, putItems, &shape, f.width()); err != nil {
 		return err
 	}
 	if kind == fileSVDPP {
-		if f.implicit, err = getItems(ctx, get, putImplicit, &shape, f.width(), room); err != nil {
+		if f.implicit, err = getItems(ctx, get, putImplicit, &shape, f.width()); err != nil {
 			return err
 		}
 	}

@@ -170,6 +170,11 @@ func (s *span) none() error {
 	return fmt.Errorf("there are no ratings: it learns from events of behavior %s, whose value is the rating; send some, and give them a weight", train.Rating)
 }
 
+// noSolution is the error of a row that cannot be solved.
+func (s *span) noSolution() error {
+	return fmt.Errorf("a row has no one solution: use a larger regularization; %s", s.remedy())
+}
+
 // remedy says what to do about ratings that nothing can be learned from.
 func (s *span) remedy() string {
 	return fmt.Sprintf("ratings go from %.6g to %.6g; leave those out that are none by least=... and greatest=...", s.low, s.high)

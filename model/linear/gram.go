@@ -17,7 +17,7 @@ import (
 
 const (
 	nameUsers = "rows" // of users, as AppendRows has them; "users" was a form without the leading number
-	nameGram  = "gram"  // rows of the Gram matrix
+	nameGram  = "gram" // rows of the Gram matrix
 )
 
 // PutRows puts the rows of this worker for Gram.
