@@ -22,7 +22,8 @@ import (
 // al. [zhou2008] if ν is 1. Ratings off the scale count as span says.
 //
 // Each worker has its users, and every n-th item. In an iteration all users are solved, then all items, each exactly from the other side; before the first, items have random factors. Rows are
-// solved by themselves from whole lists in one order, so that any number of workers and threads gives the same bits, but for the rounding of mu.
+// solved by themselves from whole lists in the order of users and items: any number of nodes and threads gives the same bits, and another division of the same rows among workers too, but for the
+// rounding of mu. The partitions of a cluster order users, so that another number of them rounds sums over users otherwise.
 //
 // Memory of a worker: its rows twice, and the factors of own users and items; that of a process: the factors of one whole side. Cost of an iteration: O(entries·factors² + (users + items)·factors³); what goes between workers are the factors of
 // both sides.
