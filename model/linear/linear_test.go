@@ -204,7 +204,7 @@ func FuzzRead(f *testing.F) {
 		if _, err := linear.Read(file); err != nil && !errors.Is(err, linear.ErrFile) {
 			t.Errorf("error %v does not match ErrFile", err)
 		}
-		modeltest.Ask(ease.Kind, file)
+		modeltest.Ask(t, ease.Kind, file)
 	})
 }
 
