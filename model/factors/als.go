@@ -26,8 +26,8 @@ const maxWidth = 1024
 // sums of their products. Before the first iteration users have random factors, drawn by their numbers, and items are solved from these, so that items with
 // equal users have equal factors.
 //
-// Memory of a worker: its rows twice, and the factors of own users and items; that of a process: the factors of one whole side. Cost of an iteration: O((cg-steps + 1)·entries·factors + (users + items)·(cg-steps + 1)·factors²)
-// by conjugate gradients, O(entries·factors² + (users + items)·factors³) by Cholesky.
+// Memory of a worker: its rows twice, and the factors of own users and items; that of a process: the factors of one whole side. Cost of an iteration:
+// O((cg-steps + 1)·entries·factors + (users + items)·(cg-steps + 1)·factors²) by conjugate gradients, O(entries·factors² + (users + items)·factors³) by Cholesky.
 var ALS = &train.Kind{
 	Name:       "als",
 	Doc:        "factors of users and items from implicit feedback, by alternating least squares",

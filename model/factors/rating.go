@@ -25,8 +25,8 @@ import (
 // solved by themselves from whole lists in the order of users and items: any number of nodes and threads gives the same bits, and another division of the same rows among workers too, but for the
 // rounding of mu. The partitions of a cluster order users, so that another number of them rounds sums over users otherwise.
 //
-// Memory of a worker: its rows twice, and the factors of own users and items; that of a process: the factors of one whole side. Cost of an iteration: O(entries·factors² + (users + items)·factors³); what goes between workers are the factors of
-// both sides.
+// Memory of a worker: its rows twice, and the factors of own users and items; that of a process: the factors of one whole side. Cost of an iteration:
+// O(entries·factors² + (users + items)·factors³); what goes between workers are the factors of both sides.
 var MF = ratingKind("mf", "biases and factors that predict ratings, by alternating least squares", false)
 
 // SVDPP is MF with a second vector for each item, which says what a user having the item at all, rated or not, says of the user: p_u is expected at

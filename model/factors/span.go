@@ -62,7 +62,7 @@ type histogram struct {
 	out   float64 // left out
 }
 
-// cellOf numbers cells in the order of ratings.
+// cellOf numbers cells in the order of ratings: their upper 16 bits, which are sign, exponent and 7 digits, those of numbers below 0 turned around.
 func cellOf(r float64) int32 {
 	bits := int32(math.Float32bits(float32(r)))
 	if bits < 0 {
@@ -77,14 +77,16 @@ func (h *histogram) add(r float32) {
 }
 
 func (h *histogram) merge(c cell) {
-	at := cellOf(c.low)
 	if h.cells == nil {
 		h.cells = map[int32]*cell{}
 	}
-	if to := h.cells[at]; to != nil {
-		c = cell{min(to.low, c.low), max(to.high, c.high), to.n + c.n, to.sum + c.sum}
+	at := cellOf(c.low)
+	to := h.cells[at]
+	if to == nil {
+		to = &cell{low: c.low, high: c.high}
+		h.cells[at] = to
 	}
-	h.cells[at] = &c
+	*to = cell{min(to.low, c.low), max(to.high, c.high), to.n + c.n, to.sum + c.sum}
 }
 
 // sorted returns the cells in the order of ratings.
@@ -95,7 +97,8 @@ func (h *histogram) sorted() (cells []*cell) {
 	return cells
 }
 
-// encode is for newSpan: how many are left out, then the cells. That is a few numbers for each rating of a scale, and 32 bytes for each of 128 cells between a number and its double for any other.
+// encode is for newSpan: how many are left out, then the cells. That is 32 bytes for each rating of a scale, or, of any numbers,
+// for each of the 128 cells between a number and its double.
 func (h *histogram) encode() []byte {
 	b := model.Append(nil, h.out)
 	for _, c := range h.sorted() {
