@@ -241,6 +241,11 @@ func basketOf(basket *kithv1.Basket) (out []coordinator.BasketItem, err error) {
 		if b.GetItem() == "" || weight < 0 || math.IsNaN(float64(weight)) || math.IsInf(float64(weight), 0) {
 			return nil, fmt.Errorf("%w: basket item %q with weight %v; want a key and a weight above 0", wire.ErrInvalid, b.GetItem(), weight)
 		}
+		if b.Rating != nil {
+			if rating = b.GetRating(); math.IsNaN(float64(rating)) || math.IsInf(float64(rating), 0) {
+				return nil, fmt.Errorf("%w: basket item %q with rating %v; want a finite number", wire.ErrInvalid, b.Item, rating)
+			}
+		}
 		out = append(out, coordinator.BasketItem{Item: b.Item, Weight: weight, Rating: rating})
 	}
 	return out, nil

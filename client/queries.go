@@ -58,10 +58,13 @@ type Query struct {
 	Item string
 }
 
-// BasketItem is one item of a basket. A weight of 0 means 1. For models of ratings it is the rating, and 0 means the greatest.
+// BasketItem is one item of a basket.
 type BasketItem struct {
-	Item   string
+	Item string
+	// Weight of 0 means 1.
 	Weight float32
+	// Rating is for models of ratings; nil means the weight, and the greatest rating if that is 0 too.
+	Rating *float32
 }
 
 // HistoryRule names items by events of the user.
@@ -150,7 +153,7 @@ func (c *Client) Recommend(ctx context.Context, q Query) (*Recommendations, erro
 	case len(q.Basket) > 0:
 		basket := &kithv1.Basket{}
 		for _, b := range q.Basket {
-			basket.Items = append(basket.Items, &kithv1.BasketItem{Item: b.Item, Weight: b.Weight})
+			basket.Items = append(basket.Items, &kithv1.BasketItem{Item: b.Item, Weight: b.Weight, Rating: b.Rating})
 		}
 		req.Subject = &kithv1.RecommendRequest_Basket{Basket: basket}
 	case q.User != "" || q.Scene == "":

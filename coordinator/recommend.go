@@ -379,9 +379,12 @@ func (r *Router) entries(m *node.Version, dictionary *artifact.Dictionary, q Que
 		if !ok {
 			rating = math.NaN()
 		}
-		add(x.Item, x.Weight, float32(rating), x.Last)
+		add(x.Item, x.Weight, model.AsRating(rating), x.Last)
 	}
 	for _, b := range q.Basket {
+		if b.Rating != Liked {
+			b.Rating = model.AsRating(float64(b.Rating))
+		}
 		add(b.Item, b.Weight, b.Rating, 0)
 	}
 	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.item, b.item) })

@@ -85,6 +85,12 @@ func (q *Query) Weight(i int) float32 {
 	return q.Weights[i]
 }
 
+// MaxRating bounds the magnitude of ratings, as weights are bounded. What a query has above it is no rating but says that the user likes the item best.
+const MaxRating = 1 << 40
+
+// AsRating returns a value as a rating, brought into the range of MaxRating; NaN stays NaN.
+func AsRating(x float64) float32 { return float32(max(-MaxRating, min(x, MaxRating))) }
+
 // Rating returns the rating of the i-th item of the history, NaN for none.
 func (q *Query) Rating(i int) float32 {
 	if q.Ratings == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -301,7 +302,11 @@ func TestAnswersKeepTheirPromises(t *testing.T) {
 		if status.Code(err) != codes.NotFound || !errors.Is(err, wire.ErrUnknownItem) {
 			t.Errorf("item: got %v, want %v", err, wire.ErrUnknownItem)
 		}
-		for _, bad := range []*kithv1.RecommendRequest{{}, forUser("u001", 1001), {Subject: &kithv1.RecommendRequest_Basket{Basket: &kithv1.Basket{Items: []*kithv1.BasketItem{{Item: ""}}}}}} {
+		basket := func(item *kithv1.BasketItem) *kithv1.RecommendRequest {
+			return &kithv1.RecommendRequest{Subject: &kithv1.RecommendRequest_Basket{Basket: &kithv1.Basket{Items: []*kithv1.BasketItem{item}}}}
+		}
+		infinite := float32(math.Inf(1))
+		for _, bad := range []*kithv1.RecommendRequest{{}, forUser("u001", 1001), basket(&kithv1.BasketItem{}), basket(&kithv1.BasketItem{Item: "i0005", Rating: &infinite})} {
 			if _, err := c.Recommender(0).Recommend(t.Context(), bad); status.Code(err) != codes.InvalidArgument {
 				t.Errorf("recommend %v: got %v, want InvalidArgument", bad, err)
 			}

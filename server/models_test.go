@@ -18,6 +18,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/kith-io/kith/fusion"
@@ -564,11 +565,16 @@ func ratingsArePredicted(t *testing.T, c *clustertest.Cluster, version uint64) {
 			}
 		}
 	}
-	// An item of a basket has the rating that is its weight, and without one the greatest.
-	basket := func(weight float32) string {
+	// An item of a basket has a rating, or that which is its weight, and without either the greatest.
+	rated := func(item *kithv1.BasketItem) string {
 		req := ask("", "mf")
-		req.Subject = &kithv1.RecommendRequest_Basket{Basket: &kithv1.Basket{Items: []*kithv1.BasketItem{{Item: items[0], Weight: weight}}}}
+		item.Item = items[0]
+		req.Subject = &kithv1.RecommendRequest_Basket{Basket: &kithv1.Basket{Items: []*kithv1.BasketItem{item}}}
 		return fmt.Sprint(recommend(t, c, 0, req).Items)
+	}
+	basket := func(weight float32) string { return rated(&kithv1.BasketItem{Weight: weight}) }
+	if none := rated(&kithv1.BasketItem{Weight: 5, Rating: proto.Float32(0)}); none != basket(1) {
+		t.Errorf("a basket with a rating of 0, below all: got %s, want as with the least, %s", none, basket(1))
 	}
 	if without := basket(0); without != basket(5) || without == basket(1) {
 		t.Errorf("a basket without weights: got %s, with 5 %s, with 1 %s; want the first two equal", without, basket(5), basket(1))

@@ -106,7 +106,7 @@ given here, and -n, --freshness, --max-per-group and --explore stand in place of
   kith recommend u17 --explain --words
   kith recommend --basket i3,i8 --model item-knn
   kith recommend u17 --model covisit
-  kith recommend u17 --model mf --allow i3,i8 --include-seen
+  kith recommend u17 --model mf --allow i3,i8 --include-seen --no-fallback
   kith recommend u17 --filter 'category=shoes|boots,price<50,stock' --exclude-bought 30d
   kith recommend u17 --boost 'brand=acme:2' --freshness 30d --max-per-group 3 --pin i7@1
   kith recommend u17 --explore 2:14d

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,8 +26,8 @@ const maxWidth = 1024
 // sums of their products. Before the first iteration users have random factors, drawn by their numbers, and items are solved from these, so that items with
 // equal users have equal factors.
 //
-// Memory of a worker: its rows twice, and the factors of both sides. Cost of an iteration: O((cg-steps + 1)·entries·factors + (users + items)·(cg-steps + 1)·factors²)
-// by conjugate gradients, O(entries·factors² + (users + items)·factors³) by Cholesky.
+// Memory of a worker: its rows twice, and the factors of own users and items; that of a process: the factors of one whole side. Cost of an iteration:
+// O((cg-steps + 1)·entries·factors + (users + items)·(cg-steps + 1)·factors²) by conjugate gradients, O(entries·factors² + (users + items)·factors³) by Cholesky.
 var ALS = &train.Kind{
 	Name:       "als",
 	Doc:        "factors of users and items from implicit feedback, by alternating least squares",
@@ -147,7 +146,6 @@ type alsWorker struct {
 	columns *similarity.Rows // own items × all users
 	users   []float32        // of own users
 	items   []float32        // of own items
-	other   []float32        // where the factors of one side are gathered, in each half anew
 	penalty float64          // part of the objective that is the penalty on own users
 	solved  int64            // entries that were looked at by solving, each counted once in a half
 }
@@ -251,44 +249,19 @@ func (w *alsWorker) side(ctx context.Context, peers train.Peers, gramName string
 	return s, nil
 }
 
-// getFactors returns what a worker has put, n rows.
-func getFactors(ctx context.Context, get func(context.Context, int, string) ([]byte, error), worker int, name string, n, width int) ([]float32, error) {
-	b, err := get(ctx, worker, name)
-	if err != nil {
-		return nil, err
-	}
-	if len(b) != 4*n*width {
-		return nil, fmt.Errorf("worker %d has put %d bytes under %q, want %d", worker, len(b), name, 4*n*width)
-	}
-	return model.View[float32](b), nil
-}
-
 func (w *alsWorker) solveItems(ctx context.Context, peers train.Peers) ([]byte, error) {
-	workers := w.Shape.Workers()
 	if w.columns == nil {
 		var err error
 		if w.columns, err = gatherColumns(ctx, w.Data, peers); err != nil {
 			return nil, err
 		}
 		w.items = make([]float32, w.columns.NumUsers()*w.width)
-	} else {
-		peers.Drop(putItems)
 	}
-	var users []float32
-	for worker := range workers {
-		part, err := getFactors(ctx, peers.Get, worker, putUsers, w.Shape.FirstUser[worker+1]-w.Shape.FirstUser[worker], w.width)
-		if err != nil {
-			return nil, err
-		}
-		if workers == 1 {
-			users = part
-			break
-		}
-		if users == nil {
-			users = w.room(w.Shape.Users)[:0]
-		}
-		users = append(users, part...)
+	users, err := allUsers(ctx, &w.Shape, w.width, peers, putUsers)
+	if err != nil {
+		return nil, err
 	}
+	peers.Drop(putUsers) // behind this step, so that there is one generation
 	s, err := w.side(ctx, peers, putUsersGram, users)
 	if err != nil {
 		return nil, err
@@ -304,14 +277,14 @@ func (w *alsWorker) solveItems(ctx context.Context, peers train.Peers) ([]byte, 
 }
 
 func (w *alsWorker) solveUsers(ctx context.Context, peers train.Peers) error {
-	peers.Drop(putUsers)
 	for owner := range w.Shape.Workers() {
 		peers.Drop(putColumns(owner))
 	}
-	items, err := getItems(ctx, peers.Get, putItems, &w.Shape, w.width, w.room)
+	items, err := allItems(ctx, &w.Shape, w.width, peers, putItems)
 	if err != nil {
 		return err
 	}
+	peers.Drop(putItems)
 	s, err := w.side(ctx, peers, putItemsGram, items)
 	if err != nil {
 		return err
@@ -325,86 +298,31 @@ func (w *alsWorker) solveUsers(ctx context.Context, peers train.Peers) error {
 	return w.putSide(ctx, peers, putUsers, putUsersGram, w.users)
 }
 
-// room returns where n rows of factors are gathered, until the next half. What is in it is of an earlier one.
-func (w *alsWorker) room(n int) []float32 {
-	if cap(w.other) < n*w.width {
-		w.other = make([]float32, max(w.Shape.Users, w.Shape.Items)*w.width)
-	}
-	return w.other[:n*w.width]
-}
-
-// getItems returns the rows of all items, by id, of what their owners have put under a name. Those of several workers are gathered in what room gives for a number of rows.
-func getItems(ctx context.Context, get func(context.Context, int, string) ([]byte, error), name string, shape *train.Shape, width int, room func(n int) []float32) ([]float32, error) {
-	workers := shape.Workers()
-	var items []float32
-	for worker := range workers {
-		part, err := getFactors(ctx, get, worker, name, dealt(shape.Items, worker, workers), width)
-		if err != nil || workers == 1 {
-			return part, err
-		}
-		if items == nil {
-			items = room(shape.Items)
-		}
-		for j := 0; j*width < len(part); j++ {
-			copy(items[(j*workers+worker)*width:], part[j*width:(j+1)*width])
-		}
-	}
-	return items, nil
-}
-
-// solve solves all rows, whose factors are x. It returns the part of the objective that is of them, and how much of that is the penalty. Both are added up
-// in the order of rows, whatever the number of threads.
+// solve solves all rows, whose factors are x. It returns the part of the objective that is of them, and how much of that is the penalty.
 func (w *alsWorker) solve(ctx context.Context, s *side, rows *similarity.Rows, x []float32) (loss, penalty float64, err error) {
-	const chunk = 64 // rows that a goroutine takes at a time
 	n := rows.NumUsers()
-	sums := make([][2]float64, (n+chunk-1)/chunk)
-	var next atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
-	for range min(w.threads, len(sums)) {
-		g.Go(func() error {
-			solver := newSolver(s)
-			for {
-				c := int(next.Add(1)) - 1
-				if c >= len(sums) {
-					return nil
-				}
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				for r := c * chunk; r < min(n, (c+1)*chunk); r++ {
-					lo, hi := rows.Start[r], rows.Start[r+1]
-					var weights []float32
-					if rows.Weight != nil {
-						weights = rows.Weight[lo:hi]
-					}
-					row := x[r*w.width:][:w.width]
-					if w.steps > 0 {
-						sums[c][0] += solver.gradients(row, rows.Item[lo:hi], weights, w.steps)
-					} else {
-						part, ok := solver.cholesky(row, rows.Item[lo:hi], weights)
-						if !ok {
-							return errors.New("a row has no one solution: use a regularization above 0")
-						}
-						sums[c][0] += part
-					}
-					sums[c][1] += s.penalty(int(hi-lo), s.all) * float64(dot(row, row))
-				}
+	loss, penalty, err = eachRow(ctx, w.threads, n, func() *solver { return newSolver(s) }, func(solver *solver, r int) (part, penalty float64, err error) {
+		lo, hi := rows.Start[r], rows.Start[r+1]
+		var weights []float32
+		if rows.Weight != nil {
+			weights = rows.Weight[lo:hi]
+		}
+		row := x[r*w.width:][:w.width]
+		if w.steps > 0 {
+			part = solver.gradients(row, rows.Item[lo:hi], weights, w.steps)
+		} else {
+			var ok bool
+			if part, ok = solver.cholesky(row, rows.Item[lo:hi], weights); !ok {
+				return 0, 0, errors.New("a row has no one solution: use a regularization above 0")
 			}
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return 0, 0, err
-	}
-	for _, s := range sums {
-		loss, penalty = loss+s[0], penalty+s[1]
-	}
+		}
+		return part, s.penalty(int(hi-lo), s.all) * float64(dot(row, row)), nil
+	})
 	w.solved += rows.Start[n] - rows.Start[0]
-	return loss, penalty, nil
+	return loss, penalty, err
 }
 
 func (w *alsWorker) end(report []byte, peers train.Peers) error {
-	w.other = nil
-	peers.Drop(putUsers)
 	peers.Drop(putUsersGram)
 	var counts []byte
 	for i := range w.columns.NumUsers() {
@@ -426,8 +344,7 @@ func writeALS(ctx context.Context, shape train.Shape, s model.Settings, get func
 	if f.counts, err = getCounts(ctx, get, &shape); err != nil {
 		return err
 	}
-	room := func(n int) []float32 { return make([]float32, n*padded(f.factors)) }
-	if f.items, err = getItems(ctx, get, putItems, &shape, padded(f.factors), room); err != nil {
+	if f.items, err = getItems(ctx, get, putItems, &shape, padded(f.factors)); err != nil {
 		return err
 	}
 	gram, err := getGram(ctx, get, putItemsGram, shape.Workers(), padded(f.factors))

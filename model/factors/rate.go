@@ -15,9 +15,10 @@ import (
 // Scores are predicted ratings, and not brought into the range of the ratings, where many would be equal. Items without ratings are in an answer only to fill it up.
 type RatingModel struct {
 	*catalog
-	o               ratingSettings
-	mean, low, high float64
-	solver          sync.Pool // *rowSolver
+	o      ratingSettings
+	span   span
+	within within
+	solver sync.Pool // *rowSolver
 }
 
 func readRatings(b []byte, kind uint32) (*RatingModel, error) {
@@ -34,8 +35,11 @@ func readRatings(b []byte, kind uint32) (*RatingModel, error) {
 		return nil, fmt.Errorf("%w: %d numbers a row, ratings from %v to %v", errDamaged, f.factors, f.settings[1], f.settings[2])
 	}
 	m := &RatingModel{
-		catalog: newCatalog(f), mean: f.settings[0], low: f.settings[1], high: f.settings[2],
-		o: ratingSettings{f.factors - slots, f.settings[3], f.settings[4], f.settings[5]},
+		catalog: newCatalog(f), span: span{mean: f.settings[0], low: f.settings[1], high: f.settings[2]},
+		o: ratingSettings{f.factors - slots, f.settings[3], f.settings[4], f.settings[5]}, within: within{f.settings[6], f.settings[7]},
+	}
+	if m.within == (within{}) { // of before there were such settings
+		m.within = within{-model.MaxRating, model.MaxRating}
 	}
 	m.solver.New = func() any { return newRowSolver(m.o) }
 	return m, nil
@@ -44,7 +48,7 @@ func readRatings(b []byte, kind uint32) (*RatingModel, error) {
 // Losses returns the objective after each iteration of the training.
 func (m *RatingModel) Losses() []float64 { return slices.Clone(m.report) }
 
-// fold returns the row of the user with the history of q, nil if it says nothing. Ratings beyond those of the training count as the least or the greatest of these.
+// fold returns the row of the user with the history of q, nil if it says nothing. Ratings count as in the training, and what is above model.MaxRating as the greatest.
 // Cost: O(history·factors² + factors³).
 func (m *RatingModel) fold(q *model.Query) ([]float32, error) {
 	var ids []uint32
@@ -52,12 +56,11 @@ func (m *RatingModel) fold(q *model.Query) ([]float32, error) {
 	w := m.width()
 	for i, id := range q.Items {
 		r := q.Rating(i)
-		if m.counts[id] == 0 {
+		if m.counts[id] == 0 || r <= model.MaxRating && !m.within.has(r) {
 			r = float32(math.NaN())
 		}
 		switch {
 		case rated(r):
-			r = float32(min(m.high, max(m.low, float64(r))))
 		case len(m.implicit) == 0, !slices.ContainsFunc(m.implicit[int(id)*w:][:w], func(y float32) bool { return y != 0 }):
 			continue
 		}
@@ -69,10 +72,10 @@ func (m *RatingModel) fold(q *model.Query) ([]float32, error) {
 	s := m.solver.Get().(*rowSolver)
 	defer m.solver.Put(s)
 	x := make([]float32, w)
-	if !s.user(x, m.items, m.implicit, ids, ratings, m.mean) {
+	if !s.user(x, m.items, m.implicit, ids, ratings, &m.span) {
 		return nil, fmt.Errorf("the ratings have no one solution: train with a larger regularization, or the file is damaged")
 	}
-	x[m.o.factors+1] += float32(m.mean)
+	x[m.o.factors+1] += float32(m.span.mean)
 	return x, nil
 }
 
@@ -99,14 +102,16 @@ func (m *RatingModel) Rate(q model.Query, items []uint32, dst []float64) error {
 	}
 	if x == nil {
 		x = make([]float32, m.width())
-		x[m.o.factors], x[m.o.factors+1] = 1, float32(m.mean)
+		x[m.o.factors], x[m.o.factors+1] = 1, float32(m.span.mean)
 	}
 	for i, id := range items {
 		rating := float64(x[m.o.factors+1])
 		if int64(id) < int64(len(m.counts)) && m.counts[id] > 0 {
 			rating = float64(dot(x, m.items[int(id)*len(x):]))
 		}
-		dst[i] = min(m.high, max(m.low, rating))
+		if dst[i] = m.span.clip(rating); math.IsNaN(dst[i]) {
+			return fmt.Errorf("%w: item %d has no rating", errDamaged, id)
+		}
 	}
 	return nil
 }

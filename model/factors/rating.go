@@ -7,9 +7,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/train"
@@ -22,13 +19,14 @@ import (
 //	+ sum over users of λ n_u^ν |p_u|² + β b_u² + sum over items of λ n_i^ν |q_i|² + β b_i²,
 //
 // mu being the mean of the ratings, n_u and n_i the numbers of those of a user and of an item: the model of Koren, ACM TKDD 4(1), 2010, section 2.2 [koren2010], with the penalty of Zhou et
-// al. [zhou2008] if ν is 1.
+// al. [zhou2008] if ν is 1. Ratings off the scale count as span says.
 //
 // Each worker has its users, and every n-th item. In an iteration all users are solved, then all items, each exactly from the other side; before the first, items have random factors. Rows are
-// solved by themselves from whole lists in one order, so that any number of workers and threads gives the same bits, but for the rounding of mu.
+// solved by themselves from whole lists in the order of users and items: any number of nodes and threads gives the same bits, and another division of the same rows among workers too, but for the
+// rounding of mu. The partitions of a cluster order users, so that another number of them rounds sums over users otherwise.
 //
-// Memory of a worker: its rows twice, and the factors of both sides. Cost of an iteration: O(entries·factors² + (users + items)·factors³); what goes between workers are the factors of
-// both sides.
+// Memory of a worker: its rows twice, and the factors of own users and items; that of a process: the factors of one whole side. Cost of an iteration:
+// O(entries·factors² + (users + items)·factors³); what goes between workers are the factors of both sides.
 var MF = ratingKind("mf", "biases and factors that predict ratings, by alternating least squares", false)
 
 // SVDPP is MF with a second vector for each item, which says what a user having the item at all, rated or not, says of the user: p_u is expected at
@@ -56,7 +54,7 @@ func ratingKind(name, doc string, implicit bool) *train.Kind {
 	return &train.Kind{
 		Name: name, Doc: doc, Parameters: parameters, PredictsRatings: true,
 		NewDriver: func(shape train.Shape, s model.Settings) (train.Driver, error) {
-			return &ratingDriver{iterations: s.Whole("iterations"), entries: shape.Entries}, nil
+			return &ratingDriver{iterations: s.Whole("iterations"), entries: shape.Entries, within: withinOf(s)}, nil
 		},
 		NewWorker: func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
 			return newRatingWorker(d, s, threads, implicit)
@@ -64,7 +62,8 @@ func ratingKind(name, doc string, implicit bool) *train.Kind {
 		Write: func(ctx context.Context, shape train.Shape, s model.Settings, get func(context.Context, int, string) ([]byte, error), w io.Writer) error {
 			return writeRatings(ctx, kind, shape, s, get, w)
 		},
-		Read: func(file []byte) (train.Model, error) { return readRatings(file, kind) },
+		Read:          func(file []byte) (train.Model, error) { return readRatings(file, kind) },
+		CheckSettings: func(s model.Settings) error { return withinOf(s).check() },
 	}
 }
 
@@ -81,6 +80,8 @@ var ratingParameters = []model.Parameter{
 	{Name: "bias-regularization", Doc: "weight of the penalty on squared biases (β), in ratings", Default: 5, Low: 1e-4, High: 1e6, Search: [2]float64{0.5, 50}, Log: true},
 	{Name: "iterations", Doc: "passes over users and items", Default: 15, Low: 1, High: 1000, Whole: true, Search: [2]float64{5, 30}},
 	{Name: "seed", Doc: "of the random start", Default: 1, Low: 0, High: 1 << 52, Whole: true},
+	{Name: "least", Doc: "the least rating that there is: lower ones are left out", Default: -model.MaxRating, Low: -model.MaxRating, High: model.MaxRating},
+	{Name: "greatest", Doc: "the greatest rating that there is: higher ones are left out", Default: model.MaxRating, Low: -model.MaxRating, High: model.MaxRating},
 }
 
 var svdppParameters = append(append([]model.Parameter{}, ratingParameters...), model.Parameter{
@@ -90,19 +91,21 @@ var svdppParameters = append(append([]model.Parameter{}, ratingParameters...), m
 const (
 	putPulls    = "pulls"    // of its users: c_u |N(u)|^(-1/2) (p_u - z_u), by which they move the y of their items, then c_u = λ n_u^ν
 	putImplicit = "implicit" // the y of its items
-
-	ratingHead = 3 // mean, least and greatest rating
 )
 
 // ratingDriver deals the matrix out, then has users and items solved in turn.
 type ratingDriver struct {
 	iterations int
 	entries    int64
-	halves     int       // begun
-	head       []float64 // ratingHead of them
+	halves     int // begun
+	within     within
+	span       *span // once the workers have said what ratings they have
 	losses     []float64
 	ended      bool
 }
+
+// Notes implements train.Noter.
+func (d *ratingDriver) Notes() []string { return d.span.notes() }
 
 func (d *ratingDriver) Progress() float64 { return float64(d.halves) / float64(2*d.iterations+1) }
 
@@ -112,10 +115,15 @@ func (d *ratingDriver) Next(said [][]byte) (train.Step, bool, error) {
 		return train.Step{}, true, nil
 	case said == nil:
 		return train.Step{Name: stepDeal}, false, nil
-	case d.head == nil:
-		if err := d.sum(said); err != nil {
+	case d.span == nil:
+		span, err := newSpan(said, d.within)
+		if err != nil {
 			return train.Step{}, false, err
 		}
+		if span.n == 0 && d.entries > 0 {
+			return train.Step{}, false, span.none()
+		}
+		d.span = span
 	case d.halves%2 == 0: // the items of an iteration were solved
 		var loss float64
 		for _, b := range said {
@@ -126,48 +134,27 @@ func (d *ratingDriver) Next(said [][]byte) (train.Step, bool, error) {
 			loss += f[0]
 		}
 		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return train.Step{}, false, fmt.Errorf("the objective is %v after iteration %d: the ratings are too large", loss, len(d.losses)+1)
+			return train.Step{}, false, fmt.Errorf("the objective is %v after iteration %d: %s", loss, len(d.losses)+1, d.span.remedy())
 		}
 		d.losses = append(d.losses, loss)
 	}
 	if len(d.losses) == d.iterations {
 		d.ended = true
-		return train.Step{Name: stepEnd, Input: model.Append(model.Append(nil, d.head...), d.losses...)}, false, nil
+		return train.Step{Name: stepEnd, Input: model.Append(d.span.encode(), d.losses...)}, false, nil
 	}
 	d.halves++
-	next := train.Step{Name: stepUsers, Input: model.Append(nil, d.head[0])}
+	next := train.Step{Name: stepUsers, Input: d.span.encode()}
 	if d.halves%2 == 0 {
 		next.Name = stepItems
 	}
 	return next, false, nil
 }
 
-// sum makes the head of what the workers say of their ratings.
-func (d *ratingDriver) sum(said [][]byte) error {
-	var sum, n float64
-	low, high := math.Inf(1), math.Inf(-1)
-	for _, b := range said {
-		f := model.View[float64](b)
-		if len(f) != 4 {
-			return errors.New("a worker did not say what ratings it has")
-		}
-		sum, n, low, high = sum+f[0], n+f[1], min(low, f[2]), max(high, f[3])
-	}
-	switch {
-	case n > 0:
-		d.head = []float64{sum / n, low, high}
-	case d.entries > 0:
-		return fmt.Errorf("there are no ratings: it learns from events of behavior %s, whose value is the rating; send some, and give them a weight", train.Rating)
-	default:
-		d.head = make([]float64, ratingHead)
-	}
-	return nil
-}
-
 type ratingWorker struct {
 	*train.Data
 	ratingSettings
 	width                  int
+	within                 within
 	implicit               bool
 	implicitRegularization float64
 	seed                   uint64
@@ -184,7 +171,7 @@ func newRatingWorker(d *train.Data, s model.Settings, threads int, implicit bool
 		return nil, err
 	}
 	o := ratingSettingsOf(s)
-	w := &ratingWorker{Data: d, ratingSettings: o, width: o.rowWidth(), implicit: implicit, seed: uint64(s.Whole("seed")), threads: max(1, threads)}
+	w := &ratingWorker{Data: d, ratingSettings: o, width: o.rowWidth(), within: withinOf(s), implicit: implicit, seed: uint64(s.Whole("seed")), threads: max(1, threads)}
 	if implicit {
 		w.implicitRegularization = s.Number("implicit-regularization")
 	}
@@ -198,15 +185,15 @@ func (w *ratingWorker) Do(ctx context.Context, step train.Step, peers train.Peer
 	case stepEnd:
 		return nil, w.end(step.Input, peers)
 	}
-	mean := model.View[float64](step.Input)
-	if len(mean) != 1 {
-		return nil, fmt.Errorf("step %s without the mean", step.Name)
+	span, _, err := decodeSpan(step.Input)
+	if err != nil {
+		return nil, fmt.Errorf("step %s: %w", step.Name, err)
 	}
 	switch step.Name {
 	case stepUsers:
-		return nil, w.solveUsers(ctx, mean[0], peers)
+		return nil, w.solveUsers(ctx, span, peers)
 	case stepItems:
-		return w.solveItems(ctx, mean[0], peers)
+		return w.solveItems(ctx, span, peers)
 	}
 	return nil, fmt.Errorf("unknown step %q", step.Name)
 }
@@ -214,21 +201,23 @@ func (w *ratingWorker) Do(ctx context.Context, step train.Step, peers train.Peer
 // rated says whether an entry has a rating: NaN is none.
 func rated(r float32) bool { return r == r }
 
-// deal gives the owner of each item its users, and says the sum of the own ratings, their number, the least and the greatest.
+// deal gives the owner of each item its users, and says what ratings there are of own users, for newSpan.
 func (w *ratingWorker) deal(ctx context.Context, peers train.Peers) ([]byte, error) {
 	ratings, err := w.Ratings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var sum, n float64
-	low, high := math.Inf(1), math.Inf(-1)
+	h := histogram{}
 	w.rows = &similarity.Rows{NumItems: w.Shape.Items, Start: []int64{0}, Weight: []float32{}}
 	for u := range w.Rows.NumUsers() {
 		for at := w.Rows.Start[u]; at < w.Rows.Start[u+1]; at++ {
 			r := ratings[at-w.Rows.Start[0]]
+			if rated(r) && !w.within.has(r) {
+				h.out++
+				r = float32(math.NaN())
+			}
 			if rated(r) {
-				x := float64(r)
-				sum, n, low, high = sum+x, n+1, min(low, x), max(high, x)
+				h.add(r)
 			} else if !w.implicit {
 				continue
 			}
@@ -236,11 +225,11 @@ func (w *ratingWorker) deal(ctx context.Context, peers train.Peers) ([]byte, err
 		}
 		w.rows.Start = append(w.rows.Start, int64(len(w.rows.Item)))
 	}
-	return model.Append(nil, sum, n, low, high), dealColumns(w.Data, w.rows, peers)
+	return h.encode(), dealColumns(w.Data, w.rows, peers)
 }
 
 // startItems draws the factors of all items, by id.
-func (w *ratingWorker) startItems() []float32 {
+func (w *ratingWorker) startItems() ([]float32, error) {
 	items := make([]float32, w.Shape.Items*w.width)
 	scale := 1 / math.Sqrt(float64(max(1, w.factors)))
 	for i := range w.Shape.Items {
@@ -251,14 +240,16 @@ func (w *ratingWorker) startItems() []float32 {
 		}
 		row[w.factors+1] = 1
 	}
-	return items
+	return items, nil
 }
 
 // solveUsers solves the own users, with the items as they are.
-func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train.Peers) (err error) {
+func (w *ratingWorker) solveUsers(ctx context.Context, span *span, peers train.Peers) (err error) {
 	var items, y []float32
 	if w.columns == nil {
-		items = w.startItems()
+		if items, err = together(ctx, peers, putItems, w.startItems); err != nil {
+			return err
+		}
 		if w.columns, err = gatherColumns(ctx, w.Data, peers); err != nil {
 			return err
 		}
@@ -269,14 +260,15 @@ func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train
 		for owner := range w.Shape.Workers() {
 			peers.Drop(putColumns(owner))
 		}
-		room := func(n int) []float32 { return make([]float32, n*w.width) }
-		if items, err = getItems(ctx, peers.Get, putItems, &w.Shape, w.width, room); err != nil {
+		if items, err = allItems(ctx, &w.Shape, w.width, peers, putItems); err != nil {
 			return err
 		}
+		peers.Drop(putItems) // behind this step, so that there is one generation
 		if w.implicit {
-			if y, err = getItems(ctx, peers.Get, putImplicit, &w.Shape, w.width, room); err != nil {
+			if y, err = allItems(ctx, &w.Shape, w.width, peers, putImplicit); err != nil {
 				return err
 			}
+			peers.Drop(putImplicit)
 		}
 	}
 	users := make([]float32, w.rows.NumUsers()*w.width)
@@ -284,11 +276,11 @@ func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train
 	if w.implicit {
 		pulls = make([]float32, len(users))
 	}
-	w.penalty, err = w.each(ctx, w.rows.NumUsers(), func(s *rowSolver, u int) (float64, bool) {
+	_, w.penalty, err = w.each(ctx, w.rows.NumUsers(), func(s *rowSolver, u int) (_, penalty float64, err error) {
 		lo, hi := w.rows.Start[u], w.rows.Start[u+1]
 		x := users[u*w.width:][:w.width]
-		if !s.user(x, items, y, w.rows.Item[lo:hi], w.rows.Weight[lo:hi], mean) {
-			return 0, false
+		if !s.user(x, items, y, w.rows.Item[lo:hi], w.rows.Weight[lo:hi], span) {
+			return 0, 0, span.noSolution()
 		}
 		c, squares := s.penalty(len(s.ids)), 0.0
 		for j, z := range s.expected[:s.factors] {
@@ -303,7 +295,7 @@ func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train
 			pull[s.factors] = float32(c)
 		}
 		bias := float64(x[s.factors+1])
-		return c*squares + s.biasRegularization*bias*bias, true
+		return 0, c*squares + s.biasRegularization*bias*bias, nil
 	})
 	if err != nil {
 		return err
@@ -315,24 +307,29 @@ func (w *ratingWorker) solveUsers(ctx context.Context, mean float64, peers train
 }
 
 // solveItems solves the own items, with the users as they are, and then moves their y. It says its part of the objective before that move.
-func (w *ratingWorker) solveItems(ctx context.Context, mean float64, peers train.Peers) ([]byte, error) {
-	users, err := w.allUsers(ctx, peers, putUsers)
+func (w *ratingWorker) solveItems(ctx context.Context, span *span, peers train.Peers) ([]byte, error) {
+	users, err := allUsers(ctx, &w.Shape, w.width, peers, putUsers)
 	if err != nil {
 		return nil, err
 	}
+	peers.Drop(putUsers)
 	var pulls []float32
 	if w.implicit {
-		if pulls, err = w.allUsers(ctx, peers, putPulls); err != nil {
+		if pulls, err = allUsers(ctx, &w.Shape, w.width, peers, putPulls); err != nil {
 			return nil, err
 		}
+		peers.Drop(putPulls)
 	}
 	items, y := make([]float32, w.columns.NumUsers()*w.width), make([]float32, len(w.y))
-	loss, err := w.each(ctx, w.columns.NumUsers(), func(s *rowSolver, i int) (float64, bool) {
+	loss, _, err := w.each(ctx, w.columns.NumUsers(), func(s *rowSolver, i int) (least, _ float64, err error) {
 		lo, hi := w.columns.Start[i], w.columns.Start[i+1]
 		ids := w.columns.Item[lo:hi]
-		least, ok := s.item(items[i*w.width:][:w.width], users, ids, w.columns.Weight[lo:hi], mean)
-		if !w.implicit || !ok {
-			return least, ok
+		least, ok := s.item(items[i*w.width:][:w.width], users, ids, w.columns.Weight[lo:hi], span)
+		switch {
+		case !ok:
+			return 0, 0, span.noSolution()
+		case !w.implicit:
+			return least, 0, nil
 		}
 		sums := s.expected
 		clear(sums)
@@ -343,7 +340,7 @@ func (w *ratingWorker) solveItems(ctx context.Context, mean float64, peers train
 			least += w.implicitRegularization * v * v
 			y[i*w.width+j] = float32(v + (float64(sums[j])-w.implicitRegularization*v)/all)
 		}
-		return least, true
+		return least, 0, nil
 	})
 	if err != nil {
 		return nil, err
@@ -355,58 +352,13 @@ func (w *ratingWorker) solveItems(ctx context.Context, mean float64, peers train
 	return model.Append(nil, loss+w.penalty), errors.Join(err, peers.Put(putItems, model.Bytes(items)))
 }
 
-// allUsers returns what all workers have put of their users, by number.
-func (w *ratingWorker) allUsers(ctx context.Context, peers train.Peers, name string) (all []float32, err error) {
-	for worker := range w.Shape.Workers() {
-		part, err := getFactors(ctx, peers.Get, worker, name, w.Shape.FirstUser[worker+1]-w.Shape.FirstUser[worker], w.width)
-		if err != nil || w.Shape.Workers() == 1 {
-			return part, err
-		}
-		all = append(all, part...)
-	}
-	return all, nil
+// each is eachRow with the solvers of these ratings.
+func (w *ratingWorker) each(ctx context.Context, n int, solve func(s *rowSolver, row int) (part, penalty float64, err error)) (part, penalty float64, err error) {
+	return eachRow(ctx, w.threads, n, func() *rowSolver { return newRowSolver(w.ratingSettings) }, solve)
 }
 
-// each calls solve for n rows, each once, and adds up in their order what it returns.
-func (w *ratingWorker) each(ctx context.Context, n int, solve func(s *rowSolver, row int) (part float64, ok bool)) (sum float64, err error) {
-	const chunk = 16 // rows that a goroutine takes at a time
-	sums := make([]float64, (n+chunk-1)/chunk)
-	var next atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
-	for range min(w.threads, len(sums)) {
-		g.Go(func() error {
-			s := newRowSolver(w.ratingSettings)
-			for {
-				c := int(next.Add(1)) - 1
-				if c >= len(sums) {
-					return nil
-				}
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				for row := c * chunk; row < min(n, (c+1)*chunk); row++ {
-					part, ok := solve(s, row)
-					if !ok {
-						return errors.New("a row has no one solution: use a larger regularization")
-					}
-					sums[c] += part
-				}
-			}
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return 0, err
-	}
-	for _, part := range sums {
-		sum += part
-	}
-	return sum, nil
-}
-
-// end puts how many ratings the own items have, and drops what Write does not need.
+// end puts how many ratings the own items have.
 func (w *ratingWorker) end(report []byte, peers train.Peers) error {
-	peers.Drop(putUsers)
-	peers.Drop(putPulls)
 	counts := make([]uint32, w.columns.NumUsers())
 	for i := range counts {
 		for _, r := range w.columns.Weight[w.columns.Start[i]:w.columns.Start[i+1]] {
@@ -429,18 +381,18 @@ func writeRatings(ctx context.Context, kind uint32, shape train.Shape, s model.S
 	if err != nil {
 		return err
 	}
-	head := model.View[float64](report)
-	if len(head) < ratingHead {
-		return fmt.Errorf("worker 0 has put %d bytes under %q, want %d or more", len(report), putReport, 8*ratingHead)
+	span, losses, err := decodeSpan(report)
+	if err != nil {
+		return fmt.Errorf("%q of worker 0: %w", putReport, err)
 	}
-	f.settings = [fileSettings]float64{head[0], head[1], head[2], o.regularization, o.scaling, o.biasRegularization}
-	f.report = head[ratingHead:]
-	room := func(n int) []float32 { return make([]float32, n*f.width()) }
-	if f.items, err = getItems(ctx, get, putItems, &shape, f.width(), room); err != nil {
+	within := withinOf(s)
+	f.settings = [fileSettings]float64{span.mean, span.low, span.high, o.regularization, o.scaling, o.biasRegularization, within.least, within.greatest}
+	f.report = losses
+	if f.items, err = getItems(ctx, get, putItems, &shape, f.width()); err != nil {
 		return err
 	}
 	if kind == fileSVDPP {
-		if f.implicit, err = getItems(ctx, get, putImplicit, &shape, f.width(), room); err != nil {
+		if f.implicit, err = getItems(ctx, get, putImplicit, &shape, f.width()); err != nil {
 			return err
 		}
 	}

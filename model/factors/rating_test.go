@@ -3,6 +3,7 @@ package factors
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -26,6 +27,39 @@ func TestRatingContract(t *testing.T) {
 			modeltest.RunDamaged(t, k, given)
 		})
 	}
+}
+
+func FuzzReadRatings(f *testing.F) {
+	for _, k := range ratingKinds {
+		rows, _ := modeltest.Blocks()
+		file, err := modeltest.Train(f.Context(), k, map[string]float64{"factors": 3, "iterations": 1}, rows, 1, 1)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(file)
+		f.Add(file[:len(file)-1])
+		nans := bytes.Clone(file)
+		for i := fileHeader + 8; i+4 <= len(nans)-4*rows.NumItems; i += 4 { // behind the report, up to the counts
+			binary.LittleEndian.PutUint32(nans[i:], math.Float32bits(float32(math.NaN())))
+		}
+		f.Add(nans)
+	}
+	f.Add([]byte("kithfact"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, k := range ratingKinds {
+			modeltest.Ask(t, k, b)
+			m, err := k.Read(b)
+			if err != nil {
+				continue
+			}
+			answer, err := m.Recommend(model.Query{User: -1, Items: []uint32{0, 2}, N: 5})
+			for _, s := range answer {
+				if err == nil && (math.IsNaN(s.Score) || math.IsInf(s.Score, 0)) {
+					t.Errorf("%s: score %v", k.Name, s.Score)
+				}
+			}
+		}
+	})
 }
 
 // ratingModel trains a kind.
@@ -105,7 +139,7 @@ func TestRatingIsTheMinimum(t *testing.T) {
 			}
 			copy(users[u*w:], toWide(x))
 			if x != nil {
-				users[u*w+f+1] -= m.mean
+				users[u*w+f+1] -= m.span.mean
 			}
 		}
 		counts := make([]float64, rows.NumItems)
@@ -125,7 +159,7 @@ func TestRatingIsTheMinimum(t *testing.T) {
 					if r := float64(q.Ratings[i]); r == r {
 						n++
 						counts[id]++
-						e := r - m.mean - x[f+1] - y[f]
+						e := r - m.span.mean - x[f+1] - y[f]
 						for j := range f {
 							e -= x[j] * y[j]
 						}

@@ -64,8 +64,8 @@ func (s *rowSolver) ones(n int) []float32 {
 }
 
 // user sets x to the row of a user who has the items of ids, with ratings that may be NaN. y has the second vectors of items, if there are any. ok is as of solve.
-func (s *rowSolver) user(x, items, y []float32, ids []uint32, ratings []float32, mean float64) (ok bool) {
-	s.take(ids, ratings, mean)
+func (s *rowSolver) user(x, items, y []float32, ids []uint32, ratings []float32, span *span) (ok bool) {
+	s.take(ids, ratings, span)
 	clear(s.expected)
 	if len(y) > 0 && len(ids) > 0 {
 		combineAt(s.expected, s.ones(len(ids)), y, ids, len(x))
@@ -85,17 +85,17 @@ func (s *rowSolver) user(x, items, y []float32, ids []uint32, ratings []float32,
 }
 
 // item sets x to the row of an item that the users of ids have, with ratings that may be NaN, and returns its part of the objective but for the penalty on users. ok is as of solve.
-func (s *rowSolver) item(x, users []float32, ids []uint32, ratings []float32, mean float64) (least float64, ok bool) {
-	s.take(ids, ratings, mean)
+func (s *rowSolver) item(x, users []float32, ids []uint32, ratings []float32, span *span) (least float64, ok bool) {
+	s.take(ids, ratings, span)
 	return s.solve(x, s.factors+1, users)
 }
 
-// take keeps what has a rating.
-func (s *rowSolver) take(ids []uint32, ratings []float32, mean float64) {
+// take keeps what has a rating, with what that counts for.
+func (s *rowSolver) take(ids []uint32, ratings []float32, span *span) {
 	s.ids, s.targets = s.ids[:0], s.targets[:0]
 	for i, r := range ratings {
 		if rated(r) {
-			s.ids, s.targets = append(s.ids, ids[i]), append(s.targets, float32(float64(r)-mean))
+			s.ids, s.targets = append(s.ids, ids[i]), append(s.targets, float32(span.clip(float64(r))-span.mean))
 		}
 	}
 }

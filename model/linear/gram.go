@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	nameUsers = "users" // rows of users
-	nameGram  = "gram"  // rows of the Gram matrix
+	nameUsers = "rows" // of users, as AppendRows has them; "users" was a form without the leading number
+	nameGram  = "gram" // rows of the Gram matrix
 )
 
 // PutRows puts the rows of this worker for Gram.

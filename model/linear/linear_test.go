@@ -204,7 +204,7 @@ func FuzzRead(f *testing.F) {
 		if _, err := linear.Read(file); err != nil && !errors.Is(err, linear.ErrFile) {
 			t.Errorf("error %v does not match ErrFile", err)
 		}
-		modeltest.Ask(ease.Kind, file)
+		modeltest.Ask(t, ease.Kind, file)
 	})
 }
 
@@ -239,5 +239,49 @@ func BenchmarkRecommend(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(q.Items)), "history")
 		})
+	}
+}
+
+// earlier are peers of a program that had rows without the leading number, under another name.
+type earlier struct{ train.Peers }
+
+func (p earlier) Put(name string, b []byte) error {
+	if name == "rows" {
+		name, b = "users", b[1:]
+	}
+	return p.Peers.Put(name, b)
+}
+
+func (p earlier) Get(ctx context.Context, worker int, name string) ([]byte, error) {
+	if name == "rows" {
+		name = "users"
+	}
+	return p.Peers.Get(ctx, worker, name)
+}
+
+type mixedWorker struct {
+	train.Worker
+	earlier bool
+}
+
+func (w mixedWorker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
+	if w.earlier {
+		peers = earlier{peers}
+	}
+	return w.Worker.Do(ctx, step, peers)
+}
+
+// TestMixedPrograms: workers of this program and of an earlier one end with an error, rather than take the rows of the others for what they are not.
+func TestMixedPrograms(t *testing.T) {
+	rows, _ := modeltest.Blocks()
+	for old := range 2 {
+		k := *ease.Kind
+		k.NewWorker = func(data *train.Data, s model.Settings, threads int) (train.Worker, error) {
+			w, err := ease.Kind.NewWorker(data, s, threads)
+			return mixedWorker{w, data.Worker == old}, err
+		}
+		if _, err := modeltest.Train(t.Context(), &k, nil, rows, 2, 2); err == nil || !strings.Contains(err.Error(), "has put nothing under") {
+			t.Errorf("worker %d of an earlier program: error %v, want one that says what is missing", old, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package modeltest
 import (
 	"bytes"
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -53,7 +54,7 @@ func RunSameBytes(t *testing.T, k *train.Kind, given map[string]float64) {
 	})
 }
 
-// RunDamaged tests that a kind reads no file that was cut or extended, and that what it reads of one with changed bytes answers without a panic. Each pair of
+// RunDamaged tests that a kind reads no file that was cut or extended, and that what it reads of one with changed bytes answers without a panic, and no rating is NaN. Each pair of
 // changed bytes is drawn by a seed of its own.
 func RunDamaged(t *testing.T, k *train.Kind, given map[string]float64) {
 	rows, _ := Blocks()
@@ -70,7 +71,7 @@ func RunDamaged(t *testing.T, k *train.Kind, given map[string]float64) {
 		t.Error("reads a file with a byte more")
 	}
 	for seed := range uint64(2000) {
-		Ask(k, Damage(file, seed))
+		Ask(t, k, Damage(file, seed))
 	}
 }
 
@@ -88,8 +89,9 @@ func Damage(file []byte, seed uint64) []byte {
 	return b
 }
 
-// Ask reads a file, which may be damaged, and asks the model, if there is one: a fuzz test calls it. A panic is what it finds.
-func Ask(k *train.Kind, file []byte) {
+// Ask reads a file, which may be damaged, and asks the model, if there is one: a fuzz test calls it. A panic is what it finds, and an answer that is none.
+func Ask(t testing.TB, k *train.Kind, file []byte) {
+	t.Helper()
 	m, err := k.Read(file)
 	if err != nil {
 		return
@@ -97,6 +99,7 @@ func Ask(k *train.Kind, file []byte) {
 	for _, q := range []model.Query{
 		{User: -1, N: 5},
 		{User: -1, N: 5, Items: []uint32{0}},
+		{User: -1, N: 5, Items: []uint32{0, 2}, Ratings: []float32{float32(math.NaN()), 3}},
 		{User: -1, N: 1000, Items: []uint32{0, 1, 5}, WithSeen: true},
 	} {
 		// Whether the catalog has these items is not known here, and an error as good an answer.
@@ -105,6 +108,13 @@ func Ask(k *train.Kind, file []byte) {
 		}
 		if e, ok := m.(Explainer); ok {
 			_, _ = e.Explain(q, 1)
+		}
+		if r, ok := m.(train.Rater); ok {
+			items := []uint32{0, 1, 1 << 31}
+			ratings := make([]float64, len(items))
+			if err := r.Rate(q, items, ratings); err == nil && slices.ContainsFunc(ratings, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }) {
+				t.Errorf("ratings %v for %v", ratings, q.Items)
+			}
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"math"
 	"slices"
+
+	"github.com/kith-io/kith/model"
 )
 
 // Histories calls f with the events of each user of this worker, oldest first, as Events does, and users are numbered as there. Where only the matrix is known it
@@ -41,7 +43,7 @@ func (d *Data) Histories(ctx context.Context, f func(user int, events []Event) e
 // Rating is the name of the behavior whose values are ratings.
 const Rating = "rating"
 
-// Ratings returns what the user of each entry of Rows, from Rows.Start[0] on, has rated the item: the value of the newest event of behavior rating, NaN for none. Where only the matrix
+// Ratings returns what the user of each entry of Rows, from Rows.Start[0] on, has rated the item: the value of the newest event of behavior rating, NaN for none, as model.AsRating has it. Where only the matrix
 // is known its weights are ratings, 1 without any. Cost: that of Events.
 func (d *Data) Ratings(ctx context.Context) ([]float32, error) {
 	rows := d.Rows
@@ -68,7 +70,7 @@ func (d *Data) Ratings(ctx context.Context) ([]float32, error) {
 		row := rows.Item[rows.Start[u]:rows.Start[u+1]]
 		for _, e := range events {
 			if at, ok := slices.BinarySearch(row, e.Item); ok && int(e.Behavior) == behavior {
-				out[rows.Start[u]-base+int64(at)] = e.Value
+				out[rows.Start[u]-base+int64(at)] = model.AsRating(float64(e.Value))
 			}
 		}
 		return nil

@@ -88,7 +88,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(file)
 	f.Add(modeltest.Damage(file, 1))
 	f.Add(file[:headerSize])
-	f.Fuzz(func(_ *testing.T, file []byte) { modeltest.Ask(Kind, file) })
+	f.Fuzz(func(t *testing.T, file []byte) { modeltest.Ask(t, Kind, file) })
 }
 
 // tastes are features of items: one for each of the four tastes of modeltest.Blocks.

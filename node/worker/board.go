@@ -101,5 +101,5 @@ func (b *board) get(worker, step uint32, name string) ([]byte, error) {
 			return p.b, nil
 		}
 	}
-	return nil, fmt.Errorf("worker %d has put nothing under %q before step %d", worker, name, step)
+	return nil, fmt.Errorf("worker %d has put nothing under %q before step %d: are all servers of one program?", worker, name, step)
 }

@@ -66,6 +66,9 @@ def test_all_calls(server: Server, client: kith.Client) -> None:
     pinned = client.recommend(basket=["p"], n=1, pins=[kith.Pin("z", 1)])
     assert [(r.item, r.source) for r in pinned.items] == [("z", kith.Model.PINNED)]
     assert client.recommend(basket={"p": 2.0}, n=1).items[0].item == "q"
+    assert client.recommend(basket=["p"], ratings={"p": 0.0}, n=1).items[0].item == "q"
+    with pytest.raises(ValueError, match="of the basket"):
+        client.recommend(basket=["p"], ratings={"q": 1.0})
     (server.folder / "scenes.yaml").write_text(
         "scenes: [{name: home, model: popularity}, {name: product, model: similar}]\n"
         "experiments: [{name: first, scene: home, start: 2026-01-01, end: 2099-01-01, variants: [{name: a, scene: home}, {name: b, scene: home}]}]\n"

@@ -96,8 +96,8 @@ export interface CallOptions {
 export interface Query extends Rules {
   /** A key. A user who is not known gets what is popular, unless noFallback is set. */
   user?: string;
-  /** In the place of user: items that are together now. */
-  basket?: (string | { item: string; weight: number })[];
+  /** In the place of user: items that are together now. The rating is for models of ratings; without one it is the weight, and the greatest rating without either. */
+  basket?: (string | { item: string; weight?: number; rating?: number })[];
   /** Length of the answer, 1 to 1,000: 10. */
   n?: number;
   model?: Model;

@@ -80,6 +80,7 @@ experiments: [{name: first, scene: home, start: 2026-01-01, end: 2099-01-01, var
   assert.equal((await client.append(outcome)).stored, 2);
   assert.equal((await client.recommend({ scene: "product", item: "y", n: 1 })).items[0]!.item, "z");
   assert.equal((await client.recommend({ basket: [{ item: "p", weight: 2 }], n: 1 })).items[0]!.item, "q");
+  assert.equal((await client.recommend({ basket: [{ item: "p", rating: 0 }], n: 1 })).items[0]!.item, "q");
   assert.equal((await client.similarItems("y", { n: 1 })).neighbors[0]!.key, "z");
   assert.ok((await client.similarUsers("u2", 1)).neighbors[0]!.score > 0);
   const soon = new Date(now.getTime() + hour);

@@ -1104,8 +1104,10 @@ func (x *Basket) GetItems() []*BasketItem {
 type BasketItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Item  string                 `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
-	// Zero means 1. For models of ratings it is the rating, and zero means the greatest of those that the model learned from.
-	Weight        float32 `protobuf:"fixed32,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Zero means 1.
+	Weight float32 `protobuf:"fixed32,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	// What the item is rated, for models of ratings. Unset means the weight, and the greatest rating if that is zero too.
+	Rating        *float32 `protobuf:"fixed32,3,opt,name=rating,proto3,oneof" json:"rating,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1150,6 +1152,13 @@ func (x *BasketItem) GetItem() string {
 func (x *BasketItem) GetWeight() float32 {
 	if x != nil {
 		return x.Weight
+	}
+	return 0
+}
+
+func (x *BasketItem) GetRating() float32 {
+	if x != nil && x.Rating != nil {
+		return *x.Rating
 	}
 	return 0
 }
@@ -2875,11 +2884,13 @@ const file_kith_v1_recommend_proto_rawDesc = "" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x12\n" +
 	"\x04rank\x18\x02 \x01(\rR\x04rank\"3\n" +
 	"\x06Basket\x12)\n" +
-	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.BasketItemR\x05items\"8\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.kith.v1.BasketItemR\x05items\"`\n" +
 	"\n" +
 	"BasketItem\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\x02R\x06weight\"\xf3\x02\n" +
+	"\x06weight\x18\x02 \x01(\x02R\x06weight\x12\x1b\n" +
+	"\x06rating\x18\x03 \x01(\x02H\x00R\x06rating\x88\x01\x01B\t\n" +
+	"\a_rating\"\xf3\x02\n" +
 	"\x11RecommendResponse\x12.\n" +
 	"\x05items\x18\x01 \x03(\v2\x18.kith.v1.RecommendedItemR\x05items\x12$\n" +
 	"\x05model\x18\x02 \x01(\x0e2\x0e.kith.v1.ModelR\x05model\x12#\n" +
@@ -3179,6 +3190,7 @@ func file_kith_v1_recommend_proto_init() {
 	}
 	file_kith_v1_recommend_proto_msgTypes[4].OneofWrappers = []any{}
 	file_kith_v1_recommend_proto_msgTypes[9].OneofWrappers = []any{}
+	file_kith_v1_recommend_proto_msgTypes[12].OneofWrappers = []any{}
 	file_kith_v1_recommend_proto_msgTypes[23].OneofWrappers = []any{
 		(*SimilarRequest_Item)(nil),
 		(*SimilarRequest_User)(nil),

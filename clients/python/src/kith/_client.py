@@ -151,6 +151,7 @@ class Client:
         user: Optional[str] = None,
         *,
         basket: Union[Sequence[str], Mapping[str, float], None] = None,
+        ratings: Optional[Mapping[str, float]] = None,
         n: int = 10,
         model: Model = Model.DEFAULT,
         include_seen: bool = False,
@@ -171,7 +172,9 @@ class Client:
         now: Optional[datetime] = None,
         timeout: Optional[float] = None,
     ) -> Recommendations:
-        """The n (1 to 1,000) best items for a user, or for a basket: items, or items with weights. For a model of ratings weights are ratings.
+        """The n (1 to 1,000) best items for a user, or for a basket: items, or items with weights.
+
+        For a model of ratings, `ratings` has those of items of the basket; of others the weight is the rating, and one without a weight is liked best.
 
         A user who is not known gets what is popular, unless no_fallback is set: then that is an error, and the answer may be shorter.
         `exclude_history` stands in the place of include_seen. `stale` reads any replica; `explain` asks for contributions.
@@ -183,6 +186,8 @@ class Client:
         """
         if user is not None and basket is not None or not scene and user is None and basket is None:
             raise ValueError("want either a user or a basket")
+        if any(i not in (basket or ()) for i in ratings or ()):
+            raise ValueError("want ratings of items of the basket")
         req = recommend_pb2.RecommendRequest(
             n=_count(n), model=_enum(model), include_seen=include_seen, no_fallback=no_fallback, stale=stale, explain=explain,
             scene=scene, session=session, item=item, model_name=model_name, explore=None if explore is None else explore.to_proto(),
@@ -193,7 +198,8 @@ class Client:
             req.user = user
         elif basket is not None:
             weights = basket if isinstance(basket, Mapping) else dict.fromkeys(basket, 0.0)  # 0 is none given
-            req.basket.items.extend(recommend_pb2.BasketItem(item=i, weight=w) for i, w in weights.items())
+            rated = ratings or {}
+            req.basket.items.extend(recommend_pb2.BasketItem(item=i, weight=w, rating=rated.get(i)) for i, w in weights.items())
         resp: recommend_pb2.RecommendResponse = self._read("recommend", timeout, lambda x, **o: x.recommender.Recommend(req, **o))
         items = [
             Recommendation(i.item, i.score, Model(i.source), [Contribution(c.item, c.score) for c in i.contributions]) for i in resp.items

@@ -188,12 +188,14 @@ class Basket(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[BasketItem, _Mapping]]] = ...) -> None: ...
 
 class BasketItem(_message.Message):
-    __slots__ = ("item", "weight")
+    __slots__ = ("item", "weight", "rating")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RATING_FIELD_NUMBER: _ClassVar[int]
     item: str
     weight: float
-    def __init__(self, item: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
+    rating: float
+    def __init__(self, item: _Optional[str] = ..., weight: _Optional[float] = ..., rating: _Optional[float] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("items", "model", "model_version", "fallback_reason", "partial", "stale", "scene", "experiment", "variant", "answer_id", "model_name")
