@@ -34,7 +34,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	split := choice{evaluate.SplitLeaveOneOut, evaluate.Splits()}
 	interval := choice{evaluate.IntervalStudent, evaluate.Intervals()}
 	methods := choice{evaluate.TuneRandom, evaluate.TuningMethods()}
-	trials, refit := 0, true
+	trials, folds, refit := 0, 1, true
 	cmd := &cobra.Command{
 		Use:   "evaluate",
 		Short: "Measure offline how good models are, without a server",
@@ -88,7 +88,9 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 				e.Metrics = []string{"auc"}
 			}
 			if trials != 0 {
-				e.Tuning = &evaluate.Tuning{Trials: trials, Method: method}
+				e.Tuning = &evaluate.Tuning{Trials: trials, Method: method, Folds: folds}
+			} else if folds != 1 {
+				return usagef("--validation-folds says how --tune measures; name the number of its trials")
 			}
 			c.input = strings.Join(in.files, ", ")
 			if in.mapping != "" {
@@ -142,6 +144,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f.Var(&methods, "tune-method", "how settings are looked for")
 	f.StringVar(&c.state, "state", "", "`file` to which trials of --tune are written; those in it are not made again")
 	f.Float64Var(&e.Validation, "validation", 0, "share of the data (with --test: of the training data) that is held back from the training data for --tune (default 0.1 with it)")
+	f.IntVar(&folds, "validation-folds", 1, "`number` of divisions of the training data on which --tune measures each setting")
 	f.BoolVar(&refit, "refit", true, "train with the validation data too before the test; with =false they are in no answer either")
 	f.StringVar(&c.report, "report", "", "`file` for a page with tables and plots, of a name that ends in .html")
 	f.Var(&measure, "measure", "similarity of models for top-N: "+alternatives(measure.of))
@@ -310,7 +313,11 @@ func (a *app) printEvaluatedNotes(r *evaluate.Result) error {
 		if t.Best == "" {
 			continue // printFailed says why
 		}
-		text := fmt.Sprintf("%s: the best of %s by %s on validation data is %s\n", t.Model, plural(len(t.Trials), "trial", "trials"), t.Metric, t.Best)
+		on := "validation data"
+		if r.ValidationFolds > 1 {
+			on = fmt.Sprintf("%d folds of validation data", r.ValidationFolds)
+		}
+		text := fmt.Sprintf("%s: the best of %s by %s on %s is %s\n", t.Model, plural(len(t.Trials), "trial", "trials"), t.Metric, on, t.Best)
 		if i == 0 {
 			text = "\n" + text
 		}
