@@ -343,21 +343,9 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
 	e = e.withDefaults()
-	if e.Data == nil || len(e.Data.Item) == 0 {
-		return nil, errors.New("evaluate: no data")
-	}
-	var d *Division
-	var err error
-	repeated := 0
-	switch {
-	case (e.Test != nil) != (e.Split == SplitGiven):
-		return nil, fmt.Errorf("evaluate: split is %q, want %q with test data that are given, and another one without", e.Split, SplitGiven)
-	case e.Test != nil:
-		e.Data, d, repeated = withTest(e.Data, e.Test)
-	default:
-		if d, err = e.divide(e.Data, e.Ratio, e.Ratio, 0); err != nil {
-			return nil, fmt.Errorf("evaluate: %w", err)
-		}
+	d, repeated, err := e.divideAll()
+	if err != nil {
+		return nil, err
 	}
 	r := e.result()
 	r.Repeated = repeated
@@ -424,6 +412,23 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
 	return r, nil
+}
+
+// divideAll divides the data of the experiment, and joins test data to them that are given.
+func (e *Experiment) divideAll() (d *Division, repeated int, err error) {
+	switch {
+	case e.Data == nil || len(e.Data.Item) == 0:
+		return nil, 0, errors.New("evaluate: no data")
+	case (e.Test != nil) != (e.Split == SplitGiven):
+		return nil, 0, fmt.Errorf("evaluate: split is %q, want %q with test data that are given, and another one without", e.Split, SplitGiven)
+	case e.Test != nil:
+		e.Data, d, repeated = withTest(e.Data, e.Test)
+	default:
+		if d, err = e.divide(e.Data, e.Ratio, e.Ratio, 0); err != nil {
+			return nil, 0, fmt.Errorf("evaluate: %w", err)
+		}
+	}
+	return d, repeated, nil
 }
 
 // result returns the result before anything is found.

@@ -157,7 +157,8 @@ func TestTrialsOfFoldsByHand(t *testing.T) {
 			x, y = x+sum[user], y+n[user]
 		}
 		for user := range sum {
-			squares += math.Pow(sum[user]-x/y*n[user], 2)
+			residual := sum[user] - x/y*n[user]
+			squares += residual * residual
 		}
 		users := float64(len(sum))
 		half := distuv.StudentsT{Sigma: 1, Nu: users - 1}.Quantile(0.975) * math.Sqrt(users/(users-1)*squares) / y
@@ -165,12 +166,8 @@ func TestTrialsOfFoldsByHand(t *testing.T) {
 		if c.metric == metricRMSE {
 			want = want.root()
 		}
-		trial := Trial{Name: c.model, Share: 1}
-		folds := map[float64][]*fold{}
-		for i := range all {
-			folds[1] = append(folds[1], all[i].share(&e, 1))
-		}
-		if err := (&tuner{e: &e, metric: c.metric, folds: folds}).trial(t.Context(), &trial, 2); err != nil || trial.Failed != "" {
+		trial, err := e.bench("", all).Try(t.Context(), c.model, 1, 2)
+		if err != nil || trial.Failed != "" {
 			t.Fatalf("%s: %v %s", c.model, err, trial.Failed)
 		}
 		got := trial.Figure

@@ -47,6 +47,8 @@ type Tuning struct {
 	Folds int
 	// Known are trials that need not be made again: those of the same data, division, seed and metric are taken from here, others are not looked at.
 	Known []Trial
+	// Maker, unless nil, makes the trials in place of this process. Who makes them changes no result but the seconds that they took.
+	Maker Maker
 	// Keep, unless nil, is told of each trial that was made, by the goroutine of Run. Its error ends the experiment.
 	Keep func(Trial) error
 }
@@ -74,6 +76,15 @@ func (t *Tuning) validate() error {
 		return fmt.Errorf("unknown way of tuning %q, want one of %s", t.Method, strings.Join(TuningMethods(), ", "))
 	}
 	return nil
+}
+
+// Maker makes trials of one experiment elsewhere.
+type Maker interface {
+	// Start gets ready for trials of the experiment with a fingerprint, Trial.Of, and returns how many can be made at a time, at least 1.
+	Start(ctx context.Context, of string) (parallel int, err error)
+	// Try makes the trial of a model, by its name with parameters, with a share of the users. An error ends the experiment. It is called from so many goroutines
+	// at a time as Start has said.
+	Try(ctx context.Context, name string, share float64) (Trial, error)
 }
 
 // Trial is one setting of a model, measured on the validation data.
@@ -396,12 +407,14 @@ func valueAt(p *model.Parameter, at float64) string {
 
 // tuner tunes one model.
 type tuner struct {
-	e      *Experiment
-	s      *space
-	of     string
-	metric string
-	folds  map[float64][]*fold // by share
-	known  map[string]Trial    // by name and share
+	e        *Experiment
+	s        *space
+	of       string
+	metric   string
+	parallel int
+	// make makes a trial with some threads.
+	make   func(ctx context.Context, name string, share float64, threads int) (Trial, error)
+	known  map[string]Trial // by name and share
 	out    TunedModel
 	points [][]float64 // of the trials with all users, in their order; nil for the default
 	report *reporter
@@ -410,20 +423,21 @@ type tuner struct {
 // tune tunes all models, and returns the names with the parameters that were found best; those of models without parameters, or without a trial that worked, as they are.
 func (e *Experiment) tune(ctx context.Context, v []validation, report *reporter) (tuned []TunedModel, names []string, err error) {
 	known := map[string]Trial{}
-	of := e.fingerprint()
+	of, parallel := e.fingerprint(), e.Threads
 	for _, t := range e.Tuning.Known {
 		if t.Of == of {
 			known[keyOf(t.Name, t.Share)] = t
 		}
 	}
-	folds := map[float64][]*fold{}
-	shares := []rung{{share: 1}}
-	if e.Tuning.Method == TuneHalving {
-		shares = rungs(e.Tuning.Trials)
-	}
-	for _, r := range shares {
-		for i := range v {
-			folds[r.share] = append(folds[r.share], v[i].share(e, r.share))
+	var try func(ctx context.Context, name string, share float64, threads int) (Trial, error)
+	if m := e.Tuning.Maker; m == nil {
+		try = e.bench(of, v).Try
+	} else {
+		if parallel, err = m.Start(ctx, of); err != nil {
+			return nil, nil, err
+		}
+		try = func(ctx context.Context, name string, share float64, _ int) (Trial, error) {
+			return m.Try(ctx, name, share)
 		}
 	}
 	for i, name := range e.Models {
@@ -435,7 +449,7 @@ func (e *Experiment) tune(ctx context.Context, v []validation, report *reporter)
 		if len(s.searched) == 0 {
 			continue
 		}
-		t := &tuner{e: e, s: s, of: of, metric: e.by(s.rating), folds: folds, known: known, report: report}
+		t := &tuner{e: e, s: s, of: of, metric: e.by(s.rating), parallel: parallel, make: try, known: known, report: report}
 		t.out = TunedModel{Model: name, Method: e.Tuning.Method, Metric: t.metric, Trials: []Trial{}}
 		if err := t.run(ctx, rand.New(rand.NewPCG(e.Seed, streamTuning+2+uint64(i)))); err != nil {
 			return nil, nil, fmt.Errorf("model %s: %w", name, err)
@@ -539,7 +553,7 @@ func (t *tuner) try(ctx context.Context, points [][]float64, share float64) (los
 			open = append(open, i)
 		}
 	}
-	parallel := max(1, min(t.e.Threads, len(open)))
+	parallel := max(1, min(t.parallel, len(open)))
 	made := make(chan int, len(open))
 	var kept error
 	err = inChunks(ctx, evenCuts(len(open), 1), parallel, func(int) {
@@ -551,9 +565,11 @@ func (t *tuner) try(ctx context.Context, points [][]float64, share float64) (los
 		t.report.share()(1)
 	}, func(chunk int) error {
 		i := open[chunk]
-		if err := t.trial(ctx, &trials[i], max(1, t.e.Threads/parallel)); err != nil {
+		trial, err := t.make(ctx, trials[i].Name, share, max(1, t.parallel/parallel))
+		if err != nil {
 			return err
 		}
+		trials[i] = trial
 		made <- i
 		return nil
 	})
@@ -572,45 +588,6 @@ func (t *tuner) try(ctx context.Context, points [][]float64, share float64) (los
 		}
 	}
 	return losses, nil
-}
-
-// trial makes a trial. What a model refuses is no error, but a trial that failed.
-func (t *tuner) trial(ctx context.Context, trial *Trial, threads int) error {
-	e := *t.e
-	e.Threads = threads
-	e.hitsOnly = slices.ContainsFunc(rankingMetrics, func(m rankingMetric) bool { return m.name == Kind(t.metric) })
-	if t.metric != metricAUC {
-		e.Metrics = nil
-	}
-	out := ModelResult{Name: trial.Name}
-	defer func() { trial.Seconds = out.Seconds }()
-	var all []*values
-	for i, f := range t.folds[trial.Share] {
-		found, err := e.evaluate(ctx, &out, trial.Name, f, func(float64) {})
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil && e.validationFolds() > 1:
-			trial.Failed = fmt.Sprintf("validation fold %d: %v", i+1, err)
-			return nil
-		case err != nil:
-			trial.Failed = err.Error()
-			return nil
-		}
-		if v := found.users[t.metric]; v != nil {
-			all = append(all, v)
-		}
-	}
-	if len(all) == 0 {
-		trial.Failed = "no user has the metric " + t.metric
-		return nil
-	}
-	figure, _ := pooled(all).estimate() // of somebody: measured has no metric without
-	if t.metric == metricRMSE {
-		figure = figure.root()
-	}
-	trial.Figure = figure
-	return nil
 }
 
 // loss is what is to be small; infinite for trials that failed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -119,6 +121,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 		},
 	}
 	in.register(cmd, true)
+	c.workers.access.register(cmd)
 	s.weights = weights{}
 	s.registerWeights(cmd)
 	f := cmd.Flags()
@@ -142,6 +145,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f.StringVar(&e.Against, "against", evaluate.AgainstBest, "`model` with which the others are compared: best, first or a name")
 	f.IntVar(&trials, "tune", 0, "settings of each model to try (default: none)")
 	f.Var(&methods, "tune-method", "how settings are looked for")
+	f.StringSliceVar(&c.workers.addrs, "workers", nil, "`host:port` of servers of a cluster that make the trials of --tune, in the place of this machine")
 	f.StringVar(&c.state, "state", "", "`file` to which trials of --tune are written; those in it are not made again")
 	f.Float64Var(&e.Validation, "validation", 0, "share of the data (with --test: of the training data) that is held back from the training data for --tune (default 0.1 with it)")
 	f.IntVar(&folds, "validation-folds", 1, "`number` of divisions of the training data on which --tune measures each setting")
@@ -164,6 +168,8 @@ type evaluation struct {
 	metrics []string
 	// categories, state and report are files, input is what the report calls the data.
 	categories, state, report, input string
+	// workers make the trials, if there are any.
+	workers remote
 }
 
 // validate looks at what the experiment does not, and makes sure that files can be written before the work begins.
@@ -174,7 +180,14 @@ func (c *evaluation) validate() error {
 			return fmt.Errorf("--metrics: unknown metric %q, want some of %s", name, strings.Join(known, ", "))
 		}
 	}
+	for _, addr := range c.workers.addrs {
+		if _, _, err := net.SplitHostPort(strings.TrimSpace(addr)); err != nil {
+			return fmt.Errorf("--workers %q: want host:port, such as %s", addr, server.DefaultGRPCAddr)
+		}
+	}
 	switch {
+	case len(c.workers.addrs) > 0 && c.Tuning == nil:
+		return errors.New("--workers make the trials of --tune; name their number")
 	case c.state != "" && c.Tuning == nil:
 		return errors.New("--state keeps the trials of --tune; name their number")
 	case c.report != "" && reportForm(c.report) != ".html":
@@ -247,6 +260,14 @@ func (a *app) evaluate(ctx context.Context, ms, tests []fusion.Mapping, w fusion
 		p.end()
 		a.noteRejected(dead)
 		return err
+	}
+	if len(c.workers.addrs) > 0 {
+		workers, end, err := a.trialWorkers(ctx, e, &c.workers)
+		if err != nil {
+			return err
+		}
+		defer end()
+		e.Tuning.Maker = workers
 	}
 	r, err := evaluate.Run(ctx, *e, func(done, total int) { p.set("evaluating", int64(done), int64(total)) })
 	p.end()

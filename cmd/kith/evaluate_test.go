@@ -119,6 +119,8 @@ func TestEvaluateOptions(t *testing.T) {
 		{[]string{"--tune", "3", "--state", notTrials}, "line 1 is no trial"},
 		{[]string{"--tune", "3", "--split", "k-fold"}, "k-fold"},
 		{[]string{"--validation-folds", "3"}, "--tune"},
+		{[]string{"--workers", "a:7801"}, "--tune"},
+		{[]string{"--workers", "a", "--tune", "3"}, "host:port"},
 		{[]string{"--test", held, "--split", "ratio"}, "--split"},
 	} {
 		got := kith(t, nil, append([]string{"evaluate", "--input", input, "--models", "popularity"}, c.args...)...)
