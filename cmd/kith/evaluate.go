@@ -52,7 +52,8 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
   kith evaluate --input u.data --models itemknn --split k-fold --folds 5 -n 5,10 --relevant 4
   kith evaluate --input u.data --models mean,baseline,user-knn-baseline --split ratio -o json
   kith evaluate --input u.data --models 'itemknn(measure=bm25,k=100),userknn' --split user-cold
-  kith evaluate --input u.data --models itemknn,userknn --tune 30 --state tried.jsonl --report report.html`,
+  kith evaluate --input u.data --models itemknn,userknn --tune 30 --state tried.jsonl --report report.html
+  kith evaluate --input u.data --models als --tune 60 --validation-folds 5 --workers a:7801,b:7801`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ms, err := in.mappings("a file with --input")

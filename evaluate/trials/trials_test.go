@@ -26,8 +26,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve starts a service, and returns a server for Workers. wrap may change streams.
-func serve(t *testing.T, s *trials.Service, wrap func(grpc.ServerStream) grpc.ServerStream) trials.Server {
+// serve starts a service, and returns a server for Workers, and what its calls end with. wrap, unless nil, changes their streams.
+func serve(t *testing.T, s *trials.Service, wrap func(grpc.ServerStream) grpc.ServerStream) (trials.Server, <-chan error) {
+	ended := make(chan error, 100)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +37,9 @@ func serve(t *testing.T, s *trials.Service, wrap func(grpc.ServerStream) grpc.Se
 		if wrap != nil {
 			stream = wrap(stream)
 		}
-		return wire.StreamServer(srv, stream, info, handler)
+		err := wire.StreamServer(srv, stream, info, handler)
+		ended <- err
+		return err
 	}), grpc.WaitForHandlers(true))
 	s.Register(g)
 	done := make(chan error, 1)
@@ -52,7 +55,7 @@ func serve(t *testing.T, s *trials.Service, wrap func(grpc.ServerStream) grpc.Se
 			t.Error(err)
 		}
 	})
-	return trials.Server{Addr: listener.Addr().String(), Conn: conn}
+	return trials.Server{Addr: listener.Addr().String(), Conn: conn}, ended
 }
 
 // tastes is an experiment on 20 users of two tastes.
@@ -118,7 +121,7 @@ func TestStreamsThatBreak(t *testing.T) {
 			return b
 		}
 	}
-	some := serve(t, service(), breaking(4))
+	some, _ := serve(t, service(), breaking(4))
 	got, err := run(t, tastes(), some)
 	if err != nil {
 		t.Fatal(err)
@@ -130,12 +133,16 @@ func TestStreamsThatBreak(t *testing.T) {
 	if diff := cmp.Diff(want, got, ignore); diff != "" {
 		t.Errorf("-here +by streams that break:\n%s", diff)
 	}
-	none := serve(t, service(), breaking(1))
+	none, _ := serve(t, service(), breaking(1))
 	if _, err := run(t, tastes(), none); err == nil || !strings.Contains(err.Error(), "no server is left") || !strings.Contains(err.Error(), errBroken.Error()) {
 		t.Errorf("by a server that makes no trial: %v", err)
 	}
-	if got, err = run(t, tastes(), none, serve(t, service(), nil)); err != nil {
+	whole, ended := serve(t, service(), nil)
+	if got, err = run(t, tastes(), none, whole); err != nil {
 		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("a call with nothing under way ended with %v", err)
 	}
 	if diff := cmp.Diff(want, got, ignore); diff != "" {
 		t.Errorf("-here +by another server:\n%s", diff)
@@ -148,7 +155,7 @@ func TestUnlikeServers(t *testing.T) {
 		{"2", "", "use the same one"},
 		{"1", "of other data", "the programs differ"},
 	} {
-		s := serve(t, trials.NewService(trials.Config{Node: "n", Version: c.version}), nil)
+		s, _ := serve(t, trials.NewService(trials.Config{Node: "n", Version: c.version}), nil)
 		w, err := trials.NewWorkers(t.Context(), tastes(), "1", []trials.Server{s}, func(text string) { t.Error(text) })
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +169,7 @@ func TestUnlikeServers(t *testing.T) {
 
 // TestRefusals: what no Workers send is refused, and ends nothing but its stream.
 func TestRefusals(t *testing.T) {
-	s := serve(t, trials.NewService(trials.Config{Node: "n", Version: "1", Threads: 1, Memory: 1 << 20}), nil)
+	s, _ := serve(t, trials.NewService(trials.Config{Node: "n", Version: "1", Threads: 1, Memory: 1 << 20}), nil)
 	// try sends an experiment and a setting, and returns what the server says to them.
 	try := func(head *kithv1.TrialExperiment, parts [][]byte, setting *kithv1.TrialSetting) (result *kithv1.TrialResult, err error) {
 		stream, err := kithv1.NewTrialServiceClient(s.Conn).Try(t.Context())

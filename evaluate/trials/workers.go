@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -92,10 +93,29 @@ func NewWorkers(ctx context.Context, e evaluate.Experiment, version string, serv
 	return w, nil
 }
 
-// Close breaks all streams off, and returns when they have ended. Nothing may be under way.
+// goodbyeTime is how long servers may take to end streams in which nothing is under way.
+const goodbyeTime = 2 * time.Second
+
+// Close ends all streams, and breaks off what is under way there. It returns when they have ended. Nobody may call Start or Try any more.
 func (w *Workers) Close() {
-	w.stop()
+	for _, s := range w.servers {
+		if s.line != nil {
+			s.line.close()
+		}
+	}
+	timer := time.AfterFunc(goodbyeTime, w.stop)
+	defer timer.Stop()
 	w.streams.Wait()
+	w.stop()
+}
+
+// close says goodbye to the server, or breaks off what is under way.
+func (l *line) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.pending) > 0 || l.stream.CloseSend() != nil {
+		l.cancel()
+	}
 }
 
 // Start implements evaluate.Maker: it sends the experiment to all servers, and passes over those that do not answer. A server that refuses it is an error.
