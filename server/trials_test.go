@@ -57,7 +57,7 @@ func TestTrialsOnServers(t *testing.T) {
 		}
 		tuning := *e.Tuning
 		if e.Tuning = &tuning; len(servers) > 0 {
-			w, err := trials.NewWorkers(t.Context(), e, "1.2.3", servers, func(text string) { t.Log(text) })
+			w, err := trials.NewWorkers(t.Context(), e, "1.2.3", servers, func(addr string, err error) { t.Log(addr, err) })
 			if err != nil {
 				t.Fatal(err)
 			}

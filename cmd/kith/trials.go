@@ -83,7 +83,9 @@ func (a *app) trialWorkers(ctx context.Context, e *evaluate.Experiment, r *remot
 	for i, conn := range c.conns {
 		servers = append(servers, trials.Server{Addr: c.addrs[i], Conn: conn})
 	}
-	w, err = trials.NewWorkers(ctx, *e, thisBuild().Version, servers, func(text string) { a.note("%s", text) })
+	w, err = trials.NewWorkers(ctx, *e, thisBuild().Version, servers, func(addr string, err error) {
+		a.note("server %s is lost, others make its trials: %s", addr, reason(err))
+	})
 	if err != nil {
 		c.close()
 		return nil, nil, err

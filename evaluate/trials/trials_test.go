@@ -79,7 +79,7 @@ func tastes() evaluate.Experiment {
 // run makes the experiment with the trials made by servers.
 func run(t *testing.T, e evaluate.Experiment, servers ...trials.Server) (*evaluate.Result, error) {
 	t.Helper()
-	w, err := trials.NewWorkers(t.Context(), e, "1", servers, func(text string) { t.Log(text) })
+	w, err := trials.NewWorkers(t.Context(), e, "1", servers, func(addr string, err error) { t.Log(addr, err) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestUnlikeServers(t *testing.T) {
 		{"1", "of other data", "the programs differ"},
 	} {
 		s, _ := serve(t, trials.NewService(trials.Config{Node: "n", Version: c.version}), nil)
-		w, err := trials.NewWorkers(t.Context(), tastes(), "1", []trials.Server{s}, func(text string) { t.Error(text) })
+		w, err := trials.NewWorkers(t.Context(), tastes(), "1", []trials.Server{s}, func(addr string, err error) { t.Error(addr, err) })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ type Server struct {
 type Workers struct {
 	head *kithv1.TrialExperiment
 	data []byte
-	note func(text string)
+	note func(addr string, err error)
 
 	ctx     context.Context // the life of the streams, from NewWorkers to Close
 	stop    context.CancelFunc
@@ -73,8 +73,8 @@ type line struct {
 }
 
 // NewWorkers returns Workers for an experiment with tuning, the same that evaluate.Run gets, by a program of a version. It calls no server yet. note is told of
-// servers that are lost, by any goroutine. The caller must Close it.
-func NewWorkers(ctx context.Context, e evaluate.Experiment, version string, servers []Server, note func(text string)) (*Workers, error) {
+// servers that are lost, and why, by any goroutine. The caller must Close it.
+func NewWorkers(ctx context.Context, e evaluate.Experiment, version string, servers []Server, note func(addr string, err error)) (*Workers, error) {
 	if e.Tuning == nil || len(servers) == 0 {
 		return nil, errors.New("trials: no tuning, or no server that makes them")
 	}
@@ -166,7 +166,7 @@ func (w *Workers) lose(s *server, err error) {
 	defer w.mu.Unlock()
 	w.cause = fmt.Errorf("server %s: %w", s.Addr, err)
 	if w.ctx.Err() == nil {
-		w.note(fmt.Sprintf("server %s is lost: %v", s.Addr, err))
+		w.note(s.Addr, err)
 	}
 	if w.lost++; w.lost == len(w.servers) {
 		close(w.none)
