@@ -78,6 +78,8 @@ var table = map[string]Rule{
 	kithv1.ModelService_WatchJob_FullMethodName:   {Roles: watch},
 	kithv1.ModelService_ListModels_FullMethodName: {Roles: watch},
 
+	kithv1.TrialService_Try_FullMethodName: {Roles: train, Audited: true},
+
 	kithv1.SceneService_GetScenes_FullMethodName:        {Roles: watch},
 	kithv1.SceneService_SetScenes_FullMethodName:        {Roles: train, Audited: true},
 	kithv1.SceneService_ReportExperiment_FullMethodName: {Roles: watch},

@@ -28,6 +28,7 @@ const (
 	streamBootstrap = 1 << 40
 	streamPairs     = 2 << 40
 	streamTuning    = 3 << 40
+	streamFolds     = 4 << 40
 )
 
 // bootstrap returns the figures of metrics with bootstrap intervals; folds has their values, by fold. Cost: O(samples · users · metrics).

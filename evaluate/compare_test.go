@@ -179,12 +179,12 @@ func TestChoose(t *testing.T) {
 
 // Tuning gives the same with any number of threads; what is known is not tried again; and the setting it takes is the best of its trials.
 func TestTuning(t *testing.T) {
-	for _, method := range evaluate.TuningMethods() {
+	for i, method := range evaluate.TuningMethods() {
 		var kept []evaluate.Trial
 		var mu sync.Mutex
 		e := evaluate.Experiment{
 			Models: []string{"popularity", "itemknn(min-support=1)", "baseline"}, Split: evaluate.SplitRatio, N: []int{5}, K: 3, Threads: 1,
-			Samples: 200, Tuning: &evaluate.Tuning{Trials: 9, Method: method, Keep: func(x evaluate.Trial) error {
+			Samples: 200, Tuning: &evaluate.Tuning{Trials: 9, Method: method, Folds: 1 + i, Keep: func(x evaluate.Trial) error {
 				mu.Lock()
 				defer mu.Unlock()
 				kept = append(kept, x)
@@ -222,6 +222,13 @@ func TestTuning(t *testing.T) {
 		}
 		if !strings.Contains(one.Models[1].Tuned, "min-support=1,measure=") || one.Models[1].Name != "itemknn(min-support=1)" || one.Models[0].Tuned != "" {
 			t.Errorf("%s: names %q, tuned %q and %q", method, one.Models[1].Name, one.Models[1].Tuned, one.Models[0].Tuned)
+		}
+		other := e
+		other.Tuning = &evaluate.Tuning{Trials: 9, Method: method, Folds: 4, Known: kept}
+		for _, x := range run(t, other).Tuning[0].Trials {
+			if x.Of == kept[0].Of {
+				t.Fatalf("%s: a trial of other folds has the same fingerprint", method)
+			}
 		}
 		plain := e
 		plain.Tuning, plain.Validation, plain.Models = nil, 0, []string{one.Models[1].Tuned}
@@ -403,6 +410,9 @@ func TestValidateMeasuring(t *testing.T) {
 		"by coverage":             {func(e *evaluate.Experiment) { e.By = "coverage@10" }, "ndcg@10"},
 		"trials":                  {func(e *evaluate.Experiment) { e.Tuning = &evaluate.Tuning{} }, "trials"},
 		"way of tuning":           {func(e *evaluate.Experiment) { e.Tuning = &evaluate.Tuning{Trials: 1, Method: "guess"} }, "halving"},
+		"validation folds":        {func(e *evaluate.Experiment) { e.Tuning = &evaluate.Tuning{Trials: 1, Folds: 101} }, "1 to 100"},
+		"more folds than data":    {func(e *evaluate.Experiment) { e.Tuning = &evaluate.Tuning{Trials: 1, Folds: 9} }, "at most 0.08889"},
+		"folds without refit":     {func(e *evaluate.Experiment) { e.Tuning, e.NoRefit = &evaluate.Tuning{Trials: 1, Folds: 2}, true }, "refit"},
 		"validation":              {func(e *evaluate.Experiment) { e.Validation = 0.8 }, "below"},
 		"validation of folds":     {func(e *evaluate.Experiment) { e.Validation, e.Split = 0.1, evaluate.SplitKFold }, "k-fold"},
 		"nothing to leave out":    {func(e *evaluate.Experiment) { e.NoRefit = true }, "validation"},

@@ -31,7 +31,8 @@
 // # Comparison, tuning, choice
 //
 // Models are compared on the same users by a randomization test (Comparison); Choose takes one by a result. Tuning looks for parameters on validation data, a
-// part of the training data, so that the test data have no part in what is chosen.
+// part of the training data, so that the test data have no part in what is chosen; on several divisions of them, if wanted. A Bench makes the trials of a tuning, here or, by way of a
+// Maker, elsewhere.
 //
 // Equal data, settings and seed give equal results, with any number of threads.
 package evaluate

@@ -232,8 +232,17 @@ func (e *Experiment) validateTuning() error {
 	case e.NoRefit && e.Validation == 0:
 		return errors.New("there are no validation data to leave out; name their share")
 	}
-	if e.Tuning != nil {
-		return e.Tuning.validate()
+	if e.Tuning == nil {
+		return nil
+	}
+	if err := e.Tuning.validate(); err != nil {
+		return err
+	}
+	switch folds := e.Tuning.Folds; {
+	case folds > 1 && e.NoRefit:
+		return fmt.Errorf("refit is off, but what one of %d validation folds is measured on, another trains with; use one fold, or leave refit on", folds)
+	case (hasRatio(e.Split) || e.Split == SplitGiven) && float64(folds)*e.Validation > ratio+1e-9:
+		return fmt.Errorf("%d validation folds of %v are more than the training data, %v; lower validation to at most %.4g", folds, e.Validation, ratio, ratio/float64(folds))
 	}
 	return nil
 }
@@ -241,8 +250,9 @@ func (e *Experiment) validateTuning() error {
 // maxN bounds the answers that are compared; beyond it a ranking is no longer what somebody reads.
 const maxN = 1_000_000
 
-// divide makes a division of a table, in the way of the split, with a share for training. Each stream of random numbers gives another one.
-func (e *Experiment) divide(t *fusion.Table, ratio float64, stream uint64) (*Division, error) {
+// divide makes a division of a table, in the way of the split, with a share for training; known is the share of the entries of held-back users that queries
+// have. Each stream of random numbers gives another one.
+func (e *Experiment) divide(t *fusion.Table, ratio, known float64, stream uint64) (*Division, error) {
 	rng := rand.New(rand.NewPCG(e.Seed, stream))
 	switch e.Split {
 	case SplitLeaveOneOut:
@@ -256,7 +266,7 @@ func (e *Experiment) divide(t *fusion.Table, ratio float64, stream uint64) (*Div
 	case SplitTime:
 		return CutTime(t, ratio)
 	case SplitUserCold:
-		return HoldOutUsers(t, ratio, ratio, rng), nil
+		return HoldOutUsers(t, ratio, known, rng), nil
 	case SplitUserNew:
 		return HoldOutUsers(t, ratio, 0, rng), nil
 	default:
@@ -280,6 +290,8 @@ type Result struct {
 	// Validation is the share of the data that tuning goes by, and Refit tells whether it is training data of the models that are measured.
 	Validation float64 `json:"validation,omitempty"`
 	Refit      bool    `json:"refit,omitempty"`
+	// ValidationFolds is Tuning.Folds if it is above 1.
+	ValidationFolds int `json:"validation_folds,omitempty"`
 	// Relevant is Experiment.Relevant.
 	Relevant float64 `json:"relevant,omitempty"`
 	// Repeated is the number of entries of Experiment.Test that are training data too, and therefore no test data.
@@ -331,21 +343,9 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
 	e = e.withDefaults()
-	if e.Data == nil || len(e.Data.Item) == 0 {
-		return nil, errors.New("evaluate: no data")
-	}
-	var d *Division
-	var err error
-	repeated := 0
-	switch {
-	case (e.Test != nil) != (e.Split == SplitGiven):
-		return nil, fmt.Errorf("evaluate: split is %q, want %q with test data that are given, and another one without", e.Split, SplitGiven)
-	case e.Test != nil:
-		e.Data, d, repeated = withTest(e.Data, e.Test)
-	default:
-		if d, err = e.divide(e.Data, e.Ratio, 0); err != nil {
-			return nil, fmt.Errorf("evaluate: %w", err)
-		}
+	d, repeated, err := e.divideAll()
+	if err != nil {
+		return nil, err
 	}
 	r := e.result()
 	r.Repeated = repeated
@@ -363,7 +363,7 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 			}
 		}
 		if e.NoRefit {
-			inner.hide(d)
+			inner[0].hide(d)
 		}
 	}
 	for _, t := range r.Tuning {
@@ -414,6 +414,23 @@ func Run(ctx context.Context, e Experiment, progress func(done, total int)) (*Re
 	return r, nil
 }
 
+// divideAll divides the data of the experiment, and joins test data to them that are given.
+func (e *Experiment) divideAll() (d *Division, repeated int, err error) {
+	switch {
+	case e.Data == nil || len(e.Data.Item) == 0:
+		return nil, 0, errors.New("evaluate: no data")
+	case (e.Test != nil) != (e.Split == SplitGiven):
+		return nil, 0, fmt.Errorf("evaluate: split is %q, want %q with test data that are given, and another one without", e.Split, SplitGiven)
+	case e.Test != nil:
+		e.Data, d, repeated = withTest(e.Data, e.Test)
+	default:
+		if d, err = e.divide(e.Data, e.Ratio, e.Ratio, 0); err != nil {
+			return nil, 0, fmt.Errorf("evaluate: %w", err)
+		}
+	}
+	return d, repeated, nil
+}
+
 // result returns the result before anything is found.
 func (e *Experiment) result() *Result {
 	r := &Result{
@@ -439,6 +456,9 @@ func (e *Experiment) result() *Result {
 	}
 	if hasRatio(e.Split) {
 		r.Ratio = e.Ratio
+	}
+	if folds := e.validationFolds(); folds > 1 {
+		r.ValidationFolds = folds
 	}
 	for _, name := range e.Models {
 		r.Models = append(r.Models, ModelResult{Name: name, Parameters: map[string]any{}, Metrics: map[string]Estimate{}})

@@ -43,28 +43,48 @@ type Tuning struct {
 	Trials int
 	// Method is one of TuningMethods; "" means TuneRandom.
 	Method string
+	// Folds is the number of divisions of the training data on which each setting is measured, 1 to 100; 0 means 1. See Experiment.validation for what they are.
+	Folds int
 	// Known are trials that need not be made again: those of the same data, division, seed and metric are taken from here, others are not looked at.
 	Known []Trial
+	// Maker, unless nil, makes the trials in place of this process. Who makes them changes no result but the seconds that they took.
+	Maker Maker
 	// Keep, unless nil, is told of each trial that was made, by the goroutine of Run. Its error ends the experiment.
 	Keep func(Trial) error
 }
 
 func (t Tuning) withDefaults() Tuning {
 	t.Method = cmp.Or(t.Method, TuneRandom)
+	t.Folds = cmp.Or(t.Folds, 1)
 	return t
 }
 
-// maxTrials bounds the settings that are tried for one model.
-const maxTrials = 100_000
+const (
+	// maxTrials bounds the settings that are tried for one model.
+	maxTrials = 100_000
+	// maxValidationFolds bounds the divisions that are in memory at a time.
+	maxValidationFolds = 100
+)
 
 func (t *Tuning) validate() error {
 	switch {
 	case t.Trials < 1 || t.Trials > maxTrials:
 		return fmt.Errorf("trials is %d, want 1 to %d", t.Trials, maxTrials)
+	case t.Folds < 1 || t.Folds > maxValidationFolds:
+		return fmt.Errorf("validation folds is %d, want 1 to %d", t.Folds, maxValidationFolds)
 	case !slices.Contains(TuningMethods(), t.Method):
 		return fmt.Errorf("unknown way of tuning %q, want one of %s", t.Method, strings.Join(TuningMethods(), ", "))
 	}
 	return nil
+}
+
+// Maker makes trials of one experiment elsewhere.
+type Maker interface {
+	// Start gets ready for trials of the experiment with a fingerprint, Trial.Of, and returns how many can be made at a time, at least 1.
+	Start(ctx context.Context, of string) (parallel int, err error)
+	// Try makes the trial of a model, by its name with parameters, with a share of the users. An error ends the experiment. It is called from so many goroutines
+	// at a time as Start has said.
+	Try(ctx context.Context, name string, share float64) (Trial, error)
 }
 
 // Trial is one setting of a model, measured on the validation data.
@@ -92,32 +112,93 @@ type TunedModel struct {
 	Trials []Trial `json:"trials"`
 }
 
-// validation is a part of the training data that is held back too.
+// validation is a division of the training data, or of the older part of them.
 type validation struct {
-	table *fusion.Table // the training data of the outer division
-	d     *Division     // of table
-	entry []int64       // by entry of table: that of the whole
+	table *fusion.Table
+	d     *Division // of table
 }
 
-// validation divides the training data of a division in the way of the split.
-func (e *Experiment) validation(d *Division) (*validation, error) {
-	v := &validation{}
-	v.table, v.entry = part(e.Data, func(_ int, p int64) bool { return d.trains(p, 0) })
-	ratio := 1 - e.Validation // of the training data; without meaning for splits that have no ratio
+// validation divides the training data of a division in the way of the split, once for each fold, into what trials train with and what they are measured
+// on. No entry is measured in two folds, nor, where the split is by users, a user.
+//
+// Where the split holds back at random, a fold trains with all that it does not measure: cross-validation (Stone, J. Royal Statistical Society B 36(2), 1974
+// [stone1974]). Where it holds back what is newest, a fold divides what the one before has trained with, so that nothing is trained with its own future: the
+// origin rolls back (Tashman, International J. of Forecasting 16(4), 2000 [tashman2000]). Users with too few entries for all folds are measured in the first ones.
+func (e *Experiment) validation(d *Division) ([]validation, error) {
+	table, _ := part(e.Data, func(_ int, p int64) bool { return d.trains(p, 0) })
+	share := e.Validation // of the training data; without meaning for splits that have no ratio
 	if hasRatio(e.Split) {
-		ratio = 1 - e.Validation/e.Ratio
+		share /= e.Ratio
 	}
-	var err error
-	v.d, err = e.divide(v.table, ratio, streamTuning)
-	return v, err
+	var out []validation
+	left := table                        // what no fold has held back
+	at := make([]int64, len(table.Item)) // by entry of left: that of table
+	for p := range at {
+		at[p] = int64(p)
+	}
+	for k := range e.validationFolds() {
+		stream := uint64(streamTuning)
+		if k > 0 {
+			stream = streamFolds + uint64(k)
+		}
+		inner, err := e.divide(left, 1-share/(1-float64(k)*share), 1-share, stream)
+		if err != nil {
+			return nil, fmt.Errorf("fold %d: %w", k+1, err)
+		}
+		v := validation{left, inner}
+		if !byTime(e.Split, table) {
+			v = validation{table, within(table, inner, at)}
+		}
+		out = append(out, v)
+		var kept []int64
+		left, kept = part(left, func(_ int, p int64) bool { return inner.trains(p, 0) })
+		for i, p := range kept {
+			kept[i] = at[p]
+		}
+		at = kept
+	}
+	return out, nil
 }
 
-// hide makes the validation data hidden in the outer division.
-func (v *validation) hide(d *Division) {
-	d.Hidden = make([]bool, len(d.TestOf))
-	for p, at := range v.entry {
-		d.Hidden[at] = !v.d.trains(int64(p), 0)
+// validationFolds is Tuning.Folds, 1 without tuning.
+func (e *Experiment) validationFolds() int {
+	if e.Tuning == nil {
+		return 1
 	}
+	return e.Tuning.Folds
+}
+
+// byTime tells whether a split of a table holds back what is newest.
+func byTime(split string, t *fusion.Table) bool {
+	return split == SplitTime || split == SplitUserTime || split == SplitLeaveOneOut && t.Time != nil
+}
+
+// within returns the division of a table that one of a part of it makes, whose entries are at those places: the others are training data.
+func within(t *fusion.Table, of *Division, at []int64) *Division {
+	d := newDivision(t)
+	if of.History != nil {
+		d.History = make([]bool, len(t.Item))
+	}
+	for p, whole := range at {
+		d.TestOf[whole] = of.TestOf[p]
+		if of.History != nil {
+			d.History[whole] = of.History[p]
+		}
+	}
+	return d
+}
+
+// hide makes what a division of the training data holds back hidden in the outer division.
+func (v *validation) hide(d *Division) {
+	hidden := make([]bool, len(d.TestOf))
+	next := int64(0) // entry of v.table, which has the training data in their order
+	for p := range d.TestOf {
+		if d.trains(int64(p), 0) {
+			hidden[p] = !v.d.trains(next, 0)
+			next++
+		}
+	}
+	d.Hidden = hidden
 }
 
 // share returns the fold of a share of the users, drawn so that a smaller share is part of a larger one.
@@ -198,6 +279,9 @@ func (e *Experiment) fingerprint() string {
 func (e *Experiment) putSettings(h hash.Hash) {
 	_, _ = fmt.Fprintln(h, e.Split, e.Ratio, e.Seed, e.Relevant, e.Negatives, e.by(false), e.by(true), e.Validation,
 		e.Measure, e.RatingMeasure, e.K, e.Shrinkage, e.MinSupport, e.Alpha)
+	if folds := e.validationFolds(); folds > 1 {
+		_, _ = fmt.Fprintln(h, "folds", folds)
+	}
 	_, _ = fmt.Fprintf(h, "%q\n", e.bases())
 	for _, key := range slices.Sorted(maps.Keys(e.Products)) {
 		_, _ = fmt.Fprintf(h, "%q %q\n", key, fmt.Sprintf("%#v", e.Products[key].Attributes))
@@ -323,11 +407,13 @@ func valueAt(p *model.Parameter, at float64) string {
 
 // tuner tunes one model.
 type tuner struct {
-	e      *Experiment
-	s      *space
-	of     string
-	metric string
-	folds  map[float64]*fold
+	e        *Experiment
+	s        *space
+	of       string
+	metric   string
+	parallel int
+	// make makes a trial with some threads.
+	make   func(ctx context.Context, name string, share float64, threads int) (Trial, error)
 	known  map[string]Trial // by name and share
 	out    TunedModel
 	points [][]float64 // of the trials with all users, in their order; nil for the default
@@ -335,20 +421,23 @@ type tuner struct {
 }
 
 // tune tunes all models, and returns the names with the parameters that were found best; those of models without parameters, or without a trial that worked, as they are.
-func (e *Experiment) tune(ctx context.Context, v *validation, report *reporter) (tuned []TunedModel, names []string, err error) {
+func (e *Experiment) tune(ctx context.Context, v []validation, report *reporter) (tuned []TunedModel, names []string, err error) {
 	known := map[string]Trial{}
-	of := e.fingerprint()
+	of, parallel := e.fingerprint(), e.Threads
 	for _, t := range e.Tuning.Known {
 		if t.Of == of {
 			known[keyOf(t.Name, t.Share)] = t
 		}
 	}
-	folds := map[float64]*fold{1: v.share(e, 1)}
-	if e.Tuning.Method == TuneHalving {
-		for _, r := range rungs(e.Tuning.Trials) {
-			if folds[r.share] == nil {
-				folds[r.share] = v.share(e, r.share)
-			}
+	var try func(ctx context.Context, name string, share float64, threads int) (Trial, error)
+	if m := e.Tuning.Maker; m == nil {
+		try = e.bench(of, v).Try
+	} else {
+		if parallel, err = m.Start(ctx, of); err != nil {
+			return nil, nil, err
+		}
+		try = func(ctx context.Context, name string, share float64, _ int) (Trial, error) {
+			return m.Try(ctx, name, share)
 		}
 	}
 	for i, name := range e.Models {
@@ -360,7 +449,7 @@ func (e *Experiment) tune(ctx context.Context, v *validation, report *reporter) 
 		if len(s.searched) == 0 {
 			continue
 		}
-		t := &tuner{e: e, s: s, of: of, metric: e.by(s.rating), folds: folds, known: known, report: report}
+		t := &tuner{e: e, s: s, of: of, metric: e.by(s.rating), parallel: parallel, make: try, known: known, report: report}
 		t.out = TunedModel{Model: name, Method: e.Tuning.Method, Metric: t.metric, Trials: []Trial{}}
 		if err := t.run(ctx, rand.New(rand.NewPCG(e.Seed, streamTuning+2+uint64(i)))); err != nil {
 			return nil, nil, fmt.Errorf("model %s: %w", name, err)
@@ -464,7 +553,7 @@ func (t *tuner) try(ctx context.Context, points [][]float64, share float64) (los
 			open = append(open, i)
 		}
 	}
-	parallel := max(1, min(t.e.Threads, len(open)))
+	parallel := max(1, min(t.parallel, len(open)))
 	made := make(chan int, len(open))
 	var kept error
 	err = inChunks(ctx, evenCuts(len(open), 1), parallel, func(int) {
@@ -476,9 +565,11 @@ func (t *tuner) try(ctx context.Context, points [][]float64, share float64) (los
 		t.report.share()(1)
 	}, func(chunk int) error {
 		i := open[chunk]
-		if err := t.trial(ctx, &trials[i], max(1, t.e.Threads/parallel)); err != nil {
+		trial, err := t.make(ctx, trials[i].Name, share, max(1, t.parallel/parallel))
+		if err != nil {
 			return err
 		}
+		trials[i] = trial
 		made <- i
 		return nil
 	})
@@ -497,33 +588,6 @@ func (t *tuner) try(ctx context.Context, points [][]float64, share float64) (los
 		}
 	}
 	return losses, nil
-}
-
-// trial makes a trial. What a model refuses is no error, but a trial that failed.
-func (t *tuner) trial(ctx context.Context, trial *Trial, threads int) error {
-	e := *t.e
-	e.Threads = threads
-	e.hitsOnly = slices.ContainsFunc(rankingMetrics, func(m rankingMetric) bool { return m.name == Kind(t.metric) })
-	if t.metric != metricAUC {
-		e.Metrics = nil
-	}
-	out := ModelResult{Name: trial.Name}
-	found, err := e.evaluate(ctx, &out, trial.Name, t.folds[trial.Share], func(float64) {})
-	trial.Seconds = out.Seconds
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		trial.Failed = err.Error()
-		return nil
-	}
-	figure, ok := found.metrics[t.metric]
-	if !ok {
-		trial.Failed = "no user has the metric " + t.metric
-		return nil
-	}
-	trial.Figure = figure
-	return nil
 }
 
 // loss is what is to be small; infinite for trials that failed.

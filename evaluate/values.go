@@ -54,6 +54,29 @@ func (v *values) weight() (sum float64) {
 	return sum
 }
 
+// pooled puts the values of several folds together: each user has the sums of its own, so that the figure is the mean over users of all folds, and its interval
+// takes a user's values as depending on each other.
+func pooled(folds []*values) *values {
+	if len(folds) == 1 {
+		return folds[0]
+	}
+	all := newValues(len(folds[0].x))
+	all.y = make([]float64, len(all.x))
+	for u := range all.x {
+		for _, f := range folds {
+			x, y, ok := f.at(u)
+			switch {
+			case !ok:
+			case math.IsNaN(all.x[u]):
+				all.x[u], all.y[u] = x, y
+			default:
+				all.x[u], all.y[u] = all.x[u]+x, all.y[u]+y
+			}
+		}
+	}
+	return all
+}
+
 // measured is what was found about one model on one fold.
 type measured struct {
 	metrics map[string]Estimate

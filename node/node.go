@@ -217,6 +217,9 @@ func (n *Node) Versions() *Versions { return n.versions }
 // Jobs returns the number of builds that this node keeps something of.
 func (n *Node) Jobs() int { return n.worker.Jobs() }
 
+// Background runs work that lasts, and is for no build, with the priority of builds.
+func (n *Node) Background(work func() error) error { return n.worker.Background(work) }
+
 // Inflight is what waits to be stored by the partitions that this node leads.
 func (n *Node) Inflight() *Inflight { return n.inflight }
 

@@ -50,6 +50,8 @@ type Config struct {
 	Models []string
 	// ModelMemory bounds what the models in training put for each other here, in bytes. Default 2 GiB.
 	ModelMemory int64
+	// TrialMemory bounds what the data of evaluations take whose trials are made here, in bytes. Default 1 GiB.
+	TrialMemory int64
 	// Kinds are the kinds of models that can be trained and asked. Default: kinds.All.
 	Kinds []*train.Kind
 	// MoveRate bounds the bytes a second of the copies of partitions that this server sends. Default 32 MiB; negative for no bound.
@@ -233,6 +235,9 @@ func (c *Config) complete() error {
 	}
 	if c.ModelMemory < 0 {
 		return fmt.Errorf("server: ModelMemory is %d; want 0 or more", c.ModelMemory)
+	}
+	if c.TrialMemory < 0 {
+		return fmt.Errorf("server: TrialMemory is %d; want 0 or more", c.TrialMemory)
 	}
 	if c.StallAfter < 0 {
 		return fmt.Errorf("server: StallAfter is %v; want 0 or more", c.StallAfter)

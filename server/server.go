@@ -22,6 +22,7 @@ import (
 	"github.com/kith-io/kith/api"
 	"github.com/kith-io/kith/auth"
 	"github.com/kith-io/kith/coordinator"
+	"github.com/kith-io/kith/evaluate/trials"
 	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/consensus"
 	"github.com/kith-io/kith/node/direct"
@@ -58,6 +59,7 @@ type Server struct {
 	node        *node.Node
 	coordinator *coordinator.Coordinator
 	api         *api.API
+	trials      *trials.Service
 	inflight    *node.Inflight // of the callers of api
 	grpc        *grpc.Server
 	health      *health.Server
@@ -164,9 +166,11 @@ func New(cfg Config) (_ *Server, err error) {
 		NewID: newID, Now: time.Now, Logger: s.log,
 	}, control, s.node)
 	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)
+	s.trials = trials.NewService(trials.Config{Node: s.id, Version: cfg.Version, Threads: cfg.Threads, Memory: cfg.TrialMemory, Background: s.node.Background})
 	s.api = api.New(s.coordinator, s.peers, s.inflight, s.watching.queries, s.watching.events)
 	s.grpc = grpc.NewServer(s.serverOptions()...)
 	s.api.Register(s.grpc)
+	s.trials.Register(s.grpc)
 	s.node.Register(s.grpc)
 	s.coordinator.Register(s.grpc, s.approve)
 	s.node.Register(s.self.Lend())
@@ -332,6 +336,7 @@ func (s *Server) Run(ctx context.Context) error {
 			if s.http != nil {
 				_ = s.breakOffHTTP() // as after the death of the process
 			}
+			s.trials.Stop()
 			s.grpc.Stop()
 		} else {
 			// Balancers are told first, and others lead before calls to this process end.
@@ -339,6 +344,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.handOver(ctx)
 			stopGossip()
 			gossiping.Wait()
+			s.trials.Stop() // who tunes has others go on
 			s.drainHTTP(ctx)
 			s.drain()
 		}

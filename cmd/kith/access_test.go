@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -50,12 +52,15 @@ func TestAccess(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{Servers: 1, Configure: func(_ int, cfg *server.Config) {
 		cfg.TLS = certs.Files{CA: file("ca.crt"), Cert: file("a.crt"), Key: file("a.key")}
 		cfg.KeysFile, cfg.GossipKeysFile, cfg.Logger = keys, ring, slog.New(slog.DiscardHandler)
+		cfg.Version = thisBuild().Version
 	}, Dial: dialOptions(t, &access{ca: file("ca.crt"), cert: file("ops.crt"), key: file("ops.key")})})
 	addr := c.Members[0].Server.GRPCAddr()
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	ratings := writeFile(t, "ratings.csv", randomRatings(rand.New(rand.NewPCG(7, 8)), 60, 30).csv())
+	tune := []string{"evaluate", "--input", ratings, "--models", "itemknn", "--tune", "4", "-o", "json"}
 	base := []string{"KITH_ADDR=" + addr, "KITH_TLS_CA=" + file("ca.crt"), "KITH_TIMEOUT=2s"}
 	for _, tt := range []struct {
 		name string
@@ -76,6 +81,8 @@ func TestAccess(t *testing.T) {
 		{"authorities of the machine", base, []string{"status", "--tls-ca", "system", "--api-key", reader.Key}, exitError, "unknown authority"},
 		{"probe", base, []string{"health"}, exitOK, ""},
 		{"doctor", append(base, "KITH_API_KEY="+reader.Key), []string{"doctor"}, exitOK, ""},
+		{"trials with a key and too little", append(base, "KITH_API_KEY="+reader.Key), append(tune, "--workers", addr), exitError, "kith key list"},
+		{"trials without TLS", []string{}, append(tune, "--workers", addr), exitError, "no server is left"},
 		{"a key without TLS", []string{"KITH_ADDR=" + addr}, []string{"status", "--api-key", reader.Key}, exitUsage, "--tls-ca"},
 		{"half of a certificate", base, []string{"status", "--tls-cert", file("ops.crt")}, exitUsage, "belong together"},
 		{"a file that is not there", base, []string{"status", "--tls-ca", file("none")}, exitError, "check the path"},
@@ -87,6 +94,13 @@ func TestAccess(t *testing.T) {
 		if strings.Contains(got.err+got.out, reader.Key[30:]) {
 			t.Errorf("%s: the key is printed: %s%s", tt.name, got.out, got.err)
 		}
+	}
+	// Who may train has servers make trials, which are the same as those that are made here.
+	there := kith(t, append(base, "KITH_API_KEY="+printed), append(tune, "--workers", addr)...)
+	here := kith(t, nil, tune...)
+	seconds := regexp.MustCompile(`"seconds": ?[^,}\n]+`)
+	if there.code != exitOK || seconds.ReplaceAllString(there.out, "") != seconds.ReplaceAllString(here.out, "") || !strings.Contains(here.out, `"tuned"`) {
+		t.Errorf("trials of a server: exit code %d: %s%s\nthose here:\n%s", there.code, there.err, there.out, here.out)
 	}
 	events := filepath.Join(dir, "events.csv")
 	if err := os.WriteFile(events, []byte("user,item\nu1,i1\nu1,i2\nu2,i1\n"), 0o600); err != nil {

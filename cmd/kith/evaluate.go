@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/kith-io/kith/model"
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/model/train"
+	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -34,7 +36,7 @@ func (a *app) evaluateCommand() *cobra.Command {
 	split := choice{evaluate.SplitLeaveOneOut, evaluate.Splits()}
 	interval := choice{evaluate.IntervalStudent, evaluate.Intervals()}
 	methods := choice{evaluate.TuneRandom, evaluate.TuningMethods()}
-	trials, refit := 0, true
+	trials, folds, refit := 0, 1, true
 	cmd := &cobra.Command{
 		Use:   "evaluate",
 		Short: "Measure offline how good models are, without a server",
@@ -50,7 +52,8 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
   kith evaluate --input u.data --models itemknn --split k-fold --folds 5 -n 5,10 --relevant 4
   kith evaluate --input u.data --models mean,baseline,user-knn-baseline --split ratio -o json
   kith evaluate --input u.data --models 'itemknn(measure=bm25,k=100),userknn' --split user-cold
-  kith evaluate --input u.data --models itemknn,userknn --tune 30 --state tried.jsonl --report report.html`,
+  kith evaluate --input u.data --models itemknn,userknn --tune 30 --state tried.jsonl --report report.html
+  kith evaluate --input u.data --models als --tune 60 --validation-folds 5 --workers a:7801,b:7801`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ms, err := in.mappings("a file with --input")
@@ -88,7 +91,9 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 				e.Metrics = []string{"auc"}
 			}
 			if trials != 0 {
-				e.Tuning = &evaluate.Tuning{Trials: trials, Method: method}
+				e.Tuning = &evaluate.Tuning{Trials: trials, Method: method, Folds: folds}
+			} else if folds != 1 {
+				return usagef("--validation-folds says how --tune measures; name the number of its trials")
 			}
 			c.input = strings.Join(in.files, ", ")
 			if in.mapping != "" {
@@ -117,6 +122,7 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 		},
 	}
 	in.register(cmd, true)
+	c.workers.access.register(cmd)
 	s.weights = weights{}
 	s.registerWeights(cmd)
 	f := cmd.Flags()
@@ -140,8 +146,10 @@ Models: ` + wrap(strings.Join(evaluate.Models(), ", "), 80, "  ") + ".",
 	f.StringVar(&e.Against, "against", evaluate.AgainstBest, "`model` with which the others are compared: best, first or a name")
 	f.IntVar(&trials, "tune", 0, "settings of each model to try (default: none)")
 	f.Var(&methods, "tune-method", "how settings are looked for")
+	f.StringSliceVar(&c.workers.addrs, "workers", nil, "`host:port` of servers of a cluster that make the trials of --tune, in the place of this machine")
 	f.StringVar(&c.state, "state", "", "`file` to which trials of --tune are written; those in it are not made again")
 	f.Float64Var(&e.Validation, "validation", 0, "share of the data (with --test: of the training data) that is held back from the training data for --tune (default 0.1 with it)")
+	f.IntVar(&folds, "validation-folds", 1, "`number` of divisions of the training data on which --tune measures each setting")
 	f.BoolVar(&refit, "refit", true, "train with the validation data too before the test; with =false they are in no answer either")
 	f.StringVar(&c.report, "report", "", "`file` for a page with tables and plots, of a name that ends in .html")
 	f.Var(&measure, "measure", "similarity of models for top-N: "+alternatives(measure.of))
@@ -161,6 +169,8 @@ type evaluation struct {
 	metrics []string
 	// categories, state and report are files, input is what the report calls the data.
 	categories, state, report, input string
+	// workers make the trials, if there are any.
+	workers remote
 }
 
 // validate looks at what the experiment does not, and makes sure that files can be written before the work begins.
@@ -171,7 +181,14 @@ func (c *evaluation) validate() error {
 			return fmt.Errorf("--metrics: unknown metric %q, want some of %s", name, strings.Join(known, ", "))
 		}
 	}
+	for _, addr := range c.workers.addrs {
+		if _, _, err := net.SplitHostPort(strings.TrimSpace(addr)); err != nil {
+			return fmt.Errorf("--workers %q: want host:port, such as %s", addr, server.DefaultGRPCAddr)
+		}
+	}
 	switch {
+	case len(c.workers.addrs) > 0 && c.Tuning == nil:
+		return errors.New("--workers make the trials of --tune; name their number")
 	case c.state != "" && c.Tuning == nil:
 		return errors.New("--state keeps the trials of --tune; name their number")
 	case c.report != "" && reportForm(c.report) != ".html":
@@ -245,6 +262,14 @@ func (a *app) evaluate(ctx context.Context, ms, tests []fusion.Mapping, w fusion
 		a.noteRejected(dead)
 		return err
 	}
+	if len(c.workers.addrs) > 0 {
+		workers, end, err := a.trialWorkers(ctx, e, &c.workers)
+		if err != nil {
+			return err
+		}
+		defer end()
+		e.Tuning.Maker = workers
+	}
 	r, err := evaluate.Run(ctx, *e, func(done, total int) { p.set("evaluating", int64(done), int64(total)) })
 	p.end()
 	a.noteRejected(dead)
@@ -310,7 +335,11 @@ func (a *app) printEvaluatedNotes(r *evaluate.Result) error {
 		if t.Best == "" {
 			continue // printFailed says why
 		}
-		text := fmt.Sprintf("%s: the best of %s by %s on validation data is %s\n", t.Model, plural(len(t.Trials), "trial", "trials"), t.Metric, t.Best)
+		on := "validation data"
+		if r.ValidationFolds > 1 {
+			on = fmt.Sprintf("%d folds of validation data", r.ValidationFolds)
+		}
+		text := fmt.Sprintf("%s: the best of %s by %s on %s is %s\n", t.Model, plural(len(t.Trials), "trial", "trials"), t.Metric, on, t.Best)
 		if i == 0 {
 			text = "\n" + text
 		}

@@ -19,10 +19,10 @@ func TestEvaluateTunes(t *testing.T) {
 	state, report := filepath.Join(dir, "trials.jsonl"), filepath.Join(dir, "report.html")
 	args := []string{
 		"evaluate", "--input", input, "--models", "popularity,item-knn", "--split", "ratio", "-n", "5,10", "--by", "ndcg@10",
-		"--tune", "6", "--tune-method", "tpe", "--state", state, "--report", report,
+		"--tune", "6", "--tune-method", "tpe", "--state", state, "--report", report, "--validation-folds", "2",
 	}
 	first := mustJSON[evaluate.Result](t, args...)
-	if len(first.Tuning) != 1 || len(first.Tuning[0].Trials) != 6 || first.Models[1].Tuned != first.Tuning[0].Best || (first.Models[0].Against == nil) == (first.Models[1].Against == nil) {
+	if first.ValidationFolds != 2 || len(first.Tuning) != 1 || len(first.Tuning[0].Trials) != 6 || first.Models[1].Tuned != first.Tuning[0].Best || (first.Models[0].Against == nil) == (first.Models[1].Against == nil) {
 		t.Fatalf("got %+v", first)
 	}
 	lines, err := os.ReadFile(state)
@@ -118,6 +118,9 @@ func TestEvaluateOptions(t *testing.T) {
 		{[]string{"--categories", filepath.Join(t.TempDir(), "absent.csv")}, "--categories"},
 		{[]string{"--tune", "3", "--state", notTrials}, "line 1 is no trial"},
 		{[]string{"--tune", "3", "--split", "k-fold"}, "k-fold"},
+		{[]string{"--validation-folds", "3"}, "--tune"},
+		{[]string{"--workers", "a:7801"}, "--tune"},
+		{[]string{"--workers", "a", "--tune", "3"}, "host:port"},
 		{[]string{"--test", held, "--split", "ratio"}, "--split"},
 	} {
 		got := kith(t, nil, append([]string{"evaluate", "--input", input, "--models", "popularity"}, c.args...)...)

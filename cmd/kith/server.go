@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kith-io/kith/auth"
+	"github.com/kith-io/kith/evaluate/trials"
 	"github.com/kith-io/kith/node/gossip"
 	"github.com/kith-io/kith/node/worker"
 	"github.com/kith-io/kith/server"
@@ -21,7 +22,7 @@ func (a *app) serverCommand() *cobra.Command {
 	var config, key string
 	var cacheMiB, historyMiB, inflightMiB, reserveMiB int64
 	var moveMiB int
-	var modelMiB int64
+	var modelMiB, trialMiB int64
 	var models modelList
 	level := choice{"info", []string{"debug", "info", "warn", "error"}}
 	format := choice{"text", []string{"text", "json"}}
@@ -68,7 +69,10 @@ followed: what is written to them counts within a second.`,
 			if modelMiB < 1 || modelMiB > 1<<30 {
 				return usagef("--model-memory-mib is %d; want 1 to %d", modelMiB, 1<<30)
 			}
-			cfg.Models, cfg.ModelMemory = models, modelMiB<<20
+			if trialMiB < 1 || trialMiB > 1<<30 {
+				return usagef("--trial-memory-mib is %d; want 1 to %d", trialMiB, 1<<30)
+			}
+			cfg.Models, cfg.ModelMemory, cfg.TrialMemory = models, modelMiB<<20, trialMiB<<20
 			cfg.CacheBytes, cfg.HistoryBytes, cfg.MoveRate = cacheMiB<<20, historyMiB<<20, moveMiB<<20
 			cfg.MaxInflightBytes, cfg.DiskReserveBytes = inflightMiB<<20, reserveMiB<<20
 			cfg.Version, cfg.Logger = thisBuild().Version, a.logger(level.value, format.value)
@@ -96,6 +100,7 @@ followed: what is written to them counts within a second.`,
 	f.DurationVar(&cfg.BuildEvery, "build-every", cfg.BuildEvery, "how often a model is built when events have come; 0 means only by 'kith build'")
 	f.Var(&models, "models", "`models` that such builds train, as in 'kith build --models' (default: those of the active version)")
 	f.Int64Var(&modelMiB, "model-memory-mib", worker.DefaultModelMemory>>20, "most that models in training keep for each other on this server, in MiB")
+	f.Int64Var(&trialMiB, "trial-memory-mib", trials.DefaultMemory>>20, "most that the data of 'kith evaluate --workers' take on this server, in MiB")
 	f.DurationVar(&cfg.DeadAfter, "dead-after", cfg.DeadAfter, "how long a server may not answer before its replicas go to others")
 	f.StringVar(&cfg.Zone, "zone", "", "what fails together with this server; replicas spread over zones")
 	f.Float64Var(&cfg.Weight, "weight", cfg.Weight, "relative share of data and work of this server")

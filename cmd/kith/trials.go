@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kith-io/kith/evaluate"
+	"github.com/kith-io/kith/evaluate/trials"
 )
 
 // trialsFile keeps the trials of a tuning, each a line of JSON, so that one that was interrupted goes on.
@@ -68,6 +70,27 @@ func (t *trialsFile) keep(trial evaluate.Trial) error {
 		return fmt.Errorf("--state: %w", err)
 	}
 	return nil
+}
+
+// trialWorkers returns what makes trials on servers. The caller ends it.
+func (a *app) trialWorkers(ctx context.Context, e *evaluate.Experiment, r *remote) (w *trials.Workers, end func(), err error) {
+	r.timeout = queryTimeout
+	c, err := r.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	var servers []trials.Server
+	for i, conn := range c.conns {
+		servers = append(servers, trials.Server{Addr: c.addrs[i], Conn: conn})
+	}
+	w, err = trials.NewWorkers(ctx, *e, thisBuild().Version, servers, func(addr string, err error) {
+		a.note("server %s is lost, others make its trials: %s", addr, reason(err))
+	})
+	if err != nil {
+		c.close()
+		return nil, nil, err
+	}
+	return w, func() { w.Close(); c.close() }, nil
 }
 
 // readCategories reads a CSV file of items and their categories: the first two columns, several categories of an item apart by | or in lines of their own. A

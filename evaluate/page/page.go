@@ -119,6 +119,9 @@ func protocol(r *evaluate.Result) string {
 	}
 	if r.Validation > 0 {
 		text += fmt.Sprintf(" Validation data: %s", chart.Percent(r.Validation))
+		if r.ValidationFolds > 1 {
+			text += fmt.Sprintf(" in each of %d folds", r.ValidationFolds)
+		}
 		if r.Refit {
 			text += ", which are training data of the models that are shown."
 		} else {

@@ -63,7 +63,7 @@ func result() *evaluate.Result {
 		return evaluate.ModelResult{Name: name, Seconds: 0.001, Metrics: map[string]evaluate.Estimate{"rmse": {Mean: rmse, Low: rmse, High: rmse}, "mae": {Mean: rmse / 2, Low: rmse / 2, High: rmse / 2}}}
 	}
 	return &evaluate.Result{
-		Split: "ratio", Ratio: 0.8, Seed: 7, Validation: 0.1, Refit: true, Interval: "student", Users: 943, Items: 1682, Entries: 100_000,
+		Split: "ratio", Ratio: 0.8, Seed: 7, Validation: 0.1, ValidationFolds: 4, Refit: true, Interval: "student", Users: 943, Items: 1682, Entries: 100_000,
 		Folds: []evaluate.FoldCounts{{TestUsers: 940, TestEntries: 20_000}},
 		Models: []evaluate.ModelResult{
 			ranking("popularity", 0.2, &evaluate.Comparison{With: "itemknn", Metric: "ndcg@5", Difference: -0.1, P: 0.0001, PHolm: 0.0001}),
@@ -87,7 +87,7 @@ func result() *evaluate.Result {
 func TestPage(t *testing.T) {
 	text := write(t, "models", result(), page.About{Data: "ratings.csv", Version: "1.2.3", Started: time.Date(2026, 3, 1, 9, 30, 0, 0, time.UTC)})
 	contains(t, text,
-		"ratings.csv", "1.2.3", "2026-03-01 09:30 UTC", "split ratio, 80% for training, seed 7", "100,000", "20,000 held back",
+		"ratings.csv", "1.2.3", "2026-03-01 09:30 UTC", "split ratio, 80% for training, seed 7", "Validation data: 10% in each of 4 folds", "100,000", "20,000 held back",
 		"Take itemknn: ndcg@5 0.3000 against 0.2000 of popularity, which is worse", "Take baseline: rmse 0.9000",
 		"Top 5, by ndcg@5", "Beyond hits", "-0.1000", "&lt;0.001", "<summary>Top 10, by ndcg@5</summary>",
 		"ndcg@5 against coverage@5", "recall by the length of answers", "lower is better",

@@ -62,14 +62,19 @@ func Run(ctx context.Context, k *Kind, s model.Settings, data []*Data, o Options
 			break
 		}
 		said = make([][]byte, len(workers))
-		g, stepCtx := errgroup.WithContext(ctx)
-		for i, w := range workers {
-			g.Go(func() (err error) {
-				said[i], err = w.Do(stepCtx, step, &peer{board, i})
-				return err
-			})
+		if len(workers) == 1 { // on this goroutine, whose thread may have a low priority
+			said[0], err = workers[0].Do(ctx, step, &peer{board, 0})
+		} else {
+			g, stepCtx := errgroup.WithContext(ctx)
+			for i, w := range workers {
+				g.Go(func() (err error) {
+					said[i], err = w.Do(stepCtx, step, &peer{board, i})
+					return err
+				})
+			}
+			err = g.Wait()
 		}
-		if err := g.Wait(); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("train %s: step %s: %w", k.Name, step.Name, err)
 		}
 		board.turn()

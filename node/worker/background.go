@@ -16,6 +16,12 @@ func (w *Worker) compute(ctx context.Context, f func() error) (seconds float64, 
 	return w.apart(f)
 }
 
+// Background runs work that is for no build beside builds, with their priority. It takes no thread from them, as it may last for longer than they can wait.
+func (w *Worker) Background(work func() error) error {
+	_, err := w.apart(work)
+	return err
+}
+
 // apart is compute for an f that waits for other nodes, which may be computing for this one.
 func (w *Worker) apart(f func() error) (seconds float64, err error) {
 	if !w.cfg.Background {
