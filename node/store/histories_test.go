@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/kith-io/kith/fusion"
-	"github.com/kith-io/kith/partition"
 )
 
 func eventOf(user string, n int) fusion.Event {
@@ -115,32 +115,37 @@ func TestHistoriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestHistoriesSpread: the users of each partition are in all shards about alike.
+// TestHistoriesSpread: the users of each partition are in all shards about alike, by whatever bits of the same hash the partition is chosen.
 func TestHistoriesSpread(t *testing.T) {
 	const partitions, users = 16, 1 << 16
-	all := NewHistories(64 << 20)
-	owners := make([]histories, partitions)
-	for p := range owners {
-		owners[p] = all.of()
-	}
-	type place struct {
-		partition partition.ID
-		shard     *historyShard
-	}
-	in := map[place]int{}
-	for u := range users {
-		user := fmt.Sprint(u)
-		p := partition.Of(user, partitions)
-		s, _ := owners[p].shard(user)
-		in[place{p, s}]++
-	}
-	mean := users / partitions / len(all.shards)
-	if len(in) != partitions*len(all.shards) {
-		t.Errorf("%d partitions and shards have users, want %d", len(in), partitions*len(all.shards))
-	}
-	for at, n := range in {
-		if n > 4*mean {
-			t.Errorf("a shard has %d users of partition %d, want about %d", n, at.partition, mean)
+	for name, partitionOf := range map[string]func(hash uint64) uint64{
+		"lowest bits":  func(hash uint64) uint64 { return hash % partitions },
+		"highest bits": func(hash uint64) uint64 { return hash >> 60 },
+	} {
+		all := NewHistories(64 << 20)
+		owners := make([]histories, partitions)
+		for p := range owners {
+			owners[p] = all.of()
+		}
+		type place struct {
+			partition uint64
+			shard     *historyShard
+		}
+		in := map[place]int{}
+		for u := range users {
+			user := fmt.Sprint(u)
+			p := partitionOf(xxhash.Sum64String(user))
+			s, _ := owners[p].shard(user)
+			in[place{p, s}]++
+		}
+		mean := users / partitions / len(all.shards)
+		if len(in) != partitions*len(all.shards) {
+			t.Errorf("%s: %d partitions and shards have users, want %d", name, len(in), partitions*len(all.shards))
+		}
+		for at, n := range in {
+			if n > 4*mean {
+				t.Errorf("%s: a shard has %d users of partition %d, want about %d", name, n, at.partition, mean)
+			}
 		}
 	}
 }
