@@ -248,6 +248,9 @@ func part(t *fusion.Table, keep func(user int, entry int64) bool) (*fusion.Table
 	return out, entries
 }
 
+// figuresVersion goes up when a model or a metric gives other figures than before, so that trials of the one and of the other are not compared.
+const figuresVersion = 2
+
 // fingerprint is Trial.Of.
 func (e *Experiment) fingerprint() string {
 	h := sha256.New()
@@ -277,21 +280,30 @@ func (e *Experiment) fingerprint() string {
 
 // putSettings hashes what of an experiment a trial depends on, but for its data.
 func (e *Experiment) putSettings(h hash.Hash) {
-	_, _ = fmt.Fprintln(h, e.Split, e.Ratio, e.Seed, e.Relevant, e.Negatives, e.by(false), e.by(true), e.Validation,
+	_, _ = fmt.Fprintln(h, figuresVersion, e.Split, e.Ratio, e.Seed, e.Relevant, e.Negatives, e.by(false), e.by(true), e.Validation,
 		e.Measure, e.RatingMeasure, e.K, e.Shrinkage, e.MinSupport, e.Alpha)
 	if folds := e.validationFolds(); folds > 1 {
 		_, _ = fmt.Fprintln(h, "folds", folds)
 	}
 	_, _ = fmt.Fprintf(h, "%q\n", e.bases())
 	for _, key := range slices.Sorted(maps.Keys(e.Products)) {
-		_, _ = fmt.Fprintf(h, "%q %q\n", key, fmt.Sprintf("%#v", e.Products[key].Attributes))
+		_, _ = fmt.Fprintf(h, "%q %q\n", key, plain(e.Products[key].Attributes))
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.Users)) {
-		_, _ = fmt.Fprintf(h, "user %q %q\n", key, fmt.Sprintf("%#v", e.Users[key]))
+		_, _ = fmt.Fprintf(h, "user %q %q\n", key, plain(e.Users[key]))
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.Categories)) {
 		_, _ = fmt.Fprintf(h, "%q %q\n", key, e.Categories[key])
 	}
+}
+
+// plain returns attributes as text, the same for a zero of either sign and for a list that is empty or none, which come over the wire as one.
+func plain(attributes []model.Attribute) string {
+	var b strings.Builder
+	for _, a := range attributes {
+		fmt.Fprintf(&b, "%q %q %v %v;", a.Name, a.Texts, a.Number+0, a.Vector)
+	}
+	return b.String()
 }
 
 // trials returns about how many trials tuning makes.

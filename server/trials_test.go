@@ -62,6 +62,7 @@ func TestTrialsOnServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer w.Close()
+			w.Patience = 0 // those that are stopped do not come back
 			tuning.Maker = w
 		}
 		return evaluate.Run(t.Context(), e, nil)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -82,9 +83,13 @@ func (s *Service) reserve(of *kithv1.TrialExperiment) (free func(), err error) {
 			wire.ErrInvalid, s.cfg.Node, s.cfg.Version, of.Version)
 	}
 	n := need(of.SizeBytes, of.Divisions)
-	if n > uint64(s.cfg.Memory) || !s.memory.TryAcquire(int64(n)) {
+	switch {
+	case n > uint64(s.cfg.Memory):
 		return nil, fmt.Errorf("%w: node %s: the experiment takes about %d MiB in %d divisions, and all experiments here may take %d MiB; use fewer validation folds or users, "+
-			"wait until others have ended, or raise the limit (--trial-memory-mib)", wire.ErrInvalid, s.cfg.Node, n>>20, of.Divisions, s.cfg.Memory>>20)
+			"or raise the limit (--trial-memory-mib)", wire.ErrInvalid, s.cfg.Node, n>>20, of.Divisions, s.cfg.Memory>>20)
+	case !s.memory.TryAcquire(int64(n)):
+		return nil, fmt.Errorf("%w: node %s: the experiment takes about %d MiB in %d divisions, and others have most of the %d MiB (--trial-memory-mib); wait until they have ended",
+			wire.ErrOverloaded, s.cfg.Node, n>>20, of.Divisions, s.cfg.Memory>>20)
 	}
 	return func() { s.memory.Release(int64(n)) }, nil
 }
@@ -103,7 +108,7 @@ func (s *Service) Try(stream grpc.BidiStreamingServer[kithv1.TryRequest, kithv1.
 		return err
 	}
 	defer free()
-	bench, err := s.bench(stream, first.GetExperiment())
+	bench, err := s.bench(ctx, stream, first.GetExperiment())
 	if err != nil {
 		return err
 	}
@@ -136,11 +141,39 @@ func (s *Service) Try(stream grpc.BidiStreamingServer[kithv1.TryRequest, kithv1.
 	return err
 }
 
+// sendTime is how long the parts of an experiment may take: others wait for the memory.
+const sendTime = 10 * time.Minute
+
+// maxLengths bounds the lengths of lists that a trial measures: each takes some figures for every user.
+const maxLengths = 100
+
 // bench receives an experiment, and divides its data.
-func (s *Service) bench(stream grpc.BidiStreamingServer[kithv1.TryRequest, kithv1.TryResponse], of *kithv1.TrialExperiment) (b *evaluate.Bench, err error) {
-	e, err := decode(&parts{stream: stream, open: of.SizeBytes})
-	if err != nil {
-		return nil, err
+func (s *Service) bench(ctx context.Context, stream grpc.BidiStreamingServer[kithv1.TryRequest, kithv1.TryResponse], of *kithv1.TrialExperiment) (b *evaluate.Bench, err error) {
+	type decoded struct {
+		e   evaluate.Experiment
+		err error
+	}
+	come := make(chan decoded, 1)
+	go func() { // ends with the stream at the latest, that is when the handler has returned
+		e, err := decode(&parts{stream: stream, open: of.SizeBytes})
+		come <- decoded{e, err}
+	}()
+	timer := time.NewTimer(sendTime)
+	defer timer.Stop()
+	var e evaluate.Experiment
+	select {
+	case d := <-come:
+		if d.err != nil {
+			return nil, d.err
+		}
+		e = d.e
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-timer.C:
+		return nil, fmt.Errorf("%w: the experiment has not come in %v", wire.ErrInvalid, sendTime)
+	}
+	if len(e.N) > maxLengths {
+		return nil, fmt.Errorf("%w: %d lengths of lists, want %d at most", wire.ErrInvalid, len(e.N), maxLengths)
 	}
 	if e.Tuning.Trials < 1 || e.Divisions() > int(of.Divisions) {
 		return nil, fmt.Errorf("%w: an experiment of %d trials in %d divisions, and the first message has %d", wire.ErrInvalid, e.Tuning.Trials, e.Divisions(), of.Divisions)

@@ -259,3 +259,35 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("a good trial after all that: %v, %v", result, err)
 	}
 }
+
+// TestTrialThatTakesServersDown: a trial is not given to a third server when two were lost while they made it, and others are made there.
+func TestTrialThatTakesServersDown(t *testing.T) {
+	breaking := func(s grpc.ServerStream) grpc.ServerStream {
+		b := &brittle{ServerStream: s}
+		b.left.Store(1) // to say that it is ready
+		return b
+	}
+	service := func() *trials.Service { return trials.NewService(trials.Config{Node: "n", Version: "1", Threads: 1}) }
+	first, _ := serve(t, service(), breaking)
+	second, _ := serve(t, service(), breaking)
+	third, _ := serve(t, service(), func(s grpc.ServerStream) grpc.ServerStream { return s })
+	bench, err := evaluate.NewBench(tastes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := trials.NewWorkers(t.Context(), tastes(), "1", []trials.Server{first, second, third}, func(addr string, err error) { t.Log(addr, err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := w.Start(t.Context(), bench.Of()); err != nil {
+		t.Fatal(err)
+	}
+	x, err := w.Try(t.Context(), "itemknn(k=3)", 1)
+	if err != nil || !strings.Contains(x.Failed, "2 servers") {
+		t.Errorf("%+v, %v; want it to have failed", x, err)
+	}
+	if x, err = w.Try(t.Context(), "itemknn(k=4)", 1); err != nil || x.Failed != "" || x.Figure.Mean == 0 {
+		t.Errorf("%+v, %v; want a figure of the third server", x, err)
+	}
+}

@@ -24,8 +24,11 @@ type Server struct {
 }
 
 // Workers makes the trials of an experiment on servers: each has as many as it makes at a time. A server whose stream breaks is asked anew if it has made a trial since
-// it was asked last; else it is lost, and others make its trials. Without any it is an error. Workers implements evaluate.Maker.
+// it was asked last; else it is lost, and others make its trials. Without any it is an error. A trial that cost two servers has failed. Workers implements evaluate.Maker.
 type Workers struct {
+	// Patience is how long a server that was lost may take to come back, or to notice that an earlier stream is broken; it is asked every second. NewWorkers sets 30 s.
+	Patience time.Duration
+
 	head *kithv1.TrialExperiment
 	data []byte
 	note func(addr string, err error)
@@ -83,7 +86,8 @@ func NewWorkers(ctx context.Context, e evaluate.Experiment, version string, serv
 		return nil, fmt.Errorf("trials: %w", err)
 	}
 	w := &Workers{
-		head: &kithv1.TrialExperiment{Version: version, SizeBytes: uint64(len(data)), Divisions: uint32(e.Divisions())}, data: data, note: note,
+		Patience: 30 * time.Second,
+		head:     &kithv1.TrialExperiment{Version: version, SizeBytes: uint64(len(data)), Divisions: uint32(e.Divisions())}, data: data, note: note,
 		none: make(chan struct{}),
 	}
 	for _, s := range servers {
@@ -267,8 +271,8 @@ func (l *line) try(ctx context.Context, name string, share float64) (*kithv1.Tri
 	}
 }
 
-// lineOf returns the stream of a server, a new one if it was broken; nil if the server is lost.
-func (w *Workers) lineOf(s *server) *line {
+// lineOf returns the stream of a server, a new one if it was broken; nil if the server is lost, or ctx done.
+func (w *Workers) lineOf(ctx context.Context, s *server) *line {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lost {
@@ -278,19 +282,35 @@ func (w *Workers) lineOf(s *server) *line {
 	if broken == nil {
 		return s.line
 	}
-	if made > 0 {
-		if l, err := w.open(s); err == nil {
+	var err error
+	for began := time.Now(); made > 0; {
+		var l *line
+		if l, err = w.open(s); err == nil {
 			s.line = l
 			return l
 		}
+		if !wire.Retryable(err) || time.Since(began) >= w.Patience {
+			break
+		}
+		select {
+		case <-time.After(min(askPause, w.Patience)):
+		case <-ctx.Done():
+			return nil // the tuning ends
+		}
 	}
-	w.lose(s, broken)
+	w.lose(s, errors.Join(broken, err))
 	return nil
 }
 
+// askPause is the time between two tries to reach a server that was lost.
+const askPause = time.Second
+
+// lostWith is how many servers a trial may cost: what takes the second one down takes the next, too.
+const lostWith = 2
+
 // Try implements evaluate.Maker.
 func (w *Workers) Try(ctx context.Context, name string, share float64) (evaluate.Trial, error) {
-	for {
+	for lost := 0; lost < lostWith; {
 		var s *server
 		select {
 		case s = <-w.free:
@@ -303,7 +323,7 @@ func (w *Workers) Try(ctx context.Context, name string, share float64) (evaluate
 		case s == nil:
 			return evaluate.Trial{}, w.left()
 		}
-		l := w.lineOf(s)
+		l := w.lineOf(ctx, s)
 		if l == nil {
 			continue // one place less
 		}
@@ -316,5 +336,8 @@ func (w *Workers) Try(ctx context.Context, name string, share float64) (evaluate
 			figure := evaluate.Estimate{Mean: r.Mean, Low: r.Low, High: r.High}
 			return evaluate.Trial{Of: w.of, Name: name, Share: share, Figure: figure, Failed: r.Failed, Seconds: r.Seconds}, nil
 		}
+		lost++
 	}
+	failed := fmt.Sprintf("%d servers, one after the other, broke off while they made it: perhaps it takes more memory than they have", lostWith)
+	return evaluate.Trial{Of: w.of, Name: name, Share: share, Failed: failed}, nil
 }

@@ -27,8 +27,8 @@ func (w within) check() error {
 
 // span is what ratings count as: from low to high, and against the mean.
 //
-// Anybody who rates can send any number, and squared errors follow the largest one. So an end that within leaves open is where the thousandth part of the ratings lies beyond, and one of them at
-// least if there are fewestCut: those count as what is at the end. On scales that people use, such as 1 to 5, that is the end of the scale.
+// Anybody who rates can send any number, and squared errors follow the largest one. So where an end that within leaves open is far off, it is where the thousandth part of the ratings lies beyond, and
+// one of them at least if there are fewestCut: those count as what is there. Far off is an end that is further from there than all ratings between these places reach.
 type span struct {
 	mean, low, high float64
 
@@ -129,16 +129,20 @@ func newSpan(said [][]byte, w within) (*span, error) {
 		return s, nil
 	}
 	s.lowest, s.highest = cells[0].low, cells[len(cells)-1].high
-	s.low, s.high = s.lowest, s.highest
 	beyond := 0.0
 	if s.n >= fewestCut {
 		beyond = math.Ceil(s.n / 1000)
 	}
-	if w.least <= -model.MaxRating {
-		s.low = reach(slices.All(cells), beyond).low
+	s.low, s.high = reach(slices.All(cells), beyond).low, reach(slices.Backward(cells), beyond).high
+	length := s.high - s.low
+	if length == 0 { // of ratings that are nearly all alike
+		length = 10 * max(1, math.Abs(s.low))
 	}
-	if w.greatest >= model.MaxRating {
-		s.high = reach(slices.Backward(cells), beyond).high
+	if w.least > -model.MaxRating || s.lowest >= s.low-length {
+		s.low = s.lowest
+	}
+	if w.greatest < model.MaxRating || s.highest <= s.high+length {
+		s.high = s.highest
 	}
 	sum := 0.0
 	for _, c := range cells {
@@ -187,8 +191,7 @@ func (s *span) notes() (notes []string) {
 	if s.out > 0 {
 		notes = append(notes, fmt.Sprintf("ratings left out, which are not from least to greatest: %.0f", s.out))
 	}
-	// Far beyond, and not the thin end of a scale.
-	if length := s.high - s.low; s.highest > s.high+length || s.lowest < s.low-length {
+	if s.highest > s.high || s.lowest < s.low {
 		notes = append(notes, fmt.Sprintf("ratings go from %.6g to %.6g, and count as %.6g to %.6g: leave those out that are none by least=... and greatest=...", s.lowest, s.highest, s.low, s.high))
 	}
 	return notes

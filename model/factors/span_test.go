@@ -45,12 +45,19 @@ func TestSpan(t *testing.T) {
 			for range n {
 				ratings = append(ratings, f())
 			}
+			if s := spanOf(t, ratings, 1+rng.IntN(4), open); s.low != float64(slices.Min(ratings)) || s.high != float64(slices.Max(ratings)) || s.notes() != nil {
+				t.Errorf("%d ratings, %s: from %v to %v, want all of them; notes %q", n, name, s.low, s.high, s.notes())
+			}
+			if n < 10 {
+				continue
+			}
+			ratings[0], ratings[1] = 1e9, -1e12
 			s := spanOf(t, ratings, 1+rng.IntN(4), open)
+			if s.notes() == nil {
+				t.Errorf("%d ratings, %s: nothing is said of some that are far off", n, name)
+			}
 			slices.Sort(ratings)
 			cut := (n + 999) / 1000
-			if n < 10 {
-				cut = 0
-			}
 			low, high, sum := float64(ratings[cut]), float64(ratings[n-1-cut]), 0.0
 			// Numbers that are no round ones are found but for a part of 128.
 			if math.Abs(s.low-low) > math.Abs(low)/128 || math.Abs(s.high-high) > math.Abs(high)/128 || s.low > low || s.high < high {
@@ -65,10 +72,18 @@ func TestSpan(t *testing.T) {
 		}
 	}
 	// An end that is given is where the ratings end.
-	thin := append(slices.Repeat([]float32{2, 3, 4}, 100), 1, 5)
-	for w, want := range map[within][2]float64{open: {2, 4}, {0, model.MaxRating}: {1, 4}, {-model.MaxRating, 9}: {2, 5}, {1, 5}: {1, 5}} {
-		if s := spanOf(t, thin, 2, w); s.low != want[0] || s.high != want[1] || s.notes() != nil {
-			t.Errorf("of %v: from %v to %v, want %v; notes %q", w, s.low, s.high, want, s.notes())
+	thin := append(slices.Repeat([]float32{2, 3, 4}, 100), -1000, 500)
+	for w, want := range map[within][2]float64{open: {2, 4}, {-1e4, model.MaxRating}: {-1000, 4}, {-model.MaxRating, 900}: {2, 500}, {-1e4, 900}: {-1000, 500}} {
+		if s := spanOf(t, thin, 2, w); s.low != want[0] || s.high != want[1] {
+			t.Errorf("of %v: from %v to %v, want %v", w, s.low, s.high, want)
+		}
+	}
+	// An end that few reach is one all the same.
+	for name, ratings := range map[string][]float32{
+		"few dislikes": append(slices.Repeat([]float32{1}, 5000), 0, 0, 0, 0, 0), "one star": append(slices.Repeat([]float32{5}, 9), 1), "the ends of a scale": append(slices.Repeat([]float32{2, 3, 4}, 1000), 1, 5),
+	} {
+		if s := spanOf(t, ratings, 2, open); s.low != float64(slices.Min(ratings)) || s.high != float64(slices.Max(ratings)) || s.notes() != nil {
+			t.Errorf("%s: from %v to %v; notes %q", name, s.low, s.high, s.notes())
 		}
 	}
 }
