@@ -310,7 +310,8 @@ const lostWith = 2
 
 // Try implements evaluate.Maker.
 func (w *Workers) Try(ctx context.Context, name string, share float64) (evaluate.Trial, error) {
-	for lost := 0; lost < lostWith; {
+	lost := map[*server]bool{} // while they made it
+	for len(lost) < lostWith {
 		var s *server
 		select {
 		case s = <-w.free:
@@ -336,7 +337,7 @@ func (w *Workers) Try(ctx context.Context, name string, share float64) (evaluate
 			figure := evaluate.Estimate{Mean: r.Mean, Low: r.Low, High: r.High}
 			return evaluate.Trial{Of: w.of, Name: name, Share: share, Figure: figure, Failed: r.Failed, Seconds: r.Seconds}, nil
 		}
-		lost++
+		lost[s] = true
 	}
 	failed := fmt.Sprintf("%d servers, one after the other, broke off while they made it: perhaps it takes more memory than they have", lostWith)
 	return evaluate.Trial{Of: w.of, Name: name, Share: share, Failed: failed}, nil
