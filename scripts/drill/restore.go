@@ -170,8 +170,10 @@ func (c *cluster) compareRestored(ctx context.Context, spec *kithv1.BuildSpec, o
 	}
 	out.Restored = s.events
 	items := map[string]bool{}
-	for e := range s.acked {
-		items[e.message().Item] = true
+	for e, acknowledged := range s.acked {
+		if acknowledged { // what was sent besides may have been stored nowhere, and be all that there is of an item
+			items[e.message().Item] = true
+		}
 	}
 	job, err := (&client{conns: to.conns}).build(ctx, spec)
 	if err != nil {
