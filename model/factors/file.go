@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/kith-io/kith/model"
 )
@@ -60,6 +61,16 @@ func (f *file) write(w io.Writer) error {
 	for _, section := range [][]byte{b, model.Bytes(f.gram), model.Bytes(f.items), model.Bytes(f.implicit), model.Bytes(f.counts)} {
 		if _, err := w.Write(section); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkSettings returns an error if a setting is no number.
+func (f *file) checkSettings() error {
+	for _, x := range f.settings {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return fmt.Errorf("%w: a setting is %v", errDamaged, x)
 		}
 	}
 	return nil

@@ -2,7 +2,9 @@ package factors
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -74,6 +76,21 @@ func together(ctx context.Context, peers train.Peers, name string, rows func() (
 		return nil, err
 	}
 	return made.([]float32), nil
+}
+
+// lossOf adds up what workers have said of the objective after an iteration. An error says what to do where it is no number.
+func lossOf(said [][]byte, iteration int, remedy string) (loss float64, err error) {
+	for _, b := range said {
+		f := model.View[float64](b)
+		if len(f) != 1 {
+			return 0, errors.New("a worker did not say its part of the objective")
+		}
+		loss += f[0]
+	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return 0, fmt.Errorf("the objective is %v after iteration %d: %s", loss, iteration, remedy)
+	}
+	return loss, nil
 }
 
 // eachRow calls solve for n rows, each once, from some threads with a solver each. It returns the sums of the parts of an objective and of a penalty that solve returns, added up in the order of

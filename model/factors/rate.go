@@ -26,10 +26,8 @@ func readRatings(b []byte, kind uint32) (*RatingModel, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, x := range f.settings {
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil, fmt.Errorf("%w: a setting is %v", errDamaged, x)
-		}
+	if err := f.checkSettings(); err != nil {
+		return nil, err
 	}
 	if f.factors < slots || f.settings[1] > f.settings[2] {
 		return nil, fmt.Errorf("%w: %d numbers a row, ratings from %v to %v", errDamaged, f.factors, f.settings[1], f.settings[2])

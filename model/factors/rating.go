@@ -125,16 +125,9 @@ func (d *ratingDriver) Next(said [][]byte) (train.Step, bool, error) {
 		}
 		d.span = span
 	case d.halves%2 == 0: // the items of an iteration were solved
-		var loss float64
-		for _, b := range said {
-			f := model.View[float64](b)
-			if len(f) != 1 {
-				return train.Step{}, false, errors.New("a worker did not say its part of the objective")
-			}
-			loss += f[0]
-		}
-		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return train.Step{}, false, fmt.Errorf("the objective is %v after iteration %d: %s", loss, len(d.losses)+1, d.span.remedy())
+		loss, err := lossOf(said, len(d.losses)+1, d.span.remedy())
+		if err != nil {
+			return train.Step{}, false, err
 		}
 		d.losses = append(d.losses, loss)
 	}

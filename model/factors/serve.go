@@ -3,7 +3,6 @@ package factors
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"sync"
 
@@ -29,10 +28,8 @@ func ReadALS(b []byte) (*ALSModel, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, x := range f.settings {
-		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil, fmt.Errorf("%w: a setting is %v", errDamaged, x)
-		}
+	if err := f.checkSettings(); err != nil {
+		return nil, err
 	}
 	m := &ALSModel{catalog: newCatalog(f)}
 	m.side = &side{

@@ -31,7 +31,7 @@ func Run(ctx context.Context, k *Kind, s model.Settings, data []*Data, o Options
 		return nil, fmt.Errorf("train %s: %w", k.Name, err)
 	}
 	workers := make([]Worker, len(data))
-	board := &board{put: make([]map[string][]byte, len(data)), next: make([]map[string][]byte, len(data)), shared: map[string]*shared{}}
+	board := &board{put: make([]map[string][]byte, len(data)), next: make([]map[string][]byte, len(data))}
 	features, err := k.FeaturesOf(data[0].Products, s)
 	if err != nil {
 		return nil, fmt.Errorf("train %s: %w", k.Name, err)
@@ -92,15 +92,7 @@ type board struct {
 	mu sync.Mutex
 	// put is what was put in earlier steps, and next what is put in this one, nil where it is dropped; by worker.
 	put, next []map[string][]byte
-	// shared is what the workers share in this step.
-	shared map[string]*shared
-}
-
-// shared is made by the first who locks it.
-type shared struct {
-	sync.Mutex
-	made  bool
-	value any
+	shares    Shares
 }
 
 // turn ends a step.
@@ -117,7 +109,7 @@ func (b *board) turn() {
 		}
 		clear(next)
 	}
-	clear(b.shared)
+	b.shares.Clear()
 }
 
 func (b *board) get(_ context.Context, worker int, name string) ([]byte, error) {
@@ -158,23 +150,8 @@ func (p *peer) Get(ctx context.Context, worker int, name string) ([]byte, error)
 	return p.get(ctx, worker, name)
 }
 
-func (p *peer) Share(_ context.Context, name string, f func() (any, error)) (any, error) {
-	p.mu.Lock()
-	x := p.shared[name]
-	if x == nil {
-		x = &shared{}
-		p.shared[name] = x
-	}
-	p.mu.Unlock()
-	x.Lock()
-	defer x.Unlock()
-	if x.made {
-		return x.value, nil
-	}
-	var err error
-	x.value, err = f()
-	x.made = err == nil
-	return x.value, err
+func (p *peer) Share(ctx context.Context, name string, f func() (any, error)) (any, error) {
+	return p.shares.Share(ctx, name, f)
 }
 
 // Split divides a matrix among n workers: contiguous ranges of users of about equal numbers. times are those of its entries, or nil. The data

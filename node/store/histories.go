@@ -95,7 +95,7 @@ func (h histories) get(user string) (events []fusion.Event, ok bool, before uint
 func (h histories) put(user string, events []fusion.Event, before uint64) {
 	h.fromFiles.Add(1)
 	const least = 16 // bytes of an event
-	if len(events)*least > h.room/most {
+	if len(events)*least > h.room/longestPart {
 		return
 	}
 	packed := packHistory(nil, events)
@@ -120,13 +120,13 @@ func (h histories) drop(user string) {
 	delete(s.old.at, hash)
 }
 
-// most is the part of a generation that one history may take: others would have to go for it.
-const most = 4
+// longestPart is the part of a generation that one history may take: others would have to go for it.
+const longestPart = 4
 
 // keep puts an entry into the young generation. packed may be a part of the old one.
 func (s *historyShard) keep(room int, owner, hash uint64, user string, packed []byte) {
 	size := 4 + 8 + binary.MaxVarintLen16 + len(user) + len(packed)
-	if size > room/most {
+	if size > room/longestPart {
 		return
 	}
 	if len(s.young.bytes)+size+indexBytes*(len(s.young.at)+1) > room {

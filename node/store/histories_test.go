@@ -99,7 +99,7 @@ func TestHistoriesAreBounded(t *testing.T) {
 		}
 		return n
 	}
-	for n, want := range map[int]bool{long(h.room/most - 100): true, long(h.room/most) + 1: false, h.room: false} {
+	for n, want := range map[int]bool{long(h.room/longestPart - 100): true, long(h.room/longestPart) + 1: false, h.room: false} {
 		_, _, before := h.get("long")
 		h.put("long", slices.Repeat(history("long"), n), before)
 		if _, ok, _ := h.get("long"); ok != want {

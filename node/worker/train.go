@@ -41,8 +41,8 @@ type training struct {
 	fetched map[putKey]*once[[]byte]
 	// got is how many bytes of it there are, bounded as what is put.
 	got atomic.Int64
-	// shared is what the workers here share in a step.
-	shared map[string]*once[any]
+	// shares is what the workers here share in a step.
+	shares train.Shares
 	// products are those of all partitions, for kinds that learn from them.
 	products once[*knownProducts]
 }
@@ -106,7 +106,7 @@ func (w *Worker) enterTraining(ctx context.Context, job, id uint64, create *kith
 	if create != nil && (old == nil || old.id < id) {
 		t = &training{
 			id: id, sources: create.Workers, board: newBoard(w.cfg.ModelMemory), workers: map[uint32]*trainee{}, fetched: map[putKey]*once[[]byte]{},
-			shared: map[string]*once[any]{}, products: newOnce[*knownProducts](),
+			products: newOnce[*knownProducts](),
 		}
 		t.ctx, t.stop = context.WithCancel(j.ctx)
 		j.training = t
@@ -337,7 +337,7 @@ func (t *training) begin(ctx context.Context, head *kithv1.TrainStepHead) (x *tr
 	if head.Step > t.step {
 		t.step = head.Step
 		clear(t.fetched)
-		clear(t.shared)
+		t.shares.Clear()
 		t.got.Store(0)
 	}
 	t.mu.Unlock()
@@ -399,15 +399,7 @@ func (p *trainPeer) Get(ctx context.Context, worker int, name string) ([]byte, e
 
 // Share implements train.Peers.
 func (p *trainPeer) Share(ctx context.Context, name string, f func() (any, error)) (any, error) {
-	p.t.mu.Lock()
-	o := p.t.shared[name]
-	if o == nil {
-		first := newOnce[any]()
-		o = &first
-		p.t.shared[name] = o
-	}
-	p.t.mu.Unlock()
-	return o.get(ctx, f)
+	return p.t.shares.Share(ctx, name, f)
 }
 
 // source returns where a worker is; nil for one that there is not.
