@@ -24,15 +24,23 @@ func Fixed(weight, score float32) int64 {
 }
 
 func fixed(x float64) int64 {
-	switch {
-	case x >= MaxContribution:
-		return MaxContribution * Scale
-	case x <= -MaxContribution:
-		return -MaxContribution * Scale
-	case x != x:
-		return 0
+	if math.Abs(x) < MaxContribution {
+		return rounded(x * Scale)
 	}
-	return int64(math.RoundToEven(x * Scale))
+	switch {
+	case x > 0:
+		return MaxContribution * Scale
+	case x < 0:
+		return -MaxContribution * Scale
+	}
+	return 0
+}
+
+// rounded returns x, of a magnitude up to 2^51, rounded to the nearest whole number, ties to even: a float64 of 2^52 to 2^53 has no fraction, so the
+// addition rounds, and the difference of the bits is that of the numbers.
+func rounded(x float64) int64 {
+	const whole = 3 << 51
+	return int64(math.Float64bits(x+whole) - math.Float64bits(whole))
 }
 
 // Float returns the value that a fixed-point score stands for. It is exact below 2^21.
@@ -47,11 +55,12 @@ func Float(sum int64) float64 { return float64(sum) / Scale }
 type Scores struct {
 	items []uint32 // in order of first addition
 	sums  []int64  // of items
-	// slots has the position in items plus 1, or 0 for none, indexed by id if dense, else by hash. nil means that they are to be made: what is only ranked
-	// needs none.
-	slots []uint32
-	shift uint8 // 64 - log2(len(slots)), if not dense
-	dense bool
+	// dense has the position in items plus 1, or 0 for none, by id. nil means that slots are used.
+	dense []uint32
+	// slots is a hash table of the items: id in the upper half of a slot and position plus 1 in the lower one, or 0. At least every other one is empty.
+	// nil means that they are to be made: what is only ranked needs none.
+	slots []uint64
+	shift uint8 // 64 - log2(len(slots))
 }
 
 // NewScores returns empty Scores for any ids. Memory: about 20 to 30 bytes for each item added.
@@ -77,11 +86,11 @@ func BorrowScores(n int) *Scores {
 }
 
 // maxPooled is the most slots of Scores that are kept: to empty them costs as many words.
-const maxPooled = 1 << 15
+const maxPooled = 1 << 14
 
 // Return gives borrowed Scores back. Neither s nor a slice of it may be used afterwards.
 func (s *Scores) Return() {
-	if s.dense || s.slots == nil || len(s.slots) > maxPooled {
+	if s.slots == nil || len(s.slots) > maxPooled {
 		return
 	}
 	s.Reset()
@@ -91,27 +100,28 @@ func (s *Scores) Return() {
 // index makes slots for n items, and notes those that are there.
 func (s *Scores) index(n int) {
 	size := max(8, bits.Len(uint(2*n)))
-	s.slots, s.shift = make([]uint32, 1<<size), uint8(64-size)
+	s.slots, s.shift = make([]uint64, 1<<size), uint8(64-size)
 	for i, id := range s.items {
-		*s.slot(id) = uint32(i) + 1
+		at, _ := s.find(id)
+		s.slots[at] = uint64(id)<<32 | uint64(i+1)
 	}
 }
 
 // NewDenseScores returns empty Scores for ids below numItems, which are found without hashing: for many queries in a
 // row, each touching much of the catalog. Memory: 4 bytes an item of the catalog and 12 for each item added.
 func NewDenseScores(numItems int) *Scores {
-	return &Scores{slots: make([]uint32, numItems), dense: true}
+	return &Scores{dense: make([]uint32, numItems)}
 }
 
 // Reset removes all scores. Cost: O(Len) if dense, else O(the largest Len since New).
 func (s *Scores) Reset() {
-	if s.dense {
-		for _, id := range s.items {
-			s.slots[id] = 0
+	for _, id := range s.items {
+		if s.dense == nil {
+			break
 		}
-	} else {
-		clear(s.slots)
+		s.dense[id] = 0
 	}
+	clear(s.slots)
 	s.items, s.sums = s.items[:0], s.sums[:0]
 }
 
@@ -132,11 +142,29 @@ func (s *Scores) Score(item uint32) int64 {
 
 // position returns where an item is, or -1.
 func (s *Scores) position(item uint32) int {
-	if s.slots == nil {
+	switch {
+	case s.dense != nil:
+		return int(s.dense[item]) - 1
+	case s.slots == nil:
 		s.index(len(s.items))
 	}
-	return int(*s.slot(item)) - 1
+	_, position := s.find(item)
+	return position
 }
+
+// find returns the slot of an item, or an empty one for it, and its position, or -1.
+func (s *Scores) find(item uint32) (at uint64, position int) {
+	mask := uint64(len(s.slots) - 1)
+	for at = home(item, s.shift); ; at = (at + 1) & mask { // linear probing
+		slot := s.slots[at]
+		if slot == 0 || uint32(slot>>32) == item {
+			return at, int(uint32(slot)) - 1
+		}
+	}
+}
+
+// home is where the search for an item begins: Fibonacci hashing.
+func home(item uint32, shift uint8) uint64 { return uint64(item) * 0x9e3779b97f4a7c15 >> (shift & 63) }
 
 // Largest returns the largest score in fixed point, or 0 if none is positive.
 func (s *Scores) Largest() int64 {
@@ -151,9 +179,32 @@ func (s *Scores) Largest() int64 {
 // neighbor list. Summed over the history this is item-based top-N: Deshpande and Karypis, ACM TOIS 22(1), 2004, section 4.2
 // [deshpande2004].
 func (s *Scores) AddNeighbors(weight float32, neighbors []similarity.Neighbor) {
-	for _, n := range neighbors {
-		s.add(n.ID, Fixed(weight, n.Score))
+	if s.dense != nil {
+		for _, n := range neighbors {
+			s.addDense(n.ID, Fixed(weight, n.Score))
+		}
+		return
 	}
+	s.reserve(len(neighbors))
+	w, items, sums, slots, shift := float64(weight), s.items, s.sums, s.slots, s.shift
+	mask := uint64(len(slots) - 1)
+	for _, n := range neighbors {
+		x := fixed(w * float64(n.Score))
+		for at := home(n.ID, shift); ; at++ {
+			slot := slots[at&mask]
+			if slot == 0 {
+				items, sums = append(items, n.ID), append(sums, x)
+				slots[at&mask] = uint64(n.ID)<<32 | uint64(len(items))
+				break
+			}
+			if uint32(slot>>32) == n.ID {
+				sum := &sums[uint32(slot)-1]
+				*sum = saturated(*sum, x)
+				break
+			}
+		}
+	}
+	s.items, s.sums = items, sums
 }
 
 // AddRow adds score·weight to each item of a row: what one similar user, with the score of the similarity, says through
@@ -174,7 +225,7 @@ func (s *Scores) AddRow(score float32, items []uint32, weights []float32) {
 
 // Add adds partial scores as All returns them, each item once: the merge of what several nodes found. sums goes with items. Cost: a copy for the first.
 func (s *Scores) Add(items []uint32, sums []int64) {
-	if len(s.items) == 0 && !s.dense {
+	if len(s.items) == 0 && s.dense == nil {
 		s.items, s.sums, s.slots = append(s.items, items...), append(s.sums, sums...), nil
 		return
 	}
@@ -185,42 +236,49 @@ func (s *Scores) Add(items []uint32, sums []int64) {
 
 // Merge adds all scores of o, which must not be used afterwards. Cost: none for the first.
 func (s *Scores) Merge(o *Scores) {
-	if len(s.items) == 0 && !s.dense && !o.dense {
+	if len(s.items) == 0 && s.dense == nil && o.dense == nil {
 		*s, *o = *o, *s
 		return
 	}
 	s.Add(o.items, o.sums)
 }
 
+// reserve makes room for n more items.
+func (s *Scores) reserve(n int) {
+	if n += len(s.items); 2*n > len(s.slots) {
+		s.index(2 * n)
+	}
+	s.items, s.sums = slices.Grow(s.items, n-len(s.items)), slices.Grow(s.sums, n-len(s.sums))
+}
+
 // add adds x to the score of an item.
 func (s *Scores) add(item uint32, x int64) {
-	if s.slots == nil {
-		s.index(len(s.items))
+	if s.dense != nil {
+		s.addDense(item, x)
+		return
 	}
-	slot := s.slot(item)
-	if p := *slot; p > 0 {
+	s.reserve(1)
+	s.addSlot(item, x)
+}
+
+func (s *Scores) addDense(item uint32, x int64) {
+	if p := s.dense[item]; p > 0 {
 		s.sums[p-1] = saturated(s.sums[p-1], x)
 		return
 	}
 	s.items, s.sums = append(s.items, item), append(s.sums, x)
-	*slot = uint32(len(s.items))
-	if !s.dense && 2*len(s.items) > len(s.slots) {
-		s.index(2 * len(s.items))
-	}
+	s.dense[item] = uint32(len(s.items))
 }
 
-// slot returns where the position of an item is, or is to be, written down.
-func (s *Scores) slot(item uint32) *uint32 {
-	if s.dense {
-		return &s.slots[item]
+// addSlot is add where there is room.
+func (s *Scores) addSlot(item uint32, x int64) {
+	at, p := s.find(item)
+	if p >= 0 {
+		s.sums[p] = saturated(s.sums[p], x)
+		return
 	}
-	mask := uint64(len(s.slots) - 1)
-	for h := uint64(item) * 0x9e3779b97f4a7c15 >> s.shift; ; h++ { // Fibonacci hashing, linear probing
-		slot := &s.slots[h&mask]
-		if *slot == 0 || s.items[*slot-1] == item {
-			return slot
-		}
-	}
+	s.items, s.sums = append(s.items, item), append(s.sums, x)
+	s.slots[at] = uint64(item)<<32 | uint64(len(s.items))
 }
 
 // saturated returns a+b, or the bound of int64 that the sum goes beyond.
@@ -249,15 +307,21 @@ func (s *Scores) TopOf(n int, excluded []uint32, allow func(item uint32) bool) [
 	}
 	var best model.Best[int64]
 	best.Reset(n, len(s.items))
+	least := int64(1) // what has less is not among the best
 	for i, sum := range s.sums {
+		if sum < least {
+			continue
+		}
 		r := model.Ranked[int64]{Score: sum, Item: s.items[i]}
-		if sum <= 0 || !best.Takes(r) {
+		if !best.Takes(r) {
 			continue
 		}
 		if _, found := slices.BinarySearch(excluded, r.Item); found || !allow(r.Item) {
 			continue
 		}
-		best.Add(r)
+		if best.Add(r) {
+			least = best.Last().Score
+		}
 	}
 	ranking := best.Ranking()
 	top := make([]model.Scored, len(ranking))
