@@ -196,6 +196,11 @@ func pin(items []Ranked, pins []Pin, n int) []Ranked {
 
 // historySoon returns the history of a user with the key whose it is, fresh if that can be had soon.
 func (r *Router) historySoon(ctx context.Context, user string, stale bool) (key string, events []fusion.Event, wasStale bool, err error) {
+	if !stale {
+		if events, ok, err := r.historyHere(user, false); ok || err != nil {
+			return user, events, false, err // without a timer
+		}
+	}
 	wasStale, err = r.soon(ctx, stale, func(ctx context.Context, stale bool) (err error) {
 		key, events, err = r.followed(ctx, user, stale)
 		return err
@@ -227,9 +232,13 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 	defer byItems.Return() // what was asked of the own node is borrowed
 	a.Partial = a.Partial || s.partial
 	top := s.best(scores, q, s.excluded(seen), a.Items)
-	there := len(a.Items)
-	for _, x := range top {
-		a.Items = append(a.Items, Ranked{Item: dictionary.Key(x.id), Score: x.score, Source: q.Method})
+	there, ids := len(a.Items), make([]uint32, len(top))
+	for i, x := range top {
+		ids[i] = x.id
+	}
+	a.Items = slices.Grow(a.Items, len(top))
+	for i, key := range dictionary.Keys(ids) {
+		a.Items = append(a.Items, Ranked{Item: key, Score: top[i].score, Source: q.Method})
 	}
 	if len(top) < q.N {
 		a.Fallback = fmt.Sprintf("the model ranks only %d items", len(top))
@@ -365,31 +374,40 @@ func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q Que
 
 // entries is history that also returns the other items, which only some models know, by key.
 func (r *Router) entries(m *node.Version, dictionary *artifact.Dictionary, q Query, events []fusion.Event) (known, others []entry) {
-	out := make([]entry, 0, len(events)+len(q.Basket))
-	add := func(key string, weight, rating float32, time int64) {
-		if id, ok := dictionary.ID(key); ok {
-			out = append(out, entry{id, key, uint32(partition.Of(key, m.Partitions)), weight, rating, time})
-		} else {
-			others = append(others, entry{key: key, weight: weight, rating: rating, time: time})
-		}
-	}
-	ratings := fusion.LatestRatings(events)
-	for _, x := range fusion.Fuse(events, m.Weights, r.now().UnixMilli()) {
+	fused, ratings := fusion.Fuse(events, m.Weights, r.now().UnixMilli()), fusion.LatestRatings(events)
+	all, keys := make([]entry, 0, len(fused)+len(q.Basket)), make([]string, 0, len(fused)+len(q.Basket))
+	for _, x := range fused {
 		rating, ok := ratings[x.Item]
 		if !ok {
 			rating = math.NaN()
 		}
-		add(x.Item, x.Weight, model.AsRating(rating), x.Last)
+		all, keys = append(all, entry{key: x.Item, weight: x.Weight, rating: model.AsRating(rating), time: x.Last}), append(keys, x.Item)
 	}
 	for _, b := range q.Basket {
 		if b.Rating != Liked {
 			b.Rating = model.AsRating(float64(b.Rating))
 		}
-		add(b.Item, b.Weight, b.Rating, 0)
+		all, keys = append(all, entry{key: b.Item, weight: b.Weight, rating: b.Rating}), append(keys, b.Item)
 	}
-	slices.SortStableFunc(out, func(a, b entry) int { return cmp.Compare(a.item, b.item) })
+	order := make([]uint64, 0, len(all)) // id and place: of entries of one item the first counts
+	for i, id := range dictionary.IDs(keys) {
+		if id == artifact.NoID {
+			others = append(others, all[i])
+			continue
+		}
+		order = append(order, uint64(id)<<32|uint64(i))
+	}
+	slices.Sort(order)
+	known = make([]entry, 0, len(order))
+	for _, x := range order {
+		e := all[uint32(x)]
+		e.item, e.partition = uint32(x>>32), uint32(partition.Of(e.key, m.Partitions))
+		if len(known) == 0 || known[len(known)-1].item != e.item {
+			known = append(known, e)
+		}
+	}
 	slices.SortStableFunc(others, func(a, b entry) int { return strings.Compare(a.key, b.key) })
-	return slices.CompactFunc(out, func(a, b entry) bool { return a.item == b.item }), slices.CompactFunc(others, func(a, b entry) bool { return a.key == b.key })
+	return known, slices.CompactFunc(others, func(a, b entry) bool { return a.key == b.key })
 }
 
 // scoring scores all candidates of one history.

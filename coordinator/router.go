@@ -462,20 +462,30 @@ func (r *Router) followed(ctx context.Context, user string, stale bool) (key str
 // maxFollowed bounds a chain of joined keys. A circle can only be seen where some replicas have not caught up.
 const maxFollowed = 100
 
+// historyHere returns the events of one key where this node has them in memory and nobody else need be asked.
+func (r *Router) historyHere(user string, stale bool) (events []fusion.Event, ok bool, err error) {
+	partitions, err := r.partitions()
+	if err != nil {
+		return nil, false, err
+	}
+	if events, ok = r.local.KnownHistory(partition.Of(user, partitions), r.log.State().Epoch, user, stale); ok {
+		r.answered.Inc()
+	}
+	return events, ok, nil
+}
+
 // historyOf returns the events of one key.
-func (r *Router) historyOf(ctx context.Context, user string, req *kithv1.HistoryRequest) ([]fusion.Event, error) {
+func (r *Router) historyOf(ctx context.Context, user string, req *kithv1.HistoryRequest) (events []fusion.Event, err error) {
+	if req.Join == 0 {
+		if events, ok, err := r.historyHere(user, req.Stale); ok || err != nil {
+			return events, err
+		}
+	}
 	partitions, err := r.partitions()
 	if err != nil {
 		return nil, err
 	}
 	p := partition.Of(user, partitions)
-	if req.Join == 0 {
-		if events, ok := r.local.KnownHistory(p, r.log.State().Epoch, user, req.Stale); ok {
-			r.answered.Inc()
-			return events, nil
-		}
-	}
-	var events []fusion.Event
 	err = r.onPartition(ctx, p, req.Stale, func(ctx context.Context, c kithv1.PartitionServiceClient, epoch uint64) (err error) {
 		if own, ok := c.(ownPartitions); ok && req.Join == 0 {
 			events, err = direct.Do(ctx, own.conn, func() ([]fusion.Event, error) { return r.local.HistoryOf(ctx, p, epoch, user, req.Stale) })

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
+	"unsafe"
 
 	"github.com/kith-io/kith/model/neighborhood"
 	"github.com/kith-io/kith/node/wire"
@@ -97,17 +99,29 @@ func (n *Node) ScoresOf(version uint64, history []HistoryItem) (*neighborhood.Sc
 	return m.scoreItems(history)
 }
 
-// scoreItems adds up what the neighbors of each item say. The scores are borrowed.
+// scoreItems adds up what the neighbors of each item say. The scores are borrowed. Lists lie anywhere in memory, so each step of the way to them is made for all items before the
+// next one: the processor waits for all at once, and not for one after the other.
 func (m *Version) scoreItems(history []HistoryItem) (*neighborhood.Scores, error) {
-	found, room := make([][]similarity.Neighbor, len(history)), 0
-	for i, h := range history {
+	var read uint32
+	for _, h := range history {
 		lists, err := m.Lists(h.Partition)
 		if err != nil {
 			return nil, err
 		}
-		found[i], _ = lists.List(h.Item)
+		read ^= lists.Ahead(h.Item)
+	}
+	found, room := make([][]similarity.Neighbor, len(history)), 0
+	for i, h := range history {
+		found[i], _ = m.lists[h.Partition].Load().List(h.Item)
 		room += len(found[i])
 	}
+	const line = 64 / int(unsafe.Sizeof(similarity.Neighbor{})) // of the memory
+	for _, list := range found {
+		for ; len(list) > 0; list = list[min(line, len(list)):] {
+			read ^= list[0].ID
+		}
+	}
+	runtime.KeepAlive(read) // or nothing is read
 	scores, unit := neighborhood.BorrowScores(room), m.Similarity.Measure.Unit()
 	for i, h := range history {
 		scores.AddNeighbors(h.Weight*unit, found[i])

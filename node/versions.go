@@ -192,6 +192,9 @@ func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
 	if int64(p) >= int64(len(m.lists)) {
 		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, p, len(m.lists))
 	}
+	if lists := m.lists[p].Load(); lists != nil {
+		return lists, nil // without making a name
+	}
 	return open(m, &m.lists[p], artifact.ListsName(p), artifact.OpenLists)
 }
 

@@ -79,9 +79,10 @@ var pool sync.Pool
 // BorrowScores returns empty Scores for any ids with room for about n items. Whoever has them last may Return them; what is not returned is garbage.
 func BorrowScores(n int) *Scores {
 	s, _ := pool.Get().(*Scores)
-	if s == nil || len(s.slots) < 2*n {
+	if s == nil {
 		return NewScoresFor(n)
 	}
+	s.reserve(n)
 	return s
 }
 
@@ -246,7 +247,7 @@ func (s *Scores) Merge(o *Scores) {
 // reserve makes room for n more items.
 func (s *Scores) reserve(n int) {
 	if n += len(s.items); 2*n > len(s.slots) {
-		s.index(2 * n)
+		s.index(n + len(s.items))
 	}
 	s.items, s.sums = slices.Grow(s.items, n-len(s.items)), slices.Grow(s.sums, n-len(s.sums))
 }

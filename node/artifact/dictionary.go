@@ -2,7 +2,9 @@ package artifact
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
+	"runtime"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -83,10 +85,17 @@ func (d *Dictionary) check() error {
 // it finds one, and at 2.5 if not.
 func slotsOf(n uint64) uint64 { return 2*n + 1 }
 
-// slot returns where a key is in the hash table, or where it would be.
-func (d *Dictionary) slot(key string) (slot int, found bool) {
+// home is where the search for a key begins.
+func (d *Dictionary) home(key string) int {
 	high, _ := bits.Mul64(xxhash.Sum64String(key), uint64(len(d.slots)))
-	for slot = int(high); ; slot++ {
+	return int(high)
+}
+
+// slot returns where a key is in the hash table, or where it would be.
+func (d *Dictionary) slot(key string) (slot int, found bool) { return d.slotFrom(d.home(key), key) }
+
+func (d *Dictionary) slotFrom(home int, key string) (slot int, found bool) {
+	for slot = home; ; slot++ {
 		if slot == len(d.slots) {
 			slot = 0
 		}
@@ -106,6 +115,24 @@ func (d *Dictionary) Len() int { return d.keys.len() }
 // Key returns the key of an item, which must be below Len. It is a copy, so that answers may keep it.
 func (d *Dictionary) Key(id uint32) string { return string(d.keys.at(int(id))) }
 
+// Keys is Key of several items.
+func (d *Dictionary) Keys(ids []uint32) []string {
+	size := int64(0)
+	for _, id := range ids {
+		size += d.keys.start[id+1] - d.keys.start[id]
+	}
+	text, out := make([]byte, 0, size), make([]string, len(ids))
+	for _, id := range ids {
+		text = append(text, d.keys.at(int(id))...)
+	}
+	all, at := string(text), 0
+	for i, id := range ids {
+		n := int(d.keys.start[id+1] - d.keys.start[id])
+		out[i], at = all[at:at+n], at+n
+	}
+	return out
+}
+
 // KeyBytes is Key without a copy: it must not be changed, nor kept beyond Close.
 func (d *Dictionary) KeyBytes(id uint32) []byte { return d.keys.at(int(id)) }
 
@@ -119,6 +146,32 @@ func (d *Dictionary) ID(key string) (uint32, bool) {
 		return 0, false
 	}
 	return d.slots[slot] - 1, true
+}
+
+// NoID stands for a key that a dictionary does not have.
+const NoID = math.MaxUint32
+
+// IDs is ID of several keys, with NoID for those it does not have. What lies anywhere in memory is asked for all keys together first, so that the processor
+// does not wait for one after the other.
+func (d *Dictionary) IDs(keys []string) []uint32 {
+	homes, ids := make([]int, len(keys)), make([]uint32, len(keys))
+	var read byte
+	for i, key := range keys {
+		homes[i] = d.home(key)
+		if s := d.slots[homes[i]]; s > 0 {
+			if at := d.keys.start[s-1]; at < int64(len(d.keys.text)) {
+				read ^= d.keys.text[at]
+			}
+		}
+	}
+	runtime.KeepAlive(read) // or nothing is read
+	for i, key := range keys {
+		slot, found := d.slotFrom(homes[i], key)
+		if ids[i] = NoID; found {
+			ids[i] = d.slots[slot] - 1
+		}
+	}
+	return ids
 }
 
 // Close frees the mapping. Closing again does nothing.

@@ -43,6 +43,16 @@ func TestDictionaryRoundTrip(t *testing.T) {
 		if id, ok := d.ID(missing); ok {
 			t.Fatalf("ID(%q) = %d, true, want none of %q", missing, id, keys)
 		}
+		asked := append([]string{missing}, keys...)
+		ids := d.IDs(asked)
+		for i, key := range asked {
+			if id, ok := d.ID(key); ok != (ids[i] != artifact.NoID) || ok && id != ids[i] {
+				t.Fatalf("IDs(%q)[%d] = %d, want %d, %v", asked, i, ids[i], id, ok)
+			}
+		}
+		if got := d.Keys(ids[1:]); !slices.Equal(got, keys) {
+			t.Fatalf("Keys(%d) = %q, want %q", ids[1:], got, keys)
+		}
 	})
 }
 
