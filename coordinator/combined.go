@@ -139,13 +139,13 @@ func (c *combinedQuery) askBase(ctx context.Context, b *baseQuery) (err error) {
 		if err != nil {
 			return err
 		}
-		b.top = c.scoring.best(scores, b.Query, c.scoring.excluded(c.but), nil)
+		b.top = c.scoring.best(scores, &b.Query, c.scoring.excluded(c.but), nil)
 		if !b.Explain {
 			byItems.Return()
 			return nil
 		}
 		b.explain = func(ctx context.Context, best []scoredItem, items []Ranked) error {
-			return c.scoring.explain(ctx, b.Query, byItems, best, items)
+			return c.scoring.explain(ctx, &b.Query, byItems, best, items)
 		}
 	}
 	return err

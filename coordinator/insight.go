@@ -463,7 +463,7 @@ func (r *Router) AssignCluster(ctx context.Context, q ClusterQuery) (*Assigned, 
 		}
 		return out, err
 	}
-	ask := trainedHistory(r.history(x.version, x.dictionary, Query{Basket: q.Basket}, events))
+	ask := trainedHistory(r.history(x.version, x.dictionary, &Query{Basket: q.Basket}, events))
 	if out.Group, out.Distance, err = x.model.Assign(ask); err != nil {
 		return nil, refused(err)
 	}

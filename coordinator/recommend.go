@@ -144,7 +144,7 @@ func (r *Router) rank(ctx context.Context, q *Query, m Method, events []fusion.E
 	}
 	part := *q
 	part.Method, part.N = m, q.N-len(a.Items)
-	return r.personal(ctx, part, events, behind(seen, a.Items), a)
+	return r.personal(ctx, &part, events, behind(seen, a.Items), a)
 }
 
 // behind returns the items that may not come behind an answer: those seen and those in it.
@@ -218,14 +218,14 @@ func (r *Router) knownHistory(ctx context.Context, user string, stale bool) (key
 }
 
 // personal adds up to N items that the model ranks to the answer, and the reason why they may be few.
-func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
+func (r *Router) personal(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	m, dictionary, history, err := r.known(q, events, a)
 	if m == nil {
 		return err
 	}
 	defer m.Release()
 	s := &scoring{r: r, m: m, dictionary: dictionary, history: history, user: q.User}
-	scores, byItems, err := s.score(ctx, &q)
+	scores, byItems, err := s.score(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func (r *Router) personal(ctx context.Context, q Query, events []fusion.Event, s
 
 // known returns the active version with what it knows of the subject, and notes it in the answer. Without a version, or where it knows nothing, there is an error, or the answer has
 // the reason why fallbacks are to answer. The caller must release the version.
-func (r *Router) known(q Query, events []fusion.Event, a *Answer) (*node.Version, *artifact.Dictionary, []entry, error) {
+func (r *Router) known(q *Query, events []fusion.Event, a *Answer) (*node.Version, *artifact.Dictionary, []entry, error) {
 	m, dictionary, err := r.answering(q, a)
 	if m == nil {
 		return nil, nil, nil, err
@@ -267,7 +267,7 @@ func (r *Router) known(q Query, events []fusion.Event, a *Answer) (*node.Version
 }
 
 // answering is known without the subject.
-func (r *Router) answering(q Query, a *Answer) (*node.Version, *artifact.Dictionary, error) {
+func (r *Router) answering(q *Query, a *Answer) (*node.Version, *artifact.Dictionary, error) {
 	m, dictionary, err := r.active()
 	switch {
 	case err != nil && q.NoFallback:
@@ -284,7 +284,7 @@ func (r *Router) answering(q Query, a *Answer) (*node.Version, *artifact.Diction
 }
 
 // lacksHistory tells why the version of an answer knows nothing of the subject's items.
-func lacksHistory(q Query, events []fusion.Event, a *Answer) error {
+func lacksHistory(q *Query, events []fusion.Event, a *Answer) error {
 	switch unknown := q.User != "" && len(events) == 0; {
 	case unknown && q.NoFallback:
 		return fmt.Errorf("%w %q", wire.ErrUnknownUser, q.User)
@@ -299,7 +299,7 @@ func lacksHistory(q Query, events []fusion.Event, a *Answer) error {
 }
 
 // best returns the n best of what has a score and is allowed, in the order of the answer, behind the items there.
-func (s *scoring) best(scores *neighborhood.Scores, q Query, excluded []uint32, there []Ranked) (best []scoredItem) {
+func (s *scoring) best(scores *neighborhood.Scores, q *Query, excluded []uint32, there []Ranked) (best []scoredItem) {
 	if q.Filter.Empty() && !q.reorders() {
 		return unchanged(scores.Top(q.N, excluded))
 	}
@@ -367,13 +367,13 @@ type entry struct {
 }
 
 // history returns what the model knows of the subject's items, by dense id.
-func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q Query, events []fusion.Event) []entry {
+func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q *Query, events []fusion.Event) []entry {
 	known, _ := r.entries(m, dictionary, q, events)
 	return known
 }
 
 // entries is history that also returns the other items, which only some models know, by key.
-func (r *Router) entries(m *node.Version, dictionary *artifact.Dictionary, q Query, events []fusion.Event) (known, others []entry) {
+func (r *Router) entries(m *node.Version, dictionary *artifact.Dictionary, q *Query, events []fusion.Event) (known, others []entry) {
 	fused, ratings := fusion.Fuse(events, m.Weights, r.now().UnixMilli()), fusion.LatestRatings(events)
 	all, keys := make([]entry, 0, len(fused)+len(q.Basket)), make([]string, 0, len(fused)+len(q.Basket))
 	for _, x := range fused {
@@ -639,7 +639,7 @@ func (s *scoring) list(l *kithv1.NeighborList) ([]similarity.Neighbor, error) {
 
 // explain adds to each ranked item what each item of the history put into its score, largest first. They add up to the
 // score; in a hybrid the rest is that of the similar users, and with UserKNN all.
-func (s *scoring) explain(ctx context.Context, q Query, byItems *neighborhood.Scores, top []scoredItem, items []Ranked) error {
+func (s *scoring) explain(ctx context.Context, q *Query, byItems *neighborhood.Scores, top []scoredItem, items []Ranked) error {
 	if q.Method == UserKNN {
 		for i := range items {
 			items[i].Contributions = []Contribution{{Score: items[i].Score}}
@@ -775,7 +775,7 @@ func (r *Router) SimilarUsers(ctx context.Context, user string, n int, stale boo
 	if err != nil {
 		return nil, err
 	}
-	s := &scoring{r: r, m: m, dictionary: dictionary, history: r.history(m, dictionary, Query{}, events), user: user}
+	s := &scoring{r: r, m: m, dictionary: dictionary, history: r.history(m, dictionary, &Query{}, events), user: user}
 	nearest, err := s.nearest(ctx, n, true)
 	if err != nil {
 		return nil, err

@@ -32,13 +32,13 @@ type explainer interface {
 func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
 	part := *q
 	part.N = q.N - len(a.Items)
-	m, dictionary, err := r.answering(part, a)
+	m, dictionary, err := r.answering(&part, a)
 	if m == nil {
 		return err
 	}
 	defer m.Release()
 	trained, err := m.Model(q.Model)
-	history, others := r.entries(m, dictionary, part, events)
+	history, others := r.entries(m, dictionary, &part, events)
 	t := &trainedQuery{r: r, model: trained.Model, dictionary: dictionary, items: trained.Items, but: behind(seen, a.Items), there: a.Items, ask: trainedHistory(history)}
 	var combined *combinedQuery
 	if err == nil && trained.Combination != nil {
@@ -63,7 +63,7 @@ func (r *Router) fillTrained(ctx context.Context, q *Query, events []fusion.Even
 		return err
 	}
 	if len(t.ask.Items)+len(t.ask.Profile) == 0 && !combined.knowsSubject() {
-		return lacksHistory(part, events, a)
+		return lacksHistory(&part, events, a)
 	}
 	var best []scoredItem
 	if combined != nil {

@@ -92,28 +92,39 @@ func (v *Versions) retain(keep map[uint64]bool) {
 // Acquire returns a version that is kept. The caller must Release it. Errors match wire.ErrUnknownVersion.
 func (v *Versions) Acquire(number uint64) (*Version, error) {
 	views := v.control.View().Versions
-	at := slices.IndexFunc(views, func(view VersionView) bool { return view.Version == number })
+	at := -1
+	for i := range views { // a view is large
+		if views[i].Version == number {
+			at = i
+		}
+	}
 	v.mu.RLock()
 	open, stopped := v.open[number], v.stopped
 	if at >= 0 && !stopped && open != nil {
 		open.refs.Add(1) // it was more than 0: the map's is there
 	}
 	v.mu.RUnlock()
-	if at < 0 || stopped {
+	switch {
+	case at < 0 || stopped:
 		return nil, fmt.Errorf("%w: %d", wire.ErrUnknownVersion, number)
-	}
-	if open != nil {
+	case open != nil:
 		return open, nil
 	}
+	return v.acquireClosed(number, views[at])
+}
+
+// acquireClosed is Acquire of a version that nobody has asked for before.
+func (v *Versions) acquireClosed(number uint64, view VersionView) (*Version, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.stopped {
 		return nil, fmt.Errorf("%w: %d", wire.ErrUnknownVersion, number)
 	}
-	if open = v.open[number]; open == nil {
+	open := v.open[number]
+	if open == nil {
 		open = &Version{
-			VersionView: views[at], owner: v, models: make([]modelFile, len(views[at].Models)),
-			lists: make([]atomic.Pointer[artifact.Lists], views[at].Partitions), users: make([]atomic.Pointer[userRows], views[at].Partitions),
+			VersionView: view, owner: v, models: make([]modelFile, len(view.Models)),
+			lists: make([]atomic.Pointer[artifact.Lists], view.Partitions), users: make([]atomic.Pointer[userRows], view.Partitions),
 		}
 		open.refs.Store(1)
 		v.open[number] = open
