@@ -170,8 +170,11 @@ func (a *API) recommend(ctx context.Context, req *kithv1.RecommendRequest) (*kit
 		Model: model(q.Method), ModelVersion: answer.Version, FallbackReason: answer.Fallback, Partial: answer.Partial,
 		Stale: answer.Stale, ModelName: q.Model,
 	}
-	for _, x := range answer.Items {
-		item := &kithv1.RecommendedItem{Item: x.Item, Score: x.Score, Source: model(x.Source), Contributions: contributions(x.Contributions)}
+	items := make([]kithv1.RecommendedItem, len(answer.Items)) // in one piece
+	resp.Items = make([]*kithv1.RecommendedItem, 0, len(items))
+	for i, x := range answer.Items {
+		item := &items[i]
+		item.Item, item.Score, item.Source, item.Contributions = x.Item, x.Score, model(x.Source), contributions(x.Contributions)
 		for _, f := range x.Found {
 			item.Found = append(item.Found, &kithv1.Found{Model: f.Model, Rank: uint32(f.Rank), Score: f.Score, Contributions: contributions(f.Contributions)})
 		}

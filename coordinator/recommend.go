@@ -374,35 +374,42 @@ func (r *Router) history(m *node.Version, dictionary *artifact.Dictionary, q *Qu
 
 // entries is history that also returns the other items, which only some models know, by key.
 func (r *Router) entries(m *node.Version, dictionary *artifact.Dictionary, q *Query, events []fusion.Event) (known, others []entry) {
-	fused, ratings := fusion.Fuse(events, m.Weights, r.now().UnixMilli()), fusion.LatestRatings(events)
-	all, keys := make([]entry, 0, len(fused)+len(q.Basket)), make([]string, 0, len(fused)+len(q.Basket))
+	fused := fusion.Fuse(events, m.Weights, r.now().UnixMilli())
+	keys := make([]string, 0, len(fused)+len(q.Basket))
 	for _, x := range fused {
-		rating, ok := ratings[x.Item]
-		if !ok {
-			rating = math.NaN()
-		}
-		all, keys = append(all, entry{key: x.Item, weight: x.Weight, rating: model.AsRating(rating), time: x.Last}), append(keys, x.Item)
+		keys = append(keys, x.Item)
 	}
 	for _, b := range q.Basket {
-		if b.Rating != Liked {
-			b.Rating = model.AsRating(float64(b.Rating))
-		}
-		all, keys = append(all, entry{key: b.Item, weight: b.Weight, rating: b.Rating}), append(keys, b.Item)
+		keys = append(keys, b.Item)
 	}
-	order := make([]uint64, 0, len(all)) // id and place: of entries of one item the first counts
-	for i, id := range dictionary.IDs(keys) {
-		if id == artifact.NoID {
-			others = append(others, all[i])
-			continue
-		}
-		order = append(order, uint64(id)<<32|uint64(i))
+	ids := dictionary.IDs(keys)
+	order := make([]uint64, len(ids)) // id and place: of entries of one item the first counts, and those without id are the last
+	for i, id := range ids {
+		order[i] = uint64(id)<<32 | uint64(i)
 	}
 	slices.Sort(order)
+	ratings := fusion.LatestRatings(events)
 	known = make([]entry, 0, len(order))
 	for _, x := range order {
-		e := all[uint32(x)]
-		e.item, e.partition = uint32(x>>32), uint32(partition.Of(e.key, m.Partitions))
-		if len(known) == 0 || known[len(known)-1].item != e.item {
+		id, i := uint32(x>>32), int(uint32(x))
+		e := entry{key: keys[i]}
+		if i < len(fused) {
+			rating, ok := ratings[e.key]
+			if !ok {
+				rating = math.NaN()
+			}
+			e.weight, e.rating, e.time = fused[i].Weight, model.AsRating(rating), fused[i].Last
+		} else {
+			b := q.Basket[i-len(fused)]
+			if e.weight, e.rating = b.Weight, b.Rating; b.Rating != Liked {
+				e.rating = model.AsRating(float64(b.Rating))
+			}
+		}
+		switch {
+		case id == artifact.NoID:
+			others = append(others, e)
+		case len(known) == 0 || known[len(known)-1].item != id:
+			e.item, e.partition = id, uint32(partition.Of(e.key, m.Partitions))
 			known = append(known, e)
 		}
 	}

@@ -195,7 +195,7 @@ func (r *Rules) largestFactor() float64 {
 
 // excludes returns the items of a history that may not be in the answer.
 func (r *Rules) excludes(events []fusion.Event) map[string]bool {
-	out := map[string]bool{}
+	out := make(map[string]bool, len(events))
 	for i := range events {
 		if len(r.Exclude) == 0 && !events[i].Feedback() || slices.ContainsFunc(r.Exclude, func(x HistoryRule) bool { return x.covers(&events[i], r.Now) }) {
 			out[events[i].Item] = true

@@ -61,6 +61,8 @@ type Scores struct {
 	// nil means that they are to be made: what is only ranked needs none.
 	slots []uint64
 	shift uint8 // 64 - log2(len(slots))
+	// table is the memory of slots, the first part of it. The rest is zero.
+	table []uint64
 }
 
 // NewScores returns empty Scores for any ids. Memory: about 20 to 30 bytes for each item added.
@@ -80,28 +82,33 @@ var pool sync.Pool
 func BorrowScores(n int) *Scores {
 	s, _ := pool.Get().(*Scores)
 	if s == nil {
-		return NewScoresFor(n)
+		s = &Scores{}
 	}
 	s.reserve(n)
 	return s
 }
 
-// maxPooled is the most slots of Scores that are kept: to empty them costs as many words.
-const maxPooled = 1 << 14
+// maxPooled is the most slots of Scores that are kept: one MiB.
+const maxPooled = 1 << 17
 
 // Return gives borrowed Scores back. Neither s nor a slice of it may be used afterwards.
 func (s *Scores) Return() {
-	if s.slots == nil || len(s.slots) > maxPooled {
+	if s.dense != nil || s.table == nil || len(s.table) > maxPooled {
 		return
 	}
 	s.Reset()
+	s.slots = nil // the next use may need fewer
 	pool.Put(s)
 }
 
 // index makes slots for n items, and notes those that are there.
 func (s *Scores) index(n int) {
+	clear(s.slots)
 	size := max(8, bits.Len(uint(2*n)))
-	s.slots, s.shift = make([]uint64, 1<<size), uint8(64-size)
+	if len(s.table) < 1<<size {
+		s.table = make([]uint64, 1<<size)
+	}
+	s.slots, s.shift = s.table[:1<<size], uint8(64-size)
 	for i, id := range s.items {
 		at, _ := s.find(id)
 		s.slots[at] = uint64(id)<<32 | uint64(i+1)
@@ -116,13 +123,12 @@ func NewDenseScores(numItems int) *Scores {
 
 // Reset removes all scores. Cost: O(Len) if dense, else O(the largest Len since New).
 func (s *Scores) Reset() {
-	for _, id := range s.items {
-		if s.dense == nil {
-			break
-		}
-		s.dense[id] = 0
-	}
 	clear(s.slots)
+	if s.dense != nil {
+		for _, id := range s.items {
+			s.dense[id] = 0
+		}
+	}
 	s.items, s.sums = s.items[:0], s.sums[:0]
 }
 

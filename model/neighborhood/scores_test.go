@@ -244,3 +244,26 @@ func BenchmarkAddNeighbors(b *testing.B) {
 		})
 	}
 }
+
+// TestBorrowedScores tells that nothing of one use of the same memory is left for the next, be it larger or smaller.
+func TestBorrowedScores(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		for range rapid.IntRange(1, 8).Draw(t, "uses") {
+			weights, lists, want := additions(t, rapid.SampledFrom([]uint32{10, 1000, 100_000}).Draw(t, "items"))
+			s := neighborhood.BorrowScores(rapid.IntRange(0, 2000).Draw(t, "room"))
+			for i, list := range lists {
+				s.AddNeighbors(weights[i], list)
+			}
+			items, sums := s.All()
+			if len(items) != len(want) {
+				t.Fatalf("%d items, want %d", len(items), len(want))
+			}
+			for i, item := range items {
+				if sums[i] != want[item] || s.Score(item) != want[item] {
+					t.Fatalf("item %d has %d and %d, want %d", item, sums[i], s.Score(item), want[item])
+				}
+			}
+			s.Return()
+		}
+	})
+}
