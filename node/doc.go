@@ -7,5 +7,6 @@
 //	replica.go     one partition: store and raft group; the rows of a build
 //	partitions.go  PartitionService: append, history, cut, popular
 //	versions.go    model versions: which files, opened once, closed when nobody reads
+//	early.go       files of a version that are open before the first query
 //	query.go       QueryService: the local part of a query
 package node

@@ -20,6 +20,7 @@ func (n *Node) keepFiles(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := n.control.Changed()
 		n.copyMissing(ctx)
+		n.openActive()
 		n.dropOld()
 		n.passed.wake()
 		select {
@@ -69,6 +70,7 @@ func (n *Node) dropOld() {
 		keep[v.Version] = true
 	}
 	n.versions.retain(keep)
+	n.versions.dropEarly(keep, view.Applied)
 	if err := n.versions.dropOthers(keep, view.Applied); err != nil {
 		n.cfg.Logger.Warn("drop old model versions", "err", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
 )
 
 // decisions are those of a control group that always answers.
@@ -157,10 +159,27 @@ func (n *Node) isOpen(id partition.ID) bool {
 	return err == nil
 }
 
+// emptyLists returns a file of the lists of no items.
+func emptyLists(t *testing.T) []byte {
+	t.Helper()
+	files, err := artifact.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := files.WriteLists(1, 0, nil, &similarity.Lists{Start: []int64{0}}); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(files.Path(1, artifact.ListsName(0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
 // TestCopiesHoldUpNoReplica opens and deletes replicas while a file of a model version comes and comes not. AwaitReplica waits
 // for the file.
 func TestCopiesHoldUpNoReplica(t *testing.T) {
-	content := []byte("neighbors")
+	content := emptyLists(t)
 	l := &library{files: map[string][]byte{artifact.ListsName(0): content}, open: make(chan struct{}), asked: make(chan string, 100)}
 	view := View{
 		Epoch: 2, Formed: true, Applied: 10, Active: 7, Replicas: [][]string{{"n2"}, {"n2"}, {"n1"}},

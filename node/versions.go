@@ -3,8 +3,10 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +29,8 @@ type Versions struct {
 
 	mu   sync.RWMutex // guards what follows; a query only reads, but for the first of a version
 	open map[uint64]*Version
+	// early are files that are open and wait to be asked for.
+	early map[earlyFile]io.Closer
 	// stopped refuses new users.
 	stopped bool
 	// lost is told of files that must be fetched again.
@@ -34,7 +38,7 @@ type Versions struct {
 }
 
 func newVersions(files *artifact.Store, control Control, kinds []*train.Kind, log *slog.Logger, lost hint) *Versions {
-	return &Versions{files: files, control: control, kinds: kinds, log: log, lost: lost, open: map[uint64]*Version{}}
+	return &Versions{files: files, control: control, kinds: kinds, log: log, lost: lost, open: map[uint64]*Version{}, early: map[earlyFile]io.Closer{}}
 }
 
 // Version is a model version in use. Its files stay open until it is released.
@@ -222,9 +226,12 @@ func open[T any](m *Version, file *atomic.Pointer[T], name string, from func(pat
 	if f := file.Load(); f != nil {
 		return f, nil
 	}
-	f, err := from(m.owner.files.Path(m.Version, name))
-	if err != nil {
-		return nil, m.unreadable(name, err)
+	f, early := any(m.owner.takeEarly(m.Version, name)).(*T)
+	if !early {
+		var err error
+		if f, err = from(m.owner.files.Path(m.Version, name)); err != nil {
+			return nil, m.unreadable(name, err)
+		}
 	}
 	file.Store(f)
 	return f, nil
@@ -352,4 +359,5 @@ func (v *Versions) close() {
 	v.stopped = true
 	v.mu.Unlock()
 	v.retain(nil)
+	v.dropEarly(nil, math.MaxUint64)
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/kith-io/kith/model/train"
 	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/similarity"
 )
 
 // TestModelsAreReadAlone reads a model that takes its time: another one of the version is read meanwhile, and who asks for the same waits, as it is read once.
@@ -67,5 +70,62 @@ func TestModelsAreReadAlone(t *testing.T) {
 	asking.Wait()
 	if n := reads.Load(); n != 1 {
 		t.Errorf("the model was read %d times", n)
+	}
+}
+
+// TestFilesAreOpenedEarly tells that the first query of a version reads what was opened when it was written, once, and that what nobody will ask for is closed.
+func TestFilesAreOpenedEarly(t *testing.T) {
+	files, err := artifact.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []uint64{7, 8, 9} {
+		if _, err := files.WriteDictionary(version, []string{"a"}, []uint64{version}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := files.WriteLists(version, 0, []uint32{0}, &similarity.Lists{Start: []int64{0, 0}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	control := &decisions{}
+	control.set(View{Versions: []VersionView{{Version: 7, Partitions: 1}, {Version: 8, Partitions: 1}}})
+	versions := newVersions(files, control, nil, slog.New(slog.DiscardHandler), newHint())
+	defer versions.close()
+	for _, version := range []uint64{7, 9, 7} { // twice, as by a build that begins anew
+		versions.openEarly(version, artifact.DictionaryName)
+		versions.openEarly(version, artifact.ListsName(0))
+		versions.openEarly(version, artifact.RowsName(0))
+	}
+	for _, version := range []uint64{7, 8} {
+		if err := files.Drop(version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := versions.Acquire(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Release()
+	if d, err := m.Dictionary(); err != nil || d.Count(0) != 7 {
+		t.Errorf("dictionary of the version whose files were opened: %v", err)
+	}
+	if _, err := m.Lists(0); err != nil {
+		t.Errorf("lists of the version whose files were opened: %v", err)
+	}
+	late, err := versions.Acquire(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Release()
+	if _, err := late.Dictionary(); !errors.Is(err, wire.ErrNoReplica) {
+		t.Errorf("dictionary of a version without files: %v, want %v", err, wire.ErrNoReplica)
+	}
+	versions.dropEarly(map[uint64]bool{7: true}, 8)
+	if n := len(versions.early); n != 2 {
+		t.Errorf("%d files wait to be asked for, want the 2 of a version that the decisions do not tell of yet", n)
+	}
+	versions.dropEarly(map[uint64]bool{7: true}, 9)
+	if n := len(versions.early); n != 0 {
+		t.Errorf("%d files of versions that were dropped are open", n)
 	}
 }

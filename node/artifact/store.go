@@ -32,6 +32,9 @@ func ListsName(partition uint32) string {
 	return fmt.Sprintf("%s%05d", listsPrefix, partition)
 }
 
+// IsLists reports whether a file has neighbor lists.
+func IsLists(name string) bool { return strings.HasPrefix(name, listsPrefix) }
+
 // RowsName returns the name of the users' rows of a partition, for example rows-00003.
 func RowsName(partition uint32) string {
 	return fmt.Sprintf("%s%05d", rowsPrefix, partition)

@@ -227,6 +227,9 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 		if err := p.open(w.artifacts, keys, counts); err != nil {
 			return err
 		}
+		if err := w.written(ctx, head.Job, artifact.DictionaryName); err != nil {
+			return errors.Join(err, p.dictionary.Close())
+		}
 		j.plan = p
 	case j.plan.checksum != p.checksum:
 		return fmt.Errorf("%w: job %d has another dictionary on node %s", wire.ErrInvalid, j.id, w.cfg.NodeID)

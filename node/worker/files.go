@@ -36,8 +36,20 @@ func (w *Worker) CopyArtifact(ctx context.Context, req *kithv1.CopyArtifactReque
 		if err := w.copyFile(ctx, req, want); err != nil {
 			return nil, fmt.Errorf("version %d, file %s from node %s: %w", req.Version, want.Name, req.Node, err)
 		}
+		if err := w.written(ctx, req.Version, want.Name); err != nil {
+			return nil, err
+		}
 	}
 	return &kithv1.CopyArtifactResponse{}, nil
+}
+
+// written tells of a file that a build has put here.
+func (w *Worker) written(ctx context.Context, version uint64, name string) error {
+	if w.cfg.Written == nil || name != artifact.DictionaryName && !artifact.IsLists(name) {
+		return nil
+	}
+	_, err := w.compute(ctx, func() error { w.cfg.Written(version, name); return nil })
+	return err
 }
 
 func (w *Worker) copyFile(ctx context.Context, req *kithv1.CopyArtifactRequest, want artifact.Info) error {

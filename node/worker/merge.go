@@ -162,6 +162,9 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 	if err != nil {
 		return nil, err
 	}
+	if err := w.written(ctx, req.Job, file.Name); err != nil {
+		return nil, err
+	}
 	return &kithv1.MergeListsResponse{Artifact: fileToProto(file), Usage: w.report(j)}, nil
 }
 

@@ -51,7 +51,9 @@ type Config struct {
 	ModelMemory int64
 	// Room returns an error while the disk is so full that a build should write no files; nil means that there is room.
 	Room func() error
-	Log  *slog.Logger
+	// Written is told of each dictionary and each file of neighbor lists that a build has put here, with the priority of the build; nil for nobody.
+	Written func(version uint64, name string)
+	Log     *slog.Logger
 }
 
 // Worker implements kithv1.ComputeServiceServer for one node. It is safe for concurrent use.

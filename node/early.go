@@ -1,0 +1,90 @@
+package node
+
+import (
+	"io"
+
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/partition"
+)
+
+// earlyFile names a file of a version.
+type earlyFile struct {
+	version uint64
+	name    string
+}
+
+// openEarly opens a file that all queries need, a dictionary or neighbor lists, when a build has written it, so that the first queries of the version do not wait until it
+// has been read through. What is wrong with it is told when a query opens it.
+func (v *Versions) openEarly(version uint64, name string) {
+	var file io.Closer
+	var err error
+	if path := v.files.Path(version, name); name == artifact.DictionaryName {
+		file, err = artifact.OpenDictionary(path)
+	} else if artifact.IsLists(name) {
+		file, err = artifact.OpenLists(path)
+	}
+	if file == nil || err != nil {
+		return
+	}
+	key := earlyFile{version, name}
+	v.mu.Lock()
+	old := v.early[key] // of an attempt that was given up
+	if v.stopped {
+		old = file
+	} else {
+		v.early[key] = file
+	}
+	v.mu.Unlock()
+	if old != nil {
+		_ = old.Close() // only read
+	}
+}
+
+// takeEarly returns a file that was opened early, once, or nil.
+func (v *Versions) takeEarly(version uint64, name string) io.Closer {
+	key := earlyFile{version, name}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	file := v.early[key]
+	delete(v.early, key)
+	return file
+}
+
+// dropEarly closes what was opened early of versions that are not in keep, up to one.
+func (v *Versions) dropEarly(keep map[uint64]bool, upTo uint64) {
+	v.mu.Lock()
+	var gone []io.Closer
+	for key, file := range v.early {
+		if !keep[key.version] && key.version <= upTo {
+			delete(v.early, key)
+			gone = append(gone, file)
+		}
+	}
+	v.mu.Unlock()
+	for _, file := range gone {
+		_ = file.Close() // only read
+	}
+}
+
+// openActive opens what all queries need of the active version and this node has: after a start, and for what came from other nodes.
+func (n *Node) openActive() {
+	view := n.control.View()
+	m, err := n.versions.Acquire(view.Active)
+	if err != nil {
+		return
+	}
+	defer m.Release()
+	for _, f := range m.Files {
+		if !n.versions.files.Has(m.Version, f) {
+			continue
+		}
+		if f.Name == artifact.DictionaryName {
+			_, _ = m.Dictionary() // whoever asks is told what is wrong
+		}
+		for p := range view.Replicas {
+			if f.Name == artifact.ListsName(uint32(p)) && view.Holds(partition.ID(p), n.cfg.ID) {
+				_, _ = m.Lists(uint32(p))
+			}
+		}
+	}
+}
