@@ -1,13 +1,12 @@
 package rest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/kith-io/kith/node/wire"
@@ -18,30 +17,41 @@ const (
 	maxJoined = 16 << 20
 	// writePatience is how long a client may take for what is sent at a time.
 	writePatience = 30 * time.Second
+	// keptBack is how much of an answer net/http keeps until the handler has returned, at least: writing so little waits for nobody.
+	keptBack = 2 << 10
+	// maxScratch bounds what is kept of the memory of an answer for the next one; most are far smaller.
+	maxScratch = 64 << 10
 )
 
-// marshal returns the JSON of a message, with the names of the protocol and with all fields that are not optional, in one line.
-func marshal(m proto.Message) ([]byte, error) {
-	text, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(m)
+// marshal appends the JSON of an answer in one line, with the names of the protocol and with all fields that are not optional.
+func (h *handler) marshal(b []byte, m proto.Message) ([]byte, error) {
+	b, err := h.shape.append(b, m.ProtoReflect())
 	if err != nil {
-		return nil, fmt.Errorf("answer: %w", err)
+		return b, fmt.Errorf("answer: %w", err)
 	}
-	var line bytes.Buffer
-	if err := json.Compact(&line, text); err != nil { // protojson varies its white space
-		return nil, fmt.Errorf("answer: %w", err)
-	}
-	return append(line.Bytes(), '\n'), nil
+	return append(b, '\n'), nil
 }
 
 // writeJSON answers with a message.
-func writeJSON(w http.ResponseWriter, m proto.Message) {
-	text, err := marshal(m)
+func (h *handler) writeJSON(w http.ResponseWriter, m proto.Message) {
+	scratch, _ := h.face.scratch.Get().(*[]byte)
+	if scratch == nil {
+		scratch = new([]byte)
+	}
+	text, err := h.marshal((*scratch)[:0], m)
+	if cap(text) <= maxScratch {
+		*scratch = text
+		defer h.face.scratch.Put(scratch)
+	}
 	if err != nil {
 		wire.WriteHTTP(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	defer patience(w)()
+	if len(text) > keptBack {
+		w.Header().Set("Content-Length", strconv.Itoa(len(text))) // or else it is sent in chunks
+		defer patience(w)()
+	}
 	_, _ = w.Write(text) // a client that has gone needs no answer
 }
 
@@ -56,6 +66,7 @@ func patience(w http.ResponseWriter) (done func()) {
 
 // joined makes one object of the messages of a stream: lists are appended to each other.
 type joined struct {
+	h     *handler
 	w     http.ResponseWriter
 	whole proto.Message
 	size  int
@@ -77,21 +88,23 @@ func (j *joined) end(err error) {
 		wire.WriteHTTP(j.w, err)
 		return
 	}
-	writeJSON(j.w, j.whole)
+	j.h.writeJSON(j.w, j.whole)
 }
 
 // lines sends each message as a line. An error that comes after the first is a line of its own, the last one: {"error": ...}.
 type lines struct {
+	h     *handler
 	w     http.ResponseWriter
+	line  []byte // the last one, whose memory serves for the next
 	begun bool
 }
 
 func (l *lines) put(m proto.Message) error {
-	text, err := marshal(m)
-	if err != nil {
+	var err error
+	if l.line, err = l.h.marshal(l.line[:0], m); err != nil {
 		return err
 	}
-	return l.write(text)
+	return l.write(l.line)
 }
 
 // write sends a line at once.

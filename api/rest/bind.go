@@ -128,7 +128,7 @@ func (h *handler) bindQuery(m protoreflect.Message, name string, values []string
 	if err != nil {
 		return fmt.Errorf("%w; want one of %s", err, strings.Join(h.parameters(), ", "))
 	}
-	if h.route.InPath(name) || h.route.Body != "" && strings.Split(name, ".")[0] == h.route.Body {
+	if h.route.InPath(name) || string(f.Way[0].Name()) == h.route.Body {
 		return errors.New("the path or the body has it already")
 	}
 	leaf := f.Leaf()

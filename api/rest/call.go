@@ -46,12 +46,12 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 			wire.WriteHTTP(w, err)
 			return
 		}
-		writeJSON(w, m.Interface())
+		h.writeJSON(w, m.Interface())
 		return
 	}
-	var out sink = &joined{w: w, whole: h.response.New().Interface()}
+	var out sink = &joined{h: h, w: w, whole: h.response.New().Interface()}
 	if strings.Contains(r.Header.Get("Accept"), linesType) {
-		out = &lines{w: w}
+		out = &lines{h: h, w: w}
 	}
 	s := &stream{ctx: ctx, bind: bind, out: out}
 	info := &grpc.StreamServerInfo{FullMethod: h.route.FullMethod(), IsServerStream: true}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -32,12 +33,18 @@ type Face struct {
 	routes map[string]*handler // by pattern
 	// slots are for requests under way: those with one answer, and those with many, which may take long and should not keep the others out.
 	slots, long chan struct{}
-	err         error
+	// shapes are of the answers and of what is in them; scratch has the memory of answers that were sent, each a *[]byte.
+	shapes  map[protoreflect.FullName]*shape
+	scratch sync.Pool
+	err     error
 }
 
 // New returns a Face without routes.
 func New(cfg Config) *Face {
-	return &Face{cfg: cfg, routes: map[string]*handler{}, slots: make(chan struct{}, cfg.MaxRequests), long: make(chan struct{}, max(1, cfg.MaxRequests/4))}
+	return &Face{
+		cfg: cfg, routes: map[string]*handler{}, shapes: map[protoreflect.FullName]*shape{},
+		slots: make(chan struct{}, cfg.MaxRequests), long: make(chan struct{}, max(1, cfg.MaxRequests/4)),
+	}
 }
 
 // handler answers the requests of one route by one method.
@@ -48,8 +55,9 @@ type handler struct {
 	impl   any
 	unary  *grpc.MethodDesc
 	stream *grpc.StreamDesc
-	// response is an empty one.
+	// response is an empty one, and shape how it becomes JSON.
 	response protoreflect.Message
+	shape    *shape
 }
 
 var _ grpc.ServiceRegistrar = (*Face)(nil)
@@ -82,7 +90,7 @@ func (f *Face) register(desc *grpc.ServiceDesc, impl any) error {
 			if err != nil {
 				return fmt.Errorf("answer of %s: %w", m.FullName(), err)
 			}
-			h.response = response.Zero()
+			h.response, h.shape = response.Zero(), newShape(response.Descriptor(), f.shapes)
 			if at := slices.IndexFunc(desc.Methods, func(d grpc.MethodDesc) bool { return d.MethodName == string(m.Name()) }); at >= 0 {
 				h.unary = &desc.Methods[at]
 			}

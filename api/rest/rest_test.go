@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +23,7 @@ import (
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
-// shop keeps the last request, and answers with answer or err.
+// shop keeps the last request, and answers with some items or err.
 type shop struct {
 	kithv1.UnimplementedRecommenderServiceServer
 	kithv1.UnimplementedCatalogServiceServer
@@ -30,6 +31,8 @@ type shop struct {
 	kithv1.UnimplementedEventsServiceServer
 	asked proto.Message
 	jobs  []*kithv1.Job
+	// items are recommended; without any it is i1.
+	items []*kithv1.RecommendedItem
 	// chunks are what List sends, and err what comes then.
 	chunks []*kithv1.ListResponse
 	err    error
@@ -37,7 +40,11 @@ type shop struct {
 
 func (s *shop) Recommend(_ context.Context, req *kithv1.RecommendRequest) (*kithv1.RecommendResponse, error) {
 	s.asked = req
-	return &kithv1.RecommendResponse{Items: []*kithv1.RecommendedItem{{Item: "i1", Score: 0.5}}, ModelVersion: 7}, s.err
+	items := s.items
+	if items == nil {
+		items = []*kithv1.RecommendedItem{{Item: "i1", Score: 0.5}}
+	}
+	return &kithv1.RecommendResponse{Items: items, ModelVersion: 7}, s.err
 }
 
 func (s *shop) PutRecord(_ context.Context, req *kithv1.PutRecordRequest) (*kithv1.PutRecordResponse, error) {
@@ -335,6 +342,39 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestLongAnswers asks over a connection for answers one after the other, which share their memory. Long ones are sent whole, not in chunks; one that cannot be
+// written is an error and nothing else.
+func TestLongAnswers(t *testing.T) {
+	s, calls := &shop{}, 0
+	server := httptest.NewServer(newMux(t, s, &calls))
+	defer server.Close()
+	for _, items := range []int{1, 10_000, 20, 0, 2, 1000, 1} {
+		s.items = slices.Repeat([]*kithv1.RecommendedItem{{Item: fmt.Sprintf("of %d", items)}}, items)
+		status := http.StatusOK
+		if items == 0 {
+			s.items, status = []*kithv1.RecommendedItem{{Item: "a"}, {Item: "not UTF-8: \xff"}}, http.StatusInternalServerError
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/users/u1/recommendations", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(w.Body)
+		if err := errors.Join(err, w.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if w.StatusCode != status || w.ContentLength != int64(len(body)) || len(w.TransferEncoding) > 0 || strings.Count(string(body), fmt.Sprintf(`"item":"of %d"`, items)) != items {
+			t.Errorf("%d items: %d, length %d of %d, encoding %v: %.200s", items, w.StatusCode, w.ContentLength, len(body), w.TransferEncoding, body)
+		}
+		if items == 0 && !strings.HasPrefix(string(body), `{"error":{`) {
+			t.Errorf("not UTF-8: %s", body)
+		}
+	}
+}
+
 // TestTooManyRequests asks while as many requests are under way as may be.
 func TestTooManyRequests(t *testing.T) {
 	s, calls := &shop{}, 0
@@ -392,4 +432,22 @@ func FuzzRequests(f *testing.F) {
 			}
 		}
 	})
+}
+
+// nowhere takes an answer.
+type nowhere http.Header
+
+func (n nowhere) Header() http.Header       { return http.Header(n) }
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+func (nowhere) WriteHeader(int)             {}
+
+// BenchmarkGet is a request for recommendations from the mux to the written answer, of 10 items that are there at once.
+func BenchmarkGet(b *testing.B) {
+	s, calls := &shop{items: slices.Repeat([]*kithv1.RecommendedItem{{Item: "i1", Score: 0.5}}, 10)}, 0
+	mux := newMux(b, s, &calls)
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/v1/users/u1/recommendations?n=10", http.NoBody)
+	b.ReportAllocs()
+	for b.Loop() {
+		mux.ServeHTTP(nowhere{}, r)
+	}
 }

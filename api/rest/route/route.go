@@ -143,21 +143,21 @@ func of(m protoreflect.MethodDescriptor, rule *annotations.HttpRule) (Route, err
 // Find returns the field at the end of a way of names with dots between, as a path or a query has it. Those before the last are single messages.
 func Find(message protoreflect.MessageDescriptor, name string) (Field, error) {
 	f := Field{Name: name}
-	names := strings.Split(name, ".")
-	for i, part := range names {
+	for rest := name; ; {
+		part, after, within := strings.Cut(rest, ".")
 		fd := message.Fields().ByName(protoreflect.Name(part))
 		if fd == nil {
 			return f, fmt.Errorf("unknown field %q", name)
 		}
 		f.Way = append(f.Way, fd)
-		if i == len(names)-1 {
-			break
+		if !within {
+			return f, nil
 		}
 		if message = fd.Message(); message == nil || fd.IsList() || fd.IsMap() {
-			return f, fmt.Errorf("unknown field %q: %q has none of its own that can be named", name, strings.Join(names[:i+1], "."))
+			return f, fmt.Errorf("unknown field %q: %q has none of its own that can be named", name, strings.TrimSuffix(name, "."+after))
 		}
+		rest = after
 	}
-	return f, nil
 }
 
 // Prefix is what the names of all values of an enum begin with, such as MODEL_.
