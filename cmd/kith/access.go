@@ -32,6 +32,19 @@ func (x *access) register(cmd *cobra.Command) {
 
 // options returns the credentials of connections.
 func (x *access) options() ([]grpc.DialOption, error) {
+	cfg, err := x.config()
+	if cfg == nil {
+		return nil, err
+	}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(cfg))}
+	if key := strings.TrimSpace(x.apiKey); key != "" {
+		options = append(options, grpc.WithPerRPCCredentials(bearer(key)))
+	}
+	return options, nil
+}
+
+// config returns how to connect by TLS, or nil without it.
+func (x *access) config() (*tls.Config, error) {
 	if x.ca == "" {
 		if x.cert != "" || x.key != "" || x.name != "" || x.apiKey != "" {
 			return nil, usagef("--api-key and --tls-... need --tls-ca: a file such as certs/ca.crt, or %q", systemRoots)
@@ -59,11 +72,7 @@ func (x *access) options() ([]grpc.DialOption, error) {
 		}
 		cfg.Certificates = []tls.Certificate{pair}
 	}
-	options := []grpc.DialOption{grpc.WithTransportCredentials(credentials.NewTLS(cfg))}
-	if key := strings.TrimSpace(x.apiKey); key != "" {
-		options = append(options, grpc.WithPerRPCCredentials(bearer(key)))
-	}
-	return options, nil
+	return cfg, nil
 }
 
 // bearer is an API key or a token that is shown with each call.

@@ -41,7 +41,10 @@ type queryBench struct {
 	model        kithv1.Model
 	seed         uint64
 	besideBuild  bool
+	urls         []string
 	keys         []string
+	// byURL is made of urls.
+	byURL []*urlQueries
 }
 
 func (a *app) benchQueryCommand() *cobra.Command {
@@ -59,17 +62,28 @@ answer does not hide those that had to wait behind it. One that fails or takes l
 --timeout counts as an error, and as long as --timeout. With several servers each gets every
 so-manieth query.
 
+--url asks any server of HTTP instead, with the key in the address: kith by REST, or what it is
+to be compared with. An answer is whole when its last byte has come.
+
 --beside-build asks for --duration, then goes on while a build runs, and tells both. The build
 has the settings of the flags, as for 'kith build'.`,
 		Example: `  cut -d, -f1 events.csv | sort -u >users.txt
   kith bench query --keys users.txt --rate 200 --duration 30s
   kith bench query --keys users.txt --rate 50 --beside-build -o json
-  kith bench query --keys items.txt --ask similar --model item-knn --rate 1000`,
+  kith bench query --keys items.txt --ask similar --model item-knn --rate 1000
+  kith bench query --keys users.txt --url 'http://127.0.0.1:7503/v1/users/{key}/recommendations?n=10'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			b.ask, b.model = ask.value, modelByName(model.value)
 			if err := b.check(cmd.Flags().Changed("model")); err != nil {
 				return err
+			}
+			if len(b.urls) > 0 {
+				for _, f := range []string{"addr", "ask", "model", "n", "beside-build"} {
+					if cmd.Flags().Changed(f) {
+						return usagef("--%s is for gRPC; with --url all is in the address", f)
+					}
+				}
 			}
 			spec, err := s.spec()
 			if err != nil {
@@ -83,6 +97,20 @@ has the settings of the flags, as for 'kith build'.`,
 				return err
 			}
 			defer c.close()
+			if len(b.urls) > 0 {
+				tls, err := r.access.config()
+				if err != nil {
+					return err
+				}
+				for _, template := range b.urls {
+					q, err := newURLQueries(template, tls, strings.TrimSpace(r.access.apiKey))
+					if err != nil {
+						return err
+					}
+					defer q.close()
+					b.byURL = append(b.byURL, q)
+				}
+			}
 			return a.benchQuery(cmd.Context(), c, &b, spec)
 		},
 	}
@@ -94,6 +122,7 @@ has the settings of the flags, as for 'kith build'.`,
 	f.IntVarP(&b.n, "n", "n", 10, "length of an answer")
 	f.Var(&model, "model", "how items are scored, for recommend")
 	f.Uint64Var(&b.seed, "seed", 1, "chooses the order of the keys")
+	f.StringArrayVar(&b.urls, "url", nil, "`address` of an answer over HTTP, with {key} where the key is to be, in the place of gRPC; several take turns")
 	f.BoolVar(&b.besideBuild, "beside-build", false, "ask on while a build runs")
 	r.register(cmd, time.Second)
 	s.register(cmd)
@@ -247,6 +276,10 @@ func (b *queryBench) run(ctx context.Context, c *client) jsonLatency {
 		}
 		took = append(took, d)
 	}
+	turns := len(c.conns)
+	if b.byURL != nil {
+		turns = len(b.byURL)
+	}
 	life := context.WithoutCancel(ctx) // a query that has begun goes to its end
 	var queries sync.WaitGroup
 	began := time.Now()
@@ -264,7 +297,7 @@ func (b *queryBench) run(ctx context.Context, c *client) jsonLatency {
 			}
 		}
 		sleepExactly(time.Until(due))
-		key, conn := b.keys[rng.IntN(len(b.keys))], k%len(c.conns)
+		key, conn := b.keys[rng.IntN(len(b.keys))], k%turns
 		k++
 		mu.Lock()
 		underWay++
@@ -287,6 +320,9 @@ func (b *queryBench) run(ctx context.Context, c *client) jsonLatency {
 }
 
 func (b *queryBench) query(ctx context.Context, c *client, conn int, key string) error {
+	if b.byURL != nil {
+		return b.byURL[conn].ask(ctx, key)
+	}
 	if b.ask == askSimilar {
 		_, err := kithv1.NewRecommenderServiceClient(c.conns[conn]).Similar(ctx, &kithv1.SimilarRequest{
 			Subject: &kithv1.SimilarRequest_Item{Item: key}, N: uint32(b.n),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/server/clustertest"
 )
 
@@ -27,6 +28,11 @@ func TestBenchQueryErrors(t *testing.T) {
 		{"n", []string{"--keys", keys, "-n", "0"}, []string{"-n is 0"}},
 		{"model of similar", []string{"--keys", keys, "--ask", "similar", "--model", "popularity"}, []string{"--model", "recommend"}},
 		{"address", []string{"--keys", keys, "--addr", "here"}, []string{"--addr", "host:port"}},
+		{"url without a key", []string{"--keys", keys, "--url", "http://127.0.0.1:1/"}, []string{"--url", "{key}"}},
+		{"url with two keys", []string{"--keys", keys, "--url", "http://127.0.0.1:1/{key}/{key}"}, []string{"--url", "once"}},
+		{"url of another kind", []string{"--keys", keys, "--url", "redis://127.0.0.1:1/{key}"}, []string{"--url", "http://"}},
+		{"model in the url", []string{"--keys", keys, "--url", "http://127.0.0.1:1/{key}", "--model", "item-knn"}, []string{"--model", "--url"}},
+		{"secret in the clear", []string{"--keys", keys, "--url", "http://127.0.0.1:1/{key}", "--tls-ca", "system", "--api-key", "x"}, []string{"https"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			checkUsage(t, kith(t, nil, append([]string{"bench", "query"}, tt.args...)...), tt.want)
@@ -58,7 +64,7 @@ func TestLatencyOf(t *testing.T) {
 
 // TestBenchQuery asks three servers, alone and beside a build, and one that is not there.
 func TestBenchQuery(t *testing.T) {
-	c := clustertest.Start(t, clustertest.Options{Partitions: 4})
+	c := clustertest.Start(t, clustertest.Options{Partitions: 4, Configure: func(_ int, cfg *server.Config) { cfg.HTTPAddr = "127.0.0.1:0" }})
 	var events []*kithv1.Event
 	for u := range 50 {
 		for i := range 10 {
@@ -90,6 +96,15 @@ func TestBenchQuery(t *testing.T) {
 	text := kith(t, nil, "bench", "query", "--addr", addrs, "--keys", writeFile(t, "items.txt", "ia\n"), "--ask", "similar", "--rate", "50", "--duration", "100ms", "--timeout", "30s")
 	if text.code != exitOK || !strings.Contains(text.out, "alone") || strings.Contains(text.out, "beside") {
 		t.Errorf("similar: exit code %d, %q, %q", text.code, text.out, text.err)
+	}
+	rest := kith(t, nil, "bench", "query", "--url", "http://"+c.Members[0].Server.HTTPAddr()+"/v1/users/{key}/recommendations?n=10", "--keys", keys, "--rate", "50", "--duration", "100ms", "--timeout", "30s", "-o", "json")
+	var whole jsonQueryBench
+	if err := json.Unmarshal([]byte(rest.out), &whole); err != nil || whole.Requests < 1 || whole.Errors != 0 || whole.P50 <= 0 {
+		t.Errorf("by REST: %v, %+v, %q", err, whole, rest.err)
+	}
+	lost := kith(t, nil, "bench", "query", "--url", "http://"+c.Members[0].Server.HTTPAddr()+"/v1/nowhere/{key}", "--keys", keys, "--rate", "50", "--duration", "100ms", "--timeout", "30s", "-o", "json")
+	if err := json.Unmarshal([]byte(lost.out), &whole); err != nil || whole.Errors != whole.Requests || !strings.Contains(whole.Error, "404") {
+		t.Errorf("no such page: %v, %+v", err, whole)
 	}
 	away := kith(t, nil, "bench", "query", "--addr", "127.0.0.1:1", "--keys", keys, "--rate", "20", "--duration", "100ms", "-o", "json")
 	var none jsonQueryBench

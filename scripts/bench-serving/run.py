@@ -7,18 +7,18 @@ A shop is generated (--scale 1: 1 million users, 500,000 items, 20 million event
 neighbor lists (cosine, K = 50). Then all ways are asked for ten items of random users at a fixed rate, whether answers come or
 not, each way for --seconds at each rate, in turn; clients and servers share the processors:
 
-kith gRPC   'kith bench query': item-based, computed from the user's events at the time of the query
-kith REST   the same over HTTP, asked by vegeta
-Redis       GET of a list from a redis-server behind a plain HTTP handler in Go, asked by vegeta
+kith gRPC   item-based, computed from the user's events at the time of the query
+kith REST   the same over HTTP
+Redis       GET of a list from a redis-server behind a plain HTTP handler in Go
 PostgreSQL  the same from a table with an index
 
-A latency of 'kith bench query' counts from when the query was due, one of vegeta from when it was sent: so waiting for the client itself counts for gRPC alone. Users are
-drawn anew for each measurement. Told are the latencies at each rate, and the processor seconds a thousand answers took on the side of the servers. --highest looks for the
+All are asked by 'kith bench query', whose latencies count from when a query was due: what waits for the client counts as well. With --vegeta those over HTTP are asked by vegeta,
+a load generator of others, whose latencies count from when it sent a query. Users are drawn anew for each measurement. Told are the latencies at each rate, and the processor seconds a thousand answers took on the side of the servers. --highest looks for the
 highest rate at which 99 of 100 answers come within 5 ms. With --active some users are asked for again and again, so that their histories are in memory if --history-mib has
 room for them (about 1 KiB for 20 events), as the lists of Redis are. implicit answers in process, without a server: its time per user is told as well.
 
-Needs vegeta (go install github.com/tsenart/vegeta/v12@v12.12.0) for all but gRPC, redis-server, PostgreSQL, and implicit (pip install implicit) for
-the others; what is not there is left out, and said.
+Needs redis-server, PostgreSQL, and implicit (pip install implicit) for the others, what is not there is left out; and vegeta (go install
+github.com/tsenart/vegeta/v12@v12.12.0) for --vegeta.
 """
 
 import argparse
@@ -103,13 +103,27 @@ def cluster(work, nodes, history_mib):
 seeds = itertools.count(1)
 
 
-def bench_query(addrs, users, rate, seconds):
-    out = subprocess.run([KITH, "bench", "query", "--addr", ",".join(addrs), "--keys", users, "--model", "item-knn", "--rate", str(rate), "--duration",
-                          f"{seconds}s", "--seed", str(next(seeds)), "-o", "json"], capture_output=True, text=True)
+def bench_query(whom, users, rate, seconds):
+    """Asks by 'kith bench query'. whom are its flags that say whom, and what."""
+    out = subprocess.run([KITH, "bench", "query", *whom, "--keys", users, "--rate", str(rate), "--duration", f"{seconds}s", "--seed", str(next(seeds)), "-o", "json"],
+                         capture_output=True, text=True)
     if not out.stdout:
         sys.exit(out.stderr)
     got = json.loads(out.stdout)
     return {"requests": got["requests"], "errors": got["errors"], **{p: got[f"{p}_ms"] for p in ("p50", "p99", "p999")}}
+
+
+def by_grpc(addrs):
+    return ["--addr", ",".join(addrs), "--model", "item-knn"]
+
+
+def by_http(work, keys, templates):
+    """Asks addresses with {key}, in turn, by vegeta if there is one, else by 'kith bench query'."""
+    if vegeta.path:
+        urls = [templates[i % len(templates)].replace("{key}", k) for i, k in enumerate(keys)]
+        return lambda rate, seconds: vegeta(urls, rate, seconds)
+    whom = [x for t in templates for x in ("--url", t)]
+    return lambda rate, seconds: bench_query(whom, os.path.join(work, "users.txt"), rate, seconds)
 
 
 def vegeta(urls, rate, seconds):
@@ -155,11 +169,9 @@ class Way:
 
 
 def ways(args, work, keys, grpc, http, pids, label):
-    users = os.path.join(work, "users.txt")
-    yield Way(f"kith gRPC{label}", lambda rate, seconds: bench_query(grpc, users, rate, seconds), pids)
-    if vegeta.path and args.http:
-        urls = [f"http://{http[i % len(http)]}{args.http.format(user=k)}" for i, k in enumerate(keys)]
-        yield Way(f"kith REST{label}", lambda rate, seconds: vegeta(urls, rate, seconds), pids)
+    yield Way(f"kith gRPC{label}", lambda rate, seconds: bench_query(by_grpc(grpc), os.path.join(work, "users.txt"), rate, seconds), pids)
+    if args.http:
+        yield Way(f"kith REST{label}", by_http(work, keys, [f"http://{addr}{args.http}" for addr in http]), pids)
 
 
 def answers(keys, items):
@@ -173,8 +185,7 @@ def peer(work, name, flags, keys, server_pids, stack):
     out = open(os.path.join(work, f"{name}.out"), "w+")
     process = stack.enter_context(running([os.path.join(work, "peer"), *flags], lambda _: pathlib.Path(out.name).read_text().endswith("\n"), stdout=out))
     addr = pathlib.Path(out.name).read_text().strip()
-    urls = [f"http://{addr}/recommend?user={k}" for k in keys]
-    return Way(name, lambda rate, seconds: vegeta(urls, rate, seconds), lambda: [process.pid, *server_pids()])
+    return Way(name, by_http(work, keys, [f"http://{addr}/recommend?user={{key}}"]), lambda: [process.pid, *server_pids()])
 
 
 def redis(work, keys, items, stack):
@@ -255,11 +266,12 @@ def main():
     parser.add_argument("--highest", action="store_true")
     parser.add_argument("--active", type=int, default=0, help="ask for so many users only, who have been asked for before, as those who visit a shop are; 0 for all")
     parser.add_argument("--history-mib", type=int, default=64, help="what a server keeps of histories in memory")
-    parser.add_argument("--http", default="/v1/users/{user}/recommendations?n=10&model=item_knn", help="path of a query over HTTP; empty for none")
+    parser.add_argument("--http", default="/v1/users/{key}/recommendations?n=10&model=item_knn", help="path of a query over HTTP; empty for none")
+    parser.add_argument("--vegeta", action="store_true", help="ask over HTTP by vegeta")
     args = parser.parse_args()
-    vegeta.path = shutil.which("vegeta") or shutil.which("vegeta", path=os.path.expanduser("~/go/bin"))
-    if not vegeta.path:
-        print("vegeta is not installed: gRPC alone", file=sys.stderr)
+    vegeta.path = args.vegeta and (shutil.which("vegeta") or shutil.which("vegeta", path=os.path.expanduser("~/go/bin")))
+    if args.vegeta and not vegeta.path:
+        sys.exit("vegeta is not installed: go install github.com/tsenart/vegeta/v12@v12.12.0")
     work = vegeta.work = tempfile.mkdtemp(prefix="kith-bench-serving-")
     try:
         events = os.path.join(work, "events.csv")
@@ -285,17 +297,16 @@ def main():
                                stdout=subprocess.DEVNULL)
                 subprocess.run([KITH, "build", "--addr", ",".join(grpc), "--wait"], check=True, stdout=subprocess.DEVNULL)
                 if args.active:  # each about three times
-                    bench_query(grpc, os.path.join(work, "users.txt"), 3000, len(keys) // 1000)
+                    bench_query(by_grpc(grpc), os.path.join(work, "users.txt"), 3000, len(keys) // 1000)
                 label = "" if nodes == 1 else f", {nodes} nodes"
                 table([*ways(args, work, keys, grpc, http, pids, label)], args)
-        if vegeta.path:
-            with contextlib.ExitStack() as stack:
-                others = []
-                if shutil.which("redis-server"):
-                    others.append(redis(work, keys, items, stack))
-                if glob.glob("/usr/lib/postgresql/*/bin/postgres"):
-                    others.append(postgres(work, keys, items, stack))
-                table(others, args)
+        with contextlib.ExitStack() as stack:
+            others = []
+            if shutil.which("redis-server"):
+                others.append(redis(work, keys, items, stack))
+            if glob.glob("/usr/lib/postgresql/*/bin/postgres"):
+                others.append(postgres(work, keys, items, stack))
+            table(others, args)
         if took := implicit(work):
             print(f"\nimplicit in process: {took[0]:,.0f} us a user in the middle, {took[1]:,.0f} us at p99, {took[2]:,.0f} us in batches of 1,000")
     finally:
