@@ -140,23 +140,50 @@ func (c *Coordinator) propose(ctx context.Context, cmd *kithv1.ControlCommand) (
 	return index, id, nil
 }
 
-// Build starts a build, or returns the one that runs with the same spec. Errors match wire.ErrJobRunning, wire.ErrInvalid, or wire.ErrUpgrade.
+// Build starts a build, or returns the one that runs with the same spec, if somebody asked for it. One that runs because its time had come is canceled: it may lack events that
+// the caller has seen stored. Errors match wire.ErrJobRunning, wire.ErrInvalid, or wire.ErrUpgrade.
 func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64, error) {
+	spec, err := c.complete(ctx, spec)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.Confirm(ctx); err != nil { // a build may have begun that this process does not know of
+		return 0, err
+	}
+	for {
+		if j := c.State().Running(); ofSchedule(j) {
+			if _, _, err := c.Cancel(ctx, j.Job.Id, "a build that was asked for"); err != nil {
+				return 0, err
+			}
+		}
+		id, err := c.createJob(ctx, spec, c.cfg.NewID())
+		s := c.State()
+		met := errors.Is(err, wire.ErrJobRunning) && ofSchedule(s.Running()) || err == nil && ofSchedule(s.Job(id)) // one that began meanwhile
+		if !met {
+			return id, err
+		}
+	}
+}
+
+// complete returns a spec with every default spelled out, after a check.
+func (c *Coordinator) complete(ctx context.Context, spec *kithv1.BuildSpec) (*kithv1.BuildSpec, error) {
 	spec = Normalize(spec)
 	if err := completeModels(spec, c.cfg.Kinds); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if _, _, err := wire.ParseSpec(spec); err != nil {
-		return 0, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
 	if c.State().Epoch == 0 {
-		return 0, fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
+		return nil, fmt.Errorf("%w: it has no shard map yet", wire.ErrNotReady)
 	}
-	if err := c.requireFor(ctx, spec); err != nil {
-		return 0, err
-	}
+	return spec, c.requireFor(ctx, spec)
+}
+
+// createJob starts a build of a complete spec, or returns the one that runs with the same.
+func (c *Coordinator) createJob(ctx context.Context, spec *kithv1.BuildSpec, request string) (uint64, error) {
 	return c.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_CreateJob{CreateJob: &kithv1.CreateJob{
-		Spec: spec, RequestId: c.cfg.NewID(), CreatedUnixMs: c.cfg.Now().UnixMilli(),
+		Spec: spec, RequestId: request, CreatedUnixMs: c.cfg.Now().UnixMilli(),
 	}}})
 }
 

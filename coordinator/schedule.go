@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -14,6 +15,12 @@ import (
 // buildRest is how many times as long as a build took there is none that was not asked for: the nodes have queries to answer.
 const buildRest = 3
 
+// scheduleRequest begins the request id of a build that nobody asked for.
+const scheduleRequest = "schedule-"
+
+// ofSchedule reports whether a job, nil for none, began because its time had come.
+func ofSchedule(j *kithv1.JobRecord) bool { return strings.HasPrefix(j.GetRequestId(), scheduleRequest) }
+
 // schedule starts builds while this process coordinates: one BuildEvery after the last one began, when events have come since, with the settings of
 // the active version.
 func (c *Coordinator) schedule(ctx context.Context) {
@@ -22,8 +29,8 @@ func (c *Coordinator) schedule(ctx context.Context) {
 		changed := c.Changed()
 		wait, due := nextBuild(c.State(), c.cfg.BuildEvery, c.cfg.Now())
 		if due && wait <= 0 {
-			now, err := c.countEvents(ctx)
-			if err == nil && now != last && now.events > 0 {
+			now, covered, err := c.countEvents(ctx)
+			if err == nil && now != last && now.events > 0 && !covered {
 				err = c.buildAgain(ctx)
 			}
 			if err == nil {
@@ -66,16 +73,28 @@ func nextBuild(s *State, every time.Duration, now time.Time) (wait time.Duration
 // eventCount tells whether events have come.
 type eventCount struct{ events, users uint64 }
 
-func (c *Coordinator) countEvents(ctx context.Context) (n eventCount, err error) {
+// countEvents also tells whether the active version has seen them all.
+func (c *Coordinator) countEvents(ctx context.Context) (n eventCount, covered bool, err error) {
 	cuts, err := c.cuts(ctx)
 	if err != nil {
-		return n, err
+		return n, false, err
 	}
 	for _, cut := range cuts {
 		n.events += cut.Events
 		n.users += cut.Users
 	}
-	return n, nil
+	s := c.State()
+	return n, covers(s.Job(s.Active).GetCut(), cuts), nil
+}
+
+// covers reports whether a version has seen all that is stored. cut is that of its build, which may not be known any more.
+func covers(cut []uint64, stored []*kithv1.PartitionCut) bool {
+	for p, now := range stored {
+		if p >= len(cut) || now.Index > cut[p] {
+			return false
+		}
+	}
+	return true
 }
 
 // buildAgain starts a build with the settings of the active version.
@@ -89,7 +108,10 @@ func (c *Coordinator) buildAgain(ctx context.Context) error {
 		spec = proto.Clone(spec).(*kithv1.BuildSpec)
 		spec.Models = c.cfg.Models
 	}
-	_, err := c.Build(ctx, spec)
+	spec, err := c.complete(ctx, spec)
+	if err == nil {
+		_, err = c.createJob(ctx, spec, scheduleRequest+c.cfg.NewID())
+	}
 	if errors.Is(err, wire.ErrJobRunning) {
 		return nil // somebody was faster
 	}

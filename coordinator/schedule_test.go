@@ -7,6 +7,20 @@ import (
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
+func TestCovers(t *testing.T) {
+	stored := []*kithv1.PartitionCut{{Index: 7}, {Index: 9}}
+	for _, c := range []struct {
+		cut  []uint64
+		want bool
+	}{
+		{nil, false}, {[]uint64{7}, false}, {[]uint64{7, 8}, false}, {[]uint64{7, 9}, true}, {[]uint64{8, 10}, true},
+	} {
+		if got := covers(c.cut, stored); got != c.want {
+			t.Errorf("covers(%d) = %v", c.cut, got)
+		}
+	}
+}
+
 func TestNextBuild(t *testing.T) {
 	const every = time.Minute
 	at := func(seconds int64) int64 { return seconds * 1000 }

@@ -47,14 +47,26 @@ func TestBuildEvery(t *testing.T) {
 		t.Fatal(job)
 	}
 	c.Append(0, []*kithv1.Event{event(3, 1), event(3, 3)})
-	if v := await(1, 6); v.Spec.K != 7 {
+	v := await(1, 6)
+	if v.Spec.K != 7 {
 		t.Errorf("built with %v; want the settings of the version before", v.Spec)
+	}
+	// Who asks for a build gets one of all that is stored, whatever begins by itself meanwhile.
+	stored := uint64(6)
+	for i := range 5 {
+		c.Append(0, []*kithv1.Event{event(10+i, 1)})
+		stored++
+		if job := c.Build(i%3, v.Spec); job.Phase != kithv1.JobPhase_JOB_PHASE_DONE {
+			t.Fatal(job)
+		} else if resp := version(i % 3); resp.GetVersion() < job.Id || resp.GetInteractions() != stored {
+			t.Fatalf("after build %d of %d interactions the active version is %v", job.Id, stored, resp)
+		}
 	}
 	coordinator := c.Coordinator()
 	c.Kill(coordinator)
 	other := (coordinator + 1) % 3
 	c.Append(other, []*kithv1.Event{event(4, 1)})
-	await(other, 7)
+	await(other, stored+1)
 }
 
 // TestBuildEveryTrains: builds that nobody asks for train the models that the server is told of.

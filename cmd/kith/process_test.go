@@ -60,7 +60,7 @@ func startProcesses(t *testing.T, n int) []*process {
 		out = append(out, &process{t: t, addr: grpc[i], log: filepath.Join(dir, fmt.Sprintf("%d.log", i)), args: []string{
 			"server", "--data-dir", filepath.Join(dir, fmt.Sprint(i)), "--node-id", fmt.Sprintf("p%d", i), "--local",
 			"--grpc-addr", grpc[i], "--raft-addr", raft[i], "--gossip-addr", gossip[i], "--join", strings.Join(gossip, ","),
-			"--bootstrap-expect", fmt.Sprint(n), "--partitions", "4", "--cache-mib", "8", "--log-level", "warn",
+			"--bootstrap-expect", fmt.Sprint(n), "--partitions", "4", "--cache-mib", "8", "--log-level", "warn", "--build-every", "0",
 		}})
 	}
 	t.Cleanup(func() {

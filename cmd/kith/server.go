@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -97,7 +98,7 @@ followed: what is written to them counts within a second.`,
 	f.IntVar(&cfg.BootstrapExpect, "bootstrap-expect", 0, "number of servers that make a new cluster together: 1, 3 or 5 (default 1, or none with --join)")
 	f.IntVar(&cfg.Partitions, "partitions", cfg.Partitions, "partitions of a new cluster; fixed afterwards")
 	f.IntVar(&cfg.Replication, "replication", 0, "replicas of each partition of a new cluster, as far as there are servers (default 3)")
-	f.DurationVar(&cfg.BuildEvery, "build-every", cfg.BuildEvery, "how often a model is built when events have come; 0 means only by 'kith build'")
+	f.DurationVar(&cfg.BuildEvery, "build-every", time.Minute, "how often a model is built when events have come; 0 means only by 'kith build'")
 	f.Var(&models, "models", "`models` that such builds train, as in 'kith build --models' (default: those of the active version)")
 	f.Int64Var(&modelMiB, "model-memory-mib", worker.DefaultModelMemory>>20, "most that models in training keep for each other on this server, in MiB")
 	f.Int64Var(&trialMiB, "trial-memory-mib", trials.DefaultMemory>>20, "most that the data of 'kith evaluate --workers' take on this server, in MiB")

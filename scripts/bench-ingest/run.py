@@ -80,7 +80,7 @@ class Server:
         self.log = open(self.folder / "log", "w")
         self.process = subprocess.Popen(
             [KITH, "server", "--data-dir", self.folder / "data", "--grpc-addr", self.addr, "--raft-addr", f"127.0.0.1:{raft}",
-             "--gossip-addr", f"127.0.0.1:{gossip}"],
+             "--gossip-addr", f"127.0.0.1:{gossip}", "--build-every", "0"],
             stdout=self.log, stderr=subprocess.STDOUT)
         while subprocess.run([KITH, "health", "--ready", "--addr", self.addr], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
             if self.process.poll() is not None:

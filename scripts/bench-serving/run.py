@@ -88,7 +88,7 @@ def cluster(work, nodes, history_mib):
             addrs = [f"127.0.0.1:{p}" for p in ports]
             log = stack.enter_context(open(os.path.join(work, f"server{n}.log"), "w"))
             command = [KITH, "server", "--data-dir", os.path.join(work, f"data{nodes}-{n}"), "--grpc-addr", addrs[0], "--raft-addr", addrs[1],
-                       "--gossip-addr", addrs[2], "--http-addr", addrs[3], "--bootstrap-expect", str(nodes), "--history-mib", str(history_mib)]
+                       "--gossip-addr", addrs[2], "--http-addr", addrs[3], "--bootstrap-expect", str(nodes), "--history-mib", str(history_mib), "--build-every", "0"]
             if gossip:
                 command += ["--join", gossip[0]]
             grpc, http, gossip = grpc + [addrs[0]], http + [addrs[3]], gossip + [addrs[2]]

@@ -121,7 +121,7 @@ func (c *cluster) newProcess(h *host, id string, more ...string) (*process, erro
 	p := &process{host: h, id: id, dir: filepath.Join(c.cfg.dir, id), log: filepath.Join(c.cfg.dir, id+".log"), bin: c.cfg.kith}
 	p.args = append([]string{
 		"server", "--data-dir", p.dir, "--node-id", p.id, "--grpc-addr", h.at(grpcPort), "--raft-addr", h.at(raftPort),
-		"--gossip-addr", h.at(gossipPort), "--partitions", fmt.Sprint(c.cfg.partitions), "--cache-mib", "16",
+		"--gossip-addr", h.at(gossipPort), "--partitions", fmt.Sprint(c.cfg.partitions), "--cache-mib", "16", "--build-every", "0",
 	}, more...)
 	if c.cfg.local {
 		p.args = append(p.args, "--local")

@@ -78,7 +78,7 @@ def cluster(nodes, folder, partitions=None):
             name = f"node-{i + 1}"
             data = folder / name
             data.mkdir()
-            command = [KITH, "server", "--local", "--data-dir", data, "--node-id", name, "--threads", "1"]
+            command = [KITH, "server", "--local", "--data-dir", data, "--node-id", name, "--threads", "1", "--build-every", "0"]
             for flag, port in zip(("--grpc-addr", "--raft-addr", "--gossip-addr"), ports[3 * i:]):
                 command += [flag, f"127.0.0.1:{port}"]
             if nodes > 1:

@@ -42,7 +42,7 @@ class Server:
         self._log = (folder / "log").open("wb")
         self._process = subprocess.Popen(
             [
-                kith_binary(), "server", "--local", "--data-dir", "data", "--partitions", "2", "--cache-mib", "8",
+                kith_binary(), "server", "--local", "--data-dir", "data", "--partitions", "2", "--cache-mib", "8", "--build-every", "0",
                 "--grpc-addr", self.addr, "--raft-addr", f"127.0.0.1:{ports[1]}", "--gossip-addr", f"127.0.0.1:{ports[2]}",
                 "--tls-ca", "certs/ca.crt", "--tls-cert", "certs/a.crt", "--tls-key", "certs/a.key", "--keys-file", "keys.json",
             ],

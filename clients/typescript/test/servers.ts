@@ -73,7 +73,7 @@ export class Server {
     const [grpc, raft, gossip] = (await freePorts(3)).map((p) => `127.0.0.1:${p}`) as [string, string, string];
     s.addr = grpc;
     const log = await open(join(s.folder, "log"), "w");
-    const args = ["server", "--local", "--data-dir", "data", "--partitions", "2", "--cache-mib", "8"];
+    const args = ["server", "--local", "--data-dir", "data", "--partitions", "2", "--cache-mib", "8", "--build-every", "0"];
     args.push("--grpc-addr", grpc, "--raft-addr", raft, "--gossip-addr", gossip);
     args.push("--tls-ca", "certs/ca.crt", "--tls-cert", "certs/a.crt", "--tls-key", "certs/a.key", "--keys-file", "keys.json");
     s.process = spawn(kithBinary(), args, { cwd: s.folder, stdio: ["ignore", log.fd, log.fd] });
