@@ -19,7 +19,9 @@ const buildRest = 3
 const scheduleRequest = "schedule-"
 
 // ofSchedule reports whether a job, nil for none, began because its time had come.
-func ofSchedule(j *kithv1.JobRecord) bool { return strings.HasPrefix(j.GetRequestId(), scheduleRequest) }
+func ofSchedule(j *kithv1.JobRecord) bool {
+	return strings.HasPrefix(j.GetRequestId(), scheduleRequest)
+}
 
 // schedule starts builds while this process coordinates: one BuildEvery after the last one began, when events have come since, with the settings of
 // the active version.
