@@ -157,10 +157,16 @@ func (c *Coordinator) Build(ctx context.Context, spec *kithv1.BuildSpec) (uint64
 			}
 		}
 		id, err := c.createJob(ctx, spec, c.cfg.NewID())
-		s := c.State()
-		met := errors.Is(err, wire.ErrJobRunning) && ofSchedule(s.Running()) || err == nil && ofSchedule(s.Job(id)) // one that began meanwhile
-		if !met {
+		switch {
+		case err == nil && !ofSchedule(c.State().Job(id)), err != nil && !errors.Is(err, wire.ErrJobRunning):
 			return id, err
+		case err != nil: // by one that this process may not know of yet
+			if confirm := c.Confirm(ctx); confirm != nil {
+				return 0, confirm
+			}
+			if j := c.State().Running(); j != nil && !ofSchedule(j) {
+				return 0, err
+			}
 		}
 	}
 }
@@ -271,6 +277,9 @@ func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) e
 	c.cfg.Logger.Info("build begins or goes on", "job", job)
 	// Servers of before levels make jobs with models, too: they take them for others.
 	err := c.requireFor(ctx, c.State().Job(job).GetJob().GetSpec())
+	if spread := c.require(ctx, spreadLevel, "an old version to go back to"); spread != nil && !errors.Is(spread, wire.ErrUpgrade) {
+		err = errors.Join(err, spread)
+	}
 	switch {
 	case err == nil:
 		err = c.drive(ctx, job, strides)

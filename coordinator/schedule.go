@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,21 +24,14 @@ func ofSchedule(j *kithv1.JobRecord) bool {
 	return strings.HasPrefix(j.GetRequestId(), scheduleRequest)
 }
 
-// schedule starts builds while this process coordinates: one BuildEvery after the last one began, when events have come since, with the settings of
-// the active version.
+// schedule starts builds while this process coordinates: one BuildEvery after the last one began, when there is something that the active version has not seen, with the
+// settings of that version. While an older version was made active there are none: they would take its place.
 func (c *Coordinator) schedule(ctx context.Context) {
-	var last eventCount
 	for {
 		changed := c.Changed()
 		wait, due := nextBuild(c.State(), c.cfg.BuildEvery, c.cfg.Now())
 		if due && wait <= 0 {
-			now, covered, err := c.countEvents(ctx)
-			if err == nil && now != last && now.events > 0 && !covered {
-				err = c.buildAgain(ctx)
-			}
-			if err == nil {
-				last = now
-			} else if ctx.Err() == nil {
+			if err := c.buildAgain(ctx); err != nil && ctx.Err() == nil {
 				c.cfg.Logger.Warn("build at its time", "err", err)
 			}
 			wait = c.cfg.BuildEvery
@@ -59,35 +53,60 @@ func (c *Coordinator) schedule(ctx context.Context) {
 	}
 }
 
-// nextBuild returns how long it is to the next build; due is false while one runs, or before there are partitions.
+// maxDoublings bounds the pauses after builds that failed: 64 times as long as after one that did not.
+const maxDoublings = 6
+
+// nextBuild returns how long it is to the next build: twice as long after each one that failed. due is false while one runs, while an older version than the last is active, or before
+// there are partitions.
 func nextBuild(s *State, every time.Duration, now time.Time) (wait time.Duration, due bool) {
-	if s.Epoch == 0 || s.Running() != nil {
+	if s.Epoch == 0 || s.Running() != nil || len(s.Versions) > 0 && s.Versions[len(s.Versions)-1].Version.Version != s.Active {
 		return 0, false
 	}
 	if len(s.Jobs) == 0 {
 		return 0, true
 	}
+	failed := 0
+	for _, j := range slices.Backward(s.Jobs) {
+		if j.Job.Phase != kithv1.JobPhase_JOB_PHASE_FAILED || Canceled(j.Job) || failed == maxDoublings {
+			break
+		}
+		failed++
+	}
 	j := s.Jobs[len(s.Jobs)-1].Job
 	began, ended := time.UnixMilli(j.CreatedUnixMs), time.UnixMilli(j.EndedUnixMs)
-	return max(began.Add(every).Sub(now), ended.Add(buildRest*max(0, ended.Sub(began))).Sub(now)), true
+	return max(began.Add(every<<failed).Sub(now), ended.Add(buildRest*max(0, ended.Sub(began))).Sub(now)), true
 }
 
-// eventCount tells whether events have come.
-type eventCount struct{ events, users uint64 }
-
-// countEvents also tells whether the active version has seen them all.
-func (c *Coordinator) countEvents(ctx context.Context) (n eventCount, covered bool, err error) {
-	cuts, err := c.cuts(ctx)
-	if err != nil {
-		return n, false, err
-	}
-	for _, cut := range cuts {
-		n.events += cut.Events
-		n.users += cut.Users
-	}
+// buildAgain starts a build with the settings of the active version, if it would see or train something that the version does not have.
+func (c *Coordinator) buildAgain(ctx context.Context) error {
 	s := c.State()
-	return n, covers(s.Job(s.Active).GetCut(), cuts), nil
+	spec, active := &kithv1.BuildSpec{}, s.Version(s.Active)
+	if active != nil {
+		spec = active.Version.Spec
+	}
+	if len(c.cfg.Models) > 0 {
+		spec = proto.Clone(spec).(*kithv1.BuildSpec)
+		spec.Models = c.cfg.Models
+	}
+	spec, err := c.complete(ctx, spec)
+	if err != nil {
+		return err
+	}
+	stored, err := c.cuts(ctx)
+	if err != nil {
+		return err
+	}
+	if active != nil && covers(s.Job(s.Active).GetCut(), stored) && proto.Equal(spec, active.Version.Spec) || !slices.ContainsFunc(stored, hasEvents) {
+		return nil
+	}
+	_, err = c.createJob(ctx, spec, scheduleRequest+c.cfg.NewID())
+	if errors.Is(err, wire.ErrJobRunning) {
+		return nil // somebody was faster
+	}
+	return err
 }
+
+func hasEvents(cut *kithv1.PartitionCut) bool { return cut.Events > 0 }
 
 // covers reports whether a version has seen all that is stored. cut is that of its build, which may not be known any more.
 func covers(cut []uint64, stored []*kithv1.PartitionCut) bool {
@@ -97,25 +116,4 @@ func covers(cut []uint64, stored []*kithv1.PartitionCut) bool {
 		}
 	}
 	return true
-}
-
-// buildAgain starts a build with the settings of the active version.
-func (c *Coordinator) buildAgain(ctx context.Context) error {
-	s := c.State()
-	spec := &kithv1.BuildSpec{}
-	if v := s.Version(s.Active); v != nil {
-		spec = v.Version.Spec
-	}
-	if len(c.cfg.Models) > 0 {
-		spec = proto.Clone(spec).(*kithv1.BuildSpec)
-		spec.Models = c.cfg.Models
-	}
-	spec, err := c.complete(ctx, spec)
-	if err == nil {
-		_, err = c.createJob(ctx, spec, scheduleRequest+c.cfg.NewID())
-	}
-	if errors.Is(err, wire.ErrJobRunning) {
-		return nil // somebody was faster
-	}
-	return err
 }

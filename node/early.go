@@ -2,6 +2,7 @@ package node
 
 import (
 	"io"
+	"maps"
 
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/partition"
@@ -50,12 +51,12 @@ func (v *Versions) takeEarly(version uint64, name string) io.Closer {
 	return file
 }
 
-// dropEarly closes what was opened early of versions that are not in keep, up to one.
-func (v *Versions) dropEarly(keep map[uint64]bool, upTo uint64) {
+// dropEarly closes what was opened early of some versions.
+func (v *Versions) dropEarly(of func(version uint64) bool) {
 	v.mu.Lock()
 	var gone []io.Closer
 	for key, file := range v.early {
-		if !keep[key.version] && key.version <= upTo {
+		if of(key.version) {
 			delete(v.early, key)
 			gone = append(gone, file)
 		}
@@ -66,25 +67,36 @@ func (v *Versions) dropEarly(keep map[uint64]bool, upTo uint64) {
 	}
 }
 
-// openActive opens what all queries need of the active version and this node has: after a start, and for what came from other nodes.
-func (n *Node) openActive() {
+// openActive opens what all queries need of the active version and this node has, after a start above all. It looks at each file once, as opened says: what cannot be opened is
+// fetched again, and then opened early or by a query.
+func (n *Node) openActive(opened map[earlyFile]bool) {
 	view := n.control.View()
 	m, err := n.versions.Acquire(view.Active)
 	if err != nil {
 		return
 	}
 	defer m.Release()
+	maps.DeleteFunc(opened, func(f earlyFile, _ bool) bool { return f.version != m.Version })
+	held := map[string]uint32{}
+	for p := range view.Replicas {
+		if view.Holds(partition.ID(p), n.cfg.ID) {
+			held[artifact.ListsName(uint32(p))] = uint32(p)
+		}
+	}
 	for _, f := range m.Files {
-		if !n.versions.files.Has(m.Version, f) {
+		key := earlyFile{m.Version, f.Name}
+		p, lists := held[f.Name]
+		if opened[key] || !lists && f.Name != artifact.DictionaryName || !n.versions.files.Has(m.Version, f) {
 			continue
 		}
-		if f.Name == artifact.DictionaryName {
-			_, _ = m.Dictionary() // whoever asks is told what is wrong
+		opened[key] = true
+		if lists {
+			_, err = m.Lists(p)
+		} else {
+			_, err = m.Dictionary()
 		}
-		for p := range view.Replicas {
-			if f.Name == artifact.ListsName(uint32(p)) && view.Holds(partition.ID(p), n.cfg.ID) {
-				_, _ = m.Lists(uint32(p))
-			}
+		if err != nil {
+			n.cfg.Logger.Warn("open a file of the active model version", "err", err)
 		}
 	}
 }

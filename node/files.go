@@ -17,10 +17,11 @@ import (
 func (n *Node) keepFiles(ctx context.Context) {
 	timer := time.NewTicker(lookInterval)
 	defer timer.Stop()
+	opened := map[earlyFile]bool{}
 	for ctx.Err() == nil {
 		changed := n.control.Changed()
+		n.openActive(opened)
 		n.copyMissing(ctx)
-		n.openActive()
 		n.dropOld()
 		n.passed.wake()
 		select {
@@ -70,7 +71,7 @@ func (n *Node) dropOld() {
 		keep[v.Version] = true
 	}
 	n.versions.retain(keep)
-	n.versions.dropEarly(keep, view.Applied)
+	n.versions.dropEarly(func(version uint64) bool { return !keep[version] && version <= view.Applied })
 	if err := n.versions.dropOthers(keep, view.Applied); err != nil {
 		n.cfg.Logger.Warn("drop old model versions", "err", err)
 	}

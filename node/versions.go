@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -139,6 +138,7 @@ func (v *Versions) acquireClosed(number uint64, view VersionView) (*Version, err
 
 // reopen makes the next user of a version open its files again.
 func (v *Versions) reopen(number uint64) {
+	v.dropEarly(func(version uint64) bool { return version == number })
 	v.mu.Lock()
 	open := v.open[number]
 	delete(v.open, number)
@@ -359,5 +359,5 @@ func (v *Versions) close() {
 	v.stopped = true
 	v.mu.Unlock()
 	v.retain(nil)
-	v.dropEarly(nil, math.MaxUint64)
+	v.dropEarly(func(uint64) bool { return true })
 }

@@ -120,12 +120,12 @@ func TestFilesAreOpenedEarly(t *testing.T) {
 	if _, err := late.Dictionary(); !errors.Is(err, wire.ErrNoReplica) {
 		t.Errorf("dictionary of a version without files: %v, want %v", err, wire.ErrNoReplica)
 	}
-	versions.dropEarly(map[uint64]bool{7: true}, 8)
+	versions.dropEarly(func(version uint64) bool { return version < 9 })
 	if n := len(versions.early); n != 2 {
-		t.Errorf("%d files wait to be asked for, want the 2 of a version that the decisions do not tell of yet", n)
+		t.Errorf("%d files wait to be asked for, want 2", n)
 	}
-	versions.dropEarly(map[uint64]bool{7: true}, 9)
+	versions.reopen(9)
 	if n := len(versions.early); n != 0 {
-		t.Errorf("%d files of versions that were dropped are open", n)
+		t.Errorf("%d files of a version that is to be opened again are open", n)
 	}
 }

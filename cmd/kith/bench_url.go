@@ -17,6 +17,7 @@ const keyInURL = "{key}"
 // urlQueries asks a server of HTTP, kith or another, with keys in an address.
 type urlQueries struct {
 	before, after, bearer string
+	escape                func(key string) string
 	client                *http.Client
 }
 
@@ -33,9 +34,14 @@ func newURLQueries(template string, tls *tls.Config, key string) (*urlQueries, e
 	if tls != nil && u.Scheme != "https" {
 		return nil, usagef("--url %q: --api-key and --tls-... need https", template)
 	}
-	q := &urlQueries{before: before, after: after, client: &http.Client{Transport: &http.Transport{
-		TLSClientConfig: tls, MaxIdleConnsPerHost: mostUnderWay, DisableCompression: true,
-	}}}
+	q := &urlQueries{before: before, after: after, escape: url.PathEscape, client: &http.Client{
+		Transport: &http.Transport{TLSClientConfig: tls, MaxIdleConnsPerHost: mostUnderWay, DisableCompression: true},
+		// Another address is no answer, and may be one where a key would be sent in the clear.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	if strings.Contains(before, "?") {
+		q.escape = url.QueryEscape
+	}
 	if key != "" {
 		q.bearer = "Bearer " + key
 	}
@@ -46,7 +52,7 @@ func (q *urlQueries) close() { q.client.CloseIdleConnections() }
 
 // ask reads one answer to its end.
 func (q *urlQueries) ask(ctx context.Context, key string) (err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, q.before+url.PathEscape(key)+q.after, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, q.before+q.escape(key)+q.after, nil)
 	if err != nil {
 		return err
 	}

@@ -93,7 +93,7 @@ const maxPooled = 1 << 17
 
 // Return gives borrowed Scores back. Neither s nor a slice of it may be used afterwards.
 func (s *Scores) Return() {
-	if s.dense != nil || s.table == nil || len(s.table) > maxPooled {
+	if s.dense != nil || s.table == nil || len(s.table) > maxPooled || cap(s.sums) > maxPooled {
 		return
 	}
 	s.Reset()

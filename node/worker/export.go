@@ -227,7 +227,7 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 		if err := p.open(w.artifacts, keys, counts); err != nil {
 			return err
 		}
-		if err := w.written(ctx, head.Job, artifact.DictionaryName); err != nil {
+		if err := w.Background(func() error { w.written(head.Job, artifact.DictionaryName); return nil }); err != nil {
 			return errors.Join(err, p.dictionary.Close())
 		}
 		j.plan = p

@@ -36,7 +36,8 @@ func (w *Worker) CopyArtifact(ctx context.Context, req *kithv1.CopyArtifactReque
 		if err := w.copyFile(ctx, req, want); err != nil {
 			return nil, fmt.Errorf("version %d, file %s from node %s: %w", req.Version, want.Name, req.Node, err)
 		}
-		if err := w.written(ctx, req.Version, want.Name); err != nil {
+		// Apart from builds, which may keep all turns for long: files are copied for queries, too.
+		if err := w.Background(func() error { w.written(req.Version, want.Name); return nil }); err != nil {
 			return nil, err
 		}
 	}
@@ -44,12 +45,10 @@ func (w *Worker) CopyArtifact(ctx context.Context, req *kithv1.CopyArtifactReque
 }
 
 // written tells of a file that a build has put here.
-func (w *Worker) written(ctx context.Context, version uint64, name string) error {
-	if w.cfg.Written == nil || name != artifact.DictionaryName && !artifact.IsLists(name) {
-		return nil
+func (w *Worker) written(version uint64, name string) {
+	if w.cfg.Written != nil && (name == artifact.DictionaryName || artifact.IsLists(name)) {
+		w.cfg.Written(version, name)
 	}
-	_, err := w.compute(ctx, func() error { w.cfg.Written(version, name); return nil })
-	return err
 }
 
 func (w *Worker) copyFile(ctx context.Context, req *kithv1.CopyArtifactRequest, want artifact.Info) error {

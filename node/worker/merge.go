@@ -162,7 +162,7 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 	if err != nil {
 		return nil, err
 	}
-	if err := w.written(ctx, req.Job, file.Name); err != nil {
+	if _, err := w.compute(ctx, func() error { w.written(req.Job, file.Name); return nil }); err != nil {
 		return nil, err
 	}
 	return &kithv1.MergeListsResponse{Artifact: fileToProto(file), Usage: w.report(j)}, nil
