@@ -609,8 +609,28 @@ func (a *attempt) publish(ctx context.Context) error {
 		record.Artifacts = append(record.Artifacts, m.File)
 		record.Version.Models = append(record.Version.Models, m.Trained)
 	}
+	if p := superseded(a.cfg.Log.State(), now); p != 0 {
+		if _, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_DropVersion{DropVersion: &kithv1.DropVersion{Version: p}}}); err != nil {
+			return err
+		}
+	}
 	_, err := a.cfg.Log.Propose(ctx, &kithv1.ControlCommand{Command: &kithv1.ControlCommand_Publish{Publish: &kithv1.Publish{
 		Job: a.job, Record: record, NowUnixMs: now,
 	}}})
 	return err
+}
+
+// oldVersion is the age up to which the oldest version is kept to go back to, however often builds are made.
+const oldVersion = 24 * time.Hour
+
+// superseded returns the version that the next one takes the place of, or 0 for the oldest: the one before the last, so that of versions made fast one is left that is old.
+func superseded(s *State, now int64) uint64 {
+	kept := s.Versions
+	if len(kept) < keptVersions || now-kept[0].Version.CreatedUnixMs >= oldVersion.Milliseconds() {
+		return 0
+	}
+	if p := kept[len(kept)-2].Version.Version; p != s.Active && kept[len(kept)-1].Version.Version == s.Active {
+		return p
+	}
+	return 0
 }

@@ -277,9 +277,6 @@ func (c *Coordinator) build(ctx context.Context, job uint64, strides *strides) e
 	c.cfg.Logger.Info("build begins or goes on", "job", job)
 	// Servers of before levels make jobs with models, too: they take them for others.
 	err := c.requireFor(ctx, c.State().Job(job).GetJob().GetSpec())
-	if spread := c.require(ctx, spreadLevel, "an old version to go back to"); spread != nil && !errors.Is(spread, wire.ErrUpgrade) {
-		err = errors.Join(err, spread)
-	}
 	switch {
 	case err == nil:
 		err = c.drive(ctx, job, strides)

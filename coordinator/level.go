@@ -16,11 +16,10 @@ import (
 //	1  the phase TRAIN, the commands of trainings, RaiseLevel, RestartJob
 //	2  joins of users in the logs of partitions
 //	3  what stays of joined keys that are erased, in the same
-//	4  an old version that is kept to go back to
 //
 // A command, a phase, or a field of a command that changes the state gets the next level, unless a program that does not know it comes to the same state. A
 // coordinator writes it only behind require. Then no member takes it for something else, and none is taken in that would.
-const Level = 4
+const Level = 3
 
 // Levels of what not all programs know.
 const (
@@ -28,7 +27,6 @@ const (
 	restartLevel = 1 // of builds that begin again
 	joinLevel    = 2 // of joins of users
 	erasedLevel  = 3 // of what stays of joined keys
-	spreadLevel  = 4 // of versions that are kept by their age
 )
 
 // unknownError refuses what a program of a later level has written. It matches wire.ErrUpgrade, and consensus.ErrTooNew: who meets it in the log applies nothing any

@@ -22,30 +22,43 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// TestSpreadOut builds once a minute for a day, then once a day: there is always an old version, and of the young ones the last two.
-func TestSpreadOut(t *testing.T) {
-	var versions []*kithv1.VersionRecord
-	build := func(minute int) (ages []int) {
-		versions = spreadOut(append(versions, &kithv1.VersionRecord{Version: &kithv1.ModelVersion{Version: uint64(minute), CreatedUnixMs: int64(minute) * 60_000}}))
-		for _, v := range versions {
+// TestSuperseded publishes a version a minute, then one a day: besides the last two there is one of up to a day.
+func TestSuperseded(t *testing.T) {
+	s := &State{}
+	publish := func(minute int) (ages []int) {
+		now := int64(minute) * time.Minute.Milliseconds()
+		if p := superseded(s, now); p != 0 {
+			if err := s.dropVersion(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.Active = uint64(minute)
+		if s.Versions = append(slices.Clone(s.Versions), &kithv1.VersionRecord{Version: &kithv1.ModelVersion{Version: s.Active, CreatedUnixMs: now}}); len(s.Versions) > keptVersions {
+			s.Versions = s.Versions[1:]
+		}
+		for _, v := range s.Versions {
 			ages = append(ages, minute-int(v.Version.Version))
 		}
 		return ages
 	}
-	for minute := range 24 * 60 {
-		ages := build(minute)
-		if minute < 4 {
+	for minute := 1; minute <= 3000; minute++ {
+		ages := publish(minute)
+		if minute < 3 {
 			continue
 		}
-		if len(ages) != 4 || !slices.Equal(ages[2:], []int{1, 0}) || ages[0] < min(minute, 60) || ages[0] > 122 {
-			t.Fatalf("at minute %d there are versions of %d minutes", minute, ages)
+		if want := []int{(minute-3)%1438 + 2, 1, 0}; !slices.Equal(ages, want) {
+			t.Fatalf("at minute %d there are versions of %d minutes, want %d", minute, ages, want)
 		}
 	}
-	for day := 1; day <= 5; day++ {
-		build((day + 1) * 24 * 60)
+	for day := 3; day <= 6; day++ {
+		publish(day * 1440)
 	}
-	if ages := build(7 * 24 * 60); !slices.Equal(ages, []int{3 * 1440, 2 * 1440, 1440, 0}) {
-		t.Errorf("after some builds a day apart there are versions of %d minutes", ages)
+	if ages := publish(7 * 1440); !slices.Equal(ages, []int{2 * 1440, 1440, 0}) {
+		t.Errorf("of builds a day apart there are versions of %d minutes", ages)
+	}
+	s.Active = uint64(5 * 1440) // somebody has gone back
+	if p := superseded(s, 7*1440*time.Minute.Milliseconds()); p != 0 {
+		t.Errorf("version %d would be dropped, where the one before the last is active", p)
 	}
 }
 

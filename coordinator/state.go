@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -14,10 +13,7 @@ import (
 
 const (
 	keptJobs     = 20 // records of ended jobs, enough to see what went wrong lately
-	keptVersions = 3  // the active one and two to go back to, before spreadLevel
-	// spreadVersions are kept since, and oldVersion is the age of the oldest, at least, if versions are that old.
-	spreadVersions = 4
-	oldVersion     = time.Hour
+	keptVersions = 3  // the active one and two to go back to
 )
 
 // errCommand is matched by commands that no state accepts, on both sides of the wire.
@@ -328,10 +324,6 @@ func (s *State) publish(c *kithv1.Publish) error {
 	if err != nil {
 		return err
 	}
-	if s.Level >= spreadLevel {
-		s.Versions = spreadOut(s.Versions)
-		return nil
-	}
 	for i := 0; len(s.Versions) > keptVersions && i < len(s.Versions); {
 		if s.Versions[i].Version.Version == s.Active {
 			i++
@@ -340,19 +332,6 @@ func (s *State) publish(c *kithv1.Publish) error {
 		s.Versions = slices.Delete(s.Versions, i, i+1)
 	}
 	return nil
-}
-
-// spreadOut drops versions beyond spreadVersions. It keeps the two newest, and an older one to go back to however often builds are made: of those made faster than one in oldVersion
-// it keeps one that is up to two of these old.
-func spreadOut(versions []*kithv1.VersionRecord) []*kithv1.VersionRecord {
-	for len(versions) > spreadVersions {
-		drop := len(versions) - 3
-		if age := versions[len(versions)-1].Version.CreatedUnixMs - versions[1].Version.CreatedUnixMs; age >= oldVersion.Milliseconds() {
-			drop = 0 // the second is old enough
-		}
-		versions = slices.Delete(versions, drop, drop+1)
-	}
-	return versions
 }
 
 func (s *State) activate(version uint64) (previous uint64, err error) {
