@@ -1,0 +1,186 @@
+package similarity
+
+import (
+	"encoding/gob"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kith-io/kith/source/synthetic"
+)
+
+var (
+	updateScale   = flag.Float64("update.scale", 0, "scale of the shop matrix that updates are measured on; 0 measures nothing")
+	updateParts   = flag.String("update.parts", "0.01", "parts of the entries that come as an update, one after the other")
+	updateBursts  = flag.Int("update.bursts", 0, "new entries of a user at a time; 0 is at random")
+	updateReserve = flag.Int("update.reserve", 90, "neighbors held of each item")
+	updateCells   = flag.Float64("update.cells", 0.25, "cells for each pair that has a sum")
+	updateThreads = flag.Int("update.threads", 2, "threads")
+	updateBuild   = flag.Bool("update.build", true, "compare with a build after the last update")
+	updateEnter   = flag.Float64("update.enter", 0.7, "how near to the K-th score")
+	updateCache   = flag.String("update.cache", "", "file for the matrix")
+)
+
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
+}
+
+func shopRows(t *testing.T, scale float64) *Rows {
+	if *updateCache != "" {
+		if f, err := os.Open(*updateCache); err == nil {
+			defer f.Close()
+			r := new(Rows)
+			if err := gob.NewDecoder(f).Decode(r); err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+	}
+	m, err := synthetic.DrawMatrix(t.Context(), "shop", scale, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := (&Rows{NumItems: m.NumItems, Start: m.Start, Item: m.Item, Weight: m.Weight}).ByPopularity()
+	if *updateCache != "" {
+		f, err := os.Create(*updateCache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := gob.NewEncoder(f).Encode(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// split takes n entries out of r, at random or some at a time of a user.
+func split(r *Rows, n, burst int, rng *rand.Rand) (rest *Rows, taken []Change) {
+	out := make([]bool, len(r.Item))
+	for len(taken) < n {
+		if burst == 0 {
+			k := rng.IntN(len(r.Item))
+			if !out[k] {
+				out[k] = true
+				taken = append(taken, Change{Item: uint32(k)})
+			}
+			continue
+		}
+		k := int64(rng.IntN(len(r.Item)))
+		u, _ := slices.BinarySearch(r.Start, k+1)
+		lo, hi := r.Start[u-1], r.Start[u]
+		for range burst {
+			k := lo + rng.Int64N(hi-lo)
+			if !out[k] {
+				out[k] = true
+				taken = append(taken, Change{Item: uint32(k)})
+			}
+		}
+	}
+	slices.SortFunc(taken, func(a, b Change) int { return int(a.Item) - int(b.Item) })
+	rest = &Rows{NumItems: r.NumItems, Start: make([]int64, 1, len(r.Start))}
+	at := 0
+	for u := range r.NumUsers() {
+		for k := r.Start[u]; k < r.Start[u+1]; k++ {
+			if out[k] {
+				taken[at] = Change{uint32(u), r.Item[k], r.Weight[k]}
+				at++
+			} else {
+				rest.Item, rest.Weight = append(rest.Item, r.Item[k]), append(rest.Weight, r.Weight[k])
+			}
+		}
+		rest.Start = append(rest.Start, int64(len(rest.Item)))
+	}
+	return rest, taken
+}
+
+func TestUpdateCost(t *testing.T) {
+	if *updateScale == 0 {
+		t.Skip("-update.scale is 0")
+	}
+	enterPart = float32(*updateEnter)
+	r := shopRows(t, *updateScale)
+	o := Options{Measure: Cosine, K: 50, Threads: *updateThreads}
+	var batches [][]Change
+	rng := rand.New(rand.NewPCG(7, 8))
+	base := r
+	parts := strings.Split(*updateParts, ",")
+	for _, part := range slices.Backward(parts) {
+		p, err := strconv.ParseFloat(part, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var taken []Change
+		base, taken = split(base, int(float64(len(r.Item))*p), *updateBursts, rng)
+		batches = append(batches, taken)
+	}
+	slices.Reverse(batches)
+	runtime.GC()
+	begin := cpuSeconds()
+	x, err := NewKept(t.Context(), base, o, *updateReserve, *updateCells)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("state: %.2f cpu s, %v\n", cpuSeconds()-begin, x.SizeBytes())
+	base = nil
+	var updates []float64
+	for n, changes := range batches {
+		runtime.GC()
+		begin, last := cpuSeconds(), cpuSeconds()
+		wall := time.Now()
+		laps := ""
+		st, err := x.Update(t.Context(), changes, func(name string) {
+			now := cpuSeconds()
+			laps += fmt.Sprintf(" %s %.3f", name, now-last)
+			last = now
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		updates = append(updates, cpuSeconds()-begin)
+		fmt.Printf("update %s: %d changes, %.3f cpu s, %.3f s;%s\n  %+v\n", parts[n], len(changes), updates[n], time.Since(wall).Seconds(), laps, st)
+	}
+	if !*updateBuild {
+		return
+	}
+	runtime.GC()
+	begin = cpuSeconds()
+	want, err := Build(t.Context(), r, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := cpuSeconds() - begin
+	fmt.Printf("build: %.2f cpu s; ratios", build)
+	for _, u := range updates {
+		fmt.Printf(" %.4f", u/build)
+	}
+	fmt.Println()
+	compareLists(t, want, x.Lists())
+}
+
+func compareLists(t *testing.T, want, got *Lists) {
+	t.Helper()
+	bad := 0
+	for i := range want.Len() {
+		if !slices.Equal(want.List(uint32(i)), got.List(uint32(i))) {
+			if bad++; bad < 3 {
+				t.Errorf("item %d:\n got %v\nwant %v", i, got.List(uint32(i)), want.List(uint32(i)))
+			}
+		}
+	}
+	if bad > 0 {
+		t.Errorf("%d of %d lists differ", bad, want.Len())
+	}
+}
