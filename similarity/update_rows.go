@@ -1,0 +1,492 @@
+package similarity
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// updateWorker is the memory of a goroutine.
+type updateWorker struct {
+	*Kept
+	u       *update
+	scratch Scratch
+	keys    []uint64
+	weights []float32
+	// Of the users of an item that have changes: places of the rows of changes, weights before; and of those whose entry of
+	// the item itself changed: places of their rows, by how much.
+	at, ownAt     []uint32
+	before, grown []float32
+	wants         []want
+	mark          []uint8 // weights by user
+	best          []foundPair
+	ids           []uint32
+	sums          []float32
+	stats         UpdateStats
+}
+
+type want struct {
+	id    uint32
+	delta float32
+}
+
+type foundPair struct {
+	key uint64
+	sum float32
+}
+
+// parallel runs f for all items below n in blocks.
+func (x *Kept) parallel(ctx context.Context, n int, f func(w *updateWorker, i uint32) error, u *update) error {
+	const block = 128
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	errs := make([]error, x.threads)
+	workers := make([]*updateWorker, x.threads)
+	for t := range x.threads {
+		wg.Go(func() {
+			w := &updateWorker{Kept: x, u: u, keys: make([]uint64, x.stride)}
+			w.scratch.grow(n)
+			workers[t] = w
+			for errs[t] == nil {
+				lo := int(next.Add(block)) - block
+				if lo >= n || ctx.Err() != nil {
+					break
+				}
+				for i := lo; i < min(lo+block, n) && errs[t] == nil; i++ {
+					errs[t] = f(w, uint32(i))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if u != nil {
+		for _, w := range workers {
+			u.stats.add(w.stats)
+		}
+	}
+	return errors.Join(errors.Join(errs...), ctx.Err())
+}
+
+// recompute forms the whole row of item i.
+func (w *updateWorker) recompute(ctx context.Context, i uint32) error {
+	s := &w.scratch
+	width := len(w.head)
+	column := w.columnOf(i)
+	w.weights, s.at = w.weights[:0], s.at[:0]
+	for _, e := range column {
+		s.at = append(s.at, w.Kept.at[e>>8])
+		w.weights = append(w.weights, float32(uint8(e)))
+	}
+	s.at = ahead(s.at)
+	v := &s.visit
+	*v = visit{
+		words: w.words, at: s.at[:len(s.at)+visitAhead], rows: len(s.at), weights: w.weights, table: &wholeWeights,
+		sums: s.sums[:width], touched: s.touched, room: width / sparseItem,
+	}
+	listed, err := v.touchOrAdd(ctx, touchCoded, addCoded)
+	if err != nil {
+		return err
+	}
+	s.sums[i] = 0
+	n := v.count
+	if !listed {
+		n = nonZero(s.sums[:width], s.touched)
+	}
+	w.stats.RecomputedUpdates += int64(v.updates)
+	ids, dot, t := s.touched[:n:n+takeAhead], s.dot[:n], s.estimate[:n]
+	pairs := takeSums(dot, t, ids, s.sums, w.inverse, 1)
+	bound, least := float32(0), float32(math.SmallestNonzeroFloat32)
+	if pairs > w.reserve {
+		kth := s.kth.find(t, w.reserve)
+		bound, least = kth*slackUp, lowered(kth)
+	}
+	own := w.squares[i]
+	best := w.best[:0]
+	for _, p := range s.places[:reach(s.places, t, least)] {
+		if j := ids[p]; dot[p] != 0 {
+			best = append(best, foundPair{rankKey(cosine(dot[p], own*w.squares[j]), j), dot[p]})
+		}
+	}
+	slices.SortFunc(best, func(a, b foundPair) int { return cmp.Compare(b.key, a.key) })
+	w.best = best
+	best = best[:min(len(best), w.reserve)]
+	heldID, heldSum := w.heldID[int(i)*w.stride:], w.heldSum[int(i)*w.stride:]
+	for k, b := range best {
+		heldID[k], heldSum[k], w.keys[k] = keyID(b.key), b.sum, b.key
+	}
+	w.size[i], w.bound[i], w.unit[i] = int32(len(best)), bound, bound/200
+	cells, filter := w.cellsOf(i), w.filterOf(i)
+	clear(cells)
+	clear(filter)
+	if bound == 0 {
+		return nil
+	}
+	per := 200 / bound * slackUp
+	for k, j := range ids {
+		x := t[k]
+		if !(x > 0 && x <= bound) {
+			continue
+		}
+		if len(cells) > 0 {
+			c := &cells[w.cell(j, len(cells))]
+			*c = max(*c, uint8(x*per)+1)
+		}
+		if len(filter) > 0 {
+			at, mask := filterPlace(j, len(filter))
+			filter[at] |= mask
+		}
+	}
+	return nil
+}
+
+// ahead makes sure that visitAhead more positions may be read behind at.
+func ahead(at []uint32) []uint32 { return append(at, make([]uint32, visitAhead)...)[:len(at)] }
+
+func (x *Kept) cellsOf(i uint32) []uint8 { return x.cells[x.cellAt[i]:x.cellAt[i+1]] }
+
+func (x *Kept) filterOf(i uint32) []uint64 { return x.filter[x.filterAt[i]:x.filterAt[i+1]] }
+
+// cell is the place of item j in n cells: items of similar popularity share one.
+func (x *Kept) cell(j uint32, n int) uint32 { return uint32(uint64(x.mass[j]) * uint64(n) >> 16) }
+
+func filterPlace(j uint32, n int) (at uint32, mask uint64) {
+	h := uint64(j) * 0x9E3779B97F4A7C15
+	return uint32(h >> 32 * uint64(n) >> 32), 1<<(h>>26&63) | 1<<(h>>20&63) | 1<<(h>>14&63)
+}
+
+func cosine(sum float32, squares float64) float32 {
+	return float32(min(1, float64(sum)/math.Sqrt(squares)))
+}
+
+var wholeWeights = func() (t [256]float32) {
+	for c := range t {
+		t[c] = float32(c)
+	}
+	return t
+}()
+
+// write writes the list of item i, whose keys are in w.keys, best first.
+func (w *updateWorker) write(i uint32) {
+	n := min(int(w.size[i]), w.k)
+	list := w.entries[int(i)*w.k:][:n]
+	for k, key := range w.keys[:n] {
+		list[k] = Neighbor{ID: keyID(key), Score: keyScore(key)}
+	}
+	w.length[i] = int32(n)
+}
+
+// changed lists the users of item i that have changes.
+func (w *updateWorker) changed(i uint32) {
+	u := w.u
+	w.at, w.before, w.ownAt, w.grown = w.at[:0], w.before[:0], w.ownAt[:0], w.grown[:0]
+	own := u.byItem[u.itemAt[i]:u.itemAt[i+1]]
+	if u.visitAt != nil {
+		visits := u.visit[u.visitAt[i]:u.visitAt[i+1]]
+		if len(own) == 0 {
+			for _, e := range visits {
+				w.at, w.before = append(w.at, u.at[e>>8]), append(w.before, float32(uint8(e)))
+			}
+			return
+		}
+		for _, e := range visits {
+			own = w.visitOf(own, u.users[e>>8], e>>8, uint8(e))
+		}
+		return
+	}
+	column := w.columnOf(i)
+	if len(w.ids) < len(column)+1 {
+		w.ids = make([]uint32, 2*len(column)+1)
+	}
+	m := 0
+	for _, e := range column {
+		w.ids[m] = e
+		m += int(u.touched[e>>14] >> (e >> 8 & 63) & 1)
+	}
+	for _, e := range w.ids[:m] {
+		user := e >> 8
+		r := u.rank[user>>6] + uint32(bits.OnesCount64(u.touched[user>>6]&(1<<(user&63)-1)))
+		if len(own) == 0 {
+			w.at, w.before = append(w.at, u.at[r]), append(w.before, float32(uint8(e)))
+			continue
+		}
+		own = w.visitOf(own, user, r, uint8(e))
+	}
+}
+
+// visitOf takes in one changed user of an item that has changes of its own.
+func (w *updateWorker) visitOf(own []uint32, user, r uint32, weight uint8) []uint32 {
+	u := w.u
+	x := float32(weight)
+	if len(own) > 0 && u.changes[own[0]].User == user {
+		old := u.old[own[0]]
+		w.ownAt, w.grown = append(w.ownAt, w.Kept.at[user]), append(w.grown, x-old)
+		x, own = old, own[1:]
+	}
+	if x != 0 {
+		w.at, w.before = append(w.at, u.at[r]), append(w.before, x)
+	}
+	return own
+}
+
+// deltas forms by how much the sums of item i grow, in the slots, and lists the items.
+func (w *updateWorker) deltas(ctx context.Context, i uint32) (n int, err error) {
+	w.changed(i)
+	if len(w.at)+len(w.ownAt) == 0 {
+		return 0, nil
+	}
+	s, width := &w.scratch, len(w.head)
+	v := &s.visit
+	*v = visit{table: &wholeWeights, sums: s.sums[:width], touched: s.touched, room: width}
+	full := false
+	for _, part := range []struct {
+		words, at []uint32
+		weights   []float32
+	}{{w.u.words, w.at, w.before}, {w.words, w.ownAt, w.grown}} {
+		if len(part.at) == 0 {
+			continue
+		}
+		at := ahead(part.at)
+		v.words, v.at, v.rows, v.weights = part.words, at[:len(at)+visitAhead], len(at), part.weights
+		listed, err := v.touchOrAdd(ctx, touchCoded, addCoded)
+		if err != nil {
+			return 0, err
+		}
+		full = full || !listed
+	}
+	s.sums[i] = 0
+	if full {
+		return nonZero(s.sums[:width], s.touched), nil
+	}
+	return v.count, nil
+}
+
+func (w *updateWorker) row(ctx context.Context, i uint32) error {
+	if w.head[i].n == 0 {
+		return nil
+	}
+	n, err := w.deltas(ctx, i)
+	if err != nil {
+		return err
+	}
+	at, size := int(i)*w.stride, int(w.size[i])
+	ids, sums := w.heldID[at:at+size], w.heldSum[at:at+size]
+	if n == 0 && w.u.other[i>>6]>>(i&63)&1 == 0 && !w.anyOther(ids) {
+		return nil
+	}
+	w.stats.Rows++
+	if n > 0 {
+		slots := w.scratch.sums
+		for k, j := range ids {
+			if d := slots[j]; d != 0 {
+				sums[k] += d
+				slots[j] = 0
+				w.stats.OnHeld++
+			}
+		}
+	}
+	scores(w.keys, ids, sums, w.squares, w.squares[i])
+	sortHeld(w.keys, ids, sums, 1)
+	if n > 0 {
+		w.stats.Deltas += int64(n)
+		w.others(i, n)
+	}
+	size = int(w.size[i])
+	if b := w.bound[i]; b > 0 && (size < w.k || keyScore(w.keys[w.k-1]) <= b*w.inverse[i]*slackUp) {
+		w.stats.Recomputed++
+		if err := w.recompute(ctx, i); err != nil {
+			return err
+		}
+	}
+	w.write(i)
+	return nil
+}
+
+// anyOther tells whether one of the items has another norm.
+func (w *updateWorker) anyOther(ids []uint32) bool {
+	var any uint64
+	for _, j := range ids {
+		any |= w.u.other[j>>6] >> (j & 63)
+	}
+	return any&1 != 0
+}
+
+// scores writes the keys of pairs.
+func scores(keys []uint64, ids []uint32, sums []float32, squares []float64, own float64) {
+	keys, sums = keys[:len(ids)], sums[:len(ids)]
+	for k, j := range ids {
+		keys[k] = rankKey(cosine(sums[k], own*squares[j]), j)
+	}
+}
+
+// sortHeld sorts by falling keys what is so before from and nearly so behind it.
+func sortHeld(keys []uint64, ids []uint32, sums []float32, from int) {
+	keys, sums = keys[:len(ids)], sums[:len(ids)]
+	for k := from; k < len(keys); k++ {
+		key := keys[k]
+		if keys[k-1] >= key {
+			continue
+		}
+		id, sum := ids[k], sums[k]
+		p := k
+		for ; p > 0 && keys[p-1] < key; p-- {
+			keys[p], ids[p], sums[p] = keys[p-1], ids[p-1], sums[p-1]
+		}
+		keys[p], ids[p], sums[p] = key, id, sum
+	}
+}
+
+// enterPart is how far from the bound to the K-th t an upper bound may be that is not looked at.
+var enterPart = float32(0.9)
+
+// others looks at pairs that are not held and whose sums grow.
+func (w *updateWorker) others(i uint32, n int) {
+	s := &w.scratch
+	b, unit := w.bound[i], w.unit[i]
+	per := float32(0)
+	if unit > 0 {
+		per = 1 / unit * slackUp
+	}
+	ids, dot, grown := s.touched[:n:n+takeAhead], s.dot[:n], s.estimate[:n]
+	takeSums(dot, grown, ids, s.sums, w.inverse, per)
+	if b == 0 { // all that has a sum is held
+		for k, j := range ids {
+			if dot[k] != 0 {
+				w.enter(i, j, dot[k])
+			}
+		}
+		return
+	}
+	enter := float32(0)
+	if int(w.size[i]) >= w.k {
+		enter = b + (keyScore(w.keys[w.k-1])/w.inverse[i]/slackUp-b)*enterPart
+	}
+	if enter <= b {
+		w.size[i] = 0 // formed anew
+		return
+	}
+	cells, filter := w.cellsOf(i), w.filterOf(i)
+	if len(cells) == 0 {
+		cells = []uint8{noLimit} // TODO
+	}
+	// In units.
+	most := int32(b*per) + 1
+	raised, may := most, min(254, int32(enter/unit/slackUp))
+	w.wants = w.wants[:0]
+	for k, j := range ids {
+		x := grown[k]
+		if !(x > 0) {
+			continue
+		}
+		c := &cells[w.cell(j, len(cells))]
+		code := min(int32(*c), most) + int32(min(x, 1000)) + 1
+		known := true
+		if len(filter) > 0 {
+			at, mask := filterPlace(j, len(filter))
+			known = filter[at]&mask == mask
+			filter[at] |= mask
+		}
+		if !known {
+			code = min(code, int32(min(x, 1000))+1)
+		}
+		if code <= may {
+			w.stats.ByBound++
+			raised = max(raised, code)
+			*c = max(*c, uint8(code))
+			continue
+		}
+		w.wants = append(w.wants, want{j, dot[k]})
+		if !known || *c == 0 {
+			w.wants[len(w.wants)-1].id |= 1 << 31
+		}
+	}
+	if raised > most {
+		w.bound[i] = max(b, float32(raised)*unit)
+	}
+	if len(w.wants) > 0 {
+		w.look(i)
+	}
+}
+
+// enter takes in that the pair of i and j, which is not held, has a sum.
+func (w *updateWorker) enter(i, j uint32, sum float32) {
+	t := sum * w.inverse[j] * slackUp
+	if n := int(w.size[i]); t > w.bound[i] {
+		at := int(i) * w.stride
+		key := rankKey(cosine(sum, w.squares[i]*w.squares[j]), j)
+		full := n == w.stride
+		if full && key < w.keys[n-1] {
+			w.drop(i, j, t)
+			return
+		}
+		if full {
+			n--
+			w.drop(i, w.heldID[at+n], w.heldSum[at+n]*w.inverse[w.heldID[at+n]]*slackUp)
+		} else {
+			w.size[i]++
+		}
+		w.heldID[at+n], w.heldSum[at+n], w.keys[n] = j, sum, key
+		sortHeld(w.keys, w.heldID[at:at+n+1], w.heldSum[at:at+n+1], n)
+		w.stats.Entered++
+		return
+	}
+	w.drop(i, j, t)
+}
+
+// drop takes in that t of a pair that is not held is at most this.
+func (w *updateWorker) drop(i, j uint32, t float32) {
+	w.bound[i] = max(w.bound[i], t)
+	cells, filter := w.cellsOf(i), w.filterOf(i)
+	if len(cells) > 0 {
+		c := &cells[w.cell(j, len(cells))]
+		code := float32(noLimit)
+		if w.unit[i] > 0 {
+			code = min(noLimit, t/w.unit[i]*slackUp+1)
+		}
+		*c = max(*c, uint8(code))
+	}
+	if len(filter) > 0 {
+		at, mask := filterPlace(j, len(filter))
+		filter[at] |= mask
+	}
+}
+
+// look forms sums of pairs.
+func (w *updateWorker) look(i uint32) {
+	marked := false
+	for _, want := range w.wants {
+		if j := want.id &^ (1 << 31); j != want.id {
+			w.stats.Fresh++
+			w.enter(i, j, want.delta)
+			continue
+		}
+		if !marked {
+			w.setMarks(i, 0xff)
+			marked = true
+		}
+		var sum uint32
+		column := w.columnOf(want.id)
+		for _, e := range column {
+			sum += uint32(w.mark[e>>8]) * (e & 255)
+		}
+		w.stats.Looked++
+		w.stats.PairSteps += int64(len(column))
+		w.enter(i, want.id, float32(sum))
+	}
+	if marked {
+		w.setMarks(i, 0)
+	}
+}
+
+func (w *updateWorker) setMarks(i uint32, mask uint8) {
+	if len(w.mark) == 0 {
+		w.mark = make([]uint8, len(w.Kept.at))
+	}
+	for _, e := range w.columnOf(i) {
+		w.mark[e>>8] = uint8(e) & mask
+	}
+}
