@@ -37,12 +37,10 @@ type Kept struct {
 	size    []int32
 	bound   []float32 // t of what is not held is at most this; 0: all is held
 	unit    []float32 // of codes in cells
-	// A cell bounds t of the pairs that are not held and whose item falls into it: code·unit, or bound for 255.
+	// Pairs that have a sum and are not held are in cells, items of similar popularity in one: above is a code that bounds t of
+	// all, code·unit, or bound for 255; below a filter (Bloom's) of 56 bits, of which a pair has three.
 	cellAt []uint32
-	cells  []uint8
-	// A filter knows all pairs that have a sum and are not held (Bloom's, in words of which a pair takes three bits of one).
-	filterAt []uint32
-	filter   []uint64
+	cells  []uint64
 
 	entries []Neighbor // k of each item
 	length  []int32    // of its list
@@ -82,7 +80,7 @@ const (
 )
 
 // NewKept builds lists of r and what is needed to keep them.
-func NewKept(ctx context.Context, r *Rows, o Options, reserve int, cellRate, filterBits float64) (*Kept, error) {
+func NewKept(ctx context.Context, r *Rows, o Options, reserve int, pairsOfCell float64) (*Kept, error) {
 	if o.Measure != Cosine || o.needsCount() {
 		return nil, fmt.Errorf("kept: %s, want plain cosine", o.Measure)
 	}
@@ -113,19 +111,20 @@ func NewKept(ctx context.Context, r *Rows, o Options, reserve int, cellRate, fil
 	x.stride = reserve + 16
 	x.heldID, x.heldSum = make([]uint32, n*x.stride), make([]float32, n*x.stride)
 	x.size, x.bound, x.unit = make([]int32, n), make([]float32, n), make([]float32, n)
-	x.cellAt, x.filterAt = make([]uint32, n+1), make([]uint32, n+1)
+	x.cellAt = make([]uint32, n+1)
 	for i := range n {
-		pairs := float64(min(int(updates[i]), n))
-		var cells, words float64
-		if int(updates[i]) > reserve {
-			cells, words = math.Ceil(pairs*cellRate), math.Ceil(pairs*filterBits/64)
+		cells := 0.0
+		if u := int(updates[i]); u > reserve {
+			per := pairsOfCell
+			for most := 4096; u > most && per < 4*pairsOfCell; most *= 8 {
+				per *= 2
+			}
+			cells = math.Ceil(float64(min(u, n)) / per)
 		}
-		if updates[i] > filterMost {
-			words = 0
-		}
-		x.cellAt[i+1], x.filterAt[i+1] = x.cellAt[i]+uint32(cells), x.filterAt[i]+uint32(words)
+		x.cellAt[i+1] = x.cellAt[i] + uint32(cells)
 	}
-	x.cells, x.filter = make([]uint8, x.cellAt[n]), make([]uint64, x.filterAt[n])
+	x.cells = make([]uint64, x.cellAt[n])
+	hugePages(x.cells)
 	x.entries, x.length = make([]Neighbor, n*o.K), make([]int32, n)
 	return x, x.parallel(ctx, n, func(w *updateWorker, i uint32) error {
 		if x.head[i].n == 0 {
@@ -138,9 +137,6 @@ func NewKept(ctx context.Context, r *Rows, o Options, reserve int, cellRate, fil
 		return nil
 	}, nil)
 }
-
-// filterMost is the largest number of updates of a row that has a filter.
-var filterMost uint64 = 1 << 17
 
 // Lists returns the lists.
 func (x *Kept) Lists() *Lists {
@@ -158,7 +154,7 @@ func (x *Kept) SizeBytes() map[string]int {
 		"rows":    4*len(x.at) + 4*len(x.words) + len(x.room),
 		"columns": 12*len(x.head) + 4*len(x.column),
 		"items":   len(x.squares) * (8 + 4 + 2 + 4 + 4 + 4 + 4 + 4),
-		"held":    8 * len(x.heldID), "cells": len(x.cells), "filter": 8 * len(x.filter), "lists": 8 * len(x.entries),
+		"held":    8 * len(x.heldID), "cells": 8 * len(x.cells), "lists": 8 * len(x.entries),
 	}
 }
 

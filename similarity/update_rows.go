@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // updateWorker is the memory of a goroutine.
@@ -120,25 +121,16 @@ func (w *updateWorker) recompute(ctx context.Context, i uint32) error {
 		heldID[k], heldSum[k], w.keys[k] = keyID(b.key), b.sum, b.key
 	}
 	w.size[i], w.bound[i], w.unit[i] = int32(len(best)), bound, bound/200
-	cells, filter := w.cellsOf(i), w.filterOf(i)
+	cells := w.cellsOf(i)
 	clear(cells)
-	clear(filter)
-	if bound == 0 {
+	if bound == 0 || len(cells) == 0 {
 		return nil
 	}
 	per := 200 / bound * slackUp
 	for k, j := range ids {
-		x := t[k]
-		if !(x > 0 && x <= bound) {
-			continue
-		}
-		if len(cells) > 0 {
+		if x := t[k]; x > 0 && x <= bound {
 			c := &cells[w.cell(j, len(cells))]
-			*c = max(*c, uint8(x*per)+1)
-		}
-		if len(filter) > 0 {
-			at, mask := filterPlace(j, len(filter))
-			filter[at] |= mask
+			*c = (*c|filterBits(j))&filterAll | max(*c>>codeShift, uint64(x*per)+1)<<codeShift
 		}
 	}
 	return nil
@@ -147,16 +139,20 @@ func (w *updateWorker) recompute(ctx context.Context, i uint32) error {
 // ahead makes sure that visitAhead more positions may be read behind at.
 func ahead(at []uint32) []uint32 { return append(at, make([]uint32, visitAhead)...)[:len(at)] }
 
-func (x *Kept) cellsOf(i uint32) []uint8 { return x.cells[x.cellAt[i]:x.cellAt[i+1]] }
+func (x *Kept) cellsOf(i uint32) []uint64 { return x.cells[x.cellAt[i]:x.cellAt[i+1]] }
 
-func (x *Kept) filterOf(i uint32) []uint64 { return x.filter[x.filterAt[i]:x.filterAt[i+1]] }
-
-// cell is the place of item j in n cells: items of similar popularity share one.
+// cell is the place of item j in n cells.
 func (x *Kept) cell(j uint32, n int) uint32 { return uint32(uint64(x.mass[j]) * uint64(n) >> 16) }
 
-func filterPlace(j uint32, n int) (at uint32, mask uint64) {
+const (
+	codeShift = 56
+	filterAll = 1<<codeShift - 1
+)
+
+// filterBits are those of item j in a cell.
+func filterBits(j uint32) uint64 {
 	h := uint64(j) * 0x9E3779B97F4A7C15
-	return uint32(h >> 32 * uint64(n) >> 32), 1<<(h>>26&63) | 1<<(h>>20&63) | 1<<(h>>14&63)
+	return 1<<(h>>48*56>>16) | 1<<(h>>32&0xffff*56>>16) | 1<<(h>>16&0xffff*56>>16)
 }
 
 func cosine(sum float32, squares float64) float32 {
@@ -326,7 +322,7 @@ func scores(keys []uint64, ids []uint32, sums []float32, squares []float64, own 
 // sortHeld sorts by falling keys what is so before from and nearly so behind it.
 func sortHeld(keys []uint64, ids []uint32, sums []float32, from int) {
 	keys, sums = keys[:len(ids)], sums[:len(ids)]
-	for k := from; k < len(keys); k++ {
+	for k := max(1, from); k < len(keys); k++ {
 		key := keys[k]
 		if keys[k-1] >= key {
 			continue
@@ -369,39 +365,47 @@ func (w *updateWorker) others(i uint32, n int) {
 		w.size[i] = 0 // formed anew
 		return
 	}
-	cells, filter := w.cellsOf(i), w.filterOf(i)
+	cells := w.cellsOf(i)
 	if len(cells) == 0 {
-		cells = []uint8{noLimit} // TODO
+		cells = []uint64{1<<64 - 1}
 	}
 	// In units.
 	most := int32(b*per) + 1
 	raised, may := most, min(254, int32(enter/unit/slackUp))
 	w.wants = w.wants[:0]
+	places := s.places[:n]
 	for k, j := range ids {
-		x := grown[k]
-		if !(x > 0) {
-			continue
+		places[k] = w.cell(j, len(cells))
+	}
+	for at := 0; at < n; at += 64 {
+		if end := min(n, at+128); at+64 < end && len(cells) > 16 {
+			fetch(floats(cells), places[at+64:end])
 		}
-		c := &cells[w.cell(j, len(cells))]
-		code := min(int32(*c), most) + int32(min(x, 1000)) + 1
-		known := true
-		if len(filter) > 0 {
-			at, mask := filterPlace(j, len(filter))
-			known = filter[at]&mask == mask
-			filter[at] |= mask
-		}
-		if !known {
-			code = min(code, int32(min(x, 1000))+1)
-		}
-		if code <= may {
-			w.stats.ByBound++
-			raised = max(raised, code)
-			*c = max(*c, uint8(code))
-			continue
-		}
-		w.wants = append(w.wants, want{j, dot[k]})
-		if !known || *c == 0 {
-			w.wants[len(w.wants)-1].id |= 1 << 31
+		for k := at; k < min(n, at+64); k++ {
+			x, j := grown[k], ids[k]
+			if !(x > 0) {
+				continue
+			}
+			c := &cells[places[k]]
+			word, mask := *c, filterBits(j)
+			own := int32(min(x, 1000)) + 1
+			code := min(int32(word>>codeShift), most) + own
+			fresh := word&mask != mask
+			if fresh {
+				code = own
+			}
+			if code <= may {
+				w.stats.ByBound++
+				raised = max(raised, code)
+				*c = (word|mask)&filterAll | max(word>>codeShift, uint64(code))<<codeShift
+				continue
+			}
+			if fresh {
+				w.stats.Fresh++
+				w.wants = append(w.wants, want{j | freshPair, dot[k]})
+			} else {
+				w.wants = append(w.wants, want{j, dot[k]})
+			}
 		}
 	}
 	if raised > most {
@@ -411,6 +415,11 @@ func (w *updateWorker) others(i uint32, n int) {
 		w.look(i)
 	}
 }
+
+// freshPair marks the id of an item whose pair had no sum before.
+const freshPair = 1 << 31
+
+func floats(x []uint64) []float64 { return unsafe.Slice((*float64)(unsafe.Pointer(&x[0])), len(x)) }
 
 // enter takes in that the pair of i and j, which is not held, has a sum.
 func (w *updateWorker) enter(i, j uint32, sum float32) {
@@ -440,18 +449,13 @@ func (w *updateWorker) enter(i, j uint32, sum float32) {
 // drop takes in that t of a pair that is not held is at most this.
 func (w *updateWorker) drop(i, j uint32, t float32) {
 	w.bound[i] = max(w.bound[i], t)
-	cells, filter := w.cellsOf(i), w.filterOf(i)
-	if len(cells) > 0 {
-		c := &cells[w.cell(j, len(cells))]
+	if cells := w.cellsOf(i); len(cells) > 0 {
 		code := float32(noLimit)
 		if w.unit[i] > 0 {
 			code = min(noLimit, t/w.unit[i]*slackUp+1)
 		}
-		*c = max(*c, uint8(code))
-	}
-	if len(filter) > 0 {
-		at, mask := filterPlace(j, len(filter))
-		filter[at] |= mask
+		c := &cells[w.cell(j, len(cells))]
+		*c = (*c|filterBits(j))&filterAll | max(*c>>codeShift, uint64(code))<<codeShift
 	}
 }
 
@@ -459,8 +463,7 @@ func (w *updateWorker) drop(i, j uint32, t float32) {
 func (w *updateWorker) look(i uint32) {
 	marked := false
 	for _, want := range w.wants {
-		if j := want.id &^ (1 << 31); j != want.id {
-			w.stats.Fresh++
+		if j := want.id &^ freshPair; j != want.id {
 			w.enter(i, j, want.delta)
 			continue
 		}

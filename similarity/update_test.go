@@ -22,8 +22,7 @@ var (
 	updateParts   = flag.String("update.parts", "0.01", "parts of the entries that come as an update, one after the other")
 	updateBursts  = flag.Int("update.bursts", 0, "new entries of a user at a time; 0 is at random")
 	updateReserve = flag.Int("update.reserve", 90, "neighbors held of each item")
-	updateCells   = flag.Float64("update.cells", 0.25, "cells for each pair that has a sum")
-	updateFilter  = flag.Float64("update.filter", 5, "bits of the filter for each pair that has a sum")
+	updateCells   = flag.Float64("update.cells", 10, "pairs of a cell in short rows")
 	updateThreads = flag.Int("update.threads", 2, "threads")
 	updateBuild   = flag.Bool("update.build", true, "compare with a build after the last update")
 	updateEnter   = flag.Float64("update.enter", 0.7, "how near to the K-th score")
@@ -130,7 +129,7 @@ func TestUpdateCost(t *testing.T) {
 	slices.Reverse(batches)
 	runtime.GC()
 	begin := cpuSeconds()
-	x, err := NewKept(t.Context(), base, o, *updateReserve, *updateCells, *updateFilter)
+	x, err := NewKept(t.Context(), base, o, *updateReserve, *updateCells)
 	if err != nil {
 		t.Fatal(err)
 	}
