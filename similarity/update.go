@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 	"sort"
 )
@@ -135,7 +134,7 @@ func NewKept(ctx context.Context, r *Rows, o Options, reserve int, pairsOfCell f
 		}
 		w.write(i)
 		return nil
-	}, nil)
+	}, 128, nil)
 }
 
 // Lists returns the lists.
@@ -209,17 +208,16 @@ func (x *Kept) columnOf(i uint32) []uint32 {
 type update struct {
 	changes []Change  // by user, then item
 	old     []float32 // weights before
-	users   []uint32  // with changes
-	at      []uint32  // of each of users, the position of its changes in words, as rows of a Side
-	words   []uint32
-	touched []uint64 // bits of users
-	rank    []uint32 // number of users before each word of touched
-	byItem  []uint32 // changes by item
+	start   []uint32  // of each user with changes, where they begin
+	byItem  []uint32  // changes by item
 	itemAt  []uint32
 	other   []uint64 // bits of items whose norm changed
-	visitAt []uint32 // of each item: its changed users in visit; nil where they are many
-	visit   []uint32 // place in users<<8 | weight
-	stats   UpdateStats
+	// By how much sums grow, but for the entries that changed themselves: the items of a range, one of buckets, and within
+	// in no order. Words are item<<40 | neighbor<<16 | growth.
+	first    []uint32 // item of each range, and the number of items
+	bucketAt []uint32
+	bucket   []uint64
+	stats    UpdateStats
 }
 
 // Update brings the lists up to date.
@@ -228,7 +226,7 @@ func (x *Kept) Update(ctx context.Context, changes []Change, lap func(string)) (
 	slices.SortFunc(u.changes, func(a, b Change) int { return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Item, b.Item)) })
 	x.apply(u)
 	lap("apply")
-	err := x.parallel(ctx, len(x.head), func(w *updateWorker, i uint32) error { return w.row(ctx, i) }, u)
+	err := x.parallel(ctx, ranges, func(w *updateWorker, b uint32) error { return w.rows(ctx, b) }, 1, u)
 	lap("rows")
 	return u.stats, err
 }
@@ -237,27 +235,16 @@ func (x *Kept) Update(ctx context.Context, changes []Change, lap func(string)) (
 func (x *Kept) apply(u *update) {
 	n := len(u.changes)
 	u.old = make([]float32, n)
-	users := len(x.at)
-	u.touched, u.rank = make([]uint64, users/64+1), make([]uint32, users/64+2)
-	u.words = make([]uint32, 1, 1+2*n+64)
 	for lo := 0; lo < n; {
 		hi := lo + 1
 		for hi < n && u.changes[hi].User == u.changes[lo].User {
 			hi++
 		}
-		user := u.changes[lo].User
 		x.changeRow(u.changes[lo:hi], u.old[lo:hi])
-		u.touched[user>>6] |= 1 << (user & 63)
-		u.at, u.users = append(u.at, uint32(len(u.words))), append(u.users, user)
-		u.words = append(u.words, uint32(hi-lo))
-		for k := lo; k < hi; k++ {
-			u.words = append(u.words, u.changes[k].Item<<8|uint32(u.changes[k].Weight-u.old[k]))
-		}
+		u.start = append(u.start, uint32(lo))
 		lo = hi
 	}
-	for k, word := range u.touched {
-		u.rank[k+1] = u.rank[k] + uint32(bits.OnesCount64(word))
-	}
+	u.start = append(u.start, uint32(n))
 	u.itemAt = make([]uint32, len(x.head)+1)
 	u.other = make([]uint64, len(x.head)/64+1)
 	for _, c := range u.changes {
@@ -278,37 +265,71 @@ func (x *Kept) apply(u *update) {
 			u.other[i>>6] |= 1 << (i & 63)
 		}
 	}
-	x.visits(u)
+	x.spread(u)
 }
 
-// visits lists the changed users of each item, where they are few; else items look for them.
-func (x *Kept) visits(u *update) {
-	total := 0
-	for _, user := range u.users {
-		total += int(x.words[x.at[user]])
+// Ranges of items have about as many entries.
+const (
+	rangeShift = 6
+	ranges     = 1 << (16 - rangeShift)
+)
+
+// spread tells the items of changed users by how much their sums grow.
+func (x *Kept) spread(u *update) {
+	u.first = make([]uint32, ranges+1)
+	at := 0
+	for b := range ranges {
+		for at < len(x.mass) && int(x.mass[at]>>rangeShift) < b {
+			at++
+		}
+		u.first[b] = uint32(at)
 	}
-	if total > len(x.words)/8 {
-		return
-	}
-	u.visitAt = make([]uint32, len(x.head)+2)
-	for _, user := range u.users {
-		at := x.at[user]
-		for _, e := range x.words[at+1 : at+1+x.words[at]] {
-			u.visitAt[e>>8+2]++
+	u.first[ranges] = uint32(len(x.mass))
+	users := len(u.start) - 1
+	next := make([][ranges + 1]uint32, x.threads) // of each thread, where its next word of a range goes
+	cut := func(t int) int { return users * t / x.threads }
+	each(x.threads, func(t int) {
+		next := &next[t]
+		for k := cut(t); k < cut(t+1); k++ {
+			lo, hi := u.start[k], u.start[k+1]
+			at := x.at[u.changes[lo].User]
+			for _, e := range x.words[at+1 : at+1+x.words[at]] {
+				next[x.mass[e>>8]>>rangeShift] += hi - lo
+			}
+		}
+	})
+	u.bucketAt = make([]uint32, ranges+1)
+	total := uint32(0)
+	for b := range ranges {
+		u.bucketAt[b] = total
+		for t := range next {
+			next[t][b], total = total, total+next[t][b]
 		}
 	}
-	for i := range len(x.head) {
-		u.visitAt[i+2] += u.visitAt[i+1]
-	}
-	u.visit = make([]uint32, total)
-	for r, user := range u.users {
-		at := x.at[user]
-		for _, e := range x.words[at+1 : at+1+x.words[at]] {
-			p := &u.visitAt[e>>8+1]
-			u.visit[*p] = uint32(r)<<8 | e&255
-			*p++
+	u.bucketAt[ranges] = total
+	u.bucket = make([]uint64, total)
+	hugePages(u.bucket)
+	each(x.threads, func(t int) {
+		next := &next[t]
+		for k := cut(t); k < cut(t+1); k++ {
+			lo, hi := u.start[k], u.start[k+1]
+			changes, old := u.changes[lo:hi], u.old[lo:hi]
+			at := x.at[changes[0].User]
+			own := 0
+			for _, e := range x.words[at+1 : at+1+x.words[at]] {
+				i, w := e>>8, e&255
+				if own < len(changes) && changes[own].Item == i {
+					w = uint32(old[own])
+					own++
+				}
+				p := &next[x.mass[i]>>rangeShift]
+				for n, c := range changes {
+					u.bucket[*p] = uint64(i)<<40 | uint64(c.Item)<<16 | uint64(w*uint32(c.Weight-old[n]))
+					*p++
+				}
+			}
 		}
-	}
+	})
 }
 
 func (x *Kept) changeRow(changes []Change, old []float32) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,16 +18,19 @@ type updateWorker struct {
 	scratch Scratch
 	keys    []uint64
 	weights []float32
-	// Of the users of an item that have changes: places of the rows of changes, weights before; and of those whose entry of
-	// the item itself changed: places of their rows, by how much.
-	at, ownAt     []uint32
-	before, grown []float32
-	wants         []want
-	mark          []uint8 // weights by user
-	best          []foundPair
-	ids           []uint32
-	sums          []float32
-	stats         UpdateStats
+	// Of the users whose entry of the item at work changed: places of their rows, by how much.
+	at    []uint32
+	grown []float32
+	begin []uint32 // of the items of a range in grows
+	grows []uint64
+	wants []want
+	sieve [64]uint64 // users by the last digits of their number
+	lines []uint32
+	mark  []uint8 // weights by user
+	best  []foundPair
+	ids   []uint32
+	sums  []float32
+	stats UpdateStats
 }
 
 type want struct {
@@ -42,8 +44,7 @@ type foundPair struct {
 }
 
 // parallel runs f for all items below n in blocks.
-func (x *Kept) parallel(ctx context.Context, n int, f func(w *updateWorker, i uint32) error, u *update) error {
-	const block = 128
+func (x *Kept) parallel(ctx context.Context, n int, f func(w *updateWorker, i uint32) error, block int, u *update) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, x.threads)
@@ -51,10 +52,10 @@ func (x *Kept) parallel(ctx context.Context, n int, f func(w *updateWorker, i ui
 	for t := range x.threads {
 		wg.Go(func() {
 			w := &updateWorker{Kept: x, u: u, keys: make([]uint64, x.stride)}
-			w.scratch.grow(n)
+			w.scratch.grow(len(x.head))
 			workers[t] = w
 			for errs[t] == nil {
-				lo := int(next.Add(block)) - block
+				lo := int(next.Add(int64(block))) - block
 				if lo >= n || ctx.Err() != nil {
 					break
 				}
@@ -176,96 +177,89 @@ func (w *updateWorker) write(i uint32) {
 	w.length[i] = int32(n)
 }
 
-// changed lists the users of item i that have changes.
-func (w *updateWorker) changed(i uint32) {
+// rows brings the lists of a range of items up to date.
+func (w *updateWorker) rows(ctx context.Context, b uint32) error {
 	u := w.u
-	w.at, w.before, w.ownAt, w.grown = w.at[:0], w.before[:0], w.ownAt[:0], w.grown[:0]
-	own := u.byItem[u.itemAt[i]:u.itemAt[i+1]]
-	if u.visitAt != nil {
-		visits := u.visit[u.visitAt[i]:u.visitAt[i+1]]
-		if len(own) == 0 {
-			for _, e := range visits {
-				w.at, w.before = append(w.at, u.at[e>>8]), append(w.before, float32(uint8(e)))
-			}
-			return
+	lo, hi := u.first[b], u.first[b+1]
+	words := u.bucket[u.bucketAt[b]:u.bucketAt[b+1]]
+	width := int(hi - lo)
+	for len(w.begin) < width+2 {
+		w.begin = append(w.begin, 0)
+	}
+	if len(w.grows) < len(words) {
+		w.grows = make([]uint64, len(words)*5/4)
+	}
+	begin := w.begin[:width+2]
+	clear(begin)
+	for _, e := range words {
+		begin[uint32(e>>40)-lo+2]++
+	}
+	for k := 2; k < len(begin); k++ {
+		begin[k] += begin[k-1]
+	}
+	for _, e := range words {
+		p := &begin[uint32(e>>40)-lo+1]
+		w.grows[*p] = e
+		*p++
+	}
+	for i := lo; i < hi; i++ {
+		if err := w.row(ctx, i, w.grows[begin[i-lo]:begin[i-lo+1]]); err != nil {
+			return err
 		}
-		for _, e := range visits {
-			own = w.visitOf(own, u.users[e>>8], e>>8, uint8(e))
-		}
-		return
 	}
-	column := w.columnOf(i)
-	if len(w.ids) < len(column)+1 {
-		w.ids = make([]uint32, 2*len(column)+1)
-	}
-	m := 0
-	for _, e := range column {
-		w.ids[m] = e
-		m += int(u.touched[e>>14] >> (e >> 8 & 63) & 1)
-	}
-	for _, e := range w.ids[:m] {
-		user := e >> 8
-		r := u.rank[user>>6] + uint32(bits.OnesCount64(u.touched[user>>6]&(1<<(user&63)-1)))
-		if len(own) == 0 {
-			w.at, w.before = append(w.at, u.at[r]), append(w.before, float32(uint8(e)))
-			continue
-		}
-		own = w.visitOf(own, user, r, uint8(e))
-	}
-}
-
-// visitOf takes in one changed user of an item that has changes of its own.
-func (w *updateWorker) visitOf(own []uint32, user, r uint32, weight uint8) []uint32 {
-	u := w.u
-	x := float32(weight)
-	if len(own) > 0 && u.changes[own[0]].User == user {
-		old := u.old[own[0]]
-		w.ownAt, w.grown = append(w.ownAt, w.Kept.at[user]), append(w.grown, x-old)
-		x, own = old, own[1:]
-	}
-	if x != 0 {
-		w.at, w.before = append(w.at, u.at[r]), append(w.before, x)
-	}
-	return own
+	return nil
 }
 
 // deltas forms by how much the sums of item i grow, in the slots, and lists the items.
-func (w *updateWorker) deltas(ctx context.Context, i uint32) (n int, err error) {
-	w.changed(i)
-	if len(w.at)+len(w.ownAt) == 0 {
+func (w *updateWorker) deltas(ctx context.Context, i uint32, grows []uint64) (n int, err error) {
+	u := w.u
+	own := u.byItem[u.itemAt[i]:u.itemAt[i+1]]
+	if len(own)+len(grows) == 0 {
 		return 0, nil
 	}
 	s, width := &w.scratch, len(w.head)
-	v := &s.visit
-	*v = visit{table: &wholeWeights, sums: s.sums[:width], touched: s.touched, room: width}
-	full := false
-	for _, part := range []struct {
-		words, at []uint32
-		weights   []float32
-	}{{w.u.words, w.at, w.before}, {w.words, w.ownAt, w.grown}} {
-		if len(part.at) == 0 {
-			continue
+	listed := true
+	if len(own) > 0 {
+		w.at, w.grown = w.at[:0], w.grown[:0]
+		for _, k := range own {
+			w.at, w.grown = append(w.at, w.Kept.at[u.changes[k].User]), append(w.grown, u.changes[k].Weight-u.old[k])
 		}
-		at := ahead(part.at)
-		v.words, v.at, v.rows, v.weights = part.words, at[:len(at)+visitAhead], len(at), part.weights
-		listed, err := v.touchOrAdd(ctx, touchCoded, addCoded)
-		if err != nil {
+		w.at = ahead(w.at)
+		v := &s.visit
+		*v = visit{
+			words: w.words, at: w.at[:len(w.at)+visitAhead], rows: len(w.at), weights: w.grown, table: &wholeWeights,
+			sums: s.sums[:width], touched: s.touched, room: width,
+		}
+		if listed, err = v.touchOrAdd(ctx, touchCoded, addCoded); err != nil {
 			return 0, err
 		}
-		full = full || !listed
+		n = v.count
 	}
-	s.sums[i] = 0
-	if full {
-		return nonZero(s.sums[:width], s.touched), nil
+	sums, touched := s.sums[:width], s.touched
+	if n+len(grows) > width {
+		listed = false
 	}
-	return v.count, nil
+	for _, e := range grows {
+		j := uint32(e >> 16 & 0xffffff)
+		slot := &sums[j]
+		if listed {
+			touched[n] = j
+			n += one(*slot == 0)
+		}
+		*slot += float32(e & 0xffff)
+	}
+	sums[i] = 0
+	if !listed {
+		return nonZero(sums, s.touched), nil
+	}
+	return n, nil
 }
 
-func (w *updateWorker) row(ctx context.Context, i uint32) error {
+func (w *updateWorker) row(ctx context.Context, i uint32, grows []uint64) error {
 	if w.head[i].n == 0 {
 		return nil
 	}
-	n, err := w.deltas(ctx, i)
+	n, err := w.deltas(ctx, i, grows)
 	if err != nil {
 		return err
 	}
@@ -449,11 +443,11 @@ func (w *updateWorker) enter(i, j uint32, sum float32) {
 // drop takes in that t of a pair that is not held is at most this.
 func (w *updateWorker) drop(i, j uint32, t float32) {
 	w.bound[i] = max(w.bound[i], t)
+	if w.unit[i] == 0 {
+		w.unit[i] = t / 200
+	}
 	if cells := w.cellsOf(i); len(cells) > 0 {
-		code := float32(noLimit)
-		if w.unit[i] > 0 {
-			code = min(noLimit, t/w.unit[i]*slackUp+1)
-		}
+		code := min(noLimit, t/w.unit[i]*slackUp+1)
 		c := &cells[w.cell(j, len(cells))]
 		*c = (*c|filterBits(j))&filterAll | max(*c>>codeShift, uint64(code))<<codeShift
 	}
@@ -461,26 +455,43 @@ func (w *updateWorker) drop(i, j uint32, t float32) {
 
 // look forms sums of pairs.
 func (w *updateWorker) look(i uint32) {
-	marked := false
+	ids := w.ids[:0]
+	for _, want := range w.wants {
+		if want.id&freshPair == 0 {
+			ids = append(ids, want.id)
+		}
+	}
+	w.ids = ids
+	if len(ids) > 0 {
+		fetch(unsafe.Slice((*float64)(unsafe.Pointer(&w.head[0])), len(w.head)), ids)
+		w.setMarks(i, 0xff)
+		lines := w.lines[:0]
+		for _, j := range ids {
+			h := w.head[j]
+			for p := h.at / 2; p < (h.at+min(h.n, 128))/2; p += 8 {
+				lines = append(lines, p)
+			}
+		}
+		w.lines = lines
+		fetch(unsafe.Slice((*float64)(unsafe.Pointer(&w.column[0])), len(w.column)/2), lines)
+	}
 	for _, want := range w.wants {
 		if j := want.id &^ freshPair; j != want.id {
 			w.enter(i, j, want.delta)
 			continue
 		}
-		if !marked {
-			w.setMarks(i, 0xff)
-			marked = true
-		}
 		var sum uint32
 		column := w.columnOf(want.id)
 		for _, e := range column {
-			sum += uint32(w.mark[e>>8]) * (e & 255)
+			if w.sieve[e>>14&63]>>(e>>8&63)&1 != 0 {
+				sum += uint32(w.mark[e>>8]) * (e & 255)
+			}
 		}
 		w.stats.Looked++
 		w.stats.PairSteps += int64(len(column))
 		w.enter(i, want.id, float32(sum))
 	}
-	if marked {
+	if len(ids) > 0 {
 		w.setMarks(i, 0)
 	}
 }
@@ -489,7 +500,9 @@ func (w *updateWorker) setMarks(i uint32, mask uint8) {
 	if len(w.mark) == 0 {
 		w.mark = make([]uint8, len(w.Kept.at))
 	}
+	w.sieve = [64]uint64{}
 	for _, e := range w.columnOf(i) {
 		w.mark[e>>8] = uint8(e) & mask
+		w.sieve[e>>14&63] |= 1 << (e >> 8 & 63)
 	}
 }

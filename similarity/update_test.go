@@ -21,7 +21,7 @@ var (
 	updateScale   = flag.Float64("update.scale", 0, "scale of the shop matrix that updates are measured on; 0 measures nothing")
 	updateParts   = flag.String("update.parts", "0.01", "parts of the entries that come as an update, one after the other")
 	updateBursts  = flag.Int("update.bursts", 0, "new entries of a user at a time; 0 is at random")
-	updateReserve = flag.Int("update.reserve", 90, "neighbors held of each item")
+	updateReserve = flag.Int("update.reserve", 64, "neighbors held of each item")
 	updateCells   = flag.Float64("update.cells", 10, "pairs of a cell in short rows")
 	updateThreads = flag.Int("update.threads", 2, "threads")
 	updateBuild   = flag.Bool("update.build", true, "compare with a build after the last update")
