@@ -203,11 +203,27 @@ func (w *updateWorker) rows(ctx context.Context, b uint32) error {
 		*p++
 	}
 	for i := lo; i < hi; i++ {
+		w.fetchCells(i + 3)
 		if err := w.row(ctx, i, w.grows[begin[i-lo]:begin[i-lo+1]]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fetchCells asks for the cells of item i, if they are few.
+func (w *updateWorker) fetchCells(i uint32) {
+	if int(i)+1 >= len(w.cellAt) {
+		return
+	}
+	lo, hi := w.cellAt[i], w.cellAt[i+1]
+	var places [32]uint32
+	n := 0
+	for ; lo < hi && n < len(places); lo += 8 {
+		places[n] = lo
+		n++
+	}
+	fetch(floats(w.cells), places[:n])
 }
 
 // deltas forms by how much the sums of item i grow, in the slots, and lists the items.
@@ -269,8 +285,7 @@ func (w *updateWorker) row(ctx context.Context, i uint32, grows []uint64) error 
 		return nil
 	}
 	w.stats.Rows++
-	if n > 0 {
-		slots := w.scratch.sums
+	if slots := w.scratch.sums; n > 0 && anySlot(slots, ids) {
 		for k, j := range ids {
 			if d := slots[j]; d != 0 {
 				sums[k] += d
@@ -305,8 +320,8 @@ func (w *updateWorker) anyOther(ids []uint32) bool {
 	return any&1 != 0
 }
 
-// scores writes the keys of pairs.
-func scores(keys []uint64, ids []uint32, sums []float32, squares []float64, own float64) {
+// scoresGo writes the keys of pairs.
+func scoresGo(keys []uint64, ids []uint32, sums []float32, squares []float64, own float64) {
 	keys, sums = keys[:len(ids)], sums[:len(ids)]
 	for k, j := range ids {
 		keys[k] = rankKey(cosine(sums[k], own*squares[j]), j)
