@@ -43,6 +43,8 @@ type Kept struct {
 
 	entries []Neighbor // k of each item
 	length  []int32    // of its list
+
+	rowCost []uint32 // updates of the row of each item, when it was built
 }
 
 type head struct{ at, n uint32 }
@@ -110,6 +112,10 @@ func NewKept(ctx context.Context, r *Rows, o Options, reserve int, pairsOfCell f
 	x.stride = reserve + 16
 	x.heldID, x.heldSum = make([]uint32, n*x.stride), make([]float32, n*x.stride)
 	x.size, x.bound, x.unit = make([]int32, n), make([]float32, n), make([]float32, n)
+	x.rowCost = make([]uint32, n)
+	for i, u := range updates {
+		x.rowCost[i] = uint32(min(u, math.MaxUint32))
+	}
 	x.cellAt = make([]uint32, n+1)
 	for i := range n {
 		cells := 0.0

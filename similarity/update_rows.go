@@ -380,7 +380,7 @@ func (w *updateWorker) others(i uint32, n int) {
 	}
 	// In units.
 	most := int32(b*per) + 1
-	raised, may := most, min(254, int32(enter/unit/slackUp))
+	raised, may := int32(0), min(254, int32(enter/unit/slackUp))
 	w.wants = w.wants[:0]
 	places := s.places[:n]
 	for k, j := range ids {
@@ -398,7 +398,11 @@ func (w *updateWorker) others(i uint32, n int) {
 			c := &cells[places[k]]
 			word, mask := *c, filterBits(j)
 			own := int32(min(x, 1000)) + 1
-			code := min(int32(word>>codeShift), most) + own
+			code := min(int32(word>>codeShift), most)
+			if code == noLimit {
+				code = most
+			}
+			code += own
 			fresh := word&mask != mask
 			if fresh {
 				code = own
@@ -417,9 +421,7 @@ func (w *updateWorker) others(i uint32, n int) {
 			}
 		}
 	}
-	if raised > most {
-		w.bound[i] = max(b, float32(raised)*unit)
-	}
+	w.bound[i] = max(b, float32(raised)*unit)
 	if len(w.wants) > 0 {
 		w.look(i)
 	}
@@ -478,6 +480,15 @@ func (w *updateWorker) look(i uint32) {
 	}
 	w.ids = ids
 	if len(ids) > 0 {
+		// Some number of nanoseconds.
+		cost, row := 0, 2000+3*int(w.rowCost[i])
+		for _, j := range ids {
+			cost += 150 + int(w.head[j].n)
+		}
+		if cost > row {
+			w.size[i] = 0 // formed anew
+			return
+		}
 		fetch(unsafe.Slice((*float64)(unsafe.Pointer(&w.head[0])), len(w.head)), ids)
 		w.setMarks(i, 0xff)
 		lines := w.lines[:0]

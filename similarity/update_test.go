@@ -19,6 +19,7 @@ import (
 
 var (
 	updateScale   = flag.Float64("update.scale", 0, "scale of the shop matrix that updates are measured on; 0 measures nothing")
+	updateKind    = flag.String("update.kind", "shop", "kind of the matrix")
 	updateParts   = flag.String("update.parts", "0.01", "parts of the entries that come as an update, one after the other")
 	updateBursts  = flag.Int("update.bursts", 0, "new entries of a user at a time; 0 is at random")
 	updateReserve = flag.Int("update.reserve", 64, "neighbors held of each item")
@@ -48,7 +49,7 @@ func shopRows(t *testing.T, scale float64) *Rows {
 			return r
 		}
 	}
-	m, err := synthetic.DrawMatrix(t.Context(), "shop", scale, 1)
+	m, err := synthetic.DrawMatrix(t.Context(), *updateKind, scale, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,8 +176,13 @@ func compareLists(t *testing.T, want, got *Lists) {
 	bad := 0
 	for i := range want.Len() {
 		if !slices.Equal(want.List(uint32(i)), got.List(uint32(i))) {
-			if bad++; bad < 3 {
-				t.Errorf("item %d:\n got %v\nwant %v", i, got.List(uint32(i)), want.List(uint32(i)))
+			if bad++; bad < 5 {
+				a, b := got.List(uint32(i)), want.List(uint32(i))
+				k := 0
+				for k < len(a) && k < len(b) && a[k] == b[k] {
+					k++
+				}
+				t.Errorf("item %d: from %d of %d got %v, want %v", i, k, len(b), a[k:min(k+3, len(a))], b[k:min(k+3, len(b))])
 			}
 		}
 	}
