@@ -27,7 +27,7 @@ type Kept struct {
 
 	squares []float64
 	inverse []float32
-	mass    []uint16 // of each item: the part of all entries that items before it have, of 1<<16
+	knots   []uint32 // of the first of 64 items each: the part of all entries that items before it have, of 1<<massBits
 
 	// Pairs that are held, best first: stride of each item, of which size are in use.
 	stride  int
@@ -95,7 +95,7 @@ func NewKept(ctx context.Context, r *Rows, o Options, reserve int, pairsOfCell f
 	x.fillColumns(r)
 	_, updates := r.Counts()
 	n := r.NumItems
-	x.squares, x.inverse, x.mass = make([]float64, n), make([]float32, n), make([]uint16, n)
+	x.squares, x.inverse = make([]float64, n), make([]float32, n)
 	hugePages(x.squares)
 	hugePages(x.inverse)
 	var before int64
@@ -106,10 +106,13 @@ func NewKept(ctx context.Context, r *Rows, o Options, reserve int, pairsOfCell f
 			x.squares[i] += w * w
 		}
 		x.inverse[i] = float32(1 / math.Sqrt(x.squares[i]))
-		x.mass[i] = uint16(before * (1<<16 - 1) / max(1, r.entries()))
+		if i%64 == 0 {
+			x.knots = append(x.knots, uint32(before*(1<<massBits-1)/max(1, r.entries())))
+		}
 		before += int64(len(words))
 	}
-	x.stride = reserve + 16
+	x.knots = append(x.knots, 1<<massBits-1)
+	x.stride = (reserve + 16 + 7) &^ 7
 	x.heldID, x.heldSum = make([]uint32, n*x.stride), make([]float32, n*x.stride)
 	x.size, x.bound, x.unit = make([]int32, n), make([]float32, n), make([]float32, n)
 	x.rowCost = make([]uint32, n)
@@ -158,7 +161,7 @@ func (x *Kept) SizeBytes() map[string]int {
 	return map[string]int{
 		"rows":    4*len(x.at) + 4*len(x.words) + len(x.room),
 		"columns": 12*len(x.head) + 4*len(x.column),
-		"items":   len(x.squares) * (8 + 4 + 2 + 4 + 4 + 4 + 4 + 4),
+		"items":   len(x.squares) * (8 + 4 + 4 + 4 + 4 + 4 + 4),
 		"held":    8 * len(x.heldID), "cells": 8 * len(x.cells), "lists": 8 * len(x.entries),
 	}
 }
@@ -172,7 +175,7 @@ func (x *Kept) fillRows(r *Rows) {
 		total += 1 + n + min(255, roomFor(n))
 	}
 	x.at, x.room = make([]uint32, r.NumUsers()), make([]uint8, r.NumUsers())
-	x.words = make([]uint32, total, total+total/32)
+	x.words = make([]uint32, total, total+total/8)
 	hugePages(x.words)
 	at := 1
 	for u := range r.NumUsers() {
@@ -196,7 +199,7 @@ func (x *Kept) fillColumns(r *Rows) {
 		x.head[i], x.colRoom[i] = h, uint32(roomFor(int(h.n)))
 		total += int(h.n + x.colRoom[i])
 	}
-	x.column = make([]uint32, total, total+total/32)
+	x.column = make([]uint32, total, total+total/8)
 	for i := range n {
 		users, weights := columns.row(i)
 		for k, u := range users {
@@ -276,8 +279,8 @@ func (x *Kept) apply(u *update) {
 
 // Ranges of items have about as many entries.
 const (
-	rangeShift = 6
-	ranges     = 1 << (16 - rangeShift)
+	rangeShift = 16
+	ranges     = 1 << (massBits - rangeShift)
 )
 
 // spread tells the items of changed users by how much their sums grow.
@@ -285,12 +288,12 @@ func (x *Kept) spread(u *update) {
 	u.first = make([]uint32, ranges+1)
 	at := 0
 	for b := range ranges {
-		for at < len(x.mass) && int(x.mass[at]>>rangeShift) < b {
+		for at < len(x.head) && int(x.mass(uint32(at))>>rangeShift) < b {
 			at++
 		}
 		u.first[b] = uint32(at)
 	}
-	u.first[ranges] = uint32(len(x.mass))
+	u.first[ranges] = uint32(len(x.head))
 	users := len(u.start) - 1
 	next := make([][ranges + 1]uint32, x.threads) // of each thread, where its next word of a range goes
 	cut := func(t int) int { return users * t / x.threads }
@@ -300,7 +303,7 @@ func (x *Kept) spread(u *update) {
 			lo, hi := u.start[k], u.start[k+1]
 			at := x.at[u.changes[lo].User]
 			for _, e := range x.words[at+1 : at+1+x.words[at]] {
-				next[x.mass[e>>8]>>rangeShift] += hi - lo
+				next[x.mass(e>>8)>>rangeShift] += hi - lo
 			}
 		}
 	})
@@ -328,7 +331,7 @@ func (x *Kept) spread(u *update) {
 					w = uint32(old[own])
 					own++
 				}
-				p := &next[x.mass[i]>>rangeShift]
+				p := &next[x.mass(i)>>rangeShift]
 				for n, c := range changes {
 					u.bucket[*p] = uint64(i)<<40 | uint64(c.Item)<<16 | uint64(w*uint32(c.Weight-old[n]))
 					*p++

@@ -143,7 +143,15 @@ func ahead(at []uint32) []uint32 { return append(at, make([]uint32, visitAhead).
 func (x *Kept) cellsOf(i uint32) []uint64 { return x.cells[x.cellAt[i]:x.cellAt[i+1]] }
 
 // cell is the place of item j in n cells.
-func (x *Kept) cell(j uint32, n int) uint32 { return uint32(uint64(x.mass[j]) * uint64(n) >> 16) }
+func (x *Kept) cell(j uint32, n int) uint32 { return uint32(uint64(x.mass(j)) * uint64(n) >> massBits) }
+
+const massBits = 26
+
+// mass is about the part of all entries that items before j have. The knots stay in the nearest cache.
+func (x *Kept) mass(j uint32) uint32 {
+	a, b := x.knots[j>>6], x.knots[j>>6+1]
+	return a + (b-a)*(j&63)>>6
+}
 
 const (
 	codeShift = 56
@@ -203,7 +211,10 @@ func (w *updateWorker) rows(ctx context.Context, b uint32) error {
 		*p++
 	}
 	for i := lo; i < hi; i++ {
-		w.fetchCells(i + 3)
+		if next := i + 1; next < hi && (begin[next-lo] < begin[next-lo+1] || u.other[next>>6]>>(next&63)&1 != 0) {
+			w.fetchCells(next)
+			fetch(w.squares, w.heldID[int(next)*w.stride:][:w.size[next]])
+		}
 		if err := w.row(ctx, i, w.grows[begin[i-lo]:begin[i-lo+1]]); err != nil {
 			return err
 		}
@@ -346,7 +357,7 @@ func sortHeld(keys []uint64, ids []uint32, sums []float32, from int) {
 }
 
 // enterPart is how far from the bound to the K-th t an upper bound may be that is not looked at.
-var enterPart = float32(0.9)
+var enterPart = float32(0.4)
 
 // others looks at pairs that are not held and whose sums grow.
 func (w *updateWorker) others(i uint32, n int) {

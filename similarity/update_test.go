@@ -20,13 +20,14 @@ import (
 var (
 	updateScale   = flag.Float64("update.scale", 0, "scale of the shop matrix that updates are measured on; 0 measures nothing")
 	updateKind    = flag.String("update.kind", "shop", "kind of the matrix")
+	updateFile    = flag.String("update.file", "", "file with a line for each user, its number and items, in the place of the matrix")
 	updateParts   = flag.String("update.parts", "0.01", "parts of the entries that come as an update, one after the other")
 	updateBursts  = flag.Int("update.bursts", 0, "new entries of a user at a time; 0 is at random")
 	updateReserve = flag.Int("update.reserve", 64, "neighbors held of each item")
 	updateCells   = flag.Float64("update.cells", 10, "pairs of a cell in short rows")
 	updateThreads = flag.Int("update.threads", 2, "threads")
 	updateBuild   = flag.Bool("update.build", true, "compare with a build after the last update")
-	updateEnter   = flag.Float64("update.enter", 0.7, "how near to the K-th score")
+	updateEnter   = flag.Float64("update.enter", 0.4, "how near to the K-th score")
 	updateCache   = flag.String("update.cache", "", "file for the matrix")
 )
 
@@ -49,6 +50,9 @@ func shopRows(t *testing.T, scale float64) *Rows {
 			return r
 		}
 	}
+	if *updateFile != "" {
+		return fileRows(t, *updateFile).ByPopularity()
+	}
 	m, err := synthetic.DrawMatrix(t.Context(), *updateKind, scale, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +68,31 @@ func shopRows(t *testing.T, scale float64) *Rows {
 			t.Fatal(err)
 		}
 	}
+	return r
+}
+
+// fileRows reads a user and its items from each line.
+func fileRows(t *testing.T, name string) *Rows {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Rows{Start: []int64{0}}
+	for line := range strings.Lines(string(text)) {
+		var row []uint32
+		for _, f := range strings.Fields(line)[1:] {
+			n, err := strconv.Atoi(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row = append(row, uint32(n))
+			r.NumItems = max(r.NumItems, n+1)
+		}
+		slices.Sort(row)
+		r.Item = append(r.Item, slices.Compact(row)...)
+		r.Start = append(r.Start, int64(len(r.Item)))
+	}
+	r.Weight = slices.Repeat([]float32{1}, len(r.Item))
 	return r
 }
 
