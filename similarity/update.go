@@ -124,7 +124,7 @@ func NewKept(ctx context.Context, r *Rows, o Options, reserve int, pairsOfCell f
 		cells := 0.0
 		if u := int(updates[i]); u > reserve {
 			per := pairsOfCell
-			for most := 4096; u > most && per < 4*pairsOfCell; most *= 8 {
+			for most := shortRow; u > most && per < 4*pairsOfCell; most *= 8 {
 				per *= 2
 			}
 			cells = math.Ceil(float64(min(u, n)) / per)
@@ -433,3 +433,6 @@ func (x *Kept) changeColumn(i uint32, some []uint32, u *update) {
 		words[q] = c.User<<8 | uint32(c.Weight)
 	}
 }
+
+// shortRow is the number of updates of a row up to which its cells have the fewest pairs.
+var shortRow = 1 << 14

@@ -492,7 +492,8 @@ func (w *updateWorker) look(i uint32) {
 	w.ids = ids
 	if len(ids) > 0 {
 		// Some number of nanoseconds.
-		cost, row := 0, 2000+3*int(w.rowCost[i])
+		updates := int(w.rowCost[i])
+		cost, row := 0, 2000+2*min(updates, 1<<14)+updates
 		for _, j := range ids {
 			cost += 150 + int(w.head[j].n)
 		}

@@ -24,7 +24,8 @@ var (
 	updateParts   = flag.String("update.parts", "0.01", "parts of the entries that come as an update, one after the other")
 	updateBursts  = flag.Int("update.bursts", 0, "new entries of a user at a time; 0 is at random")
 	updateReserve = flag.Int("update.reserve", 64, "neighbors held of each item")
-	updateCells   = flag.Float64("update.cells", 10, "pairs of a cell in short rows")
+	updateCells   = flag.Float64("update.cells", 12, "pairs of a cell in short rows")
+	updateShort   = flag.Int("update.short", 1<<14, "updates of a short row")
 	updateThreads = flag.Int("update.threads", 2, "threads")
 	updateBuild   = flag.Bool("update.build", true, "compare with a build after the last update")
 	updateEnter   = flag.Float64("update.enter", 0.4, "how near to the K-th score")
@@ -141,6 +142,7 @@ func TestUpdateCost(t *testing.T) {
 		t.Skip("-update.scale is 0")
 	}
 	enterPart = float32(*updateEnter)
+	shortRow = *updateShort
 	r := shopRows(t, *updateScale)
 	o := Options{Measure: Cosine, K: 50, Threads: *updateThreads}
 	var batches [][]Change
