@@ -103,8 +103,9 @@ func (w *updateWorker) recompute(ctx context.Context, i uint32) error {
 	ids, dot, t := s.touched[:n:n+takeAhead], s.dot[:n], s.estimate[:n]
 	pairs := takeSums(dot, t, ids, s.sums, w.inverse, 1)
 	bound, least := float32(0), float32(math.SmallestNonzeroFloat32)
-	if pairs > w.reserve {
-		kth := s.kth.find(t, w.reserve)
+	most := w.stride - 8 // held
+	if pairs > most {
+		kth := s.kth.find(t, most)
 		bound, least = kth*slackUp, lowered(kth)
 	}
 	own := w.squares[i]
@@ -116,7 +117,12 @@ func (w *updateWorker) recompute(ctx context.Context, i uint32) error {
 	}
 	slices.SortFunc(best, func(a, b foundPair) int { return cmp.Compare(b.key, a.key) })
 	w.best = best
-	best = best[:min(len(best), w.reserve)]
+	best = best[:min(len(best), most)]
+	if n := w.cut(best); n < len(best) && bound > 0 {
+		j := keyID(best[n].key)
+		bound = best[n].sum * w.inverse[j] * slackUp
+		best = best[:n]
+	}
 	heldID, heldSum := w.heldID[int(i)*w.stride:], w.heldSum[int(i)*w.stride:]
 	for k, b := range best {
 		heldID[k], heldSum[k], w.keys[k] = keyID(b.key), b.sum, b.key
@@ -135,6 +141,25 @@ func (w *updateWorker) recompute(ctx context.Context, i uint32) error {
 		}
 	}
 	return nil
+}
+
+// cut returns how many of the best pairs are held: about reserve of them, so that the next has a lower score, or else reserve.
+func (w *updateWorker) cut(best []foundPair) int {
+	if len(best) <= w.reserve {
+		return len(best)
+	}
+	apart := func(n int) bool { return keyScore(best[n].key) < keyScore(best[n-1].key)*(1-4*(slackUp-1)) }
+	for n := w.reserve; n < len(best); n++ {
+		if apart(n) {
+			return n
+		}
+	}
+	for n := w.reserve - 1; n >= w.k; n-- {
+		if apart(n) {
+			return n
+		}
+	}
+	return w.reserve
 }
 
 // ahead makes sure that visitAhead more positions may be read behind at.
