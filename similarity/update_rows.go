@@ -29,7 +29,6 @@ type updateWorker struct {
 	mark  []uint8 // weights by user
 	best  []foundPair
 	ids   []uint32
-	sums  []float32
 	stats UpdateStats
 }
 
@@ -349,11 +348,11 @@ func (w *updateWorker) row(ctx context.Context, i uint32, grows []uint64) error 
 
 // anyOther tells whether one of the items has another norm.
 func (w *updateWorker) anyOther(ids []uint32) bool {
-	var any uint64
+	var found uint64
 	for _, j := range ids {
-		any |= w.u.other[j>>6] >> (j & 63)
+		found |= w.u.other[j>>6] >> (j & 63)
 	}
-	return any&1 != 0
+	return found&1 != 0
 }
 
 // scoresGo writes the keys of pairs.
@@ -412,7 +411,7 @@ func (w *updateWorker) others(i uint32, n int) {
 	}
 	cells := w.cellsOf(i)
 	if len(cells) == 0 {
-		cells = []uint64{1<<64 - 1}
+		cells = []uint64{1<<64 - 1} // bound alone
 	}
 	// In units.
 	most := int32(b*per) + 1

@@ -43,7 +43,7 @@ func cpuSeconds() float64 {
 func shopRows(t *testing.T, scale float64) *Rows {
 	if *updateCache != "" {
 		if f, err := os.Open(*updateCache); err == nil {
-			defer f.Close()
+			defer func() { _ = f.Close() }()
 			r := new(Rows)
 			if err := gob.NewDecoder(f).Decode(r); err != nil {
 				t.Fatal(err)
@@ -64,7 +64,11 @@ func shopRows(t *testing.T, scale float64) *Rows {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
+		defer func() {
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		if err := gob.NewEncoder(f).Encode(r); err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +170,6 @@ func TestUpdateCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Printf("state: %.2f cpu s, %v\n", cpuSeconds()-begin, x.SizeBytes())
-	base = nil
 	var updates []float64
 	for n, changes := range batches {
 		runtime.GC()
