@@ -108,7 +108,7 @@ func (m *Counted) Work(p *coordinator.Plan) Work {
 		}
 	}
 	blocks, sides := len(p.Blocks), len(p.Sides)
-	w := Work{Updates: make([]float64, blocks*sides), Pairs: make([]float64, blocks*sides), Runs: make([]float64, blocks)}
+	w := Work{Updates: make([]float64, blocks*sides), Pairs: make([]float64, blocks*sides)}
 	perSide := make([]float64, sides) // entries of a row
 	for u := range m.rows.NumUsers() {
 		row := m.rows.Item[m.rows.Start[u]:m.rows.Start[u+1]]
@@ -122,7 +122,6 @@ func (m *Counted) Work(p *coordinator.Plan) Work {
 			for to < len(row) && blockOf[row[to]] == b {
 				to++
 			}
-			w.Runs[b]++
 			for s, n := range perSide {
 				w.Updates[s*blocks+int(b)] += n * float64(to-from)
 			}

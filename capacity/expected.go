@@ -55,10 +55,9 @@ type Expected struct {
 	popularity []float64
 	draws      float64
 
-	// Sums over the groups before one, and all: entries of users of each bin, popularity, and over users x(1-x).
-	entriesBefore    [][]float64
-	popularityBefore []float64
-	selfBefore       []float64
+	// Sums over the groups before one, and all: entries of users of each bin, and over users x(1-x).
+	entriesBefore [][]float64
+	selfBefore    []float64
 	// pairsBefore sums pairs over the groups before two.
 	pairsBefore [][]float64
 
@@ -185,7 +184,7 @@ func (m *Expected) sum() {
 	groups := len(m.popularity)
 	m.entriesBefore = make([][]float64, groups+1)
 	m.entriesBefore[0] = make([]float64, len(m.bins))
-	m.popularityBefore, m.selfBefore = make([]float64, groups+1), make([]float64, groups+1)
+	m.selfBefore = make([]float64, groups+1)
 	for g, have := range m.have {
 		w := m.width(g)
 		row := make([]float64, len(m.bins))
@@ -195,7 +194,6 @@ func (m *Expected) sum() {
 			self += m.bins[k].n * x * (1 - x)
 		}
 		m.entriesBefore[g+1] = row
-		m.popularityBefore[g+1] = m.popularityBefore[g] + w*m.popularity[g]
 		m.selfBefore[g+1] = m.selfBefore[g] + w*self
 	}
 	pairs := make([][]float64, groups)
@@ -265,13 +263,9 @@ func (m *Expected) Counts() ([]uint32, []uint64) { return m.counts, m.updates }
 // Work implements Matrix. Cost: O(tasks · bins).
 func (m *Expected) Work(p *coordinator.Plan) Work {
 	blocks := make([][]float64, len(p.Blocks))
-	w := Work{Runs: make([]float64, len(p.Blocks))}
+	var w Work
 	for b, r := range p.Blocks {
 		blocks[b] = m.entries(r)
-		popularity := m.before(m.popularityBefore, r.Hi) - m.before(m.popularityBefore, r.Lo)
-		for _, u := range m.bins {
-			w.Runs[b] -= u.n * math.Expm1(-m.draws*u.activity*popularity)
-		}
 	}
 	for _, s := range p.Sides {
 		items := partition.Range{Lo: p.Blocks[s.Lo].Lo, Hi: p.Blocks[s.Hi-1].Hi}

@@ -25,8 +25,6 @@ type Work struct {
 	Updates []float64
 	// Pairs of items with a common user of each task, seen from the item that leads.
 	Pairs []float64
-	// Runs of each block: users with an item of it.
-	Runs []float64
 }
 
 // Matrix is what is known of the interactions of a build.
@@ -45,15 +43,22 @@ type Matrix interface {
 // partBytes is about what the head of an encoded part takes, its checksum and its weights.
 const partBytes = 60
 
-// encodedBytes returns about how long the parts of a block are together: width items, with entries in runs, of the given
+// encodedBytes returns about how long the parts of a block are together: items with the given counts of users, of the given
 // number of users in parts parts. See similarity.AppendPart for the form.
-func encodedBytes(width, entries, runs, users float64, weightBytes, parts int) float64 {
-	if runs < 1e-9 {
-		return float64(parts) * partBytes
+func encodedBytes(counts []uint32, users float64, weightBytes, parts int) float64 {
+	bytes := float64(parts) * partBytes
+	var found float64 // items in parts, with entries
+	for _, count := range counts {
+		found -= float64(parts) * math.Expm1(-float64(count)/float64(parts))
 	}
-	length := entries / runs
-	heads := varintBytes(users/runs) + varintBytes(length)
-	return runs*heads + entries*(varintBytes(width/(length+1))+float64(weightBytes)) + float64(parts)*partBytes
+	skipped := varintBytes(float64(len(counts)*parts)/max(1, found) - 1)
+	for _, count := range counts {
+		if n := float64(count); n > 0 {
+			in := -float64(parts) * math.Expm1(-n/float64(parts))
+			bytes += in*(skipped+varintBytes(n/in-1)) + n*(varintBytes(users/n-1)+float64(weightBytes))
+		}
+	}
+	return bytes
 }
 
 // varintBytes returns the mean length of an unsigned varint that is distributed exponentially with a mean.

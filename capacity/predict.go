@@ -160,9 +160,9 @@ func (b *adder) weightBytes() int {
 // encode sets what is known of each block.
 func (b *adder) encode(counts []uint32) {
 	b.bytes, b.leads = make([]float64, len(b.plan.Blocks)), make([]float64, len(b.plan.Blocks))
-	for k, l := range b.plan.Loads {
-		b.bytes[k] = encodedBytes(float64(l.Items), l.Entries, b.work.Runs[k], b.size.Users, b.weightBytes(), b.c.Partitions)
-		b.leads[k] = nonZero(counts, b.plan.Blocks[k])
+	for k, r := range b.plan.Blocks {
+		b.bytes[k] = encodedBytes(counts[r.Lo:r.Hi], b.size.Users, b.weightBytes(), b.c.Partitions)
+		b.leads[k] = nonZero(counts, r)
 	}
 }
 

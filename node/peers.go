@@ -225,7 +225,7 @@ func DialOptions(more ...grpc.DialOption) []grpc.DialOption {
 		// Windows that keep a fast link full for streams of data.
 		grpc.WithInitialWindowSize(4 << 20),
 		grpc.WithInitialConnWindowSize(8 << 20),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes), grpc.ForceCodecV2(wire.TrustingCodec())),
 	}, more...)
 }
 

@@ -84,13 +84,16 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 	b := &Block{Lo: lo, Hi: hi, numUsers: numUsers, start: make([]uint32, int64(hi-lo)+1), norms: newNorms(int(hi - lo))}
 	bad := func(n int, err error) error { return fmt.Errorf("block [%d,%d) part %d: %w", lo, hi, n, err) }
 	for n, p := range open {
-		if err := p.eachRow(func(_ uint32, items []uint32, _ []byte) error {
-			for _, item := range items {
-				b.users[item]++
+		items := p.items()
+		for {
+			more, err := items.more()
+			if err != nil {
+				return nil, bad(n, err)
 			}
-			return nil
-		}); err != nil {
-			return nil, bad(n, err)
+			if !more {
+				break
+			}
+			b.users[items.item] += uint32(items.size)
 		}
 	}
 	next := make([]uint32, b.width())
@@ -103,23 +106,7 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 		b.weight = make([]float32, entries)
 	}
 	for n, p := range open {
-		if err := p.eachRow(func(user uint32, items []uint32, weights []byte) (err error) {
-			w := float32(1)
-			for k, item := range items {
-				at := next[item]
-				next[item]++
-				b.user[at] = user
-				if weights != nil {
-					if w, err = p.weight(weights, k); err != nil {
-						return err
-					}
-				}
-				if !ones {
-					b.weight[at] = w
-				}
-			}
-			return nil
-		}); err != nil {
+		if err := b.read(p, next); err != nil {
 			return nil, bad(n, err)
 		}
 	}
@@ -130,6 +117,31 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 		}
 	}
 	return b, nil
+}
+
+// read writes the entries of a part to where the next of each item go.
+func (b *Block) read(p *part, next []uint32) error {
+	items := p.items()
+	for {
+		more, err := items.more()
+		if err != nil {
+			return err
+		}
+		if !more {
+			return items.end()
+		}
+		from := next[items.item]
+		to := from + uint32(items.size)
+		next[items.item] = to
+		if err := items.users(b.user[from:to]); err != nil {
+			return err
+		}
+		if b.weight != nil {
+			if err := items.values(b.weight[from:to]); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // openParts checks the parts of one block.

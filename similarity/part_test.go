@@ -41,18 +41,18 @@ func TestPartsKeepWeights(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		weights []float32
-		version byte
+		form    int
 		// bytes that the weights take.
 		size int
 	}{
-		{"ones", repeated(600, 1), 1, 0},
-		{"one weight", repeated(600, 3), 2, 600 + 4},
-		{"five weights", repeated(120, 1, 2, 3, 4, 5), 2, 600 + 20},
+		{"ones", repeated(600, 1), 0, 0},
+		{"one weight", repeated(600, 3), 1, 600 + 4},
+		{"five weights", repeated(120, 1, 2, 3, 4, 5), 5, 600 + 20},
 		{"signs of zero", repeated(300, 0, float32(math.Copysign(0, -1))), 2, 600 + 8},
-		{"256 weights", slices.Concat(many[:256], many[:256]), 2, 512 + 1024},
-		{"too many weights", many, 1, 2400},
-		{"the last is too many", slices.Concat(many[:256], many[:256], many[256:257]), 1, 4 * 513},
-		{"few entries", []float32{1, 2, 3}, 1, 12},
+		{"256 weights", slices.Concat(many[:256], many[:256]), 256, 512 + 1024},
+		{"too many weights", many, partInFull, 2400},
+		{"the last is too many", slices.Concat(many[:256], many[:256], many[256:257]), partInFull, 4 * 513},
+		{"few entries", []float32{1, 2, 3}, partInFull, 12},
 	} {
 		r := &Rows{NumItems: len(c.weights) / 2, Start: []int64{0}, Weight: c.weights}
 		ones := &Rows{NumItems: r.NumItems}
@@ -64,15 +64,19 @@ func TestPartsKeepWeights(t *testing.T) {
 		}
 		ones.Start, ones.Item = r.Start, r.Item
 		part := AppendPart(nil, r, 0, 0, uint32(r.NumItems))
-		if got := len(part) - len(AppendPart(nil, ones, 0, 0, uint32(r.NumItems))); part[4] != c.version || got > c.size+1 || got < c.size {
-			t.Errorf("%s: version %d with %d bytes of weights, want %d with %d", c.name, part[4], got, c.version, c.size)
-		}
 		p, err := openPart(part)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		var got []float32
-		if err := p.each(func(_, _ uint32, w float32) { got = append(got, w) }); err != nil {
+		form := len(p.distinct)
+		if form == 0 && p.weights != nil {
+			form = partInFull
+		}
+		if got := len(part) - len(AppendPart(nil, ones, 0, 0, uint32(r.NumItems))); form != c.form || got > c.size+1 || got < c.size {
+			t.Errorf("%s: form %d with %d bytes of weights, want %d with %d", c.name, form, got, c.form, c.size)
+		}
+		got := make([]float32, len(c.weights))
+		if err := p.each(0, func(user, item uint32, w float32) { got[int(user)*r.NumItems+int(item)] = w }); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 		if !slices.EqualFunc(got, c.weights, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
@@ -161,7 +165,16 @@ func TestSidesAreThoseOfRows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for what, s := range map[string]*Side{"joined": joined, "read": read} {
+			// Blocks need not be cut at the same users.
+			uneven := slices.Clone(parts)
+			for b := 1; b < len(ends); b += 2 {
+				uneven[b] = [][]byte{AppendPart(nil, r, 0, ends[b-1], ends[b])}
+			}
+			apart, err := NewSide(ends[first-1], ends[first:], 700, uneven[first:], o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for what, s := range map[string]*Side{"joined": joined, "read": read, "uneven": apart} {
 				var buf []float32
 				for u := range 700 {
 					var items []uint32

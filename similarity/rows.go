@@ -89,6 +89,10 @@ func (r *Rows) entries() int64 {
 // of the matrix.
 func (r *Rows) Transpose() *Rows { return r.transpose(runtime.GOMAXPROCS(0)) }
 
+// Columns is Transpose on one processor. The items of a row of r may be in any order; those of the result ascend, so that Columns of Columns
+// are the rows in order.
+func (r *Rows) Columns() *Rows { return r.transpose(1) }
+
 // transpose is Transpose with some threads.
 func (r *Rows) transpose(threads int) *Rows {
 	n := r.entries()

@@ -1,8 +1,9 @@
 package similarity
 
 import (
-	"encoding/binary"
+	"cmp"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"unsafe"
@@ -39,14 +40,25 @@ type codes struct {
 // code returns the number of a weight. All bits count: -0 is not 0.
 func (c *codes) code(w float32) uint32 {
 	bits := math.Float32bits(w)
-	for s := bits * 2654435769 >> 22; ; s = (s + 1) % uint32(len(c.slots)) {
+	if n := c.slots[slotOf(bits)]; n != 0 && math.Float32bits(c.weight[n-1]) == bits {
+		return uint32(n - 1)
+	}
+	return c.add(bits)
+}
+
+// slotOf returns where the search for the bits of a weight begins.
+func slotOf(bits uint32) uint32 { return bits * 2654435769 >> 22 }
+
+// add is code, but for the first slot that it looks at.
+func (c *codes) add(bits uint32) uint32 {
+	for s := slotOf(bits); ; s = (s + 1) % uint32(len(c.slots)) {
 		n := c.slots[s]
 		if n == 0 {
 			if c.n == len(c.weight) {
 				c.full = true
 				return 0
 			}
-			c.weight[c.n] = w
+			c.weight[c.n] = math.Float32frombits(bits)
 			c.n++
 			c.slots[s] = uint16(c.n)
 			return uint32(c.n - 1)
@@ -64,21 +76,20 @@ func (c *codes) ones() bool { return c.n == 0 || c.n == 1 && !c.full && c.weight
 // begins at lo. It serves tasks with the Measure and Alpha of o. Errors are those of
 // NewBlock. The Side does not refer to parts.
 // Cost: O(users + entries); 4 bytes an entry and 8 a user, and 4 bytes more an
-// entry where there are more than 256 weights.
+// entry where there are more than 256 weights. While it is made, 4 bytes more for each
+// entry of the users that a part has.
 func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte, o Options) (*Side, error) {
-	var rows []*partRows
+	var all []*part
 	hi := lo
 	for n, end := range ends {
 		open, _, _, err := openParts(hi, end, numUsers, parts[n])
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range open {
-			rows = append(rows, &partRows{part: p, base: hi - lo})
-		}
+		all = append(all, open...)
 		hi = end
 	}
-	s, err := joinRows(lo, hi, numUsers, rows)
+	s, err := joinRows(lo, hi, numUsers, all)
 	if err != nil {
 		return nil, fmt.Errorf("side [%d,%d): %w", lo, hi, err)
 	}
@@ -87,129 +98,167 @@ func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte, o Opti
 }
 
 // joinRows makes the Side of items [lo, hi), but for its norms, from parts by ascending
-// item. Users are done one after the other, so that rows are written from the first word to
-// the last.
-func joinRows(lo, hi, numUsers uint32, parts []*partRows) (*Side, error) {
+// item. Users are done range by range, as they are in parts, so that the rows at work are in
+// the cache.
+func joinRows(lo, hi, numUsers uint32, parts []*part) (*Side, error) {
 	if err := checkBlockRange(lo, hi); err != nil {
 		return nil, err
 	}
 	s := &Side{Lo: lo, Hi: hi, at: make([]uint32, numUsers)}
-	var entries, filled uint64
+	var entries uint64
 	for _, p := range parts {
 		entries += p.entries
-		filled += p.filled
 		p.number(&s.codes)
 	}
-	most := 1 + entries + min(filled, uint64(numUsers)) // words; 1 for the empty row
+	most := 1 + entries + min(entries, uint64(numUsers)) // words; 1 for the empty row
 	if most > math.MaxUint32 {
 		return nil, fmt.Errorf("rows of %d words, want at most %d: %w", most, uint32(math.MaxUint32), ErrShape)
 	}
-	words := make([]uint32, 1, most)
+	s.words = make([]uint32, most)
+	hugePages(s.words)
 	if s.codes.full {
-		s.value = make([]float32, 1, most)
+		s.value = make([]float32, most)
 	}
-	// The parts whose next row is that of a user are a chain: first is the number of one,
-	// follow that of the next, both plus 1.
-	first, follow := make([]uint32, numUsers), make([]uint32, len(parts))
-	link := func(n uint32) error {
-		p := parts[n]
-		more, err := p.next()
-		if more {
-			follow[n], first[p.user] = first[p.user], n+1
-		}
-		return err
-	}
-	for n := range parts {
-		if err := link(uint32(n)); err != nil {
+	at := uint32(1)
+	var j rowJoiner
+	for group := range userGroups(parts) {
+		var err error
+		if at, err = j.join(s, at, group); err != nil {
 			return nil, err
 		}
 	}
-	var turn []uint32
-	for user, head := range first {
-		if head == 0 {
-			continue
-		}
-		turn = turn[:0]
-		for ; head != 0; head = follow[head-1] {
-			turn = append(turn, head-1)
-		}
-		slices.Sort(turn) // by item
-		at := len(words)
-		s.at[user] = uint32(at)
-		words = append(words, 0)
-		if s.codes.full {
-			s.value = append(s.value, 0)
-		}
-		for _, n := range turn {
-			var err error
-			if words, s.value, err = parts[n].appendTo(words, s.value, &s.codes); err == nil {
-				err = link(n)
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		words[at] = uint32(len(words) - at - 1)
+	s.words = s.words[:at]
+	if s.value != nil {
+		s.value = s.value[:at]
 	}
-	s.words = words
-	hugePages(s.words)
 	return s, nil
 }
 
-// partRows goes over the rows of a part, for a Side.
-type partRows struct {
-	*part
-	base  uint32      // of its items on the Side
-	codes [256]uint32 // on the Side, of the weights that the part numbers
+// rowJoiner makes rows of a Side. It keeps memory from one range of users to the next.
+type rowJoiner struct {
+	next   []uint32 // of each user of the range: the length of the row; then where its next entry goes
+	users  []uint32 // of all entries, relative to the first of the range
+	codes  []uint32 // of an item
+	values []float32
 }
 
-// number gives codes to the weights of the part.
-func (p *partRows) number(c *codes) {
-	switch {
-	case p.weights == nil:
-		p.codes[0] = c.code(1)
-	case p.distinct != nil:
-		for n, w := range p.distinct {
-			p.codes[n] = c.code(w)
+// join writes the rows of the users of some parts, by ascending item, to the words from at on, and returns their end.
+func (j *rowJoiner) join(s *Side, at uint32, parts []*part) (end uint32, err error) {
+	first, last := parts[0].firstUser, uint64(0)
+	for _, p := range parts {
+		first, last = min(first, p.firstUser), max(last, p.end())
+	}
+	j.next, j.users = atLeast(j.next, int(last-uint64(first))), j.users[:0]
+	clear(j.next)
+	for _, p := range parts {
+		if err := j.count(p, first); err != nil {
+			return 0, err
 		}
-	default:
-		for k := 0; k < len(p.weights) && !c.full; k += 4 {
-			c.code(math.Float32frombits(binary.LittleEndian.Uint32(p.weights[k:])))
+	}
+	users := j.users
+	for u, n := range j.next {
+		if n > 0 {
+			s.at[first+uint32(u)], s.words[at] = at, n
+			j.next[u] = at + 1
+			at += n + 1
+		}
+	}
+	for _, p := range parts {
+		if users, err = j.write(s, p, users); err != nil {
+			return 0, err
+		}
+	}
+	return at, nil
+}
+
+// count appends the users of a part, and adds its entries to the lengths of their rows.
+func (j *rowJoiner) count(p *part, first uint32) error {
+	j.users = slices.Grow(j.users, int(p.entries))
+	items := p.items()
+	for {
+		more, err := items.more()
+		if err != nil {
+			return err
+		}
+		if !more {
+			return items.end()
+		}
+		n := len(j.users)
+		j.users = j.users[:n+items.size]
+		users := j.users[n:]
+		if err := items.users(users); err != nil {
+			return err
+		}
+		for k, user := range users {
+			user -= first
+			users[k] = user
+			j.next[user]++
 		}
 	}
 }
 
-// appendTo appends the row at hand to words, and its weights to values if those are
-// wanted.
-func (p *partRows) appendTo(words []uint32, values []float32, c *codes) ([]uint32, []float32, error) {
-	begin := len(words)
-	words, err := p.appendItems(words)
-	if err != nil {
-		return nil, nil, err
-	}
-	row := words[begin:]
-	weights := p.takeWeights()
-	for k, item := range row {
-		code := p.codes[0]
-		if weights != nil {
-			w, err := p.weight(weights, k)
-			if err != nil {
-				return nil, nil, err
-			}
-			switch {
-			case c.full:
-				values = append(values, w)
-			case p.distinct != nil:
-				code = p.codes[weights[k]]
-			default:
-				code = c.code(w)
-			}
-		} else if c.full {
-			values = append(values, 1)
+// write writes the entries of a part to the rows of users, and returns the users that follow.
+func (j *rowJoiner) write(s *Side, p *part, users []uint32) (rest []uint32, err error) {
+	table := p.codesOf(&s.codes)
+	items := p.items()
+	for {
+		more, err := items.more()
+		if !more || err != nil {
+			return users, err
 		}
-		row[k] = (p.base+item)<<8 | code
+		of := users[:items.size]
+		users = users[items.size:]
+		word := (p.lo - s.Lo + items.item) << 8
+		if s.codes.full {
+			j.values = atLeast(j.values, items.size)
+			if err := items.values(j.values); err != nil {
+				return nil, err
+			}
+			for k, user := range of {
+				to := &j.next[user]
+				s.words[*to], s.value[*to] = word, j.values[k]
+				*to++
+			}
+			continue
+		}
+		j.codes = atLeast(j.codes, items.size)
+		if err := items.codes(j.codes, &table, &s.codes); err != nil {
+			return nil, err
+		}
+		codes := j.codes[:len(of)]
+		for k, user := range of {
+			to := &j.next[user]
+			s.words[*to] = word | codes[k]
+			*to++
+		}
 	}
-	return words, values, nil
+}
+
+// userGroups cuts parts, which are by ascending item, into groups that share no user, by ascending user. Within a
+// group the order stays. Usually the parts of all blocks have the same ranges of users, and each makes a group.
+func userGroups(parts []*part) iter.Seq[[]*part] {
+	return func(yield func([]*part) bool) {
+		order := make([]int, len(parts))
+		for n := range order {
+			order[n] = n
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(parts[a].firstUser, parts[b].firstUser) })
+		for len(order) > 0 {
+			n, end := 0, uint64(0)
+			for n < len(order) && (n == 0 || uint64(parts[order[n]].firstUser) < end) {
+				end = max(end, parts[order[n]].end())
+				n++
+			}
+			slices.Sort(order[:n])
+			var group []*part
+			for _, k := range order[:n] {
+				group = append(group, parts[k])
+			}
+			if order = order[n:]; !yield(group) {
+				return
+			}
+		}
+	}
 }
 
 // ReadSide is NewSide of parts that it asks for block by block, each block twice, so that they need
@@ -231,9 +280,8 @@ func ReadSide(lo uint32, ends []uint32, numUsers uint32, parts func(block int) (
 			if err != nil {
 				return err
 			}
-			base := from - lo
 			for _, p := range open {
-				if err := p.each(func(user, item uint32, w float32) { f(user, base+item, w) }); err != nil {
+				if err := p.each(lo, f); err != nil {
 					return fmt.Errorf("side [%d,%d): %w", lo, hi, err)
 				}
 			}
@@ -285,7 +333,6 @@ func newSide(lo, hi, numUsers uint32, each func(f func(user, item uint32, w floa
 		return nil, fmt.Errorf("side [%d,%d) has rows of %d words, want at most %d: %w", lo, hi, total, uint32(math.MaxUint32), ErrShape)
 	}
 	s.words = make([]uint32, total)
-	hugePages(s.words)
 	if s.codes.full {
 		s.value = make([]float32, total)
 	}

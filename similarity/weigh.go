@@ -100,6 +100,9 @@ func lengthNorms(sums []Sum) []float64 {
 	return norms
 }
 
+// ByRow tells whether the weight of an entry depends on its row. If not, Rows may be given columns.
+func (w *Weigher) ByRow() bool { return w.how != asStored && w.how != asOnes }
+
 // Rows returns r, which must be valid, with its weights weighed. r is not changed; the
 // result may share its slices. Cost: O(users + entries).
 func (w *Weigher) Rows(r *Rows) *Rows {

@@ -127,9 +127,8 @@ func compare(ctx context.Context, products *similarity.Rows, lo, hi uint32, k, t
 		return nil, fmt.Errorf("%d products, want at most %d", n, similarity.MaxBlockItems)
 	}
 	o := similarity.Options{Measure: similarity.Cosine, K: min(k, n)}
-	features := products.Transpose()
-	numFeatures := uint32(features.NumUsers())
-	whole := similarity.AppendPart(nil, features, 0, 0, uint32(n))
+	numFeatures := uint32(products.NumItems)
+	whole := similarity.AppendColumns(nil, products, 0, 0, uint32(n))
 	side, err := similarity.NewSide(0, []uint32{uint32(n)}, numFeatures, [][][]byte{{whole}}, o)
 	if err != nil {
 		return nil, err
@@ -143,7 +142,7 @@ func compare(ctx context.Context, products *similarity.Rows, lo, hi uint32, k, t
 			for b := int(next.Add(1)) - 1; b < len(parts); b = int(next.Add(1)) - 1 {
 				from := lo + uint32(b)*compareBlock
 				to := min(hi, from+compareBlock)
-				block, err := similarity.NewBlock(from, to, numFeatures, [][]byte{similarity.AppendPart(nil, features, 0, from, to)})
+				block, err := similarity.NewBlock(from, to, numFeatures, [][]byte{similarity.AppendColumns(nil, products, 0, from, to)})
 				if err != nil {
 					return err
 				}

@@ -22,20 +22,53 @@ const (
 	freeBytes = 64 << 10
 )
 
-// Codec is the usual codec of gRPC, but that it refuses messages which would take too much memory before it decodes them.
-func Codec() encoding.CodecV2 { return codec{encoding.GetCodecV2(encproto.Name)} }
+// Codec is the usual codec of gRPC, but that it refuses messages which would take too much memory before it decodes them, and that its buffers fit them: the pool of gRPC has a
+// buffer of 1 MiB for a message of 33 KiB, and clears all of it each time.
+func Codec() encoding.CodecV2 { return newCodec(true) }
 
-type codec struct{ encoding.CodecV2 }
+// TrustingCodec is Codec without a bound, for those who ask servers.
+func TrustingCodec() encoding.CodecV2 { return newCodec(false) }
+
+func newCodec(bounded bool) codec {
+	var sizes []int
+	for size := 1 << 10; size <= 1<<20; size *= 2 {
+		sizes = append(sizes, size)
+	}
+	return codec{encoding.GetCodecV2(encproto.Name), mem.NewTieredBufferPool(sizes...), bounded}
+}
+
+type codec struct {
+	encoding.CodecV2
+	pool    mem.BufferPool
+	bounded bool
+}
+
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return c.CodecV2.Marshal(v)
+	}
+	size := proto.Size(m)
+	if mem.IsBelowBufferPoolingThreshold(size) {
+		return c.CodecV2.Marshal(v)
+	}
+	buf := c.pool.Get(size)
+	if _, err := (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend((*buf)[:0], m); err != nil {
+		c.pool.Put(buf)
+		return nil, err
+	}
+	return mem.BufferSlice{mem.NewBuffer(buf, c.pool)}, nil
+}
 
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	buf := data.MaterializeToBuffer(c.pool)
 	defer buf.Free()
 	b := buf.ReadOnlyData()
-	if len(b) > freeBytes {
+	if c.bounded && len(b) > freeBytes {
 		n, err := decodedSize(m.ProtoReflect().Descriptor(), b, 0)
 		if err == nil && n > maxDecoded {
 			err = fmt.Errorf("a message of %d bytes would take more than %d MiB of memory; send what it has in several", len(b), maxDecoded>>20)

@@ -409,21 +409,30 @@ func (w *Worker) export(ctx context.Context, p *plan, s *shardState, req *kithv1
 		return fmt.Errorf("partition %d has %d users, %d were counted: %w", id, got, want, wire.ErrBuildLost)
 	}
 	resp := &kithv1.ExportResponse{}
-	if req.WriteRows {
-		file, err := w.artifacts.WriteRows(req.Shard.Job, id, first, s.rows.Users, rows)
-		if err != nil {
-			return err
-		}
-		resp.Rows = fileToProto(file)
-	}
-	weighed := p.weigher.Rows(rows)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if len(p.sides) > 1 {
 		resp.TaskUpdates = p.taskUpdates(rows)
 	}
-	s.parts, s.rows, s.exported = similarity.Parts(weighed, first, p.head.BlockEnds), nil, resp
+	columns := rows.Columns()
+	if byRow := p.weigher.ByRow(); req.WriteRows || byRow {
+		rows = columns.Columns() // the items of each ascend
+		if req.WriteRows {
+			file, err := w.artifacts.WriteRows(req.Shard.Job, id, first, s.rows.Users, rows)
+			if err != nil {
+				return err
+			}
+			resp.Rows = fileToProto(file)
+		}
+		if byRow {
+			columns = p.weigher.Rows(rows).Columns()
+		}
+	}
+	if !p.weigher.ByRow() {
+		columns = p.weigher.Rows(columns)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.parts, s.rows, s.exported = similarity.ColumnParts(columns, first, p.head.BlockEnds), nil, resp
 	return nil
 }
 
@@ -458,7 +467,7 @@ func (p *plan) taskUpdates(rows *similarity.Rows) []uint64 {
 	return updates
 }
 
-// dense returns the rows with dense ids, ascending within each row.
+// dense returns the rows with dense ids, in any order within each row.
 func (p *plan) dense(s *Shard) (*similarity.Rows, error) {
 	ids := make([]uint32, len(s.Items))
 	used := make([]bool, len(s.Items))
@@ -475,29 +484,9 @@ func (p *plan) dense(s *Shard) (*similarity.Rows, error) {
 		}
 		ids[i] = id
 	}
-	rows := &similarity.Rows{NumItems: p.dictionary.Len(), Start: s.Start, Item: make([]uint32, len(s.Item))}
-	if s.Weight == nil {
-		for u := range s.Users {
-			row := rows.Item[s.Start[u]:s.Start[u+1]]
-			for k, i := range s.Item[s.Start[u]:s.Start[u+1]] {
-				row[k] = ids[i]
-			}
-			slices.Sort(row)
-		}
-		return rows, nil
-	}
-	rows.Weight = make([]float32, len(s.Item))
-	var pairs []uint64 // an id above its weight
-	for u := range s.Users {
-		lo, hi := s.Start[u], s.Start[u+1]
-		pairs = pairs[:0]
-		for k := lo; k < hi; k++ {
-			pairs = append(pairs, uint64(ids[s.Item[k]])<<32|uint64(math.Float32bits(s.Weight[k])))
-		}
-		slices.Sort(pairs)
-		for k, x := range pairs {
-			rows.Item[lo+int64(k)], rows.Weight[lo+int64(k)] = uint32(x>>32), math.Float32frombits(uint32(x))
-		}
+	rows := &similarity.Rows{NumItems: p.dictionary.Len(), Start: s.Start, Item: make([]uint32, len(s.Item)), Weight: s.Weight}
+	for k, i := range s.Item {
+		rows.Item[k] = ids[i]
 	}
 	return rows, nil
 }

@@ -130,13 +130,18 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 	}
 	ctx, cancel := context.WithCancel(ctx) // ends the streams
 	defer cancel()
-	var sources []partialSource
-	for _, source := range req.Sources {
-		s, err := w.openPartials(ctx, j, p, req.Partition, source)
-		if err != nil {
-			return nil, cause(ctx, fmt.Errorf("partial lists of node %s: %w", source.Node, err))
-		}
-		sources = append(sources, s)
+	sources := make([]partialSource, len(req.Sources))
+	var g errgroup.Group // at the same time, as each node has work to do before it sends the first
+	for i, source := range req.Sources {
+		g.Go(func() (err error) {
+			if sources[i], err = w.openPartials(ctx, j, p, req.Partition, source); err != nil {
+				return cause(ctx, fmt.Errorf("partial lists of node %s: %w", source.Node, err))
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	out, err := w.artifacts.CreateLists(req.Job, req.Partition)
 	if err != nil {
