@@ -53,8 +53,8 @@ func (c *Coordinator) schedule(ctx context.Context) {
 	}
 }
 
-// maxDoublings bounds the pauses after builds that failed: 64 times as long as after one that did not.
-const maxDoublings = 6
+// maxDoublings bounds the pauses after builds that failed: 16 times as long as after one that did not.
+const maxDoublings = 4
 
 // nextBuild returns how long it is to the next build: twice as long after each one that failed. due is false while one runs, while an older version than the last is active, or before
 // there are partitions.
