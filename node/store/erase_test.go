@@ -110,6 +110,7 @@ func (m *model) erase(index uint64, e Erase) (r Result) {
 	if refused := m.refuses(e); refused.Moved != nil || refused.Joined != nil {
 		return refused
 	}
+	_, joined := m.alias[e.User] // which is forgotten, too
 	if m.unjoin(e.User) {
 		m.erasedAt = index
 	}
@@ -127,7 +128,7 @@ func (m *model) erase(index uint64, e Erase) (r Result) {
 		delete(m.records[catalog.Profile], e.User)
 		b.result.Profile = !x.Deleted
 	}
-	if erased && b.result.Events == 0 && !b.result.Profile {
+	if erased && b.result.Events == 0 && !b.result.Profile && !joined {
 		b.result.Index = old.result.Index
 	}
 	b.result.Joined = m.bury(e.User)
