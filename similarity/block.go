@@ -121,27 +121,15 @@ func NewBlock(lo, hi, numUsers uint32, parts [][]byte) (*Block, error) {
 
 // read writes the entries of a part to where the next of each item go.
 func (b *Block) read(p *part, next []uint32) error {
-	items := p.items()
-	for {
-		more, err := items.more()
-		if err != nil {
+	return p.eachItem(func(i *partItems) error {
+		from := next[i.item]
+		to := from + uint32(i.size)
+		next[i.item] = to
+		if err := i.users(b.user[from:to]); err != nil || b.weight == nil {
 			return err
 		}
-		if !more {
-			return items.end()
-		}
-		from := next[items.item]
-		to := from + uint32(items.size)
-		next[items.item] = to
-		if err := items.users(b.user[from:to]); err != nil {
-			return err
-		}
-		if b.weight != nil {
-			if err := items.values(b.weight[from:to]); err != nil {
-				return err
-			}
-		}
-	}
+		return i.values(b.weight[from:to])
+	})
 }
 
 // openParts checks the parts of one block.

@@ -251,6 +251,23 @@ func (i *partItems) more() (bool, error) {
 	return true, nil
 }
 
+// eachItem calls f with each item at hand, which must read its users, and checks that nothing is left behind them.
+func (p *part) eachItem(f func(i *partItems) error) error {
+	items := p.items()
+	for {
+		more, err := items.more()
+		if err != nil {
+			return err
+		}
+		if !more {
+			return items.end()
+		}
+		if err := f(&items); err != nil {
+			return err
+		}
+	}
+}
+
 func (i *partItems) bad() error {
 	return fmt.Errorf("bad entries of item %d: %w", i.part.lo+i.item, ErrCorrupt)
 }
@@ -374,26 +391,19 @@ func (i *partItems) inFull(k int) (float32, error) {
 func (p *part) each(base uint32, f func(user, item uint32, w float32)) error {
 	var users []uint32
 	var weights []float32
-	items := p.items()
-	for {
-		more, err := items.more()
-		if err != nil {
+	return p.eachItem(func(i *partItems) error {
+		users, weights = atLeast(users, i.size), atLeast(weights, i.size)
+		if err := i.users(users); err != nil {
 			return err
 		}
-		if !more {
-			return items.end()
-		}
-		users, weights = atLeast(users, items.size), atLeast(weights, items.size)
-		if err := items.users(users); err != nil {
-			return err
-		}
-		if err := items.values(weights); err != nil {
+		if err := i.values(weights); err != nil {
 			return err
 		}
 		for k, user := range users {
-			f(user, p.lo-base+items.item, weights[k])
+			f(user, p.lo-base+i.item, weights[k])
 		}
-	}
+		return nil
+	})
 }
 
 // atLeast returns a slice of n elements, in the memory of s if it has room.

@@ -174,19 +174,11 @@ func (j *rowJoiner) join(s *Side, at uint32, parts []*part) (end uint32, err err
 // count appends the users of a part, and adds its entries to the lengths of their rows.
 func (j *rowJoiner) count(p *part, first uint32) error {
 	j.users = slices.Grow(j.users, int(p.entries))
-	items := p.items()
-	for {
-		more, err := items.more()
-		if err != nil {
-			return err
-		}
-		if !more {
-			return items.end()
-		}
+	return p.eachItem(func(i *partItems) error {
 		n := len(j.users)
-		j.users = j.users[:n+items.size]
+		j.users = j.users[:n+i.size]
 		users := j.users[n:]
-		if err := items.users(users); err != nil {
+		if err := i.users(users); err != nil {
 			return err
 		}
 		for k, user := range users {
@@ -194,7 +186,8 @@ func (j *rowJoiner) count(p *part, first uint32) error {
 			users[k] = user
 			j.next[user]++
 		}
-	}
+		return nil
+	})
 }
 
 // write writes the entries of a part to the rows of users, and returns the users that follow.
