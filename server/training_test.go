@@ -1,263 +1,203 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
-	"math"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
 	"github.com/kith-io/kith/model"
-	"github.com/kith-io/kith/model/cluster"
-	"github.com/kith-io/kith/model/factors"
+	"github.com/kith-io/kith/model/covisit"
 	"github.com/kith-io/kith/model/train"
-	"github.com/kith-io/kith/node/artifact"
-	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/server/clustertest"
-	"github.com/kith-io/kith/similarity"
 )
 
-// visits counts, for each member, the entries that its workers of trainings went over: those of the users of a worker, once for each of its steps; and the trainings.
-type visits struct {
-	of      [3]atomic.Int64
+// gate is a kind like covisit whose workers wait, before they begin, while it is closed.
+type gate struct {
+	mu      sync.Mutex
+	open    chan struct{}
+	waiting chan struct{} // has room for one: some worker waits
 	drivers atomic.Int64
 }
 
-// configure makes the workers of a member count.
-func (v *visits) configure(member int, cfg *server.Config) {
-	cfg.Kinds = nil
-	for _, kind := range []*train.Kind{factors.ALS, cluster.Kind} {
-		counted := *kind
-		counted.NewWorker = func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
-			w, err := kind.NewWorker(d, s, threads)
-			return visiting{w, &v.of[member], int64(len(d.Rows.Item))}, err
-		}
-		counted.NewDriver = func(shape train.Shape, s model.Settings) (train.Driver, error) {
-			v.drivers.Add(1)
-			return kind.NewDriver(shape, s)
-		}
-		cfg.Kinds = append(cfg.Kinds, &counted)
+func newGate() *gate {
+	g := &gate{open: make(chan struct{}), waiting: make(chan struct{}, 1)}
+	close(g.open)
+	return g
+}
+
+// shut closes the gate, and returns what opens it.
+func (g *gate) shut() (open func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	closed := make(chan struct{})
+	g.open = closed
+	return func() { close(closed) }
+}
+
+func (g *gate) kind() *train.Kind {
+	k := *covisit.Kind
+	k.Name = "gated"
+	k.NewDriver = func(shape train.Shape, s model.Settings) (train.Driver, error) {
+		g.drivers.Add(1)
+		return covisit.Kind.NewDriver(shape, s)
 	}
+	k.NewWorker = func(d *train.Data, s model.Settings, threads int) (train.Worker, error) {
+		w, err := covisit.Kind.NewWorker(d, s, threads)
+		return gatedWorker{w, g}, err
+	}
+	return &k
 }
 
-type visiting struct {
+type gatedWorker struct {
 	train.Worker
-	sum     *atomic.Int64
-	entries int64
+	*gate
 }
 
-func (w visiting) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
-	w.sum.Add(w.entries)
+func (w gatedWorker) Do(ctx context.Context, step train.Step, peers train.Peers) ([]byte, error) {
+	w.mu.Lock()
+	open := w.open
+	w.mu.Unlock()
+	select {
+	case <-open:
+	default:
+		select {
+		case w.waiting <- struct{}{}:
+		default:
+		}
+		select {
+		case <-open:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	return w.Worker.Do(ctx, step, peers)
 }
 
-// learned is what one build has trained.
-type learned struct {
-	files map[string][]byte // what kinds have written
-	curve map[string][]float64
-	spec  []*kithv1.ModelSpec
-	usage []*kithv1.NodeUsage
-	// visits of each member.
-	visits [3]int64
-}
-
-// work returns the steps of trainings and the bytes for them that nodes counted: the sums, and the most steps of a node.
-func (l *learned) work() (steps, most, in, out uint64) {
-	for _, u := range l.usage {
-		steps, most, in, out = steps+u.TrainSteps, max(most, u.TrainSteps), in+u.TrainBytesIn, out+u.TrainBytesOut
-	}
-	return steps, most, in, out
-}
-
-// learn stores events in a cluster, trains the models of a spec, and reads them, which must be the same at all members.
-func learn(t *testing.T, servers, partitions int, events []*kithv1.Event, spec *kithv1.BuildSpec) learned {
-	t.Helper()
-	v := new(visits)
-	c := clustertest.Start(t, clustertest.Options{Servers: servers, Partitions: partitions, Configure: v.configure})
-	c.Append(0, events)
-	version := c.Build(servers-1, spec).ModelVersion
-	if n := v.drivers.Load(); n != int64(len(spec.Models)) { // on a machine that is too slow for its leaders a training may begin anew
-		t.Skipf("%d trainings of %d models: the build was disturbed, and its counts are not those of one training", n, len(spec.Models))
-	}
-	record := c.Members[0].Server.State().Version(version).Version
-	got := learned{files: map[string][]byte{}, curve: map[string][]float64{}, spec: record.Spec.Models, usage: record.Usage}
-	for _, m := range got.spec {
-		for i := range servers {
-			content := modelContent(t, c, i, version, m.Name)
-			if i > 0 && !bytes.Equal(content, got.files[m.Name]) {
-				t.Errorf("members 0 and %d have other files of %s", i, m.Name)
-			}
-			got.files[m.Name] = content
-		}
-		got.curve[m.Name] = curveOf(t, m.Kind, got.files[m.Name])
-	}
-	for i := range v.of {
-		got.visits[i] = v.of[i].Load()
-	}
-	return got
-}
-
-// modelContent reads what a kind has written to the file of a model.
-func modelContent(t *testing.T, c *clustertest.Cluster, member int, version uint64, name string) []byte {
-	t.Helper()
-	file, err := artifact.OpenModel(modelPath(c, member, version, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	content := bytes.Clone(file.Content())
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return content
-}
-
-// curveOf returns the loss of a model after each pass.
-func curveOf(t *testing.T, kind string, file []byte) []float64 {
-	t.Helper()
-	if kind == factors.ALS.Name {
-		m, err := factors.ReadALS(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m.Losses()
-	}
-	m, err := cluster.Read(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trials, best := m.Trials()
-	return trials[best].Loss
-}
-
-// inProcess trains the models of a spec without a cluster, on the matrix that a build with a number of partitions has, by workers that have the users of firstUser.
-func inProcess(t *testing.T, rows *similarity.Rows, firstUser []int, spec []*kithv1.ModelSpec) map[string][]byte {
-	t.Helper()
-	shape := train.Shape{Users: rows.NumUsers(), Items: rows.NumItems, Entries: int64(len(rows.Item)), FirstUser: firstUser}
-	var data []*train.Data
-	for w := range shape.Workers() {
-		part := *rows
-		part.Start = rows.Start[firstUser[w] : firstUser[w+1]+1]
-		data = append(data, &train.Data{Shape: shape, Worker: w, Rows: &part})
-	}
-	files := map[string][]byte{}
-	for _, m := range spec {
-		kind, err := train.Find([]*train.Kind{factors.ALS, cluster.Kind}, m.Kind)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := model.ParseSettings(kind.Parameters, m.Parameters)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if files[m.Name], err = train.Run(t.Context(), kind, s, data, train.Options{Threads: 2}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return files
-}
-
-// bounds returns the first user of each of some partitions, of users in the order of a build, and then their number.
-func bounds(users []string, partitions int) []int {
-	first := make([]int, partitions+1)
-	for _, u := range users {
-		for p := int(partition.Of(u, partitions)) + 1; p <= partitions; p++ {
-			first[p]++
-		}
-	}
-	return first
-}
-
-// farthest returns the largest relative difference of two curves of equal length.
-func farthest(t *testing.T, a, b []float64) float64 {
-	t.Helper()
-	if len(a) != len(b) || len(a) < 2 {
-		t.Fatalf("curves of %d and %d losses, want equally many, and 2 or more", len(a), len(b))
-	}
-	far := 0.0
-	for i := range a {
-		far = max(far, math.Abs(a[i]-b[i])/math.Abs(a[i]))
-	}
-	return far
-}
-
-// TestTrainingOverNodes: what is trained is the same, bit for bit, on one node, on three, and in one process by as many workers as there are partitions; another
-// number of workers changes no more of the losses than the rounding of sums. On three nodes each does its part of the work of one, and what they get of each
-// other is what they give.
-func TestTrainingOverNodes(t *testing.T) {
+// TestTrainingSurvivesLosses kills a member in the middle of a training: one that coordinates, and one that does not. The models are those of a build that nothing
+// disturbed, and what was trained before is not trained again.
+func TestTrainingSurvivesLosses(t *testing.T) {
 	t.Parallel()
-	const partitions = 6
-	events := shopEvents(240, 120, 30, 9)
-	spec := models(t, "als(factors=8,iterations=6)", "clusters(k=9,rank=8)", "of-items:clusters(of=items,k=9,rank=8)")
-	var one, three, more learned
-	t.Run("learn", func(t *testing.T) { // it ends when all have been built
-		for name, run := range map[string]func(*testing.T){
-			"1 node":               func(t *testing.T) { one = learn(t, 1, partitions, events, spec) },
-			"3 nodes":              func(t *testing.T) { three = learn(t, 3, partitions, events, spec) },
-			"twice the partitions": func(t *testing.T) { more = learn(t, 1, 2*partitions, events, spec) },
-		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				run(t)
-			})
+	first, second := newGate(), newGate()
+	done := first.kind()
+	done.Name = "done"
+	c := clustertest.Start(t, clustertest.Options{Configure: withKinds(done, second.kind())})
+	c.Append(0, shopEvents(60, 100, 30, 5))
+	spec := models(t, "done", "gated(window=3)")
+	want := artifacts(t, c, c.Build(0, spec).ModelVersion)
+	for _, coordinates := range []bool{true, false} {
+		victim := c.Coordinator()
+		if !coordinates {
+			victim = (victim + 1) % 3
 		}
-	})
-	if t.Failed() || one.usage == nil || three.usage == nil || more.usage == nil {
-		return
+		other := (victim + 1) % 3
+		open := second.shut()
+		resp, err := c.Models(other).Build(t.Context(), &kithv1.BuildRequest{Spec: spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-second.waiting
+		c.Eventually(func() error {
+			j := c.Members[other].Server.State().Job(resp.Job.Id)
+			if j.GetJob().GetPhase() != kithv1.JobPhase_JOB_PHASE_TRAIN || j.Job.Training != "gated" || len(j.Job.Models) != 1 {
+				return fmt.Errorf("job is %v, want one that trains gated, behind done", j.GetJob())
+			}
+			return nil
+		})
+		before := first.drivers.Load()
+		c.Kill(victim)
+		open()
+		version := c.Wait(other, resp.Job.Id).ModelVersion
+		if d := gocmp.Diff(want, artifacts(t, c, version), protocmp.Transform()); d != "" {
+			t.Errorf("disturbed build (coordinator: %v) has other files (-undisturbed +disturbed):\n%s", coordinates, d)
+		}
+		if n := first.drivers.Load() - before; n != 0 {
+			t.Errorf("the model that was trained before was trained %d times again (coordinator: %v)", n, coordinates)
+		}
+		answer := recommend(t, c, other, ask("u001", "gated"))
+		c.Run(victim)
+		c.Ready()
+		c.Eventually(func() error {
+			got, err := c.Recommender(victim).Recommend(t.Context(), ask("u001", "gated"))
+			if err != nil {
+				return err
+			}
+			if d := gocmp.Diff(answer, got, protocmp.Transform()); d != "" {
+				return fmt.Errorf("the member that came back answers otherwise:\n%s", d)
+			}
+			return nil
+		})
 	}
-	users, _, rows := matrix(events, partitions)
-	same := inProcess(t, rows, bounds(users, partitions), one.spec)
-	byEleven := inProcess(t, rows, train.Split(rows, nil, 11)[0].Shape.FirstUser, one.spec)
-	for _, m := range one.spec {
-		if !bytes.Equal(one.files[m.Name], three.files[m.Name]) {
-			t.Errorf("%s: other bytes on three nodes than on one; losses (-one +three):\n%s", m.Name, gocmp.Diff(one.curve[m.Name], three.curve[m.Name]))
-		}
-		if !bytes.Equal(one.files[m.Name], same[m.Name]) {
-			t.Errorf("%s: other bytes in a cluster than in one process; losses (-cluster +process):\n%s", m.Name,
-				gocmp.Diff(one.curve[m.Name], curveOf(t, m.Kind, same[m.Name])))
-		}
-		if far := farthest(t, one.curve[m.Name], curveOf(t, m.Kind, byEleven[m.Name])); far > 1e-5 {
-			t.Errorf("%s: losses of 6 and 11 workers differ by %.2g of them", m.Name, far)
-		}
-		// More partitions number the users anew, and so draw other starts for them; items keep their numbers.
-		a, b := one.curve[m.Name], more.curve[m.Name]
-		limit := 0.05
-		if m.Name == "of-items" {
-			limit = 1e-5
-			farthest(t, a, b)
-		}
-		if last, other := a[len(a)-1], b[len(b)-1]; math.Abs(last-other) > limit*last {
-			t.Errorf("%s: the last loss is %v of 6 partitions, %v of 12", m.Name, last, other)
-		}
-		t.Logf("%s: losses %.6g, of twice the partitions %.6g", m.Name, a, b)
-	}
-	sharedOut(t, one, three)
 }
 
-// sharedOut checks the counts of a training on one node and on three.
-func sharedOut(t *testing.T, one, three learned) {
-	t.Helper()
-	all := one.visits[0]
-	if sum := three.visits[0] + three.visits[1] + three.visits[2]; all == 0 || sum != all {
-		t.Errorf("workers went over %d entries on one node, %d on three", all, sum)
+// TestTrainingFails: an error of a model ends the build at once, with its reason; so does one that keeps too much. A canceled build ends its training.
+func TestTrainingFails(t *testing.T) {
+	t.Parallel()
+	var drivers atomic.Int64
+	broken := *covisit.Kind
+	broken.Name = "broken"
+	broken.NewDriver = func(shape train.Shape, s model.Settings) (train.Driver, error) {
+		drivers.Add(1)
+		return covisit.Kind.NewDriver(shape, s)
 	}
-	for i, n := range three.visits {
-		if n == 0 || n > all/2 {
-			t.Errorf("member %d of three went over %d entries of %d, want more than none and at most half", i, n, all)
+	broken.NewWorker = func(*train.Data, model.Settings, int) (train.Worker, error) { return nil, errors.New("no likelihood") }
+	slow := newGate()
+	c := clustertest.Start(t, clustertest.Options{Servers: 1, Configure: func(i int, cfg *server.Config) {
+		withKinds(&broken, probe, slow.kind())(i, cfg)
+		cfg.ModelMemory = 1000
+	}})
+	c.Append(0, modelEvents())
+	for name, want := range map[string]string{"broken": "no likelihood", "probe": "--model-memory-mib"} {
+		resp, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, name)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := failed(t, c, resp.Job.Id); !strings.Contains(got, want) || !strings.Contains(got, "train: "+name) {
+			t.Errorf("%s: failed with %q, want the step, the model and %q", name, got, want)
 		}
 	}
-	steps, _, in, out := one.work()
-	if steps == 0 || in != 0 || out != 0 {
-		t.Errorf("one node counts %d steps, %d bytes in and %d out, want steps and no bytes", steps, in, out)
+	if n := drivers.Load(); n != 1 {
+		t.Errorf("the model that fails was tried %d times, want once", n)
 	}
-	sum, most, in, out := three.work()
-	if sum != steps || most > steps/2 {
-		t.Errorf("three nodes did %d steps, one of them %d; want together the %d of one node, and at most half of them each", sum, most, steps)
+	defer slow.shut()()
+	resp, err := c.Models(0).Build(t.Context(), &kithv1.BuildRequest{Spec: models(t, "gated")})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if in == 0 || in != out {
-		t.Errorf("three nodes got %d bytes from each other and gave %d, want as many", in, out)
+	<-slow.waiting
+	if _, err := c.Models(0).Cancel(t.Context(), &kithv1.CancelRequest{Id: resp.Job.Id, By: "ada"}); err != nil {
+		t.Fatal(err)
 	}
-	t.Logf("entries %v of %d, steps up to %d of %d, %d bytes", three.visits, all, most, steps, in)
+	if got := failed(t, c, resp.Job.Id); !strings.Contains(got, "canceled by ada") {
+		t.Errorf("canceled in a training: %q", got)
+	}
+}
+
+// failed waits until a job has failed, and returns why.
+func failed(t *testing.T, c *clustertest.Cluster, job uint64) string {
+	t.Helper()
+	stream, err := c.Models(0).WatchJob(t.Context(), &kithv1.WatchJobRequest{Id: job})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m.Job.Phase {
+		case kithv1.JobPhase_JOB_PHASE_DONE:
+			t.Fatalf("job %d is done, want it to fail", job)
+		case kithv1.JobPhase_JOB_PHASE_FAILED:
+			return m.Job.Error
+		}
+	}
 }
