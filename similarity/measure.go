@@ -322,3 +322,18 @@ func (o *Options) correlation(m *moment) float32 {
 	r := (float64(m.n*m.xy) - float64(m.x*m.y)) / math.Sqrt(vx*vy)
 	return o.shrink(min(1, max(-1, r)), m.n)
 }
+
+// Followable tells whether a build of whole weights can be followed (see Follow): the score of a pair is one of what is added up for it and of its two items alone, and nothing but one sum is added
+// up.
+func (o *Options) Followable() bool {
+	switch o.Measure {
+	case Cosine:
+		return !o.needsCount()
+	case Jaccard, Dice, ConditionalProbability:
+		return true
+	}
+	return false
+}
+
+// Reserve is how many neighbors behind the K best a build that is to be followed keeps of each item, so that few lists have to be built again when some of the best fall.
+func (o *Options) Reserve() int { return o.K/4 + 8 }
