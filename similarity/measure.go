@@ -330,7 +330,7 @@ func (o *Options) Followable() bool {
 	case Cosine:
 		return !o.needsCount()
 	case Jaccard, Dice, ConditionalProbability:
-		return true
+		return o.MinSupport <= 1
 	}
 	return false
 }
