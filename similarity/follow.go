@@ -1,0 +1,308 @@
+package similarity
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// ErrNotFollowed is matched by errors about changes that a Step cannot follow: a build of all rows can.
+var ErrNotFollowed = errors.New("cannot be followed")
+
+// Gone is the next id of an item that no user has any more.
+const Gone uint32 = math.MaxUint32
+
+const (
+	// maxFollowedWeight bounds weights, so that products are exact.
+	maxFollowedWeight = 1 << 12
+	// exactSum bounds sums that add up to the same float32 in any order.
+	exactSum = 1 << 24
+	// knownSum bounds sums that a score tells: the scores of others differ.
+	knownSum = 1 << 22
+	// maxPairDeltas bounds the memory of a Step.
+	maxPairDeltas = 16 << 20
+)
+
+// RowChange is the row of a user as the version before has it, and as it is now; none of either is a user who is new, or gone. Ids ascend. No weights stand for ones.
+type RowChange struct{ Old, New Row }
+
+// Row is the entries of a user.
+type Row struct {
+	Item   []uint32
+	Weight []float32
+}
+
+// Step is what changed from one version of a matrix of whole weights to the next, as far as the neighbor lists of any items need it. Items have three numbers: the dense ids of the version before, or behind
+// them for those that it had not (one numbering, called here as it was), and the dense ids of the next version. It is not changed once made.
+type Step struct {
+	o    Options
+	kind kind
+	// before and now are the norms of the items as they were numbered; what is new has none before.
+	before, now norms
+	// next is the dense id of the next version of each item as it was numbered, and order is its inverse.
+	next, order []uint32
+	touched     []uint64 // a bit for each item whose norms are others
+	fallen      []uint64 // and of those whose norm has not risen
+	heavy       bool     // a touched item has a norm so large that scores may be the same though it has risen
+	deltas      []pairDelta
+	changes     []RowChange
+}
+
+// pairDelta is what changes the sum of item i with item j, as they were numbered. Each pair is there twice.
+type pairDelta struct {
+	i, j  uint32
+	delta float64
+}
+
+// NewStep follows changes of a version with the given users and sums of squares of each item; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
+// ordered. Errors match ErrNotFollowed, or ErrShape for changes that do not fit the version. Cost: O(items + pairs of the changed rows).
+func NewStep(o Options, users []uint32, squares []float64, added int, key func(item uint32) string, changes []RowChange) (*Step, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if !o.Followable() {
+		return nil, fmt.Errorf("%w: lists by %s with these options", ErrNotFollowed, o.Measure)
+	}
+	if len(users) != len(squares) {
+		return nil, fmt.Errorf("follow: %d numbers of users for %d sums of squares: %w", len(users), len(squares), ErrShape)
+	}
+	s := &Step{o: o, kind: o.Measure.kind(), changes: changes}
+	n := len(users) + added
+	s.before, s.now = newNorms(n), newNorms(n)
+	for _, x := range []norms{s.before, s.now} {
+		copy(x.users, users)
+		copy(x.squares, squares)
+	}
+	s.touched, s.fallen = make([]uint64, (n+63)/64), make([]uint64, (n+63)/64)
+	for c := range changes {
+		if err := s.addRow(&changes[c]); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(s.deltas, func(a, b pairDelta) int { return cmp.Or(cmp.Compare(a.i, b.i), cmp.Compare(a.j, b.j)) })
+	s.join()
+	var moved []uint32
+	for i := range n {
+		if s.now.users[i] == s.before.users[i] && s.now.squares[i] == s.before.squares[i] {
+			continue
+		}
+		moved = append(moved, uint32(i))
+		set(s.touched, uint32(i))
+		was, is := s.norm(&s.before, uint32(i)), s.norm(&s.now, uint32(i))
+		if was > 0 && is <= was { // who is new has no pairs but those of changed rows
+			set(s.fallen, uint32(i))
+		}
+		s.heavy = s.heavy || is >= knownSum
+	}
+	return s, s.renumber(moved, key)
+}
+
+// norm is what scores divide by of an item.
+func (s *Step) norm(n *norms, i uint32) float64 {
+	if s.kind == commons {
+		return float64(n.users[i])
+	}
+	return n.squares[i]
+}
+
+// addRow takes a changed row into the norms, and notes its pairs.
+func (s *Step) addRow(c *RowChange) error {
+	type entry struct {
+		item     uint32
+		old, new float64
+	}
+	var all, changed []entry
+	add := func(e entry) error {
+		if int64(e.item) >= int64(len(s.now.users)) || e.old != 0 && s.before.users[e.item] == 0 {
+			return fmt.Errorf("follow: item %d of a row is not of the version: %w", e.item, ErrShape)
+		}
+		all = append(all, e)
+		if e.old != e.new {
+			changed = append(changed, e)
+		}
+		return nil
+	}
+	if err := eachEntry(c, func(item uint32, old, new float64) error {
+		if err := s.count(item, old, new); err != nil {
+			return err
+		}
+		if s.kind == commons {
+			old, new = min(old, 1), min(new, 1)
+		}
+		return add(entry{item, old, new})
+	}); err != nil {
+		return err
+	}
+	if len(s.deltas)+2*len(changed)*len(all) > maxPairDeltas {
+		return fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairDeltas)
+	}
+	for _, a := range changed {
+		for _, b := range all {
+			if delta := a.new*b.new - a.old*b.old; delta != 0 && (b.old == b.new || a.item < b.item) {
+				s.deltas = append(s.deltas, pairDelta{a.item, b.item, delta}, pairDelta{b.item, a.item, delta})
+			}
+		}
+	}
+	return nil
+}
+
+// eachEntry goes over the items of either row, ascending; a weight of 0 is none.
+func eachEntry(c *RowChange, f func(item uint32, old, new float64) error) error {
+	for at, to := 0, 0; at < len(c.Old.Item) || to < len(c.New.Item); {
+		var item uint32
+		var old, new float64
+		switch {
+		case to == len(c.New.Item) || at < len(c.Old.Item) && c.Old.Item[at] < c.New.Item[to]:
+			item, old = c.Old.Item[at], float64(weightAt(c.Old.Weight, at))
+			at++
+		case at == len(c.Old.Item) || c.New.Item[to] < c.Old.Item[at]:
+			item, new = c.New.Item[to], float64(weightAt(c.New.Weight, to))
+			to++
+		default:
+			item, old, new = c.New.Item[to], float64(weightAt(c.Old.Weight, at)), float64(weightAt(c.New.Weight, to))
+			at, to = at+1, to+1
+		}
+		for _, w := range [...]float64{old, new} {
+			if w != math.Trunc(w) || w < 0 || w > maxFollowedWeight {
+				return fmt.Errorf("%w: weight %v of item %d, want whole numbers from 1 to %d", ErrNotFollowed, w, item, maxFollowedWeight)
+			}
+		}
+		if err := f(item, old, new); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// count takes an entry into the norms.
+func (s *Step) count(item uint32, old, new float64) error {
+	if int64(item) >= int64(len(s.now.users)) {
+		return nil // add says so
+	}
+	s.now.squares[item] += new*new - old*old // exact
+	if old != 0 {
+		if s.now.users[item] == 0 {
+			return fmt.Errorf("follow: more rows lose item %d than have it: %w", item, ErrShape)
+		}
+		s.now.users[item]--
+	}
+	if new != 0 {
+		s.now.users[item]++
+	}
+	return nil
+}
+
+// join makes one of the deltas of each pair.
+func (s *Step) join() {
+	out := s.deltas[:0]
+	for _, d := range s.deltas {
+		if n := len(out); n > 0 && out[n-1].i == d.i && out[n-1].j == d.j {
+			out[n-1].delta += d.delta
+		} else {
+			out = append(out, d)
+		}
+	}
+	s.deltas = slices.DeleteFunc(out, func(d pairDelta) bool { return d.delta == 0 })
+}
+
+// renumber orders the items by users, descending, then key. Those that are not moved keep their order.
+func (s *Step) renumber(moved []uint32, key func(uint32) string) error {
+	order := func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(s.now.users[b], s.now.users[a]), cmp.Compare(key(a), key(b)))
+	}
+	moved = slices.DeleteFunc(moved, func(i uint32) bool { return s.now.users[i] == 0 })
+	slices.SortFunc(moved, order)
+	n := len(s.now.users)
+	s.order, s.next = make([]uint32, 0, n), make([]uint32, n)
+	for i := range uint32(n) {
+		s.next[i] = Gone
+		if isSet(s.touched, i) {
+			continue
+		}
+		if s.now.users[i] == 0 {
+			return fmt.Errorf("follow: item %d has no users: %w", i, ErrShape)
+		}
+		for len(moved) > 0 && order(moved[0], i) < 0 {
+			s.order, moved = append(s.order, moved[0]), moved[1:]
+		}
+		s.order = append(s.order, i)
+	}
+	s.order = append(s.order, moved...)
+	for id, i := range s.order {
+		s.next[i] = uint32(id)
+	}
+	return nil
+}
+
+// Len returns the number of items of the next version.
+func (s *Step) Len() int { return len(s.order) }
+
+// Was returns the item, as it was numbered, that has a dense id in the next version, and its users and the sum of the squares of their weights.
+func (s *Step) Was(id uint32) (item, users uint32, squares float64) {
+	i := s.order[id]
+	return i, s.now.users[i], s.now.squares[i]
+}
+
+// Next returns the dense id in the next version of an item as it was numbered, or Gone.
+func (s *Step) Next(item uint32) uint32 { return s.next[item] }
+
+// Changes returns the rows that have changed.
+func (s *Step) Changes() []RowChange { return s.changes }
+
+// deltasOf returns what changes the sums of an item, by the other.
+func (s *Step) deltasOf(i uint32) []pairDelta {
+	lo, _ := slices.BinarySearchFunc(s.deltas, i, func(d pairDelta, i uint32) int { return cmp.Compare(d.i, i) })
+	hi := lo
+	for hi < len(s.deltas) && s.deltas[hi].i == i {
+		hi++
+	}
+	return s.deltas[lo:hi]
+}
+
+// score is that of a pair as it is now.
+func (s *Step) score(sum float64, i, j uint32) float32 { return s.scoreOf(&s.now, sum, i, j) }
+
+func (s *Step) scoreOf(n *norms, sum float64, i, j uint32) float32 {
+	if s.kind == commons {
+		return s.o.score(0, n.of(int(i)), n.of(int(j)), uint32(sum), 0)
+	}
+	return s.o.score(sum, n.of(int(i)), n.of(int(j)), 0, 0)
+}
+
+// sumBefore returns the sum that gave a pair its score in the version before.
+func (s *Step) sumBefore(score float32, i, j uint32) (sum float64, ok bool) {
+	sum = s.most(score, i, j)
+	return sum, sum > 0 && sum < knownSum && s.scoreOf(&s.before, sum, i, j) == score
+}
+
+// most returns the largest sum that gave a pair at most a score in the version before, as long as it is below knownSum. Scores grow with sums.
+func (s *Step) most(score float32, i, j uint32) float64 {
+	x, y := s.before.of(int(i)), s.before.of(int(j))
+	if s.kind == commons {
+		lo, hi := 0, int(min(x.users, y.users))
+		for lo < hi {
+			if middle := (lo + hi + 1) / 2; s.scoreOf(&s.before, float64(middle), i, j) <= score {
+				lo = middle
+			} else {
+				hi = middle - 1
+			}
+		}
+		return float64(lo)
+	}
+	const slack = 1 + 1.0/(1<<40)
+	length := math.Sqrt(x.squares * y.squares)
+	limit := min(math.Floor(length*slack), knownSum) // Cauchy and Schwarz
+	sum := min(math.Round(float64(score)*length), limit)
+	for sum > 0 && s.scoreOf(&s.before, sum, i, j) > score {
+		sum--
+	}
+	for sum < limit && s.scoreOf(&s.before, sum+1, i, j) <= score {
+		sum++
+	}
+	return sum
+}
+
+func set(bits []uint64, i uint32)        { bits[i/64] |= 1 << (i % 64) }
+func isSet(bits []uint64, i uint32) bool { return bits[i/64]>>(i%64)&1 != 0 }

@@ -1,0 +1,282 @@
+package similarity
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// HeldList is what a version keeps of the pairs of an item: its list, the neighbors behind it, and a bound on the scores of all pairs that are in neither; 0 if there are none.
+type HeldList struct {
+	List, Rest []Neighbor
+	Bound      float32
+}
+
+// Follower makes the lists of some items of the next version of those of the version before. The calls are Look for each item, Wanted, Give with the sums of all that is wanted by whomever, and List for
+// each item. It must not be used by two goroutines at the same time.
+type Follower struct {
+	step *Step
+	held func(item uint32) (h HeldList, own bool)
+	// lists that are not what they were, by item as it was numbered.
+	lists map[uint32]*followed
+}
+
+// followed is a list on its way.
+type followed struct {
+	held  []Neighbor // of items as they were numbered, in no order
+	bound float32
+	// ask are items whose sum with the item is not known, ascending; whole says that no pair is.
+	ask   []uint32
+	whole bool
+}
+
+// NewFollower returns a Follower of the items that held says are its own, by their numbers as they were: items that the version before had not, have an empty list and no bound.
+func NewFollower(s *Step, held func(item uint32) (h HeldList, own bool)) *Follower {
+	return &Follower{step: s, held: held, lists: map[uint32]*followed{}}
+}
+
+// Look looks at the list of an item, as it was numbered.
+// Cost: O(neighbors), and for lists with changes O(neighbors · log neighbors).
+func (f *Follower) Look(i uint32) error {
+	s := f.step
+	h, own := f.held(i)
+	if !own || s.next[i] == Gone {
+		return nil
+	}
+	moved, deltas := isSet(s.touched, i), s.deltasOf(i)
+	if !moved && len(deltas) == 0 && !f.touches(h.List) && !f.touches(h.Rest) && !(s.heavy && f.tied(h)) {
+		return nil
+	}
+	l := &followed{bound: h.Bound, held: make([]Neighbor, 0, len(h.List)+len(h.Rest)+len(deltas))}
+	f.lists[i] = l
+	if isSet(s.fallen, i) { // all its pairs may have risen
+		l.whole = true
+		return nil
+	}
+	held := make(map[uint32]bool, len(deltas)) // those of deltas
+	for _, part := range [...][]Neighbor{h.List, h.Rest} {
+		for _, n := range part {
+			at, ofDelta := slices.BinarySearchFunc(deltas, n.ID, func(d pairDelta, j uint32) int { return cmp.Compare(d.j, j) })
+			delta := 0.0
+			if ofDelta {
+				delta, held[n.ID] = deltas[at].delta, true
+			} else if !moved && !isSet(s.touched, n.ID) {
+				l.held = append(l.held, n)
+				continue
+			}
+			sum, ok := s.sumBefore(n.Score, i, n.ID)
+			if !ok {
+				l.ask = append(l.ask, n.ID)
+				continue
+			}
+			if err := f.put(l, i, n.ID, sum+delta); err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range deltas {
+		switch {
+		case held[d.j]:
+		case l.bound == 0 || s.before.users[d.j] == 0: // it had none
+			if err := f.put(l, i, d.j, d.delta); err != nil {
+				return err
+			}
+		case s.next[d.j] != Gone && s.score(s.most(l.bound, i, d.j)+d.delta, i, d.j) > l.bound:
+			l.ask = append(l.ask, d.j)
+		}
+	}
+	slices.Sort(l.ask)
+	l.whole = !l.full(s.o.K) || s.heavy && f.tied(h)
+	return nil
+}
+
+// touches reports whether norms of neighbors have changed.
+func (f *Follower) touches(list []Neighbor) bool {
+	for _, n := range list {
+		if isSet(f.step.touched, n.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// tied reports whether pairs that are not held may have the score of the last of a list.
+func (f *Follower) tied(h HeldList) bool {
+	return h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound
+}
+
+// put holds a pair with the given sum.
+func (f *Follower) put(l *followed, i, j uint32, sum float64) error {
+	switch {
+	case sum == 0:
+		return nil
+	case sum < 0:
+		return fmt.Errorf("follow: the sum of items %d and %d would be %v: %w", i, j, sum, ErrShape)
+	case sum >= exactSum:
+		return fmt.Errorf("%w: sum %v of items %d and %d, want below %d", ErrNotFollowed, sum, i, j, exactSum)
+	}
+	if score := f.step.score(sum, i, j); score != 0 {
+		l.held = append(l.held, Neighbor{j, score})
+	}
+	return nil
+}
+
+// full reports whether the best k are among those held.
+func (l *followed) full(k int) bool {
+	if l.bound == 0 {
+		return true
+	}
+	above := 0
+	for _, n := range l.held {
+		if n.Score > l.bound {
+			above++
+		}
+	}
+	return above >= k
+}
+
+// PairSums are sums of an item with others: with those of With, ascending, or with All that have one. Ids are dense ids of the next version. Sum goes with With; it is nil where sums are wanted.
+type PairSums struct {
+	Item uint32
+	All  bool
+	// Mirror says that all lists need the sums of the item, and not its own alone.
+	Mirror bool
+	With   []uint32
+	Sum    []float64
+}
+
+// Wanted returns the sums that lists cannot tell; each pair once, with the item that fewer users have.
+func (f *Follower) Wanted() []PairSums {
+	s := f.step
+	var out []PairSums
+	var pairs []uint64
+	for i, l := range f.lists {
+		id := s.next[i]
+		if l.whole {
+			out = append(out, PairSums{Item: id, All: true, Mirror: isSet(s.fallen, i)})
+			continue
+		}
+		for _, j := range l.ask {
+			if with := s.next[j]; with != Gone {
+				pairs = append(pairs, uint64(max(id, with))<<32|uint64(min(id, with)))
+			}
+		}
+	}
+	slices.Sort(pairs)
+	whole := len(out)
+	for _, p := range slices.Compact(pairs) {
+		item := uint32(p >> 32)
+		if n := len(out); n == whole || out[n-1].Item != item {
+			out = append(out, PairSums{Item: item})
+		}
+		last := &out[len(out)-1]
+		last.With = append(last.With, uint32(p))
+	}
+	return out
+}
+
+// Give takes sums: all that were wanted, by whomever, and more.
+func (f *Follower) Give(sums []PairSums) error {
+	s := f.step
+	known := map[uint64]float64{}
+	for _, p := range sums {
+		if err := f.check(p); err != nil {
+			return err
+		}
+		item := s.order[p.Item]
+		for k, with := range p.With {
+			known[pairOf(p.Item, with)] = p.Sum[k]
+		}
+		if l := f.lists[item]; p.All && l != nil && l.whole {
+			*l = followed{}
+			for k, with := range p.With {
+				if err := f.put(l, item, s.order[with], p.Sum[k]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for i, l := range f.lists {
+		if l.whole {
+			return fmt.Errorf("follow: the sums of item %d did not come: %w", s.next[i], ErrShape)
+		}
+		for _, j := range l.ask {
+			sum, ok := known[pairOf(s.next[i], s.next[j])]
+			if !ok && s.next[j] != Gone {
+				return fmt.Errorf("follow: the sum of items %d and %d did not come: %w", s.next[i], s.next[j], ErrShape)
+			}
+			if err := f.put(l, i, j, sum); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range sums {
+		if !p.Mirror {
+			continue
+		}
+		for k, with := range p.With {
+			if err := f.mirror(s.order[with], s.order[p.Item], p.Sum[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func pairOf(a, b uint32) uint64 { return uint64(max(a, b))<<32 | uint64(min(a, b)) }
+
+// check refuses sums of items that there are not.
+func (f *Follower) check(p PairSums) error {
+	n := f.step.Len()
+	if int64(p.Item) >= int64(n) || len(p.With) != len(p.Sum) || slices.ContainsFunc(p.With, func(id uint32) bool { return int64(id) >= int64(n) }) {
+		return fmt.Errorf("follow: %d sums of item %d with %d of %d items: %w", len(p.Sum), p.Item, len(p.With), n, ErrShape)
+	}
+	return nil
+}
+
+// mirror holds a pair of an item that has fallen in the list of another, if it belongs there.
+func (f *Follower) mirror(i, fallen uint32, sum float64) error {
+	l := f.lists[i]
+	if l == nil {
+		h, own := f.held(i)
+		if !own || f.step.score(sum, i, fallen) < h.Bound {
+			return nil
+		}
+		l = &followed{held: slices.Concat(h.List, h.Rest), bound: h.Bound}
+		f.lists[i] = l
+	}
+	if slices.ContainsFunc(l.held, func(n Neighbor) bool { return n.ID == fallen }) {
+		return nil
+	}
+	return f.put(l, i, fallen, sum)
+}
+
+// List returns the list of an item of the next version by its dense id there, with dense ids, and what is kept behind it.
+func (f *Follower) List(id uint32) HeldList {
+	s := f.step
+	i := s.order[id]
+	l := f.lists[i]
+	if l == nil {
+		h, _ := f.held(i)
+		return HeldList{List: s.rename(h.List), Rest: s.rename(h.Rest), Bound: h.Bound}
+	}
+	all := s.rename(l.held)
+	slices.SortFunc(all, func(a, b Neighbor) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID)) })
+	h := HeldList{Bound: l.bound}
+	if keep := s.o.K + s.o.Reserve(); len(all) > keep {
+		h.Bound = max(h.Bound, all[keep].Score)
+		all = all[:keep]
+	}
+	k := min(s.o.K, len(all))
+	h.List, h.Rest = all[:k:k], all[k:]
+	return h
+}
+
+// rename returns neighbors with their next ids. Those of a list of which nothing changed keep their order: so do the ids of items that have not moved.
+func (s *Step) rename(list []Neighbor) []Neighbor {
+	out := make([]Neighbor, len(list))
+	for k, n := range list {
+		out[k] = Neighbor{s.next[n.ID], n.Score}
+	}
+	return out
+}

@@ -1,0 +1,314 @@
+package similarity
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// shop is a matrix by keys.
+type shop []map[string]float32
+
+// version is a build of a shop.
+type version struct {
+	keys    []string // by dense id
+	ids     map[string]uint32
+	rows    *Rows
+	users   []uint32
+	squares []float64
+	held    []HeldList
+}
+
+func (s shop) numbered() *version {
+	counts := map[string]int{}
+	for _, row := range s {
+		for key := range row {
+			counts[key]++
+		}
+	}
+	v := &version{ids: map[string]uint32{}, rows: &Rows{NumItems: len(counts), Start: []int64{0}}}
+	v.keys = slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	for id, key := range v.keys {
+		v.ids[key] = uint32(id)
+	}
+	n := newNorms(len(v.keys))
+	for _, row := range s {
+		r := v.row(row)
+		for k, i := range r.Item {
+			n.add(i, r.Weight[k])
+		}
+		v.rows.Item, v.rows.Weight = append(v.rows.Item, r.Item...), append(v.rows.Weight, r.Weight...)
+		v.rows.Start = append(v.rows.Start, int64(len(v.rows.Item)))
+	}
+	v.users, v.squares = n.users, n.squares
+	return v
+}
+
+// row is a row by dense ids; what has none gets the next.
+func (v *version) row(row map[string]float32) (r Row) {
+	var ids []uint32
+	weights := map[uint32]float32{}
+	for _, key := range slices.Sorted(maps.Keys(row)) {
+		id, ok := v.ids[key]
+		if !ok {
+			id = uint32(len(v.keys))
+			v.keys, v.ids[key] = append(v.keys, key), id
+		}
+		ids, weights[id] = append(ids, id), row[key]
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		r.Item, r.Weight = append(r.Item, id), append(r.Weight, weights[id])
+	}
+	return r
+}
+
+// build returns the lists that a full build keeps.
+func (v *version) build(t testing.TB, o Options) {
+	t.Helper()
+	wide := o
+	wide.K = o.K + o.Reserve()
+	lists, err := Build(t.Context(), v.rows, wide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.held = make([]HeldList, lists.Len())
+	for i := range v.held {
+		all := lists.List(uint32(i))
+		k := min(o.K, len(all))
+		v.held[i] = HeldList{List: all[:k:k], Rest: all[k:]}
+		if len(all) == wide.K {
+			v.held[i].Bound = all[len(all)-1].Score
+		}
+	}
+}
+
+// step follows from v to a shop, whose rows are those of v in this order but for changes.
+func (v *version) step(o Options, was, is shop) (*Step, error) {
+	base := *v
+	base.keys, base.ids = slices.Clone(v.keys), maps.Clone(v.ids)
+	var changes []RowChange
+	for u := range is {
+		if !maps.Equal(was[u], is[u]) {
+			changes = append(changes, RowChange{base.row(was[u]), base.row(is[u])})
+		}
+	}
+	return NewStep(o, v.users, v.squares, len(base.keys)-len(v.keys), func(i uint32) string { return base.keys[i] }, changes)
+}
+
+// follow makes the lists of the next version on some nodes.
+func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]HeldList, int) {
+	t.Helper()
+	followers := make([]*Follower, nodes)
+	var wanted []PairSums
+	for n := range followers {
+		f := NewFollower(s, func(i uint32) (HeldList, bool) {
+			if int(i) < len(v.held) {
+				return v.held[i], int(i)%nodes == n
+			}
+			return HeldList{}, int(i)%nodes == n
+		})
+		for i := range s.next {
+			if err := f.Look(uint32(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		followers[n] = f
+		wanted = append(wanted, f.Wanted()...)
+	}
+	half := int64(len(next.rows.Start)-1) / 2
+	first, last := *next.rows, *next.rows
+	first.Start, last.Start = next.rows.Start[:half+1], next.rows.Start[half:]
+	sums, err := SumPairs(t.Context(), s.o, &first, wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := SumPairs(t.Context(), s.o, &last, wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := AddPairSums(sums, more); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range followers {
+		if err := f.Give(sums); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := make([]HeldList, s.Len())
+	for id := range out {
+		i, _, _ := s.Was(uint32(id))
+		out[id] = followers[int(i)%nodes].List(uint32(id))
+	}
+	return out, len(wanted)
+}
+
+// checkHeld compares lists with those of a build, and what is kept behind them with all pairs.
+func checkHeld(t testing.TB, o Options, v *version, got []HeldList) {
+	t.Helper()
+	v.build(t, o)
+	wide := o
+	wide.K = max(1, v.rows.NumItems)
+	all, err := Build(t.Context(), v.rows, wide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, h := range got {
+		if !slices.Equal(h.List, v.held[i].List) {
+			t.Fatalf("list of item %d of %d:\n got %v\nwant %v", i, len(got), h.List, v.held[i].List)
+		}
+		scores := map[uint32]float32{}
+		for _, n := range all.List(uint32(i)) {
+			scores[n.ID] = n.Score
+		}
+		for _, n := range slices.Concat(h.List, h.Rest) {
+			if scores[n.ID] != n.Score {
+				t.Fatalf("item %d holds %v, want score %v", i, n, scores[n.ID])
+			}
+			delete(scores, n.ID)
+		}
+		for id, score := range scores {
+			if h.Bound == 0 || score > h.Bound {
+				t.Fatalf("item %d does not hold %d with score %v and has bound %v", i, id, score, h.Bound)
+			}
+		}
+	}
+}
+
+// change makes a shop of another: weights rise and fall, items and users come and go.
+func (s shop) change(rng *rand.Rand, items, n int, risingOnly bool) shop {
+	out := make(shop, len(s))
+	for u, row := range s {
+		out[u] = maps.Clone(row)
+	}
+	for range n {
+		u := rng.IntN(len(out))
+		switch what := rng.IntN(12); {
+		case what == 0:
+			out = append(out, map[string]float32{draw(rng, items): 1})
+		case what == 1 && !risingOnly:
+			clear(out[u])
+		case what < 4 && !risingOnly && len(out[u]) > 0:
+			key := slices.Sorted(maps.Keys(out[u]))[rng.IntN(len(out[u]))]
+			if out[u][key]--; out[u][key] <= 0 {
+				delete(out[u], key)
+			}
+		default:
+			out[u][draw(rng, items)] += float32(1 + rng.IntN(3))
+		}
+	}
+	return out
+}
+
+// draw draws an item, the first the most often.
+func draw(rng *rand.Rand, items int) string {
+	x := rng.Float64()
+	return strconv.Itoa(int(x * x * x * float64(items)))
+}
+
+// TestFollow follows random changes and compares each version with a build.
+func TestFollow(t *testing.T) {
+	for _, measure := range []Measure{Cosine, Jaccard, Dice, ConditionalProbability} {
+		for seed := range uint64(40) {
+			t.Run(fmt.Sprintf("%s/%d", measure, seed), func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(seed, 1))
+				o := Options{Measure: measure, K: 1 + rng.IntN(6), Threads: 1}
+				if measure != Cosine && seed%3 == 0 {
+					o.Shrinkage = 2
+				}
+				items := 5 + rng.IntN(60)
+				now := make(shop, 5+rng.IntN(60))
+				if seed%2 == 0 { // long lists of close scores
+					items, now = 30+rng.IntN(60), make(shop, 200+rng.IntN(200))
+				}
+				for u := range now {
+					now[u] = map[string]float32{}
+				}
+				now = now.change(rng, items, 20*len(now)/3, true)
+				v := now.numbered()
+				v.build(t, o)
+				for range 8 {
+					is := now.change(rng, items+1, 1+rng.IntN(8), rng.IntN(2) == 0)
+					s, err := v.step(o, slices.Concat(now, make(shop, len(is)-len(now))), is)
+					if err != nil {
+						t.Fatal(err)
+					}
+					next := is.numbered()
+					if s.Len() != len(next.keys) {
+						t.Fatalf("%d items, want %d", s.Len(), len(next.keys))
+					}
+					for id := range next.keys {
+						if _, users, squares := s.Was(uint32(id)); users != next.users[id] || squares != next.squares[id] {
+							t.Fatalf("item %d has %d users and squares %v, want %d and %v", id, users, squares, next.users[id], next.squares[id])
+						}
+					}
+					next.held, _ = v.follow(t, s, next, 1+rng.IntN(3))
+					checkHeld(t, o, &version{rows: next.rows}, next.held)
+					now, v = is, next
+				}
+			})
+		}
+	}
+}
+
+// TestFollowRefuses has what no step can follow.
+func TestFollowRefuses(t *testing.T) {
+	o := Options{Measure: Cosine, K: 2}
+	key := func(uint32) string { return "" }
+	for name, c := range map[string]RowChange{
+		"half a weight":  {New: Row{[]uint32{0}, []float32{1.5}}},
+		"negative":       {New: Row{[]uint32{0}, []float32{-1}}},
+		"a large weight": {New: Row{[]uint32{0}, []float32{1 << 13}}},
+	} {
+		if _, err := NewStep(o, []uint32{2}, []float64{2}, 0, key, []RowChange{c}); !errors.Is(err, ErrNotFollowed) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if _, err := NewStep(Options{Measure: BM25, K: 2}, nil, nil, 0, key, nil); !errors.Is(err, ErrNotFollowed) {
+		t.Errorf("BM25: error %v", err)
+	}
+	for name, c := range map[string]RowChange{
+		"an item that is not there":    {New: Row{[]uint32{1}, nil}},
+		"more users than the item has": {Old: Row{[]uint32{0}, []float32{1}}},
+	} {
+		changes := []RowChange{c, c, c}
+		if _, err := NewStep(o, []uint32{2}, []float64{2}, 0, key, changes); !errors.Is(err, ErrShape) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// TestFollowBuildsAgain takes away all neighbors that an item holds, so that its list must be built again.
+func TestFollowBuildsAgain(t *testing.T) {
+	o := Options{Measure: Cosine, K: 3, Threads: 1}
+	var now shop
+	for j := range 40 {
+		now = append(now, map[string]float32{"all": 1, fmt.Sprintf("item %02d", j): 1})
+	}
+	v := now.numbered()
+	v.build(t, o)
+	for step := range 3 {
+		is := slices.Clone(now)
+		for j := range o.K + o.Reserve() {
+			is = append(is, map[string]float32{fmt.Sprintf("item %02d", 11*step+j): 5})
+		}
+		s, err := v.step(o, slices.Concat(now, make(shop, len(is)-len(now))), is)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := is.numbered()
+		var wanted int
+		if next.held, wanted = v.follow(t, s, next, 1); wanted == 0 {
+			t.Errorf("step %d wants no sums", step)
+		}
+		checkHeld(t, o, &version{rows: next.rows}, next.held)
+		now, v = is, next
+	}
+}
