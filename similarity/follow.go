@@ -50,11 +50,16 @@ type Step struct {
 	changes     []RowChange
 }
 
-// pairDelta is what changes the sum of item i with item j, as they were numbered. Each pair is there twice.
+// pairDelta is what changes the sum of two items, as they were numbered. Each pair is there twice.
 type pairDelta struct {
-	i, j  uint32
+	pair  uint64 // the item whose list it is, and in the lower half the other
 	delta float64
 }
+
+func (d *pairDelta) item() uint32  { return uint32(d.pair >> 32) }
+func (d *pairDelta) other() uint32 { return uint32(d.pair) }
+
+func packPair(i, j uint32) uint64 { return uint64(i)<<32 | uint64(j) }
 
 // NewStep follows changes of a version with the given users and sums of squares of each item; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
 // ordered. Errors match ErrNotFollowed, or ErrShape for changes that do not fit the version. Cost: O(items + pairs of the changed rows).
@@ -81,7 +86,7 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 			return nil, err
 		}
 	}
-	slices.SortFunc(s.deltas, func(a, b pairDelta) int { return cmp.Or(cmp.Compare(a.i, b.i), cmp.Compare(a.j, b.j)) })
+	slices.SortFunc(s.deltas, func(a, b pairDelta) int { return cmp.Compare(a.pair, b.pair) })
 	s.join()
 	var moved []uint32
 	for i := range n {
@@ -141,7 +146,7 @@ func (s *Step) addRow(c *RowChange) error {
 	for _, a := range changed {
 		for _, b := range all {
 			if delta := a.new*b.new - a.old*b.old; delta != 0 && (b.old == b.new || a.item < b.item) {
-				s.deltas = append(s.deltas, pairDelta{a.item, b.item, delta}, pairDelta{b.item, a.item, delta})
+				s.deltas = append(s.deltas, pairDelta{packPair(a.item, b.item), delta}, pairDelta{packPair(b.item, a.item), delta})
 			}
 		}
 	}
@@ -198,7 +203,7 @@ func (s *Step) count(item uint32, old, new float64) error {
 func (s *Step) join() {
 	out := s.deltas[:0]
 	for _, d := range s.deltas {
-		if n := len(out); n > 0 && out[n-1].i == d.i && out[n-1].j == d.j {
+		if n := len(out); n > 0 && out[n-1].pair == d.pair {
 			out[n-1].delta += d.delta
 		} else {
 			out = append(out, d)
@@ -253,12 +258,15 @@ func (s *Step) Changes() []RowChange { return s.changes }
 
 // deltasOf returns what changes the sums of an item, by the other.
 func (s *Step) deltasOf(i uint32) []pairDelta {
-	lo, _ := slices.BinarySearchFunc(s.deltas, i, func(d pairDelta, i uint32) int { return cmp.Compare(d.i, i) })
-	hi := lo
-	for hi < len(s.deltas) && s.deltas[hi].i == i {
-		hi++
+	find := func(pair uint64) int {
+		at, _ := slices.BinarySearchFunc(s.deltas, pair, func(d pairDelta, pair uint64) int { return cmp.Compare(d.pair, pair) })
+		return at
 	}
-	return s.deltas[lo:hi]
+	lo := find(packPair(i, 0))
+	if lo == len(s.deltas) || s.deltas[lo].item() != i {
+		return nil
+	}
+	return s.deltas[lo:find(packPair(i+1, 0))]
 }
 
 // score is that of a pair as it is now.
@@ -273,6 +281,13 @@ func (s *Step) scoreOf(n *norms, sum float64, i, j uint32) float32 {
 
 // sumBefore returns the sum that gave a pair its score in the version before.
 func (s *Step) sumBefore(score float32, i, j uint32) (sum float64, ok bool) {
+	if s.kind != commons {
+		x, y := s.before.squares[i], s.before.squares[j]
+		sum = math.Round(float64(score) * math.Sqrt(x*y))
+		if s.scoreOf(&s.before, sum, i, j) == score {
+			return sum, sum < knownSum
+		}
+	}
 	sum = s.most(score, i, j)
 	return sum, sum > 0 && sum < knownSum && s.scoreOf(&s.before, sum, i, j) == score
 }

@@ -25,7 +25,7 @@ type Follower struct {
 type followed struct {
 	held  []Neighbor // of items as they were numbered, in no order
 	bound float32
-	// ask are items whose sum with the item is not known, ascending; whole says that no pair is.
+	// ask are items whose sum with the item is not known; whole says that no pair is.
 	ask   []uint32
 	whole bool
 }
@@ -53,13 +53,13 @@ func (f *Follower) Look(i uint32) error {
 		l.whole = true
 		return nil
 	}
-	held := make(map[uint32]bool, len(deltas)) // those of deltas
+	held := make([]bool, len(deltas)) // pairs of deltas that are held
 	for _, part := range [...][]Neighbor{h.List, h.Rest} {
 		for _, n := range part {
-			at, ofDelta := slices.BinarySearchFunc(deltas, n.ID, func(d pairDelta, j uint32) int { return cmp.Compare(d.j, j) })
+			at, ofDelta := slices.BinarySearchFunc(deltas, packPair(i, n.ID), func(d pairDelta, pair uint64) int { return cmp.Compare(d.pair, pair) })
 			delta := 0.0
 			if ofDelta {
-				delta, held[n.ID] = deltas[at].delta, true
+				delta, held[at] = deltas[at].delta, true
 			} else if !moved && !isSet(s.touched, n.ID) {
 				l.held = append(l.held, n)
 				continue
@@ -74,18 +74,17 @@ func (f *Follower) Look(i uint32) error {
 			}
 		}
 	}
-	for _, d := range deltas {
-		switch {
-		case held[d.j]:
-		case l.bound == 0 || s.before.users[d.j] == 0: // it had none
-			if err := f.put(l, i, d.j, d.delta); err != nil {
+	for at, d := range deltas {
+		switch j := d.other(); {
+		case held[at]:
+		case l.bound == 0 || s.before.users[j] == 0: // it had none
+			if err := f.put(l, i, j, d.delta); err != nil {
 				return err
 			}
-		case s.next[d.j] != Gone && s.score(s.most(l.bound, i, d.j)+d.delta, i, d.j) > l.bound:
-			l.ask = append(l.ask, d.j)
+		case s.next[j] != Gone && s.score(s.most(l.bound, i, j)+d.delta, i, j) > l.bound:
+			l.ask = append(l.ask, j)
 		}
 	}
-	slices.Sort(l.ask)
 	l.whole = !l.full(s.o.K) || s.heavy && f.tied(h)
 	return nil
 }
@@ -145,7 +144,7 @@ type PairSums struct {
 	Sum    []float64
 }
 
-// Wanted returns the sums that lists cannot tell; each pair once, with the item that fewer users have.
+// Wanted returns the sums that lists cannot tell; each pair once, with the item that more users have.
 func (f *Follower) Wanted() []PairSums {
 	s := f.step
 	var out []PairSums
@@ -158,7 +157,7 @@ func (f *Follower) Wanted() []PairSums {
 		}
 		for _, j := range l.ask {
 			if with := s.next[j]; with != Gone {
-				pairs = append(pairs, uint64(max(id, with))<<32|uint64(min(id, with)))
+				pairs = append(pairs, pairOf(id, with))
 			}
 		}
 	}
@@ -223,7 +222,8 @@ func (f *Follower) Give(sums []PairSums) error {
 	return nil
 }
 
-func pairOf(a, b uint32) uint64 { return uint64(max(a, b))<<32 | uint64(min(a, b)) }
+// pairOf is one number for a pair in either order: that of the item with more users comes first.
+func pairOf(a, b uint32) uint64 { return packPair(min(a, b), max(a, b)) }
 
 // check refuses sums of items that there are not.
 func (f *Follower) check(p PairSums) error {
