@@ -141,6 +141,12 @@ var table = map[string]Rule{
 	kithv1.ComputeService_WriteModel_FullMethodName:    internal,
 	kithv1.ComputeService_EndTraining_FullMethodName:   internal,
 	kithv1.ComputeService_DropJob_FullMethodName:       internal,
+	kithv1.ComputeService_Changes_FullMethodName:       internal,
+	kithv1.ComputeService_Follow_FullMethodName:        internal,
+	kithv1.ComputeService_FollowRows_FullMethodName:    internal,
+	kithv1.ComputeService_LookLists_FullMethodName:     internal,
+	kithv1.ComputeService_SumPairs_FullMethodName:      internal,
+	kithv1.ComputeService_FollowLists_FullMethodName:   internal,
 
 	kithv1.ControlService_Propose_FullMethodName:   internal,
 	kithv1.ControlService_Approve_FullMethodName:   internal,

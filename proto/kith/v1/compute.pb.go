@@ -2203,6 +2203,929 @@ func (*DropJobResponse) Descriptor() ([]byte, []int) {
 	return file_kith_v1_compute_proto_rawDescGZIP(), []int{35}
 }
 
+// ChangesRequest names a partition, an earlier version that was built with the same spec, and the cuts of both.
+type ChangesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Base          uint64                 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
+	BaseCut       uint64                 `protobuf:"varint,4,opt,name=base_cut,json=baseCut,proto3" json:"base_cut,omitempty"`
+	Cut           uint64                 `protobuf:"varint,5,opt,name=cut,proto3" json:"cut,omitempty"`
+	Spec          *BuildSpec             `protobuf:"bytes,6,opt,name=spec,proto3" json:"spec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangesRequest) Reset() {
+	*x = ChangesRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangesRequest) ProtoMessage() {}
+
+func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
+func (*ChangesRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ChangesRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *ChangesRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *ChangesRequest) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *ChangesRequest) GetBaseCut() uint64 {
+	if x != nil {
+		return x.BaseCut
+	}
+	return 0
+}
+
+func (x *ChangesRequest) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *ChangesRequest) GetSpec() *BuildSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+// ChangesResponse is a chunk of the changes of a partition.
+type ChangesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Users with rows and interactions at the cut, in the first message.
+	Users        uint32 `protobuf:"varint,1,opt,name=users,proto3" json:"users,omitempty"`
+	Interactions uint64 `protobuf:"varint,2,opt,name=interactions,proto3" json:"interactions,omitempty"`
+	// Keys of items that the earlier version has not, in the first message.
+	Added         []string      `protobuf:"bytes,3,rep,name=added,proto3" json:"added,omitempty"`
+	Rows          []*ChangedRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangesResponse) Reset() {
+	*x = ChangesResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangesResponse) ProtoMessage() {}
+
+func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
+func (*ChangesResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ChangesResponse) GetUsers() uint32 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *ChangesResponse) GetInteractions() uint64 {
+	if x != nil {
+		return x.Interactions
+	}
+	return 0
+}
+
+func (x *ChangesResponse) GetAdded() []string {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *ChangesResponse) GetRows() []*ChangedRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+// ChangedRow is the row of a user as it was, and as it is. Items are dense ids of the earlier version, or behind them places in the keys that were added by the partition; they ascend.
+type ChangedRow struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	OldItems []uint32               `protobuf:"varint,1,rep,packed,name=old_items,json=oldItems,proto3" json:"old_items,omitempty"`
+	// None stand for ones.
+	OldWeights    []float32 `protobuf:"fixed32,2,rep,packed,name=old_weights,json=oldWeights,proto3" json:"old_weights,omitempty"`
+	NewItems      []uint32  `protobuf:"varint,3,rep,packed,name=new_items,json=newItems,proto3" json:"new_items,omitempty"`
+	NewWeights    []float32 `protobuf:"fixed32,4,rep,packed,name=new_weights,json=newWeights,proto3" json:"new_weights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangedRow) Reset() {
+	*x = ChangedRow{}
+	mi := &file_kith_v1_compute_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangedRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangedRow) ProtoMessage() {}
+
+func (x *ChangedRow) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangedRow.ProtoReflect.Descriptor instead.
+func (*ChangedRow) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ChangedRow) GetOldItems() []uint32 {
+	if x != nil {
+		return x.OldItems
+	}
+	return nil
+}
+
+func (x *ChangedRow) GetOldWeights() []float32 {
+	if x != nil {
+		return x.OldWeights
+	}
+	return nil
+}
+
+func (x *ChangedRow) GetNewItems() []uint32 {
+	if x != nil {
+		return x.NewItems
+	}
+	return nil
+}
+
+func (x *ChangedRow) GetNewWeights() []float32 {
+	if x != nil {
+		return x.NewWeights
+	}
+	return nil
+}
+
+// FollowRequest is a chunk of the changes; the first one carries the head, and those of a partition follow each other.
+type FollowRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Head          *FollowHead            `protobuf:"bytes,1,opt,name=head,proto3" json:"head,omitempty"`
+	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Added         []string               `protobuf:"bytes,3,rep,name=added,proto3" json:"added,omitempty"`
+	Rows          []*ChangedRow          `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRequest) Reset() {
+	*x = FollowRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRequest) ProtoMessage() {}
+
+func (x *FollowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
+func (*FollowRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *FollowRequest) GetHead() *FollowHead {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *FollowRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *FollowRequest) GetAdded() []string {
+	if x != nil {
+		return x.Added
+	}
+	return nil
+}
+
+func (x *FollowRequest) GetRows() []*ChangedRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+// FollowHead names the job, and the version that it follows.
+type FollowHead struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Job   uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Base  uint64                 `protobuf:"varint,2,opt,name=base,proto3" json:"base,omitempty"`
+	Spec  *BuildSpec             `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
+	// Of the users of each partition, and the end of the last.
+	FirstUser     []uint32 `protobuf:"varint,4,rep,packed,name=first_user,json=firstUser,proto3" json:"first_user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowHead) Reset() {
+	*x = FollowHead{}
+	mi := &file_kith_v1_compute_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowHead) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowHead) ProtoMessage() {}
+
+func (x *FollowHead) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowHead.ProtoReflect.Descriptor instead.
+func (*FollowHead) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *FollowHead) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *FollowHead) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *FollowHead) GetSpec() *BuildSpec {
+	if x != nil {
+		return x.Spec
+	}
+	return nil
+}
+
+func (x *FollowHead) GetFirstUser() []uint32 {
+	if x != nil {
+		return x.FirstUser
+	}
+	return nil
+}
+
+// FollowResponse identifies the dictionary that was made.
+type FollowResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dictionary    *Artifact              `protobuf:"bytes,1,opt,name=dictionary,proto3" json:"dictionary,omitempty"`
+	Items         uint32                 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowResponse) Reset() {
+	*x = FollowResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowResponse) ProtoMessage() {}
+
+func (x *FollowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowResponse.ProtoReflect.Descriptor instead.
+func (*FollowResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *FollowResponse) GetDictionary() *Artifact {
+	if x != nil {
+		return x.Dictionary
+	}
+	return nil
+}
+
+func (x *FollowResponse) GetItems() uint32 {
+	if x != nil {
+		return x.Items
+	}
+	return 0
+}
+
+// FollowRowsRequest names a partition.
+type FollowRowsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRowsRequest) Reset() {
+	*x = FollowRowsRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRowsRequest) ProtoMessage() {}
+
+func (x *FollowRowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRowsRequest.ProtoReflect.Descriptor instead.
+func (*FollowRowsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *FollowRowsRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *FollowRowsRequest) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+// FollowRowsResponse identifies the file.
+type FollowRowsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          *Artifact              `protobuf:"bytes,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	Usage         *NodeUsage             `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRowsResponse) Reset() {
+	*x = FollowRowsResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRowsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRowsResponse) ProtoMessage() {}
+
+func (x *FollowRowsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRowsResponse.ProtoReflect.Descriptor instead.
+func (*FollowRowsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *FollowRowsResponse) GetRows() *Artifact {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *FollowRowsResponse) GetUsage() *NodeUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// LookListsRequest names partitions of items.
+type LookListsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partitions    []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookListsRequest) Reset() {
+	*x = LookListsRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookListsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookListsRequest) ProtoMessage() {}
+
+func (x *LookListsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookListsRequest.ProtoReflect.Descriptor instead.
+func (*LookListsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *LookListsRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *LookListsRequest) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+// LookListsResponse is some of the sums that are wanted.
+type LookListsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Wanted        []*PairSums            `protobuf:"bytes,1,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookListsResponse) Reset() {
+	*x = LookListsResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookListsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookListsResponse) ProtoMessage() {}
+
+func (x *LookListsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookListsResponse.ProtoReflect.Descriptor instead.
+func (*LookListsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *LookListsResponse) GetWanted() []*PairSums {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+// PairSums are sums of an item with others, by dense ids of the job.
+type PairSums struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  uint32                 `protobuf:"varint,1,opt,name=item,proto3" json:"item,omitempty"`
+	// With all others that have one.
+	All bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	// The lists of all items need them, and not that of the item alone.
+	Mirror bool `protobuf:"varint,3,opt,name=mirror,proto3" json:"mirror,omitempty"`
+	// They ascend.
+	With []uint32 `protobuf:"varint,4,rep,packed,name=with,proto3" json:"with,omitempty"`
+	// One for each of the others; none where sums are wanted.
+	Sum           []uint64 `protobuf:"varint,5,rep,packed,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PairSums) Reset() {
+	*x = PairSums{}
+	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PairSums) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PairSums) ProtoMessage() {}
+
+func (x *PairSums) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PairSums.ProtoReflect.Descriptor instead.
+func (*PairSums) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *PairSums) GetItem() uint32 {
+	if x != nil {
+		return x.Item
+	}
+	return 0
+}
+
+func (x *PairSums) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *PairSums) GetMirror() bool {
+	if x != nil {
+		return x.Mirror
+	}
+	return false
+}
+
+func (x *PairSums) GetWith() []uint32 {
+	if x != nil {
+		return x.With
+	}
+	return nil
+}
+
+func (x *PairSums) GetSum() []uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
+// SumPairsRequest is some of the sums that are wanted; the first message names the job and the partitions of users as well.
+type SumPairsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partitions    []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	Wanted        []*PairSums            `protobuf:"bytes,3,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SumPairsRequest) Reset() {
+	*x = SumPairsRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SumPairsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SumPairsRequest) ProtoMessage() {}
+
+func (x *SumPairsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SumPairsRequest.ProtoReflect.Descriptor instead.
+func (*SumPairsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *SumPairsRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *SumPairsRequest) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *SumPairsRequest) GetWanted() []*PairSums {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+// SumPairsResponse is some of the sums.
+type SumPairsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sums          []*PairSums            `protobuf:"bytes,1,rep,name=sums,proto3" json:"sums,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SumPairsResponse) Reset() {
+	*x = SumPairsResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SumPairsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SumPairsResponse) ProtoMessage() {}
+
+func (x *SumPairsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SumPairsResponse.ProtoReflect.Descriptor instead.
+func (*SumPairsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *SumPairsResponse) GetSums() []*PairSums {
+	if x != nil {
+		return x.Sums
+	}
+	return nil
+}
+
+// FollowListsRequest is some of the sums; the first message names the job and the partitions of items as well.
+type FollowListsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partitions    []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	Sums          []*PairSums            `protobuf:"bytes,3,rep,name=sums,proto3" json:"sums,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowListsRequest) Reset() {
+	*x = FollowListsRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowListsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowListsRequest) ProtoMessage() {}
+
+func (x *FollowListsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowListsRequest.ProtoReflect.Descriptor instead.
+func (*FollowListsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *FollowListsRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *FollowListsRequest) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *FollowListsRequest) GetSums() []*PairSums {
+	if x != nil {
+		return x.Sums
+	}
+	return nil
+}
+
+// FollowListsResponse identifies the lists, in the order of the partitions.
+type FollowListsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lists         []*Artifact            `protobuf:"bytes,1,rep,name=lists,proto3" json:"lists,omitempty"`
+	Usage         *NodeUsage             `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowListsResponse) Reset() {
+	*x = FollowListsResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowListsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowListsResponse) ProtoMessage() {}
+
+func (x *FollowListsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowListsResponse.ProtoReflect.Descriptor instead.
+func (*FollowListsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *FollowListsResponse) GetLists() []*Artifact {
+	if x != nil {
+		return x.Lists
+	}
+	return nil
+}
+
+func (x *FollowListsResponse) GetUsage() *NodeUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
 var File_kith_v1_compute_proto protoreflect.FileDescriptor
 
 const file_kith_v1_compute_proto_rawDesc = "" +
@@ -2359,7 +3282,80 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\"\n" +
 	"\x0eDropJobRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\"\x11\n" +
-	"\x0fDropJobResponse2\xc2\b\n" +
+	"\x0fDropJobResponse\"\xa9\x01\n" +
+	"\x0eChangesRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x12\n" +
+	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
+	"\bbase_cut\x18\x04 \x01(\x04R\abaseCut\x12\x10\n" +
+	"\x03cut\x18\x05 \x01(\x04R\x03cut\x12&\n" +
+	"\x04spec\x18\x06 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\"\x8a\x01\n" +
+	"\x0fChangesResponse\x12\x14\n" +
+	"\x05users\x18\x01 \x01(\rR\x05users\x12\"\n" +
+	"\finteractions\x18\x02 \x01(\x04R\finteractions\x12\x14\n" +
+	"\x05added\x18\x03 \x03(\tR\x05added\x12'\n" +
+	"\x04rows\x18\x04 \x03(\v2\x13.kith.v1.ChangedRowR\x04rows\"\x88\x01\n" +
+	"\n" +
+	"ChangedRow\x12\x1b\n" +
+	"\told_items\x18\x01 \x03(\rR\boldItems\x12\x1f\n" +
+	"\vold_weights\x18\x02 \x03(\x02R\n" +
+	"oldWeights\x12\x1b\n" +
+	"\tnew_items\x18\x03 \x03(\rR\bnewItems\x12\x1f\n" +
+	"\vnew_weights\x18\x04 \x03(\x02R\n" +
+	"newWeights\"\x95\x01\n" +
+	"\rFollowRequest\x12'\n" +
+	"\x04head\x18\x01 \x01(\v2\x13.kith.v1.FollowHeadR\x04head\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05added\x18\x03 \x03(\tR\x05added\x12'\n" +
+	"\x04rows\x18\x04 \x03(\v2\x13.kith.v1.ChangedRowR\x04rows\"y\n" +
+	"\n" +
+	"FollowHead\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x12\n" +
+	"\x04base\x18\x02 \x01(\x04R\x04base\x12&\n" +
+	"\x04spec\x18\x03 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1d\n" +
+	"\n" +
+	"first_user\x18\x04 \x03(\rR\tfirstUser\"Y\n" +
+	"\x0eFollowResponse\x121\n" +
+	"\n" +
+	"dictionary\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\n" +
+	"dictionary\x12\x14\n" +
+	"\x05items\x18\x02 \x01(\rR\x05items\"C\n" +
+	"\x11FollowRowsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\rR\tpartition\"e\n" +
+	"\x12FollowRowsResponse\x12%\n" +
+	"\x04rows\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\x04rows\x12(\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"D\n" +
+	"\x10LookListsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x03(\rR\n" +
+	"partitions\">\n" +
+	"\x11LookListsResponse\x12)\n" +
+	"\x06wanted\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x06wanted\"n\n" +
+	"\bPairSums\x12\x12\n" +
+	"\x04item\x18\x01 \x01(\rR\x04item\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\x12\x16\n" +
+	"\x06mirror\x18\x03 \x01(\bR\x06mirror\x12\x12\n" +
+	"\x04with\x18\x04 \x03(\rR\x04with\x12\x10\n" +
+	"\x03sum\x18\x05 \x03(\x04R\x03sum\"n\n" +
+	"\x0fSumPairsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x03(\rR\n" +
+	"partitions\x12)\n" +
+	"\x06wanted\x18\x03 \x03(\v2\x11.kith.v1.PairSumsR\x06wanted\"9\n" +
+	"\x10SumPairsResponse\x12%\n" +
+	"\x04sums\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x04sums\"m\n" +
+	"\x12FollowListsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x03(\rR\n" +
+	"partitions\x12%\n" +
+	"\x04sums\x18\x03 \x03(\v2\x11.kith.v1.PairSumsR\x04sums\"h\n" +
+	"\x13FollowListsResponse\x12'\n" +
+	"\x05lists\x18\x01 \x03(\v2\x11.kith.v1.ArtifactR\x05lists\x12(\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage2\xdd\v\n" +
 	"\x0eComputeService\x128\n" +
 	"\x05Count\x12\x15.kith.v1.CountRequest\x1a\x16.kith.v1.CountResponse0\x01\x12P\n" +
 	"\rPutDictionary\x12\x1d.kith.v1.PutDictionaryRequest\x1a\x1e.kith.v1.PutDictionaryResponse(\x01\x129\n" +
@@ -2376,7 +3372,14 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\bFetchPut\x12\x18.kith.v1.FetchPutRequest\x1a\x19.kith.v1.FetchPutResponse0\x01\x12E\n" +
 	"\n" +
 	"WriteModel\x12\x1a.kith.v1.WriteModelRequest\x1a\x1b.kith.v1.WriteModelResponse\x12H\n" +
-	"\vEndTraining\x12\x1b.kith.v1.EndTrainingRequest\x1a\x1c.kith.v1.EndTrainingResponse\x12<\n" +
+	"\vEndTraining\x12\x1b.kith.v1.EndTrainingRequest\x1a\x1c.kith.v1.EndTrainingResponse\x12>\n" +
+	"\aChanges\x12\x17.kith.v1.ChangesRequest\x1a\x18.kith.v1.ChangesResponse0\x01\x12;\n" +
+	"\x06Follow\x12\x16.kith.v1.FollowRequest\x1a\x17.kith.v1.FollowResponse(\x01\x12E\n" +
+	"\n" +
+	"FollowRows\x12\x1a.kith.v1.FollowRowsRequest\x1a\x1b.kith.v1.FollowRowsResponse\x12D\n" +
+	"\tLookLists\x12\x19.kith.v1.LookListsRequest\x1a\x1a.kith.v1.LookListsResponse0\x01\x12C\n" +
+	"\bSumPairs\x12\x18.kith.v1.SumPairsRequest\x1a\x19.kith.v1.SumPairsResponse(\x010\x01\x12J\n" +
+	"\vFollowLists\x12\x1b.kith.v1.FollowListsRequest\x1a\x1c.kith.v1.FollowListsResponse(\x01\x12<\n" +
 	"\aDropJob\x12\x17.kith.v1.DropJobRequest\x1a\x18.kith.v1.DropJobResponseB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3"
 
 var (
@@ -2391,7 +3394,7 @@ func file_kith_v1_compute_proto_rawDescGZIP() []byte {
 	return file_kith_v1_compute_proto_rawDescData
 }
 
-var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_kith_v1_compute_proto_goTypes = []any{
 	(*FetchPartResponse)(nil),     // 0: kith.v1.FetchPartResponse
 	(*FetchPartialsResponse)(nil), // 1: kith.v1.FetchPartialsResponse
@@ -2429,70 +3432,111 @@ var file_kith_v1_compute_proto_goTypes = []any{
 	(*FetchArtifactRequest)(nil),  // 33: kith.v1.FetchArtifactRequest
 	(*DropJobRequest)(nil),        // 34: kith.v1.DropJobRequest
 	(*DropJobResponse)(nil),       // 35: kith.v1.DropJobResponse
-	(*BuildSpec)(nil),             // 36: kith.v1.BuildSpec
-	(*ItemCount)(nil),             // 37: kith.v1.ItemCount
-	(*NodeUsage)(nil),             // 38: kith.v1.NodeUsage
-	(*ModelSpec)(nil),             // 39: kith.v1.ModelSpec
+	(*ChangesRequest)(nil),        // 36: kith.v1.ChangesRequest
+	(*ChangesResponse)(nil),       // 37: kith.v1.ChangesResponse
+	(*ChangedRow)(nil),            // 38: kith.v1.ChangedRow
+	(*FollowRequest)(nil),         // 39: kith.v1.FollowRequest
+	(*FollowHead)(nil),            // 40: kith.v1.FollowHead
+	(*FollowResponse)(nil),        // 41: kith.v1.FollowResponse
+	(*FollowRowsRequest)(nil),     // 42: kith.v1.FollowRowsRequest
+	(*FollowRowsResponse)(nil),    // 43: kith.v1.FollowRowsResponse
+	(*LookListsRequest)(nil),      // 44: kith.v1.LookListsRequest
+	(*LookListsResponse)(nil),     // 45: kith.v1.LookListsResponse
+	(*PairSums)(nil),              // 46: kith.v1.PairSums
+	(*SumPairsRequest)(nil),       // 47: kith.v1.SumPairsRequest
+	(*SumPairsResponse)(nil),      // 48: kith.v1.SumPairsResponse
+	(*FollowListsRequest)(nil),    // 49: kith.v1.FollowListsRequest
+	(*FollowListsResponse)(nil),   // 50: kith.v1.FollowListsResponse
+	(*BuildSpec)(nil),             // 51: kith.v1.BuildSpec
+	(*ItemCount)(nil),             // 52: kith.v1.ItemCount
+	(*NodeUsage)(nil),             // 53: kith.v1.NodeUsage
+	(*ModelSpec)(nil),             // 54: kith.v1.ModelSpec
 }
 var file_kith_v1_compute_proto_depIdxs = []int32{
-	36, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
-	37, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
+	51, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
+	52, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
 	6,  // 2: kith.v1.PutDictionaryRequest.head:type_name -> kith.v1.DictionaryHead
-	37, // 3: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
-	36, // 4: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
+	52, // 3: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
+	51, // 4: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
 	18, // 5: kith.v1.PutDictionaryResponse.dictionary:type_name -> kith.v1.Artifact
 	3,  // 6: kith.v1.ExportRequest.shard:type_name -> kith.v1.CountRequest
 	18, // 7: kith.v1.ExportResponse.rows:type_name -> kith.v1.Artifact
 	11, // 8: kith.v1.RunTasksRequest.sources:type_name -> kith.v1.PartSource
-	38, // 9: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
+	53, // 9: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
 	15, // 10: kith.v1.MergeListsRequest.sources:type_name -> kith.v1.PartialSource
 	18, // 11: kith.v1.MergeListsResponse.artifact:type_name -> kith.v1.Artifact
-	38, // 12: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
+	53, // 12: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
 	18, // 13: kith.v1.CopyArtifactRequest.artifacts:type_name -> kith.v1.Artifact
-	39, // 14: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
+	54, // 14: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
 	11, // 15: kith.v1.Training.workers:type_name -> kith.v1.PartSource
 	21, // 16: kith.v1.BeginTrainingRequest.training:type_name -> kith.v1.Training
 	3,  // 17: kith.v1.BeginTrainingRequest.shard:type_name -> kith.v1.CountRequest
 	25, // 18: kith.v1.TrainStepRequest.head:type_name -> kith.v1.TrainStepHead
-	38, // 19: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
+	53, // 19: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
 	21, // 20: kith.v1.WriteModelRequest.training:type_name -> kith.v1.Training
 	18, // 21: kith.v1.WriteModelResponse.artifact:type_name -> kith.v1.Artifact
-	38, // 22: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
-	3,  // 23: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
-	5,  // 24: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
-	8,  // 25: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
-	10, // 26: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
-	12, // 27: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
-	14, // 28: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
-	16, // 29: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
-	19, // 30: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
-	33, // 31: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
-	22, // 32: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
-	24, // 33: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
-	27, // 34: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
-	29, // 35: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
-	31, // 36: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
-	34, // 37: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
-	4,  // 38: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
-	7,  // 39: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
-	9,  // 40: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
-	0,  // 41: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
-	13, // 42: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
-	1,  // 43: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
-	17, // 44: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
-	20, // 45: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
-	2,  // 46: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
-	23, // 47: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
-	26, // 48: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
-	28, // 49: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
-	30, // 50: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
-	32, // 51: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
-	35, // 52: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
-	38, // [38:53] is the sub-list for method output_type
-	23, // [23:38] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	53, // 22: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
+	51, // 23: kith.v1.ChangesRequest.spec:type_name -> kith.v1.BuildSpec
+	38, // 24: kith.v1.ChangesResponse.rows:type_name -> kith.v1.ChangedRow
+	40, // 25: kith.v1.FollowRequest.head:type_name -> kith.v1.FollowHead
+	38, // 26: kith.v1.FollowRequest.rows:type_name -> kith.v1.ChangedRow
+	51, // 27: kith.v1.FollowHead.spec:type_name -> kith.v1.BuildSpec
+	18, // 28: kith.v1.FollowResponse.dictionary:type_name -> kith.v1.Artifact
+	18, // 29: kith.v1.FollowRowsResponse.rows:type_name -> kith.v1.Artifact
+	53, // 30: kith.v1.FollowRowsResponse.usage:type_name -> kith.v1.NodeUsage
+	46, // 31: kith.v1.LookListsResponse.wanted:type_name -> kith.v1.PairSums
+	46, // 32: kith.v1.SumPairsRequest.wanted:type_name -> kith.v1.PairSums
+	46, // 33: kith.v1.SumPairsResponse.sums:type_name -> kith.v1.PairSums
+	46, // 34: kith.v1.FollowListsRequest.sums:type_name -> kith.v1.PairSums
+	18, // 35: kith.v1.FollowListsResponse.lists:type_name -> kith.v1.Artifact
+	53, // 36: kith.v1.FollowListsResponse.usage:type_name -> kith.v1.NodeUsage
+	3,  // 37: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
+	5,  // 38: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
+	8,  // 39: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
+	10, // 40: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
+	12, // 41: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
+	14, // 42: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
+	16, // 43: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
+	19, // 44: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
+	33, // 45: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
+	22, // 46: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
+	24, // 47: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
+	27, // 48: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
+	29, // 49: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
+	31, // 50: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
+	36, // 51: kith.v1.ComputeService.Changes:input_type -> kith.v1.ChangesRequest
+	39, // 52: kith.v1.ComputeService.Follow:input_type -> kith.v1.FollowRequest
+	42, // 53: kith.v1.ComputeService.FollowRows:input_type -> kith.v1.FollowRowsRequest
+	44, // 54: kith.v1.ComputeService.LookLists:input_type -> kith.v1.LookListsRequest
+	47, // 55: kith.v1.ComputeService.SumPairs:input_type -> kith.v1.SumPairsRequest
+	49, // 56: kith.v1.ComputeService.FollowLists:input_type -> kith.v1.FollowListsRequest
+	34, // 57: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
+	4,  // 58: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
+	7,  // 59: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
+	9,  // 60: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
+	0,  // 61: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
+	13, // 62: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
+	1,  // 63: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
+	17, // 64: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
+	20, // 65: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
+	2,  // 66: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
+	23, // 67: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
+	26, // 68: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
+	28, // 69: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
+	30, // 70: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
+	32, // 71: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
+	37, // 72: kith.v1.ComputeService.Changes:output_type -> kith.v1.ChangesResponse
+	41, // 73: kith.v1.ComputeService.Follow:output_type -> kith.v1.FollowResponse
+	43, // 74: kith.v1.ComputeService.FollowRows:output_type -> kith.v1.FollowRowsResponse
+	45, // 75: kith.v1.ComputeService.LookLists:output_type -> kith.v1.LookListsResponse
+	48, // 76: kith.v1.ComputeService.SumPairs:output_type -> kith.v1.SumPairsResponse
+	50, // 77: kith.v1.ComputeService.FollowLists:output_type -> kith.v1.FollowListsResponse
+	35, // 78: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
+	58, // [58:79] is the sub-list for method output_type
+	37, // [37:58] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_compute_proto_init() }
@@ -2508,7 +3552,7 @@ func file_kith_v1_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_compute_proto_rawDesc), len(file_kith_v1_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   36,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,12 @@ const (
 	ComputeService_FetchPut_FullMethodName      = "/kith.v1.ComputeService/FetchPut"
 	ComputeService_WriteModel_FullMethodName    = "/kith.v1.ComputeService/WriteModel"
 	ComputeService_EndTraining_FullMethodName   = "/kith.v1.ComputeService/EndTraining"
+	ComputeService_Changes_FullMethodName       = "/kith.v1.ComputeService/Changes"
+	ComputeService_Follow_FullMethodName        = "/kith.v1.ComputeService/Follow"
+	ComputeService_FollowRows_FullMethodName    = "/kith.v1.ComputeService/FollowRows"
+	ComputeService_LookLists_FullMethodName     = "/kith.v1.ComputeService/LookLists"
+	ComputeService_SumPairs_FullMethodName      = "/kith.v1.ComputeService/SumPairs"
+	ComputeService_FollowLists_FullMethodName   = "/kith.v1.ComputeService/FollowLists"
 	ComputeService_DropJob_FullMethodName       = "/kith.v1.ComputeService/DropJob"
 )
 
@@ -70,6 +76,18 @@ type ComputeServiceClient interface {
 	WriteModel(ctx context.Context, in *WriteModelRequest, opts ...grpc.CallOption) (*WriteModelResponse, error)
 	// EndTraining frees what trainings of a job keep on this node.
 	EndTraining(ctx context.Context, in *EndTrainingRequest, opts ...grpc.CallOption) (*EndTrainingResponse, error)
+	// Changes tells the rows of the users of a partition that are not what they were in an earlier version. The first message has the totals.
+	Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ChangesResponse], error)
+	// Follow hands the node all changes of rows since an earlier version; it makes the dictionary of the job of that of the version.
+	Follow(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FollowRequest, FollowResponse], error)
+	// FollowRows writes the rows of the users of a partition whose changes were told here.
+	FollowRows(ctx context.Context, in *FollowRowsRequest, opts ...grpc.CallOption) (*FollowRowsResponse, error)
+	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them.
+	LookLists(ctx context.Context, in *LookListsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LookListsResponse], error)
+	// SumPairs forms sums of pairs over the users of partitions whose rows were written here, when it has all that are wanted, and streams them in the order asked for.
+	SumPairs(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SumPairsRequest, SumPairsResponse], error)
+	// FollowLists takes the sums, and writes the lists of the partitions that were looked over here.
+	FollowLists(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FollowListsRequest, FollowListsResponse], error)
 	// DropJob removes the temporary results of a job. Published artifacts stay.
 	DropJob(ctx context.Context, in *DropJobRequest, opts ...grpc.CallOption) (*DropJobResponse, error)
 }
@@ -282,6 +300,93 @@ func (c *computeServiceClient) EndTraining(ctx context.Context, in *EndTrainingR
 	return out, nil
 }
 
+func (c *computeServiceClient) Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ChangesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[8], ComputeService_Changes_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ChangesRequest, ChangesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_ChangesClient = grpc.ServerStreamingClient[ChangesResponse]
+
+func (c *computeServiceClient) Follow(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FollowRequest, FollowResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[9], ComputeService_Follow_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowRequest, FollowResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_FollowClient = grpc.ClientStreamingClient[FollowRequest, FollowResponse]
+
+func (c *computeServiceClient) FollowRows(ctx context.Context, in *FollowRowsRequest, opts ...grpc.CallOption) (*FollowRowsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FollowRowsResponse)
+	err := c.cc.Invoke(ctx, ComputeService_FollowRows_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *computeServiceClient) LookLists(ctx context.Context, in *LookListsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LookListsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[10], ComputeService_LookLists_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[LookListsRequest, LookListsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_LookListsClient = grpc.ServerStreamingClient[LookListsResponse]
+
+func (c *computeServiceClient) SumPairs(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SumPairsRequest, SumPairsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[11], ComputeService_SumPairs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SumPairsRequest, SumPairsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_SumPairsClient = grpc.BidiStreamingClient[SumPairsRequest, SumPairsResponse]
+
+func (c *computeServiceClient) FollowLists(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FollowListsRequest, FollowListsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[12], ComputeService_FollowLists_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowListsRequest, FollowListsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_FollowListsClient = grpc.ClientStreamingClient[FollowListsRequest, FollowListsResponse]
+
 func (c *computeServiceClient) DropJob(ctx context.Context, in *DropJobRequest, opts ...grpc.CallOption) (*DropJobResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DropJobResponse)
@@ -326,6 +431,18 @@ type ComputeServiceServer interface {
 	WriteModel(context.Context, *WriteModelRequest) (*WriteModelResponse, error)
 	// EndTraining frees what trainings of a job keep on this node.
 	EndTraining(context.Context, *EndTrainingRequest) (*EndTrainingResponse, error)
+	// Changes tells the rows of the users of a partition that are not what they were in an earlier version. The first message has the totals.
+	Changes(*ChangesRequest, grpc.ServerStreamingServer[ChangesResponse]) error
+	// Follow hands the node all changes of rows since an earlier version; it makes the dictionary of the job of that of the version.
+	Follow(grpc.ClientStreamingServer[FollowRequest, FollowResponse]) error
+	// FollowRows writes the rows of the users of a partition whose changes were told here.
+	FollowRows(context.Context, *FollowRowsRequest) (*FollowRowsResponse, error)
+	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them.
+	LookLists(*LookListsRequest, grpc.ServerStreamingServer[LookListsResponse]) error
+	// SumPairs forms sums of pairs over the users of partitions whose rows were written here, when it has all that are wanted, and streams them in the order asked for.
+	SumPairs(grpc.BidiStreamingServer[SumPairsRequest, SumPairsResponse]) error
+	// FollowLists takes the sums, and writes the lists of the partitions that were looked over here.
+	FollowLists(grpc.ClientStreamingServer[FollowListsRequest, FollowListsResponse]) error
 	// DropJob removes the temporary results of a job. Published artifacts stay.
 	DropJob(context.Context, *DropJobRequest) (*DropJobResponse, error)
 	mustEmbedUnimplementedComputeServiceServer()
@@ -379,6 +496,24 @@ func (UnimplementedComputeServiceServer) WriteModel(context.Context, *WriteModel
 }
 func (UnimplementedComputeServiceServer) EndTraining(context.Context, *EndTrainingRequest) (*EndTrainingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method EndTraining not implemented")
+}
+func (UnimplementedComputeServiceServer) Changes(*ChangesRequest, grpc.ServerStreamingServer[ChangesResponse]) error {
+	return status.Error(codes.Unimplemented, "method Changes not implemented")
+}
+func (UnimplementedComputeServiceServer) Follow(grpc.ClientStreamingServer[FollowRequest, FollowResponse]) error {
+	return status.Error(codes.Unimplemented, "method Follow not implemented")
+}
+func (UnimplementedComputeServiceServer) FollowRows(context.Context, *FollowRowsRequest) (*FollowRowsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FollowRows not implemented")
+}
+func (UnimplementedComputeServiceServer) LookLists(*LookListsRequest, grpc.ServerStreamingServer[LookListsResponse]) error {
+	return status.Error(codes.Unimplemented, "method LookLists not implemented")
+}
+func (UnimplementedComputeServiceServer) SumPairs(grpc.BidiStreamingServer[SumPairsRequest, SumPairsResponse]) error {
+	return status.Error(codes.Unimplemented, "method SumPairs not implemented")
+}
+func (UnimplementedComputeServiceServer) FollowLists(grpc.ClientStreamingServer[FollowListsRequest, FollowListsResponse]) error {
+	return status.Error(codes.Unimplemented, "method FollowLists not implemented")
 }
 func (UnimplementedComputeServiceServer) DropJob(context.Context, *DropJobRequest) (*DropJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DropJob not implemented")
@@ -592,6 +727,67 @@ func _ComputeService_EndTraining_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ComputeService_Changes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ChangesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ComputeServiceServer).Changes(m, &grpc.GenericServerStream[ChangesRequest, ChangesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_ChangesServer = grpc.ServerStreamingServer[ChangesResponse]
+
+func _ComputeService_Follow_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ComputeServiceServer).Follow(&grpc.GenericServerStream[FollowRequest, FollowResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_FollowServer = grpc.ClientStreamingServer[FollowRequest, FollowResponse]
+
+func _ComputeService_FollowRows_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FollowRowsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ComputeServiceServer).FollowRows(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ComputeService_FollowRows_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ComputeServiceServer).FollowRows(ctx, req.(*FollowRowsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ComputeService_LookLists_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(LookListsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ComputeServiceServer).LookLists(m, &grpc.GenericServerStream[LookListsRequest, LookListsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_LookListsServer = grpc.ServerStreamingServer[LookListsResponse]
+
+func _ComputeService_SumPairs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ComputeServiceServer).SumPairs(&grpc.GenericServerStream[SumPairsRequest, SumPairsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_SumPairsServer = grpc.BidiStreamingServer[SumPairsRequest, SumPairsResponse]
+
+func _ComputeService_FollowLists_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ComputeServiceServer).FollowLists(&grpc.GenericServerStream[FollowListsRequest, FollowListsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_FollowListsServer = grpc.ClientStreamingServer[FollowListsRequest, FollowListsResponse]
+
 func _ComputeService_DropJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DropJobRequest)
 	if err := dec(in); err != nil {
@@ -642,6 +838,10 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _ComputeService_EndTraining_Handler,
 		},
 		{
+			MethodName: "FollowRows",
+			Handler:    _ComputeService_FollowRows_Handler,
+		},
+		{
 			MethodName: "DropJob",
 			Handler:    _ComputeService_DropJob_Handler,
 		},
@@ -687,6 +887,32 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "FetchPut",
 			Handler:       _ComputeService_FetchPut_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "Changes",
+			Handler:       _ComputeService_Changes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Follow",
+			Handler:       _ComputeService_Follow_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "LookLists",
+			Handler:       _ComputeService_LookLists_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "SumPairs",
+			Handler:       _ComputeService_SumPairs_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "FollowLists",
+			Handler:       _ComputeService_FollowLists_Handler,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "kith/v1/compute.proto",

@@ -657,6 +657,8 @@ type ModelVersion struct {
 	Active        bool            `protobuf:"varint,7,opt,name=active,proto3" json:"active,omitempty"`
 	Usage         []*NodeUsage    `protobuf:"bytes,8,rep,name=usage,proto3" json:"usage,omitempty"`
 	Models        []*TrainedModel `protobuf:"bytes,9,rep,name=models,proto3" json:"models,omitempty"`
+	// Version from which this one was made, by what had changed since; 0 if it was built from all events. The result is the same.
+	Followed      uint64 `protobuf:"varint,10,opt,name=followed,proto3" json:"followed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -752,6 +754,13 @@ func (x *ModelVersion) GetModels() []*TrainedModel {
 		return x.Models
 	}
 	return nil
+}
+
+func (x *ModelVersion) GetFollowed() uint64 {
+	if x != nil {
+		return x.Followed
+	}
+	return 0
 }
 
 // BuildRequest starts a build.
@@ -1297,7 +1306,7 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\rtraining_part\x18\v \x01(\x01R\ftrainingPart\x12-\n" +
 	"\x06models\x18\f \x03(\v2\x15.kith.v1.TrainedModelR\x06models\x12\x1f\n" +
 	"\vearlier_ids\x18\r \x03(\x04R\n" +
-	"earlierIds\"\xb9\x02\n" +
+	"earlierIds\"\xd5\x02\n" +
 	"\fModelVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12&\n" +
 	"\x04spec\x18\x02 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x14\n" +
@@ -1307,7 +1316,9 @@ const file_kith_v1_model_proto_rawDesc = "" +
 	"\x0fcreated_unix_ms\x18\x06 \x01(\x03R\rcreatedUnixMs\x12\x16\n" +
 	"\x06active\x18\a \x01(\bR\x06active\x12(\n" +
 	"\x05usage\x18\b \x03(\v2\x12.kith.v1.NodeUsageR\x05usage\x12-\n" +
-	"\x06models\x18\t \x03(\v2\x15.kith.v1.TrainedModelR\x06models\"6\n" +
+	"\x06models\x18\t \x03(\v2\x15.kith.v1.TrainedModelR\x06models\x12\x1a\n" +
+	"\bfollowed\x18\n" +
+	" \x01(\x04R\bfollowed\"6\n" +
 	"\fBuildRequest\x12&\n" +
 	"\x04spec\x18\x01 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\"/\n" +
 	"\rBuildResponse\x12\x1e\n" +

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13kith/v1/model.proto\x12\x07kith.v1\x1a\x1cgoogle/api/annotations.proto\"\xcb\x02\n\tBuildSpec\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\x11\n\tshrinkage\x18\x03 \x01(\x01\x12\x13\n\x0bmin_support\x18\x04 \x01(\r\x12\x41\n\x10\x62\x65havior_weights\x18\x05 \x03(\x0b\x32\'.kith.v1.BuildSpec.BehaviorWeightsEntry\x12\x14\n\x0chalf_life_ms\x18\x06 \x01(\x03\x12\x12\n\nweight_cap\x18\x07 \x01(\x01\x12\x13\n\x0b\x62lock_items\x18\x08 \x01(\r\x12\x12\n\x05\x61lpha\x18\t \x01(\x01H\x00\x88\x01\x01\x12\"\n\x06models\x18\n \x03(\x0b\x32\x12.kith.v1.ModelSpec\x1a\x36\n\x14\x42\x65haviorWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06_alpha\"\x92\x01\n\tModelSpec\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x36\n\nparameters\x18\x03 \x03(\x0b\x32\".kith.v1.ModelSpec.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"s\n\x0cTrainedModel\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.kith.v1.ModelSpec\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\r\n\x05steps\x18\x04 \x01(\r\x12\r\n\x05notes\x18\x05 \x03(\t\"\xeb\x01\n\tNodeUsage\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x63pu_seconds\x18\x02 \x01(\x01\x12\x10\n\x08\x62ytes_in\x18\x03 \x01(\x04\x12\x11\n\tbytes_out\x18\x04 \x01(\x04\x12\r\n\x05tasks\x18\x05 \x01(\x04\x12\x14\n\x0cpair_updates\x18\x06 \x01(\x04\x12\x14\n\x0cidle_seconds\x18\x07 \x01(\x01\x12\x15\n\rspilled_bytes\x18\x08 \x01(\x04\x12\x13\n\x0btrain_steps\x18\t \x01(\x04\x12\x16\n\x0etrain_bytes_in\x18\n \x01(\x04\x12\x17\n\x0ftrain_bytes_out\x18\x0b \x01(\x04\"\xb9\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\x04\x12 \n\x04spec\x18\x02 \x01(\x0b\x32\x12.kith.v1.BuildSpec\x12 \n\x05phase\x18\x03 \x01(\x0e\x32\x11.kith.v1.JobPhase\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x13\n\x0btasks_total\x18\x05 \x01(\r\x12\x12\n\ntasks_done\x18\x06 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x07 \x01(\x03\x12\x15\n\rended_unix_ms\x18\x08 \x01(\x03\x12\x15\n\rmodel_version\x18\t \x01(\x04\x12\x10\n\x08training\x18\n \x01(\t\x12\x15\n\rtraining_part\x18\x0b \x01(\x01\x12%\n\x06models\x18\x0c \x03(\x0b\x32\x15.kith.v1.TrainedModel\x12\x13\n\x0b\x65\x61rlier_ids\x18\r \x03(\x04\"\xe8\x01\n\x0cModelVersion\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12 \n\x04spec\x18\x02 \x01(\x0b\x32\x12.kith.v1.BuildSpec\x12\r\n\x05users\x18\x03 \x01(\x04\x12\r\n\x05items\x18\x04 \x01(\x04\x12\x14\n\x0cinteractions\x18\x05 \x01(\x04\x12\x17\n\x0f\x63reated_unix_ms\x18\x06 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12!\n\x05usage\x18\x08 \x03(\x0b\x32\x12.kith.v1.NodeUsage\x12%\n\x06models\x18\t \x03(\x0b\x32\x15.kith.v1.TrainedModel\"0\n\x0c\x42uildRequest\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.kith.v1.BuildSpec\"*\n\rBuildResponse\x12\x19\n\x03job\x18\x01 \x01(\x0b\x32\x0c.kith.v1.Job\"\x1d\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\x04\"-\n\x10WatchJobResponse\x12\x19\n\x03job\x18\x01 \x01(\x0b\x32\x0c.kith.v1.Job\"\'\n\rCancelRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\n\n\x02\x62y\x18\x02 \x01(\t\"=\n\x0e\x43\x61ncelResponse\x12\x19\n\x03job\x18\x01 \x01(\x0b\x32\x0c.kith.v1.Job\x12\x10\n\x08\x63\x61nceled\x18\x02 \x01(\x08\"\x13\n\x11ListModelsRequest\"Y\n\x12ListModelsResponse\x12\'\n\x08versions\x18\x01 \x03(\x0b\x32\x15.kith.v1.ModelVersion\x12\x1a\n\x04jobs\x18\x02 \x03(\x0b\x32\x0c.kith.v1.Job\"\"\n\x0f\x41\x63tivateRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\"$\n\x10\x41\x63tivateResponse\x12\x10\n\x08previous\x18\x01 \x01(\x04*\xe5\x01\n\x08JobPhase\x12\x19\n\x15JOB_PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rJOB_PHASE_CUT\x10\x01\x12\x13\n\x0fJOB_PHASE_COUNT\x10\x02\x12\x14\n\x10JOB_PHASE_EXPORT\x10\x03\x12\x15\n\x11JOB_PHASE_COMPUTE\x10\x04\x12\x13\n\x0fJOB_PHASE_MERGE\x10\x05\x12\x15\n\x11JOB_PHASE_PUBLISH\x10\x06\x12\x12\n\x0eJOB_PHASE_DONE\x10\x07\x12\x14\n\x10JOB_PHASE_FAILED\x10\x08\x12\x13\n\x0fJOB_PHASE_TRAIN\x10\t2\xe3\x03\n\x0cModelService\x12P\n\x05\x42uild\x12\x15.kith.v1.BuildRequest\x1a\x16.kith.v1.BuildResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\n/v1/builds:\x04spec\x12`\n\x08WatchJob\x12\x18.kith.v1.WatchJobRequest\x1a\x19.kith.v1.WatchJobResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/builds/{id}/watch0\x01\x12\\\n\x06\x43\x61ncel\x12\x16.kith.v1.CancelRequest\x1a\x17.kith.v1.CancelResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/builds/{id}/cancel:\x01*\x12Y\n\nListModels\x12\x1a.kith.v1.ListModelsRequest\x1a\x1b.kith.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12\x66\n\x08\x41\x63tivate\x12\x18.kith.v1.ActivateRequest\x1a\x19.kith.v1.ActivateResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x1d/v1/models/{version}/activateB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13kith/v1/model.proto\x12\x07kith.v1\x1a\x1cgoogle/api/annotations.proto\"\xcb\x02\n\tBuildSpec\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\x11\n\tshrinkage\x18\x03 \x01(\x01\x12\x13\n\x0bmin_support\x18\x04 \x01(\r\x12\x41\n\x10\x62\x65havior_weights\x18\x05 \x03(\x0b\x32\'.kith.v1.BuildSpec.BehaviorWeightsEntry\x12\x14\n\x0chalf_life_ms\x18\x06 \x01(\x03\x12\x12\n\nweight_cap\x18\x07 \x01(\x01\x12\x13\n\x0b\x62lock_items\x18\x08 \x01(\r\x12\x12\n\x05\x61lpha\x18\t \x01(\x01H\x00\x88\x01\x01\x12\"\n\x06models\x18\n \x03(\x0b\x32\x12.kith.v1.ModelSpec\x1a\x36\n\x14\x42\x65haviorWeightsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06_alpha\"\x92\x01\n\tModelSpec\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x36\n\nparameters\x18\x03 \x03(\x0b\x32\".kith.v1.ModelSpec.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"s\n\x0cTrainedModel\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.kith.v1.ModelSpec\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x0f\n\x07seconds\x18\x03 \x01(\x01\x12\r\n\x05steps\x18\x04 \x01(\r\x12\r\n\x05notes\x18\x05 \x03(\t\"\xeb\x01\n\tNodeUsage\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0b\x63pu_seconds\x18\x02 \x01(\x01\x12\x10\n\x08\x62ytes_in\x18\x03 \x01(\x04\x12\x11\n\tbytes_out\x18\x04 \x01(\x04\x12\r\n\x05tasks\x18\x05 \x01(\x04\x12\x14\n\x0cpair_updates\x18\x06 \x01(\x04\x12\x14\n\x0cidle_seconds\x18\x07 \x01(\x01\x12\x15\n\rspilled_bytes\x18\x08 \x01(\x04\x12\x13\n\x0btrain_steps\x18\t \x01(\x04\x12\x16\n\x0etrain_bytes_in\x18\n \x01(\x04\x12\x17\n\x0ftrain_bytes_out\x18\x0b \x01(\x04\"\xb9\x02\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\x04\x12 \n\x04spec\x18\x02 \x01(\x0b\x32\x12.kith.v1.BuildSpec\x12 \n\x05phase\x18\x03 \x01(\x0e\x32\x11.kith.v1.JobPhase\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x13\n\x0btasks_total\x18\x05 \x01(\r\x12\x12\n\ntasks_done\x18\x06 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\x07 \x01(\x03\x12\x15\n\rended_unix_ms\x18\x08 \x01(\x03\x12\x15\n\rmodel_version\x18\t \x01(\x04\x12\x10\n\x08training\x18\n \x01(\t\x12\x15\n\rtraining_part\x18\x0b \x01(\x01\x12%\n\x06models\x18\x0c \x03(\x0b\x32\x15.kith.v1.TrainedModel\x12\x13\n\x0b\x65\x61rlier_ids\x18\r \x03(\x04\"\xfa\x01\n\x0cModelVersion\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12 \n\x04spec\x18\x02 \x01(\x0b\x32\x12.kith.v1.BuildSpec\x12\r\n\x05users\x18\x03 \x01(\x04\x12\r\n\x05items\x18\x04 \x01(\x04\x12\x14\n\x0cinteractions\x18\x05 \x01(\x04\x12\x17\n\x0f\x63reated_unix_ms\x18\x06 \x01(\x03\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12!\n\x05usage\x18\x08 \x03(\x0b\x32\x12.kith.v1.NodeUsage\x12%\n\x06models\x18\t \x03(\x0b\x32\x15.kith.v1.TrainedModel\x12\x10\n\x08\x66ollowed\x18\n \x01(\x04\"0\n\x0c\x42uildRequest\x12 \n\x04spec\x18\x01 \x01(\x0b\x32\x12.kith.v1.BuildSpec\"*\n\rBuildResponse\x12\x19\n\x03job\x18\x01 \x01(\x0b\x32\x0c.kith.v1.Job\"\x1d\n\x0fWatchJobRequest\x12\n\n\x02id\x18\x01 \x01(\x04\"-\n\x10WatchJobResponse\x12\x19\n\x03job\x18\x01 \x01(\x0b\x32\x0c.kith.v1.Job\"\'\n\rCancelRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\n\n\x02\x62y\x18\x02 \x01(\t\"=\n\x0e\x43\x61ncelResponse\x12\x19\n\x03job\x18\x01 \x01(\x0b\x32\x0c.kith.v1.Job\x12\x10\n\x08\x63\x61nceled\x18\x02 \x01(\x08\"\x13\n\x11ListModelsRequest\"Y\n\x12ListModelsResponse\x12\'\n\x08versions\x18\x01 \x03(\x0b\x32\x15.kith.v1.ModelVersion\x12\x1a\n\x04jobs\x18\x02 \x03(\x0b\x32\x0c.kith.v1.Job\"\"\n\x0f\x41\x63tivateRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\"$\n\x10\x41\x63tivateResponse\x12\x10\n\x08previous\x18\x01 \x01(\x04*\xe5\x01\n\x08JobPhase\x12\x19\n\x15JOB_PHASE_UNSPECIFIED\x10\x00\x12\x11\n\rJOB_PHASE_CUT\x10\x01\x12\x13\n\x0fJOB_PHASE_COUNT\x10\x02\x12\x14\n\x10JOB_PHASE_EXPORT\x10\x03\x12\x15\n\x11JOB_PHASE_COMPUTE\x10\x04\x12\x13\n\x0fJOB_PHASE_MERGE\x10\x05\x12\x15\n\x11JOB_PHASE_PUBLISH\x10\x06\x12\x12\n\x0eJOB_PHASE_DONE\x10\x07\x12\x14\n\x10JOB_PHASE_FAILED\x10\x08\x12\x13\n\x0fJOB_PHASE_TRAIN\x10\t2\xe3\x03\n\x0cModelService\x12P\n\x05\x42uild\x12\x15.kith.v1.BuildRequest\x1a\x16.kith.v1.BuildResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\n/v1/builds:\x04spec\x12`\n\x08WatchJob\x12\x18.kith.v1.WatchJobRequest\x1a\x19.kith.v1.WatchJobResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/builds/{id}/watch0\x01\x12\\\n\x06\x43\x61ncel\x12\x16.kith.v1.CancelRequest\x1a\x17.kith.v1.CancelResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/builds/{id}/cancel:\x01*\x12Y\n\nListModels\x12\x1a.kith.v1.ListModelsRequest\x1a\x1b.kith.v1.ListModelsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/models\x12\x66\n\x08\x41\x63tivate\x12\x18.kith.v1.ActivateRequest\x1a\x19.kith.v1.ActivateResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x1d/v1/models/{version}/activateB.Z,github.com/kith-io/kith/proto/kith/v1;kithv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSERVICE'].methods_by_name['ListModels']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/models'
   _globals['_MODELSERVICE'].methods_by_name['Activate']._loaded_options = None
   _globals['_MODELSERVICE'].methods_by_name['Activate']._serialized_options = b'\202\323\344\223\002\037\"\035/v1/models/{version}/activate'
-  _globals['_JOBPHASE']._serialized_start=1914
-  _globals['_JOBPHASE']._serialized_end=2143
+  _globals['_JOBPHASE']._serialized_start=1932
+  _globals['_JOBPHASE']._serialized_end=2161
   _globals['_BUILDSPEC']._serialized_start=63
   _globals['_BUILDSPEC']._serialized_end=394
   _globals['_BUILDSPEC_BEHAVIORWEIGHTSENTRY']._serialized_start=330
@@ -64,27 +64,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOB']._serialized_start=901
   _globals['_JOB']._serialized_end=1214
   _globals['_MODELVERSION']._serialized_start=1217
-  _globals['_MODELVERSION']._serialized_end=1449
-  _globals['_BUILDREQUEST']._serialized_start=1451
-  _globals['_BUILDREQUEST']._serialized_end=1499
-  _globals['_BUILDRESPONSE']._serialized_start=1501
-  _globals['_BUILDRESPONSE']._serialized_end=1543
-  _globals['_WATCHJOBREQUEST']._serialized_start=1545
-  _globals['_WATCHJOBREQUEST']._serialized_end=1574
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1576
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1621
-  _globals['_CANCELREQUEST']._serialized_start=1623
-  _globals['_CANCELREQUEST']._serialized_end=1662
-  _globals['_CANCELRESPONSE']._serialized_start=1664
-  _globals['_CANCELRESPONSE']._serialized_end=1725
-  _globals['_LISTMODELSREQUEST']._serialized_start=1727
-  _globals['_LISTMODELSREQUEST']._serialized_end=1746
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1748
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1837
-  _globals['_ACTIVATEREQUEST']._serialized_start=1839
-  _globals['_ACTIVATEREQUEST']._serialized_end=1873
-  _globals['_ACTIVATERESPONSE']._serialized_start=1875
-  _globals['_ACTIVATERESPONSE']._serialized_end=1911
-  _globals['_MODELSERVICE']._serialized_start=2146
-  _globals['_MODELSERVICE']._serialized_end=2629
+  _globals['_MODELVERSION']._serialized_end=1467
+  _globals['_BUILDREQUEST']._serialized_start=1469
+  _globals['_BUILDREQUEST']._serialized_end=1517
+  _globals['_BUILDRESPONSE']._serialized_start=1519
+  _globals['_BUILDRESPONSE']._serialized_end=1561
+  _globals['_WATCHJOBREQUEST']._serialized_start=1563
+  _globals['_WATCHJOBREQUEST']._serialized_end=1592
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1594
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1639
+  _globals['_CANCELREQUEST']._serialized_start=1641
+  _globals['_CANCELREQUEST']._serialized_end=1680
+  _globals['_CANCELRESPONSE']._serialized_start=1682
+  _globals['_CANCELRESPONSE']._serialized_end=1743
+  _globals['_LISTMODELSREQUEST']._serialized_start=1745
+  _globals['_LISTMODELSREQUEST']._serialized_end=1764
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1766
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1855
+  _globals['_ACTIVATEREQUEST']._serialized_start=1857
+  _globals['_ACTIVATEREQUEST']._serialized_end=1891
+  _globals['_ACTIVATERESPONSE']._serialized_start=1893
+  _globals['_ACTIVATERESPONSE']._serialized_end=1929
+  _globals['_MODELSERVICE']._serialized_start=2164
+  _globals['_MODELSERVICE']._serialized_end=2647
 # @@protoc_insertion_point(module_scope)

@@ -150,7 +150,7 @@ class Job(_message.Message):
     def __init__(self, id: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., phase: _Optional[_Union[JobPhase, str]] = ..., error: _Optional[str] = ..., tasks_total: _Optional[int] = ..., tasks_done: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., ended_unix_ms: _Optional[int] = ..., model_version: _Optional[int] = ..., training: _Optional[str] = ..., training_part: _Optional[float] = ..., models: _Optional[_Iterable[_Union[TrainedModel, _Mapping]]] = ..., earlier_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
-    __slots__ = ("version", "spec", "users", "items", "interactions", "created_unix_ms", "active", "usage", "models")
+    __slots__ = ("version", "spec", "users", "items", "interactions", "created_unix_ms", "active", "usage", "models", "followed")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     USERS_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,7 @@ class ModelVersion(_message.Message):
     ACTIVE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWED_FIELD_NUMBER: _ClassVar[int]
     version: int
     spec: BuildSpec
     users: int
@@ -169,7 +170,8 @@ class ModelVersion(_message.Message):
     active: bool
     usage: _containers.RepeatedCompositeFieldContainer[NodeUsage]
     models: _containers.RepeatedCompositeFieldContainer[TrainedModel]
-    def __init__(self, version: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., users: _Optional[int] = ..., items: _Optional[int] = ..., interactions: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., active: bool = ..., usage: _Optional[_Iterable[_Union[NodeUsage, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[TrainedModel, _Mapping]]] = ...) -> None: ...
+    followed: int
+    def __init__(self, version: _Optional[int] = ..., spec: _Optional[_Union[BuildSpec, _Mapping]] = ..., users: _Optional[int] = ..., items: _Optional[int] = ..., interactions: _Optional[int] = ..., created_unix_ms: _Optional[int] = ..., active: bool = ..., usage: _Optional[_Iterable[_Union[NodeUsage, _Mapping]]] = ..., models: _Optional[_Iterable[_Union[TrainedModel, _Mapping]]] = ..., followed: _Optional[int] = ...) -> None: ...
 
 class BuildRequest(_message.Message):
     __slots__ = ("spec",)
