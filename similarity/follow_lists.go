@@ -251,32 +251,52 @@ func (f *Follower) mirror(i, fallen uint32, sum float64) error {
 	return f.put(l, i, fallen, sum)
 }
 
-// List returns the list of an item of the next version by its dense id there, with dense ids, and what is kept behind it.
-func (f *Follower) List(id uint32) HeldList {
+// AppendList appends the list of an item of the next version, by its dense id there, with dense ids, and what is kept behind it, for which bound is as in HeldList.
+func (f *Follower) AppendList(list, rest []Neighbor, id uint32) (_, _ []Neighbor, bound float32) {
 	s := f.step
 	i := s.order[id]
 	l := f.lists[i]
-	if l == nil {
+	if l == nil { // nothing of it changed: the order is as it was, as that of ids of items that have not moved is
 		h, _ := f.held(i)
-		return HeldList{List: s.rename(h.List), Rest: s.rename(h.Rest), Bound: h.Bound}
+		return s.rename(list, h.List), s.rename(rest, h.Rest), h.Bound
 	}
-	all := s.rename(l.held)
-	slices.SortFunc(all, func(a, b Neighbor) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID)) })
-	h := HeldList{Bound: l.bound}
+	slices.SortFunc(l.held, func(a, b Neighbor) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(s.next[a.ID], s.next[b.ID]))
+	})
+	all, bound := l.held, l.bound
 	if keep := s.o.K + s.o.Reserve(); len(all) > keep {
-		h.Bound = max(h.Bound, all[keep].Score)
+		bound = max(bound, all[keep].Score)
 		all = all[:keep]
 	}
 	k := min(s.o.K, len(all))
-	h.List, h.Rest = all[:k:k], all[k:]
-	return h
+	return s.rename(list, all[:k]), s.rename(rest, all[k:]), bound
 }
 
-// rename returns neighbors with their next ids. Those of a list of which nothing changed keep their order: so do the ids of items that have not moved.
-func (s *Step) rename(list []Neighbor) []Neighbor {
-	out := make([]Neighbor, len(list))
-	for k, n := range list {
-		out[k] = Neighbor{s.next[n.ID], n.Score}
+// rename appends neighbors with their next ids.
+func (s *Step) rename(dst, list []Neighbor) []Neighbor {
+	for _, n := range list {
+		dst = append(dst, Neighbor{s.next[n.ID], n.Score})
+	}
+	return dst
+}
+
+// JoinWanted makes one of what several Followers want: what is wanted by several is there once.
+func JoinWanted(wanted []PairSums) []PairSums {
+	slices.SortStableFunc(wanted, func(a, b PairSums) int {
+		return cmp.Or(cmp.Compare(one(b.All), one(a.All)), cmp.Compare(a.Item, b.Item))
+	})
+	var out []PairSums
+	for _, w := range wanted {
+		n := len(out)
+		if n == 0 || out[n-1].All != w.All || out[n-1].Item != w.Item {
+			out = append(out, w)
+			continue
+		}
+		last := &out[n-1]
+		last.Mirror = last.Mirror || w.Mirror
+		last.With = slices.Concat(last.With, w.With)
+		slices.Sort(last.With)
+		last.With = slices.Compact(last.With)
 	}
 	return out
 }

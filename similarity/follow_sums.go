@@ -10,8 +10,8 @@ import (
 // SumPairs forms the sums that are wanted over the users of rows, whose weights are whole. Sums of other users add to them. Errors match ErrNotFollowed
 // for other weights, ErrShape for items that there are not, or are those of the context.
 // Cost: O(entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted.
-func SumPairs(ctx context.Context, o Options, rows *Rows, wanted []PairSums) ([]PairSums, error) {
-	a := pairAdder{rows: rows, commons: o.Measure.kind() == commons, slot: make([]int32, rows.NumItems), place: make([]uint32, rows.NumItems), weight: make([]float32, rows.NumUsers())}
+func (s *Step) SumPairs(ctx context.Context, rows *Rows, wanted []PairSums) ([]PairSums, error) {
+	a := pairAdder{rows: rows, commons: s.kind == commons, slot: make([]int32, rows.NumItems), place: make([]uint32, rows.NumItems), weight: make([]float32, rows.NumUsers())}
 	for _, w := range wanted {
 		if int64(w.Item) >= int64(rows.NumItems) || slices.ContainsFunc(w.With, func(i uint32) bool { return int64(i) >= int64(rows.NumItems) }) {
 			return nil, fmt.Errorf("sums of item %d with %v of %d items: %w", w.Item, w.With, rows.NumItems, ErrShape)

@@ -123,14 +123,15 @@ func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]Hel
 		followers[n] = f
 		wanted = append(wanted, f.Wanted()...)
 	}
+	wanted = JoinWanted(wanted)
 	half := int64(len(next.rows.Start)-1) / 2
 	first, last := *next.rows, *next.rows
 	first.Start, last.Start = next.rows.Start[:half+1], next.rows.Start[half:]
-	sums, err := SumPairs(t.Context(), s.o, &first, wanted)
+	sums, err := s.SumPairs(t.Context(), &first, wanted)
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := SumPairs(t.Context(), s.o, &last, wanted)
+	more, err := s.SumPairs(t.Context(), &last, wanted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]Hel
 	out := make([]HeldList, s.Len())
 	for id := range out {
 		i, _, _ := s.Was(uint32(id))
-		out[id] = followers[int(i)%nodes].List(uint32(id))
+		out[id].List, out[id].Rest, out[id].Bound = followers[int(i)%nodes].AppendList(nil, nil, uint32(id))
 	}
 	return out, len(wanted)
 }

@@ -53,7 +53,9 @@ type Config struct {
 	Room func() error
 	// Written is told of each dictionary and each file of neighbor lists that a build has put here, with the priority of the build; nil for nobody.
 	Written func(version uint64, name string)
-	Log     *slog.Logger
+	// Base opens a version that is kept, for builds that follow it; who gets it must release it. nil builds everything in full, and leaves nothing to be followed.
+	Base func(version uint64) (Base, error)
+	Log  *slog.Logger
 }
 
 // Worker implements kithv1.ComputeServiceServer for one node. It is safe for concurrent use.
@@ -222,7 +224,9 @@ type job struct {
 	clock  idleClock
 	// training is the one that is under way, nil for none, and data what workers of all trainings of the job learn from, by partition.
 	training *training
-	data     map[uint32]*once[*trainingData]
+	// following is nil unless the build follows a version.
+	following *following
+	data      map[uint32]*once[*trainingData]
 }
 
 func newJob(ctx context.Context, id uint64) *job {
@@ -238,6 +242,12 @@ func (j *job) close(log *slog.Logger) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.training, j.data = nil, nil
+	if j.following != nil {
+		if err := j.following.close(); err != nil {
+			log.Warn("close the files of a version that a job followed", "job", j.id, "err", err)
+		}
+		j.following = nil
+	}
 	if j.spool != nil {
 		if err := j.spool.remove(); err != nil {
 			log.Warn("remove files of a job", "job", j.id, "err", err)

@@ -1,0 +1,426 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/partition"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+// Base is a version that a build follows, open on this node.
+type Base interface {
+	Dictionary() (*artifact.Dictionary, error)
+	// Lists returns the lists of the items of a partition.
+	Lists(p uint32) (*artifact.Lists, error)
+	Release()
+}
+
+// ChangedSource is a Source that can tell what has changed lately.
+type ChangedSource interface {
+	// ChangedRows returns the rows, as of cut, of the users of partition p whose rows may have changed since the index after; those who have none left have an empty one. known is false if it
+	// cannot tell who has changed.
+	ChangedRows(ctx context.Context, p partition.ID, after, cut uint64, w fusion.Weights, nowMs int64) (shard *Shard, known bool, err error)
+}
+
+// errFull says why a build cannot follow a version.
+var errFull = errors.New("cannot be followed; all events must be read")
+
+// following is what this node has of a build that follows a version. Each step leaves what the next ones need; who lacks it must build in full.
+type following struct {
+	base       Base
+	number     uint64
+	dictionary *artifact.Dictionary // of base
+
+	mu sync.Mutex
+	// told are the partitions of users whose changes were told here.
+	told map[uint32]*changedShard
+	// step is nil before all changes came, and what follows belongs to it.
+	step *similarity.Step
+	head *kithv1.FollowHead
+	// firstChange is the place in the changes of the first of each partition.
+	firstChange []int
+	// owner is the partition, and place the place in the lists of that in base, of each item as it was numbered.
+	owner []uint16
+	place []uint32
+	rows  map[uint32]*similarity.Rows
+	lists map[uint32]*followedLists
+	file  artifact.Info
+}
+
+// changedShard is one partition of users.
+type changedShard struct {
+	base *artifact.Rows
+	// users have changed, ascending, and their rows as they were are at these places, -1 for none.
+	users []string
+	at    []int
+}
+
+// close gives back the files.
+func (f *following) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var errs []error
+	for _, c := range f.told {
+		errs = append(errs, c.base.Close())
+	}
+	for _, l := range f.lists {
+		errs = append(errs, l.rest.Close())
+	}
+	f.base.Release()
+	return errors.Join(errs...)
+}
+
+// follow returns what the job has of a build that follows a version; begin makes it if need be.
+func (w *Worker) follow(j *job, base uint64, begin bool) (*following, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case j.following != nil && (base == 0 || base == j.following.number):
+		return j.following, nil
+	case j.following != nil || !begin:
+		return nil, fmt.Errorf("job %d does not follow version %d here: %w", j.id, base, wire.ErrBuildLost)
+	case w.cfg.Base == nil:
+		return nil, fmt.Errorf("version %d %w", base, errFull)
+	}
+	b, err := w.cfg.Base(base)
+	if err != nil {
+		return nil, err
+	}
+	f := &following{base: b, number: base, told: map[uint32]*changedShard{}, rows: map[uint32]*similarity.Rows{}, lists: map[uint32]*followedLists{}}
+	if f.dictionary, err = b.Dictionary(); err != nil {
+		b.Release()
+		return nil, err
+	}
+	j.following = f
+	return f, nil
+}
+
+// followed returns what the job has once all changes came.
+func (w *Worker) followed(j *job) (*following, error) {
+	f, err := w.follow(j, 0, false)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.step == nil {
+		return nil, fmt.Errorf("job %d has no changes here: %w", j.id, wire.ErrBuildLost)
+	}
+	return f, nil
+}
+
+// changeChunk is the number of entries of rows in a message.
+const changeChunk = 20000
+
+// Changes implements kithv1.ComputeServiceServer.
+func (w *Worker) Changes(req *kithv1.ChangesRequest, stream grpc.ServerStreamingServer[kithv1.ChangesResponse]) error {
+	options, weights, err := wire.ParseSpec(req.Spec)
+	if err != nil {
+		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	source, ok := w.source.(ChangedSource)
+	if !ok || !canFollow(options, weights, req.Spec) {
+		return fmt.Errorf("version %d %w", req.Base, errFull)
+	}
+	ctx, j, leave, err := w.enter(stream.Context(), req.Job, true)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	f, err := w.follow(j, req.Base, true)
+	if err != nil {
+		return err
+	}
+	var head *kithv1.ChangesResponse
+	cpu, err := w.compute(ctx, func() (err error) {
+		head, err = w.changes(ctx, f, source, weights, req)
+		return err
+	})
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	m, rows, entries := head, head.Rows, 0
+	head.Rows = nil
+	for _, row := range rows {
+		m.Rows = append(m.Rows, row)
+		if entries += len(row.OldItems) + len(row.NewItems); entries >= changeChunk {
+			if err := stream.Send(m); err != nil {
+				return err
+			}
+			m, entries = &kithv1.ChangesResponse{}, 0
+		}
+	}
+	return stream.Send(m)
+}
+
+// changes finds out what has changed in a partition.
+func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource, weights fusion.Weights, req *kithv1.ChangesRequest) (*kithv1.ChangesResponse, error) {
+	shard, known, err := source.ChangedRows(ctx, partition.ID(req.Partition), req.BaseCut, req.Cut, weights, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, fmt.Errorf("partition %d: it is not known who has changed since index %d, so version %d %w", req.Partition, req.BaseCut, req.Base, errFull)
+	}
+	base, err := artifact.OpenRows(w.artifacts.Path(req.Base, artifact.RowsName(req.Partition)))
+	if err != nil {
+		return nil, err
+	}
+	c := &changedShard{base: base}
+	out := &kithv1.ChangesResponse{Users: uint32(base.NumUsers()), Interactions: uint64(len(base.Matrix().Item))}
+	ids, added := f.ids(shard.Items)
+	out.Added = added
+	for u, user := range shard.Users {
+		row := &kithv1.ChangedRow{}
+		row.NewItems, row.NewWeights = newRow(shard, u, ids)
+		at, ok := base.Find(user)
+		if ok {
+			m := base.Matrix()
+			from, to := m.Start[at], m.Start[at+1]
+			row.OldItems, row.OldWeights = m.Item[from:to], ones(to-from)
+			if m.Weight != nil {
+				row.OldWeights = m.Weight[from:to]
+			}
+		} else {
+			at = -1
+		}
+		if slices.Equal(row.OldItems, row.NewItems) && slices.Equal(row.OldWeights, row.NewWeights) {
+			continue
+		}
+		c.users, c.at = append(c.users, user), append(c.at, at)
+		out.Rows = append(out.Rows, &kithv1.ChangedRow{ // the file may be closed before it is sent
+			OldItems: slices.Clone(row.OldItems), OldWeights: slices.Clone(row.OldWeights), NewItems: row.NewItems, NewWeights: row.NewWeights,
+		})
+		out.Interactions += uint64(len(row.NewItems)) - uint64(len(row.OldItems))
+		if !ok {
+			out.Users++
+		}
+		if len(row.NewItems) == 0 {
+			out.Users--
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old := f.told[req.Partition]; old != nil {
+		_ = base.Close() // only read
+		if !slices.Equal(old.users, c.users) {
+			return nil, fmt.Errorf("partition %d changed between two calls: %w", req.Partition, wire.ErrBuildLost)
+		}
+		return out, nil
+	}
+	f.told[req.Partition] = c
+	return out, nil
+}
+
+// canFollow reports whether builds with a spec can be followed.
+func canFollow(o similarity.Options, w fusion.Weights, spec *kithv1.BuildSpec) bool {
+	return o.Followable() && w.HalfLife == 0 && len(spec.Models) == 0
+}
+
+// ids returns the dense ids in the base of items by key, or behind them the places in added of those that it has not.
+func (f *following) ids(items []string) (ids []uint32, added []string) {
+	ids = make([]uint32, len(items))
+	for k, key := range items {
+		id, ok := f.dictionary.ID(key)
+		if !ok {
+			id = uint32(f.dictionary.Len() + len(added))
+			added = append(added, key)
+		}
+		ids[k] = id
+	}
+	return ids, added
+}
+
+// newRow returns the row of a user of a shard by ascending id.
+func newRow(s *Shard, u int, ids []uint32) (items []uint32, weights []float32) {
+	from, to := s.Start[u], s.Start[u+1]
+	if from == to {
+		return nil, nil
+	}
+	for _, i := range s.Item[from:to] {
+		items = append(items, ids[i])
+	}
+	weights = ones(to - from)
+	if s.Weight != nil {
+		weights = slices.Clone(s.Weight[from:to])
+	}
+	sortRow(items, weights)
+	return items, weights
+}
+
+func ones(n int64) []float32 { return slices.Repeat([]float32{1}, int(n)) }
+
+// sortRow brings the entries of a row, most of which are in order, by ascending item. No weights stand for ones.
+func sortRow(items []uint32, weights []float32) {
+	for k := 1; k < len(items); k++ {
+		for n := k; n > 0 && items[n] < items[n-1]; n-- {
+			items[n], items[n-1] = items[n-1], items[n]
+			if weights != nil {
+				weights[n], weights[n-1] = weights[n-1], weights[n]
+			}
+		}
+	}
+}
+
+// Follow implements kithv1.ComputeServiceServer.
+func (w *Worker) Follow(stream grpc.ClientStreamingServer[kithv1.FollowRequest, kithv1.FollowResponse]) error {
+	if err := w.cfg.Room(); err != nil {
+		return err
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	head := first.GetHead()
+	if head == nil || len(head.FirstUser) < 2 {
+		return fmt.Errorf("%w: changes without head", wire.ErrInvalid)
+	}
+	options, _, err := wire.ParseSpec(head.Spec)
+	if err != nil {
+		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
+	}
+	ctx, j, leave, err := w.enter(stream.Context(), head.Job, true)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	f, err := w.follow(j, head.Base, true)
+	if err != nil {
+		return err
+	}
+	parts := make([]changes, len(head.FirstUser)-1)
+	for m := first; ; {
+		if int(m.Partition) >= len(parts) {
+			return fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, m.Partition, len(parts))
+		}
+		part := &parts[m.Partition]
+		part.added, part.rows = append(part.added, m.Added...), append(part.rows, m.Rows...)
+		if m, err = stream.Recv(); errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return cause(ctx, err)
+		}
+	}
+	cpu, err := w.compute(ctx, func() error { return w.takeChanges(f, head, options, parts) })
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&kithv1.FollowResponse{Dictionary: fileToProto(f.file), Items: uint32(f.step.Len())})
+}
+
+// changes are those of a partition.
+type changes struct {
+	added []string
+	rows  []*kithv1.ChangedRow
+}
+
+// takeChanges makes the step, and writes the dictionary and the norms.
+func (w *Worker) takeChanges(f *following, head *kithv1.FollowHead, options similarity.Options, parts []changes) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.step != nil {
+		return nil // told before: the same changes
+	}
+	norms, err := artifact.OpenNorms(w.artifacts.Path(f.number, artifact.NormsName))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = norms.Close() }() // only read
+	if len(norms.Squares()) != f.dictionary.Len() {
+		return fmt.Errorf("%w: norms of %d items for a dictionary of %d", wire.ErrInvalid, len(norms.Squares()), f.dictionary.Len())
+	}
+	added, rows, firstChange := f.join(parts)
+	users := make([]uint32, f.dictionary.Len())
+	for i := range users {
+		users[i] = uint32(f.dictionary.Count(uint32(i)))
+	}
+	key := func(i uint32) string {
+		if int(i) < len(users) {
+			return f.dictionary.Key(i)
+		}
+		return added[int(i)-len(users)]
+	}
+	step, err := similarity.NewStep(options, users, norms.Squares(), len(added), key, rows)
+	if err != nil {
+		return err
+	}
+	if step.Len() == 0 {
+		return fmt.Errorf("version %d %w: no item is left", f.number, errFull)
+	}
+	keys, counts, squares := make([]string, step.Len()), make([]uint64, step.Len()), make([]float64, step.Len())
+	owner := make([]uint16, len(users)+len(added))
+	for i := range owner {
+		owner[i] = uint16(partition.Of(key(uint32(i)), len(parts)))
+	}
+	for id := range keys {
+		item, n, s := step.Was(uint32(id))
+		keys[id], counts[id], squares[id] = key(item), uint64(n), s
+	}
+	if f.file, err = w.artifacts.WriteDictionary(head.Job, keys, counts); err != nil {
+		return err
+	}
+	w.written(head.Job, artifact.DictionaryName)
+	if _, err := w.artifacts.WriteNorms(head.Job, squares); err != nil {
+		return err
+	}
+	f.step, f.head, f.firstChange, f.owner, f.place = step, head, firstChange, owner, make([]uint32, len(users))
+	return nil
+}
+
+// join makes one numbering of what the partitions have added, and puts their changes behind each other.
+func (f *following) join(parts []changes) (added []string, rows []similarity.RowChange, first []int) {
+	for _, p := range parts {
+		added = append(added, p.added...)
+	}
+	slices.Sort(added)
+	added = slices.Compact(added)
+	base := uint32(f.dictionary.Len())
+	for _, p := range parts {
+		first = append(first, len(rows))
+		for _, r := range p.rows {
+			for k, i := range r.NewItems {
+				if at := i - base; i >= base && int(at) < len(p.added) { // else the step refuses it
+					place, _ := slices.BinarySearch(added, p.added[at])
+					r.NewItems[k] = base + uint32(place)
+				}
+			}
+			sortRow(r.NewItems, r.NewWeights)
+			rows = append(rows, similarity.RowChange{
+				Old: similarity.Row{Item: r.OldItems, Weight: r.OldWeights}, New: similarity.Row{Item: r.NewItems, Weight: r.NewWeights},
+			})
+		}
+	}
+	return added, rows, append(first, len(rows))
+}
+
+// eachPartition runs f for partitions side by side, as far as threads allow.
+func (w *Worker) eachPartition(ctx context.Context, j *job, partitions []uint32, f func(p uint32) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(w.cfg.Threads)
+	for _, p := range partitions {
+		g.Go(func() error {
+			cpu, err := w.compute(ctx, func() error { return f(p) })
+			j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+			if err != nil {
+				return fmt.Errorf("partition %d: %w", p, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}

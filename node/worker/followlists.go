@@ -1,0 +1,206 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+// followedLists are the lists of a partition on their way.
+type followedLists struct {
+	base     *artifact.Lists
+	rest     *artifact.Rest
+	follower *similarity.Follower
+	given    bool
+}
+
+// LookLists implements kithv1.ComputeServiceServer.
+func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStreamingServer[kithv1.LookListsResponse]) error {
+	ctx, j, leave, err := w.enter(stream.Context(), req.Job, false)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	f, err := w.followed(j)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var wanted []similarity.PairSums
+	err = w.eachPartition(ctx, j, req.Partitions, func(p uint32) error {
+		l, err := w.lookOver(ctx, f, p)
+		if err != nil {
+			return err
+		}
+		mine := l.follower.Wanted()
+		mu.Lock()
+		defer mu.Unlock()
+		wanted = append(wanted, mine...)
+		return nil
+	})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	return eachChunk(similarity.JoinWanted(wanted), func(chunk []*kithv1.PairSums) error {
+		return stream.Send(&kithv1.LookListsResponse{Wanted: chunk})
+	})
+}
+
+// lookOver looks over the lists of a partition.
+func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*followedLists, error) {
+	l := &followedLists{}
+	var err error
+	if l.base, err = f.base.Lists(p); err != nil {
+		return nil, err
+	}
+	if l.rest, err = artifact.OpenRest(w.artifacts.Path(f.number, artifact.RestName(p))); err != nil {
+		return nil, err
+	}
+	if !slices.Equal(l.base.Items(), l.rest.Items()) {
+		_ = l.rest.Close() // only read
+		return nil, fmt.Errorf("partition %d: what comes behind the lists of version %d is not of these: %w", p, f.number, wire.ErrBuildLost)
+	}
+	for at, item := range l.base.Items() {
+		f.place[item] = uint32(at) // nobody else has it
+	}
+	l.follower = similarity.NewFollower(f.step, func(item uint32) (h similarity.HeldList, own bool) {
+		if uint32(f.owner[item]) != p {
+			return h, false
+		}
+		if int(item) < len(f.place) {
+			h.List, _ = l.base.List(item)
+			h.Rest, h.Bound = l.rest.At(int(f.place[item]))
+		}
+		return h, true
+	})
+	for item, owner := range f.owner {
+		if uint32(owner) != p {
+			continue
+		}
+		if err := errors.Join(l.follower.Look(uint32(item)), ctx.Err()); err != nil {
+			_ = l.rest.Close() // only read
+			return nil, err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old := f.lists[p]; old != nil {
+		_ = old.rest.Close() // of a call before
+	}
+	f.lists[p] = l
+	return l, nil
+}
+
+// FollowLists implements kithv1.ComputeServiceServer.
+func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowListsRequest, kithv1.FollowListsResponse]) error {
+	if err := w.cfg.Room(); err != nil {
+		return err
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	ctx, j, leave, err := w.enter(stream.Context(), first.Job, false)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	f, err := w.followed(j)
+	if err != nil {
+		return err
+	}
+	sums := pairsFromProto(nil, first.Sums)
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return cause(ctx, err)
+		}
+		sums = pairsFromProto(sums, m.Sums)
+	}
+	files := make([]*kithv1.Artifact, len(first.Partitions))
+	err = w.eachPartition(ctx, j, first.Partitions, func(p uint32) error {
+		f.mu.Lock()
+		l := f.lists[p]
+		f.mu.Unlock()
+		if l == nil || l.given {
+			return fmt.Errorf("its lists were not looked over here: %w", wire.ErrBuildLost)
+		}
+		l.given = true
+		if err := l.follower.Give(sums); err != nil {
+			return err
+		}
+		file, err := w.writeLists(ctx, f, l, j.id, p)
+		if err != nil {
+			return err
+		}
+		w.written(j.id, file.Name)
+		files[slices.Index(first.Partitions, p)] = fileToProto(file)
+		return nil
+	})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	return stream.SendAndClose(&kithv1.FollowListsResponse{Lists: files, Usage: w.report(j)})
+}
+
+// listsChunk is the number of items whose lists are written at a time.
+const listsChunk = 4096
+
+// writeLists writes the lists of a partition, and what is kept behind them.
+func (w *Worker) writeLists(ctx context.Context, f *following, l *followedLists, version uint64, p uint32) (artifact.Info, error) {
+	out, err := w.artifacts.CreateLists(version, p)
+	if err != nil {
+		return artifact.Info{}, err
+	}
+	defer out.Abort()
+	behind, err := w.artifacts.CreateRest(version, p)
+	if err != nil {
+		return artifact.Info{}, err
+	}
+	defer behind.Abort()
+	var items []uint32
+	var bounds []float32
+	lists, rest := &similarity.Lists{Start: []int64{0}}, &similarity.Lists{Start: []int64{0}}
+	flush := func() error {
+		err := errors.Join(out.Add(items, lists), behind.Add(items, rest, bounds), ctx.Err())
+		items, bounds = items[:0], bounds[:0]
+		for _, x := range []*similarity.Lists{lists, rest} {
+			x.Start, x.Entries = x.Start[:1], x.Entries[:0]
+		}
+		return err
+	}
+	for id := range uint32(f.step.Len()) {
+		if item, _, _ := f.step.Was(id); uint32(f.owner[item]) != p {
+			continue
+		}
+		var bound float32
+		lists.Entries, rest.Entries, bound = l.follower.AppendList(lists.Entries, rest.Entries, id)
+		lists.Start, rest.Start = append(lists.Start, int64(len(lists.Entries))), append(rest.Start, int64(len(rest.Entries)))
+		items, bounds = append(items, id), append(bounds, bound)
+		if len(items) == listsChunk {
+			if err := flush(); err != nil {
+				return artifact.Info{}, err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return artifact.Info{}, err
+	}
+	if _, err := behind.Commit(); err != nil {
+		return artifact.Info{}, err
+	}
+	return out.Commit()
+}

@@ -1,0 +1,226 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+// FollowRows implements kithv1.ComputeServiceServer.
+func (w *Worker) FollowRows(ctx context.Context, req *kithv1.FollowRowsRequest) (*kithv1.FollowRowsResponse, error) {
+	if err := w.cfg.Room(); err != nil {
+		return nil, err
+	}
+	ctx, j, leave, err := w.enter(ctx, req.Job, false)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	f, err := w.followed(j)
+	if err != nil {
+		return nil, err
+	}
+	resp := &kithv1.FollowRowsResponse{}
+	cpu, err := w.compute(ctx, func() error {
+		users, rows, err := f.changeRows(req.Partition)
+		if err != nil {
+			return err
+		}
+		file, err := w.artifacts.WriteRows(req.Job, req.Partition, f.head.FirstUser[req.Partition], users, rows)
+		resp.Rows = fileToProto(file)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.rows[req.Partition] = rows
+		return err
+	})
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	resp.Usage = w.report(j)
+	return resp, cause(ctx, err)
+}
+
+// changeRows returns the rows of a partition in the numbers of the job: those of the base, and in their place those that have changed.
+func (f *following) changeRows(p uint32) (users []string, rows *similarity.Rows, err error) {
+	f.mu.Lock()
+	c := f.told[p]
+	f.mu.Unlock()
+	if c == nil || int(p)+1 >= len(f.firstChange) {
+		return nil, nil, fmt.Errorf("the changes of partition %d were not told here: %w", p, wire.ErrBuildLost)
+	}
+	changed := f.step.Changes()[f.firstChange[p]:f.firstChange[p+1]]
+	if len(changed) != len(c.users) {
+		return nil, nil, fmt.Errorf("%d changes of partition %d came back, and %d were told: %w", len(changed), p, len(c.users), wire.ErrBuildLost)
+	}
+	m := c.base.Matrix()
+	a := rowAppender{step: f.step, rows: similarity.Rows{
+		NumItems: f.step.Len(), Start: make([]int64, 1, len(m.Start)+len(changed)),
+		Item: make([]uint32, 0, len(m.Item)+len(m.Item)/64), Weight: make([]float32, 0, len(m.Item)+len(m.Item)/64),
+	}}
+	users = make([]string, 0, m.NumUsers()+len(changed))
+	for at, k := 0, 0; at < m.NumUsers() || k < len(c.users); {
+		key := ""
+		if at < m.NumUsers() {
+			key = c.base.Key(at)
+		}
+		if k < len(c.users) && (at == m.NumUsers() || strings.Compare(c.users[k], key) <= 0) {
+			if c.at[k] >= 0 {
+				at++ // it was
+			}
+			if row := changed[k].New; len(row.Item) > 0 {
+				users = append(users, c.users[k])
+				err = a.add(row.Item, row.Weight)
+			}
+			k++
+		} else {
+			from, to := m.Start[at], m.Start[at+1]
+			weights := m.Weight
+			if weights != nil {
+				weights = weights[from:to]
+			}
+			users = append(users, key)
+			err = a.add(m.Item[from:to], weights)
+			at++
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	if got, want := uint32(len(users)), f.head.FirstUser[p+1]-f.head.FirstUser[p]; got != want {
+		return nil, nil, fmt.Errorf("partition %d has %d users, and %d were told: %w", p, got, want, wire.ErrBuildLost)
+	}
+	return users, &a.rows, nil
+}
+
+// rowAppender appends rows under new numbers.
+type rowAppender struct {
+	step *similarity.Step
+	rows similarity.Rows
+}
+
+// add appends a row of items as they were numbered. No weights stand for ones.
+func (a *rowAppender) add(items []uint32, weights []float32) error {
+	r := &a.rows
+	from := len(r.Item)
+	for k, i := range items {
+		id, w := a.step.Next(i), float32(1)
+		if weights != nil {
+			w = weights[k]
+		}
+		if id == similarity.Gone || w < 1 || w != float32(math.Trunc(float64(w))) {
+			return fmt.Errorf("item %d with weight %v in a row: %w", i, w, errFull)
+		}
+		r.Item, r.Weight = append(r.Item, id), append(r.Weight, w)
+	}
+	sortRow(r.Item[from:], r.Weight[from:])
+	r.Start = append(r.Start, int64(len(r.Item)))
+	return nil
+}
+
+// SumPairs implements kithv1.ComputeServiceServer.
+func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest, kithv1.SumPairsResponse]) error {
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	ctx, j, leave, err := w.enter(stream.Context(), first.Job, false)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	f, err := w.followed(j)
+	if err != nil {
+		return err
+	}
+	wanted := pairsFromProto(nil, first.Wanted)
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return cause(ctx, err)
+		}
+		wanted = pairsFromProto(wanted, m.Wanted)
+	}
+	var mu sync.Mutex
+	var total []similarity.PairSums
+	err = w.eachPartition(ctx, j, first.Partitions, func(p uint32) error {
+		f.mu.Lock()
+		rows := f.rows[p]
+		f.mu.Unlock()
+		if rows == nil {
+			return fmt.Errorf("its rows were not written here: %w", wire.ErrBuildLost)
+		}
+		sums, err := f.step.SumPairs(ctx, rows, wanted)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if total == nil {
+			total = sums
+			return nil
+		}
+		return similarity.AddPairSums(total, sums)
+	})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	return eachChunk(total, func(chunk []*kithv1.PairSums) error { return stream.Send(&kithv1.SumPairsResponse{Sums: chunk}) })
+}
+
+// pairChunk is the number of pairs in a message, but that the pairs of one item are in one.
+const pairChunk = 20000
+
+// eachChunk calls f with sums as they go over the wire.
+func eachChunk(sums []similarity.PairSums, f func(chunk []*kithv1.PairSums) error) error {
+	var chunk []*kithv1.PairSums
+	n := 0
+	for k := range sums {
+		chunk = append(chunk, PairsToProto(&sums[k]))
+		if n += 1 + len(sums[k].With); n < pairChunk && k+1 < len(sums) {
+			continue
+		}
+		if err := f(chunk); err != nil {
+			return err
+		}
+		chunk, n = nil, 0
+	}
+	return nil
+}
+
+// PairsToProto converts the sums of an item.
+func PairsToProto(s *similarity.PairSums) *kithv1.PairSums {
+	out := &kithv1.PairSums{Item: s.Item, All: s.All, Mirror: s.Mirror, With: s.With}
+	if s.Sum != nil {
+		out.Sum = make([]uint64, len(s.Sum))
+	}
+	for k, x := range s.Sum {
+		out.Sum[k] = uint64(x)
+	}
+	return out
+}
+
+// pairsFromProto appends sums.
+func pairsFromProto(dst []similarity.PairSums, sums []*kithv1.PairSums) []similarity.PairSums {
+	for _, s := range sums {
+		x := similarity.PairSums{Item: s.GetItem(), All: s.GetAll(), Mirror: s.GetMirror(), With: s.GetWith()}
+		if s.GetSum() != nil {
+			x.Sum = make([]float64, len(s.Sum))
+		}
+		for k, sum := range s.GetSum() {
+			x.Sum[k] = float64(sum)
+		}
+		dst = append(dst, x)
+	}
+	return dst
+}
