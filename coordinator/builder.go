@@ -213,6 +213,9 @@ type attempt struct {
 	threads    []int
 	dictionary *kithv1.Artifact
 
+	// follows is the version that the build follows, 0 for none.
+	follows uint64
+
 	mu sync.Mutex
 	// usage is the last report of each node.
 	usage map[string]*kithv1.NodeUsage
@@ -242,6 +245,11 @@ func (a *attempt) all(ctx context.Context) error {
 		}
 		if err := s.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", PhaseName(s.phase), err)
+		}
+		if s.phase == kithv1.JobPhase_JOB_PHASE_CUT {
+			if done, err := a.followed(ctx); done || err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -590,7 +598,7 @@ func (a *attempt) publish(ctx context.Context) error {
 	now := a.cfg.Now().UnixMilli()
 	record := &kithv1.VersionRecord{Version: &kithv1.ModelVersion{
 		Version: a.job, Spec: a.spec, Users: uint64(a.firstUser[len(a.firstUser)-1]), Items: uint64(a.numItems),
-		Interactions: a.interactions, CreatedUnixMs: now,
+		Interactions: a.interactions, CreatedUnixMs: now, Followed: a.follows,
 	}}
 	for _, node := range slices.Sorted(maps.Keys(a.usage)) {
 		record.Version.Usage = append(record.Version.Usage, a.usage[node])

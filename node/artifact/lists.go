@@ -136,17 +136,26 @@ func (l *Lists) Items() []uint32 { return l.items }
 // List returns the neighbors of an item in rank order, and whether the item is in the partition. The slice is valid until
 // Close and must not be changed: writing to it ends the process. Cost: a look at some two items if ids are spread evenly, and O(log items) at worst, without allocation.
 func (l *Lists) List(item uint32) ([]similarity.Neighbor, bool) {
-	at := item >> l.shift
-	if int64(at)+1 >= int64(len(l.first)) {
-		return nil, false
-	}
-	lo := l.first[at]
-	i, ok := slices.BinarySearch(l.items[lo:l.first[at+1]], item)
+	i, ok := l.Find(item)
 	if !ok {
 		return nil, false
 	}
-	return l.at(int(lo) + i), true
+	return l.at(i), true
 }
+
+// Find returns the place of an item in Items, and whether it is in the partition.
+func (l *Lists) Find(item uint32) (i int, ok bool) {
+	at := item >> l.shift
+	if int64(at)+1 >= int64(len(l.first)) {
+		return 0, false
+	}
+	lo := l.first[at]
+	i, ok = slices.BinarySearch(l.items[lo:l.first[at+1]], item)
+	return int(lo) + i, ok
+}
+
+// At returns the neighbors of the item at a place, as List does.
+func (l *Lists) At(i int) []similarity.Neighbor { return l.at(i) }
 
 // Ahead reads what List is to read of the file, so that a caller who looks for several items waits for their memory at once, and not for one after the other. It returns
 // something that depends on it, as what is not used is not read.

@@ -51,12 +51,13 @@ type following struct {
 	head *kithv1.FollowHead
 	// firstChange is the place in the changes of the first of each partition.
 	firstChange []int
-	// owner is the partition, and place the place in the lists of that in base, of each item as it was numbered.
+	// owner is the partition of each item as it was numbered.
 	owner []uint16
-	place []uint32
 	rows  map[uint32]*similarity.Rows
 	lists map[uint32]*followedLists
-	file  artifact.Info
+	// opened are closed with the job.
+	opened []*artifact.Rest
+	file   artifact.Info
 }
 
 // changedShard is one partition of users.
@@ -75,8 +76,8 @@ func (f *following) close() error {
 	for _, c := range f.told {
 		errs = append(errs, c.base.Close())
 	}
-	for _, l := range f.lists {
-		errs = append(errs, l.rest.Close())
+	for _, rest := range f.opened {
+		errs = append(errs, rest.Close())
 	}
 	f.base.Release()
 	return errors.Join(errs...)
@@ -378,7 +379,7 @@ func (w *Worker) takeChanges(f *following, head *kithv1.FollowHead, options simi
 	if _, err := w.artifacts.WriteNorms(head.Job, squares); err != nil {
 		return err
 	}
-	f.step, f.head, f.firstChange, f.owner, f.place = step, head, firstChange, owner, make([]uint32, len(users))
+	f.step, f.head, f.firstChange, f.owner = step, head, firstChange, owner
 	return nil
 }
 

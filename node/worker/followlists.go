@@ -21,7 +21,6 @@ type followedLists struct {
 	base     *artifact.Lists
 	rest     *artifact.Rest
 	follower *similarity.Follower
-	given    bool
 }
 
 // LookLists implements kithv1.ComputeServiceServer.
@@ -51,9 +50,12 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	if err != nil {
 		return cause(ctx, err)
 	}
-	return eachChunk(similarity.JoinWanted(wanted), func(chunk []*kithv1.PairSums) error {
-		return stream.Send(&kithv1.LookListsResponse{Wanted: chunk})
-	})
+	for chunk := range wire.ChunkPairSums(wire.PairSums(similarity.JoinWanted(wanted))) {
+		if err := stream.Send(&kithv1.LookListsResponse{Wanted: chunk}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lookOver looks over the lists of a partition.
@@ -70,16 +72,13 @@ func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*followe
 		_ = l.rest.Close() // only read
 		return nil, fmt.Errorf("partition %d: what comes behind the lists of version %d is not of these: %w", p, f.number, wire.ErrBuildLost)
 	}
-	for at, item := range l.base.Items() {
-		f.place[item] = uint32(at) // nobody else has it
-	}
 	l.follower = similarity.NewFollower(f.step, func(item uint32) (h similarity.HeldList, own bool) {
 		if uint32(f.owner[item]) != p {
 			return h, false
 		}
-		if int(item) < len(f.place) {
-			h.List, _ = l.base.List(item)
-			h.Rest, h.Bound = l.rest.At(int(f.place[item]))
+		if at, ok := l.base.Find(item); ok {
+			h.List = l.base.At(at)
+			h.Rest, h.Bound = l.rest.At(at)
 		}
 		return h, true
 	})
@@ -94,9 +93,7 @@ func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*followe
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if old := f.lists[p]; old != nil {
-		_ = old.rest.Close() // of a call before
-	}
+	f.opened = append(f.opened, l.rest) // a call before may still read its own
 	f.lists[p] = l
 	return l, nil
 }
@@ -119,7 +116,7 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 	if err != nil {
 		return err
 	}
-	sums := pairsFromProto(nil, first.Sums)
+	sums := wire.AppendPairSums(nil, first.Sums)
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -128,17 +125,17 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 		if err != nil {
 			return cause(ctx, err)
 		}
-		sums = pairsFromProto(sums, m.Sums)
+		sums = wire.AppendPairSums(sums, m.Sums)
 	}
 	files := make([]*kithv1.Artifact, len(first.Partitions))
 	err = w.eachPartition(ctx, j, first.Partitions, func(p uint32) error {
 		f.mu.Lock()
 		l := f.lists[p]
+		delete(f.lists, p) // sums can be given once
 		f.mu.Unlock()
-		if l == nil || l.given {
+		if l == nil {
 			return fmt.Errorf("its lists were not looked over here: %w", wire.ErrBuildLost)
 		}
-		l.given = true
 		if err := l.follower.Give(sums); err != nil {
 			return err
 		}

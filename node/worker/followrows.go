@@ -140,7 +140,7 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	if err != nil {
 		return err
 	}
-	wanted := pairsFromProto(nil, first.Wanted)
+	wanted := wire.AppendPairSums(nil, first.Wanted)
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -149,7 +149,7 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 		if err != nil {
 			return cause(ctx, err)
 		}
-		wanted = pairsFromProto(wanted, m.Wanted)
+		wanted = wire.AppendPairSums(wanted, m.Wanted)
 	}
 	var mu sync.Mutex
 	var total []similarity.PairSums
@@ -175,52 +175,10 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	if err != nil {
 		return cause(ctx, err)
 	}
-	return eachChunk(total, func(chunk []*kithv1.PairSums) error { return stream.Send(&kithv1.SumPairsResponse{Sums: chunk}) })
-}
-
-// pairChunk is the number of pairs in a message, but that the pairs of one item are in one.
-const pairChunk = 20000
-
-// eachChunk calls f with sums as they go over the wire.
-func eachChunk(sums []similarity.PairSums, f func(chunk []*kithv1.PairSums) error) error {
-	var chunk []*kithv1.PairSums
-	n := 0
-	for k := range sums {
-		chunk = append(chunk, PairsToProto(&sums[k]))
-		if n += 1 + len(sums[k].With); n < pairChunk && k+1 < len(sums) {
-			continue
-		}
-		if err := f(chunk); err != nil {
+	for chunk := range wire.ChunkPairSums(wire.PairSums(total)) {
+		if err := stream.Send(&kithv1.SumPairsResponse{Sums: chunk}); err != nil {
 			return err
 		}
-		chunk, n = nil, 0
 	}
 	return nil
-}
-
-// PairsToProto converts the sums of an item.
-func PairsToProto(s *similarity.PairSums) *kithv1.PairSums {
-	out := &kithv1.PairSums{Item: s.Item, All: s.All, Mirror: s.Mirror, With: s.With}
-	if s.Sum != nil {
-		out.Sum = make([]uint64, len(s.Sum))
-	}
-	for k, x := range s.Sum {
-		out.Sum[k] = uint64(x)
-	}
-	return out
-}
-
-// pairsFromProto appends sums.
-func pairsFromProto(dst []similarity.PairSums, sums []*kithv1.PairSums) []similarity.PairSums {
-	for _, s := range sums {
-		x := similarity.PairSums{Item: s.GetItem(), All: s.GetAll(), Mirror: s.GetMirror(), With: s.GetWith()}
-		if s.GetSum() != nil {
-			x.Sum = make([]float64, len(s.Sum))
-		}
-		for k, sum := range s.GetSum() {
-			x.Sum[k] = float64(sum)
-		}
-		dst = append(dst, x)
-	}
-	return dst
 }

@@ -1,0 +1,337 @@
+package coordinator
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
+)
+
+// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: a pair takes some five microseconds, a full build four for an
+// interaction.
+const followShare = 4
+
+// errMuch means that a full build is cheaper.
+var errMuch = errors.New("too much has changed")
+
+// followed makes the files of the build of those of the version before (ADR 0032), and publishes them. It reports whether it did: if not, all events must be read. The result is the same, so nothing of it is recorded.
+func (a *attempt) followed(ctx context.Context) (bool, error) {
+	base := a.base()
+	if base == nil {
+		return false, nil
+	}
+	f := &attempt{Builder: a.Builder, job: a.job, spec: a.spec, cut: a.cut, now: a.now, replicas: a.replicas, usage: map[string]*kithv1.NodeUsage{}, follows: base.Version.Version}
+	err := f.follow(ctx, base)
+	switch {
+	case err == nil:
+		return true, f.publish(ctx)
+	case ctx.Err() != nil || errors.Is(err, wire.ErrNotLeader) || errors.Is(err, wire.ErrErased):
+		return false, err
+	}
+	a.cfg.Logger.Info("build reads all events", "job", a.job, "version", base.Version.Version, "why", err)
+	return false, nil
+}
+
+// base returns the version that the build may follow, nil for none: the active one, if it was built by the same spec up to a cut that is known.
+func (a *attempt) base() *kithv1.VersionRecord {
+	s := a.cfg.Log.State()
+	v := s.Version(s.Active)
+	if !a.cfg.Rows || v == nil || len(a.spec.Models) > 0 || !proto.Equal(v.Version.Spec, a.spec) || len(s.Job(s.Active).GetCut()) != len(a.cut) {
+		return nil
+	}
+	return v
+}
+
+// follow makes the files.
+func (a *attempt) follow(ctx context.Context, base *kithv1.VersionRecord) error {
+	changes, err := a.changes(ctx, base.Version.Version)
+	if err != nil {
+		return err
+	}
+	if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: kithv1.JobPhase_JOB_PHASE_EXPORT}); err != nil {
+		return err
+	}
+	if err := a.tellChanges(ctx, changes); err != nil {
+		return err
+	}
+	a.rows = make([]*kithv1.Artifact, len(a.holder))
+	err = a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_EXPORT, func(ctx context.Context, p int) error {
+		return a.call(ctx, a.holder[p], func(ctx context.Context, c kithv1.ComputeServiceClient) error {
+			resp, err := c.FollowRows(ctx, &kithv1.FollowRowsRequest{Job: a.job, Partition: uint32(p)})
+			a.rows[p] = resp.GetRows()
+			a.note(resp.GetUsage())
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: kithv1.JobPhase_JOB_PHASE_COMPUTE}); err != nil {
+		return err
+	}
+	sums, err := a.sums(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: kithv1.JobPhase_JOB_PHASE_MERGE}); err != nil {
+		return err
+	}
+	if err := a.followLists(ctx, sums); err != nil {
+		return err
+	}
+	return a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_PUBLISH, a.copies)
+}
+
+// changes asks one replica of each partition for what has changed.
+func (a *attempt) changes(ctx context.Context, base uint64) ([][]*kithv1.ChangesResponse, error) {
+	n := len(a.replicas)
+	a.holder = make([]string, n)
+	out := make([][]*kithv1.ChangesResponse, n)
+	baseCut := a.cfg.Log.State().Job(base).GetCut()
+	if len(baseCut) != n {
+		return nil, fmt.Errorf("the cut of version %d is not known any more", base)
+	}
+	err := a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_COUNT, func(ctx context.Context, p int) error {
+		var err error
+		for _, node := range a.replicas[p] {
+			var chunks []*kithv1.ChangesResponse
+			err = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				stream, err := c.Changes(ctx, &kithv1.ChangesRequest{Job: a.job, Partition: uint32(p), Base: base, BaseCut: baseCut[p], Cut: a.cut[p], Spec: a.spec})
+				if err != nil {
+					return err
+				}
+				return wire.Receive(stream, func(m *kithv1.ChangesResponse) error {
+					chunks = append(chunks, m)
+					return nil
+				})
+			})
+			if err == nil && len(chunks) > 0 {
+				a.holder[p], out[p] = node, chunks
+				return nil
+			}
+		}
+		return cmp.Or(err, wire.ErrNotReady)
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.firstUser = make([]uint32, n+1)
+	var pairs uint64
+	for p, chunks := range out {
+		a.firstUser[p+1] = a.firstUser[p] + chunks[0].Users
+		a.interactions += chunks[0].Interactions
+		for _, m := range chunks {
+			for _, row := range m.Rows {
+				pairs += changedPairs(row)
+			}
+		}
+	}
+	if a.interactions == 0 {
+		return nil, ErrNoInteractions
+	}
+	if pairs > a.interactions/followShare {
+		return nil, fmt.Errorf("%w: %d pairs of %d interactions", errMuch, pairs, a.interactions)
+	}
+	return out, nil
+}
+
+// changedPairs estimates how many sums a row changes: entries that are others, by all of the row.
+func changedPairs(row *kithv1.ChangedRow) uint64 {
+	old := map[uint32]float32{}
+	for k, i := range row.OldItems {
+		old[i] = row.OldWeights[k]
+	}
+	changed := len(row.OldItems)
+	for k, i := range row.NewItems {
+		if w, ok := old[i]; !ok {
+			changed++
+		} else if w == row.NewWeights[k] {
+			changed--
+		}
+	}
+	return uint64(changed) * uint64(max(len(row.OldItems), len(row.NewItems)))
+}
+
+// tellChanges hands all changes to all nodes.
+func (a *attempt) tellChanges(ctx context.Context, changes [][]*kithv1.ChangesResponse) error {
+	alive := a.cfg.Nodes.Alive()
+	errs, resps := make([]error, len(alive)), make([]*kithv1.FollowResponse, len(alive))
+	var g errgroup.Group
+	g.SetLimit(concurrentCalls)
+	for i, node := range alive {
+		g.Go(func() error {
+			errs[i] = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) (err error) {
+				resps[i], err = a.tellNode(ctx, c, changes)
+				return err
+			})
+			return nil
+		})
+	}
+	_ = g.Wait() // errors are in errs: some nodes may fail
+	for i, node := range alive {
+		if errs[i] != nil {
+			continue
+		}
+		if a.dictionary != nil && !proto.Equal(a.dictionary, resps[i].Dictionary) {
+			return fmt.Errorf("node %s made another dictionary than node %s", node, a.workers[0])
+		}
+		a.workers, a.dictionary, a.numItems = append(a.workers, node), resps[i].Dictionary, int(resps[i].Items)
+	}
+	for _, node := range a.holder {
+		if !slices.Contains(a.workers, node) {
+			return errors.Join(append(errs, fmt.Errorf("node %s has no dictionary: %w", node, wire.ErrNotReady))...)
+		}
+	}
+	return nil
+}
+
+func (a *attempt) tellNode(ctx context.Context, c kithv1.ComputeServiceClient, changes [][]*kithv1.ChangesResponse) (*kithv1.FollowResponse, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.Follow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	head := &kithv1.FollowHead{Job: a.job, Base: a.follows, Spec: a.spec, FirstUser: a.firstUser}
+	for p, chunks := range changes {
+		for _, m := range chunks {
+			if err := stream.Send(&kithv1.FollowRequest{Head: head, Partition: uint32(p), Added: m.Added, Rows: m.Rows}); err != nil {
+				return stream.CloseAndRecv() // tells the reason
+			}
+			head = nil
+		}
+	}
+	return stream.CloseAndRecv()
+}
+
+// byNode returns the partitions of each node.
+func byNode(nodes []string) map[string][]uint32 {
+	out := map[string][]uint32{}
+	for p, node := range nodes {
+		out[node] = append(out[node], uint32(p))
+	}
+	return out
+}
+
+// onNodes runs f for some nodes at once, each with its partitions.
+func (a *attempt) onNodes(ctx context.Context, nodes []string, f func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for node, partitions := range byNode(nodes) {
+		g.Go(func() error {
+			return a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				return f(ctx, c, partitions)
+			})
+		})
+	}
+	return g.Wait()
+}
+
+// sums finds out which sums lists do not tell, and has them formed.
+func (a *attempt) sums(ctx context.Context) ([]*kithv1.PairSums, error) {
+	a.owner = make([]string, len(a.replicas))
+	for p, nodes := range a.replicas {
+		at := slices.IndexFunc(nodes, func(node string) bool { return slices.Contains(a.workers, node) })
+		if at < 0 {
+			return nil, fmt.Errorf("partition %d: %w", p, wire.ErrNotReady)
+		}
+		a.owner[p] = nodes[at]
+	}
+	var mu sync.Mutex
+	var wanted []similarity.PairSums
+	err := a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
+		stream, err := c.LookLists(ctx, &kithv1.LookListsRequest{Job: a.job, Partitions: partitions})
+		if err != nil {
+			return err
+		}
+		return wire.Receive(stream, func(m *kithv1.LookListsResponse) error {
+			mu.Lock()
+			defer mu.Unlock()
+			wanted = wire.AppendPairSums(wanted, m.Wanted)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	wanted = similarity.JoinWanted(wanted)
+	var total []similarity.PairSums
+	err = a.onNodes(ctx, a.holder, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
+		sums, err := a.sumsOf(ctx, c, partitions, wanted)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if total == nil {
+			total = sums
+			return nil
+		}
+		return similarity.AddPairSums(total, sums)
+	})
+	return wire.PairSums(total), err
+}
+
+// sumsOf has sums formed over the users of the partitions of a node.
+func (a *attempt) sumsOf(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32, wanted []similarity.PairSums) (sums []similarity.PairSums, err error) {
+	stream, err := c.SumPairs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &kithv1.SumPairsRequest{Job: a.job, Partitions: partitions}
+	for chunk := range wire.ChunkPairSums(wire.PairSums(wanted)) {
+		m.Wanted = chunk
+		if err := stream.Send(m); err != nil {
+			break // Recv tells the reason
+		}
+		m = &kithv1.SumPairsRequest{}
+	}
+	err = errors.Join(stream.CloseSend(), wire.Receive(stream, func(m *kithv1.SumPairsResponse) error {
+		sums = wire.AppendPairSums(sums, m.Sums)
+		return nil
+	}))
+	return sums, err
+}
+
+// followLists has the lists written.
+func (a *attempt) followLists(ctx context.Context, sums []*kithv1.PairSums) error {
+	a.lists = make([]*kithv1.Artifact, len(a.owner))
+	return a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
+		stream, err := c.FollowLists(ctx)
+		if err != nil {
+			return err
+		}
+		m := &kithv1.FollowListsRequest{Job: a.job, Partitions: partitions}
+		for chunk := range wire.ChunkPairSums(sums) {
+			m.Sums = chunk
+			if err := stream.Send(m); err != nil {
+				break // CloseAndRecv tells the reason
+			}
+			m = &kithv1.FollowListsRequest{}
+		}
+		resp, err := stream.CloseAndRecv()
+		if err != nil {
+			return err
+		}
+		if len(resp.Lists) != len(partitions) {
+			return fmt.Errorf("%d files of lists came of %d: %w", len(resp.Lists), len(partitions), wire.ErrBuildLost)
+		}
+		for k, p := range partitions {
+			a.lists[p] = resp.Lists[k]
+		}
+		a.note(resp.Usage)
+		return nil
+	})
+}
