@@ -107,6 +107,63 @@ var kinds = []kind{
 		},
 		use: useModel,
 	},
+	{
+		name: "rest",
+		small: func(s *artifact.Store) (artifact.Info, error) {
+			return writeRest(s, []uint32{2, 5, 9}, &similarity.Lists{
+				Start: []int64{0, 2, 2, 3}, Entries: []similarity.Neighbor{{ID: 1, Score: 0.5}, {ID: 7, Score: 0.25}, {ID: 2, Score: 1}},
+			}, []float32{0.25, 0.75, 0})
+		},
+		empty: func(s *artifact.Store) (artifact.Info, error) { return writeRest(s, nil, &similarity.Lists{}, nil) },
+		use:   useRest,
+	},
+	{
+		name: "norms",
+		small: func(s *artifact.Store) (artifact.Info, error) {
+			return s.WriteNorms(version, []float64{5, 1, 1 << 40})
+		},
+		empty: func(s *artifact.Store) (artifact.Info, error) { return s.WriteNorms(version, nil) },
+		use:   useNorms,
+	},
+}
+
+func writeRest(s *artifact.Store, items []uint32, lists *similarity.Lists, bounds []float32) (artifact.Info, error) {
+	w, err := s.CreateRest(version, 3)
+	if err != nil {
+		return artifact.Info{}, err
+	}
+	defer w.Abort()
+	if err := w.Add(items, lists, bounds); err != nil {
+		return artifact.Info{}, err
+	}
+	return w.Commit()
+}
+
+func useRest(path string) error {
+	r, err := artifact.OpenRest(path)
+	if err != nil {
+		return err
+	}
+	for i, item := range r.Items() {
+		rest, bound := r.At(i)
+		if !(bound >= 0) || slices.ContainsFunc(rest, func(n similarity.Neighbor) bool { return n.ID == item || n.Score < bound }) {
+			return fmt.Errorf("rest of item %d: %v with bound %v", item, rest, bound)
+		}
+	}
+	return r.Close()
+}
+
+func useNorms(path string) error {
+	n, err := artifact.OpenNorms(path)
+	if err != nil {
+		return err
+	}
+	for i, x := range n.Squares() {
+		if !(x >= 0) {
+			return fmt.Errorf("squares of item %d: %v", i, x)
+		}
+	}
+	return n.Close()
 }
 
 func useModel(path string) error {

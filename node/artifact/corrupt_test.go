@@ -154,6 +154,20 @@ func TestStructuralDamage(t *testing.T) {
 		{"rows: item out of range", 2, 148, id(6)},
 		{"rows: items descend", 2, 144, id(5)},
 		{"rows: weight", 2, 160, number(float32(math.Inf(-1)))},
+		{"rest: number of items", 4, 16, word(1<<64 - 1)},
+		{"rest: number of entries", 4, 24, word(1<<64 - 1)},
+		{"rest: items descend", 4, 32, id(5)},
+		{"rest: last start", 4, 72, word(4)},
+		{"rest: bound not a number", 4, 80, number(float32(math.NaN()))},
+		{"rest: bound negative", 4, 84, number(-1)},
+		{"rest: bound infinite", 4, 84, number(float32(math.Inf(1)))},
+		{"rest: bound above the last", 4, 80, number(0.375)},
+		{"rest: own item", 4, 96, id(2)},
+		{"rest: rank order", 4, 108, number(0.75)},
+		{"norms: number of items", 5, 16, word(1<<64 - 1)},
+		{"norms: not a number", 5, 24, word(math.Float64bits(math.NaN()))},
+		{"norms: infinite", 5, 32, word(math.Float64bits(math.Inf(1)))},
+		{"norms: negative", 5, 40, word(math.Float64bits(-1))},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k := kinds[tc.kind]
@@ -192,6 +206,8 @@ func TestMissingFile(t *testing.T) {
 func FuzzOpenDictionary(f *testing.F) { fuzzOpen(f, kinds[0]) }
 func FuzzOpenLists(f *testing.F)      { fuzzOpen(f, kinds[1]) }
 func FuzzOpenRows(f *testing.F)       { fuzzOpen(f, kinds[2]) }
+func FuzzOpenRest(f *testing.F)       { fuzzOpen(f, kinds[4]) }
+func FuzzOpenNorms(f *testing.F)      { fuzzOpen(f, kinds[5]) }
 
 // fuzzOpen opens files with a right checksum, so that the checks behind it are reached.
 func fuzzOpen(f *testing.F, k kind) {

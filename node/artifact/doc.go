@@ -3,13 +3,15 @@
 //
 // A [Store] is a folder with one folder for each version. A version has four kinds of files: one dictionary (the keys
 // and counts of the items by dense id), for each partition the neighbor lists of its items and the rows of its
-// users, and one file for each model that was trained. A file is immutable: it is written to a temporary name, synced, renamed, and its folder synced, and never
+// users, and one file for each model that was trained. Two more kinds may lie beside them, where they were made and nowhere else, for builds
+// that follow (docs/adr/0032): the norms of the items, and for each partition the rest, what comes behind the neighbor lists. No record of a
+// version names them, nobody copies them ([Shared]), and who finds none does without. A file is immutable: it is written to a temporary name, synced, renamed, and its folder synced, and never
 // changed after. Writing a name again replaces the file as a whole; who has mapped the old one goes on reading it.
 //
 // # Integrity
 //
 // A file carries its own checksum, and is known to others by its [Info]: size and checksum of the whole content. The
-// second is compared when a copy is committed, the first when a file is opened: OpenDictionary, OpenLists, OpenRows and OpenModel read
+// second is compared when a copy is committed, the first when a file is opened: OpenDictionary, OpenLists, OpenRows, OpenModel, OpenRest and OpenNorms read
 // the file once from end to end, which costs about what the disk or the page cache gives and leaves it in the cache.
 // They read it by read(2) rather than through the mapping, where a disk error would end the process (SIGBUS) instead of
 // being an error. Then they check all that later accesses go by: sizes of sections, starts that ascend, ids in range.
@@ -23,7 +25,7 @@
 //
 // All numbers are little endian. A file is
 //
-//	8 bytes  magic number: "kithdict", "kithlist", "kithrows" or "kithmodl"
+//	8 bytes  magic number: "kithdict", "kithlist", "kithrows", "kithmodl", "kithrest" or "kithnorm"
 //	8 bytes  format version, 1
 //	sections, each filled up with zeros to a multiple of 8 bytes
 //	8 bytes  xxhash64 of everything before
@@ -48,6 +50,19 @@
 //	uint32 × n       dense ids of the items, ascending
 //	int64 × n+1      start of each list, and the end of the last
 //	entries          uint32 dense id and float32 score each, in rank order
+//
+// Rest of n items:
+//
+//	uint64 × 2       n, number of entries
+//	uint32 × n       dense ids of the items, ascending
+//	int64 × n+1      start of the neighbors of each item, and the end of the last
+//	float32 × n      bounds: no pair that is neither in the list of the item nor here has a score above it
+//	entries          as those of lists
+//
+// Norms of n items:
+//
+//	uint64           n
+//	float64 × n      sums of the squares of the weights, by dense id
 //
 // Rows of n users:
 //

@@ -60,8 +60,17 @@ func parseLists(s *sections) (*Lists, error) {
 	}, nil
 }
 
-// check checks that no access can be out of bounds, and what is promised of the lists.
+// check checks the lists and makes the directory.
 func (l *Lists) check() error {
+	if err := l.checkLists(); err != nil {
+		return err
+	}
+	l.index()
+	return nil
+}
+
+// checkLists checks that no access can be out of bounds, and what is promised of the lists.
+func (l *Lists) checkLists() error {
 	if len(l.start) != len(l.items)+1 {
 		return fmt.Errorf("%d lists for %d items", len(l.start)-1, len(l.items))
 	}
@@ -76,7 +85,6 @@ func (l *Lists) check() error {
 			return fmt.Errorf("list of item %d: %w", item, err)
 		}
 	}
-	l.index()
 	return nil
 }
 

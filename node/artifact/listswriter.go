@@ -13,7 +13,27 @@ import (
 // ListsWriter writes the neighbor lists of the items of a partition as they come: the file that WriteLists makes of all of
 // them at once. Entries wait in a file of their own, so memory is 12 bytes an item. It must be ended by Commit or Abort, and
 // be used by one goroutine.
-type ListsWriter struct {
+type ListsWriter struct{ listSpool }
+
+// CreateLists begins the neighbor lists of the items of a partition.
+func (s *Store) CreateLists(version uint64, partition uint32) (*ListsWriter, error) {
+	spool, err := s.createSpool(version, ListsName(partition))
+	if err != nil {
+		return nil, err
+	}
+	return &ListsWriter{spool}, nil
+}
+
+// Add adds lists: items are dense ids, ascending and above those before; list i of lists belongs to items[i], and lists.Lo
+// is not looked at. If they do not fit, or a list is not as similarity.Lists promises, the error matches
+// similarity.ErrShape.
+func (w *ListsWriter) Add(items []uint32, lists *similarity.Lists) error { return w.add(items, lists) }
+
+// Commit makes the file durable under its name and returns its identity.
+func (w *ListsWriter) Commit() (Info, error) { return w.commit(listsMagic) }
+
+// listSpool is what writes a file of lists whose items and entries come together.
+type listSpool struct {
 	file    *File
 	items   []uint32
 	start   []int64
@@ -21,29 +41,25 @@ type ListsWriter struct {
 	out     *bufio.Writer
 }
 
-// CreateLists begins the neighbor lists of the items of a partition.
-func (s *Store) CreateLists(version uint64, partition uint32) (*ListsWriter, error) {
-	file, err := s.Create(version, ListsName(partition))
+func (s *Store) createSpool(version uint64, name string) (listSpool, error) {
+	file, err := s.Create(version, name)
 	if err != nil {
-		return nil, err
+		return listSpool{}, err
 	}
 	entries, err := os.CreateTemp(s.versionDir(version), file.name+"-*"+tempSuffix)
 	if err != nil {
 		file.Abort()
-		return nil, fmt.Errorf("create artifact: %w", err)
+		return listSpool{}, fmt.Errorf("create artifact: %w", err)
 	}
-	return &ListsWriter{file: file, start: []int64{0}, entries: entries, out: bufio.NewWriterSize(entries, 1<<16)}, nil
+	return listSpool{file: file, start: []int64{0}, entries: entries, out: bufio.NewWriterSize(entries, 1<<16)}, nil
 }
 
-// Add adds lists: items are dense ids, ascending and above those before; list i of lists belongs to items[i], and lists.Lo
-// is not looked at. If they do not fit, or a list is not as similarity.Lists promises, the error matches
-// similarity.ErrShape.
-func (w *ListsWriter) Add(items []uint32, lists *similarity.Lists) error {
+func (w *listSpool) add(items []uint32, lists *similarity.Lists) error {
 	l := &Lists{items: items, start: lists.Start, entries: lists.Entries}
 	if len(l.start) == 0 {
 		l.start = []int64{0} // no lists
 	}
-	if err := l.check(); err != nil {
+	if err := l.checkLists(); err != nil {
 		return refuse(w.file.name, err)
 	}
 	if len(items) == 0 {
@@ -63,8 +79,8 @@ func (w *ListsWriter) Add(items []uint32, lists *similarity.Lists) error {
 	return nil
 }
 
-// Commit makes the file durable under its name and returns its identity.
-func (w *ListsWriter) Commit() (Info, error) {
+// commit writes items, starts, the sections of more, and the entries.
+func (w *listSpool) commit(magic string, more ...[]byte) (Info, error) {
 	defer w.Abort()
 	if err := w.out.Flush(); err != nil {
 		return Info{}, fmt.Errorf("write artifact: %w", err)
@@ -73,7 +89,7 @@ func (w *ListsWriter) Commit() (Info, error) {
 		return Info{}, fmt.Errorf("write artifact: %w", err)
 	}
 	n, entries := uint64(len(w.items)), uint64(w.start[len(w.start)-1])
-	for _, s := range [][]byte{head(listsMagic), section([]uint64{n, entries}), section(w.items), section(w.start)} {
+	for _, s := range append([][]byte{head(magic), section([]uint64{n, entries}), section(w.items), section(w.start)}, more...) {
 		if err := w.file.section(s); err != nil {
 			return Info{}, err
 		}
@@ -85,7 +101,7 @@ func (w *ListsWriter) Commit() (Info, error) {
 }
 
 // Abort removes what was written unless it was committed. It may be called again, and after Commit.
-func (w *ListsWriter) Abort() {
+func (w *listSpool) Abort() {
 	w.file.Abort()
 	if w.entries != nil {
 		// What cannot be removed now is when the store is opened next.

@@ -19,8 +19,12 @@ import (
 // DictionaryName is the name of the dictionary of a version.
 const DictionaryName = "dictionary"
 
+// NormsName is the name of the sums of squares of the items of a version.
+const NormsName = "norms"
+
 const (
 	listsPrefix = "lists-"
+	restPrefix  = "rest-"
 	rowsPrefix  = "rows-"
 	modelPrefix = "model-"
 	// tempSuffix ends the name of a file that is being written.
@@ -34,6 +38,11 @@ func ListsName(partition uint32) string {
 
 // IsLists reports whether a file has neighbor lists.
 func IsLists(name string) bool { return strings.HasPrefix(name, listsPrefix) }
+
+// RestName returns the name of what comes behind the neighbor lists of a partition, for example rest-00003.
+func RestName(partition uint32) string {
+	return fmt.Sprintf("%s%05d", restPrefix, partition)
+}
 
 // RowsName returns the name of the users' rows of a partition, for example rows-00003.
 func RowsName(partition uint32) string {
@@ -54,18 +63,34 @@ func ModelOf(name string) (model string, ok bool) {
 	return model, ok && ValidModel(model)
 }
 
-// ValidName tells whether name is DictionaryName or a result of ListsName, RowsName or ModelName. Names from the wire must be, or they
+// ValidName tells whether name is DictionaryName, NormsName, or a result of ListsName, RestName, RowsName or ModelName. Others
 // could point out of the store's folder.
 func ValidName(name string) bool {
+	if name == NormsName || Shared(name) {
+		return true
+	}
+	p, ok := partitionOf(name)
+	return ok && name == RestName(p)
+}
+
+// Shared tells whether name is that of a file which nodes copy from each other: of those that are valid all but norms and rests,
+// which stay where they were made. Names from the wire must be shared.
+func Shared(name string) bool {
 	if name == DictionaryName {
 		return true
 	}
 	if _, ok := ModelOf(name); ok {
 		return true
 	}
+	p, ok := partitionOf(name)
+	return ok && (name == ListsName(p) || name == RowsName(p))
+}
+
+// partitionOf returns the number at the end of a name.
+func partitionOf(name string) (uint32, bool) {
 	_, digits, _ := strings.Cut(name, "-")
 	p, err := strconv.ParseUint(digits, 10, 32)
-	return err == nil && (name == ListsName(uint32(p)) || name == RowsName(uint32(p)))
+	return uint32(p), err == nil
 }
 
 // Info identifies a file and its content.

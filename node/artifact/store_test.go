@@ -51,6 +51,11 @@ func TestNames(t *testing.T) {
 		{"lists-000003", false},
 		{"rows-4294967296", false},
 		{"pairs-00003", false},
+		{artifact.RestName(3), true},
+		{artifact.NormsName, true},
+		{"rest-000003", false},
+		{"rest-", false},
+		{"norms-00003", false},
 	} {
 		if got := artifact.ValidName(tc.name); got != tc.valid {
 			t.Errorf("ValidName(%q) = %v, want %v", tc.name, got, tc.valid)
@@ -78,8 +83,20 @@ func TestNames(t *testing.T) {
 			t.Errorf("Info(%q): error is %v, want one that matches fs.ErrNotExist", tc.name, err)
 		}
 	}
-	if got, want := artifact.ListsName(3)+" "+artifact.RowsName(3), "lists-00003 rows-00003"; got != want {
+	if got, want := artifact.ListsName(3)+" "+artifact.RowsName(3)+" "+artifact.RestName(3), "lists-00003 rows-00003 rest-00003"; got != want {
 		t.Errorf("names are %s, want %s", got, want)
+	}
+}
+
+// TestShared: what only the node that made it may use is not copied, nor is anything that is no name.
+func TestShared(t *testing.T) {
+	for name, want := range map[string]bool{
+		artifact.DictionaryName: true, artifact.ListsName(7): true, artifact.RowsName(7): true, artifact.ModelName("als"): true,
+		artifact.RestName(7): false, artifact.NormsName: false, "": false, "../dictionary": false, "lists-7": false,
+	} {
+		if got := artifact.Shared(name); got != want {
+			t.Errorf("Shared(%q) = %v, want %v", name, got, want)
+		}
 	}
 }
 

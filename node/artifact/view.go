@@ -12,7 +12,7 @@ import (
 
 // element is what sections are made of.
 type element interface {
-	byte | int64 | uint32 | uint64 | float32 | similarity.Neighbor
+	byte | int64 | uint32 | uint64 | float32 | float64 | similarity.Neighbor
 }
 
 // A Neighbor in memory is one in a file: id and score, nothing between or after.

@@ -27,7 +27,7 @@ func fileFromProto(f *kithv1.Artifact) artifact.Info {
 func (w *Worker) CopyArtifact(ctx context.Context, req *kithv1.CopyArtifactRequest) (*kithv1.CopyArtifactResponse, error) {
 	for _, f := range req.Artifacts {
 		want := fileFromProto(f)
-		if !artifact.ValidName(want.Name) {
+		if !artifact.Shared(want.Name) {
 			return nil, fmt.Errorf("%w: file name %q", wire.ErrInvalid, want.Name)
 		}
 		if w.artifacts.Has(req.Version, want) {
@@ -83,7 +83,7 @@ func (w *Worker) copyFile(ctx context.Context, req *kithv1.CopyArtifactRequest, 
 
 // FetchArtifact implements kithv1.ComputeServiceServer.
 func (w *Worker) FetchArtifact(req *kithv1.FetchArtifactRequest, stream grpc.ServerStreamingServer[kithv1.FetchArtifactResponse]) (err error) {
-	if !artifact.ValidName(req.Name) {
+	if !artifact.Shared(req.Name) {
 		return fmt.Errorf("%w: file name %q", wire.ErrInvalid, req.Name)
 	}
 	f, err := os.Open(w.artifacts.Path(req.Version, req.Name))
