@@ -45,6 +45,8 @@ type Config struct {
 	Background bool
 	// Processors are raised while the worker computes in the background; nil leaves them as they are.
 	Processors *Processors
+	// Follow makes builds leave what the next one needs to follow them (docs/adr/0032), where it could.
+	Follow bool
 	// Kinds are the kinds of models that can be trained here.
 	Kinds []*train.Kind
 	// ModelMemory bounds what the models of a build that are in training put for each other on this node, in bytes; 0 means DefaultModelMemory.
