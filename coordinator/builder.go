@@ -387,7 +387,7 @@ func (a *attempt) count(ctx context.Context) error {
 	return nil
 }
 
-// addCount adds what a partition counted of an item to the totals.
+// addCount adds what a partition counted of an item to the totals. Squares that one has not counted are not known of all.
 func addCount(totals map[string]*kithv1.ItemCount, c *kithv1.ItemCount) {
 	t := totals[c.Item]
 	if t == nil {
@@ -397,6 +397,11 @@ func addCount(totals map[string]*kithv1.ItemCount, c *kithv1.ItemCount) {
 	sum := similarity.Sum{High: t.WeightHigh, Low: t.WeightLow}
 	sum.Merge(similarity.Sum{High: c.WeightHigh, Low: c.WeightLow})
 	t.Count, t.WeightHigh, t.WeightLow, t.Updates = t.Count+c.Count, sum.High, sum.Low, t.Updates+c.Updates
+	if t.Squares > 0 && c.Squares > 0 {
+		t.Squares += c.Squares
+	} else {
+		t.Squares = 0
+	}
 }
 
 func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*kithv1.ItemCount, users uint32, interactions uint64, err error) {
@@ -466,7 +471,7 @@ func (a *attempt) putDictionary(ctx context.Context, node string) (resp *kithv1.
 		}
 		head := &kithv1.DictionaryHead{
 			Job: a.job, Items: uint32(a.numItems), Users: a.firstUser[len(a.firstUser)-1], Interactions: a.interactions,
-			FirstUser: a.firstUser, Partitions: uint32(len(a.replicas)), Spec: a.spec,
+			FirstUser: a.firstUser, Partitions: uint32(len(a.replicas)), Spec: a.spec, Squares: true,
 		}
 		for _, r := range a.plan.Blocks {
 			head.BlockEnds = append(head.BlockEnds, r.Hi)

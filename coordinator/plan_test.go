@@ -216,3 +216,21 @@ func (p *Plan) needs(tasks []int) float64 {
 	}
 	return some / all
 }
+
+// TestAddCountOfSquares: squares are known where each partition has counted them.
+func TestAddCountOfSquares(t *testing.T) {
+	for _, tc := range []struct {
+		parts []float64
+		want  float64
+	}{
+		{[]float64{5}, 5}, {[]float64{5, 4, 1}, 10}, {[]float64{0, 4, 1}, 0}, {[]float64{5, 0, 1}, 0}, {[]float64{5, 4, 0}, 0},
+	} {
+		totals := map[string]*kithv1.ItemCount{}
+		for _, x := range tc.parts {
+			addCount(totals, &kithv1.ItemCount{Item: "i", Count: 1, Squares: x})
+		}
+		if got := totals["i"]; got.Squares != tc.want || got.Count != uint64(len(tc.parts)) {
+			t.Errorf("%v: got %v, want %v", tc.parts, got, tc.want)
+		}
+	}
+}

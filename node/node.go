@@ -193,7 +193,8 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	}
 	n.versions = newVersions(artifacts, control, cfg.Kinds, cfg.Logger, n.lost)
 	n.worker, err = worker.New(worker.Config{
-		NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Processors: cfg.Processors, Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory, Room: cfg.Disk.Room, Written: n.versions.openEarly, Log: cfg.Logger,
+		NodeID: cfg.ID, Threads: cfg.Threads, Background: cfg.Background, Processors: cfg.Processors, Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory, Room: cfg.Disk.Room,
+		Written: n.versions.openEarly, Follow: true, Base: n.versions.base, Log: cfg.Logger,
 	}, n, peers.Bulk(), artifacts)
 	if err != nil {
 		return nil, err

@@ -116,6 +116,15 @@ func (v *Versions) Acquire(number uint64) (*Version, error) {
 	return v.acquireClosed(number, views[at])
 }
 
+// base is Acquire for a build that follows a version.
+func (v *Versions) base(number uint64) (worker.Base, error) {
+	m, err := v.Acquire(number)
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 // acquireClosed is Acquire of a version that nobody has asked for before.
 func (v *Versions) acquireClosed(number uint64, view VersionView) (*Version, error) {
 	v.mu.Lock()

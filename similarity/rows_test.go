@@ -44,3 +44,18 @@ func TestTransposeWithThreads(t *testing.T) {
 		t.Errorf("users are cut in %d parts, want 4", n)
 	}
 }
+
+// TestWholeSquares: what is not whole or negative makes an item unknown, whatever else it has.
+func TestWholeSquares(t *testing.T) {
+	r := &Rows{
+		NumItems: 6, Start: []int64{0, 4, 9}, Item: []uint32{0, 1, 2, 3, 0, 1, 2, 3, 5},
+		Weight: []float32{2, 0.5, 1, -1, 3, 0.5, MaxWeight, 1, 0},
+	}
+	if got, want := r.WholeSquares(), []float64{13, 0, 1 + MaxWeight*MaxWeight, 0, 0, 0}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	r.Weight = nil
+	if got, want := r.WholeSquares(), []float64{2, 2, 2, 2, 0, 1}; !slices.Equal(got, want) {
+		t.Errorf("without weights: got %v, want %v", got, want)
+	}
+}

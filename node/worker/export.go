@@ -12,6 +12,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
@@ -62,10 +63,12 @@ func (j *job) shard(ctx context.Context, p uint32) (s *shardState, unlock func()
 type shardCounts struct {
 	users, interactions int
 	items               []string
-	// Of each item: its users, the updates that it leads, and the sum of its weights where the measure needs it.
+	// Of each item: its users, the updates that it leads, the sum of its weights where the measure needs it, and that of their squares
+	// where the build can be followed.
 	counts  []uint32
 	updates []uint64
 	sums    []similarity.Sum
+	squares []float64
 }
 
 // load fetches the rows of a partition from the source, if they are not here.
@@ -88,12 +91,12 @@ func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountR
 	return nil
 }
 
-// count loads the rows and counts them.
-func (s *shardState) count(ctx context.Context, source Source, req *kithv1.CountRequest) error {
+// count loads the rows and counts them, with follow also what is needed to follow the build.
+func (s *shardState) count(ctx context.Context, source Source, req *kithv1.CountRequest, follow bool) error {
 	if err := s.load(ctx, source, req); err != nil {
 		return err
 	}
-	options, _, err := wire.ParseSpec(req.Spec)
+	options, weights, err := wire.ParseSpec(req.Spec)
 	if err != nil {
 		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
@@ -102,6 +105,13 @@ func (s *shardState) count(ctx context.Context, source Source, req *kithv1.Count
 	c.counts, c.updates = rows.Counts()
 	if options.Measure.NeedsSums() {
 		c.sums = similarity.SumsOf(rows)
+	}
+	if follow && followable(req.Spec, &options, &weights) {
+		weigher, err := similarity.NewWeigher(options.Measure, rows.NumItems, nil)
+		if err != nil {
+			return err
+		}
+		c.squares = weigher.Rows(rows).WholeSquares()
 	}
 	s.counts = c
 	return nil
@@ -118,6 +128,9 @@ func (c *shardCounts) send(send func(*kithv1.CountResponse) error) error {
 		item := &kithv1.ItemCount{Item: c.items[id], Count: uint64(n), Updates: c.updates[id]}
 		if c.sums != nil {
 			item.WeightHigh, item.WeightLow = c.sums[id].High, c.sums[id].Low
+		}
+		if c.squares != nil {
+			item.Squares = c.squares[id]
 		}
 		if m.Items = append(m.Items, item); len(m.Items) < countChunk {
 			continue
@@ -151,7 +164,7 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 	}
 	if s.counts == nil {
 		var cpu float64
-		cpu, err = w.compute(ctx, func() error { return s.count(ctx, w.source, req) })
+		cpu, err = w.compute(ctx, func() error { return s.count(ctx, w.source, req, w.cfg.Follow) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 	}
 	counts := s.counts
@@ -167,8 +180,10 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 
 // plan is the dictionary of a job and what follows from it.
 type plan struct {
-	head       *kithv1.DictionaryHead
-	options    similarity.Options
+	head    *kithv1.DictionaryHead
+	options similarity.Options
+	// follow says that what is needed to follow the build is kept.
+	follow     bool
 	weigher    *similarity.Weigher
 	checksum   uint64
 	file       artifact.Info
@@ -203,11 +218,13 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 	var keys []string
 	var counts []uint64
 	var sums []similarity.Sum
+	var squares []float64
 	for m := first; ; {
 		for _, item := range m.Items {
 			keys = append(keys, item.GetItem())
 			counts = append(counts, item.GetCount())
 			sums = append(sums, similarity.Sum{High: item.GetWeightHigh(), Low: item.GetWeightLow()})
+			squares = append(squares, item.GetSquares())
 		}
 		if m, err = stream.Recv(); errors.Is(err, io.EOF) {
 			break
@@ -216,7 +233,7 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 			return cause(ctx, err)
 		}
 	}
-	p, err := newPlan(head, keys, counts, sums)
+	p, err := newPlan(head, keys, counts, sums, w.cfg.Follow)
 	if err != nil {
 		return err
 	}
@@ -224,6 +241,9 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 	defer j.mu.Unlock()
 	switch {
 	case j.plan == nil:
+		if err := p.writeNorms(w.artifacts, squares); err != nil {
+			return err
+		}
 		if err := p.open(w.artifacts, keys, counts); err != nil {
 			return err
 		}
@@ -240,17 +260,19 @@ func (w *Worker) PutDictionary(stream grpc.ClientStreamingServer[kithv1.PutDicti
 	return stream.SendAndClose(&kithv1.PutDictionaryResponse{Checksum: p.checksum, Dictionary: fileToProto(j.plan.file), Threads: uint32(w.cfg.Threads)})
 }
 
-// newPlan checks a dictionary.
-func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64, sums []similarity.Sum) (*plan, error) {
+// newPlan checks a dictionary. With follow what is needed to follow the build is kept, if it can be followed.
+func newPlan(head *kithv1.DictionaryHead, keys []string, counts []uint64, sums []similarity.Sum, follow bool) (*plan, error) {
 	if int(head.Items) != len(keys) || head.Partitions == 0 || head.Partitions > 1<<16 || len(head.FirstUser) != int(head.Partitions)+1 {
 		return nil, fmt.Errorf("%w: dictionary of %d items (%d sent), %d partitions, %d user ranges",
 			wire.ErrInvalid, head.Items, len(keys), head.Partitions, len(head.FirstUser))
 	}
 	p := &plan{head: head, owner: make([]uint16, len(keys))}
 	var err error
-	if p.options, _, err = wire.ParseSpec(head.Spec); err != nil {
+	var weights fusion.Weights
+	if p.options, weights, err = wire.ParseSpec(head.Spec); err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
+	p.follow = follow && followable(head.Spec, &p.options, &weights)
 	if p.weigher, err = similarity.NewWeigher(p.options.Measure, len(keys), sums); err != nil {
 		return nil, fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
@@ -328,9 +350,6 @@ func (p *plan) checkPartition(id uint32) error {
 func (p *plan) newCollector(block int) *similarity.Collector {
 	return similarity.NewCollector(p.blocks[block].Lo, p.blocks[block].Hi, p.keep())
 }
-
-// keep is how many neighbors of an item there can be in its list.
-func (p *plan) keep() int { return max(1, min(p.options.K, p.dictionary.Len()-1)) }
 
 // open writes the dictionary file and maps it.
 func (p *plan) open(artifacts *artifact.Store, keys []string, counts []uint64) error {

@@ -132,7 +132,7 @@ func (w *Worker) Changes(req *kithv1.ChangesRequest, stream grpc.ServerStreaming
 		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
 	}
 	source, ok := w.source.(ChangedSource)
-	if !ok || !canFollow(options, weights, req.Spec) {
+	if !ok || !followable(req.Spec, &options, &weights) {
 		return fmt.Errorf("version %d %w", req.Base, errFull)
 	}
 	ctx, j, leave, err := w.enter(stream.Context(), req.Job, true)
@@ -224,11 +224,6 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 	}
 	f.told[req.Partition] = c
 	return out, nil
-}
-
-// canFollow reports whether builds with a spec can be followed.
-func canFollow(o similarity.Options, w fusion.Weights, spec *kithv1.BuildSpec) bool {
-	return o.Followable() && w.HalfLife == 0 && len(spec.Models) == 0
 }
 
 // ids returns the dense ids in the base of items by key, or behind them the places in added of those that it has not.

@@ -125,7 +125,7 @@ func (p *plan) goOn(block int, files *spool, run func(*similarity.Collector) err
 		if err != nil {
 			return err
 		}
-		lists, err := joinLists(p.options.K, sections)
+		lists, err := joinLists(p.keep(), sections)
 		if err != nil {
 			return err
 		}

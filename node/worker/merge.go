@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (p *plan) partials(n int) (*similarity.Lists, error) {
 	for _, c := range s.idle {
 		parts = append(parts, c.Lists())
 	}
-	lists, err := similarity.Merge(p.options.K, parts...)
+	lists, err := similarity.Merge(p.keep(), parts...)
 	if err != nil {
 		return nil, fmt.Errorf("block %d: %w", n, err)
 	}
@@ -63,7 +64,7 @@ func (w *Worker) collect(ctx context.Context, j *job, p *plan) error {
 // the block, empty for the others. It returns nil if there are none.
 func (p *plan) partialsOf(j *job, n int, id uint32) (*similarity.Lists, error) {
 	if j.spool != nil {
-		return p.tasks.blocks[n].spilledOf(p.options.K, id)
+		return p.tasks.blocks[n].spilledOf(p.keep(), id)
 	}
 	lists, err := p.partials(n)
 	if err != nil || lists == nil {
@@ -103,7 +104,7 @@ func (w *Worker) FetchPartials(req *kithv1.FetchPartialsRequest, stream grpc.Ser
 		}
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, BytesOut: uint64(len(data))})
 		for chunk := range slices.Chunk(data, partChunk) {
-			if err := stream.Send(&kithv1.FetchPartialsResponse{Data: chunk, Block: uint32(n)}); err != nil {
+			if err := stream.Send(&kithv1.FetchPartialsResponse{Data: chunk, Block: uint32(n), Keep: uint32(p.keep())}); err != nil {
 				return err
 			}
 		}
@@ -143,19 +144,22 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	out, err := w.artifacts.CreateLists(req.Job, req.Partition)
+	out, err := w.createMerged(p, req)
 	if err != nil {
 		return nil, err
 	}
-	defer out.Abort()
+	defer out.abort()
 	for n := range p.blocks {
 		parts := []*similarity.Lists{p.noLists(n)}
 		for i, s := range sources {
-			lists, err := s(n)
+			lists, keep, err := s(n)
 			if err != nil {
 				return nil, cause(ctx, fmt.Errorf("partial lists of node %s: %w", req.Sources[i].Node, err))
 			}
 			parts = append(parts, lists)
+			if lists != nil && keep < p.keep() {
+				out.dropRest() // a node of another version, which keeps less
+			}
 		}
 		cpu, err := w.compute(ctx, func() error { return p.merge(out, req.Partition, n, parts) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
@@ -163,7 +167,7 @@ func (w *Worker) MergeLists(ctx context.Context, req *kithv1.MergeListsRequest) 
 			return nil, err
 		}
 	}
-	file, err := out.Commit()
+	file, err := out.commit()
 	if err != nil {
 		return nil, err
 	}
@@ -178,27 +182,100 @@ func (p *plan) noLists(n int) *similarity.Lists {
 	return &similarity.Lists{Lo: p.blocks[n].Lo, Start: make([]int64, p.blocks[n].Len()+1)}
 }
 
-// merge merges the partial lists of a block and adds those of the items of a partition to out.
-func (p *plan) merge(out *artifact.ListsWriter, id uint32, n int, parts []*similarity.Lists) error {
-	merged, err := similarity.Merge(p.options.K, parts...)
+// merged is what a merge writes.
+type merged struct {
+	lists *artifact.ListsWriter
+	// rest is nil for a build that cannot be followed.
+	rest *artifact.RestWriter
+}
+
+func (w *Worker) createMerged(p *plan, req *kithv1.MergeListsRequest) (*merged, error) {
+	lists, err := w.artifacts.CreateLists(req.Job, req.Partition)
+	if err != nil {
+		return nil, err
+	}
+	out := &merged{lists: lists}
+	if p.follow {
+		if out.rest, err = w.artifacts.CreateRest(req.Job, req.Partition); err != nil {
+			out.abort()
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// dropRest leaves out the rest.
+func (m *merged) dropRest() {
+	if m.rest != nil {
+		m.rest.Abort()
+		m.rest = nil
+	}
+}
+
+// commit makes the files durable and returns the identity of the lists.
+func (m *merged) commit() (artifact.Info, error) {
+	if m.rest != nil {
+		if _, err := m.rest.Commit(); err != nil {
+			return artifact.Info{}, err
+		}
+	}
+	return m.lists.Commit()
+}
+
+func (m *merged) abort() {
+	m.dropRest()
+	m.lists.Abort()
+}
+
+// merge merges the partial lists of a block and adds those of the items of a partition to out: the K best to the lists, and those
+// behind them to the rest.
+func (p *plan) merge(out *merged, id uint32, n int, parts []*similarity.Lists) error {
+	all, err := similarity.Merge(p.keep(), parts...)
 	if err != nil {
 		return fmt.Errorf("%w: block %d: %w", wire.ErrInvalid, n, err)
 	}
 	var items []uint32
-	lists := &similarity.Lists{Start: []int64{0}, Entries: merged.Entries}
-	for i, end := range merged.Start[1:] {
-		item := p.blocks[n].Lo + uint32(i)
+	var bounds []float32
+	lists, rest := &similarity.Lists{Start: []int64{0}}, &similarity.Lists{Start: []int64{0}}
+	for item := p.blocks[n].Lo; item < p.blocks[n].Hi; item++ {
 		if uint32(p.owner[item]) != id {
 			continue // has no entries
 		}
 		items = append(items, item)
-		lists.Start = append(lists.Start, end)
+		list := all.List(item)
+		best := list[:min(p.options.K, len(list))]
+		lists.Entries = append(lists.Entries, best...)
+		lists.Start = append(lists.Start, int64(len(lists.Entries)))
+		if out.rest == nil {
+			continue
+		}
+		if len(list) > 0 && list[len(list)-1].Score < 0 {
+			out.dropRest() // of negative weights, which nothing follows
+			continue
+		}
+		rest.Entries = append(rest.Entries, list[len(best):]...)
+		rest.Start = append(rest.Start, int64(len(rest.Entries)))
+		bounds = append(bounds, p.bound(list))
 	}
-	return out.Add(items, lists)
+	if out.rest != nil {
+		if err := out.rest.Add(items, rest, bounds); err != nil {
+			return err
+		}
+	}
+	return out.lists.Add(items, lists)
 }
 
-// partialSource returns the partial lists of a node for one block after the other, nil for a block without.
-type partialSource func(block int) (*similarity.Lists, error)
+// bound returns what no score of an item is above but those of its list, which was cut at keep.
+func (p *plan) bound(list []similarity.Neighbor) float32 {
+	if keep := p.keep(); len(list) == keep && keep < p.dictionary.Len()-1 {
+		return list[keep-1].Score
+	}
+	return 0
+}
+
+// partialSource returns the partial lists of a node for one block after the other, nil for a block without, and at what length they
+// were cut.
+type partialSource func(block int) (lists *similarity.Lists, keep int, err error)
 
 // openPartials begins to read the partial lists of a node. They end with ctx.
 func (w *Worker) openPartials(ctx context.Context, j *job, p *plan, id uint32, source *kithv1.PartialSource) (partialSource, error) {
@@ -206,7 +283,10 @@ func (w *Worker) openPartials(ctx context.Context, j *job, p *plan, id uint32, s
 		if err := errors.Join(p.tasks.check(source.Tasks), w.collect(ctx, j, p)); err != nil {
 			return nil, err
 		}
-		return func(n int) (*similarity.Lists, error) { return p.partialsOf(j, n, id) }, nil
+		return func(n int) (*similarity.Lists, int, error) {
+			lists, err := p.partialsOf(j, n, id)
+			return lists, p.keep(), err
+		}, nil
 	}
 	conn, err := w.peers.Conn(ctx, source.Node, source.GrpcAddr)
 	if err != nil {
@@ -217,33 +297,34 @@ func (w *Worker) openPartials(ctx context.Context, j *job, p *plan, id uint32, s
 		return nil, err
 	}
 	var next *kithv1.FetchPartialsResponse // came with another block, or is the end
-	return func(n int) (lists *similarity.Lists, err error) {
+	return func(n int) (lists *similarity.Lists, keep int, err error) {
 		var data []byte
 		for {
 			if next == nil {
 				if next, err = stream.Recv(); errors.Is(err, io.EOF) {
 					next = &kithv1.FetchPartialsResponse{Block: math.MaxUint32}
 				} else if err != nil {
-					return nil, err
+					return nil, 0, err
 				}
 			}
 			if int64(next.Block) != int64(n) {
 				break
 			}
 			data = append(data, next.Data...)
+			keep = cmp.Or(int(next.Keep), p.options.K)
 			next = nil
 		}
 		if int64(next.Block) < int64(n) {
-			return nil, fmt.Errorf("%w: lists of block %d came after those of block %d", wire.ErrInvalid, next.Block, n)
+			return nil, 0, fmt.Errorf("%w: lists of block %d came after those of block %d", wire.ErrInvalid, next.Block, n)
 		}
 		if data == nil {
-			return nil, nil
+			return nil, 0, nil
 		}
 		cpu, err := w.compute(ctx, func() (err error) {
 			lists, err = similarity.DecodeLists(data)
 			return err
 		})
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu, BytesIn: uint64(len(data))})
-		return lists, err
+		return lists, keep, err
 	}, nil
 }

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kith-io/kith/fusion"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -110,6 +112,26 @@ func TestTurn(t *testing.T) {
 			t.Error("a side that nobody holds was kept, or somebody waits")
 		}
 	})
+}
+
+func TestFollowable(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		spec    *kithv1.BuildSpec
+		options similarity.Options
+		weights fusion.Weights
+		want    bool
+	}{
+		{name: "cosine", options: similarity.Options{Measure: similarity.Cosine}, want: true},
+		{name: "jaccard", options: similarity.Options{Measure: similarity.Jaccard}, want: true},
+		{name: "tf-idf", options: similarity.Options{Measure: similarity.TFIDF}},
+		{name: "decay", options: similarity.Options{Measure: similarity.Cosine}, weights: fusion.Weights{HalfLife: time.Hour}},
+		{name: "models", options: similarity.Options{Measure: similarity.Cosine}, spec: &kithv1.BuildSpec{Models: []*kithv1.ModelSpec{{Kind: "als"}}}},
+	} {
+		if got := followable(tc.spec, &tc.options, &tc.weights); got != tc.want {
+			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)
+		}
+	}
 }
 
 // TestIdleClock plays two calls with a pause between them, on two threads.

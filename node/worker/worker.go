@@ -45,6 +45,8 @@ type Config struct {
 	Background bool
 	// Processors are raised while the worker computes in the background; nil leaves them as they are.
 	Processors *Processors
+	// Follow makes builds leave what the next one needs to follow them (docs/adr/0032), where it could.
+	Follow bool
 	// Kinds are the kinds of models that can be trained here.
 	Kinds []*train.Kind
 	// ModelMemory bounds what the models of a build that are in training put for each other on this node, in bytes; 0 means DefaultModelMemory.
@@ -53,7 +55,7 @@ type Config struct {
 	Room func() error
 	// Written is told of each dictionary and each file of neighbor lists that a build has put here, with the priority of the build; nil for nobody.
 	Written func(version uint64, name string)
-	// Base opens a version that is kept, for builds that follow it; who gets it must release it. nil builds everything in full, and leaves nothing to be followed.
+	// Base opens a version that is kept, for builds that follow it; who gets it must release it. nil builds everything in full.
 	Base func(version uint64) (Base, error)
 	Log  *slog.Logger
 }

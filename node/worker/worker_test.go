@@ -131,7 +131,7 @@ func (n *node) prepare(t *testing.T, keys []string, ends, sideEnds []uint32) (up
 	head := &kithv1.DictionaryHead{
 		Job: job, Items: uint32(len(keys)), BlockEnds: ends, SideEnds: sideEnds, FirstUser: []uint32{0}, Partitions: partitions, Spec: spec(),
 	}
-	counts := map[string]uint64{}
+	counts, squares := map[string]uint64{}, map[string]float64{}
 	for p := range uint32(partitions) {
 		stream, err := n.client.Count(t.Context(), &kithv1.CountRequest{Job: job, Partition: p, Spec: spec()})
 		if err != nil {
@@ -148,14 +148,15 @@ func (n *node) prepare(t *testing.T, keys []string, ends, sideEnds []uint32) (up
 			users += m.Users
 			for _, c := range m.Items {
 				counts[c.Item] += c.Count
+				squares[c.Item] += c.Squares
 			}
 		}
 		head.FirstUser = append(head.FirstUser, users)
 	}
-	head.Users = users
+	head.Users, head.Squares = users, true
 	m := &kithv1.PutDictionaryRequest{Head: head}
 	for _, key := range keys {
-		m.Items = append(m.Items, &kithv1.ItemCount{Item: key, Count: counts[key]})
+		m.Items = append(m.Items, &kithv1.ItemCount{Item: key, Count: counts[key], Squares: squares[key]})
 	}
 	var sums []uint64
 	for range 2 { // the second changes nothing
@@ -218,6 +219,12 @@ func (n *node) run(ctx context.Context, sources []*kithv1.PartSource, tasks ...u
 // want builds the lists of the table in one process, with the users in the order of a cluster.
 func want(t *testing.T, tab *fusion.Table) *similarity.Lists {
 	t.Helper()
+	return wantK(t, tab, 10)
+}
+
+// wantK is want with lists of k.
+func wantK(t *testing.T, tab *fusion.Table, k int) *similarity.Lists {
+	t.Helper()
 	rows := &similarity.Rows{NumItems: len(tab.Items), Start: []int64{0}}
 	source := worker.TableSource(tab, partitions)
 	for p := range partition.ID(partitions) {
@@ -231,7 +238,7 @@ func want(t *testing.T, tab *fusion.Table) *similarity.Lists {
 			rows.Start = append(rows.Start, base+end)
 		}
 	}
-	l, err := similarity.Build(t.Context(), rows, similarity.Options{Measure: similarity.Cosine, K: 10, Threads: 1})
+	l, err := similarity.Build(t.Context(), rows, similarity.Options{Measure: similarity.Cosine, K: k, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,9 +85,11 @@ func (x *FetchPartResponse) GetBlock() uint32 {
 // FetchPartialsResponse is a piece of the encoded lists of the items of a block, under 1 MiB. The pieces of a block follow each
 // other, and blocks ascend; a block without lists is left out.
 type FetchPartialsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	Block         uint32                 `protobuf:"varint,2,opt,name=block,proto3" json:"block,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Data  []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Block uint32                 `protobuf:"varint,2,opt,name=block,proto3" json:"block,omitempty"`
+	// Length at which the lists were cut. Zero means the k of the build.
+	Keep          uint32 `protobuf:"varint,3,opt,name=keep,proto3" json:"keep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +134,13 @@ func (x *FetchPartialsResponse) GetData() []byte {
 func (x *FetchPartialsResponse) GetBlock() uint32 {
 	if x != nil {
 		return x.Block
+	}
+	return 0
+}
+
+func (x *FetchPartialsResponse) GetKeep() uint32 {
+	if x != nil {
+		return x.Keep
 	}
 	return 0
 }
@@ -390,7 +399,10 @@ type DictionaryHead struct {
 	Partitions uint32     `protobuf:"varint,7,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	Spec       *BuildSpec `protobuf:"bytes,8,opt,name=spec,proto3" json:"spec,omitempty"`
 	// Ends of the sides, as numbers of blocks, ascending; the last is the number of blocks. None means one side of all blocks.
-	SideEnds      []uint32 `protobuf:"varint,9,rep,packed,name=side_ends,json=sideEnds,proto3" json:"side_ends,omitempty"`
+	SideEnds []uint32 `protobuf:"varint,9,rep,packed,name=side_ends,json=sideEnds,proto3" json:"side_ends,omitempty"`
+	// The squares of the items are those of all partitions. Coordinators of an earlier version leave it out: what they hand on are
+	// those of one.
+	Squares       bool `protobuf:"varint,10,opt,name=squares,proto3" json:"squares,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -486,6 +498,13 @@ func (x *DictionaryHead) GetSideEnds() []uint32 {
 		return x.SideEnds
 	}
 	return nil
+}
+
+func (x *DictionaryHead) GetSquares() bool {
+	if x != nil {
+		return x.Squares
+	}
+	return false
 }
 
 // PutDictionaryResponse confirms by checksum.
@@ -3134,10 +3153,11 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x11FetchPartResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05block\x18\x03 \x01(\rR\x05block\"A\n" +
+	"\x05block\x18\x03 \x01(\rR\x05block\"U\n" +
 	"\x15FetchPartialsResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x14\n" +
-	"\x05block\x18\x02 \x01(\rR\x05block\"+\n" +
+	"\x05block\x18\x02 \x01(\rR\x05block\x12\x12\n" +
+	"\x04keep\x18\x03 \x01(\rR\x04keep\"+\n" +
 	"\x15FetchArtifactResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"\xa4\x01\n" +
 	"\fCountRequest\x12\x10\n" +
@@ -3152,7 +3172,7 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x05items\x18\x03 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"m\n" +
 	"\x14PutDictionaryRequest\x12+\n" +
 	"\x04head\x18\x01 \x01(\v2\x17.kith.v1.DictionaryHeadR\x04head\x12(\n" +
-	"\x05items\x18\x02 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"\x95\x02\n" +
+	"\x05items\x18\x02 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"\xaf\x02\n" +
 	"\x0eDictionaryHead\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x14\n" +
 	"\x05items\x18\x02 \x01(\rR\x05items\x12\x14\n" +
@@ -3166,7 +3186,9 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"partitions\x18\a \x01(\rR\n" +
 	"partitions\x12&\n" +
 	"\x04spec\x18\b \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1b\n" +
-	"\tside_ends\x18\t \x03(\rR\bsideEnds\"\x80\x01\n" +
+	"\tside_ends\x18\t \x03(\rR\bsideEnds\x12\x18\n" +
+	"\asquares\x18\n" +
+	" \x01(\bR\asquares\"\x80\x01\n" +
 	"\x15PutDictionaryResponse\x12\x1a\n" +
 	"\bchecksum\x18\x01 \x01(\x04R\bchecksum\x121\n" +
 	"\n" +

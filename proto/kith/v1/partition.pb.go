@@ -3675,7 +3675,10 @@ type ItemCount struct {
 	WeightLow  uint64 `protobuf:"varint,4,opt,name=weight_low,json=weightLow,proto3" json:"weight_low,omitempty"`
 	// In a build, the sum over the users of the item of the length of their rows: the updates that the item leads, those with
 	// itself included. Zero where it was not counted.
-	Updates       uint64 `protobuf:"varint,8,opt,name=updates,proto3" json:"updates,omitempty"`
+	Updates uint64 `protobuf:"varint,8,opt,name=updates,proto3" json:"updates,omitempty"`
+	// In a build that can be followed, the sum of the squares of the weights over the users of the item, as its measure takes them.
+	// Zero where it was not counted, or a weight is negative or not whole.
+	Squares       float64 `protobuf:"fixed64,9,opt,name=squares,proto3" json:"squares,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3741,6 +3744,13 @@ func (x *ItemCount) GetWeightLow() uint64 {
 func (x *ItemCount) GetUpdates() uint64 {
 	if x != nil {
 		return x.Updates
+	}
+	return 0
+}
+
+func (x *ItemCount) GetSquares() float64 {
+	if x != nil {
+		return x.Squares
 	}
 	return 0
 }
@@ -4576,7 +4586,7 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"\x05stale\x18\x05 \x01(\bR\x05stale\"S\n" +
 	"\x0fPopularResponse\x12(\n" +
 	"\x05items\x18\x01 \x03(\v2\x12.kith.v1.ItemCountR\x05items\x12\x16\n" +
-	"\x06counts\x18\x02 \x03(\x04R\x06counts\"\x8f\x01\n" +
+	"\x06counts\x18\x02 \x03(\x04R\x06counts\"\xa9\x01\n" +
 	"\tItemCount\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\tR\x04item\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x1f\n" +
@@ -4584,7 +4594,8 @@ const file_kith_v1_partition_proto_rawDesc = "" +
 	"weightHigh\x12\x1d\n" +
 	"\n" +
 	"weight_low\x18\x04 \x01(\x04R\tweightLow\x12\x18\n" +
-	"\aupdates\x18\b \x01(\x04R\aupdates\"\r\n" +
+	"\aupdates\x18\b \x01(\x04R\aupdates\x12\x18\n" +
+	"\asquares\x18\t \x01(\x01R\asquares\"\r\n" +
 	"\vInfoRequest\"\xbb\x02\n" +
 	"\fInfoResponse\x120\n" +
 	"\breplicas\x18\x01 \x03(\v2\x14.kith.v1.ReplicaInfoR\breplicas\x12\x1b\n" +
