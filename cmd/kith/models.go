@@ -176,6 +176,7 @@ type (
 		Users        uint64      `json:"users"`
 		Items        uint64      `json:"items"`
 		Interactions uint64      `json:"interactions"`
+		Followed     uint64      `json:"followed,omitempty"` // the version that it was made of
 		Spec         jsonSpec    `json:"spec"`
 		PerNode      []jsonUsage `json:"per_node"`
 		Models       []jsonModel `json:"models"`
@@ -225,7 +226,7 @@ func jobView(j *kithv1.Job) jsonJob {
 func versionView(v *kithv1.ModelVersion) jsonVersion {
 	out := jsonVersion{
 		Version: v.Version, Active: v.Active, Created: timeOf(v.CreatedUnixMs), Users: v.Users, Items: v.Items,
-		Interactions: v.Interactions, Spec: specView(v.Spec), PerNode: []jsonUsage{}, Models: []jsonModel{},
+		Interactions: v.Interactions, Followed: v.Followed, Spec: specView(v.Spec), PerNode: []jsonUsage{}, Models: []jsonModel{},
 	}
 	for _, m := range v.Models {
 		out.Models = append(out.Models, jsonModel{m.Spec.GetName(), m.Spec.GetKind(), m.Spec.GetParameters(), m.SizeBytes, m.Seconds, m.Steps, m.Notes})
@@ -269,6 +270,9 @@ func (a *app) printVersion(v *kithv1.ModelVersion) error {
 		{"measure", fmt.Sprintf("%s, %s neighbors", s.GetMeasure(), count(s.GetK()))},
 		{"from", fmt.Sprintf("%s users, %s items, %s interactions", count(v.Users), count(v.Items), count(v.Interactions))},
 		{"weights", weightsText(s.GetBehaviorWeights())},
+	}
+	if v.Followed > 0 {
+		facts = append(facts, [2]string{"followed", fmt.Sprintf("version %d, by what had changed since", v.Followed)})
 	}
 	if s.GetHalfLifeMs() > 0 {
 		facts = append(facts, [2]string{"half-life", (time.Duration(s.GetHalfLifeMs()) * time.Millisecond).String()})

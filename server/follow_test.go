@@ -1,0 +1,128 @@
+package server_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/server/clustertest"
+)
+
+// versionFiles returns the content of the dictionary, the lists and the rows of a version, from whoever has them.
+func versionFiles(t *testing.T, c *clustertest.Cluster, version uint64) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for i := range c.Members {
+		paths, err := filepath.Glob(filepath.Join(c.Dir(i), "models", fmt.Sprintf("%020d", version), "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			name := filepath.Base(path)
+			if name != "dictionary" && !strings.HasPrefix(name, "lists-") && !strings.HasPrefix(name, "rows-") {
+				continue
+			}
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if known, ok := out[name]; ok && known != string(content) {
+				t.Fatalf("version %d: %s differs between members", version, name)
+			}
+			out[name] = string(content)
+		}
+	}
+	return out
+}
+
+// followedBy returns the version that a version followed.
+func followedBy(t *testing.T, c *clustertest.Cluster, version uint64) uint64 {
+	t.Helper()
+	resp, err := c.Models(0).ListModels(t.Context(), &kithv1.ListModelsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range resp.Versions {
+		if v.Version == version {
+			return v.Followed
+		}
+	}
+	t.Fatalf("version %d is not there", version)
+	return 0
+}
+
+// TestBuildFollows changes a shop in all ways, follows, and compares with a build of all events, which a cluster makes that has started anew.
+func TestBuildFollows(t *testing.T) {
+	t.Parallel()
+	for _, measure := range []string{"cosine", "jaccard"} {
+		t.Run(measure, func(t *testing.T) {
+			t.Parallel()
+			c := clustertest.Start(t, clustertest.Options{})
+			rng := rand.New(rand.NewPCG(1, uint64(len(measure))))
+			spec := &kithv1.BuildSpec{Measure: measure, K: 5}
+			id := 0
+			event := func(user int, behavior string) *kithv1.Event {
+				id++
+				x := rng.Float64()
+				return &kithv1.Event{User: fmt.Sprint("u", user), Item: fmt.Sprint("i", int(x*x*200)), Behavior: behavior, Id: fmt.Sprint(id)}
+			}
+			var events []*kithv1.Event
+			for range 6000 {
+				events = append(events, event(rng.IntN(500), "view"))
+			}
+			c.Append(0, events)
+			first := c.Build(0, spec)
+			if v := followedBy(t, c, first.ModelVersion); v != 0 {
+				t.Fatalf("the first version followed %d", v)
+			}
+			last := first.ModelVersion
+			for round := range 3 {
+				for range 2 {
+					var events []*kithv1.Event
+					for range 4 {
+						events = append(events, event(rng.IntN(500), "view"), event(rng.IntN(520), "purchase"), event(1000+id, "view"))
+					}
+					events = append(events, &kithv1.Event{User: "u1", Item: fmt.Sprint("new ", id), Behavior: "cart", Id: fmt.Sprint("new ", id)})
+					canceled := event(rng.IntN(500), "cancel")
+					events = append(events, canceled)
+					c.Append(rng.IntN(3), events)
+					eraseUser(t, c, rng.IntN(3), &kithv1.EraseUserRequest{User: fmt.Sprint("u", 100+id%300)})
+					joinOne(t, c, 0, fmt.Sprint("u", 2*round), fmt.Sprint("u", 2*round+1))
+					now := c.Build(0, spec).ModelVersion
+					if v := followedBy(t, c, now); v != last {
+						t.Errorf("round %d: version %d followed %d, want %d", round, now, v, last)
+					}
+					last = now
+				}
+				got := versionFiles(t, c, last)
+				for i := range c.Members {
+					c.Stop(i)
+				}
+				for i := range c.Members {
+					c.Run(i)
+				}
+				c.Ready()
+				full := c.Build(0, spec).ModelVersion
+				if v := followedBy(t, c, full); v != 0 {
+					t.Errorf("round %d: after a start, version %d followed %d", round, full, v)
+				}
+				want := versionFiles(t, c, full)
+				if names := slices.Sorted(maps.Keys(want)); !slices.Equal(names, slices.Sorted(maps.Keys(got))) || len(names) < 9 {
+					t.Fatalf("round %d: files %q, want %q", round, slices.Sorted(maps.Keys(got)), names)
+				}
+				for name, content := range want {
+					if got[name] != content {
+						t.Errorf("round %d: %s of version %d, which followed, is not that of a build of all events", round, name, last)
+					}
+				}
+				last = full
+			}
+		})
+	}
+}
