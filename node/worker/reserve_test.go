@@ -208,3 +208,32 @@ func TestNoNormsOfOneNode(t *testing.T) {
 		}
 	}
 }
+
+// TestSquaresAreOfTheMeasure: weights that a measure takes as ones have squares of one.
+func TestSquaresAreOfTheMeasure(t *testing.T) {
+	tab := table(20, 10)
+	for k := range tab.Weight {
+		tab.Weight[k] = 0.5
+	}
+	n := startWith(t, worker.Config{NodeID: "n", Follow: true}, worker.TableSource(tab, partitions), peers{})
+	for measure, each := range map[string]float64{"jaccard": 1, "cosine": 0, "tf-idf": 0} {
+		s := spec()
+		s.Measure = measure
+		stream, err := n.client.Count(t.Context(), &kithv1.CountRequest{Job: uint64(len(measure)), Spec: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Items) == 0 {
+			t.Errorf("%s: no items", measure)
+		}
+		for _, c := range m.Items {
+			if want := each * float64(c.Count); c.Squares != want {
+				t.Errorf("%s: squares of %s with %d users are %v, want %v", measure, c.Item, c.Count, c.Squares, want)
+			}
+		}
+	}
+}
