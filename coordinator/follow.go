@@ -148,15 +148,21 @@ func (a *attempt) changes(ctx context.Context, base uint64) ([][]*kithv1.Changes
 
 // changedPairs estimates how many sums a row changes: entries that are others, by all of the row.
 func changedPairs(row *kithv1.ChangedRow) uint64 {
+	weight := func(weights []float32, k int) float32 {
+		if k < len(weights) {
+			return weights[k]
+		}
+		return 1
+	}
 	old := map[uint32]float32{}
 	for k, i := range row.OldItems {
-		old[i] = row.OldWeights[k]
+		old[i] = weight(row.OldWeights, k)
 	}
 	changed := len(row.OldItems)
 	for k, i := range row.NewItems {
 		if w, ok := old[i]; !ok {
 			changed++
-		} else if w == row.NewWeights[k] {
+		} else if w == weight(row.NewWeights, k) {
 			changed--
 		}
 	}

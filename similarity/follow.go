@@ -61,7 +61,7 @@ func (d *pairDelta) other() uint32 { return uint32(d.pair) }
 
 func packPair(i, j uint32) uint64 { return uint64(i)<<32 | uint64(j) }
 
-// NewStep follows changes of a version with the given users and sums of squares of each item; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
+// NewStep follows changes of a version with the given users of each item, and sums of squares of their weights as the measure takes them; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
 // ordered. Errors match ErrNotFollowed, or ErrShape for changes that do not fit the version. Cost: O(items + pairs of the changed rows).
 func NewStep(o Options, users []uint32, squares []float64, added int, key func(item uint32) string, changes []RowChange) (*Step, error) {
 	if err := o.Validate(); err != nil {
@@ -119,25 +119,17 @@ func (s *Step) addRow(c *RowChange) error {
 		old, new float64
 	}
 	var all, changed []entry
-	add := func(e entry) error {
-		if int64(e.item) >= int64(len(s.now.users)) || e.old != 0 && s.before.users[e.item] == 0 {
-			return fmt.Errorf("follow: item %d of a row is not of the version: %w", e.item, ErrShape)
-		}
-		all = append(all, e)
-		if e.old != e.new {
-			changed = append(changed, e)
-		}
-		return nil
-	}
-	if err := eachEntry(c, func(item uint32, old, new float64) error {
+	err := s.eachEntry(c, func(item uint32, old, new float64) error {
 		if err := s.count(item, old, new); err != nil {
 			return err
 		}
-		if s.kind == commons {
-			old, new = min(old, 1), min(new, 1)
+		all = append(all, entry{item, old, new})
+		if old != new {
+			changed = append(changed, entry{item, old, new})
 		}
-		return add(entry{item, old, new})
-	}); err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if len(s.deltas)+2*len(changed)*len(all) > maxPairDeltas {
@@ -153,44 +145,53 @@ func (s *Step) addRow(c *RowChange) error {
 	return nil
 }
 
-// eachEntry goes over the items of either row, ascending; a weight of 0 is none.
-func eachEntry(c *RowChange, f func(item uint32, old, new float64) error) error {
+// eachEntry goes over the items of either row, ascending, with their weights as the measure takes them; 0 is none.
+func (s *Step) eachEntry(c *RowChange, f func(item uint32, old, new float64) error) error {
 	for at, to := 0, 0; at < len(c.Old.Item) || to < len(c.New.Item); {
+		isOld := at < len(c.Old.Item) && (to == len(c.New.Item) || c.Old.Item[at] <= c.New.Item[to])
+		isNew := to < len(c.New.Item) && (at == len(c.Old.Item) || c.New.Item[to] <= c.Old.Item[at])
 		var item uint32
 		var old, new float64
-		switch {
-		case to == len(c.New.Item) || at < len(c.Old.Item) && c.Old.Item[at] < c.New.Item[to]:
-			item, old = c.Old.Item[at], float64(weightAt(c.Old.Weight, at))
+		var err error
+		if isOld {
+			item = c.Old.Item[at]
+			old, err = s.weight(c.Old, at)
 			at++
-		case at == len(c.Old.Item) || c.New.Item[to] < c.Old.Item[at]:
-			item, new = c.New.Item[to], float64(weightAt(c.New.Weight, to))
+		}
+		if isNew && err == nil {
+			item = c.New.Item[to]
+			new, err = s.weight(c.New, to)
 			to++
-		default:
-			item, old, new = c.New.Item[to], float64(weightAt(c.Old.Weight, at)), float64(weightAt(c.New.Weight, to))
-			at, to = at+1, to+1
 		}
-		for _, w := range [...]float64{old, new} {
-			if w != math.Trunc(w) || w < 0 || w > maxFollowedWeight {
-				return fmt.Errorf("%w: weight %v of item %d, want whole numbers from 1 to %d", ErrNotFollowed, w, item, maxFollowedWeight)
-			}
+		if err == nil {
+			err = f(item, old, new)
 		}
-		if err := f(item, old, new); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// weight returns what the measure takes of an entry.
+func (s *Step) weight(r Row, k int) (float64, error) {
+	if s.kind == commons {
+		return 1, nil
+	}
+	w := float64(weightAt(r.Weight, k))
+	if w != math.Trunc(w) || w < 1 || w > maxFollowedWeight {
+		return 0, fmt.Errorf("%w: weight %v of item %d, want whole numbers from 1 to %d", ErrNotFollowed, w, r.Item[k], maxFollowedWeight)
+	}
+	return w, nil
+}
+
 // count takes an entry into the norms.
 func (s *Step) count(item uint32, old, new float64) error {
-	if int64(item) >= int64(len(s.now.users)) {
-		return nil // add says so
+	if int64(item) >= int64(len(s.now.users)) || old != 0 && s.now.users[item] == 0 {
+		return fmt.Errorf("follow: more rows lose item %d than have it: %w", item, ErrShape)
 	}
 	s.now.squares[item] += new*new - old*old // exact
 	if old != 0 {
-		if s.now.users[item] == 0 {
-			return fmt.Errorf("follow: more rows lose item %d than have it: %w", item, ErrShape)
-		}
 		s.now.users[item]--
 	}
 	if new != 0 {
@@ -249,6 +250,9 @@ func (s *Step) Was(id uint32) (item, users uint32, squares float64) {
 	i := s.order[id]
 	return i, s.now.users[i], s.now.squares[i]
 }
+
+// Weighed tells whether weights of entries count; they must be whole then.
+func (s *Step) Weighed() bool { return s.kind != commons }
 
 // Next returns the dense id in the next version of an item as it was numbered, or Gone.
 func (s *Step) Next(item uint32) uint32 { return s.next[item] }

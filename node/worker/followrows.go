@@ -61,7 +61,7 @@ func (f *following) changeRows(p uint32) (users []string, rows *similarity.Rows,
 		return nil, nil, fmt.Errorf("%d changes of partition %d came back, and %d were told: %w", len(changed), p, len(c.users), wire.ErrBuildLost)
 	}
 	m := c.base.Matrix()
-	a := rowAppender{step: f.step, rows: similarity.Rows{
+	a := rowAppender{step: f.step, weights: f.step.Weighed(), rows: similarity.Rows{
 		NumItems: f.step.Len(), Start: make([]int64, 1, len(m.Start)+len(changed)),
 		Item: make([]uint32, 0, len(m.Item)+len(m.Item)/64), Weight: make([]float32, 0, len(m.Item)+len(m.Item)/64),
 	}}
@@ -102,8 +102,9 @@ func (f *following) changeRows(p uint32) (users []string, rows *similarity.Rows,
 
 // rowAppender appends rows under new numbers.
 type rowAppender struct {
-	step *similarity.Step
-	rows similarity.Rows
+	step    *similarity.Step
+	weights bool // count, and must be whole
+	rows    similarity.Rows
 }
 
 // add appends a row of items as they were numbered. No weights stand for ones.
@@ -115,7 +116,7 @@ func (a *rowAppender) add(items []uint32, weights []float32) error {
 		if weights != nil {
 			w = weights[k]
 		}
-		if id == similarity.Gone || w < 1 || w != float32(math.Trunc(float64(w))) {
+		if id == similarity.Gone || a.weights && (w < 1 || w != float32(math.Trunc(float64(w)))) {
 			return fmt.Errorf("item %d with weight %v in a row: %w", i, w, errFull)
 		}
 		r.Item, r.Weight = append(r.Item, id), append(r.Weight, w)
