@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -212,44 +211,6 @@ func (r *replica) convert(err error) error {
 	return fmt.Errorf("partition %d: %w", r.id, err)
 }
 
-// Shard implements worker.Source: it fuses the events of a partition up to the cut.
-func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.Weights, nowMs int64) (*worker.Shard, error) {
-	r, err := n.replica(p)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.group.WaitApplied(ctx, cut); err != nil {
-		return nil, r.convert(err)
-	}
-	shard := &worker.Shard{Start: []int64{0}}
-	ids := map[string]uint32{}
-	err = r.store.Scan(ctx, cut, "", func(user string, events []fusion.Event) error {
-		fused := fusion.Fuse(events, w, nowMs)
-		if len(fused) == 0 {
-			return nil
-		}
-		shard.Users = append(shard.Users, user)
-		for _, x := range fused {
-			id, ok := ids[x.Item]
-			if !ok {
-				id = uint32(len(shard.Items))
-				item := strings.Clone(x.Item)
-				ids[item] = id
-				shard.Items = append(shard.Items, item)
-			}
-			shard.Item = append(shard.Item, id)
-			shard.Weight = append(shard.Weight, x.Weight)
-		}
-		shard.Start = append(shard.Start, int64(len(shard.Item)))
-		return nil
-	})
-	if err != nil {
-		return nil, n.troubled(r, err)
-	}
-	sortItems(shard)
-	return shard, nil
-}
-
 // Events implements worker.Events.
 func (n *Node) Events(ctx context.Context, p partition.ID, cut uint64, f func(user string, events []fusion.Event) error) error {
 	return n.pass(ctx, p, cut, func(s *store.Store, own func(error) error) error {
@@ -293,20 +254,3 @@ var (
 	_ worker.Events  = (*Node)(nil)
 	_ worker.Records = (*Node)(nil)
 )
-
-// sortItems renumbers the items of a shard by key. Rows ascend by key already, so they ascend by the new ids.
-func sortItems(s *worker.Shard) {
-	order := make([]uint32, len(s.Items))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(s.Items[a], s.Items[b]) })
-	items, renumber := make([]string, len(order)), make([]uint32, len(order))
-	for i, old := range order {
-		items[i], renumber[old] = s.Items[old], uint32(i)
-	}
-	for i, id := range s.Item {
-		s.Item[i] = renumber[id]
-	}
-	s.Items = items
-}

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -220,6 +221,22 @@ func (p *pending) textKey(prefix byte, text string) []byte {
 	return p.key
 }
 
+// touches gives the users whose events the command changes, and others that it names. Whatever is kept of users is told of these.
+func (p *pending) touches() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for user := range p.users {
+			if !yield(user) {
+				return
+			}
+		}
+		for _, user := range p.swept {
+			if !yield(user) {
+				return
+			}
+		}
+	}
+}
+
 // commit writes the counts and the applied index, all at once with the events.
 func (p *pending) commit() error {
 	p.meta.applied = p.index
@@ -248,13 +265,11 @@ func (p *pending) commit() error {
 	if err := p.batch.Set(metaKey, p.meta.encode(), nil); err != nil {
 		return err
 	}
+	p.d.touched.add(p.index, p.touches()) // before anybody can see the command
 	if err := p.batch.Commit(pebble.NoSync); err != nil {
 		return err
 	}
-	for user := range p.users {
-		p.d.histories.drop(user)
-	}
-	for _, user := range p.swept {
+	for user := range p.touches() {
 		p.d.histories.drop(user)
 	}
 	top := p.d.top

@@ -54,14 +54,7 @@ func (m *model) genStep(t *rapid.T) any {
 		j.To, j.ID = a.to, a.id
 	}
 	if rapid.IntRange(0, 3).Draw(t, "copies") == 0 {
-		c := copies{Join: Join{From: j.From, To: j.To, ID: j.ID}, events: []fusion.Event{}}
-		for k, e := range m.events {
-			if k[0] == j.From {
-				c.events = append(c.events, e.Under(j.To))
-			}
-		}
-		slices.SortFunc(c.events, compareEvents)
-		return c
+		return m.copiesOf(j)
 	}
 	if rapid.IntRange(0, 3).Draw(t, "erased") == 0 {
 		c := erasedChild{Join: Join{From: j.From, To: j.To, ID: j.ID}}
@@ -80,6 +73,18 @@ func (m *model) genStep(t *rapid.T) any {
 		j.From, j.To = "", ""
 	}
 	return j
+}
+
+// copiesOf copies all events of From.
+func (m *model) copiesOf(j Join) copies {
+	c := copies{Join: Join{From: j.From, To: j.To, ID: j.ID}, events: []fusion.Event{}}
+	for k, e := range m.events {
+		if k[0] == j.From {
+			c.events = append(c.events, e.Under(j.To))
+		}
+	}
+	slices.SortFunc(c.events, compareEvents)
+	return c
 }
 
 // step is what the twin does.

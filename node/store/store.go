@@ -68,8 +68,8 @@ type Options struct {
 
 	// fs is replaced by tests; nil means the file system.
 	fs vfs.FS
-	// recent and purchases are set by tests; 0 means keptRecent and keptPurchases.
-	recent, purchases int
+	// recent, purchases and touched are set by tests; 0 means keptRecent, keptPurchases and keptTouched.
+	recent, purchases, touched int
 }
 
 // Store is the event store of one partition. Apply and Restore are called by
@@ -81,9 +81,9 @@ type Store struct {
 	fs     vfs.FS
 	wait   *roomWait
 	failed func()
-	// recent and purchases are how many of the latest events, and of the items of baskets, are kept at hand.
-	recent, purchases int
-	histories         *Histories
+	// recent, purchases and touched are how many of the latest events, of the items of baskets, and of the users that have changed are kept at hand.
+	recent, purchases, touched int
+	histories                  *Histories
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 	products    wakers        // of those who follow the products
@@ -116,6 +116,7 @@ type database struct {
 	damage  error // set for good when a file was found to be damaged
 
 	histories histories
+	touched   touched // since the database was opened
 
 	trouble  func() // is told when failed or damage are set
 	breaking sync.Once
@@ -129,7 +130,7 @@ type database struct {
 func Open(o Options) (*Store, error) {
 	s := &Store{
 		dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), failed: o.Failed,
-		recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases),
+		recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases), touched: cmp.Or(o.touched, keptTouched),
 		histories: o.Histories,
 	}
 	if s.histories == nil {
@@ -235,7 +236,7 @@ func NewCache(bytes int64, stores int) *pebble.Cache {
 
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (_ *database, err error) {
-	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of()}
+	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched}}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -288,7 +289,7 @@ func (d *database) load() error {
 			return err
 		}
 	}
-	d.changes.begin = LastOf(d.meta.applied)
+	d.changes.begin, d.touched.floor = LastOf(d.meta.applied), d.meta.applied
 	if err := d.loadGraves(); err != nil {
 		return err
 	}
@@ -539,11 +540,7 @@ func (s *Store) Scan(ctx context.Context, cut uint64, after string, fn func(user
 		if len(events) == 0 {
 			return nil
 		}
-		slices.SortFunc(events, compareEvents)
-		err := fn(events[0].User, events)
-		clear(events)
-		events = events[:0]
-		return err
+		return give(events[0].User, &events, fn)
 	}
 	position := Position{}
 	if after != "" {
@@ -564,6 +561,15 @@ func (s *Store) Scan(ctx context.Context, cut uint64, after string, fn func(user
 	if errors.Is(err, ErrStop) {
 		return nil
 	}
+	return err
+}
+
+// give calls fn with the events of a user in order, and empties them.
+func give(user string, events *[]fusion.Event, fn func(user string, events []fusion.Event) error) error {
+	slices.SortFunc(*events, compareEvents)
+	err := fn(user, *events)
+	clear(*events)
+	*events = (*events)[:0]
 	return err
 }
 

@@ -225,6 +225,20 @@ var genEvent = rapid.Custom(func(t *rapid.T) fusion.Event {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		fs := vfs.NewCrashableMem()
+		f := follower{was: make(map[uint64]map[string][]fusion.Event), few: rapid.IntRange(0, 3).Draw(rt, "few") == 0}
+		open := func(t testing.TB, fs vfs.FS) *Store {
+			t.Helper()
+			o := Options{Dir: "store", fs: fs}
+			if f.few {
+				o.touched = 3
+			}
+			s, err := Open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.opened(s.Applied())
+			return s
+		}
 		s := open(t, fs)
 		defer func() {
 			if err := s.Close(); err != nil {
@@ -254,7 +268,9 @@ func TestModel(t *testing.T) {
 				if diff := cmp.Diff(m.at(m.applied), dumpStore(t, s)); diff != "" {
 					rt.Fatalf("-want +got:\n%s", diff)
 				}
+				f.saw(m)
 			},
+			"changed": func(rt *rapid.T) { f.check(rt, t, m, s) },
 			"apply": func(rt *rapid.T) {
 				if rapid.Bool().Draw(rt, "gap") {
 					log = append(log, nil)
@@ -291,6 +307,26 @@ func TestModel(t *testing.T) {
 				index := uint64(len(log))
 				if got, want := execute(t, s, index, c), m.step(index, c); !reflect.DeepEqual(got, want) {
 					rt.Fatalf("%+v at %d: got %+v, want %+v", c, index, got, want)
+				}
+				m.checkAliases(t, s)
+			},
+			"joined": func(rt *rapid.T) {
+				from, to := rapid.SampledFrom(testUsers[:3]).Draw(rt, "from"), rapid.SampledFrom(testUsers[3:]).Draw(rt, "to")
+				id := uint64(len(log) + 1)
+				for _, step := range []func() any{
+					func() any { return Join{Step: JoinBegin, From: from, To: to} },
+					func() any { return Join{Step: JoinAdopt, From: from, To: to, ID: id} },
+					func() any { return m.copiesOf(Join{From: from, To: to, ID: id}) },
+					func() any { return Join{Step: JoinComplete, From: from, To: to, ID: id} },
+					func() any { return Join{Step: JoinSettle, From: from, To: to, ID: id} },
+				} {
+					c := step()
+					log = append(log, c)
+					index := uint64(len(log))
+					if got, want := execute(t, s, index, c), m.step(index, c); !reflect.DeepEqual(got, want) {
+						rt.Fatalf("%+v at %d: got %+v, want %+v", c, index, got, want)
+					}
+					f.saw(m)
 				}
 				m.checkAliases(t, s)
 			},
@@ -352,6 +388,7 @@ func TestModel(t *testing.T) {
 				m = from.m.clone()
 				log = log[:m.applied]
 				durable = m.applied
+				f.restored(m.applied)
 			},
 			"damaged": func(rt *rapid.T) {
 				if len(snaps) == 0 {
