@@ -106,3 +106,5 @@ func sortItems(s *worker.Shard) {
 	}
 	s.Items = items
 }
+
+var _ worker.ChangedSource = (*Node)(nil)
