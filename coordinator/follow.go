@@ -37,7 +37,7 @@ func (a *attempt) followed(ctx context.Context) (bool, error) {
 	case ctx.Err() != nil || errors.Is(err, wire.ErrNotLeader) || errors.Is(err, wire.ErrErased):
 		return false, err
 	}
-	a.cfg.Logger.Info("build reads all events", "job", a.job, "version", base.Version.Version, "why", err)
+	a.cfg.Logger.Warn("build reads all events", "job", a.job, "version", base.Version.Version, "why", err)
 	return false, nil
 }
 
@@ -51,13 +51,10 @@ func (a *attempt) base() *kithv1.VersionRecord {
 	return v
 }
 
-// follow makes the files.
+// follow makes the files. It records no phases, as those do not go back should it fail.
 func (a *attempt) follow(ctx context.Context, base *kithv1.VersionRecord) error {
 	changes, err := a.changes(ctx, base.Version.Version)
 	if err != nil {
-		return err
-	}
-	if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: kithv1.JobPhase_JOB_PHASE_EXPORT}); err != nil {
 		return err
 	}
 	if err := a.tellChanges(ctx, changes); err != nil {
@@ -75,14 +72,8 @@ func (a *attempt) follow(ctx context.Context, base *kithv1.VersionRecord) error 
 	if err != nil {
 		return err
 	}
-	if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: kithv1.JobPhase_JOB_PHASE_COMPUTE}); err != nil {
-		return err
-	}
 	sums, err := a.sums(ctx)
 	if err != nil {
-		return err
-	}
-	if err := a.propose(ctx, &kithv1.SetJobPhase{Phase: kithv1.JobPhase_JOB_PHASE_MERGE}); err != nil {
 		return err
 	}
 	if err := a.followLists(ctx, sums); err != nil {

@@ -146,7 +146,7 @@ func useRest(path string) error {
 	}
 	for i, item := range r.Items() {
 		rest, bound := r.At(i)
-		if !(bound >= 0) || slices.ContainsFunc(rest, func(n similarity.Neighbor) bool { return n.ID == item || n.Score < bound }) {
+		if !(bound >= 0) || slices.ContainsFunc(rest, func(n similarity.Neighbor) bool { return n.ID == item }) {
 			return fmt.Errorf("rest of item %d: %v with bound %v", item, rest, bound)
 		}
 	}

@@ -82,9 +82,8 @@ func (r *Rest) check() error {
 		return err
 	}
 	for i, bound := range r.bounds {
-		rest := r.lists.at(i)
-		if n := len(rest); !(bound >= 0) || !finite(float64(bound)) || n > 0 && bound > rest[n-1].Score {
-			return fmt.Errorf("bound of item %d is %v, behind %v", r.lists.items[i], bound, rest)
+		if !(bound >= 0) || !finite(float64(bound)) {
+			return fmt.Errorf("bound of item %d is %v", r.lists.items[i], bound)
 		}
 	}
 	return nil

@@ -93,7 +93,6 @@ func TestWriteRefusesRest(t *testing.T) {
 		"rest: bounds missing":       rest([]uint32{1}, one),
 		"rest: more bounds":          rest([]uint32{1}, one, 0, 0),
 		"rest: bounds without items": rest(nil, &similarity.Lists{}, 0),
-		"rest: bound above the last": rest([]uint32{1}, one, 1.5),
 		"rest: bound negative":       rest([]uint32{1}, one, -1),
 		"rest: bound not a number":   rest([]uint32{1}, one, nan),
 		"rest: own item":             rest([]uint32{2}, one, 0),
