@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // HeldList is what a version keeps of the pairs of an item: its list, the neighbors behind it, and a bound on the scores of all pairs that are in neither; 0 if there are none.
@@ -174,19 +175,22 @@ func (f *Follower) Wanted() []PairSums {
 	return out
 }
 
-// Give takes sums: all that were wanted, by whomever, and more.
+// Give takes sums: all that were wanted, by whomever, in the order of JoinWanted.
+// Cost: O(sums that all lists need + pairs that were asked for · log sums).
 func (f *Follower) Give(sums []PairSums) error {
 	s := f.step
-	known := map[uint64]float64{}
-	for _, p := range sums {
+	for n, p := range sums {
 		if err := f.check(p); err != nil {
 			return err
 		}
-		item := s.order[p.Item]
-		for k, with := range p.With {
-			known[pairOf(p.Item, with)] = p.Sum[k]
+		if n > 0 && comparePairs(sums[n-1], p) >= 0 {
+			return fmt.Errorf("follow: sums of item %d come after those of item %d: %w", p.Item, sums[n-1].Item, ErrShape)
 		}
-		if l := f.lists[item]; p.All && l != nil && l.whole {
+		if !p.All {
+			continue
+		}
+		item := s.order[p.Item]
+		if l := f.lists[item]; l != nil && l.whole {
 			*l = followed{}
 			for k, with := range p.With {
 				if err := f.put(l, item, s.order[with], p.Sum[k]); err != nil {
@@ -195,13 +199,17 @@ func (f *Follower) Give(sums []PairSums) error {
 			}
 		}
 	}
+	pairs := sums[sort.Search(len(sums), func(n int) bool { return !sums[n].All }):]
 	for i, l := range f.lists {
 		if l.whole {
 			return fmt.Errorf("follow: the sums of item %d did not come: %w", s.next[i], ErrShape)
 		}
 		for _, j := range l.ask {
-			sum, ok := known[pairOf(s.next[i], s.next[j])]
-			if !ok && s.next[j] != Gone {
+			if s.next[j] == Gone {
+				continue
+			}
+			sum, ok := findSum(pairs, s.next[i], s.next[j])
+			if !ok {
 				return fmt.Errorf("follow: the sum of items %d and %d did not come: %w", s.next[i], s.next[j], ErrShape)
 			}
 			if err := f.put(l, i, j, sum); err != nil {
@@ -220,6 +228,20 @@ func (f *Follower) Give(sums []PairSums) error {
 		}
 	}
 	return nil
+}
+
+// findSum returns the sum of a pair.
+func findSum(pairs []PairSums, a, b uint32) (float64, bool) {
+	item, with := min(a, b), max(a, b)
+	n, ok := slices.BinarySearchFunc(pairs, item, func(p PairSums, item uint32) int { return cmp.Compare(p.Item, item) })
+	if !ok {
+		return 0, false
+	}
+	k, ok := slices.BinarySearch(pairs[n].With, with)
+	if !ok {
+		return 0, false
+	}
+	return pairs[n].Sum[k], true
 }
 
 // pairOf is one number for a pair in either order: that of the item with more users comes first.
@@ -280,11 +302,14 @@ func (s *Step) rename(dst, list []Neighbor) []Neighbor {
 	return dst
 }
 
+// comparePairs orders sums: those with all others first, then by item.
+func comparePairs(a, b PairSums) int {
+	return cmp.Or(cmp.Compare(one(b.All), one(a.All)), cmp.Compare(a.Item, b.Item))
+}
+
 // JoinWanted makes one of what several Followers want: what is wanted by several is there once.
 func JoinWanted(wanted []PairSums) []PairSums {
-	slices.SortStableFunc(wanted, func(a, b PairSums) int {
-		return cmp.Or(cmp.Compare(one(b.All), one(a.All)), cmp.Compare(a.Item, b.Item))
-	})
+	slices.SortStableFunc(wanted, comparePairs)
 	var out []PairSums
 	for _, w := range wanted {
 		n := len(out)

@@ -70,6 +70,18 @@ func (a *pairAdder) want(item uint32) {
 
 // collect makes the columns of what is wanted.
 func (a *pairAdder) collect() {
+	sizes := make([]int, len(a.columns))
+	total := 0
+	for _, i := range a.rows.Item[a.rows.Start[0]:a.rows.Start[a.rows.NumUsers()]] {
+		if at := a.slot[i]; at != 0 {
+			sizes[at-1]++
+			total++
+		}
+	}
+	all := make([]weighed, total)
+	for n, size := range sizes {
+		a.columns[n], all = all[:0:size], all[size:]
+	}
 	for u := range a.rows.NumUsers() {
 		for k := a.rows.Start[u]; k < a.rows.Start[u+1]; k++ {
 			at := a.slot[a.rows.Item[k]]
