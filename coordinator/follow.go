@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
@@ -37,7 +38,7 @@ func (a *attempt) followed(ctx context.Context) (bool, error) {
 	case ctx.Err() != nil || errors.Is(err, wire.ErrNotLeader) || errors.Is(err, wire.ErrErased):
 		return false, err
 	}
-	a.cfg.Logger.Warn("build reads all events", "job", a.job, "version", base.Version.Version, "why", err)
+	a.cfg.Logger.Info("build reads all events", "job", a.job, "version", base.Version.Version, "why", err)
 	return false, nil
 }
 
@@ -53,7 +54,7 @@ func (a *attempt) base() *kithv1.VersionRecord {
 
 // follow makes the files. It records no phases, as those do not go back should it fail.
 func (a *attempt) follow(ctx context.Context, base *kithv1.VersionRecord) error {
-	changes, err := a.changes(ctx, base.Version.Version)
+	changes, err := a.changes(ctx, base.Version)
 	if err != nil {
 		return err
 	}
@@ -83,14 +84,15 @@ func (a *attempt) follow(ctx context.Context, base *kithv1.VersionRecord) error 
 }
 
 // changes asks one replica of each partition for what has changed.
-func (a *attempt) changes(ctx context.Context, base uint64) ([][]*kithv1.ChangesResponse, error) {
+func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*kithv1.ChangesResponse, error) {
 	n := len(a.replicas)
 	a.holder = make([]string, n)
 	out := make([][]*kithv1.ChangesResponse, n)
-	baseCut := a.cfg.Log.State().Job(base).GetCut()
+	baseCut := a.cfg.Log.State().Job(base.Version).GetCut()
 	if len(baseCut) != n {
-		return nil, fmt.Errorf("the cut of version %d is not known any more", base)
+		return nil, fmt.Errorf("the cut of version %d is not known any more", base.Version)
 	}
+	var pairs atomic.Uint64
 	err := a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_COUNT, func(ctx context.Context, p int) error {
 		var err error
 		for _, node := range a.replicas[p] {
@@ -98,18 +100,27 @@ func (a *attempt) changes(ctx context.Context, base uint64) ([][]*kithv1.Changes
 			err = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
 				ctx, cancel := context.WithCancel(ctx)
 				defer cancel()
-				stream, err := c.Changes(ctx, &kithv1.ChangesRequest{Job: a.job, Partition: uint32(p), Base: base, BaseCut: baseCut[p], Cut: a.cut[p], Spec: a.spec})
+				stream, err := c.Changes(ctx, &kithv1.ChangesRequest{Job: a.job, Partition: uint32(p), Base: base.Version, BaseCut: baseCut[p], Cut: a.cut[p], Spec: a.spec})
 				if err != nil {
 					return err
 				}
 				return wire.Receive(stream, func(m *kithv1.ChangesResponse) error {
 					chunks = append(chunks, m)
+					for _, row := range m.Rows {
+						pairs.Add(changedPairs(row))
+					}
+					if n := pairs.Load(); n > base.Interactions/followShare {
+						return fmt.Errorf("%w: %d pairs and more of %d interactions", errMuch, n, base.Interactions)
+					}
 					return nil
 				})
 			})
 			if err == nil && len(chunks) > 0 {
 				a.holder[p], out[p] = node, chunks
 				return nil
+			}
+			if errors.Is(err, errMuch) {
+				return err
 			}
 		}
 		return cmp.Or(err, wire.ErrNotReady)
@@ -118,21 +129,12 @@ func (a *attempt) changes(ctx context.Context, base uint64) ([][]*kithv1.Changes
 		return nil, err
 	}
 	a.firstUser = make([]uint32, n+1)
-	var pairs uint64
 	for p, chunks := range out {
 		a.firstUser[p+1] = a.firstUser[p] + chunks[0].Users
 		a.interactions += chunks[0].Interactions
-		for _, m := range chunks {
-			for _, row := range m.Rows {
-				pairs += changedPairs(row)
-			}
-		}
 	}
 	if a.interactions == 0 {
 		return nil, ErrNoInteractions
-	}
-	if pairs > a.interactions/followShare {
-		return nil, fmt.Errorf("%w: %d pairs of %d interactions", errMuch, pairs, a.interactions)
 	}
 	return out, nil
 }
