@@ -178,9 +178,15 @@ func (a *attempt) tellChanges(ctx context.Context, changes [][]*kithv1.ChangesRe
 		})
 	}
 	_ = g.Wait() // errors are in errs: some nodes may fail
+	a.owner = make([]string, len(a.replicas))
 	for i, node := range alive {
 		if errs[i] != nil {
 			continue
+		}
+		for _, p := range resps[i].Partitions {
+			if int(p) < len(a.owner) && slices.Contains(a.replicas[p], node) {
+				a.owner[p] = node
+			}
 		}
 		if a.dictionary != nil && !proto.Equal(a.dictionary, resps[i].Dictionary) {
 			return fmt.Errorf("node %s made another dictionary than node %s", node, a.workers[0])
@@ -240,13 +246,8 @@ func (a *attempt) onNodes(ctx context.Context, nodes []string, f func(ctx contex
 
 // sums finds out which sums lists do not tell, and has them formed.
 func (a *attempt) sums(ctx context.Context) ([]*kithv1.PairSums, error) {
-	a.owner = make([]string, len(a.replicas))
-	for p, nodes := range a.replicas {
-		at := slices.IndexFunc(nodes, func(node string) bool { return slices.Contains(a.workers, node) })
-		if at < 0 {
-			return nil, fmt.Errorf("partition %d: %w", p, wire.ErrNotReady)
-		}
-		a.owner[p] = nodes[at]
+	if p := slices.Index(a.owner, ""); p >= 0 {
+		return nil, fmt.Errorf("partition %d: none of its replicas has what is behind its lists: %w", p, wire.ErrBuildLost)
 	}
 	var mu sync.Mutex
 	var wanted []similarity.PairSums

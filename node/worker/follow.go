@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"sync"
 
@@ -140,6 +141,9 @@ func (w *Worker) Changes(req *kithv1.ChangesRequest, stream grpc.ServerStreaming
 		return err
 	}
 	defer leave()
+	if _, err := os.Stat(w.artifacts.Path(req.Base, artifact.NormsName)); err != nil {
+		return fmt.Errorf("node %s was away when version %d was made, which %w", w.cfg.NodeID, req.Base, errFull) // another replica may follow
+	}
 	f, err := w.follow(j, req.Base, true)
 	if err != nil {
 		return err
@@ -316,7 +320,13 @@ func (w *Worker) Follow(stream grpc.ClientStreamingServer[kithv1.FollowRequest, 
 	if err != nil {
 		return err
 	}
-	return stream.SendAndClose(&kithv1.FollowResponse{Dictionary: fileToProto(f.file), Items: uint32(f.step.Len())})
+	resp := &kithv1.FollowResponse{Dictionary: fileToProto(f.file), Items: uint32(f.step.Len())}
+	for p := range uint32(len(parts)) {
+		if _, err := os.Stat(w.artifacts.Path(f.number, artifact.RestName(p))); err == nil {
+			resp.Partitions = append(resp.Partitions, p)
+		}
+	}
+	return stream.SendAndClose(resp)
 }
 
 // changes are those of a partition.

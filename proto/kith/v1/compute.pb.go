@@ -2589,9 +2589,11 @@ func (x *FollowHead) GetFirstUser() []uint32 {
 
 // FollowResponse identifies the dictionary that was made.
 type FollowResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Dictionary    *Artifact              `protobuf:"bytes,1,opt,name=dictionary,proto3" json:"dictionary,omitempty"`
-	Items         uint32                 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Dictionary *Artifact              `protobuf:"bytes,1,opt,name=dictionary,proto3" json:"dictionary,omitempty"`
+	Items      uint32                 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
+	// Partitions for whose lists the node has what is kept behind them.
+	Partitions    []uint32 `protobuf:"varint,3,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2638,6 +2640,13 @@ func (x *FollowResponse) GetItems() uint32 {
 		return x.Items
 	}
 	return 0
+}
+
+func (x *FollowResponse) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
 }
 
 // FollowRowsRequest names a partition.
@@ -3336,12 +3345,15 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x04base\x18\x02 \x01(\x04R\x04base\x12&\n" +
 	"\x04spec\x18\x03 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1d\n" +
 	"\n" +
-	"first_user\x18\x04 \x03(\rR\tfirstUser\"Y\n" +
+	"first_user\x18\x04 \x03(\rR\tfirstUser\"y\n" +
 	"\x0eFollowResponse\x121\n" +
 	"\n" +
 	"dictionary\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\n" +
 	"dictionary\x12\x14\n" +
-	"\x05items\x18\x02 \x01(\rR\x05items\"C\n" +
+	"\x05items\x18\x02 \x01(\rR\x05items\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x03 \x03(\rR\n" +
+	"partitions\"C\n" +
 	"\x11FollowRowsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\"e\n" +
