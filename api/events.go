@@ -140,11 +140,3 @@ func (a *API) List(req *kithv1.ListRequest, stream grpc.ServerStreamingServer[ki
 	}
 	return nil
 }
-
-// withDeadline gives ctx a deadline unless it has one.
-func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, defaultDeadline)
-}

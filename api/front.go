@@ -11,36 +11,46 @@ var crossOrigin = http.NewCrossOriginProtection()
 
 // front stands before all routes: it refuses what pages of other sites ask, and answers what no route takes. Who serves it names requests
 // (wire.RequestIDHeader of the answer) and logs them.
-type front struct{ mux *http.ServeMux }
+type front struct {
+	all    *http.ServeMux // the routes, and noRoute for what they do not take
+	routes *http.ServeMux // the routes alone, which know what a path takes
+}
+
+// newFront returns a front before routes that are registered with each mux it gives.
+func newFront(register func(*http.ServeMux) error) (*front, error) {
+	f := &front{http.NewServeMux(), http.NewServeMux()}
+	if err := register(f.routes); err != nil {
+		return nil, err
+	}
+	f.all.HandleFunc("/", f.noRoute)
+	return f, register(f.all)
+}
 
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	_, pattern := f.mux.Handler(r)
-	switch err := crossOrigin.Check(r); {
-	case err != nil:
+	if err := crossOrigin.Check(r); err != nil {
 		wire.WriteHTTP(w, &wire.HTTPError{
 			Status: http.StatusForbidden, Reason: "CROSS_ORIGIN", Message: "a page of another site may not ask for this; ask from the server's own pages or from a program",
 		})
-	case pattern == "":
-		wire.WriteHTTP(w, f.noRoute(header, r))
-	default:
-		f.mux.ServeHTTP(w, r)
+		return
 	}
+	f.all.ServeHTTP(w, r)
 }
 
-// noRoute says why the mux has no route for a request.
-func (f *front) noRoute(header http.Header, r *http.Request) error {
+// noRoute answers why there is no route for a request.
+func (f *front) noRoute(w http.ResponseWriter, r *http.Request) {
 	told := &discard{header: http.Header{}}
-	f.mux.ServeHTTP(told, r)
+	f.routes.ServeHTTP(told, r)
 	if told.status == http.StatusMethodNotAllowed {
 		allow := told.header.Get("Allow")
-		header.Set("Allow", allow)
-		return &wire.HTTPError{Status: told.status, Reason: "BAD_METHOD", Message: r.Method + " is not for this path; it takes " + allow}
+		w.Header().Set("Allow", allow)
+		wire.WriteHTTP(w, &wire.HTTPError{Status: told.status, Reason: "BAD_METHOD", Message: r.Method + " is not for this path; it takes " + allow})
+		return
 	}
-	return &wire.HTTPError{Status: http.StatusNotFound, Reason: "NO_ROUTE", Message: "there is no such path; GET /openapi.json describes those that there are"}
+	wire.WriteHTTP(w, &wire.HTTPError{Status: http.StatusNotFound, Reason: "NO_ROUTE", Message: "there is no such path; GET /openapi.json describes those that there are"})
 }
 
 // discard is an answer that nobody gets.

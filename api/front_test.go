@@ -9,9 +9,14 @@ import (
 
 // TestFront asks for what there is, in ways that are not for it, and from pages of other sites.
 func TestFront(t *testing.T) {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/users/{user}", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) })
-	mux.HandleFunc("POST /v1/users", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) })
+	f, err := newFront(func(mux *http.ServeMux) error {
+		mux.HandleFunc("GET /v1/users/{user}", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) })
+		mux.HandleFunc("POST /v1/users", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		method, path, origin string
 		status               int
@@ -28,7 +33,7 @@ func TestFront(t *testing.T) {
 			r.Header.Set("Origin", tt.origin)
 		}
 		w := httptest.NewRecorder()
-		(&front{mux}).ServeHTTP(w, r)
+		f.ServeHTTP(w, r)
 		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.text) || strings.Contains(w.Body.String(), "ann") || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s %s: %d, %s, header %v; want %d with %q", tt.method, tt.path, w.Code, w.Body, w.Header(), tt.status, tt.text)
 		}

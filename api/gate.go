@@ -38,18 +38,17 @@ func newGate() *gate {
 // begin lets a query in and sees that this process knows all decisions, unless the caller is content with old ones. The context that it returns has a deadline;
 // done must be called, and only if there is no error. Errors match wire.ErrOverloaded and wire.ErrNotReady.
 func (a *API) begin(ctx context.Context, stale bool) (_ context.Context, done func(), err error) {
-	ctx, cancel := withDeadline(ctx)
-	turn, err := a.gate.enter(ctx)
+	bounded := newDeadlined(ctx)
+	turn, err := a.gate.enter(bounded)
 	if err != nil {
-		cancel()
 		return ctx, nil, err
 	}
-	if err := a.coordinator.CatchUp(ctx); err != nil && !stale {
+	if err := a.coordinator.CatchUp(bounded); err != nil && !stale {
 		turn.leave()
-		cancel()
+		bounded.end()
 		return ctx, nil, err
 	}
-	return ctx, func() { turn.leave(); cancel() }, nil
+	return bounded, func() { turn.leave(); bounded.end() }, nil
 }
 
 // turn is a query that was let in.

@@ -45,10 +45,6 @@ func (a *API) Routes() (map[string]string, error) {
 
 // Handler returns the HTTP face. It tells failed of each call that ends with an error. An error is one of the annotations of the protocol.
 func (a *API) Handler(guard Guard, failed func(ctx context.Context, fullMethod string, err error)) (http.Handler, error) {
-	mux := http.NewServeMux()
-	for pattern, h := range a.routes() {
-		mux.Handle(pattern, guard.Route(pattern, h))
-	}
 	face := rest.New(rest.Config{
 		Guard: guard.Method,
 		Unary: func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -64,8 +60,14 @@ func (a *API) Handler(guard Guard, failed func(ctx context.Context, fullMethod s
 		MaxRequests: maxRequests,
 	})
 	a.Register(face)
-	if err := face.Register(mux); err != nil {
-		return nil, errors.Join(errors.New("the protocol has routes that cannot be served"), err)
-	}
-	return &front{mux}, nil
+	routes := a.routes()
+	return newFront(func(mux *http.ServeMux) error {
+		for pattern, h := range routes {
+			mux.Handle(pattern, guard.Route(pattern, h))
+		}
+		if err := face.Register(mux); err != nil {
+			return errors.Join(errors.New("the protocol has routes that cannot be served"), err)
+		}
+		return nil
+	})
 }

@@ -72,7 +72,13 @@ func (s *Server) routes(services http.Handler) http.Handler {
 	for pattern, h := range s.operatorRoutes() {
 		mux.Handle(pattern, s.security.guard.Route(pattern, h))
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/") { // is for the services alone, so that one mux need look at it
+			services.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // operatorRoutes returns the handlers for operators by pattern.

@@ -1,9 +1,13 @@
 package telemetry
 
 import (
+	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +15,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/kith-io/kith/node/wire"
 )
 
 // HTTP measures the requests over HTTP that a process serves, gives each an id, and traces some. It is safe for concurrent use.
@@ -20,6 +26,33 @@ type HTTP struct {
 	handled  *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	// ended has the figures of requests by how they ended, which are few: to look them up by labels costs as much as to count.
+	ended atomic.Pointer[map[ending]*endingFigures]
+	mu    sync.Mutex // held by who changes ended
+}
+
+// ending is how a request may end.
+type ending struct {
+	route string
+	code  int
+}
+
+type endingFigures struct {
+	handled  prometheus.Counter
+	duration prometheus.Observer
+}
+
+func (h *HTTP) figures(e ending) *endingFigures {
+	if f := (*h.ended.Load())[e]; f != nil {
+		return f
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ended := maps.Clone(*h.ended.Load())
+	f := &endingFigures{h.handled.WithLabelValues(e.route, strconv.Itoa(e.code)), h.duration.WithLabelValues(e.route)}
+	ended[e] = f // another that was there has the same figures
+	h.ended.Store(&ended)
+	return f
 }
 
 // NewHTTP returns an HTTP. It logs requests that end with an error inside.
@@ -35,8 +68,12 @@ func NewHTTP(reg prometheus.Registerer, tracer *Tracer, log *slog.Logger) *HTTP 
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "kith_http_requests_in_flight", Help: "Requests over HTTP under way."}),
 	}
 	reg.MustRegister(h.handled, h.duration, h.inFlight)
+	h.ended.Store(&map[ending]*endingFigures{})
 	return h
 }
+
+// noSpan is the span of requests that nobody traces.
+var noSpan = trace.SpanFromContext(context.Background())
 
 // noRoute is the label of requests that fit no route. Their paths are anything.
 const noRoute = "none"
@@ -47,10 +84,13 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 		began := time.Now()
 		h.inFlight.Inc()
 		defer h.inFlight.Dec()
-		request := identify(h.tracer.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)), r.Header.Values(requestHeader))
-		w.Header().Set(requestHeader, request.id)
-		ctx, span := h.tracer.tracer.Start(request, "HTTP", trace.WithSpanKind(trace.SpanKindServer))
-		defer span.End()
+		request := identify(r.Context(), r.Header[wire.RequestIDHeader])
+		w.Header()[wire.RequestIDHeader] = []string{request.id}
+		ctx, span := context.Context(request), noSpan
+		if h.tracer.sdk != nil || len(r.Header["Traceparent"]) > 0 {
+			ctx, span = h.tracer.tracer.Start(h.tracer.propagator.Extract(ctx, propagation.HeaderCarrier(r.Header)), "HTTP", trace.WithSpanKind(trace.SpanKindServer))
+			defer span.End()
+		}
 		r = r.WithContext(ctx)
 		answer := &statusWriter{ResponseWriter: w}
 		panicked := h.serve(next, answer, r)
@@ -59,8 +99,9 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 			route = noRoute
 		}
 		code := answer.code()
-		h.duration.WithLabelValues(route).Observe(time.Since(began).Seconds())
-		h.handled.WithLabelValues(route, strconv.Itoa(code)).Inc()
+		f := h.figures(ending{route, code})
+		f.duration.Observe(time.Since(began).Seconds())
+		f.handled.Inc()
 		switch {
 		case panicked != nil:
 			h.log.ErrorContext(ctx, "request panicked", "route", route)

@@ -50,7 +50,10 @@ func (h *handler) bind(w http.ResponseWriter, r *http.Request, m protoreflect.Me
 	if err != nil {
 		return fmt.Errorf("%w: query: %w", wire.ErrInvalid, err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(query)) {
+	var few [8]string // most have no more
+	names := slices.AppendSeq(few[:0], maps.Keys(query))
+	slices.Sort(names)
+	for _, name := range names {
 		if err := h.bindQuery(m, name, query[name]); err != nil {
 			return fmt.Errorf("%w: query parameter %q: %w", wire.ErrInvalid, name, err)
 		}
@@ -245,13 +248,14 @@ func number(text, want string, err error) error {
 // parseEnum takes the name of a value as the protocol has it, and its short form: item_knn for MODEL_ITEM_KNN.
 func parseEnum(enum protoreflect.EnumDescriptor, text string) (v protoreflect.Value, err error) {
 	name := strings.ToUpper(text)
-	var short []string
-	for i := range enum.Values().Len() {
-		value := enum.Values().Get(i)
-		if full := string(value.Name()); full == name || full == route.Prefix(enum)+name {
+	for _, full := range [...]string{name, route.Prefix(enum) + name} {
+		if value := enum.Values().ByName(protoreflect.Name(full)); value != nil {
 			return protoreflect.ValueOfEnum(value.Number()), nil
 		}
-		short = append(short, route.Short(value))
+	}
+	var short []string
+	for i := range enum.Values().Len() {
+		short = append(short, route.Short(enum.Values().Get(i)))
 	}
 	return v, fmt.Errorf("%q: want one of %s", text, strings.Join(short, ", "))
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -60,17 +58,25 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 
 // incoming returns the context of a call: who calls from where and shows what, as for a call of gRPC.
 func incoming(r *http.Request) context.Context {
-	p := &peer.Peer{Addr: &net.TCPAddr{}}
-	if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		p.Addr = net.TCPAddrFromAddrPort(at)
-	}
+	p := &peer.Peer{Addr: remoteAddr(r.RemoteAddr)}
 	if r.TLS != nil {
 		p.AuthInfo = credentials.TLSInfo{State: *r.TLS}
 	}
-	header := metadata.MD{}
-	header.Append("authorization", r.Header.Values("Authorization")...)
-	return metadata.NewIncomingContext(peer.NewContext(r.Context(), p), header)
+	ctx := peer.NewContext(r.Context(), p)
+	if shown := r.Header.Values("Authorization"); len(shown) > 0 {
+		ctx = metadata.NewIncomingContext(ctx, metadata.MD{"authorization": shown})
+	}
+	return ctx
 }
+
+// remoteAddr is the address of a client, as a request has it.
+type remoteAddr string
+
+// Network implements net.Addr.
+func (a remoteAddr) Network() string { return "tcp" }
+
+// String implements net.Addr.
+func (a remoteAddr) String() string { return string(a) }
 
 // sink takes the messages of a stream.
 type sink interface {

@@ -152,16 +152,19 @@ func (d *Dictionary) ID(key string) (uint32, bool) {
 const NoID = math.MaxUint32
 
 // IDs is ID of several keys, with NoID for those it does not have. What lies anywhere in memory is asked for all keys together first, so that the processor
-// does not wait for one after the other.
+// does not wait for one after the other; in steps, so short that it sees many keys ahead.
 func (d *Dictionary) IDs(keys []string) []uint32 {
 	homes, ids := make([]int, len(keys)), make([]uint32, len(keys))
-	var read byte
 	for i, key := range keys {
 		homes[i] = d.home(key)
-		if s := d.slots[homes[i]]; s > 0 {
-			if at := d.keys.start[s-1]; at < int64(len(d.keys.text)) {
-				read ^= d.keys.text[at]
-			}
+	}
+	for i, home := range homes {
+		ids[i] = d.slots[home] // for now
+	}
+	var read byte
+	for _, s := range ids {
+		if at := d.keys.start[max(s, 1)-1]; at < int64(len(d.keys.text)) {
+			read ^= d.keys.text[at]
 		}
 	}
 	runtime.KeepAlive(read) // or nothing is read

@@ -243,15 +243,11 @@ func splitHostPort(addr string) (host string, port int, err error) {
 // says goodbye and returns after every goroutine has ended. It returns nil if the stop was asked for.
 func (g *Gossip) Run(ctx context.Context) error {
 	defer g.Close()
-	retry := min(firstRetry, g.cfg.RejoinInterval)
+	wait := pauses{g.cfg.RejoinInterval, min(firstRetry, g.cfg.RejoinInterval)}
 	for {
 		g.rejoin(ctx)
 		g.remember()
-		pause := time.Duration(float64(g.cfg.RejoinInterval) * (0.8 + 0.4*rand.Float64()))
-		if g.alone() {
-			pause, retry = min(pause, retry), retry*2
-		}
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(wait.next(g.alone()))
 		select {
 		case <-timer.C:
 		case <-g.closed:
@@ -264,6 +260,18 @@ func (g *Gossip) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// pauses are those between rounds of joining.
+type pauses struct{ interval, retry time.Duration }
+
+// next returns 0.8 to 1.2 of the interval, or a shorter pause that doubles each time while nobody is found.
+func (p *pauses) next(alone bool) time.Duration {
+	pause := time.Duration(float64(p.interval) * (0.8 + 0.4*rand.Float64()))
+	if alone && p.retry < pause { // which bounds it
+		pause, p.retry = p.retry, 2*p.retry
+	}
+	return pause
 }
 
 // leave says goodbye. memberlist tells a goodbye and a death apart on the wire, but not in
