@@ -38,7 +38,7 @@ func TestDeadlined(t *testing.T) {
 			}
 			child, done := context.WithCancel(waited)
 			tt.act(untouched)
-			if tt.want != context.DeadlineExceeded {
+			if !errors.Is(tt.want, context.DeadlineExceeded) {
 				tt.act(waited)
 			}
 			synctest.Wait()

@@ -115,17 +115,17 @@ func (s *Step) norm(n *norms, i uint32) float64 {
 // addRow takes a changed row into the norms, and notes its pairs.
 func (s *Step) addRow(c *RowChange) error {
 	type entry struct {
-		item     uint32
-		old, new float64
+		item    uint32
+		was, is float64
 	}
 	var all, changed []entry
-	err := s.eachEntry(c, func(item uint32, old, new float64) error {
-		if err := s.count(item, old, new); err != nil {
+	err := s.eachEntry(c, func(item uint32, was, is float64) error {
+		if err := s.count(item, was, is); err != nil {
 			return err
 		}
-		all = append(all, entry{item, old, new})
-		if old != new {
-			changed = append(changed, entry{item, old, new})
+		all = append(all, entry{item, was, is})
+		if was != is {
+			changed = append(changed, entry{item, was, is})
 		}
 		return nil
 	})
@@ -137,7 +137,7 @@ func (s *Step) addRow(c *RowChange) error {
 	}
 	for _, a := range changed {
 		for _, b := range all {
-			if delta := a.new*b.new - a.old*b.old; delta != 0 && (b.old == b.new || a.item < b.item) {
+			if delta := a.is*b.is - a.was*b.was; delta != 0 && (b.was == b.is || a.item < b.item) {
 				s.deltas = append(s.deltas, pairDelta{packPair(a.item, b.item), delta}, pairDelta{packPair(b.item, a.item), delta})
 			}
 		}
@@ -146,25 +146,25 @@ func (s *Step) addRow(c *RowChange) error {
 }
 
 // eachEntry goes over the items of either row, ascending, with their weights as the measure takes them; 0 is none.
-func (s *Step) eachEntry(c *RowChange, f func(item uint32, old, new float64) error) error {
+func (s *Step) eachEntry(c *RowChange, f func(item uint32, was, is float64) error) error {
 	for at, to := 0, 0; at < len(c.Old.Item) || to < len(c.New.Item); {
 		isOld := at < len(c.Old.Item) && (to == len(c.New.Item) || c.Old.Item[at] <= c.New.Item[to])
 		isNew := to < len(c.New.Item) && (at == len(c.Old.Item) || c.New.Item[to] <= c.Old.Item[at])
 		var item uint32
-		var old, new float64
+		var was, is float64
 		var err error
 		if isOld {
 			item = c.Old.Item[at]
-			old, err = s.weight(c.Old, at)
+			was, err = s.weight(c.Old, at)
 			at++
 		}
 		if isNew && err == nil {
 			item = c.New.Item[to]
-			new, err = s.weight(c.New, to)
+			is, err = s.weight(c.New, to)
 			to++
 		}
 		if err == nil {
-			err = f(item, old, new)
+			err = f(item, was, is)
 		}
 		if err != nil {
 			return err
@@ -186,15 +186,15 @@ func (s *Step) weight(r Row, k int) (float64, error) {
 }
 
 // count takes an entry into the norms.
-func (s *Step) count(item uint32, old, new float64) error {
-	if int64(item) >= int64(len(s.now.users)) || old != 0 && s.now.users[item] == 0 {
+func (s *Step) count(item uint32, was, is float64) error {
+	if int64(item) >= int64(len(s.now.users)) || was != 0 && s.now.users[item] == 0 {
 		return fmt.Errorf("follow: more rows lose item %d than have it: %w", item, ErrShape)
 	}
-	s.now.squares[item] += new*new - old*old // exact
-	if old != 0 {
+	s.now.squares[item] += is*is - was*was // exact
+	if was != 0 {
 		s.now.users[item]--
 	}
-	if new != 0 {
+	if is != 0 {
 		s.now.users[item]++
 	}
 	return nil

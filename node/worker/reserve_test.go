@@ -184,7 +184,10 @@ func TestNoNormsOfOneNode(t *testing.T) {
 		squares [2]float64
 		want    bool
 	}{
-		{false, [2]float64{2, 1}, false}, {true, [2]float64{2, 0}, false}, {true, [2]float64{2, 1.5}, false}, {true, [2]float64{2, 1 << 53}, false},
+		{false, [2]float64{2, 1}, false},
+		{true, [2]float64{2, 0}, false},
+		{true, [2]float64{2, 1.5}, false},
+		{true, [2]float64{2, 1 << 53}, false},
 		{true, [2]float64{2, 1}, true},
 	} {
 		id := uint64(100 + i)
