@@ -106,7 +106,7 @@ func (b *Builder) Run(ctx context.Context, job uint64) error {
 // run is Run until the job ends, by whatever.
 func (b *Builder) run(ctx context.Context, job uint64) error {
 	delay, failures := retryDelay, 0
-	for {
+	for again := false; ; again = true {
 		rec := b.cfg.Log.State().Job(job)
 		switch {
 		case rec == nil:
@@ -118,7 +118,7 @@ func (b *Builder) run(ctx context.Context, job uint64) error {
 		}
 		changed := b.cfg.Nodes.Changed()
 		before := rec.Job.TasksDone
-		run := &attempt{Builder: b, job: job, spec: rec.Job.Spec, usage: map[string]*kithv1.NodeUsage{}}
+		run := &attempt{Builder: b, job: job, spec: rec.Job.Spec, again: again, usage: map[string]*kithv1.NodeUsage{}}
 		err := run.all(ctx)
 		if err == nil {
 			return nil
@@ -213,8 +213,9 @@ type attempt struct {
 	threads    []int
 	dictionary *kithv1.Artifact
 
-	// follows is the version that the build follows, 0 for none.
+	// follows is the version that the build follows, 0 for none; again that it was tried before.
 	follows uint64
+	again   bool
 
 	mu sync.Mutex
 	// usage is the last report of each node.

@@ -21,6 +21,9 @@ import (
 // interaction.
 const followShare = 4
 
+// followMost bounds them for large shops: each node keeps them all.
+const followMost = 6 << 20
+
 // errMuch means that a full build is cheaper.
 var errMuch = errors.New("too much has changed")
 
@@ -30,7 +33,9 @@ func (a *attempt) followed(ctx context.Context) (bool, error) {
 	if base == nil {
 		return false, nil
 	}
-	f := &attempt{Builder: a.Builder, job: a.job, spec: a.spec, cut: a.cut, now: a.now, replicas: a.replicas, usage: map[string]*kithv1.NodeUsage{}, follows: base.Version.Version}
+	quiet := &Builder{a.cfg} // what is far for one who follows is not for who reads all
+	quiet.cfg.Progress = func(kithv1.JobPhase, int, int) {}
+	f := &attempt{Builder: quiet, job: a.job, spec: a.spec, cut: a.cut, now: a.now, replicas: a.replicas, usage: map[string]*kithv1.NodeUsage{}, follows: base.Version.Version}
 	err := f.follow(ctx, base)
 	switch {
 	case err == nil:
@@ -38,15 +43,17 @@ func (a *attempt) followed(ctx context.Context) (bool, error) {
 	case ctx.Err() != nil || errors.Is(err, wire.ErrNotLeader) || errors.Is(err, wire.ErrErased):
 		return false, err
 	}
+	a.dropJob(ctx, a.job) // nothing but what it was to follow by
 	a.cfg.Logger.Info("build reads all events", "job", a.job, "version", base.Version.Version, "why", err)
 	return false, nil
 }
 
-// base returns the version that the build may follow, nil for none: the active one, if it was built by the same spec up to a cut that is known.
+// base returns the version that the build may follow, nil for none: the active one, if it was built by the same spec up to a cut that is known. A build that has read all events, or has tried to
+// follow before, follows none.
 func (a *attempt) base() *kithv1.VersionRecord {
 	s := a.cfg.Log.State()
 	v := s.Version(s.Active)
-	if !a.cfg.Rows || v == nil || len(a.spec.Models) > 0 || !proto.Equal(v.Version.Spec, a.spec) || len(s.Job(s.Active).GetCut()) != len(a.cut) {
+	if a.again || stage(s.Job(a.job).GetJob().GetPhase()) > stage(kithv1.JobPhase_JOB_PHASE_COUNT) || !a.cfg.Rows || v == nil || len(a.spec.Models) > 0 || !proto.Equal(v.Version.Spec, a.spec) || len(s.Job(s.Active).GetCut()) != len(a.cut) {
 		return nil
 	}
 	return v
@@ -109,7 +116,7 @@ func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*
 					for _, row := range m.Rows {
 						pairs.Add(changedPairs(row))
 					}
-					if n := pairs.Load(); n > base.Interactions/followShare {
+					if n := pairs.Load(); n > min(followMost, base.Interactions/followShare) {
 						return fmt.Errorf("%w: %d pairs and more of %d interactions", errMuch, n, base.Interactions)
 					}
 					return nil
@@ -270,6 +277,9 @@ func (a *attempt) sums(ctx context.Context) ([]*kithv1.PairSums, error) {
 	var total []similarity.PairSums
 	err = a.onNodes(ctx, a.holder, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
 		sums, err := a.sumsOf(ctx, c, partitions, wanted)
+		if err == nil {
+			err = similarity.FitPairSums(wanted, sums)
+		}
 		if err != nil {
 			return err
 		}
@@ -279,7 +289,7 @@ func (a *attempt) sums(ctx context.Context) ([]*kithv1.PairSums, error) {
 			total = sums
 			return nil
 		}
-		return similarity.AddPairSums(total, sums)
+		return errors.Join(similarity.AddPairSums(total, sums), similarity.FitPairSums(wanted, total))
 	})
 	return wire.PairSums(total), err
 }

@@ -34,6 +34,18 @@ type Row struct {
 	Weight []float32
 }
 
+func (r *Row) check() error {
+	if len(r.Weight) != 0 && len(r.Weight) != len(r.Item) {
+		return fmt.Errorf("row of %d items with %d weights: %w", len(r.Item), len(r.Weight), ErrShape)
+	}
+	for k := 1; k < len(r.Item); k++ {
+		if r.Item[k] <= r.Item[k-1] {
+			return fmt.Errorf("row with item %d behind %d: %w", r.Item[k], r.Item[k-1], ErrShape)
+		}
+	}
+	return nil
+}
+
 // Step is what changed from one version of a matrix of whole weights to the next, as far as the neighbor lists of any items need it. Items have three numbers: the dense ids of the version before, or behind
 // them for those that it had not (one numbering, called here as it was), and the dense ids of the next version. It is not changed once made.
 type Step struct {
@@ -82,6 +94,11 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 	}
 	s.touched, s.fallen = make([]uint64, (n+63)/64), make([]uint64, (n+63)/64)
 	for c := range changes {
+		for _, r := range [...]Row{changes[c].Old, changes[c].New} {
+			if err := r.check(); err != nil {
+				return nil, err
+			}
+		}
 		if err := s.addRow(&changes[c]); err != nil {
 			return nil, err
 		}
@@ -178,7 +195,10 @@ func (s *Step) weight(r Row, k int) (float64, error) {
 	if s.kind == commons {
 		return 1, nil
 	}
-	w := float64(weightAt(r.Weight, k))
+	w := 1.0
+	if len(r.Weight) > 0 {
+		w = float64(r.Weight[k])
+	}
 	if w != math.Trunc(w) || w < 1 || w > maxFollowedWeight {
 		return 0, fmt.Errorf("%w: weight %v of item %d, want whole numbers from 1 to %d", ErrNotFollowed, w, r.Item[k], maxFollowedWeight)
 	}
@@ -296,7 +316,7 @@ func (s *Step) sumBefore(score float32, i, j uint32) (sum float64, ok bool) {
 	return sum, sum > 0 && sum < knownSum && s.scoreOf(&s.before, sum, i, j) == score
 }
 
-// most returns the largest sum that gave a pair at most a score in the version before, as long as it is below knownSum. Scores grow with sums.
+// most returns the largest sum that gave a pair at most a score in the version before, or infinity if that may be knownSum or more. Scores grow with sums.
 func (s *Step) most(score float32, i, j uint32) float64 {
 	x, y := s.before.of(int(i)), s.before.of(int(j))
 	if s.kind == commons {
@@ -319,6 +339,9 @@ func (s *Step) most(score float32, i, j uint32) float64 {
 	}
 	for sum < limit && s.scoreOf(&s.before, sum+1, i, j) <= score {
 		sum++
+	}
+	if sum >= knownSum {
+		return math.Inf(1)
 	}
 	return sum
 }

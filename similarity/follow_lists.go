@@ -45,7 +45,8 @@ func (f *Follower) Look(i uint32) error {
 		return nil
 	}
 	moved, deltas := isSet(s.touched, i), s.deltasOf(i)
-	if !moved && len(deltas) == 0 && !f.touches(h.List) && !f.touches(h.Rest) && !(s.heavy && f.tied(h)) {
+	tied := f.tied(i, h)
+	if !moved && len(deltas) == 0 && !tied && !f.touches(h.List) && !f.touches(h.Rest) {
 		return nil
 	}
 	l := &followed{bound: h.Bound, held: make([]Neighbor, 0, len(h.List)+len(h.Rest)+len(deltas))}
@@ -86,7 +87,7 @@ func (f *Follower) Look(i uint32) error {
 			l.ask = append(l.ask, j)
 		}
 	}
-	l.whole = !l.full(s.o.K) || s.heavy && f.tied(h)
+	l.whole = tied || !l.full(s.o.K)
 	return nil
 }
 
@@ -100,9 +101,11 @@ func (f *Follower) touches(list []Neighbor) bool {
 	return false
 }
 
-// tied reports whether pairs that are not held may have the score of the last of a list.
-func (f *Follower) tied(h HeldList) bool {
-	return h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound
+// tied reports whether pairs that are not held may come before the last of a list: they have its score, and some of them may keep it though their norm has risen, as norms are so large that scores
+// of float32 do not show it.
+func (f *Follower) tied(i uint32, h HeldList) bool {
+	s := f.step
+	return (s.heavy || s.norm(&s.now, i) >= knownSum) && h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound
 }
 
 // put holds a pair with the given sum.

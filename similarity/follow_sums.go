@@ -7,6 +7,28 @@ import (
 	"slices"
 )
 
+// MaxPairSums bounds the sums that lists may want: 12 bytes each, on every node.
+const MaxPairSums = 8 << 20
+
+// FitPairSums refuses sums that are not those that were wanted, or more than MaxPairSums.
+func FitPairSums(wanted, sums []PairSums) error {
+	if len(wanted) != len(sums) {
+		return fmt.Errorf("sums of %d items, want those of %d: %w", len(sums), len(wanted), ErrShape)
+	}
+	room := MaxPairSums
+	for n, w := range wanted {
+		s := sums[n]
+		if s.Item != w.Item || s.All != w.All || s.Mirror != w.Mirror || len(s.With) != len(s.Sum) || !w.All && !slices.Equal(s.With, w.With) {
+			return fmt.Errorf("sums of item %d with %d others, want those of item %d with %d: %w", s.Item, len(s.With), w.Item, len(w.With), ErrShape)
+		}
+		room -= len(s.With)
+	}
+	if room < 0 {
+		return fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, MaxPairSums)
+	}
+	return nil
+}
+
 // SumPairs forms the sums that are wanted over the users of rows, whose weights are whole. Sums of other users add to them. Errors match ErrNotFollowed
 // for other weights, ErrShape for items that there are not, or are those of the context.
 // Cost: O(entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted.
@@ -23,6 +45,7 @@ func (s *Step) SumPairs(ctx context.Context, rows *Rows, wanted []PairSums) ([]P
 	}
 	a.collect()
 	out := make([]PairSums, len(wanted))
+	room := MaxPairSums
 	for n, w := range wanted {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -31,6 +54,9 @@ func (s *Step) SumPairs(ctx context.Context, rows *Rows, wanted []PairSums) ([]P
 			out[n] = a.addAll(w)
 		} else {
 			out[n] = a.addPairs(w)
+		}
+		if room -= len(out[n].Sum); room < 0 {
+			return nil, fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, MaxPairSums)
 		}
 		for k, sum := range out[n].Sum {
 			if sum != float64(int64(sum)) {
@@ -183,7 +209,7 @@ func (a *pairAdder) all(w PairSums) PairSums {
 	return out
 }
 
-// AddPairSums adds sums over other users, of the same wanted sums, to those of sums.
+// AddPairSums adds sums over other users to sums; both fit the same wanted sums.
 func AddPairSums(sums, more []PairSums) error {
 	if len(sums) != len(more) {
 		return fmt.Errorf("sums of %d and %d items: %w", len(sums), len(more), ErrShape)
@@ -191,7 +217,7 @@ func AddPairSums(sums, more []PairSums) error {
 	for n := range sums {
 		a, b := &sums[n], &more[n]
 		switch {
-		case a.Item != b.Item || a.All != b.All || len(b.With) != len(b.Sum) || !a.All && !slices.Equal(a.With, b.With):
+		case a.Item != b.Item || a.All != b.All || len(a.With) != len(a.Sum) || len(b.With) != len(b.Sum) || !a.All && !slices.Equal(a.With, b.With):
 			return fmt.Errorf("sums of items %d and %d do not add up: %w", a.Item, b.Item, ErrShape)
 		case !a.All:
 			for k, x := range b.Sum {

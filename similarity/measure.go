@@ -329,7 +329,7 @@ func (o *Options) Followable() bool {
 	switch o.Measure {
 	case Cosine:
 		return !o.needsCount()
-	case Jaccard, Dice, ConditionalProbability:
+	case Jaccard, Dice: // conditional probability does not fall when the neighbor grows, so a neighbor that is not held can come before those that are held with the same score
 		return o.MinSupport <= 1
 	}
 	return false

@@ -76,14 +76,14 @@ func (r *Rows) Counts() (users []uint32, updates []uint64) {
 }
 
 // WholeSquares returns the sum of the squares of the weights of each item, which is exact below 2^53; 0 of an item without users, and
-// of one of which a weight is negative or not whole. r must be valid. Cost: O(entries).
+// of one of which a weight is below 1 or not whole. r must be valid. Cost: O(entries).
 func (r *Rows) WholeSquares() []float64 {
 	squares := make([]float64, r.NumItems)
 	for u := range r.NumUsers() {
 		items, weights := r.row(u)
 		for k, i := range items {
 			w := float64(weightAt(weights, k))
-			if w < 0 || w != math.Trunc(w) {
+			if w < 1 || w != math.Trunc(w) {
 				w = math.Inf(1)
 			}
 			squares[i] += w * w // at most 2^112

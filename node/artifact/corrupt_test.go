@@ -161,7 +161,6 @@ func TestStructuralDamage(t *testing.T) {
 		{"rest: bound not a number", 4, 80, number(float32(math.NaN()))},
 		{"rest: bound negative", 4, 84, number(-1)},
 		{"rest: bound infinite", 4, 84, number(float32(math.Inf(1)))},
-		{"rest: bound above the last", 4, 80, number(0.375)},
 		{"rest: own item", 4, 96, id(2)},
 		{"rest: rank order", 4, 108, number(0.75)},
 		{"norms: number of items", 5, 16, word(1<<64 - 1)},

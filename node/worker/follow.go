@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sort"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -263,15 +264,24 @@ func newRow(s *Shard, u int, ids []uint32) (items []uint32, weights []float32) {
 
 func ones(n int64) []float32 { return slices.Repeat([]float32{1}, int(n)) }
 
-// sortRow brings the entries of a row, most of which are in order, by ascending item. No weights stand for ones.
+// sortRow brings the entries of a row by ascending item. No weights stand for ones.
 func sortRow(items []uint32, weights []float32) {
-	for k := 1; k < len(items); k++ {
-		for n := k; n > 0 && items[n] < items[n-1]; n-- {
-			items[n], items[n-1] = items[n-1], items[n]
-			if weights != nil {
-				weights[n], weights[n-1] = weights[n-1], weights[n]
-			}
-		}
+	if !slices.IsSorted(items) { // as most are
+		sort.Sort(&rowOrder{items, weights})
+	}
+}
+
+type rowOrder struct {
+	items   []uint32
+	weights []float32
+}
+
+func (r *rowOrder) Len() int           { return len(r.items) }
+func (r *rowOrder) Less(i, j int) bool { return r.items[i] < r.items[j] }
+func (r *rowOrder) Swap(i, j int) {
+	r.items[i], r.items[j] = r.items[j], r.items[i]
+	if len(r.weights) > 0 {
+		r.weights[i], r.weights[j] = r.weights[j], r.weights[i]
 	}
 }
 
@@ -350,7 +360,10 @@ func (w *Worker) takeChanges(f *following, head *kithv1.FollowHead, options simi
 	if len(norms.Squares()) != f.dictionary.Len() {
 		return fmt.Errorf("%w: norms of %d items for a dictionary of %d", wire.ErrInvalid, len(norms.Squares()), f.dictionary.Len())
 	}
-	added, rows, firstChange := f.join(parts)
+	added, rows, firstChange, err := f.join(parts)
+	if err != nil {
+		return err
+	}
 	users := make([]uint32, f.dictionary.Len())
 	for i := range users {
 		users[i] = uint32(f.dictionary.Count(uint32(i)))
@@ -389,7 +402,7 @@ func (w *Worker) takeChanges(f *following, head *kithv1.FollowHead, options simi
 }
 
 // join makes one numbering of what the partitions have added, and puts their changes behind each other.
-func (f *following) join(parts []changes) (added []string, rows []similarity.RowChange, first []int) {
+func (f *following) join(parts []changes) (added []string, rows []similarity.RowChange, first []int, err error) {
 	for _, p := range parts {
 		added = append(added, p.added...)
 	}
@@ -399,6 +412,9 @@ func (f *following) join(parts []changes) (added []string, rows []similarity.Row
 	for _, p := range parts {
 		first = append(first, len(rows))
 		for _, r := range p.rows {
+			if len(r.NewWeights) != 0 && len(r.NewWeights) != len(r.NewItems) {
+				return nil, nil, nil, fmt.Errorf("%w: row of %d items with %d weights", wire.ErrInvalid, len(r.NewItems), len(r.NewWeights))
+			}
 			for k, i := range r.NewItems {
 				if at := i - base; i >= base && int(at) < len(p.added) { // else the step refuses it
 					place, _ := slices.BinarySearch(added, p.added[at])
@@ -411,7 +427,7 @@ func (f *following) join(parts []changes) (added []string, rows []similarity.Row
 			})
 		}
 	}
-	return added, rows, append(first, len(rows))
+	return added, rows, append(first, len(rows)), nil
 }
 
 // eachPartition runs f for partitions side by side, as far as threads allow.

@@ -113,7 +113,7 @@ func (a *rowAppender) add(items []uint32, weights []float32) error {
 	from := len(r.Item)
 	for k, i := range items {
 		id, w := a.step.Next(i), float32(1)
-		if weights != nil {
+		if len(weights) > 0 {
 			w = weights[k]
 		}
 		if id == similarity.Gone || a.weights && (w < 1 || w != float32(math.Trunc(float64(w)))) {
@@ -171,7 +171,7 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 			total = sums
 			return nil
 		}
-		return similarity.AddPairSums(total, sums)
+		return errors.Join(similarity.AddPairSums(total, sums), similarity.FitPairSums(wanted, total))
 	})
 	if err != nil {
 		return cause(ctx, err)

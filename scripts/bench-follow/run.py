@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Measure what a build costs that follows the version before, beside one of all events.
+
+    make build && python3 scripts/bench-follow/run.py --scale 0.1 [--events 200,2000,20000]
+
+A shop is generated (--scale 1: 1 million users, 500,000 items, 20 million events), put into a server on loopback, and built (cosine, K = 50). Then come some new purchases, of users and items drawn from the
+events there are (so that the popular come most), of some new users and of some new products, and a build that follows, for each number of --events. Told are the seconds and the processor
+seconds of the server for each, and its part of a build of all events. In the end such a build is made of what the last one had, and the files of both are compared byte for byte.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KITH = ROOT / "bin" / "kith"
+
+
+def processor(pid):
+    """Processor seconds of a process so far."""
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    def __init__(self, work):
+        sockets = [socket.socket() for _ in range(4)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        self.addr, raft, gossip, http = (f"127.0.0.1:{s.getsockname()[1]}" for s in sockets)
+        for s in sockets:
+            s.close()
+        self.data = work / "data"
+        self.log = open(work / "server.log", "w")
+        self.process = subprocess.Popen([KITH, "server", "--data-dir", self.data, "--grpc-addr", self.addr, "--raft-addr", raft, "--gossip-addr", gossip, "--http-addr", http,
+                                         "--build-every", "0"], stdout=self.log, stderr=subprocess.STDOUT)
+        while subprocess.run([KITH, "health", "--ready", "--addr", self.addr], capture_output=True).returncode:
+            if self.process.poll() is not None:
+                sys.exit(f"the server ended: see {self.log.name}")
+            time.sleep(0.1)
+
+    def ingest(self, path):
+        subprocess.run([KITH, "ingest", "--addr", self.addr, path, "--columns", "user=user,item=item,value=weight", "--behavior", "purchase"], check=True, capture_output=True)
+
+    def build(self):
+        """Seconds, processor seconds, and the version."""
+        before, began = processor(self.process.pid), time.monotonic()
+        out = subprocess.run([KITH, "build", "--addr", self.addr, "--wait", "-o", "json"], check=True, capture_output=True).stdout
+        return time.monotonic() - began, processor(self.process.pid) - before, json.loads(out)["version"]
+
+    def files(self, version):
+        folder = self.data / "models" / f"{version['version']:020d}"
+        return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.iterdir() if f.name == "dictionary" or f.name.startswith(("lists-", "rows-"))}
+
+    def forget(self, version):
+        """Removes what a build needs to follow a version."""
+        for f in (self.data / "models" / f"{version['version']:020d}").glob("rest-*"):
+            f.unlink()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+
+
+def new_events(path, events, n, rng):
+    """Writes n purchases; one of 20 is of a new user, one of 50 of a new item."""
+    def drawn():
+        events.seek(rng.randrange(100, size - 100))
+        events.readline()
+        return (events.readline() or b"0,0,1").decode().split(",")
+    size = os.fstat(events.fileno()).st_size
+    with open(path, "w") as out:
+        out.write("user,item,weight\n")
+        for k in range(n):
+            user = f"new {rng.random()}" if k % 20 == 19 else drawn()[0]
+            item = f"new {rng.random()}" if k % 50 == 49 else drawn()[1]
+            out.write(f"{user},{item},1\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=0.1)
+    parser.add_argument("--events", default="200,200,2000,20000")
+    args = parser.parse_args()
+    work = pathlib.Path(tempfile.mkdtemp(prefix="kith-bench-follow-"))
+    rng = random.Random(1)
+    try:
+        subprocess.run([KITH, "bench", "neighbors", "--kind", "shop", "--scale", str(args.scale), "--runs", "0", "--write", work / "events.csv"], check=True, stdout=subprocess.DEVNULL)
+        server = Server(work)
+        try:
+            server.ingest(work / "events.csv")
+            measured = [("all", *server.build())]
+            with open(work / "events.csv", "rb") as events:
+                for n in (int(n) for n in args.events.split(",")):
+                    new_events(work / "new.csv", events, n, rng)
+                    server.ingest(work / "new.csv")
+                    measured.append((f"{n:,} new", *server.build()))
+            followed = measured[-1][-1]
+            files = server.files(followed)
+            server.forget(followed)
+            measured.append(("all", *server.build()))
+            full = [cpu for what, _, cpu, _ in measured if what == "all"]
+            for what, seconds, cpu, version in measured:
+                way = f"followed version {version['followed']}" if version.get("followed") else "all events"
+                print(f"{what:>12}  {seconds:7.2f} s  {cpu:7.2f} processor s  {cpu * len(full) / sum(full):.3f} of a build  {way}")
+            same = files == server.files(measured[-1][-1])
+            print("the files of the last two versions are the same" if same else "THE FILES OF THE LAST TWO VERSIONS DIFFER")
+            sys.exit(not same)
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
