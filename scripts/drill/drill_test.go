@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -64,8 +65,12 @@ func TestDrill(t *testing.T) {
 		t.Errorf("too little was done: %d faults, %d queries, %+v", len(r.Faults), r.Queries, f)
 	}
 	if t.Failed() {
-		for _, h := range r.Held {
-			tail(t, dir+"/"+h.Server+".log")
+		logs, err := filepath.Glob(filepath.Join(dir, "*.log")) // also of the clusters that were restored to
+		if err != nil {
+			t.Error(err)
+		}
+		for _, path := range logs {
+			tail(t, path)
 		}
 	}
 }

@@ -70,7 +70,10 @@ func (c *cluster) restore(ctx context.Context, s *saved, servers int) (to *clust
 	if failed := run.wait(); failed != nil {
 		// As the guide says.
 		note += ", and the restore was repeated with --merge"
-		if run, err = c.kith(ctx, c.net.hosts[len(c.net.hosts)-1], append(args, "--merge")...); err == nil {
+		if err = to.awaitReady(ctx); err == nil { // who repeats it has seen that the server is back
+			run, err = c.kith(ctx, c.net.hosts[len(c.net.hosts)-1], append(args, "--merge")...)
+		}
+		if err == nil {
 			err = run.wait()
 		}
 		if err != nil {
