@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// MaxPairSums bounds the sums that lists may want: 12 bytes each, on every node.
-const MaxPairSums = 8 << 20
+// maxPairSums bounds the sums that lists may want: 12 bytes each, on every node.
+const maxPairSums = 8 << 20
 
-// FitPairSums refuses sums that are not those that were wanted, or more than MaxPairSums.
+// FitPairSums refuses sums that are not those that were wanted, or more than maxPairSums.
 func FitPairSums(wanted, sums []PairSums) error {
 	if len(wanted) != len(sums) {
 		return fmt.Errorf("sums of %d items, want those of %d: %w", len(sums), len(wanted), ErrShape)
 	}
-	room := MaxPairSums
+	room := maxPairSums
 	for n, w := range wanted {
 		s := sums[n]
 		if s.Item != w.Item || s.All != w.All || s.Mirror != w.Mirror || len(s.With) != len(s.Sum) || !w.All && !slices.Equal(s.With, w.With) {
@@ -24,7 +24,7 @@ func FitPairSums(wanted, sums []PairSums) error {
 		room -= len(s.With)
 	}
 	if room < 0 {
-		return fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, MaxPairSums)
+		return fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, maxPairSums)
 	}
 	return nil
 }
@@ -45,7 +45,7 @@ func (s *Step) SumPairs(ctx context.Context, rows *Rows, wanted []PairSums) ([]P
 	}
 	a.collect()
 	out := make([]PairSums, len(wanted))
-	room := MaxPairSums
+	room := maxPairSums
 	for n, w := range wanted {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -56,7 +56,7 @@ func (s *Step) SumPairs(ctx context.Context, rows *Rows, wanted []PairSums) ([]P
 			out[n] = a.addPairs(w)
 		}
 		if room -= len(out[n].Sum); room < 0 {
-			return nil, fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, MaxPairSums)
+			return nil, fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, maxPairSums)
 		}
 		for k, sum := range out[n].Sum {
 			if sum != float64(int64(sum)) {

@@ -384,7 +384,7 @@ func TestFitPairSums(t *testing.T) {
 		"not with all":  func(s []PairSums) []PairSums { s[0].All = false; return s },
 		"for all lists": func(s []PairSums) []PairSums { s[0].Mirror = true; return s },
 		"more than fits": func(s []PairSums) []PairSums {
-			n := MaxPairSums + 1
+			n := maxPairSums + 1
 			s[0].With, s[0].Sum = make([]uint32, n), make([]float64, n)
 			return s
 		},

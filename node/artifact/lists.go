@@ -81,7 +81,7 @@ func (l *Lists) checkLists() error {
 		if i > 0 && l.items[i-1] >= item {
 			return fmt.Errorf("item %d comes after %d", item, l.items[i-1])
 		}
-		if err := checkList(item, l.at(i)); err != nil {
+		if err := checkList(item, l.At(i)); err != nil {
 			return fmt.Errorf("list of item %d: %w", item, err)
 		}
 	}
@@ -121,11 +121,6 @@ func checkList(item uint32, list []similarity.Neighbor) error {
 	return nil
 }
 
-// at returns list i.
-func (l *Lists) at(i int) []similarity.Neighbor {
-	return l.entries[l.start[i]:l.start[i+1]:l.start[i+1]]
-}
-
 // Len returns the number of items of the partition.
 func (l *Lists) Len() int { return len(l.items) }
 
@@ -140,7 +135,7 @@ func (l *Lists) List(item uint32) ([]similarity.Neighbor, bool) {
 	if !ok {
 		return nil, false
 	}
-	return l.at(i), true
+	return l.At(i), true
 }
 
 // Find returns the place of an item in Items, and whether it is in the partition.
@@ -155,7 +150,9 @@ func (l *Lists) Find(item uint32) (i int, ok bool) {
 }
 
 // At returns the neighbors of the item at a place, as List does.
-func (l *Lists) At(i int) []similarity.Neighbor { return l.at(i) }
+func (l *Lists) At(i int) []similarity.Neighbor {
+	return l.entries[l.start[i]:l.start[i+1]:l.start[i+1]]
+}
 
 // Ahead reads what List is to read of the file, so that a caller who looks for several items waits for their memory at once, and not for one after the other. It returns
 // something that depends on it, as what is not used is not read.

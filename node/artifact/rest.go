@@ -99,7 +99,7 @@ func (r *Rest) Items() []uint32 { return r.lists.Items() }
 // At returns of item i of Items the neighbors behind those of its list, in rank order, and the bound of the scores of all others.
 // The slice is valid until Close and must not be changed: writing to it ends the process.
 func (r *Rest) At(i int) (rest []similarity.Neighbor, bound float32) {
-	return r.lists.at(i), r.bounds[i]
+	return r.lists.At(i), r.bounds[i]
 }
 
 // Close frees the mapping. Closing again does nothing.

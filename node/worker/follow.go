@@ -56,7 +56,7 @@ type following struct {
 	// owner is the partition of each item as it was numbered.
 	owner []uint16
 	rows  map[uint32]*similarity.Rows
-	lists map[uint32]*followedLists
+	lists map[uint32]*similarity.Follower
 	// opened are closed with the job.
 	opened []*artifact.Rest
 	file   artifact.Info
@@ -101,7 +101,7 @@ func (w *Worker) follow(j *job, base uint64, begin bool) (*following, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &following{base: b, number: base, told: map[uint32]*changedShard{}, rows: map[uint32]*similarity.Rows{}, lists: map[uint32]*followedLists{}}
+	f := &following{base: b, number: base, told: map[uint32]*changedShard{}, rows: map[uint32]*similarity.Rows{}, lists: map[uint32]*similarity.Follower{}}
 	if f.dictionary, err = b.Dictionary(); err != nil {
 		b.Release()
 		return nil, err

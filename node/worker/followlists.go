@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -15,13 +14,6 @@ import (
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
 )
-
-// followedLists are the lists of a partition on their way.
-type followedLists struct {
-	base     *artifact.Lists
-	rest     *artifact.Rest
-	follower *similarity.Follower
-}
 
 // LookLists implements kithv1.ComputeServiceServer.
 func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStreamingServer[kithv1.LookListsResponse]) error {
@@ -37,11 +29,11 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	var mu sync.Mutex
 	var wanted []similarity.PairSums
 	err = w.eachPartition(ctx, j, req.Partitions, func(p uint32) error {
-		l, err := w.lookOver(ctx, f, p)
+		follower, err := w.lookOver(ctx, f, p)
 		if err != nil {
 			return err
 		}
-		mine := l.follower.Wanted()
+		mine := follower.Wanted()
 		mu.Lock()
 		defer mu.Unlock()
 		wanted = append(wanted, mine...)
@@ -59,26 +51,26 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 }
 
 // lookOver looks over the lists of a partition.
-func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*followedLists, error) {
-	l := &followedLists{}
-	var err error
-	if l.base, err = f.base.Lists(p); err != nil {
+func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*similarity.Follower, error) {
+	base, err := f.base.Lists(p)
+	if err != nil {
 		return nil, err
 	}
-	if l.rest, err = artifact.OpenRest(w.artifacts.Path(f.number, artifact.RestName(p))); err != nil {
+	rest, err := artifact.OpenRest(w.artifacts.Path(f.number, artifact.RestName(p)))
+	if err != nil {
 		return nil, err
 	}
-	if !slices.Equal(l.base.Items(), l.rest.Items()) {
-		_ = l.rest.Close() // only read
+	if !slices.Equal(base.Items(), rest.Items()) {
+		_ = rest.Close() // only read
 		return nil, fmt.Errorf("partition %d: what comes behind the lists of version %d is not of these: %w", p, f.number, wire.ErrBuildLost)
 	}
-	l.follower = similarity.NewFollower(f.step, func(item uint32) (h similarity.HeldList, own bool) {
+	follower := similarity.NewFollower(f.step, func(item uint32) (h similarity.HeldList, own bool) {
 		if uint32(f.owner[item]) != p {
 			return h, false
 		}
-		if at, ok := l.base.Find(item); ok {
-			h.List = l.base.At(at)
-			h.Rest, h.Bound = l.rest.At(at)
+		if at, ok := base.Find(item); ok {
+			h.List = base.At(at)
+			h.Rest, h.Bound = rest.At(at)
 		}
 		return h, true
 	})
@@ -86,16 +78,16 @@ func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*followe
 		if uint32(owner) != p {
 			continue
 		}
-		if err := errors.Join(l.follower.Look(uint32(item)), ctx.Err()); err != nil {
-			_ = l.rest.Close() // only read
+		if err := errors.Join(follower.Look(uint32(item)), ctx.Err()); err != nil {
+			_ = rest.Close() // only read
 			return nil, err
 		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.opened = append(f.opened, l.rest) // a call before may still read its own
-	f.lists[p] = l
-	return l, nil
+	f.opened = append(f.opened, rest) // a call before may still read its own
+	f.lists[p] = follower
+	return follower, nil
 }
 
 // FollowLists implements kithv1.ComputeServiceServer.
@@ -117,29 +109,26 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 		return err
 	}
 	sums := wire.AppendPairSums(nil, first.Sums)
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return cause(ctx, err)
-		}
+	err = wire.Receive(stream, func(m *kithv1.FollowListsRequest) error {
 		sums = wire.AppendPairSums(sums, m.Sums)
+		return nil
+	})
+	if err != nil {
+		return cause(ctx, err)
 	}
 	files := make([]*kithv1.Artifact, len(first.Partitions))
 	err = w.eachPartition(ctx, j, first.Partitions, func(p uint32) error {
 		f.mu.Lock()
-		l := f.lists[p]
+		follower := f.lists[p]
 		delete(f.lists, p) // sums can be given once
 		f.mu.Unlock()
-		if l == nil {
+		if follower == nil {
 			return fmt.Errorf("its lists were not looked over here: %w", wire.ErrBuildLost)
 		}
-		if err := l.follower.Give(sums); err != nil {
+		if err := follower.Give(sums); err != nil {
 			return err
 		}
-		file, err := w.writeLists(ctx, f, l, j.id, p)
+		file, err := w.writeLists(ctx, f, follower, j.id, p)
 		if err != nil {
 			return err
 		}
@@ -157,7 +146,7 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 const listsChunk = 4096
 
 // writeLists writes the lists of a partition, and what is kept behind them.
-func (w *Worker) writeLists(ctx context.Context, f *following, l *followedLists, version uint64, p uint32) (artifact.Info, error) {
+func (w *Worker) writeLists(ctx context.Context, f *following, follower *similarity.Follower, version uint64, p uint32) (artifact.Info, error) {
 	out, err := w.artifacts.CreateLists(version, p)
 	if err != nil {
 		return artifact.Info{}, err
@@ -184,7 +173,7 @@ func (w *Worker) writeLists(ctx context.Context, f *following, l *followedLists,
 			continue
 		}
 		var bound float32
-		lists.Entries, rest.Entries, bound = l.follower.AppendList(lists.Entries, rest.Entries, id)
+		lists.Entries, rest.Entries, bound = follower.AppendList(lists.Entries, rest.Entries, id)
 		lists.Start, rest.Start = append(lists.Start, int64(len(lists.Entries))), append(rest.Start, int64(len(rest.Entries)))
 		items, bounds = append(items, id), append(bounds, bound)
 		if len(items) == listsChunk {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strings"
 	"sync"
@@ -142,15 +141,12 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 		return err
 	}
 	wanted := wire.AppendPairSums(nil, first.Wanted)
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return cause(ctx, err)
-		}
+	err = wire.Receive(stream, func(m *kithv1.SumPairsRequest) error {
 		wanted = wire.AppendPairSums(wanted, m.Wanted)
+		return nil
+	})
+	if err != nil {
+		return cause(ctx, err)
 	}
 	var mu sync.Mutex
 	var total []similarity.PairSums
