@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/node"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 )
@@ -71,7 +72,7 @@ func (r *Router) alike(ctx context.Context, a *Answer) ([][]likeness, error) {
 	for i, x := range a.Items {
 		if id, ok := dictionary.ID(x.Item); ok {
 			places[id] = i
-			s.history = append(s.history, entry{item: id, key: x.Item, partition: uint32(partition.Of(x.Item, m.Partitions)), weight: 1})
+			s.history = append(s.history, node.HistoryItem{Item: id, Partition: uint32(partition.Of(x.Item, m.Partitions)), Weight: 1})
 		}
 	}
 	lists, err := s.lists(ctx)
@@ -81,8 +82,8 @@ func (r *Router) alike(ctx context.Context, a *Answer) ([][]likeness, error) {
 	a.Partial = a.Partial || s.partial
 	largest := 0.0
 	for _, h := range s.history {
-		i := places[h.item]
-		for _, x := range lists[h.item] {
+		i := places[h.Item]
+		for _, x := range lists[h.Item] {
 			if j, ok := places[x.ID]; ok && j != i && x.Score > 0 {
 				value := float64(x.Score)
 				out[i], out[j] = append(out[i], likeness{j, value}), append(out[j], likeness{i, value})

@@ -74,9 +74,11 @@ func (outside) HistoryOf(context.Context, partition.ID, uint64, string, bool) ([
 	return nil, wire.ErrNoReplica
 }
 
-func (outside) KnownHistory(partition.ID, uint64, string, bool) ([]fusion.Event, bool) {
-	return nil, false
+func (outside) KnownHistory(partition.ID, uint64, string, bool) ([]fusion.Event, uint64, bool) {
+	return nil, 0, false
 }
+
+func (outside) KnownStamp(partition.ID, uint64, string) (uint64, bool) { return 0, false }
 
 func (outside) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
 	return nil, wire.ErrUnknownVersion

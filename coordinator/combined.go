@@ -56,7 +56,7 @@ type baseQuery struct {
 
 // newCombinedQuery returns a query to a combination of a version, of which t has what is known but the model.
 func newCombinedQuery(q *Query, of train.Combination, m *node.Version, history, others []entry, t *trainedQuery) (*combinedQuery, error) {
-	c := &combinedQuery{trainedQuery: t, of: of, scoring: &scoring{r: t.r, m: m, dictionary: t.dictionary, history: history, user: q.User}}
+	c := &combinedQuery{trainedQuery: t, of: of, scoring: t.r.newScoring(m, t.dictionary, q.User, history)}
 	if t.ask.N = q.N; q.reorders() {
 		t.ask.N = max(q.N, reorderedPool)
 	}

@@ -61,6 +61,14 @@ func newTries() *prometheus.CounterVec {
 	}, []string{"outcome"})
 }
 
+// newHotCount returns the count of rows that a Router did not have to make.
+func newHotCount() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "kith_rows_memory_total",
+		Help: "Queries for users whose rows were in memory: their events need not be looked at again.",
+	})
+}
+
 // newHedged returns the count of calls that a Router made a second time.
 func newHedged() prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{
@@ -101,6 +109,7 @@ func (c *Coordinator) Describe(ch chan<- *prometheus.Desc) {
 	c.restarts.Describe(ch)
 	c.router.tries.Describe(ch)
 	c.router.hedged.Describe(ch)
+	c.router.hotUses.Describe(ch)
 }
 
 // sink sends gauges.
@@ -125,6 +134,7 @@ func (c *Coordinator) Collect(ch chan<- prometheus.Metric) {
 	c.restarts.Collect(ch)
 	c.router.tries.Collect(ch)
 	c.router.hedged.Collect(ch)
+	c.router.hotUses.Collect(ch)
 	c.router.products.shelf.View(func(v *shelf.View) {
 		out.gauge(productsDesc, float64(v.Products()), "known")
 		out.gauge(productsDesc, float64(v.Omitted()), "omitted")

@@ -36,6 +36,9 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	}
 	q.settle(r.now())
 	q.keepApart()
+	if a, err := r.fromRow(ctx, &q); a != nil || err != nil {
+		return a, err
+	}
 	a := &Answer{}
 	var events []fusion.Event
 	if q.usesHistory() {
@@ -224,22 +227,15 @@ func (r *Router) personal(ctx context.Context, q *Query, events []fusion.Event, 
 		return err
 	}
 	defer m.Release()
-	s := &scoring{r: r, m: m, dictionary: dictionary, history: history, user: q.User}
+	s := r.newScoring(m, dictionary, q.User, history)
 	scores, byItems, err := s.score(ctx, q)
 	if err != nil {
 		return err
 	}
 	defer byItems.Return() // what was asked of the own node is borrowed
 	a.Partial = a.Partial || s.partial
-	top := s.best(scores, q, s.excluded(seen), a.Items)
-	there, ids := len(a.Items), make([]uint32, len(top))
-	for i, x := range top {
-		ids[i] = x.id
-	}
-	a.Items = slices.Grow(a.Items, len(top))
-	for i, key := range dictionary.Keys(ids) {
-		a.Items = append(a.Items, Ranked{Item: key, Score: top[i].score, Source: q.Method})
-	}
+	there, top := len(a.Items), s.best(scores, q, s.excluded(seen), a.Items)
+	a.Items = s.ranked(a.Items, top, q.Method)
 	if len(top) < q.N {
 		a.Fallback = fmt.Sprintf("the model ranks only %d items", len(top))
 		if !q.Filter.Empty() {
@@ -250,6 +246,19 @@ func (r *Router) personal(ctx context.Context, q *Query, events []fusion.Event, 
 		return nil
 	}
 	return s.explain(ctx, q, byItems, top, a.Items[there:])
+}
+
+// ranked appends what a method has ranked.
+func (s *scoring) ranked(items []Ranked, top []scoredItem, m Method) []Ranked {
+	ids := make([]uint32, len(top))
+	for i, x := range top {
+		ids[i] = x.id
+	}
+	items = slices.Grow(items, len(top))
+	for i, key := range s.dictionary.Keys(ids) {
+		items = append(items, Ranked{Item: key, Score: top[i].score, Source: m})
+	}
+	return items
 }
 
 // known returns the active version with what it knows of the subject, and notes it in the answer. Without a version, or where it knows nothing, there is an error, or the answer has
@@ -422,16 +431,26 @@ type scoring struct {
 	r          *Router
 	m          *node.Version
 	dictionary *artifact.Dictionary
-	history    []entry
+	history    []node.HistoryItem // ascending by item
+	keys       []string           // of the history; nil where nobody asks for them
 	user       string
 	partial    bool
+}
+
+// newScoring returns the scoring of what the model knows of a subject.
+func (r *Router) newScoring(m *node.Version, dictionary *artifact.Dictionary, user string, history []entry) *scoring {
+	s := &scoring{r: r, m: m, dictionary: dictionary, user: user, history: make([]node.HistoryItem, len(history)), keys: make([]string, len(history))}
+	for i, h := range history {
+		s.history[i], s.keys[i] = node.HistoryItem{Item: h.item, Partition: h.partition, Weight: h.weight}, h.key
+	}
+	return s
 }
 
 // partitions returns the partitions of the history's items, ascending.
 func (s *scoring) partitions() []uint32 {
 	var out []uint32
 	for _, h := range s.history {
-		out = append(out, h.partition)
+		out = append(out, h.Partition)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -441,11 +460,7 @@ func (s *scoring) partitions() []uint32 {
 // asked for, in fixed point, so it does not matter how they are grouped.
 func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 	if s.here() {
-		history := make([]node.HistoryItem, len(s.history))
-		for i, h := range s.history {
-			history[i] = node.HistoryItem{Item: h.item, Partition: h.partition, Weight: h.weight}
-		}
-		if scores, err := s.r.local.ScoresOf(s.m.Version, history); err == nil { // what ails this node others may not have
+		if scores, err := s.r.local.ScoresOf(s.m.Version, s.history); err == nil { // what ails this node others may not have
 			s.r.answered.Inc()
 			return scores, nil
 		}
@@ -455,8 +470,8 @@ func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 		if own, ok := c.(ownQueries); ok {
 			history := make([]node.HistoryItem, 0, len(s.history))
 			for _, h := range s.history {
-				if slices.Contains(partitions, h.partition) {
-					history = append(history, node.HistoryItem{Item: h.item, Partition: h.partition, Weight: h.weight})
+				if slices.Contains(partitions, h.Partition) {
+					history = append(history, h)
 				}
 			}
 			scores, err := direct.Do(ctx, own.conn, func() (*neighborhood.Scores, error) { return s.r.local.ScoresOf(s.m.Version, history) })
@@ -464,8 +479,8 @@ func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 		}
 		req := &kithv1.ScoreItemsRequest{Version: s.m.Version, Partitions: partitions}
 		for _, h := range s.history {
-			if slices.Contains(partitions, h.partition) {
-				req.History = append(req.History, &kithv1.WeightedItem{Item: h.item, Weight: h.weight})
+			if slices.Contains(partitions, h.Partition) {
+				req.History = append(req.History, &kithv1.WeightedItem{Item: h.Item, Weight: h.Weight})
 			}
 		}
 		resp, err := c.ScoreItems(ctx, req)
@@ -479,7 +494,7 @@ func (s *scoring) items(ctx context.Context) (*neighborhood.Scores, error) {
 func (s *scoring) here() bool {
 	self, state := s.r.peers.Self(), s.r.log.State()
 	for _, h := range s.history {
-		if !slices.Contains(state.Replicas[h.partition], self) || !s.m.Opened(h.partition) {
+		if !slices.Contains(state.Replicas[h.Partition], self) || !s.m.Opened(h.Partition) {
 			return false
 		}
 	}
@@ -525,9 +540,9 @@ func (s *scoring) score(ctx context.Context, q *Query) (scores, byItems *neighbo
 // excluded returns the ids of items, ascending. Those of the history, which most are, are known.
 func (s *scoring) excluded(items map[string]bool) []uint32 {
 	out := make([]uint32, 0, len(items))
-	for _, h := range s.history {
-		if items[h.key] {
-			out = append(out, h.item)
+	for i, h := range s.history {
+		if items[s.keys[i]] {
+			out = append(out, h.Item)
 		}
 	}
 	if len(out) == len(items) {
@@ -547,7 +562,7 @@ func (s *scoring) excluded(items map[string]bool) []uint32 {
 func (s *scoring) nearest(ctx context.Context, k int, withKeys bool) ([]*kithv1.SimilarUser, error) {
 	row := make([]*kithv1.WeightedItem, len(s.history))
 	for i, h := range s.history {
-		row[i] = &kithv1.WeightedItem{Item: h.item, Weight: h.weight}
+		row[i] = &kithv1.WeightedItem{Item: h.Item, Weight: h.Weight}
 	}
 	all := make([]uint32, s.m.Partitions)
 	for p := range all {
@@ -601,8 +616,8 @@ func (s *scoring) lists(ctx context.Context) (map[uint32][]similarity.Neighbor, 
 		for _, p := range partitions {
 			req := &kithv1.NeighborListsRequest{Version: s.m.Version, Partition: p}
 			for _, h := range s.history {
-				if h.partition == p {
-					req.Items = append(req.Items, h.item)
+				if h.Partition == p {
+					req.Items = append(req.Items, h.Item)
 				}
 			}
 			resp, err := c.NeighborLists(ctx, req)
@@ -664,13 +679,13 @@ func (s *scoring) explain(ctx context.Context, q *Query, byItems *neighborhood.S
 	for i := range top {
 		ranked, rest := &items[i], top[i].score
 		factor := top[i].score / top[i].base // of boosts
-		for _, h := range s.history {
-			for _, x := range lists[h.item] {
+		for j, h := range s.history {
+			for _, x := range lists[h.Item] {
 				if x.ID != top[i].id {
 					continue
 				}
-				share := neighborhood.Float(neighborhood.Fixed(h.weight*unit, x.Score)) * scale * factor
-				ranked.Contributions = append(ranked.Contributions, Contribution{h.key, share})
+				share := neighborhood.Float(neighborhood.Fixed(h.Weight*unit, x.Score)) * scale * factor
+				ranked.Contributions = append(ranked.Contributions, Contribution{s.keys[j], share})
 				rest -= share
 			}
 		}
@@ -742,7 +757,7 @@ func (r *Router) neighbors(ctx context.Context, item string, n int, rules *Rules
 	if !ok {
 		return nil, 0, fmt.Errorf("%w %q in model version %d; items without events before the build are not in it", wire.ErrUnknownItem, item, m.Version)
 	}
-	s := &scoring{r: r, m: m, dictionary: dictionary, history: []entry{{item: id, key: item, partition: uint32(partition.Of(item, m.Partitions)), weight: 1}}}
+	s := &scoring{r: r, m: m, dictionary: dictionary, history: []node.HistoryItem{{Item: id, Partition: uint32(partition.Of(item, m.Partitions)), Weight: 1}}}
 	lists, err := s.lists(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -782,7 +797,7 @@ func (r *Router) SimilarUsers(ctx context.Context, user string, n int, stale boo
 	if err != nil {
 		return nil, err
 	}
-	s := &scoring{r: r, m: m, dictionary: dictionary, history: r.history(m, dictionary, &Query{}, events), user: user}
+	s := r.newScoring(m, dictionary, user, r.history(m, dictionary, &Query{}, events))
 	nearest, err := s.nearest(ctx, n, true)
 	if err != nil {
 		return nil, err

@@ -62,6 +62,9 @@ type Router struct {
 	versions *node.Versions
 	now      func() time.Time
 	products *products
+	// hot has rows of users, nil keeps none, and hotUses counts those that served.
+	hot     *hotRows
+	hotUses prometheus.Counter
 	// tries counts the calls to nodes by outcome, and answered is that of those that were answered well.
 	tries    *prometheus.CounterVec
 	answered prometheus.Counter
@@ -92,8 +95,10 @@ type Local interface {
 	Versions() *node.Versions
 	// HistoryOf is the call History of this node without messages.
 	HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, error)
-	// KnownHistory returns what HistoryOf would, if it is in memory and needs no other node.
-	KnownHistory(p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, bool)
+	// KnownHistory returns what HistoryOf would, if it is in memory and needs no other node, with a stamp that no other events have.
+	KnownHistory(p partition.ID, epoch uint64, user string, stale bool) (events []fusion.Event, stamp uint64, ok bool)
+	// KnownStamp is KnownHistory without the events.
+	KnownStamp(p partition.ID, epoch uint64, user string) (stamp uint64, ok bool)
 	// ScoresOf is the call ScoreItems of this node without messages.
 	ScoresOf(version uint64, history []node.HistoryItem) (*neighborhood.Scores, error)
 }
@@ -132,7 +137,7 @@ func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router 
 	return &Router{
 		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(shelfBytes, now),
 		tries: tries, answered: tries.WithLabelValues("ok"),
-		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(), scans: make(chan struct{}, maxScans), joins: make(chan struct{}, concurrentJoins),
+		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(), hotUses: newHotCount(), scans: make(chan struct{}, maxScans), joins: make(chan struct{}, concurrentJoins),
 		leaders: map[partition.ID]string{}, silent: map[string]time.Time{}, latencies: map[string]*hedging.Latencies{},
 	}
 }
@@ -468,7 +473,7 @@ func (r *Router) historyHere(user string, stale bool) (events []fusion.Event, ok
 	if err != nil {
 		return nil, false, err
 	}
-	if events, ok = r.local.KnownHistory(partition.Of(user, partitions), r.log.State().Epoch, user, stale); ok {
+	if events, _, ok = r.local.KnownHistory(partition.Of(user, partitions), r.log.State().Epoch, user, stale); ok {
 		r.answered.Inc()
 	}
 	return events, ok, nil

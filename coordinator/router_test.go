@@ -37,9 +37,11 @@ func (fakeLocal) HistoryOf(context.Context, partition.ID, uint64, string, bool) 
 	return nil, wire.ErrNoReplica
 }
 
-func (fakeLocal) KnownHistory(partition.ID, uint64, string, bool) ([]fusion.Event, bool) {
-	return nil, false
+func (fakeLocal) KnownHistory(partition.ID, uint64, string, bool) ([]fusion.Event, uint64, bool) {
+	return nil, 0, false
 }
+
+func (fakeLocal) KnownStamp(partition.ID, uint64, string) (uint64, bool) { return 0, false }
 
 func (fakeLocal) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
 	return nil, wire.ErrUnknownVersion

@@ -88,15 +88,32 @@ func (n *Node) HistoryOf(ctx context.Context, p partition.ID, epoch uint64, user
 	return events, nil
 }
 
-// KnownHistory returns what HistoryOf would, if this node can answer without a word of another one and the events are in memory. Where keys are joined it looks one up in the store,
-// which may read a block.
-func (n *Node) KnownHistory(p partition.ID, epoch uint64, user string, stale bool) ([]fusion.Event, bool) {
+// KnownHistory returns what HistoryOf would, if this node can answer without a word of another one and the events are in memory, with a stamp that no other events have. Where keys are
+// joined it looks one up in the store, which may read a block.
+func (n *Node) KnownHistory(p partition.ID, epoch uint64, user string, stale bool) (events []fusion.Event, stamp uint64, ok bool) {
+	if r := n.alone(p, epoch, stale); r != nil {
+		events, stamp, ok = r.store.KnownHistory(user)
+		ok = ok && r.own(user, stale) == nil
+	}
+	return events, stamp, ok
+}
+
+// KnownStamp returns the stamp that KnownHistory would, if not stale.
+func (n *Node) KnownStamp(p partition.ID, epoch uint64, user string) (stamp uint64, ok bool) {
+	if r := n.alone(p, epoch, false); r != nil {
+		stamp, ok = r.store.KnownStamp(user)
+		ok = ok && r.own(user, false) == nil
+	}
+	return stamp, ok
+}
+
+// alone returns the replica for a read if no other node has to be asked, or nil.
+func (n *Node) alone(p partition.ID, epoch uint64, stale bool) *replica {
 	r, err := n.held(uint32(p), epoch)
 	if err != nil || !stale && !r.group.LeadsAlone() {
-		return nil, false
+		return nil
 	}
-	events, ok := r.store.KnownHistory(user)
-	return events, ok && r.own(user, stale) == nil
+	return r
 }
 
 // History implements kithv1.PartitionServiceServer.

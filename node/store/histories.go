@@ -23,6 +23,7 @@ type Histories struct {
 	shards []historyShard // a power of two, so that few reads are lost to changes of others
 	room   int            // bytes of a generation, with its index
 	owners atomic.Uint64
+	stamps atomic.Uint64
 
 	fromMemory, fromFiles atomic.Uint64
 }
@@ -54,7 +55,7 @@ type historyShard struct {
 	young, old generation
 }
 
-// generation has entries: length u32 of what follows | owner u64 | length uvarint of the user | user | packed history.
+// generation has entries: length u32 of what follows | stamp u64 | owner u64 | length uvarint of the user | user | packed history.
 type generation struct {
 	bytes []byte
 	at    map[uint64]uint32 // from the hash of owner and user to where an entry begins
@@ -73,22 +74,29 @@ func (h histories) shard(user string) (*historyShard, uint64) {
 
 // get returns the events of a user, or a time for put.
 func (h histories) get(user string) (events []fusion.Event, ok bool, before uint64) {
+	ok, before = h.with(user, func(_ uint64, packed []byte) { events = unpackHistory(user, packed) })
+	return events, ok, before
+}
+
+// with calls fn with what is kept of a user and its stamp, which nothing else in this process ever has, or returns a time for put.
+func (h histories) with(user string, fn func(stamp uint64, packed []byte)) (ok bool, before uint64) {
 	s, hash := h.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	packed, young := s.young.find(h.owner, hash, user), true
-	if packed == nil {
-		packed, young = s.old.find(h.owner, hash, user), false
+	stamp, packed := s.young.find(h.owner, hash, user)
+	young := packed != nil
+	if !young {
+		stamp, packed = s.old.find(h.owner, hash, user)
 	}
 	if packed == nil {
-		return nil, false, s.drops
+		return false, s.drops
 	}
 	h.fromMemory.Add(1)
-	events = unpackHistory(user, packed)
+	fn(stamp, packed)
 	if !young {
-		s.keep(h.room, h.owner, hash, user, packed)
+		s.keep(h.room, stamp, h.owner, hash, user, packed)
 	}
-	return events, true, 0
+	return true, 0
 }
 
 // put keeps what was read of the store after a time. Events are in order.
@@ -102,8 +110,8 @@ func (h histories) put(user string, events []fusion.Event, before uint64) {
 	s, hash := h.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.drops == before && s.young.find(h.owner, hash, user) == nil { // others may have read it as well
-		s.keep(h.room, h.owner, hash, user, packed)
+	if _, there := s.young.find(h.owner, hash, user); s.drops == before && there == nil { // others may have read it as well
+		s.keep(h.room, h.stamps.Add(1), h.owner, hash, user, packed)
 	}
 }
 
@@ -124,8 +132,8 @@ func (h histories) drop(user string) {
 const longestPart = 4
 
 // keep puts an entry into the young generation. packed may be a part of the old one.
-func (s *historyShard) keep(room int, owner, hash uint64, user string, packed []byte) {
-	size := 4 + 8 + binary.MaxVarintLen16 + len(user) + len(packed)
+func (s *historyShard) keep(room int, stamp, owner, hash uint64, user string, packed []byte) {
+	size := 4 + 8 + 8 + binary.MaxVarintLen16 + len(user) + len(packed)
 	if size > room/longestPart {
 		return
 	}
@@ -141,25 +149,26 @@ func (s *historyShard) keep(room int, owner, hash uint64, user string, packed []
 	if begin+size > cap(b) { // not more than there is room for
 		b = append(make([]byte, 0, min(max(2*cap(b), begin+size), room)), b...)
 	}
-	b = binary.LittleEndian.AppendUint64(append(b, 0, 0, 0, 0), owner)
+	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(append(b, 0, 0, 0, 0), stamp), owner)
 	b = append(append(binary.AppendUvarint(b, uint64(len(user))), user...), packed...)
 	binary.LittleEndian.PutUint32(b[begin:], uint32(len(b)-begin-4))
 	s.young.bytes, s.young.at[hash] = b, uint32(begin)
 }
 
-// find returns the packed history of a user, or nil.
-func (g *generation) find(owner, hash uint64, user string) []byte {
+// find returns the packed history of a user and its stamp, or nil.
+func (g *generation) find(owner, hash uint64, user string) (stamp uint64, packed []byte) {
 	begin, ok := g.at[hash]
 	if !ok {
-		return nil
+		return 0, nil
 	}
 	b := g.bytes[begin:]
 	b = b[4 : 4+binary.LittleEndian.Uint32(b)]
+	stamp, b = binary.LittleEndian.Uint64(b), b[8:]
 	n, width := binary.Uvarint(b[8:])
 	if of := binary.LittleEndian.Uint64(b); of != owner || string(b[8+width:][:n]) != user { // another one with this hash
-		return nil
+		return 0, nil
 	}
-	return b[8+width+int(n):]
+	return stamp, b[8+width+int(n):]
 }
 
 // packHistory appends the events of a user, which are in order:

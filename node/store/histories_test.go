@@ -167,9 +167,15 @@ func TestHistoriesByTurns(t *testing.T) {
 // TestHistoriesOfOneHash: of two users with the same hash, and of the same user in two stores, none gets the events of the other.
 func TestHistoriesOfOneHash(t *testing.T) {
 	var s historyShard
-	s.keep(1000, 1, 7, "a", packHistory(nil, []fusion.Event{eventOf("a", 1)}))
-	if s.young.find(1, 7, "b") != nil || s.young.find(2, 7, "a") != nil || s.young.find(1, 7, "a") == nil {
-		t.Error("want the events of a for a alone")
+	s.keep(1000, 9, 1, 7, "a", packHistory(nil, []fusion.Event{eventOf("a", 1)}))
+	for _, x := range []struct {
+		owner uint64
+		user  string
+		want  bool
+	}{{1, "b", false}, {2, "a", false}, {1, "a", true}} {
+		if stamp, packed := s.young.find(x.owner, 7, x.user); (packed != nil) != x.want || x.want != (stamp == 9) {
+			t.Errorf("%s of %d has %d bytes with the stamp %d; want the events of a of 1 alone", x.user, x.owner, len(packed), stamp)
+		}
 	}
 	all := NewHistories(1 << 20)
 	one, other := all.of(), all.of()

@@ -508,18 +508,33 @@ func (s *Store) History(ctx context.Context, user string) (events []fusion.Event
 	return events, nil
 }
 
-// KnownHistory returns what History would, if that is in memory. It waits for nothing.
-func (s *Store) KnownHistory(user string) (events []fusion.Event, ok bool) {
+// KnownHistory returns what History would, if that is in memory. It waits for nothing. The stamp stands for these events: as long as KnownStamp returns it, the user
+// has no others. It is never 0.
+func (s *Store) KnownHistory(user string) (events []fusion.Event, stamp uint64, ok bool) {
 	d, err := s.acquire()
 	if err != nil {
-		return nil, false
+		return nil, 0, false
 	}
 	defer s.release(d)
 	if _, err := d.state(); err != nil {
-		return nil, false
+		return nil, 0, false
 	}
-	events, ok, _ = d.histories.get(user)
-	return events, ok
+	ok, _ = d.histories.with(user, func(s uint64, packed []byte) { events, stamp = unpackHistory(user, packed), s })
+	return events, stamp, ok
+}
+
+// KnownStamp is KnownHistory without the events.
+func (s *Store) KnownStamp(user string) (stamp uint64, ok bool) {
+	d, err := s.acquire()
+	if err != nil {
+		return 0, false
+	}
+	defer s.release(d)
+	if _, err := d.state(); err != nil {
+		return 0, false
+	}
+	ok, _ = d.histories.with(user, func(s uint64, _ []byte) { stamp = s })
+	return stamp, ok
 }
 
 // compareEvents orders the events of one user by time, then id.
