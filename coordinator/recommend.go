@@ -517,24 +517,18 @@ func (s *scoring) add(total *neighborhood.Scores, items []uint32, scores []int64
 
 // score scores by the method of a query: Hybrid, ItemKNN or UserKNN. byItems are the scores by the neighbors of items, which are empty for UserKNN.
 func (s *scoring) score(ctx context.Context, q *Query) (scores, byItems *neighborhood.Scores, err error) {
-	byItems, byUsers := neighborhood.NewScores(), neighborhood.NewScores()
-	if q.Method != UserKNN {
-		if byItems, err = s.items(ctx); err != nil {
-			return nil, nil, err
-		}
+	if q.Method == UserKNN {
+		scores, err = s.users(ctx)
+		return scores, neighborhood.NewScores(), err
 	}
-	if q.Method != ItemKNN {
-		if byUsers, err = s.users(ctx); err != nil {
-			return nil, nil, err
-		}
+	if byItems, err = s.items(ctx); err != nil || q.Method != Hybrid {
+		return byItems, byItems, err
 	}
-	switch q.Method {
-	case UserKNN:
-		return byUsers, byItems, nil
-	case Hybrid:
-		return neighborhood.Blend(byItems, byUsers, q.share()), byItems, nil
+	byUsers, err := s.users(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	return byItems, byItems, nil
+	return neighborhood.Blend(byItems, byUsers, q.share()), byItems, nil
 }
 
 // excluded returns the ids of items, ascending. Those of the history, which most are, are known.

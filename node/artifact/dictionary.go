@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"runtime"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -121,11 +122,12 @@ func (d *Dictionary) Keys(ids []uint32) []string {
 	for _, id := range ids {
 		size += d.keys.start[id+1] - d.keys.start[id]
 	}
-	text, out := make([]byte, 0, size), make([]string, len(ids))
+	var text strings.Builder
+	text.Grow(int(size))
 	for _, id := range ids {
-		text = append(text, d.keys.at(int(id))...)
+		text.Write(d.keys.at(int(id)))
 	}
-	all, at := string(text), 0
+	out, all, at := make([]string, len(ids)), text.String(), 0
 	for i, id := range ids {
 		n := int(d.keys.start[id+1] - d.keys.start[id])
 		out[i], at = all[at:at+n], at+n
