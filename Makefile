@@ -41,12 +41,12 @@ test: test-plain test-race test-clients ## Run all tests, then all but the long 
 .PHONY: test-plain
 test-plain:
 	$(GO) test -vet=off -shuffle=on -timeout=10m $(PKGS)
-	$(GO) test -tags=purego -shuffle=on -short ./similarity ./model/factors
+	$(GO) test -tags=portable -shuffle=on -short ./similarity ./model/factors
 
 .PHONY: test-race
 test-race:
 	$(RACE) -short -timeout=15m $(PKGS)
-	$(GO) test -race -tags=purego -short ./similarity ./model/factors
+	$(GO) test -race -tags=portable -short ./similarity ./model/factors
 
 .PHONY: test-clients
 test-clients: ## Run the tests of the clients in Python and TypeScript, as far as their packages can be had.
@@ -59,11 +59,12 @@ drill: ## Break a cluster of real processes for five minutes, and check what it 
 .PHONY: race
 race: ## Run all tests with the race detector, the long ones too.
 	$(RACE) -timeout=30m $(PKGS)
-	$(GO) test -race -tags=purego ./similarity ./model/factors
+	$(GO) test -race -tags=portable ./similarity ./model/factors
 
 # The race detector does not see into assembly, so the loops in Go run with it too. It makes everything some five times slower. One package at a time, or the servers of a cluster test miss
 # their elections while the tests of others have the processors.
-RACE = $(GO) build -race ./... && $(GO) test -vet=off -race -p=1 -shuffle=on
+# That holds for compilers too, so that all is compiled before, the tests as well, with all processors.
+RACE = $(GO) list -race -test -export $(PKGS) > /dev/null && $(GO) test -vet=off -race -p=1 -shuffle=on
 
 .PHONY: cover
 cover: ## Write bin/cover.html: which statements the tests run.

@@ -217,6 +217,7 @@ func (s *featureShop) check(t *testing.T, c *clustertest.Cluster, member int) {
 // TestFeatures compares the features that each of three servers tells with those of the same events and products computed here, also after an
 // erasure and without one of the servers.
 func TestFeatures(t *testing.T) {
+	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	shop := newFeatureShop(5000, 300)
 	c.Append(0, shop.events)
@@ -301,6 +302,7 @@ func TestFeaturesGoOn(t *testing.T) {
 
 // TestFeaturesOfManyItems has more items than one pass adds up.
 func TestFeaturesOfManyItems(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("stores 60,000 events")
 	}

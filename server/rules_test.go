@@ -397,6 +397,7 @@ func drawRequest(t *rapid.T) *kithv1.RecommendRequest {
 // TestRulesEqualBruteForce compares answers with those of a program that looks at all items one by one, for random rules, and each time after
 // products have changed. On any member a change counts once its put is acknowledged there.
 func TestRulesEqualBruteForce(t *testing.T) {
+	t.Parallel()
 	for _, servers := range []int{1, 3} {
 		t.Run(fmt.Sprint(servers), func(t *testing.T) {
 			events := shopEvents(40, 60, 15, 7)
@@ -550,6 +551,7 @@ func TestStockCountsAtOnce(t *testing.T) {
 // TestListsEqualBruteForce compares trending items, new arrivals and latest items with those that a pass over all events and products finds, for
 // random windows, weights and filters, while events come and users are erased.
 func TestListsEqualBruteForce(t *testing.T) {
+	t.Parallel()
 	for _, servers := range []int{1, 3} {
 		t.Run(fmt.Sprint(servers), func(t *testing.T) {
 			c := clustertest.Start(t, clustertest.Options{Servers: servers})

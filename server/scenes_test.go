@@ -84,6 +84,7 @@ func listedOf(t *testing.T, resp interface{ GetItems() []*kithv1.ListedItem }, e
 
 // TestScenes asks a cluster for scenes.
 func TestScenes(t *testing.T) {
+	t.Parallel()
 	s := newSceneShop(t)
 	t.Run("adds what the caller says", s.addsWhatTheCallerSays)
 	t.Run("falls back in order", s.fallsBackInOrder)

@@ -240,6 +240,7 @@ var internalServices = []string{
 
 // TestEveryCallIsGuarded tries all methods and routes that there are, with all that should not let a caller in, and with what should.
 func TestEveryCallIsGuarded(t *testing.T) {
+	t.Parallel()
 	s := newSecured(t)
 	keys := map[auth.Role]string{}
 	for _, role := range []auth.Role{auth.Read, auth.Write, auth.Train, auth.Metrics, auth.Admin} {

@@ -5,7 +5,8 @@ import "context"
 // The loops in which a build spends its time. On amd64 they are in assembly
 // (visit_amd64.s), for one reason above all: rows lie all over memory, and only there can
 // a loop ask for those that it will come to. portable.go has the same in Go, with the same
-// results to the last bit, for other processors and for the build tag purego.
+// results to the last bit, for other processors and for the build tags purego and
+// portable. The second is ours alone: with the first, Go compiles half of its own library anew.
 
 // visit is what one leading item does: it goes over the rows of its users on a Side and
 // adds them to the slots of the items there, in this order.

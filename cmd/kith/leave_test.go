@@ -28,6 +28,7 @@ func TestLeaveThroughTheLeaver(t *testing.T) {
 // must find out, say so, and end.
 func TestLeftWhilePaused(t *testing.T) {
 	long(t)
+	t.Parallel() // it waits most of its time
 	processes := startProcesses(t, 3)
 	allReady(t, processes)
 	paused := processes[2]

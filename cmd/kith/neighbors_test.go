@@ -409,6 +409,7 @@ func TestNeighborsOfMovieLens(t *testing.T) {
 	for _, m := range similarity.Measures() {
 		measure := m.String()
 		t.Run(measure, func(t *testing.T) {
+			t.Parallel()
 			out := filepath.Join(t.TempDir(), "lists.parquet")
 			got := mustJSON[jsonNeighbors](t, "neighbors", "--input", path, "--sep", "tab", "--no-header",
 				"--columns", "user,item,weight,time", "--measure", measure, "-k", "50", "--nodes", "2", "--out", out)

@@ -416,6 +416,7 @@ func (q *queue) allCommitted(t *testing.T) error {
 // TestIngestQueueKilled kills the ingestion of a topic, without a state. What is not committed is read again, and stored once.
 func TestIngestQueueKilled(t *testing.T) {
 	long(t)
+	t.Parallel() // it waits most of its time
 	q := startQueue(t)
 	const rows = 60_000
 	q.send(t, rows)
@@ -548,6 +549,7 @@ func TestIngestFollowNothing(t *testing.T) {
 // TestIngestRebalanced has programs share a topic while others come, are interrupted and are killed.
 func TestIngestRebalanced(t *testing.T) {
 	long(t)
+	t.Parallel() // it waits most of its time
 	q := startQueue(t)
 	q.send(t, 10_000)
 	r := startResumed(t, q.source(true), "--state-every", "20ms")

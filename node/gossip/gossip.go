@@ -71,8 +71,6 @@ const (
 )
 
 const (
-	// leaveTimeout bounds the wait for the goodbye to go out.
-	leaveTimeout = 2 * time.Second
 	// updateTimeout bounds the wait for new metadata to go out. They spread later in any case.
 	updateTimeout = time.Second
 	// firstRetry is the pause after the first round of joining that found
@@ -117,6 +115,8 @@ type Gossip struct {
 	changes chan struct{}       // of size 1: a hint that waits
 	keyring *memberlist.Keyring // nil without encryption
 	peers   []peer              // remembered from earlier; belongs to Run after New
+	// retransmits is how often memberlist sends news, times a logarithm of the number of members.
+	retransmits int
 
 	closeOnce sync.Once
 	// closed is closed when the end begins; closing is held while memberlist says goodbye or ends.
@@ -130,6 +130,7 @@ type Gossip struct {
 	members map[string]Member
 	// strangers are nodes of other clusters that were told of, with their cluster.
 	strangers map[string]string
+	goodbye   goodbye
 }
 
 // New starts to listen, as a cluster of one node, until Run joins others. The
@@ -166,6 +167,7 @@ func New(cfg Config, meta Meta) (*Gossip, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.retransmits = conf.RetransmitMult
 	if g.list, err = memberlist.Create(conf); err != nil {
 		return nil, fmt.Errorf("gossip on %s: %w", cfg.BindAddr, err)
 	}
@@ -274,28 +276,6 @@ func (p *pauses) next(alone bool) time.Duration {
 	return pause
 }
 
-// leave says goodbye. memberlist tells a goodbye and a death apart on the wire, but not in
-// its callbacks, so the metadata says it first.
-func (g *Gossip) leave() {
-	g.closing.Lock() // memberlist panics when it is told to leave after its end
-	defer g.closing.Unlock()
-	select {
-	case <-g.closed:
-		return
-	default:
-	}
-	g.mu.Lock()
-	g.encoded[1] |= flagLeaving
-	g.mu.Unlock()
-	// To others a goodbye that is lost is a death: nothing depends on it.
-	if err := g.list.UpdateNode(updateTimeout); err != nil {
-		g.log.Debug("announce goodbye", "err", err)
-	}
-	if err := g.list.Leave(leaveTimeout); err != nil {
-		g.log.Debug("leave gossip", "err", err)
-	}
-}
-
 // Close stops without a goodbye: to others the node has failed. Run does it at its end.
 func (g *Gossip) Close() {
 	g.closeOnce.Do(func() {
@@ -312,6 +292,10 @@ func (g *Gossip) Close() {
 func (g *Gossip) alone() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.aloneLocked()
+}
+
+func (g *Gossip) aloneLocked() bool {
 	for id, m := range g.members {
 		if m.State == Alive && id != g.self.ID {
 			return false
@@ -488,8 +472,13 @@ func (d delegate) NodeMeta(int) []byte {
 // NotifyMsg implements memberlist.Delegate.
 func (delegate) NotifyMsg([]byte) {}
 
-// GetBroadcasts implements memberlist.Delegate.
-func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
+// GetBroadcasts implements memberlist.Delegate. It is called for each member that news go to.
+func (d delegate) GetBroadcasts(int, int) [][]byte {
+	d.g.mu.Lock()
+	defer d.g.mu.Unlock()
+	d.g.told(1)
+	return nil
+}
 
 // LocalState implements memberlist.Delegate.
 func (delegate) LocalState(bool) []byte { return nil }
@@ -530,6 +519,7 @@ func (e events) set(n *memberlist.Node, state State) {
 		meta.ID = n.Name
 	}
 	e.g.members[n.Name] = Member{Meta: meta, Addr: n.Address(), State: state}
+	e.g.told(0)
 	e.g.mu.Unlock()
 	e.g.changed()
 }

@@ -265,6 +265,26 @@ func TestGoodbyeIsNoDeath(t *testing.T) {
 	a.sees(t, "c", gossip.Dead)
 }
 
+// TestAllLeaveAtOnce: nobody waits to tell those that are gone, which takes memberlist two seconds.
+func TestAllLeaveAtOnce(t *testing.T) {
+	a := start(t, "a", nil)
+	peers := []*peer{a, start(t, "b", join(a)), start(t, "c", join(a))}
+	for _, p := range peers {
+		for _, id := range []string{"a", "b", "c"} {
+			p.sees(t, id, gossip.Alive)
+		}
+	}
+	began := time.Now()
+	var wg sync.WaitGroup
+	for _, p := range peers {
+		wg.Go(p.stop)
+	}
+	wg.Wait()
+	if took := time.Since(began); took >= 2*time.Second {
+		t.Errorf("all left after %v", took)
+	}
+}
+
 // TestRestartAtAnotherAddress lets a member come back elsewhere, with nothing but what it remembers.
 func TestRestartAtAnotherAddress(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "peers")
