@@ -273,7 +273,9 @@ func (a *attempt) sums(ctx context.Context) ([]*kithv1.PairSums, error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted = similarity.JoinWanted(wanted)
+	if wanted, err = similarity.JoinWanted(wanted, a.numItems); err != nil {
+		return nil, err
+	}
 	var total []similarity.PairSums
 	err = a.onNodes(ctx, a.holder, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
 		sums, err := a.sumsOf(ctx, c, partitions, wanted)
