@@ -17,12 +17,11 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: a pair takes some five microseconds, a full build four for an
-// interaction.
-const followShare = 4
+// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes about half of a full build.
+const followShare = 2
 
-// followMost bounds them for large shops: each node keeps them all.
-const followMost = 6 << 20
+// followMost bounds them for large shops: each node keeps the rows of them all, and all sums that are wanted.
+const followMost = 12 << 20
 
 // errMuch means that a full build is cheaper.
 var errMuch = errors.New("too much has changed")

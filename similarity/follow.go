@@ -22,7 +22,7 @@ const (
 	// knownSum bounds sums that a score tells: the scores of others differ.
 	knownSum = 1 << 22
 	// maxPairDeltas bounds the memory of those who follow, 8 bytes each.
-	maxPairDeltas = 64 << 20
+	maxPairDeltas = 32 << 20
 )
 
 // RowChange is the row of a user as the version before has it, and as it is now; none of either is a user who is new, or gone. Ids ascend. No weights stand for ones.
