@@ -17,7 +17,7 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes about half of a full build.
+// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes some two fifths of a full build.
 const followShare = 2
 
 // followMost bounds them for large shops: each node keeps the rows of them all, and all sums that are wanted.
