@@ -17,12 +17,11 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: a pair takes some five microseconds, a full build four for an
-// interaction.
-const followShare = 4
+// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes some two fifths of a full build.
+const followShare = 2
 
-// followMost bounds them for large shops: each node keeps them all.
-const followMost = 6 << 20
+// followMost bounds them for large shops: each node keeps the rows of them all, and all sums that are wanted.
+const followMost = 12 << 20
 
 // errMuch means that a full build is cheaper.
 var errMuch = errors.New("too much has changed")
@@ -273,7 +272,9 @@ func (a *attempt) sums(ctx context.Context) ([]*kithv1.PairSums, error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted = similarity.JoinWanted(wanted)
+	if wanted, err = similarity.JoinWanted(wanted, a.numItems); err != nil {
+		return nil, err
+	}
 	var total []similarity.PairSums
 	err = a.onNodes(ctx, a.holder, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
 		sums, err := a.sumsOf(ctx, c, partitions, wanted)

@@ -21,8 +21,8 @@ const (
 	exactSum = 1 << 24
 	// knownSum bounds sums that a score tells: the scores of others differ.
 	knownSum = 1 << 22
-	// maxPairDeltas bounds the memory of a Step.
-	maxPairDeltas = 16 << 20
+	// maxPairDeltas bounds the memory of those who follow, 8 bytes each.
+	maxPairDeltas = 32 << 20
 )
 
 // RowChange is the row of a user as the version before has it, and as it is now; none of either is a user who is new, or gone. Ids ascend. No weights stand for ones.
@@ -51,30 +51,31 @@ func (r *Row) check() error {
 type Step struct {
 	o    Options
 	kind kind
-	// before and now are the norms of the items as they were numbered; what is new has none before.
-	before, now norms
-	// next is the dense id of the next version of each item as it was numbered, and order is its inverse.
-	next, order []uint32
-	touched     []uint64 // a bit for each item whose norms are others
-	fallen      []uint64 // and of those whose norm has not risen
-	heavy       bool     // a touched item has a norm so large that scores may be the same though it has risen
-	deltas      []pairDelta
-	changes     []RowChange
+	now  norms
+	// item is what scores need of each item as it was numbered, next its dense id of the next version, or Gone, and order the inverse of that.
+	item    []stepItem
+	next    []uint32
+	order   []uint32
+	touched []uint64 // a bit for each item whose norms are others
+	fallen  []uint64 // and of those whose norm has not risen
+	heavy   bool     // a touched item has a norm so large that scores may be the same though it has risen
+	changes []RowChange
+	// entries are those of the changes, one after the other up to ends.
+	entries []rowEntry
+	ends    []int
 }
 
-// pairDelta is what changes the sum of two items, as they were numbered. Each pair is there twice.
-type pairDelta struct {
-	pair  uint64 // the item whose list it is, and in the lower half the other
-	delta float64
+// stepItem is what scores divide by of an item: before, none if it is new, and now.
+type stepItem struct{ was, is float64 }
+
+// rowEntry is an entry of a changed row, with its weights as the measure takes them; 0 is none.
+type rowEntry struct {
+	item    uint32
+	was, is float32
 }
-
-func (d *pairDelta) item() uint32  { return uint32(d.pair >> 32) }
-func (d *pairDelta) other() uint32 { return uint32(d.pair) }
-
-func packPair(i, j uint32) uint64 { return uint64(i)<<32 | uint64(j) }
 
 // NewStep follows changes of a version with the given users of each item, and sums of squares of their weights as the measure takes them; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
-// ordered. Errors match ErrNotFollowed, or ErrShape for changes that do not fit the version. Cost: O(items + pairs of the changed rows).
+// ordered. Errors match ErrNotFollowed, or ErrShape for changes that do not fit the version. Cost: O(items + entries of the changed rows), and sorting the items whose users are others.
 func NewStep(o Options, users []uint32, squares []float64, added int, key func(item uint32) string, changes []RowChange) (*Step, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -85,81 +86,74 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 	if len(users) != len(squares) {
 		return nil, fmt.Errorf("follow: %d numbers of users for %d sums of squares: %w", len(users), len(squares), ErrShape)
 	}
-	s := &Step{o: o, kind: o.Measure.kind(), changes: changes}
-	n := len(users) + added
-	s.before, s.now = newNorms(n), newNorms(n)
-	for _, x := range []norms{s.before, s.now} {
-		copy(x.users, users)
-		copy(x.squares, squares)
-	}
-	s.touched, s.fallen = make([]uint64, (n+63)/64), make([]uint64, (n+63)/64)
+	n, entries := len(users)+added, 0
 	for c := range changes {
-		for _, r := range [...]Row{changes[c].Old, changes[c].New} {
-			if err := r.check(); err != nil {
-				return nil, err
-			}
-		}
-		if err := s.addRow(&changes[c]); err != nil {
+		entries += len(changes[c].Old.Item) + len(changes[c].New.Item)
+	}
+	s := &Step{
+		o: o, kind: o.Measure.kind(), now: newNorms(n), item: make([]stepItem, n), next: make([]uint32, n), touched: make([]uint64, (n+63)/64), fallen: make([]uint64, (n+63)/64),
+		changes: changes, entries: make([]rowEntry, 0, entries), ends: make([]int, len(changes)),
+	}
+	copy(s.now.users, users)
+	copy(s.now.squares, squares)
+	for i := range users {
+		s.item[i].was = s.norm(uint32(i))
+	}
+	pairs := 0
+	for c := range changes {
+		more, err := s.addRow(&changes[c])
+		if err != nil {
 			return nil, err
 		}
+		if pairs += more; pairs > maxPairDeltas {
+			return nil, fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairDeltas)
+		}
+		s.ends[c] = len(s.entries)
 	}
-	slices.SortFunc(s.deltas, func(a, b pairDelta) int { return cmp.Compare(a.pair, b.pair) })
-	s.join()
 	var moved []uint32
 	for i := range n {
-		if s.now.users[i] == s.before.users[i] && s.now.squares[i] == s.before.squares[i] {
+		x, was := &s.item[i], side{}
+		if i < len(users) {
+			was = side{squares[i], users[i]}
+		}
+		x.is = s.norm(uint32(i))
+		if s.now.of(i) == was {
 			continue
 		}
 		moved = append(moved, uint32(i))
 		set(s.touched, uint32(i))
-		was, is := s.norm(&s.before, uint32(i)), s.norm(&s.now, uint32(i))
-		if was > 0 && is <= was { // who is new has no pairs but those of changed rows
+		if x.was > 0 && x.is <= x.was { // who is new has no pairs but those of changed rows
 			set(s.fallen, uint32(i))
 		}
-		s.heavy = s.heavy || is >= knownSum
+		s.heavy = s.heavy || x.is >= knownSum
 	}
 	return s, s.renumber(moved, key)
 }
 
-// norm is what scores divide by of an item.
-func (s *Step) norm(n *norms, i uint32) float64 {
+// norm is what scores divide by of an item now.
+func (s *Step) norm(i uint32) float64 {
 	if s.kind == commons {
-		return float64(n.users[i])
+		return float64(s.now.users[i])
 	}
-	return n.squares[i]
+	return s.now.squares[i]
 }
 
-// addRow takes a changed row into the norms, and notes its pairs.
-func (s *Step) addRow(c *RowChange) error {
-	type entry struct {
-		item    uint32
-		was, is float64
-	}
-	var all, changed []entry
-	err := s.eachEntry(c, func(item uint32, was, is float64) error {
-		if err := s.count(item, was, is); err != nil {
-			return err
+// addRow takes a changed row into the norms and keeps its entries. It returns at most how many sums it changes, each of them for two items.
+func (s *Step) addRow(c *RowChange) (pairs int, err error) {
+	for _, r := range [...]Row{c.Old, c.New} {
+		if err := r.check(); err != nil {
+			return 0, err
 		}
-		all = append(all, entry{item, was, is})
+	}
+	from, changed := len(s.entries), 0
+	err = s.eachEntry(c, func(item uint32, was, is float64) error {
 		if was != is {
-			changed = append(changed, entry{item, was, is})
+			changed++
 		}
-		return nil
+		s.entries = append(s.entries, rowEntry{item, float32(was), float32(is)}) // exact
+		return s.count(item, was, is)
 	})
-	if err != nil {
-		return err
-	}
-	if len(s.deltas)+2*len(changed)*len(all) > maxPairDeltas {
-		return fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairDeltas)
-	}
-	for _, a := range changed {
-		for _, b := range all {
-			if delta := a.is*b.is - a.was*b.was; delta != 0 && (b.was == b.is || a.item < b.item) {
-				s.deltas = append(s.deltas, pairDelta{packPair(a.item, b.item), delta}, pairDelta{packPair(b.item, a.item), delta})
-			}
-		}
-	}
-	return nil
+	return 2 * changed * (len(s.entries) - from), err
 }
 
 // eachEntry goes over the items of either row, ascending, with their weights as the measure takes them; 0 is none.
@@ -220,19 +214,6 @@ func (s *Step) count(item uint32, was, is float64) error {
 	return nil
 }
 
-// join makes one of the deltas of each pair.
-func (s *Step) join() {
-	out := s.deltas[:0]
-	for _, d := range s.deltas {
-		if n := len(out); n > 0 && out[n-1].pair == d.pair {
-			out[n-1].delta += d.delta
-		} else {
-			out = append(out, d)
-		}
-	}
-	s.deltas = slices.DeleteFunc(out, func(d pairDelta) bool { return d.delta == 0 })
-}
-
 // renumber orders the items by users, descending, then key. Those that are not moved keep their order.
 func (s *Step) renumber(moved []uint32, key func(uint32) string) error {
 	order := func(a, b uint32) int {
@@ -241,7 +222,7 @@ func (s *Step) renumber(moved []uint32, key func(uint32) string) error {
 	moved = slices.DeleteFunc(moved, func(i uint32) bool { return s.now.users[i] == 0 })
 	slices.SortFunc(moved, order)
 	n := len(s.now.users)
-	s.order, s.next = make([]uint32, 0, n), make([]uint32, n)
+	s.order = make([]uint32, 0, n)
 	for i := range uint32(n) {
 		s.next[i] = Gone
 		if isSet(s.touched, i) {
@@ -280,70 +261,49 @@ func (s *Step) Next(item uint32) uint32 { return s.next[item] }
 // Changes returns the rows that have changed.
 func (s *Step) Changes() []RowChange { return s.changes }
 
-// deltasOf returns what changes the sums of an item, by the other.
-func (s *Step) deltasOf(i uint32) []pairDelta {
-	find := func(pair uint64) int {
-		at, _ := slices.BinarySearchFunc(s.deltas, pair, func(d pairDelta, pair uint64) int { return cmp.Compare(d.pair, pair) })
-		return at
-	}
-	lo := find(packPair(i, 0))
-	if lo == len(s.deltas) || s.deltas[lo].item() != i {
-		return nil
-	}
-	return s.deltas[lo:find(packPair(i+1, 0))]
-}
-
-// score is that of a pair as it is now.
-func (s *Step) score(sum float64, i, j uint32) float32 { return s.scoreOf(&s.now, sum, i, j) }
-
-func (s *Step) scoreOf(n *norms, sum float64, i, j uint32) float32 {
+// score is that of a sum of two items by what it is divided by of each.
+func (s *Step) score(sum, x, y float64) float32 {
 	if s.kind == commons {
-		return s.o.score(0, n.of(int(i)), n.of(int(j)), uint32(sum), 0)
+		return s.o.score(0, side{users: uint32(x)}, side{users: uint32(y)}, uint32(sum), 0)
 	}
-	return s.o.score(sum, n.of(int(i)), n.of(int(j)), 0, 0)
+	return s.o.score(sum, side{squares: x}, side{squares: y}, 0, 0)
 }
 
 // sumBefore returns the sum that gave a pair its score in the version before.
-func (s *Step) sumBefore(score float32, i, j uint32) (sum float64, ok bool) {
-	if s.kind != commons {
-		x, y := s.before.squares[i], s.before.squares[j]
-		sum = math.Round(float64(score) * math.Sqrt(x*y))
-		if s.scoreOf(&s.before, sum, i, j) == score {
-			return sum, sum < knownSum
-		}
+func (s *Step) sumBefore(score float32, x, y *stepItem) (sum float64, ok bool) {
+	if s.kind == commons {
+		sum = s.most(score, x, y)
+		return sum, sum > 0 && sum < knownSum && s.score(sum, x.was, y.was) == score
 	}
-	sum = s.most(score, i, j)
-	return sum, sum > 0 && sum < knownSum && s.scoreOf(&s.before, sum, i, j) == score
+	length := math.Sqrt(x.was * y.was)
+	sum = math.Round(float64(score) * length)
+	return sum, sum < knownSum && float32(min(1, sum/length)) == score
 }
 
-// most returns the largest sum that gave a pair at most a score in the version before, or infinity if that may be knownSum or more. Scores grow with sums.
-func (s *Step) most(score float32, i, j uint32) float64 {
-	x, y := s.before.of(int(i)), s.before.of(int(j))
-	if s.kind == commons {
-		lo, hi := 0, int(min(x.users, y.users))
-		for lo < hi {
-			if middle := (lo + hi + 1) / 2; s.scoreOf(&s.before, float64(middle), i, j) <= score {
-				lo = middle
-			} else {
-				hi = middle - 1
-			}
+// most returns a sum that no pair has passed that had at most a score in the version before; it is close for products, and the least one for others.
+func (s *Step) most(score float32, x, y *stepItem) float64 {
+	if s.kind != commons {
+		const slack = 1 + 1.0/(1<<22) // more than what rounding of a score hides
+		return math.Floor(float64(score) * math.Sqrt(x.was*y.was) * slack)
+	}
+	lo, hi := 0, int(min(x.was, y.was))
+	for lo < hi {
+		if middle := (lo + hi + 1) / 2; s.score(float64(middle), x.was, y.was) <= score {
+			lo = middle
+		} else {
+			hi = middle - 1
 		}
-		return float64(lo)
 	}
-	const slack = 1 + 1.0/(1<<40)
-	length := math.Sqrt(x.squares * y.squares)
-	limit := min(math.Floor(length*slack), knownSum) // Cauchy and Schwarz
-	sum := min(math.Round(float64(score)*length), limit)
-	for sum > 0 && s.scoreOf(&s.before, sum, i, j) > score {
-		sum--
+	return float64(lo)
+}
+
+// lower returns a bound of the scores now of the pairs of an item that had one before, of which nothing has changed but the item itself, whose norm has not fallen, and others whose norms have risen.
+func (s *Step) lower(bound float32, x *stepItem) float32 {
+	if s.kind == commons || x.was == x.is || bound == 0 {
+		return bound
 	}
-	for sum < limit && s.scoreOf(&s.before, sum+1, i, j) <= score {
-		sum++
-	}
-	if sum >= knownSum {
-		return math.Inf(1)
-	}
-	return sum
+	const slack = 1 + 1.0/(1<<21) // more than what rounding of two scores hides
+	return float32(float64(bound) * math.Sqrt(x.was/x.is) * slack)
 }
 
 func set(bits []uint64, i uint32)        { bits[i/64] |= 1 << (i % 64) }

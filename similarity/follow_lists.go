@@ -2,7 +2,9 @@ package similarity
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"sort"
 )
@@ -13,82 +15,275 @@ type HeldList struct {
 	Bound      float32
 }
 
-// Follower makes the lists of some items of the next version of those of the version before. The calls are Look for each item, Wanted, Give with the sums of all that is wanted by whomever, and List for
+// Follower makes the lists of some items of the next version of those of the version before. The calls are Look, Wanted, Give with the sums of all that is wanted by whomever, and AppendList for
 // each item. It must not be used by two goroutines at the same time.
 type Follower struct {
-	step *Step
-	held func(item uint32) (h HeldList, own bool)
-	// lists that are not what they were, by item as it was numbered.
-	lists map[uint32]*followed
+	step  *Step
+	items []uint32
+	held  func(item uint32) HeldList
+	lists []followed // of the items
+	asks  []ask      // sums that lists do not tell, in the order of Wanted behind it
+	room  []uint64   // for keys of lists
 }
+
+// ask is a pair whose sum a list needs, by next ids, and the place of the list.
+type ask struct{ item, with, list uint32 }
 
 // followed is a list on its way.
 type followed struct {
-	held  []Neighbor // of items as they were numbered, in no order
-	bound float32
-	// ask are items whose sum with the item is not known; whole says that no pair is.
-	ask   []uint32
-	whole bool
+	changed bool // else it is that of the version before, and what follows is empty
+	whole   bool // no pair is known
+	bound   float32
+	keys    []uint64 // rankKey of what is held, with next ids; descending unless Give has added some
 }
 
-// NewFollower returns a Follower of the items that held says are its own, by their numbers as they were: items that the version before had not, have an empty list and no bound.
-func NewFollower(s *Step, held func(item uint32) (h HeldList, own bool)) *Follower {
-	return &Follower{step: s, held: held, lists: map[uint32]*followed{}}
+// NewFollower returns a Follower of items that the next version has, as they were numbered and in the order of the next version. held returns what there is of the list of an item: items that
+// the version before had not have an empty one and no bound.
+func NewFollower(s *Step, items []uint32, held func(item uint32) HeldList) *Follower {
+	return &Follower{step: s, items: items, held: held, lists: make([]followed, len(items))}
 }
 
-// Look looks at the list of an item, as it was numbered.
-// Cost: O(neighbors), and for lists with changes O(neighbors · log neighbors).
-func (f *Follower) Look(i uint32) error {
+// IDs gives the dense ids of the items in the next version, which ascend.
+func (f *Follower) IDs() iter.Seq2[int, uint32] {
+	return func(yield func(int, uint32) bool) {
+		for k, i := range f.items {
+			if !yield(k, f.step.next[i]) {
+				return
+			}
+		}
+	}
+}
+
+// list returns the list of an item by its next id, if it is one of the items.
+func (f *Follower) list(id uint32) (l *followed, ok bool) {
+	at, ok := slices.BinarySearchFunc(f.items, id, func(i, id uint32) int { return cmp.Compare(f.step.next[i], id) })
+	if !ok {
+		return nil, false
+	}
+	return &f.lists[at], true
+}
+
+// delta is by how much the sum of an item with another grows.
+type delta struct {
+	other uint32
+	by    int32 // at most maxFollowedWeight squared
+}
+
+// deltas returns what changed rows add to the sums of the items, in any order: those of item k of them are all[first[k]:last[k]].
+// Cost: O(items of the version + entries of the changed rows + deltas).
+func (f *Follower) deltas() (all []delta, first, last []int) {
 	s := f.step
-	h, own := f.held(i)
-	if !own || s.next[i] == Gone {
+	place := make([]uint32, len(s.item)) // in items, plus 1
+	for k, i := range f.items {
+		place[i] = uint32(k + 1)
+	}
+	first, last = make([]int, len(f.items)), make([]int, len(f.items))
+	total := 0
+	for pass := range 2 {
+		from := 0
+		var changed []rowEntry
+		for _, end := range s.ends {
+			row := s.entries[from:end]
+			from = end
+			changed = changed[:0]
+			for _, e := range row {
+				if e.was != e.is {
+					changed = append(changed, e)
+				}
+			}
+			for _, e := range row {
+				k := place[e.item]
+				if k == 0 {
+					continue
+				}
+				others := changed
+				if e.was != e.is {
+					others = row
+				}
+				if pass == 0 {
+					first[k-1] += len(others)
+					continue
+				}
+				at := last[k-1]
+				for _, o := range others {
+					if by := int32(e.is)*int32(o.is) - int32(e.was)*int32(o.was); by != 0 && o.item != e.item {
+						all[at] = delta{o.item, by}
+						at++
+					}
+				}
+				last[k-1] = at
+			}
+		}
+		if pass == 0 {
+			for k, n := range first {
+				first[k], last[k], total = total, total, total+n
+			}
+			all = make([]delta, total)
+		}
+	}
+	return all, first, last
+}
+
+// looker is what Look works with.
+type looker struct {
+	*Follower
+	slot []uint32 // of an item in others, plus 1; all zero between items
+	// others are those whose sums with the item change, and by how much; 0 once that is done.
+	others []uint32
+	by     []float64
+	ask    []uint32   // items whose sum with the item is not known
+	may    []Neighbor // those of others that are not held, and a bound of the score of each
+}
+
+// Look looks over the lists. Cost: O(items of the version + entries of the changed rows + neighbors + deltas).
+func (f *Follower) Look(ctx context.Context) error {
+	all, first, last := f.deltas()
+	l := &looker{Follower: f, slot: make([]uint32, len(f.step.item))}
+	for k, i := range f.items {
+		if k%1024 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		l.ask = l.ask[:0]
+		if err := l.look(i, &f.lists[k], all[first[k]:last[k]]); err != nil {
+			return err
+		}
+		if f.lists[k].whole {
+			continue
+		}
+		for _, j := range l.ask {
+			if id, with := f.step.next[i], f.step.next[j]; with != Gone {
+				f.asks = append(f.asks, ask{min(id, with), max(id, with), uint32(k)})
+			}
+		}
+	}
+	return nil
+}
+
+func (f *looker) look(i uint32, l *followed, deltas []delta) error {
+	s, h := f.step, f.held(i)
+	moved := isSet(s.touched, i)
+	if l.changed = moved || len(deltas) > 0 || f.touches(h.List) || f.touches(h.Rest); !l.changed {
+		// Pairs that are not held may come before the last of the list if they have its score, and keep it though their norm has risen, as norms are so large that scores of float32 do not show it.
+		if tied := s.heavy && h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound; tied {
+			l.changed, l.whole = true, true
+		}
 		return nil
 	}
-	moved, deltas := isSet(s.touched, i), s.deltasOf(i)
-	tied := f.tied(i, h)
-	if !moved && len(deltas) == 0 && !tied && !f.touches(h.List) && !f.touches(h.Rest) {
-		return nil
-	}
-	l := &followed{bound: h.Bound, held: make([]Neighbor, 0, len(h.List)+len(h.Rest)+len(deltas))}
-	f.lists[i] = l
 	if isSet(s.fallen, i) { // all its pairs may have risen
 		l.whole = true
 		return nil
 	}
-	held := make([]bool, len(deltas)) // pairs of deltas that are held
+	f.join(deltas)
+	x := &s.item[i]
+	l.bound, l.keys = s.lower(h.Bound, x), f.take(len(h.List)+len(h.Rest)+len(f.others))
 	for _, part := range [...][]Neighbor{h.List, h.Rest} {
 		for _, n := range part {
-			at, ofDelta := slices.BinarySearchFunc(deltas, packPair(i, n.ID), func(d pairDelta, pair uint64) int { return cmp.Compare(d.pair, pair) })
-			delta := 0.0
-			if ofDelta {
-				delta, held[at] = deltas[at].delta, true
-			} else if !moved && !isSet(s.touched, n.ID) {
-				l.held = append(l.held, n)
+			by := 0.0
+			if len(deltas) > 0 {
+				if at := f.slot[n.ID]; at != 0 {
+					by, f.by[at-1] = f.by[at-1], 0
+				}
+			}
+			if by == 0 && !moved && !isSet(s.touched, n.ID) {
+				l.keys = append(l.keys, rankKey(n.Score, s.next[n.ID]))
 				continue
 			}
-			sum, ok := s.sumBefore(n.Score, i, n.ID)
+			sum, ok := s.sumBefore(n.Score, x, &s.item[n.ID])
 			if !ok {
-				l.ask = append(l.ask, n.ID)
+				f.ask = append(f.ask, n.ID)
 				continue
 			}
-			if err := f.put(l, i, n.ID, sum+delta); err != nil {
+			if err := f.put(l, i, n.ID, sum+by); err != nil {
 				return err
 			}
 		}
 	}
-	for at, d := range deltas {
-		switch j := d.other(); {
-		case held[at]:
-		case l.bound == 0 || s.before.users[j] == 0: // it had none
-			if err := f.put(l, i, j, d.delta); err != nil {
+	f.may = f.may[:0]
+	for at, j := range f.others {
+		f.slot[j] = 0
+		by, y := f.by[at], &s.item[j]
+		if by == 0 {
+			continue
+		}
+		if h.Bound == 0 || y.was == 0 { // it had none
+			if err := f.put(l, i, j, by); err != nil {
 				return err
 			}
-		case s.next[j] != Gone && s.score(s.most(l.bound, i, j)+d.delta, i, j) > l.bound:
-			l.ask = append(l.ask, j)
+		} else if s.next[j] != Gone {
+			f.may = append(f.may, Neighbor{j, s.score(s.most(h.Bound, x, y)+by, x.is, y.is)})
 		}
 	}
-	l.whole = tied || !l.full(s.o.K)
+	f.settle(l)
 	return nil
+}
+
+// join makes one of the deltas of each pair.
+func (f *looker) join(deltas []delta) {
+	f.others, f.by = f.others[:0], f.by[:0]
+	for _, d := range deltas {
+		at := f.slot[d.other]
+		if at == 0 {
+			f.others, f.by = append(f.others, d.other), append(f.by, 0)
+			at = uint32(len(f.others))
+			f.slot[d.other] = at
+		}
+		f.by[at-1] += float64(d.by)
+	}
+}
+
+// boundStep is the part of the room between the bound of a list and its last neighbor that pairs may take at a time of which nothing is known but the bound.
+const boundStep = 4
+
+// settle decides which pairs that are not held must be known. Where what they may have comes not near the last of the list, the bound rises in their place.
+func (f *looker) settle(l *followed) {
+	descend(l.keys)
+	if l.bound == 0 {
+		return
+	}
+	last := float32(0)
+	if k := f.step.o.K; len(l.keys) >= k {
+		last = keyScore(l.keys[k-1])
+	}
+	if last <= l.bound {
+		*l = followed{changed: true, whole: true}
+		return
+	}
+	room := l.bound + (last-l.bound)/boundStep
+	for _, n := range f.may {
+		if n.Score > room || n.Score >= last {
+			f.ask = append(f.ask, n.ID)
+		} else {
+			l.bound = max(l.bound, n.Score)
+		}
+	}
+}
+
+// descend sorts keys that are nearly in order.
+func descend(keys []uint64) {
+	moves := 16 * len(keys)
+	for n, key := range keys {
+		at := n
+		for ; at > 0 && keys[at-1] < key; at-- {
+			keys[at] = keys[at-1]
+		}
+		keys[at] = key
+		if moves -= n - at; moves < 0 {
+			slices.SortFunc(keys, func(a, b uint64) int { return cmp.Compare(b, a) })
+			return
+		}
+	}
+}
+
+// take returns room for n keys.
+func (f *Follower) take(n int) []uint64 {
+	if cap(f.room)-len(f.room) < n {
+		f.room = make([]uint64, 0, max(n, 1<<16))
+	}
+	at := len(f.room)
+	f.room = f.room[:at+n]
+	return f.room[at : at : at+n]
 }
 
 // touches reports whether norms of neighbors have changed.
@@ -101,13 +296,6 @@ func (f *Follower) touches(list []Neighbor) bool {
 	return false
 }
 
-// tied reports whether pairs that are not held may come before the last of a list: they have its score, and some of them may keep it though their norm has risen, as norms are so large that scores
-// of float32 do not show it.
-func (f *Follower) tied(i uint32, h HeldList) bool {
-	s := f.step
-	return (s.heavy || s.norm(&s.now, i) >= knownSum) && h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound
-}
-
 // put holds a pair with the given sum.
 func (f *Follower) put(l *followed, i, j uint32, sum float64) error {
 	switch {
@@ -118,24 +306,11 @@ func (f *Follower) put(l *followed, i, j uint32, sum float64) error {
 	case sum >= exactSum:
 		return fmt.Errorf("%w: sum %v of items %d and %d, want below %d", ErrNotFollowed, sum, i, j, exactSum)
 	}
-	if score := f.step.score(sum, i, j); score != 0 {
-		l.held = append(l.held, Neighbor{j, score})
+	x, y := &f.step.item[i], &f.step.item[j]
+	if score := f.step.score(sum, x.is, y.is); score != 0 {
+		l.keys = append(l.keys, rankKey(score, f.step.next[j]))
 	}
 	return nil
-}
-
-// full reports whether the best k are among those held.
-func (l *followed) full(k int) bool {
-	if l.bound == 0 {
-		return true
-	}
-	above := 0
-	for _, n := range l.held {
-		if n.Score > l.bound {
-			above++
-		}
-	}
-	return above >= k
 }
 
 // PairSums are sums of an item with others: with those of With, ascending, or with All that have one. Ids are dense ids of the next version. Sum goes with With; it is nil where sums are wanted.
@@ -148,32 +323,59 @@ type PairSums struct {
 	Sum    []float64
 }
 
-// Wanted returns the sums that lists cannot tell; each pair once, with the item that more users have.
+// Wanted returns the sums that lists cannot tell, in the order of JoinWanted; each pair once, with the item that more users have.
 func (f *Follower) Wanted() []PairSums {
-	s := f.step
 	var out []PairSums
-	var pairs []uint64
-	for i, l := range f.lists {
-		id := s.next[i]
-		if l.whole {
-			out = append(out, PairSums{Item: id, All: true, Mirror: isSet(s.fallen, i)})
-			continue
-		}
-		for _, j := range l.ask {
-			if with := s.next[j]; with != Gone {
-				pairs = append(pairs, pairOf(id, with))
-			}
+	for k, id := range f.IDs() {
+		if f.lists[k].whole {
+			out = append(out, PairSums{Item: id, All: true, Mirror: isSet(f.step.fallen, f.items[k])})
 		}
 	}
-	slices.Sort(pairs)
-	whole := len(out)
-	for _, p := range slices.Compact(pairs) {
-		item := uint32(p >> 32)
-		if n := len(out); n == whole || out[n-1].Item != item {
-			out = append(out, PairSums{Item: item})
+	f.asks = byItem(f.asks, f.step.Len(), func(a ask) uint32 { return a.item })
+	return eachItem(out, f.asks, func(a ask) (item, with uint32) { return a.item, a.with })
+}
+
+// byItem groups pairs by item, which are below n. Cost: O(n + pairs).
+func byItem[P any](pairs []P, n int, item func(P) uint32) []P {
+	next := make([]int, n+1)
+	for _, p := range pairs {
+		next[item(p)+1]++
+	}
+	for i := range n {
+		next[i+1] += next[i]
+	}
+	out := make([]P, len(pairs))
+	for _, p := range pairs {
+		at := &next[item(p)]
+		out[*at] = p
+		*at++
+	}
+	return out
+}
+
+// eachItem appends what is wanted of pairs that are grouped by item, and sorts the pairs of each.
+func eachItem[P any](out []PairSums, pairs []P, of func(P) (item, with uint32)) []PairSums {
+	all := make([]uint32, 0, len(pairs))
+	for len(pairs) > 0 {
+		item, _ := of(pairs[0])
+		n := 1
+		for ; n < len(pairs); n++ {
+			if next, _ := of(pairs[n]); next != item {
+				break
+			}
 		}
-		last := &out[len(out)-1]
-		last.With = append(last.With, uint32(p))
+		slices.SortFunc(pairs[:n], func(a, b P) int {
+			_, x := of(a)
+			_, y := of(b)
+			return cmp.Compare(x, y)
+		})
+		from := len(all)
+		for _, p := range pairs[:n] {
+			if _, with := of(p); len(all) == from || all[len(all)-1] != with {
+				all = append(all, with)
+			}
+		}
+		out, pairs = append(out, PairSums{Item: item, With: all[from:len(all):len(all)]}), pairs[n:]
 	}
 	return out
 }
@@ -192,32 +394,39 @@ func (f *Follower) Give(sums []PairSums) error {
 		if !p.All {
 			continue
 		}
-		item := s.order[p.Item]
-		if l := f.lists[item]; l != nil && l.whole {
-			*l = followed{}
+		if l, ok := f.list(p.Item); ok && l.whole {
+			*l = followed{changed: true, keys: f.take(len(p.With))}
 			for k, with := range p.With {
-				if err := f.put(l, item, s.order[with], p.Sum[k]); err != nil {
+				if err := f.put(l, s.order[p.Item], s.order[with], p.Sum[k]); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	pairs := sums[sort.Search(len(sums), func(n int) bool { return !sums[n].All }):]
-	for i, l := range f.lists {
-		if l.whole {
-			return fmt.Errorf("follow: the sums of item %d did not come: %w", s.next[i], ErrShape)
+	for k, id := range f.IDs() {
+		if f.lists[k].whole {
+			return fmt.Errorf("follow: the sums of item %d did not come: %w", id, ErrShape)
 		}
-		for _, j := range l.ask {
-			if s.next[j] == Gone {
-				continue
-			}
-			sum, ok := findSum(pairs, s.next[i], s.next[j])
-			if !ok {
-				return fmt.Errorf("follow: the sum of items %d and %d did not come: %w", s.next[i], s.next[j], ErrShape)
-			}
-			if err := f.put(l, i, j, sum); err != nil {
-				return err
-			}
+	}
+	pairs := sums[sort.Search(len(sums), func(n int) bool { return !sums[n].All }):]
+	at := 0 // of the pair in those of the first item
+	for _, a := range f.asks {
+		for len(pairs) > 0 && pairs[0].Item < a.item {
+			pairs, at = pairs[1:], 0
+		}
+		for len(pairs) > 0 && at < len(pairs[0].With) && pairs[0].With[at] < a.with {
+			at++
+		}
+		if len(pairs) == 0 || pairs[0].Item != a.item || at == len(pairs[0].With) || pairs[0].With[at] != a.with {
+			return fmt.Errorf("follow: the sum of items %d and %d did not come: %w", a.item, a.with, ErrShape)
+		}
+		i := f.items[a.list]
+		j := s.order[a.item]
+		if i == j {
+			j = s.order[a.with]
+		}
+		if err := f.put(&f.lists[a.list], i, j, pairs[0].Sum[at]); err != nil {
+			return err
 		}
 	}
 	for _, p := range sums {
@@ -225,30 +434,13 @@ func (f *Follower) Give(sums []PairSums) error {
 			continue
 		}
 		for k, with := range p.With {
-			if err := f.mirror(s.order[with], s.order[p.Item], p.Sum[k]); err != nil {
+			if err := f.mirror(with, p.Item, p.Sum[k]); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
-
-// findSum returns the sum of a pair.
-func findSum(pairs []PairSums, a, b uint32) (float64, bool) {
-	item, with := min(a, b), max(a, b)
-	n, ok := slices.BinarySearchFunc(pairs, item, func(p PairSums, item uint32) int { return cmp.Compare(p.Item, item) })
-	if !ok {
-		return 0, false
-	}
-	k, ok := slices.BinarySearch(pairs[n].With, with)
-	if !ok {
-		return 0, false
-	}
-	return pairs[n].Sum[k], true
-}
-
-// pairOf is one number for a pair in either order: that of the item with more users comes first.
-func pairOf(a, b uint32) uint64 { return packPair(min(a, b), max(a, b)) }
 
 // check refuses sums of items that there are not.
 func (f *Follower) check(p PairSums) error {
@@ -259,42 +451,52 @@ func (f *Follower) check(p PairSums) error {
 	return nil
 }
 
-// mirror holds a pair of an item that has fallen in the list of another, if it belongs there.
-func (f *Follower) mirror(i, fallen uint32, sum float64) error {
-	l := f.lists[i]
-	if l == nil {
-		h, own := f.held(i)
-		if !own || f.step.score(sum, i, fallen) < h.Bound {
-			return nil
-		}
-		l = &followed{held: slices.Concat(h.List, h.Rest), bound: h.Bound}
-		f.lists[i] = l
-	}
-	if slices.ContainsFunc(l.held, func(n Neighbor) bool { return n.ID == fallen }) {
+// mirror holds a pair of an item that has fallen in the list of another, if it belongs there. Both are next ids.
+func (f *Follower) mirror(id, fallen uint32, sum float64) error {
+	l, ok := f.list(id)
+	if !ok {
 		return nil
 	}
-	return f.put(l, i, fallen, sum)
+	s := f.step
+	i, j := s.order[id], s.order[fallen]
+	if !l.changed {
+		h := f.held(i)
+		if s.score(sum, s.item[i].is, s.item[j].is) < h.Bound {
+			return nil
+		}
+		*l = followed{changed: true, bound: h.Bound, keys: f.take(len(h.List) + len(h.Rest) + 1)}
+		for _, n := range slices.Concat(h.List, h.Rest) {
+			l.keys = append(l.keys, rankKey(n.Score, s.next[n.ID]))
+		}
+	}
+	if slices.ContainsFunc(l.keys, func(key uint64) bool { return keyID(key) == fallen }) {
+		return nil
+	}
+	return f.put(l, i, j, sum)
 }
 
-// AppendList appends the list of an item of the next version, by its dense id there, with dense ids, and what is kept behind it, for which bound is as in HeldList.
-func (f *Follower) AppendList(list, rest []Neighbor, id uint32) (_, _ []Neighbor, bound float32) {
-	s := f.step
-	i := s.order[id]
-	l := f.lists[i]
-	if l == nil { // nothing of it changed: the order is as it was, as that of ids of items that have not moved is
-		h, _ := f.held(i)
+// AppendList appends the list of the kth of the items, with dense ids of the next version, and what is kept behind it, for which bound is as in HeldList. Once a list has been appended it must not be again.
+func (f *Follower) AppendList(list, rest []Neighbor, k int) (_, _ []Neighbor, bound float32) {
+	s, l := f.step, &f.lists[k]
+	if !l.changed { // the order is as it was, as that of ids of items that have not moved is
+		h := f.held(f.items[k])
 		return s.rename(list, h.List), s.rename(rest, h.Rest), h.Bound
 	}
-	slices.SortFunc(l.held, func(a, b Neighbor) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(s.next[a.ID], s.next[b.ID]))
-	})
-	all, bound := l.held, l.bound
+	descend(l.keys)
+	all, bound := l.keys, l.bound
 	if keep := s.o.K + s.o.Reserve(); len(all) > keep {
-		bound = max(bound, all[keep].Score)
+		bound = max(bound, keyScore(all[keep]))
 		all = all[:keep]
 	}
-	k := min(s.o.K, len(all))
-	return s.rename(list, all[:k]), s.rename(rest, all[k:]), bound
+	for at, key := range all {
+		n := Neighbor{keyID(key), keyScore(key)}
+		if at < s.o.K {
+			list = append(list, n)
+		} else {
+			rest = append(rest, n)
+		}
+	}
+	return list, rest, bound
 }
 
 // rename appends neighbors with their next ids.
@@ -310,21 +512,38 @@ func comparePairs(a, b PairSums) int {
 	return cmp.Or(cmp.Compare(one(b.All), one(a.All)), cmp.Compare(a.Item, b.Item))
 }
 
-// JoinWanted makes one of what several Followers want: what is wanted by several is there once.
-func JoinWanted(wanted []PairSums) []PairSums {
-	slices.SortStableFunc(wanted, comparePairs)
+// JoinWanted makes one of what several Followers of a version of so many items want: what is wanted by several is there once. The error matches ErrShape if an item is not below them.
+// Cost: O(items + sums).
+func JoinWanted(wanted []PairSums, items int) ([]PairSums, error) {
 	var out []PairSums
+	total := 0
 	for _, w := range wanted {
-		n := len(out)
-		if n == 0 || out[n-1].All != w.All || out[n-1].Item != w.Item {
+		if int64(w.Item) >= int64(items) {
+			return nil, fmt.Errorf("sums of item %d of %d are wanted: %w", w.Item, items, ErrShape)
+		}
+		if w.All {
 			out = append(out, w)
+		}
+		total += len(w.With)
+	}
+	slices.SortFunc(out, comparePairs)
+	whole := out[:0]
+	for _, w := range out {
+		if n := len(whole); n > 0 && whole[n-1].Item == w.Item {
+			whole[n-1].Mirror = whole[n-1].Mirror || w.Mirror
+		} else {
+			whole = append(whole, w)
+		}
+	}
+	pairs := make([]uint64, 0, total)
+	for _, w := range wanted {
+		if w.All {
 			continue
 		}
-		last := &out[n-1]
-		last.Mirror = last.Mirror || w.Mirror
-		last.With = slices.Concat(last.With, w.With)
-		slices.Sort(last.With)
-		last.With = slices.Compact(last.With)
+		for _, with := range w.With {
+			pairs = append(pairs, uint64(w.Item)<<32|uint64(with))
+		}
 	}
-	return out
+	pairs = byItem(pairs, items, func(p uint64) uint32 { return uint32(p >> 32) })
+	return eachItem(whole, pairs, func(p uint64) (item, with uint32) { return uint32(p >> 32), uint32(p) }), nil
 }

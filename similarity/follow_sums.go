@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // maxPairSums bounds the sums that lists may want: 12 bytes each, on every node.
@@ -29,21 +30,14 @@ func FitPairSums(wanted, sums []PairSums) error {
 	return nil
 }
 
-// SumPairs forms the sums that are wanted over the users of rows, whose weights are whole. Sums of other users add to them. Errors match ErrNotFollowed
+// SumPairs forms the sums that are wanted over the users of parts of the rows, whose weights are whole. Sums of other users add to them. Errors match ErrNotFollowed
 // for other weights, ErrShape for items that there are not, or are those of the context.
-// Cost: O(entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted.
-func (s *Step) SumPairs(ctx context.Context, rows *Rows, wanted []PairSums) ([]PairSums, error) {
-	a := pairAdder{rows: rows, commons: s.kind == commons, slot: make([]int32, rows.NumItems), place: make([]uint32, rows.NumItems), weight: make([]float32, rows.NumUsers())}
-	for _, w := range wanted {
-		if int64(w.Item) >= int64(rows.NumItems) || slices.ContainsFunc(w.With, func(i uint32) bool { return int64(i) >= int64(rows.NumItems) }) {
-			return nil, fmt.Errorf("sums of item %d with %v of %d items: %w", w.Item, w.With, rows.NumItems, ErrShape)
-		}
-		a.want(w.Item)
-		for _, i := range w.With {
-			a.want(i)
-		}
+// Cost: O(items + entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted.
+func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted []PairSums) ([]PairSums, error) {
+	a := pairAdder{parts: parts, items: s.Len(), commons: s.kind == commons}
+	if err := a.collect(wanted); err != nil {
+		return nil, err
 	}
-	a.collect()
 	out := make([]PairSums, len(wanted))
 	room := maxPairSums
 	for n, w := range wanted {
@@ -67,63 +61,84 @@ func (s *Step) SumPairs(ctx context.Context, rows *Rows, wanted []PairSums) ([]P
 	return out, nil
 }
 
-// pairAdder adds up sums of one item after the other.
+// pairAdder adds up sums of one item after the other. Users are numbered over all parts.
 type pairAdder struct {
-	rows    *Rows
+	parts   []*Rows
+	items   int
 	commons bool
-	// slot of an item that is wanted: its place in columns, plus 1.
-	slot    []int32
-	columns [][]weighed
-	// weight of the users of an item, all zero between items.
+	// first is the number of the first user of each part, and last that of all.
+	first []int
+	// users of the wanted items: those of item i are at start[i] to start[i+1], ascending, with their weights.
+	start   []int
+	users   []uint32
+	weights []float32
+	// has has a bit for each user of an item, and weight what it is there; no bit is set between items.
+	has    []uint64
 	weight []float32
-	place  []uint32 // of an item in sums, plus 1; all zero between items
-	items  []uint32
+	place  []uint32 // of an item in with, plus 1; all zero between items
+	with   []uint32
 	sums   []float64
 }
 
-// weighed is an entry of a column.
-type weighed struct {
-	user   uint32
-	weight float32
-}
-
-func (a *pairAdder) want(item uint32) {
-	if a.slot[item] == 0 {
-		a.columns = append(a.columns, nil)
-		a.slot[item] = int32(len(a.columns))
-	}
-}
-
 // collect makes the columns of what is wanted.
-func (a *pairAdder) collect() {
-	sizes := make([]int, len(a.columns))
+func (a *pairAdder) collect(wanted []PairSums) error {
+	want := make([]uint64, (a.items+63)/64)
+	for _, w := range wanted {
+		if int64(w.Item) >= int64(a.items) || slices.ContainsFunc(w.With, func(i uint32) bool { return int64(i) >= int64(a.items) }) {
+			return fmt.Errorf("sums of item %d with %v of %d items: %w", w.Item, w.With, a.items, ErrShape)
+		}
+		set(want, w.Item)
+		for _, i := range w.With {
+			set(want, i)
+		}
+	}
+	a.start = make([]int, a.items+1)
+	users := 0
+	for _, r := range a.parts {
+		if r.NumItems != a.items {
+			return fmt.Errorf("rows of %d items, want %d: %w", r.NumItems, a.items, ErrShape)
+		}
+		a.first = append(a.first, users)
+		users += r.NumUsers()
+		for _, i := range r.Item[r.Start[0]:r.Start[r.NumUsers()]] {
+			if isSet(want, i) {
+				a.start[i]++
+			}
+		}
+	}
 	total := 0
-	for _, i := range a.rows.Item[a.rows.Start[0]:a.rows.Start[a.rows.NumUsers()]] {
-		if at := a.slot[i]; at != 0 {
-			sizes[at-1]++
-			total++
+	for i, n := range a.start {
+		a.start[i], total = total, total+n
+	}
+	a.first = append(a.first, users)
+	a.users, a.weights = make([]uint32, total), make([]float32, total)
+	for p, r := range a.parts {
+		for u := range r.NumUsers() {
+			for k := r.Start[u]; k < r.Start[u+1]; k++ {
+				i := r.Item[k]
+				if !isSet(want, i) {
+					continue
+				}
+				at := a.start[i]
+				a.start[i]++
+				a.users[at], a.weights[at] = uint32(a.first[p]+u), 1
+				if !a.commons {
+					a.weights[at] = r.weight(k)
+				}
+			}
 		}
 	}
-	all := make([]weighed, total)
-	for n, size := range sizes {
-		a.columns[n], all = all[:0:size], all[size:]
-	}
-	for u := range a.rows.NumUsers() {
-		for k := a.rows.Start[u]; k < a.rows.Start[u+1]; k++ {
-			at := a.slot[a.rows.Item[k]]
-			if at == 0 {
-				continue
-			}
-			w := float32(1)
-			if !a.commons {
-				w = a.rows.weight(k)
-			}
-			a.columns[at-1] = append(a.columns[at-1], weighed{uint32(u), w})
-		}
-	}
+	copy(a.start[1:], a.start) // each has come to where the next one begins
+	a.start[0] = 0
+	a.has, a.weight, a.place = make([]uint64, (users+63)/64), make([]float32, users), make([]uint32, a.items)
+	return nil
 }
 
-func (a *pairAdder) column(item uint32) []weighed { return a.columns[a.slot[item]-1] }
+// column returns the users of an item, and their weights.
+func (a *pairAdder) column(item uint32) ([]uint32, []float32) {
+	lo, hi := a.start[item], a.start[item+1]
+	return a.users[lo:hi], a.weights[lo:hi]
+}
 
 // denseShare is how many times as many users an item must have as others are looked up in it, so that looking up by halves is cheaper than writing down the weights of all.
 const denseShare = 16
@@ -131,61 +146,73 @@ const denseShare = 16
 // addPairs adds up the pairs of an item.
 func (a *pairAdder) addPairs(w PairSums) PairSums {
 	out := PairSums{Item: w.Item, With: w.With, Sum: make([]float64, len(w.With))}
-	column := a.column(w.Item)
+	users, weights := a.column(w.Item)
 	steps := 0
 	for _, i := range w.With {
-		steps += len(a.column(i))
+		steps += a.start[i+1] - a.start[i]
 	}
-	if steps*denseShare < len(column) {
+	if steps*denseShare < len(users) {
 		for k, i := range w.With {
-			out.Sum[k] = product(column, a.column(i))
+			out.Sum[k] = a.product(users, weights, i)
 		}
 		return out
 	}
-	for _, e := range column {
-		a.weight[e.user] = e.weight
+	for k, u := range users {
+		set(a.has, u)
+		a.weight[u] = weights[k]
 	}
 	for k, i := range w.With {
 		sum := 0.0
-		for _, e := range a.column(i) {
-			sum += float64(e.weight) * float64(a.weight[e.user])
+		few, theirs := a.column(i)
+		for n, u := range few {
+			if isSet(a.has, u) {
+				sum += float64(theirs[n]) * float64(a.weight[u])
+			}
 		}
 		out.Sum[k] = sum
 	}
-	for _, e := range column {
-		a.weight[e.user] = 0
+	for _, u := range users {
+		a.has[u/64] = 0
 	}
 	return out
 }
 
-// product is that of a long and a short column.
-func product(long, short []weighed) (sum float64) {
-	for _, e := range short {
-		at, ok := slices.BinarySearchFunc(long, e.user, func(e weighed, user uint32) int { return cmp.Compare(e.user, user) })
+// product is that of a long column with that of an item.
+func (a *pairAdder) product(users []uint32, weights []float32, i uint32) (sum float64) {
+	few, theirs := a.column(i)
+	for n, u := range few {
+		at, ok := slices.BinarySearch(users, u)
 		if ok {
-			sum += float64(e.weight) * float64(long[at].weight)
+			sum += float64(theirs[n]) * float64(weights[at])
 		}
-		long = long[at:]
+		users, weights = users[at:], weights[at:]
 	}
 	return sum
 }
 
+// row returns the row of a user of any part.
+func (a *pairAdder) row(u uint32) ([]uint32, []float32) {
+	p := sort.SearchInts(a.first, int(u)+1) - 1
+	return a.parts[p].row(int(u) - a.first[p])
+}
+
 // addAll adds up the pairs of an item with all others.
 func (a *pairAdder) addAll(w PairSums) PairSums {
-	a.items, a.sums = a.items[:0], a.sums[:0]
-	for _, e := range a.column(w.Item) {
-		items, weights := a.rows.row(int(e.user))
+	a.with, a.sums = a.with[:0], a.sums[:0]
+	users, own := a.column(w.Item)
+	for n, u := range users {
+		items, weights := a.row(u)
 		for k, i := range items {
 			if i == w.Item {
 				continue
 			}
 			at := a.place[i]
 			if at == 0 {
-				a.items, a.sums = append(a.items, i), append(a.sums, 0)
-				at = uint32(len(a.items))
+				a.with, a.sums = append(a.with, i), append(a.sums, 0)
+				at = uint32(len(a.with))
 				a.place[i] = at
 			}
-			x := float64(e.weight)
+			x := float64(own[n])
 			if !a.commons {
 				x *= float64(weightAt(weights, k))
 			}
@@ -193,7 +220,7 @@ func (a *pairAdder) addAll(w PairSums) PairSums {
 		}
 	}
 	out := a.all(w)
-	for _, i := range a.items {
+	for _, i := range a.with {
 		a.place[i] = 0
 	}
 	return out
@@ -201,7 +228,7 @@ func (a *pairAdder) addAll(w PairSums) PairSums {
 
 // all returns the sums with all items, by ascending item.
 func (a *pairAdder) all(w PairSums) PairSums {
-	out := PairSums{Item: w.Item, All: true, Mirror: w.Mirror, With: slices.Clone(a.items), Sum: make([]float64, len(a.sums))}
+	out := PairSums{Item: w.Item, All: true, Mirror: w.Mirror, With: slices.Clone(a.with), Sum: make([]float64, len(a.sums))}
 	slices.Sort(out.With)
 	for k, i := range out.With {
 		out.Sum[k] = a.sums[a.place[i]-1]

@@ -114,29 +114,30 @@ func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]Hel
 	followers := make([]*Follower, nodes)
 	var wanted []PairSums
 	for n := range followers {
-		f := NewFollower(s, func(i uint32) (HeldList, bool) {
+		f := NewFollower(s, slices.DeleteFunc(slices.Clone(s.order), func(i uint32) bool { return int(i)%nodes != n }), func(i uint32) HeldList {
 			if int(i) < len(v.held) {
-				return v.held[i], int(i)%nodes == n
+				return v.held[i]
 			}
-			return HeldList{}, int(i)%nodes == n
+			return HeldList{}
 		})
-		for i := range s.next {
-			if err := f.Look(uint32(i)); err != nil {
-				t.Fatal(err)
-			}
+		if err := f.Look(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 		followers[n] = f
 		wanted = append(wanted, f.Wanted()...)
 	}
-	wanted = JoinWanted(wanted)
-	half := int64(len(next.rows.Start)-1) / 2
-	first, last := *next.rows, *next.rows
-	first.Start, last.Start = next.rows.Start[:half+1], next.rows.Start[half:]
-	sums, err := s.SumPairs(t.Context(), &first, wanted)
+	wanted, err := JoinWanted(wanted, s.Len())
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := s.SumPairs(t.Context(), &last, wanted)
+	half := int64(len(next.rows.Start)-1) / 2
+	first, last := *next.rows, *next.rows
+	first.Start, last.Start = next.rows.Start[:half+1], next.rows.Start[half:]
+	sums, err := s.SumPairs(t.Context(), []*Rows{&first}, wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := s.SumPairs(t.Context(), []*Rows{&last}, wanted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,9 +150,11 @@ func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]Hel
 		}
 	}
 	out := make([]HeldList, s.Len())
-	for id := range out {
-		i, _, _ := s.Was(uint32(id))
-		out[id].List, out[id].Rest, out[id].Bound = followers[int(i)%nodes].AppendList(nil, nil, uint32(id))
+	for _, f := range followers {
+		for k, i := range f.items {
+			id := s.Next(i)
+			out[id].List, out[id].Rest, out[id].Bound = f.AppendList(nil, nil, k)
+		}
 	}
 	return out, len(wanted)
 }

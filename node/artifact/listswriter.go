@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"io"
@@ -11,8 +10,8 @@ import (
 )
 
 // ListsWriter writes the neighbor lists of the items of a partition as they come: the file that WriteLists makes of all of
-// them at once. Entries wait in a file of their own, so memory is 12 bytes an item. It must be ended by Commit or Abort, and
-// be used by one goroutine.
+// them at once. Entries wait in memory, or if they are many in a file of their own, so memory is 16 MiB and 12 bytes an item. It
+// must be ended by Commit or Abort, and be used by one goroutine.
 type ListsWriter struct{ listSpool }
 
 // CreateLists begins the neighbor lists of the items of a partition.
@@ -32,26 +31,36 @@ func (w *ListsWriter) Add(items []uint32, lists *similarity.Lists) error { retur
 // Commit makes the file durable under its name and returns its identity.
 func (w *ListsWriter) Commit() (Info, error) { return w.commit(listsMagic) }
 
+// spoolMemory is how many bytes of entries wait in memory. Tests change it.
+var spoolMemory = 16 << 20
+
 // listSpool is what writes a file of lists whose items and entries come together.
 type listSpool struct {
-	file    *File
-	items   []uint32
-	start   []int64
-	entries *os.File
-	out     *bufio.Writer
+	file  *File
+	items []uint32
+	start []int64
+	// held are entries that wait, behind those in the file spilled, which is nil until there are more than spoolMemory.
+	held    []byte
+	spilled *os.File
 }
 
 func (s *Store) createSpool(version uint64, name string) (listSpool, error) {
 	file, err := s.Create(version, name)
-	if err != nil {
-		return listSpool{}, err
+	return listSpool{file: file, start: []int64{0}}, err
+}
+
+// spill makes room for entries.
+func (w *listSpool) spill() (err error) {
+	if w.spilled == nil {
+		if w.spilled, err = os.CreateTemp(w.file.store.versionDir(w.file.version), w.file.name+"-*"+tempSuffix); err != nil {
+			return fmt.Errorf("create artifact: %w", err)
+		}
 	}
-	entries, err := os.CreateTemp(s.versionDir(version), file.name+"-*"+tempSuffix)
-	if err != nil {
-		file.Abort()
-		return listSpool{}, fmt.Errorf("create artifact: %w", err)
+	if _, err := w.spilled.Write(w.held); err != nil {
+		return fmt.Errorf("write artifact: %w", err)
 	}
-	return listSpool{file: file, start: []int64{0}, entries: entries, out: bufio.NewWriterSize(entries, 1<<16)}, nil
+	w.held = w.held[:0]
+	return nil
 }
 
 func (w *listSpool) add(items []uint32, lists *similarity.Lists) error {
@@ -73,29 +82,35 @@ func (w *listSpool) add(items []uint32, lists *similarity.Lists) error {
 		w.start = append(w.start, base+end)
 	}
 	w.items = append(w.items, items...)
-	if _, err := w.out.Write(section(l.entries)); err != nil {
-		return fmt.Errorf("write artifact: %w", err)
+	entries := section(l.entries)
+	if len(w.held) > 0 && len(w.held)+len(entries) > spoolMemory {
+		if err := w.spill(); err != nil {
+			return err
+		}
 	}
+	w.held = append(w.held, entries...)
 	return nil
 }
 
 // commit writes items, starts, the sections of more, and the entries.
 func (w *listSpool) commit(magic string, more ...[]byte) (Info, error) {
 	defer w.Abort()
-	if err := w.out.Flush(); err != nil {
-		return Info{}, fmt.Errorf("write artifact: %w", err)
-	}
-	if _, err := w.entries.Seek(0, io.SeekStart); err != nil {
-		return Info{}, fmt.Errorf("write artifact: %w", err)
-	}
 	n, entries := uint64(len(w.items)), uint64(w.start[len(w.start)-1])
 	for _, s := range append([][]byte{head(magic), section([]uint64{n, entries}), section(w.items), section(w.start)}, more...) {
 		if err := w.file.section(s); err != nil {
 			return Info{}, err
 		}
 	}
-	if copied, err := io.Copy(w.file, w.entries); err != nil || uint64(copied) != 8*entries {
-		return Info{}, fmt.Errorf("write artifact: %w", cmp.Or(err, fmt.Errorf("%d bytes of %d entries", copied, entries)))
+	if w.spilled != nil {
+		if _, err := w.spilled.Seek(0, io.SeekStart); err != nil {
+			return Info{}, fmt.Errorf("write artifact: %w", err)
+		}
+		if copied, err := io.Copy(w.file, w.spilled); err != nil || uint64(copied) != 8*entries-uint64(len(w.held)) {
+			return Info{}, fmt.Errorf("write artifact: %w", cmp.Or(err, fmt.Errorf("%d bytes of %d entries", copied, entries)))
+		}
+	}
+	if err := w.file.section(w.held); err != nil {
+		return Info{}, err
 	}
 	return w.file.end()
 }
@@ -103,10 +118,10 @@ func (w *listSpool) commit(magic string, more ...[]byte) (Info, error) {
 // Abort removes what was written unless it was committed. It may be called again, and after Commit.
 func (w *listSpool) Abort() {
 	w.file.Abort()
-	if w.entries != nil {
+	if w.spilled != nil {
 		// What cannot be removed now is when the store is opened next.
-		_ = w.entries.Close()
-		_ = os.Remove(w.entries.Name())
-		w.entries = nil
+		_ = w.spilled.Close()
+		_ = os.Remove(w.spilled.Name())
+		w.spilled = nil
 	}
 }

@@ -15,7 +15,7 @@ type Rest struct {
 	bounds []float32
 }
 
-// RestWriter writes a rest as it comes. Entries wait in a file of their own, so memory is 16 bytes an item. It must be ended by
+// RestWriter writes a rest as it comes. Entries wait as those of a ListsWriter do; memory is 4 bytes an item more. It must be ended by
 // Commit or Abort, and be used by one goroutine.
 type RestWriter struct {
 	listSpool
@@ -32,8 +32,8 @@ func (s *Store) CreateRest(version uint64, partition uint32) (*RestWriter, error
 }
 
 // Add adds items, as ListsWriter.Add, with the neighbors behind those in their lists, in rank order, and a bound of each: no pair
-// of the item that is in neither has a score above it; 0 says that all pairs are there. A bound is finite, not negative, and at
-// most the score of the last of the rest. If anything is not so the error matches similarity.ErrShape.
+// of the item that is in neither has a score above it; 0 says that all pairs are there. A bound is finite and not negative. If
+// anything is not so the error matches similarity.ErrShape.
 func (w *RestWriter) Add(items []uint32, rest *similarity.Lists, bounds []float32) error {
 	r := &Rest{Lists{items: items, start: rest.Start, entries: rest.Entries}, bounds}
 	if len(rest.Start) == 0 {

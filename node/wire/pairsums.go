@@ -15,8 +15,12 @@ func PairSums(sums []similarity.PairSums) []*kithv1.PairSums {
 	out := make([]*kithv1.PairSums, len(sums))
 	for k, s := range sums {
 		out[k] = &kithv1.PairSums{Item: s.Item, All: s.All, Mirror: s.Mirror, With: s.With}
-		for _, x := range s.Sum {
-			out[k].Sum = append(out[k].Sum, uint64(x))
+		if len(s.Sum) == 0 {
+			continue
+		}
+		out[k].Sum = make([]uint64, len(s.Sum))
+		for n, x := range s.Sum {
+			out[k].Sum[n] = uint64(x)
 		}
 	}
 	return out
@@ -26,8 +30,11 @@ func PairSums(sums []similarity.PairSums) []*kithv1.PairSums {
 func AppendPairSums(dst []similarity.PairSums, sums []*kithv1.PairSums) []similarity.PairSums {
 	for _, s := range sums {
 		x := similarity.PairSums{Item: s.GetItem(), All: s.GetAll(), Mirror: s.GetMirror(), With: s.GetWith()}
-		for _, sum := range s.GetSum() {
-			x.Sum = append(x.Sum, float64(sum))
+		if sums := s.GetSum(); len(sums) > 0 {
+			x.Sum = make([]float64, len(sums))
+			for n, sum := range sums {
+				x.Sum[n] = float64(sum)
+			}
 		}
 		dst = append(dst, x)
 	}

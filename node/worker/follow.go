@@ -432,16 +432,28 @@ func (f *following) join(parts []changes) (added []string, rows []similarity.Row
 
 // eachPartition runs f for partitions side by side, as far as threads allow.
 func (w *Worker) eachPartition(ctx context.Context, j *job, partitions []uint32, f func(p uint32) error) error {
+	return w.sideBySide(ctx, j, slices.Collect(slices.Chunk(partitions, 1)), func(p []uint32) error {
+		if err := f(p[0]); err != nil {
+			return fmt.Errorf("partition %d: %w", p[0], err)
+		}
+		return nil
+	})
+}
+
+// eachShare runs f once for each thread, side by side, each with a share of the partitions.
+func (w *Worker) eachShare(ctx context.Context, j *job, partitions []uint32, f func(partitions []uint32) error) error {
+	size := max(1, (len(partitions)+w.cfg.Threads-1)/w.cfg.Threads)
+	return w.sideBySide(ctx, j, slices.Collect(slices.Chunk(partitions, size)), f)
+}
+
+func (w *Worker) sideBySide(ctx context.Context, j *job, shares [][]uint32, f func(partitions []uint32) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.cfg.Threads)
-	for _, p := range partitions {
+	for _, share := range shares {
 		g.Go(func() error {
-			cpu, err := w.compute(ctx, func() error { return f(p) })
+			cpu, err := w.compute(ctx, func() error { return f(share) })
 			j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
-			if err != nil {
-				return fmt.Errorf("partition %d: %w", p, err)
-			}
-			return nil
+			return err
 		})
 	}
 	return g.Wait()

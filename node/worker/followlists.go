@@ -42,7 +42,10 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	if err != nil {
 		return cause(ctx, err)
 	}
-	for chunk := range wire.ChunkPairSums(wire.PairSums(similarity.JoinWanted(wanted))) {
+	if wanted, err = similarity.JoinWanted(wanted, f.step.Len()); err != nil {
+		return err
+	}
+	for chunk := range wire.ChunkPairSums(wire.PairSums(wanted)) {
 		if err := stream.Send(&kithv1.LookListsResponse{Wanted: chunk}); err != nil {
 			return err
 		}
@@ -64,24 +67,22 @@ func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*similar
 		_ = rest.Close() // only read
 		return nil, fmt.Errorf("partition %d: what comes behind the lists of version %d is not of these: %w", p, f.number, wire.ErrBuildLost)
 	}
-	follower := similarity.NewFollower(f.step, func(item uint32) (h similarity.HeldList, own bool) {
-		if uint32(f.owner[item]) != p {
-			return h, false
+	var items []uint32
+	for id := range uint32(f.step.Len()) {
+		if item, _, _ := f.step.Was(id); uint32(f.owner[item]) == p {
+			items = append(items, item)
 		}
+	}
+	follower := similarity.NewFollower(f.step, items, func(item uint32) (h similarity.HeldList) {
 		if at, ok := base.Find(item); ok {
 			h.List = base.At(at)
 			h.Rest, h.Bound = rest.At(at)
 		}
-		return h, true
+		return h
 	})
-	for item, owner := range f.owner {
-		if uint32(owner) != p {
-			continue
-		}
-		if err := errors.Join(follower.Look(uint32(item)), ctx.Err()); err != nil {
-			_ = rest.Close() // only read
-			return nil, err
-		}
+	if err := follower.Look(ctx); err != nil {
+		_ = rest.Close() // only read
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,12 +169,9 @@ func (w *Worker) writeLists(ctx context.Context, f *following, follower *similar
 		}
 		return err
 	}
-	for id := range uint32(f.step.Len()) {
-		if item, _, _ := f.step.Was(id); uint32(f.owner[item]) != p {
-			continue
-		}
+	for k, id := range follower.IDs() {
 		var bound float32
-		lists.Entries, rest.Entries, bound = follower.AppendList(lists.Entries, rest.Entries, id)
+		lists.Entries, rest.Entries, bound = follower.AppendList(lists.Entries, rest.Entries, k)
 		lists.Start, rest.Start = append(lists.Start, int64(len(lists.Entries))), append(rest.Start, int64(len(rest.Entries)))
 		items, bounds = append(items, id), append(bounds, bound)
 		if len(items) == listsChunk {

@@ -125,6 +125,19 @@ func (a *rowAppender) add(items []uint32, weights []float32) error {
 	return nil
 }
 
+// rowsOf returns the rows of partitions that were written here.
+func (f *following) rowsOf(partitions []uint32) ([]*similarity.Rows, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	rows := make([]*similarity.Rows, len(partitions))
+	for k, p := range partitions {
+		if rows[k] = f.rows[p]; rows[k] == nil {
+			return nil, fmt.Errorf("partition %d: its rows were not written here: %w", p, wire.ErrBuildLost)
+		}
+	}
+	return rows, nil
+}
+
 // SumPairs implements kithv1.ComputeServiceServer.
 func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest, kithv1.SumPairsResponse]) error {
 	first, err := stream.Recv()
@@ -150,12 +163,10 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	}
 	var mu sync.Mutex
 	var total []similarity.PairSums
-	err = w.eachPartition(ctx, j, first.Partitions, func(p uint32) error {
-		f.mu.Lock()
-		rows := f.rows[p]
-		f.mu.Unlock()
-		if rows == nil {
-			return fmt.Errorf("its rows were not written here: %w", wire.ErrBuildLost)
+	err = w.eachShare(ctx, j, first.Partitions, func(partitions []uint32) error {
+		rows, err := f.rowsOf(partitions)
+		if err != nil {
+			return err
 		}
 		sums, err := f.step.SumPairs(ctx, rows, wanted)
 		if err != nil {
