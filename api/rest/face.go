@@ -51,6 +51,9 @@ func New(cfg Config) *Face {
 type handler struct {
 	face  *Face
 	route route.Route
+	// vars are what the path sets, and targets what the query may.
+	vars    []target
+	targets map[string]*target
 	// impl and either unary or stream are what the generated code registers.
 	impl   any
 	unary  *grpc.MethodDesc
@@ -85,7 +88,10 @@ func (f *Face) register(desc *grpc.ServiceDesc, impl any) error {
 			return err
 		}
 		for _, r := range routes {
-			h := &handler{face: f, route: r, impl: impl}
+			h := &handler{face: f, route: r, impl: impl, targets: newTargets(&r)}
+			for _, v := range r.Vars {
+				h.vars = append(h.vars, newTarget(m.Input(), v))
+			}
 			response, err := protoregistry.GlobalTypes.FindMessageByName(m.Output().FullName())
 			if err != nil {
 				return fmt.Errorf("answer of %s: %w", m.FullName(), err)
