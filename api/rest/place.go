@@ -100,3 +100,36 @@ func (p *place) setNew(m reflect.Value, v protoreflect.Value) bool {
 	}
 	return true
 }
+
+// chosen returns the value of one of many, if it is the one that is set in its place, or else no value.
+func (p *place) chosen(at reflect.Value) (value reflect.Value) {
+	if at.IsNil() {
+		return value
+	}
+	if at = at.Elem(); at.IsNil() || at.Type().Elem() != p.choice {
+		return value
+	}
+	return at.Elem().Field(0)
+}
+
+// valueOf returns what the field of a struct has, for a single value that is no message.
+func valueOf(at reflect.Value, kind protoreflect.Kind) (v protoreflect.Value) {
+	switch at.Kind() {
+	case reflect.String:
+		return protoreflect.ValueOfString(at.String())
+	case reflect.Bool:
+		return protoreflect.ValueOfBool(at.Bool())
+	case reflect.Int32, reflect.Int64:
+		if kind == protoreflect.EnumKind {
+			return protoreflect.ValueOfEnum(protoreflect.EnumNumber(at.Int()))
+		}
+		return protoreflect.ValueOfInt64(at.Int())
+	case reflect.Uint32, reflect.Uint64:
+		return protoreflect.ValueOfUint64(at.Uint())
+	case reflect.Float32, reflect.Float64:
+		return protoreflect.ValueOfFloat64(at.Float())
+	case reflect.Slice:
+		return protoreflect.ValueOfBytes(at.Bytes())
+	}
+	return v
+}
