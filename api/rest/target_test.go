@@ -107,7 +107,7 @@ func FuzzParseQuery(f *testing.F) {
 
 // BenchmarkBind makes the request for recommendations of one of HTTP.
 func BenchmarkBind(b *testing.B) {
-	face := New(Config{Guard: func(_ string, h http.Handler) http.Handler { return h }})
+	face := New(Config{})
 	face.RegisterService(&kithv1.RecommenderService_ServiceDesc, kithv1.UnimplementedRecommenderServiceServer{})
 	h := face.routes["GET /v1/users/{user}/recommendations"]
 	if h == nil {
