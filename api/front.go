@@ -9,6 +9,9 @@ import (
 // crossOrigin finds out whether a page of another site makes a browser ask: it would show a client certificate by itself.
 var crossOrigin = http.NewCrossOriginProtection()
 
+// noSniff and noStore are values of headers that all answers share; they must not be changed.
+var noSniff, noStore = []string{"nosniff"}, []string{"no-store"}
+
 // front stands before all routes: it refuses what pages of other sites ask, and answers what no route takes. Who serves it names requests
 // (wire.RequestIDHeader of the answer) and logs them.
 type front struct {
@@ -29,8 +32,7 @@ func newFront(register func(*http.ServeMux) error) (*front, error) {
 // ServeHTTP implements http.Handler.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Cache-Control", "no-store")
+	header["X-Content-Type-Options"], header["Cache-Control"] = noSniff, noStore
 	if err := crossOrigin.Check(r); err != nil {
 		wire.WriteHTTP(w, &wire.HTTPError{
 			Status: http.StatusForbidden, Reason: "CROSS_ORIGIN", Message: "a page of another site may not ask for this; ask from the server's own pages or from a program",

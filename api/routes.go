@@ -17,9 +17,10 @@ const maxRequests = 256
 
 // Guard decides who gets through to the HTTP face; auth.Guard is one.
 type Guard interface {
-	// Route stands before a route that is named by its pattern, and Method before one that calls a method of gRPC.
+	// Route stands before a route that is named by its pattern.
 	Route(pattern string, h http.Handler) http.Handler
-	Method(fullMethod string, h http.Handler) http.Handler
+	// Method returns the context for the call of a method of gRPC, or answers why the request may not call it.
+	Method(fullMethod string, w http.ResponseWriter, r *http.Request) (ctx context.Context, ok bool)
 	// Unary and Stream stand before the implementations of methods.
 	Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error)
 	Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func onlyLocalNames(next http.Handler) http.Handler {
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
-		if host != "" && host != "localhost" && !strings.HasSuffix(host, ".localhost") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+		if host != "" && host != "localhost" && !strings.HasSuffix(host, ".localhost") && !isAddress(strings.Trim(host, "[]")) {
 			wire.WriteHTTP(w, &wire.HTTPError{
 				Status: http.StatusForbidden, Reason: "BAD_HOST",
 				Message: "on loopback without TLS this server goes by localhost or an address alone; a proxy before it has to set the header Host so",
@@ -63,6 +64,12 @@ func onlyLocalNames(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isAddress reports whether a host is an address of IP, as net.ParseIP does, which makes memory for it.
+func isAddress(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Zone() == ""
 }
 
 // routes returns the HTTP face: that of the services, and what operators ask of the process.

@@ -84,21 +84,21 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 		began := time.Now()
 		h.inFlight.Inc()
 		defer h.inFlight.Dec()
-		request := identify(r.Context(), r.Header[wire.RequestIDHeader])
-		w.Header()[wire.RequestIDHeader] = []string{request.id}
-		ctx, span := context.Context(request), noSpan
+		s := &serving{request: requestOf(r.Context(), r.Header[wire.RequestIDHeader]), answer: statusWriter{ResponseWriter: w}}
+		s.header[0] = s.request.id
+		w.Header()[wire.RequestIDHeader] = s.header[:]
+		ctx, span := context.Context(&s.request), noSpan
 		if h.tracer.sdk != nil || len(r.Header["Traceparent"]) > 0 {
 			ctx, span = h.tracer.tracer.Start(h.tracer.propagator.Extract(ctx, propagation.HeaderCarrier(r.Header)), "HTTP", trace.WithSpanKind(trace.SpanKindServer))
 			defer span.End()
 		}
 		r = r.WithContext(ctx)
-		answer := &statusWriter{ResponseWriter: w}
-		panicked := h.serve(next, answer, r)
+		panicked := h.serve(next, &s.answer, r)
 		route := r.Pattern
 		if route == "" || route == "/" { // the mux of all
 			route = noRoute
 		}
-		code := answer.code()
+		code := s.answer.code()
 		f := h.figures(ending{route, code})
 		f.duration.Observe(time.Since(began).Seconds())
 		f.handled.Inc()
@@ -119,6 +119,13 @@ func (h *HTTP) Handler(next http.Handler) http.Handler {
 			panic(panicked) // http.Server breaks the connection off, and logs where it was
 		}
 	})
+}
+
+// serving is what a request has while it is served, in one piece of memory.
+type serving struct {
+	request requestContext
+	header  [1]string // of the answer, with the id
+	answer  statusWriter
 }
 
 // serve runs a handler, and returns what it panicked with.

@@ -38,10 +38,15 @@ func (c *requestContext) Value(key any) any {
 
 // identify returns a context of a request that has the id which its caller gave, or a new one if that is none that can be taken.
 func identify(ctx context.Context, given []string) *requestContext {
+	c := requestOf(ctx, given)
+	return &c
+}
+
+func requestOf(ctx context.Context, given []string) requestContext {
 	if id := requestIDOf(given); id != "" {
-		return &requestContext{ctx, id, true}
+		return requestContext{ctx, id, true}
 	}
-	return &requestContext{ctx, newRequestID(), false}
+	return requestContext{ctx, newRequestID(), false}
 }
 
 // RequestID returns the id of the request that a context belongs to, or "".

@@ -23,6 +23,9 @@ const (
 	maxScratch = 64 << 10
 )
 
+// jsonType is the content type of an answer of one message. All answers share it; it must not be changed.
+var jsonType = []string{"application/json"}
+
 // marshal appends the JSON of an answer in one line, with the names of the protocol and with all fields that are not optional.
 func (h *handler) marshal(b []byte, m proto.Message) ([]byte, error) {
 	b, err := h.shape.append(b, m.ProtoReflect())
@@ -47,7 +50,7 @@ func (h *handler) writeJSON(w http.ResponseWriter, m proto.Message) {
 		wire.WriteHTTP(w, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header()["Content-Type"] = jsonType
 	if len(text) > keptBack {
 		w.Header().Set("Content-Length", strconv.Itoa(len(text))) // or else it is sent in chunks
 		defer patience(w)()

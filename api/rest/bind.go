@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,22 +38,25 @@ func (h *handler) bind(w http.ResponseWriter, r *http.Request, m protoreflect.Me
 	if err := h.bindBody(r, text, m); err != nil {
 		return err
 	}
-	for _, f := range h.route.Vars {
-		if err := setOnce(m, f, r.PathValue(string(f.Leaf().Name()))); err != nil {
+	for i := range h.vars {
+		if err := h.vars[i].setOnce(m, r.PathValue(h.vars[i].name)); err != nil {
 			return fmt.Errorf("%w: path: %w", wire.ErrInvalid, err)
 		}
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
+	var few [8]parameter // most have no more
+	query, err := parseQuery(few[:0], r.URL.RawQuery)
 	if err != nil {
 		return fmt.Errorf("%w: query: %w", wire.ErrInvalid, err)
 	}
-	var few [8]string // most have no more
-	names := slices.AppendSeq(few[:0], maps.Keys(query))
-	slices.Sort(names)
-	for _, name := range names {
-		if err := h.bindQuery(m, name, query[name]); err != nil {
+	for len(query) > 0 {
+		name, same := query[0].name, 1
+		for same < len(query) && query[same].name == name {
+			same++
+		}
+		if err := h.bindQuery(m, name, query[:same]); err != nil {
 			return fmt.Errorf("%w: query parameter %q: %w", wire.ErrInvalid, name, err)
 		}
+		query = query[same:]
 	}
 	return nil
 }
@@ -122,8 +122,11 @@ func jsonError(err error) string {
 	return strings.TrimSpace(text)
 }
 
-// bindQuery sets a field from a query parameter.
-func (h *handler) bindQuery(m protoreflect.Message, name string, values []string) error {
+// bindQuery sets a field from the query parameters of a name.
+func (h *handler) bindQuery(m protoreflect.Message, name string, values []parameter) error {
+	if t := h.targets[name]; t != nil && len(values) == 1 {
+		return t.setOnce(m, values[0].value)
+	}
 	if h.route.Body == route.AllBody {
 		return errors.New("the body has all that can be said here; put it there")
 	}
@@ -142,11 +145,11 @@ func (h *handler) bindQuery(m protoreflect.Message, name string, values []string
 		if len(values) > 1 {
 			return fmt.Errorf("it is there %d times; want it once", len(values))
 		}
-		return setOnce(m, f, values[0])
+		return (&target{field: f, leaf: leaf}).setOnce(m, values[0].value)
 	}
 	list := owner(m, f).Mutable(leaf).List()
-	for _, text := range values {
-		v, err := parse(leaf, text)
+	for _, p := range values {
+		v, err := parse(leaf, p.value)
 		if err != nil {
 			return err
 		}
@@ -165,34 +168,6 @@ func (h *handler) parameters() (names []string) {
 		}
 	}
 	return names
-}
-
-// owner returns the message that has the field at the end of a way, and makes those on the way.
-func owner(m protoreflect.Message, f route.Field) protoreflect.Message {
-	for _, fd := range f.Way[:len(f.Way)-1] {
-		m = m.Mutable(fd).Message()
-	}
-	return m
-}
-
-// setOnce sets a single value, which nothing else may have set to another one.
-func setOnce(m protoreflect.Message, f route.Field, text string) error {
-	leaf := f.Leaf()
-	v, err := parse(leaf, text)
-	if err != nil {
-		return err
-	}
-	m = owner(m, f)
-	if m.Has(leaf) && !m.Get(leaf).Equal(v) {
-		return fmt.Errorf("%s is %q here and %v in the body; want the same or one of them", f.Name, text, m.Get(leaf))
-	}
-	if one := leaf.ContainingOneof(); one != nil {
-		if other := m.WhichOneof(one); other != nil && other != leaf {
-			return fmt.Errorf("%s and %s exclude each other", f.Name, other.Name())
-		}
-	}
-	m.Set(leaf, v)
-	return nil
 }
 
 // parse reads a value as paths and queries have it.

@@ -24,8 +24,8 @@ const overloadPause = time.Second
 const linesType = "application/x-ndjson"
 
 // answer makes the call of a request and answers with what it returns.
-func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
-	ctx := incoming(r)
+func (h *handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+	ctx = incoming(ctx, r)
 	bind := func(in any) error {
 		m, err := message(in)
 		if err != nil {
@@ -52,17 +52,24 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request) {
 		out = &lines{h: h, w: w}
 	}
 	s := &stream{ctx: ctx, bind: bind, out: out}
-	info := &grpc.StreamServerInfo{FullMethod: h.route.FullMethod(), IsServerStream: true}
+	info := &grpc.StreamServerInfo{FullMethod: h.method, IsServerStream: true}
 	out.end(h.face.cfg.Stream(h.impl, s, info, h.stream.Handler))
 }
 
+// caller is who calls, and its address.
+type caller struct {
+	peer peer.Peer
+	addr remoteAddr
+}
+
 // incoming returns the context of a call: who calls from where and shows what, as for a call of gRPC.
-func incoming(r *http.Request) context.Context {
-	p := &peer.Peer{Addr: remoteAddr(r.RemoteAddr)}
+func incoming(ctx context.Context, r *http.Request) context.Context {
+	c := &caller{addr: remoteAddr(r.RemoteAddr)}
+	c.peer.Addr = &c.addr
 	if r.TLS != nil {
-		p.AuthInfo = credentials.TLSInfo{State: *r.TLS}
+		c.peer.AuthInfo = credentials.TLSInfo{State: *r.TLS}
 	}
-	ctx := peer.NewContext(r.Context(), p)
+	ctx = peer.NewContext(ctx, &c.peer)
 	if shown := r.Header.Values("Authorization"); len(shown) > 0 {
 		ctx = metadata.NewIncomingContext(ctx, metadata.MD{"authorization": shown})
 	}

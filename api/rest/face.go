@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,8 +19,8 @@ import (
 
 // Config of a Face.
 type Config struct {
-	// Guard stands before the handler of a method: what it does not let through is refused before the body is read.
-	Guard func(fullMethod string, h http.Handler) http.Handler
+	// Guard returns the context for the call of a method, or answers why there is none, before the body is read.
+	Guard func(fullMethod string, w http.ResponseWriter, r *http.Request) (ctx context.Context, ok bool)
 	// Unary and Stream stand before the implementations, as in a server of gRPC.
 	Unary  grpc.UnaryServerInterceptor
 	Stream grpc.StreamServerInterceptor
@@ -51,6 +52,11 @@ func New(cfg Config) *Face {
 type handler struct {
 	face  *Face
 	route route.Route
+	// method is its full name.
+	method string
+	// vars are what the path sets, and targets what the query may.
+	vars    []target
+	targets map[string]*target
 	// impl and either unary or stream are what the generated code registers.
 	impl   any
 	unary  *grpc.MethodDesc
@@ -85,7 +91,10 @@ func (f *Face) register(desc *grpc.ServiceDesc, impl any) error {
 			return err
 		}
 		for _, r := range routes {
-			h := &handler{face: f, route: r, impl: impl}
+			h := &handler{face: f, route: r, method: r.FullMethod(), impl: impl, targets: newTargets(&r)}
+			for _, v := range r.Vars {
+				h.vars = append(h.vars, newTarget(m.Input(), v))
+			}
 			response, err := protoregistry.GlobalTypes.FindMessageByName(m.Output().FullName())
 			if err != nil {
 				return fmt.Errorf("answer of %s: %w", m.FullName(), err)
@@ -113,7 +122,7 @@ func (f *Face) register(desc *grpc.ServiceDesc, impl any) error {
 func (f *Face) Routes() (map[string]string, error) {
 	methods := map[string]string{}
 	for pattern, h := range f.routes {
-		methods[pattern] = h.route.FullMethod()
+		methods[pattern] = h.method
 	}
 	return methods, f.err
 }
@@ -122,13 +131,17 @@ func (f *Face) Routes() (map[string]string, error) {
 func (f *Face) Register(mux *http.ServeMux) error {
 	for _, pattern := range slices.Sorted(maps.Keys(f.routes)) {
 		h := f.routes[pattern]
-		mux.Handle(pattern, f.cfg.Guard(h.route.FullMethod(), http.HandlerFunc(h.serve)))
+		mux.HandleFunc(pattern, h.serve)
 	}
 	return f.err
 }
 
 // serve answers a request.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
+	ctx, ok := h.face.cfg.Guard(h.method, w, r)
+	if !ok {
+		return
+	}
 	slots := h.face.slots
 	if h.stream != nil {
 		slots = h.face.long
@@ -140,5 +153,5 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 		wire.WriteHTTP(w, &wire.OverloadedError{RetryIn: overloadPause})
 		return
 	}
-	h.answer(w, r)
+	h.answer(ctx, w, r)
 }

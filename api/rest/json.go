@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,11 +18,15 @@ import (
 )
 
 // shape is how messages of a type become JSON: byte for byte as protojson has it with UseProtoNames and EmitDefaultValues, without its spaces. Protojson asks
-// the descriptors and sorts the fields of each message, and takes eight times as long (BenchmarkMarshal). A shape is made once for a type, and does not change.
+// the descriptors and sorts the fields of each message, and takes eleven times as long (BenchmarkMarshal). A shape is made once for a type, and does not change.
 type shape struct {
 	fields []field // in the order of their declaration
 	// foreign messages are handed to protojson: those of google.protobuf, some of which have a JSON of their own, and what proto3 does not have.
 	foreign bool
+	// pointer is the type of the pointers that messages of generated code are, and zero an empty struct. Without a type, or for messages that are not of it,
+	// the fields are found by their descriptors.
+	pointer reflect.Type
+	zero    reflect.Value
 }
 
 // field is a field of a shape, or the values of a map.
@@ -34,9 +39,14 @@ type field struct {
 	optional bool
 	unset    string
 	list     bool
-	value    *field // of the values of a map, nil if it is none
-	of       *shape // of messages
+	value    *field   // of the values of a map, nil if it is none
+	of       *shape   // of messages
+	names    []string // of the values of an enum by number, in quotes, as far as they are small; "" for those that are none
+	place    *place   // in the struct of the shape, if that has a pointer
 }
+
+// maxNames bounds the names of an enum that are kept.
+const maxNames = 256
 
 // kindNull is that of google.protobuf.NullValue.
 const kindNull protoreflect.Kind = 0
@@ -63,7 +73,20 @@ func newShape(md protoreflect.MessageDescriptor, known map[protoreflect.FullName
 		}
 		s.fields = append(s.fields, *f)
 	}
+	s.locate(structOf(md))
 	return s
+}
+
+// locate finds the places of all fields in the struct of messages, or leaves the shape without any.
+func (s *shape) locate(t reflect.Type) {
+	for i := range s.fields {
+		if s.fields[i].place = placeOf(t, s.fields[i].fd); s.fields[i].place == nil {
+			return
+		}
+	}
+	if t != nil {
+		s.pointer, s.zero = reflect.PointerTo(t), reflect.Zero(t)
+	}
 }
 
 func newField(fd protoreflect.FieldDescriptor, known map[protoreflect.FullName]*shape) *field {
@@ -74,6 +97,14 @@ func newField(fd protoreflect.FieldDescriptor, known map[protoreflect.FullName]*
 		f.of = newShape(fd.Message(), known)
 	case fd.Enum() != nil && fd.Enum().FullName() == "google.protobuf.NullValue":
 		f.kind = kindNull
+	case fd.Enum() != nil:
+		values := fd.Enum().Values()
+		for i := range values.Len() {
+			if n := int(values.Get(i).Number()); n >= 0 && n < maxNames {
+				f.names = append(f.names, make([]string, max(0, n+1-len(f.names)))...)
+				f.names[n] = `"` + string(values.ByNumber(protoreflect.EnumNumber(n)).Name()) + `"`
+			}
+		}
 	}
 	return f
 }
@@ -82,6 +113,11 @@ func newField(fd protoreflect.FieldDescriptor, known map[protoreflect.FullName]*
 func (s *shape) append(b []byte, m protoreflect.Message) (_ []byte, err error) {
 	if s.foreign {
 		return appendForeign(b, m.Interface())
+	}
+	if s.pointer != nil {
+		if p := reflect.ValueOf(m.Interface()); p.Type() == s.pointer {
+			return s.appendStruct(b, p)
+		}
 	}
 	begin := len(b)
 	for i := range s.fields {
@@ -94,10 +130,93 @@ func (s *shape) append(b []byte, m protoreflect.Message) (_ []byte, err error) {
 			return b, err
 		}
 	}
+	return closed(b, begin), nil
+}
+
+// closed makes an object of the fields that b has from begin on.
+func closed(b []byte, begin int) []byte {
 	if len(b) == begin {
-		return append(b, "{}"...), nil
+		return append(b, "{}"...)
 	}
 	b[begin] = '{' // where a comma is
+	return append(b, '}')
+}
+
+// appendStruct appends the JSON of the message that p, which is of s.pointer, points to. If it is nil the message is empty.
+func (s *shape) appendStruct(b []byte, p reflect.Value) (_ []byte, err error) {
+	of := s.zero
+	if !p.IsNil() {
+		of = p.Elem()
+	}
+	begin := len(b)
+	for i := range s.fields {
+		if b, err = s.fields[i].appendPlace(b, of.Field(s.fields[i].place.index)); err != nil {
+			return b, err
+		}
+	}
+	return closed(b, begin), nil
+}
+
+// appendPlace appends the name and the value of a field of a struct.
+func (f *field) appendPlace(b []byte, at reflect.Value) (_ []byte, err error) {
+	switch {
+	case f.value != nil:
+		if at.Len() == 0 {
+			return append(b, f.unset...), nil
+		}
+		return f.appendGoMap(append(b, f.name...), at)
+	case f.list:
+		if at.Len() == 0 {
+			return append(b, f.unset...), nil
+		}
+		b = append(b, f.name...)
+		for i := range at.Len() {
+			b = append(b, "[,"[min(i, 1)])
+			if b, err = f.appendValue(b, at.Index(i)); err != nil {
+				return b, err
+			}
+		}
+		return append(b, ']'), nil
+	case f.place.choice != nil:
+		if at = f.place.chosen(at); !at.IsValid() {
+			return append(b, f.unset...), nil
+		}
+	case f.optional && at.IsNil():
+		return append(b, f.unset...), nil
+	case f.optional && f.of == nil && at.Kind() == reflect.Pointer:
+		at = at.Elem()
+	}
+	return f.appendValue(append(b, f.name...), at)
+}
+
+// appendValue appends a value of a field, a list or a map.
+func (f *field) appendValue(b []byte, at reflect.Value) ([]byte, error) {
+	if f.of != nil {
+		if f.of.pointer != nil && !f.of.foreign {
+			return f.of.appendStruct(b, at)
+		}
+		m, ok := at.Interface().(proto.Message)
+		if !ok {
+			return b, fmt.Errorf("field %s has a %v, which is not a message", f.fd.FullName(), at.Type())
+		}
+		return f.of.append(b, m.ProtoReflect())
+	}
+	return f.appendOne(b, valueOf(at, f.kind))
+}
+
+// appendGoMap appends a map in the order of its keys.
+func (f *field) appendGoMap(b []byte, entries reflect.Value) (_ []byte, err error) {
+	keys := entries.MapKeys()
+	slices.SortFunc(keys, func(x, y reflect.Value) int { return strings.Compare(x.String(), y.String()) })
+	for i, key := range keys {
+		b = append(b, "{,"[min(i, 1)])
+		if b, err = f.appendText(b, key.String()); err != nil {
+			return b, err
+		}
+		if b, err = f.value.appendValue(append(b, ':'), entries.MapIndex(key)); err != nil {
+			return b, err
+		}
+	}
 	return append(b, '}'), nil
 }
 
@@ -162,6 +281,9 @@ func (f *field) appendOne(b []byte, v protoreflect.Value) ([]byte, error) {
 	case protoreflect.BoolKind:
 		return strconv.AppendBool(b, v.Bool()), nil
 	case protoreflect.EnumKind:
+		if n := int(v.Enum()); n >= 0 && n < len(f.names) && f.names[n] != "" {
+			return append(b, f.names[n]...), nil
+		}
 		value := f.fd.Enum().Values().ByNumber(v.Enum())
 		if value == nil {
 			return strconv.AppendInt(b, int64(v.Enum()), 10), nil
@@ -187,6 +309,9 @@ func (f *field) appendOne(b []byte, v protoreflect.Value) ([]byte, error) {
 
 // appendText appends a text in quotes. What need not be escaped is not: neither <, > and & nor what is beyond ASCII.
 func (f *field) appendText(b []byte, text string) ([]byte, error) {
+	if usual(text) {
+		return append(append(append(b, '"'), text...), '"'), nil
+	}
 	if !utf8.ValidString(text) {
 		return b, fmt.Errorf("field %s has a text that is not UTF-8", f.fd.FullName())
 	}
@@ -207,6 +332,16 @@ func (f *field) appendText(b []byte, text string) ([]byte, error) {
 		}
 	}
 	return append(append(b, text[begin:]...), '"'), nil
+}
+
+// usual reports whether a text is ASCII without anything to escape, as most are.
+func usual(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // appendFloat appends a number of 32 or 64 bits in the shortest form that is read as the same: that of ECMAScript, but -0 has its sign.

@@ -100,7 +100,9 @@ func (s *shop) WatchJob(_ *kithv1.WatchJobRequest, stream grpc.ServerStreamingSe
 func newMux(t testing.TB, s *shop, calls *int) *http.ServeMux {
 	t.Helper()
 	face := rest.New(rest.Config{
-		Guard: func(_ string, h http.Handler) http.Handler { return h },
+		Guard: func(_ string, _ http.ResponseWriter, r *http.Request) (context.Context, bool) {
+			return r.Context(), true
+		},
 		Unary: func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 			*calls++
 			return handler(ctx, req)
