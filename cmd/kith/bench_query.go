@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,7 @@ const (
 type queryBench struct {
 	keyFile, ask string
 	rate         float64
+	atOnce       int // queries under way at a time, in the place of a rate; 0 asks at the rate
 	duration     time.Duration
 	n            int
 	model        kithv1.Model
@@ -55,12 +57,16 @@ func (a *app) benchQueryCommand() *cobra.Command {
 	model := modelChoice()
 	cmd := &cobra.Command{
 		Use:   "query --keys FILE",
-		Short: "Measure how long a cluster takes to answer at a fixed rate of queries",
+		Short: "Measure how long a cluster takes to answer, and how much it answers",
 		Long: `Ask a cluster at a fixed rate, whether it answers in time or not, and tell how long the
 answers took. A query counts from the moment when it should have been sent, so that one slow
 answer does not hide those that had to wait behind it. One that fails or takes longer than
 --timeout counts as an error, and as long as --timeout. With several servers each gets every
 so-manieth query.
+
+--at-once asks without a rate: each answer makes room for the next query, so the rate that is
+told is what the cluster can do beside this program. Latencies count from when a query is sent
+then, and tell nothing of how long one would wait at a rate.
 
 --url asks any server of HTTP instead, with the key in the address: kith by REST, or what it is
 to be compared with. An answer is whole when its last byte has come.
@@ -69,12 +75,16 @@ to be compared with. An answer is whole when its last byte has come.
 has the settings of the flags, as for 'kith build'.`,
 		Example: `  cut -d, -f1 events.csv | sort -u >users.txt
   kith bench query --keys users.txt --rate 200 --duration 30s
+  kith bench query --keys users.txt --at-once 16 --duration 30s
   kith bench query --keys users.txt --rate 50 --beside-build -o json
   kith bench query --keys items.txt --ask similar --model item-knn --rate 1000
   kith bench query --keys users.txt --url 'http://127.0.0.1:7503/v1/users/{key}/recommendations?n=10'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			b.ask, b.model = ask.value, modelByName(model.value)
+			if b.atOnce > 0 && cmd.Flags().Changed("rate") {
+				return usagef("--at-once is in the place of --rate; leave one out")
+			}
 			if err := b.check(cmd.Flags().Changed("model")); err != nil {
 				return err
 			}
@@ -118,6 +128,7 @@ has the settings of the flags, as for 'kith build'.`,
 	f.StringVar(&b.keyFile, "keys", "", "`file` with the keys of users to ask for, or of items, one a line")
 	f.Var(&ask, "ask", "what to ask for each key")
 	f.Float64Var(&b.rate, "rate", 100, "queries a second")
+	f.IntVar(&b.atOnce, "at-once", 0, "`queries` under way at a time, in the place of --rate")
 	f.DurationVar(&b.duration, "duration", 10*time.Second, "how long to ask")
 	f.IntVarP(&b.n, "n", "n", 10, "length of an answer")
 	f.Var(&model, "model", "how items are scored, for recommend")
@@ -137,6 +148,8 @@ func (b *queryBench) check(model bool) error {
 		return usagef("--model is for --ask %s", askRecommend)
 	case !(b.rate > 0 && b.rate <= 1e6):
 		return usagef("--rate is %v; want more than 0, and at most a million", b.rate)
+	case b.atOnce < 0 || b.atOnce > mostUnderWay:
+		return usagef("--at-once is %d; want 1 to %d", b.atOnce, mostUnderWay)
 	case b.duration <= 0 || b.duration > 24*time.Hour:
 		return usagef("--duration is %v; want more than 0, and at most a day", b.duration)
 	case b.n < 1 || b.n > coordinator.MaxN:
@@ -219,7 +232,7 @@ func (a *app) benchQuery(ctx context.Context, c *client, b *queryBench, spec *ki
 	if out.BesideBuild != nil {
 		rows = append(rows, out.BesideBuild.row("beside a build"))
 	}
-	if err := a.printTable("", columns{"", ">queries", ">seconds", ">errors", ">p50", ">p90", ">p99", ">p99.9", ">max"}, rows); err != nil {
+	if err := a.printTable("", columns{"", ">queries", ">seconds", ">answers/s", ">errors", ">p50", ">p90", ">p99", ">p99.9", ">max"}, rows); err != nil {
 		return err
 	}
 	for _, l := range []*jsonLatency{&out.jsonLatency, out.BesideBuild} {
@@ -233,7 +246,7 @@ func (a *app) benchQuery(ctx context.Context, c *client, b *queryBench, spec *ki
 
 func (l *jsonLatency) row(name string) []any {
 	ms := func(x float64) string { return fmt.Sprintf("%.2f ms", x) }
-	return []any{name, count(l.Requests), fmt.Sprintf("%.1f", l.Seconds), count(l.Errors), ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max)}
+	return []any{name, count(l.Requests), fmt.Sprintf("%.1f", l.Seconds), fmt.Sprintf("%.0f", float64(l.Requests-l.Errors)/max(l.Seconds, 1e-9)), count(l.Errors), ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max)}
 }
 
 // benchBesideBuild asks until a build that it starts has ended.
@@ -256,8 +269,56 @@ func (a *app) benchBesideBuild(ctx context.Context, c *client, b *queryBench, sp
 	return latency, failed
 }
 
-// run asks at the rate until ctx is done, and waits for what is under way.
+// run asks until ctx is done, and waits for what is under way.
 func (b *queryBench) run(ctx context.Context, c *client) jsonLatency {
+	if b.atOnce > 0 {
+		return b.runAtOnce(ctx, c)
+	}
+	return b.runAtRate(ctx, c)
+}
+
+// turns is the number of servers, or addresses, that are asked by turns.
+func (b *queryBench) turns(c *client) int {
+	if b.byURL != nil {
+		return len(b.byURL)
+	}
+	return len(c.conns)
+}
+
+// runAtOnce is run with so many queries under way all the time. The rate is that of the answers.
+func (b *queryBench) runAtOnce(ctx context.Context, c *client) jsonLatency {
+	life := context.WithoutCancel(ctx) // a query that has begun goes to its end
+	took, failures, errs := make([][]time.Duration, b.atOnce), make([]int, b.atOnce), make([]error, b.atOnce)
+	var askers sync.WaitGroup
+	began := time.Now()
+	for i := range b.atOnce {
+		askers.Go(func() {
+			rng := rand.New(rand.NewPCG(b.seed, uint64(i)))
+			for k := i; ctx.Err() == nil; k++ {
+				sent := time.Now()
+				call, cancel := context.WithTimeout(life, c.timeout)
+				err := b.query(call, c, k%b.turns(c), b.keys[rng.IntN(len(b.keys))])
+				cancel()
+				d := time.Since(sent)
+				if err != nil {
+					d, errs[i] = max(d, c.timeout), cmp.Or(errs[i], err)
+					failures[i]++
+				}
+				took[i] = append(took[i], d)
+			}
+		})
+	}
+	askers.Wait()
+	asked, failed := time.Since(began), 0
+	for _, n := range failures {
+		failed += n
+	}
+	all := slices.Concat(took...)
+	return latencyOf(float64(len(all)-failed)/asked.Seconds(), asked, all, failed, cmp.Or(errs...))
+}
+
+// runAtRate is run at the rate.
+func (b *queryBench) runAtRate(ctx context.Context, c *client) jsonLatency {
 	rng := rand.New(rand.NewPCG(b.seed, 0))
 	var mu sync.Mutex // guards what follows
 	var took []time.Duration
@@ -276,10 +337,7 @@ func (b *queryBench) run(ctx context.Context, c *client) jsonLatency {
 		}
 		took = append(took, d)
 	}
-	turns := len(c.conns)
-	if b.byURL != nil {
-		turns = len(b.byURL)
-	}
+	turns := b.turns(c)
 	life := context.WithoutCancel(ctx) // a query that has begun goes to its end
 	var queries sync.WaitGroup
 	began := time.Now()

@@ -24,6 +24,8 @@ func TestBenchQueryErrors(t *testing.T) {
 		{"no keys", nil, []string{"--keys"}},
 		{"rate", []string{"--keys", keys, "--rate", "0"}, []string{"--rate is 0", "more than 0"}},
 		{"no number", []string{"--keys", keys, "--rate", "NaN"}, []string{"--rate is NaN"}},
+		{"both paces", []string{"--keys", keys, "--rate", "5", "--at-once", "2"}, []string{"--at-once", "--rate"}},
+		{"at once", []string{"--keys", keys, "--at-once", "-1"}, []string{"--at-once is -1"}},
 		{"duration", []string{"--keys", keys, "--duration", "-1s"}, []string{"--duration is -1s"}},
 		{"n", []string{"--keys", keys, "-n", "0"}, []string{"-n is 0"}},
 		{"model of similar", []string{"--keys", keys, "--ask", "similar", "--model", "popularity"}, []string{"--model", "recommend"}},
@@ -101,6 +103,11 @@ func TestBenchQuery(t *testing.T) {
 	var whole jsonQueryBench
 	if err := json.Unmarshal([]byte(rest.out), &whole); err != nil || whole.Requests < 1 || whole.Errors != 0 || whole.P50 <= 0 {
 		t.Errorf("by REST: %v, %+v, %q", err, whole, rest.err)
+	}
+	paced := kith(t, nil, "bench", "query", "--addr", addrs, "--keys", keys, "--at-once", "3", "--duration", "200ms", "--timeout", "30s", "-o", "json")
+	var most jsonQueryBench
+	if err := json.Unmarshal([]byte(paced.out), &most); err != nil || most.Requests < 3 || most.Errors != 0 || most.P50 <= 0 || most.Rate > float64(most.Requests)/0.2 {
+		t.Errorf("three at once: %v, %+v, %q", err, most, paced.err)
 	}
 	lost := kith(t, nil, "bench", "query", "--url", "http://"+c.Members[0].Server.HTTPAddr()+"/v1/nowhere/{key}", "--keys", keys, "--rate", "50", "--duration", "100ms", "--timeout", "30s", "-o", "json")
 	if err := json.Unmarshal([]byte(lost.out), &whole); err != nil || whole.Errors != whole.Requests || !strings.Contains(whole.Error, "404") {

@@ -14,7 +14,8 @@ PostgreSQL  the same from a table with an index
 
 All are asked by 'kith bench query', whose latencies count from when a query was due: what waits for the client counts as well. With --vegeta those over HTTP are asked by vegeta,
 a load generator of others, whose latencies count from when it sent a query. Users are drawn anew for each measurement. Told are the latencies at each rate, and the processor seconds a thousand answers took on the side of the servers. --highest looks for the
-highest rate at which 99 of 100 answers come within 5 ms. With --active some users are asked for again and again, so that their histories are in memory if --history-mib has
+highest rate at which 99 of 100 answers come within 5 ms. --throughput asks kith and Redis without a rate, 16 queries under way all the time, two seconds each in turn, --turns times: told are the answers
+a second, and the ratio to Redis of the same turn, which a machine that changes its speed changes little. With --active some users are asked for again and again, so that their histories are in memory if --history-mib has
 room for them (about 1 KiB for 20 events), as the lists of Redis are. implicit answers in process, without a server: its time per user is told as well.
 
 Needs redis-server, PostgreSQL, and implicit (pip install implicit) for the others, what is not there is left out; and vegeta (go install
@@ -41,6 +42,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KITH = ROOT / "bin" / "kith"
 LIMIT_MS = 5.0
+AT_ONCE = 16
 
 
 def free_ports(n):
@@ -104,13 +106,14 @@ seeds = itertools.count(1)
 
 
 def bench_query(whom, users, rate, seconds):
-    """Asks by 'kith bench query'. whom are its flags that say whom, and what."""
-    out = subprocess.run([KITH, "bench", "query", *whom, "--keys", users, "--rate", str(rate), "--duration", f"{seconds}s", "--seed", str(next(seeds)), "-o", "json"],
+    """Asks by 'kith bench query', without a rate if that is None. whom are its flags that say whom, and what."""
+    pace = ["--rate", str(rate)] if rate else ["--at-once", str(AT_ONCE)]
+    out = subprocess.run([KITH, "bench", "query", *whom, "--keys", users, *pace, "--duration", f"{seconds}s", "--seed", str(next(seeds)), "-o", "json"],
                          capture_output=True, text=True)
     if not out.stdout:
         sys.exit(out.stderr)
     got = json.loads(out.stdout)
-    return {"requests": got["requests"], "errors": got["errors"], **{p: got[f"{p}_ms"] for p in ("p50", "p99", "p999")}}
+    return {"rate": got["rate"], "requests": got["requests"], "errors": got["errors"], **{p: got[f"{p}_ms"] for p in ("p50", "p99", "p999")}}
 
 
 def by_grpc(addrs):
@@ -146,6 +149,13 @@ class Way:
     def __init__(self, name, ask, pids):
         """ask measures at a rate for some seconds, pids returns the processes of the servers."""
         self.name, self.ask, self.pids = name, ask, pids
+
+    def throughput(self, seconds):
+        """Answers a second, without a rate."""
+        got = self.ask(None, seconds)
+        if got["errors"]:
+            sys.exit(f"{self.name}: {got['errors']} of {got['requests']} queries failed")
+        return got["rate"]
 
     def measure(self, rate, seconds):
         before = processor(self.pids())
@@ -267,12 +277,16 @@ def main():
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--highest", action="store_true")
+    parser.add_argument("--throughput", action="store_true")
+    parser.add_argument("--turns", type=int, default=15, help="of --throughput")
     parser.add_argument("--active", type=int, default=0, help="ask for so many users only, who have been asked for before, as those who visit a shop are; 0 for all")
     parser.add_argument("--history-mib", type=int, default=64, help="what a server keeps of histories in memory")
     parser.add_argument("--http", default="/v1/users/{key}/recommendations?n=10&model=item_knn", help="path of a query over HTTP; empty for none")
     parser.add_argument("--vegeta", action="store_true", help="ask over HTTP by vegeta")
     args = parser.parse_args()
     vegeta.path = args.vegeta and (shutil.which("vegeta") or shutil.which("vegeta", path=os.path.expanduser("~/go/bin")))
+    if args.throughput and (args.vegeta or not shutil.which("redis-server")):
+        sys.exit("--throughput needs redis-server, and no --vegeta")
     if args.vegeta and not vegeta.path:
         sys.exit("vegeta is not installed: go install github.com/tsenart/vegeta/v12@v12.12.0")
     work = vegeta.work = tempfile.mkdtemp(prefix="kith-bench-serving-")
@@ -301,6 +315,9 @@ def main():
                 subprocess.run([KITH, "build", "--addr", ",".join(grpc), "--wait"], check=True, stdout=subprocess.DEVNULL)
                 if args.active:  # each about three times
                     bench_query(by_grpc(grpc), os.path.join(work, "users.txt"), 3000, len(keys) // 1000)
+                if args.throughput:
+                    with contextlib.ExitStack() as beside:
+                        throughputs([*ways(args, work, keys, grpc, http, pids, ""), redis(work, keys, items, beside)], args.turns)
                 label = "" if nodes == 1 else f", {nodes} nodes"
                 table([*ways(args, work, keys, grpc, http, pids, label)], args)
         with contextlib.ExitStack() as stack:
@@ -314,6 +331,14 @@ def main():
             print(f"\nimplicit in process: {took[0]:,.0f} us a user in the middle, {took[1]:,.0f} us at p99, {took[2]:,.0f} us in batches of 1,000")
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def throughputs(ways, turns):
+    """Asks all ways in turn without a rate, and tells them beside the last."""
+    rates = [[way.throughput(2) for way in ways] for _ in range(turns)]
+    for i, way in enumerate(ways):
+        ratios = sorted(of[i] / of[-1] for of in rates)
+        print(f"{way.name:20} {statistics.median(of[i] for of in rates):8,.0f} answers/s   of {ways[-1].name}: {statistics.median(ratios):.2f} ({ratios[len(ratios) // 4]:.2f} to {ratios[-1 - len(ratios) // 4]:.2f})", flush=True)
 
 
 def table(ways, args):
