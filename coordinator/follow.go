@@ -21,7 +21,7 @@ import (
 const followShare = 2
 
 // followMost bounds them for large shops: each node keeps the rows of them all, and all sums that are wanted.
-const followMost = 12 << 20
+const followMost = 9 << 20
 
 // errMuch means that a full build is cheaper.
 var errMuch = errors.New("too much has changed")

@@ -111,7 +111,8 @@ func (q *Query) plain() bool {
 		!q.WithSeen && !q.Stale && !q.Explain && q.Filter.Empty() && !q.reorders() && len(q.Exclude)+len(q.Pins) == 0
 }
 
-// fromRow answers a plain query of a user whose events are in memory, where nobody else need be asked about them and the model ranks enough. Otherwise the answer is nil.
+// fromRow answers a plain query of a user whose events are in memory, where nobody else need be asked about them. The answer is shorter than N, and says so, if the model ranks no more,
+// and nil where it is not to be had so.
 func (r *Router) fromRow(ctx context.Context, q *Query) (*Answer, error) {
 	if r.hot == nil || !q.plain() {
 		return nil, nil
@@ -119,7 +120,7 @@ func (r *Router) fromRow(ctx context.Context, q *Query) (*Answer, error) {
 	a := &Answer{}
 	m, dictionary, err := r.answering(q, a)
 	if m == nil || err != nil {
-		return nil, nil // told below
+		return nil, nil // told by who asks next
 	}
 	defer m.Release()
 	if m.Weights.HalfLife > 0 {
@@ -129,46 +130,49 @@ func (r *Router) fromRow(ctx context.Context, q *Query) (*Answer, error) {
 	if s == nil {
 		return nil, nil
 	}
-	r.answered.Inc() // for the history
 	scores, byItems, err := s.score(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	defer byItems.Return() // what was asked of the own node is borrowed
 	top := unchanged(scores.Top(q.N, excluded))
-	if len(top) < q.N {
-		return nil, nil
-	}
 	a.Partial, a.Items = s.partial, s.ranked(nil, top, q.Method)
+	if len(top) < q.N && !q.NoFallback {
+		a.Fallback = ranksOnly(len(top))
+	}
 	return a, nil
 }
 
-// hotRow returns the scoring of a user, and what may not be in the answer, by the row that is kept, or by events in memory. It is nil if
-// these are not there, or the model knows nothing of them.
+// hotRow returns the scoring of a user, and what may not be in the answer, by the row that is kept, or by events in memory. It is nil if these are not there, or the model knows nothing of them.
 func (r *Router) hotRow(m *node.Version, dictionary *artifact.Dictionary, q *Query) (*scoring, []uint32) {
 	partitions, err := r.partitions()
 	if err != nil {
 		return nil, nil
 	}
 	p, epoch := partition.Of(q.User, partitions), r.log.State().Epoch
-	s := &scoring{r: r, m: m, dictionary: dictionary, user: q.User}
-	if stamp, ok := r.local.KnownStamp(p, epoch, q.User); !ok {
-		return nil, nil
-	} else if history, excluded, ok := r.hot.get(stamp, m.Version); ok {
-		s.history = history
-		r.hotUses.Inc()
-		return s, excluded
-	}
-	events, stamp, ok := r.local.KnownHistory(p, epoch, q.User, false)
+	stamp, ok := r.local.KnownStamp(p, epoch, q.User)
 	if !ok {
 		return nil, nil
 	}
-	history := r.history(m, dictionary, q, events)
-	if len(history) == 0 {
+	s := &scoring{r: r, m: m, dictionary: dictionary, user: q.User}
+	history, excluded, ok := r.hot.get(stamp, m.Version)
+	if ok {
+		s.history = history
+	} else {
+		events, stamp, ok := r.local.KnownHistory(p, epoch, q.User, false)
+		if !ok {
+			return nil, nil
+		}
+		s = r.newScoring(m, dictionary, q.User, r.history(m, dictionary, q, events))
+		excluded = s.excluded(q.known(events))
+		r.hot.put(stamp, m.Version, s.history, excluded)
+	}
+	if len(s.history) == 0 {
 		return nil, nil
 	}
-	s = r.newScoring(m, dictionary, q.User, history)
-	excluded := s.excluded(q.known(events))
-	r.hot.put(stamp, m.Version, s.history, excluded)
+	r.answered.Inc() // for the history
+	if ok {
+		r.hotUses.Inc()
+	}
 	return s, excluded
 }

@@ -97,6 +97,8 @@ type Query struct {
 
 	// apart is λ of a diversity by similarity, if there is one.
 	apart *float64
+	// ranked says that the method has ranked what it can.
+	ranked bool
 	// awaited says that the answer has waited for products.
 	awaited bool
 	// Explain adds contributions.

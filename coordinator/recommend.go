@@ -36,10 +36,17 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	}
 	q.settle(r.now())
 	q.keepApart()
-	if a, err := r.fromRow(ctx, &q); a != nil || err != nil {
-		return a, err
+	a, err := r.fromRow(ctx, &q)
+	switch {
+	case err != nil:
+		return nil, err
+	case a == nil:
+		a = &Answer{}
+	case len(a.Items) == q.N || q.NoFallback:
+		return a, nil
+	default:
+		q.ranked = true
 	}
-	a := &Answer{}
 	var events []fusion.Event
 	if q.usesHistory() {
 		var err error
@@ -95,7 +102,8 @@ func (r *Router) missing(f *shelf.Filter) (name string, found bool) {
 
 // rankItems fills the answer by the method, and then by the fallbacks.
 func (r *Router) rankItems(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
-	if !q.canAsk(q.Method) {
+	if q.ranked { // which told why it is not enough
+	} else if !q.canAsk(q.Method) {
 		a.Fallback = "there is neither a user nor a basket"
 	} else if err := r.rankFirst(ctx, q, events, seen, a); err != nil {
 		return err
@@ -237,7 +245,7 @@ func (r *Router) personal(ctx context.Context, q *Query, events []fusion.Event, 
 	there, top := len(a.Items), s.best(scores, q, s.excluded(seen), a.Items)
 	a.Items = s.ranked(a.Items, top, q.Method)
 	if len(top) < q.N {
-		a.Fallback = fmt.Sprintf("the model ranks only %d items", len(top))
+		a.Fallback = ranksOnly(len(top))
 		if !q.Filter.Empty() {
 			a.Fallback += " that are allowed"
 		}
@@ -247,6 +255,8 @@ func (r *Router) personal(ctx context.Context, q *Query, events []fusion.Event, 
 	}
 	return s.explain(ctx, q, byItems, top, a.Items[there:])
 }
+
+func ranksOnly(n int) string { return fmt.Sprintf("the model ranks only %d items", n) }
 
 // ranked appends what a method has ranked.
 func (s *scoring) ranked(items []Ranked, top []scoredItem, m Method) []Ranked {
@@ -432,7 +442,7 @@ type scoring struct {
 	m          *node.Version
 	dictionary *artifact.Dictionary
 	history    []node.HistoryItem // ascending by item
-	keys       []string           // of the history; nil where nobody asks for them
+	keys       []string           // of the history; nil has them looked up
 	user       string
 	partial    bool
 }
@@ -444,6 +454,14 @@ func (r *Router) newScoring(m *node.Version, dictionary *artifact.Dictionary, us
 		s.history[i], s.keys[i] = node.HistoryItem{Item: h.item, Partition: h.partition, Weight: h.weight}, h.key
 	}
 	return s
+}
+
+// key returns the key of an item of the history.
+func (s *scoring) key(i int) string {
+	if s.keys == nil {
+		return s.dictionary.Key(s.history[i].Item)
+	}
+	return s.keys[i]
 }
 
 // partitions returns the partitions of the history's items, ascending.
@@ -535,7 +553,7 @@ func (s *scoring) score(ctx context.Context, q *Query) (scores, byItems *neighbo
 func (s *scoring) excluded(items map[string]bool) []uint32 {
 	out := make([]uint32, 0, len(items))
 	for i, h := range s.history {
-		if items[s.keys[i]] {
+		if items[s.key(i)] {
 			out = append(out, h.Item)
 		}
 	}
@@ -679,7 +697,7 @@ func (s *scoring) explain(ctx context.Context, q *Query, byItems *neighborhood.S
 					continue
 				}
 				share := neighborhood.Float(neighborhood.Fixed(h.Weight*unit, x.Score)) * scale * factor
-				ranked.Contributions = append(ranked.Contributions, Contribution{s.keys[j], share})
+				ranked.Contributions = append(ranked.Contributions, Contribution{s.key(j), share})
 				rest -= share
 			}
 		}

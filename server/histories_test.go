@@ -61,13 +61,15 @@ func TestRowsInMemory(t *testing.T) {
 	c := clustertest.Start(t, clustertest.Options{Servers: 1})
 	c.Append(0, shopEvents(60, catalog, 12, 3))
 	used := func() float64 { return figure(t, c.Members[0].Server.Registry(), "kith_rows_memory_total") }
+	n, noFallback := uint32(5), false
 	// same asks for a user twice, and tells how many rows served.
 	same := func(when, user string) (rows float64) {
 		t.Helper()
 		before := used()
 		for _, model := range []kithv1.Model{kithv1.Model_MODEL_ITEM_KNN, kithv1.Model_MODEL_USER_KNN, kithv1.Model_MODEL_HYBRID} {
 			for range 2 {
-				plain, explained := forUser(user, 5), forUser(user, 5)
+				plain, explained := forUser(user, n), forUser(user, n)
+				plain.NoFallback, explained.NoFallback = noFallback, noFallback
 				plain.Model, explained.Model, explained.Explain = model, model, true
 				got, want := recommend(t, c, 0, plain), recommend(t, c, 0, explained)
 				for _, x := range want.Items {
@@ -89,8 +91,14 @@ func TestRowsInMemory(t *testing.T) {
 		}
 	}
 	const user, other = "u001", "u002"
+	activate := func(version uint64) {
+		t.Helper()
+		if _, err := c.Models(0).Activate(t.Context(), &kithv1.ActivateRequest{Version: version}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	same("without a model", user)
-	c.Build(0, &kithv1.BuildSpec{K: 10})
+	first := c.Build(0, &kithv1.BuildSpec{K: 10}).ModelVersion
 	warm("after a build", user)
 	now := time.Now().UnixMilli()
 	event := func(user, item, behavior string, at int64) *kithv1.Event {
@@ -104,8 +112,16 @@ func TestRowsInMemory(t *testing.T) {
 	}
 	c.Append(0, []*kithv1.Event{event(user, seen[0].Item, "cancel", now), event(user, seen[1].Item, "impression", now), event(user, "unheard-of", "view", now)})
 	warm("after a cancellation, an impression and an item without lists", user)
-	c.Build(0, &kithv1.BuildSpec{K: 20})
+	n = 1000
+	warm("with fallbacks", user)
+	noFallback = true
+	warm("with less than was asked for", user)
+	n, noFallback = 5, false
+	second := c.Build(0, &kithv1.BuildSpec{K: 20}).ModelVersion
 	warm("with another version", user)
+	activate(first)
+	warm("with the first version again", user)
+	activate(second)
 	warm("with another version", other)
 	joinOne(t, c, 0, other, user)
 	warm("after a join", user)
@@ -116,6 +132,8 @@ func TestRowsInMemory(t *testing.T) {
 	if rows := same("after the erasure", user); rows != 0 {
 		t.Errorf("a user who was erased has a row")
 	}
+	c.Append(0, []*kithv1.Event{event(user, seen[1].Item, "purchase", now+hour)})
+	warm("with events after the erasure", user)
 	const third = "u003"
 	c.Build(0, &kithv1.BuildSpec{K: 10, HalfLifeMs: 1e5 * hour})
 	if rows := same("with weights that decay", third); rows != 0 {

@@ -149,9 +149,8 @@ func New(cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 	control := coordinator.NewControl(machine, s.group, s.peers)
-	rowBytes := cfg.HistoryBytes / 5 // a row has some 15 bytes for an event, which takes 60 in a history
 	s.node, err = node.New(node.Config{
-		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, HistoryBytes: cfg.HistoryBytes - rowBytes, Stores: cfg.Partitions, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
+		ID: s.id, Dir: cfg.DataDir, Threads: cfg.Threads, CacheBytes: cfg.CacheBytes, HistoryBytes: cfg.HistoryBytes, Stores: cfg.Partitions, InflightBytes: cfg.MaxInflightBytes / 2, Consensus: pattern,
 		Kinds: cfg.Kinds, ModelMemory: cfg.ModelMemory,
 		Logger: s.log, Disk: s.disk, ScrubInterval: cfg.ScrubInterval, Background: true, Processors: cfg.Processors,
 		Products: func(ctx context.Context, items []string, stale bool) ([]*kithv1.Record, error) {
@@ -163,7 +162,7 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.coordinator = coordinator.New(coordinator.Config{
 		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect), DeadAfter: cfg.DeadAfter, SteadyAfter: cfg.steadyAfter(),
-		StallAfter: cfg.StallAfter, BuildEvery: cfg.BuildEvery, Kinds: cfg.Kinds, Models: models, RowBytes: rowBytes,
+		StallAfter: cfg.StallAfter, BuildEvery: cfg.BuildEvery, Kinds: cfg.Kinds, Models: models, RowBytes: cfg.HistoryBytes / 4,
 		NewID: newID, Now: time.Now, Logger: s.log,
 	}, control, s.node)
 	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)

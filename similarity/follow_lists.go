@@ -165,8 +165,9 @@ func (f *looker) look(i uint32, l *followed, deltas []delta) error {
 	s, h := f.step, f.held(i)
 	moved := isSet(s.touched, i)
 	if l.changed = moved || len(deltas) > 0 || f.touches(h.List) || f.touches(h.Rest); !l.changed {
-		// Pairs that are not held may come before the last of the list if they have its score, and keep it though their norm has risen, as norms are so large that scores of float32 do not show it.
-		if tied := s.heavy && h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound; tied {
+		// Pairs that are not held may come before the last of the list if they have its score, and keep it though their norm has risen, as norms are so large that scores of float32 do not show it:
+		// that of the pair, or of counts that of the item itself.
+		if tied := (s.heavy || s.kind == commons && s.item[i].is >= knownSum) && h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound; tied {
 			l.changed, l.whole = true, true
 		}
 		return nil
@@ -212,7 +213,11 @@ func (f *looker) look(i uint32, l *followed, deltas []delta) error {
 				return err
 			}
 		} else if s.next[j] != Gone {
-			f.may = append(f.may, Neighbor{j, s.score(s.most(h.Bound, x, y)+by, x.is, y.is)})
+			if most := s.most(h.Bound, x, y) + by; most >= exactSum {
+				f.ask = append(f.ask, j) // a build may have another score for it than the sum says, so it must be known if it is as large
+			} else {
+				f.may = append(f.may, Neighbor{j, s.score(most, x.is, y.is)})
+			}
 		}
 	}
 	f.settle(l)
@@ -442,11 +447,24 @@ func (f *Follower) Give(sums []PairSums) error {
 	return nil
 }
 
-// check refuses sums of items that there are not.
+// check refuses sums of items that there are not, or out of order, and those that cannot be.
 func (f *Follower) check(p PairSums) error {
 	n := f.step.Len()
 	if int64(p.Item) >= int64(n) || len(p.With) != len(p.Sum) || slices.ContainsFunc(p.With, func(id uint32) bool { return int64(id) >= int64(n) }) {
 		return fmt.Errorf("follow: %d sums of item %d with %d of %d items: %w", len(p.Sum), p.Item, len(p.With), n, ErrShape)
+	}
+	for k, with := range p.With {
+		if with == p.Item || k > 0 && p.With[k-1] >= with {
+			return fmt.Errorf("follow: item %d is at place %d of those whose sums with item %d come: %w", with, k, p.Item, ErrShape)
+		}
+	}
+	for k, sum := range p.Sum {
+		switch {
+		case !(sum >= 0):
+			return fmt.Errorf("follow: a sum of item %d is %v: %w", p.Item, sum, ErrShape)
+		case sum >= exactSum:
+			return fmt.Errorf("%w: sum %v of items %d and %d, want below %d", ErrNotFollowed, sum, p.Item, p.With[k], exactSum)
+		}
 	}
 	return nil
 }
@@ -512,7 +530,8 @@ func comparePairs(a, b PairSums) int {
 	return cmp.Or(cmp.Compare(one(b.All), one(a.All)), cmp.Compare(a.Item, b.Item))
 }
 
-// JoinWanted makes one of what several Followers of a version of so many items want: what is wanted by several is there once. The error matches ErrShape if an item is not below them.
+// JoinWanted makes one of what several Followers of a version of so many items want: what is wanted by several is there once. The error matches ErrShape if an item is not below them, and
+// ErrNotFollowed if they are more than maxPairSums.
 // Cost: O(items + sums).
 func JoinWanted(wanted []PairSums, items int) ([]PairSums, error) {
 	var out []PairSums
@@ -545,5 +564,13 @@ func JoinWanted(wanted []PairSums, items int) ([]PairSums, error) {
 		}
 	}
 	pairs = byItem(pairs, items, func(p uint64) uint32 { return uint32(p >> 32) })
-	return eachItem(whole, pairs, func(p uint64) (item, with uint32) { return uint32(p >> 32), uint32(p) }), nil
+	joined := eachItem(whole, pairs, func(p uint64) (item, with uint32) { return uint32(p >> 32), uint32(p) })
+	total = 0
+	for _, w := range joined {
+		total += len(w.With)
+	}
+	if total > maxPairSums { // before anything is done for them
+		return nil, tooManyPairSums()
+	}
+	return joined, nil
 }

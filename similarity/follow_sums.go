@@ -11,6 +11,10 @@ import (
 // maxPairSums bounds the sums that lists may want: 12 bytes each, on every node.
 const maxPairSums = 8 << 20
 
+func tooManyPairSums() error {
+	return fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, maxPairSums)
+}
+
 // FitPairSums refuses sums that are not those that were wanted, or more than maxPairSums.
 func FitPairSums(wanted, sums []PairSums) error {
 	if len(wanted) != len(sums) {
@@ -25,7 +29,7 @@ func FitPairSums(wanted, sums []PairSums) error {
 		room -= len(s.With)
 	}
 	if room < 0 {
-		return fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, maxPairSums)
+		return tooManyPairSums()
 	}
 	return nil
 }
@@ -50,7 +54,7 @@ func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted []PairSums) (
 			out[n] = a.addPairs(w)
 		}
 		if room -= len(out[n].Sum); room < 0 {
-			return nil, fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, maxPairSums)
+			return nil, tooManyPairSums()
 		}
 		for k, sum := range out[n].Sum {
 			if sum != float64(int64(sum)) {

@@ -38,9 +38,10 @@ func bruteScores(r *Rows, o Options) [][]float64 {
 		}
 	}
 	for u := range users {
-		var sum float64
+		var sum, largest float64
 		for i := range items {
 			sum += value[i][u]
+			largest = max(largest, math.Abs(value[i][u]))
 		}
 		idf := math.Log(float64(items)) - math.Log(1+rowLength[u])
 		for i := range items {
@@ -48,7 +49,9 @@ func bruteScores(r *Rows, o Options) [][]float64 {
 			switch {
 			case !stored[i][u]:
 			case o.Measure == AdjustedCosine:
-				value[i][u] = w - sum/rowLength[u]
+				if value[i][u] = w - sum/rowLength[u]; math.Abs(value[i][u]) <= noise*largest {
+					value[i][u] = 0
+				}
 			case o.Measure == TFIDF:
 				value[i][u] = math.Copysign(math.Sqrt(math.Abs(w)), w) * idf
 			case o.Measure == BM25 && w != 0:

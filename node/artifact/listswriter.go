@@ -10,7 +10,7 @@ import (
 )
 
 // ListsWriter writes the neighbor lists of the items of a partition as they come: the file that WriteLists makes of all of
-// them at once. Entries wait in memory, or if they are many in a file of their own, so memory is 16 MiB and 12 bytes an item. It
+// them at once. Entries wait in memory, or if they are many in a file of their own, so memory is at most 16 MiB, and 64 for all of a store, and 12 bytes an item. It
 // must be ended by Commit or Abort, and be used by one goroutine.
 type ListsWriter struct{ listSpool }
 
@@ -31,7 +31,7 @@ func (w *ListsWriter) Add(items []uint32, lists *similarity.Lists) error { retur
 // Commit makes the file durable under its name and returns its identity.
 func (w *ListsWriter) Commit() (Info, error) { return w.commit(listsMagic) }
 
-// spoolMemory is how many bytes of entries wait in memory. Tests change it.
+// spoolMemory is how many bytes of entries of a file wait in memory, and four times as many those of all. Tests change it.
 var spoolMemory = 16 << 20
 
 // listSpool is what writes a file of lists whose items and entries come together.
@@ -59,6 +59,7 @@ func (w *listSpool) spill() (err error) {
 	if _, err := w.spilled.Write(w.held); err != nil {
 		return fmt.Errorf("write artifact: %w", err)
 	}
+	w.file.store.spooled.Add(-int64(len(w.held)))
 	w.held = w.held[:0]
 	return nil
 }
@@ -83,11 +84,12 @@ func (w *listSpool) add(items []uint32, lists *similarity.Lists) error {
 	}
 	w.items = append(w.items, items...)
 	entries := section(l.entries)
-	if len(w.held) > 0 && len(w.held)+len(entries) > spoolMemory {
+	if len(w.held) > 0 && (len(w.held)+len(entries) > spoolMemory || w.file.store.spooled.Load()+int64(len(entries)) > 4*int64(spoolMemory)) {
 		if err := w.spill(); err != nil {
 			return err
 		}
 	}
+	w.file.store.spooled.Add(int64(len(entries)))
 	w.held = append(w.held, entries...)
 	return nil
 }
@@ -118,6 +120,8 @@ func (w *listSpool) commit(magic string, more ...[]byte) (Info, error) {
 // Abort removes what was written unless it was committed. It may be called again, and after Commit.
 func (w *listSpool) Abort() {
 	w.file.Abort()
+	w.file.store.spooled.Add(-int64(len(w.held)))
+	w.held = nil
 	if w.spilled != nil {
 		// What cannot be removed now is when the store is opened next.
 		_ = w.spilled.Close()

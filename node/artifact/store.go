@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -104,6 +105,8 @@ type Info struct {
 // process, which must be the only one that writes to the folder.
 type Store struct {
 	dir string
+	// spooled are the bytes of entries that wait in memory for all files of lists that are being written.
+	spooled atomic.Int64
 }
 
 // Open returns the store in dir. It makes dir and the folders above it, durably, if they are not there, and removes the

@@ -74,8 +74,16 @@ func (h histories) shard(user string) (*historyShard, uint64) {
 
 // get returns the events of a user, or a time for put.
 func (h histories) get(user string) (events []fusion.Event, ok bool, before uint64) {
-	ok, before = h.with(user, func(_ uint64, packed []byte) { events = unpackHistory(user, packed) })
+	events, _, ok, before = h.stamped(user)
 	return events, ok, before
+}
+
+// stamped is get with the stamp of the events.
+func (h histories) stamped(user string) (events []fusion.Event, stamp uint64, ok bool, before uint64) {
+	if ok, before = h.with(user, func(s uint64, packed []byte) { events, stamp = unpackHistory(user, packed), s }); ok {
+		h.fromMemory.Add(1)
+	}
+	return events, stamp, ok, before
 }
 
 // with calls fn with what is kept of a user and its stamp, which nothing else in this process ever has, or returns a time for put.
@@ -91,7 +99,6 @@ func (h histories) with(user string, fn func(stamp uint64, packed []byte)) (ok b
 	if packed == nil {
 		return false, s.drops
 	}
-	h.fromMemory.Add(1)
 	fn(stamp, packed)
 	if !young {
 		s.keep(h.room, stamp, h.owner, hash, user, packed)

@@ -519,7 +519,7 @@ func (s *Store) KnownHistory(user string) (events []fusion.Event, stamp uint64, 
 	if _, err := d.state(); err != nil {
 		return nil, 0, false
 	}
-	ok, _ = d.histories.with(user, func(s uint64, packed []byte) { events, stamp = unpackHistory(user, packed), s })
+	events, stamp, ok, _ = d.histories.stamped(user)
 	return events, stamp, ok
 }
 
