@@ -397,3 +397,47 @@ func TestFitPairSums(t *testing.T) {
 		}
 	}
 }
+
+// TestFollowAsksOfLargeItems: beside items that are so large that scores or sums of float32 do not show what changes, nothing is told from bounds.
+func TestFollowAsksOfLargeItems(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		o              Options
+		users          []uint32
+		squares        []float64
+		change         RowChange
+		score, bound   float32
+		asked, rebuilt bool
+	}{
+		{
+			"a neighbor's tie by another item that has grown", Options{Measure: Jaccard, K: 1},
+			[]uint32{30_000_000, 5, 4}, []float64{30_000_000, 5, 4}, RowChange{New: Row{Item: []uint32{2}}}, 1.0 / 30_000_004, 1.0 / 30_000_004, false, true,
+		},
+		{
+			"the same beside a small item", Options{Measure: Jaccard, K: 1},
+			[]uint32{30, 5, 4}, []float64{30, 5, 4}, RowChange{New: Row{Item: []uint32{2}}}, 1.0 / 34, 1.0 / 34, false, false,
+		},
+		{
+			"a sum that a build may round", Options{Measure: Cosine, K: 1},
+			[]uint32{400, 300, 300}, []float64{1 << 27, 1 << 27, 1 << 27}, RowChange{Old: Row{Item: []uint32{0}}, New: Row{Item: []uint32{0, 2}}}, 0.9, 0.2, true, false,
+		},
+		{
+			"a sum that is exact", Options{Measure: Cosine, K: 1},
+			[]uint32{400, 300, 300}, []float64{1 << 22, 1 << 22, 1 << 22}, RowChange{Old: Row{Item: []uint32{0}}, New: Row{Item: []uint32{0, 2}}}, 0.9, 0.2, false, false,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := NewStep(tt.o, tt.users, tt.squares, 0, func(i uint32) string { return fmt.Sprint(i) }, []RowChange{tt.change})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := NewFollower(s, []uint32{0}, func(uint32) HeldList { return HeldList{List: []Neighbor{{1, tt.score}}, Bound: tt.bound} })
+			if err := f.Look(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if asked, rebuilt := len(f.asks) > 0, f.lists[0].whole; asked != tt.asked || rebuilt != tt.rebuilt {
+				t.Errorf("the sum is asked for: %v, the list is built again: %v; want %v and %v", asked, rebuilt, tt.asked, tt.rebuilt)
+			}
+		})
+	}
+}
