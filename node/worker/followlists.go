@@ -129,7 +129,7 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 		if err := follower.Give(sums); err != nil {
 			return err
 		}
-		file, err := w.writeLists(ctx, f, follower, j.id, p)
+		file, err := w.writeLists(ctx, follower, j.id, p)
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 const listsChunk = 4096
 
 // writeLists writes the lists of a partition, and what is kept behind them.
-func (w *Worker) writeLists(ctx context.Context, f *following, follower *similarity.Follower, version uint64, p uint32) (artifact.Info, error) {
+func (w *Worker) writeLists(ctx context.Context, follower *similarity.Follower, version uint64, p uint32) (artifact.Info, error) {
 	out, err := w.artifacts.CreateLists(version, p)
 	if err != nil {
 		return artifact.Info{}, err
