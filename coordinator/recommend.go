@@ -102,11 +102,14 @@ func (r *Router) missing(f *shelf.Filter) (name string, found bool) {
 
 // rankItems fills the answer by the method, and then by the fallbacks.
 func (r *Router) rankItems(ctx context.Context, q *Query, events []fusion.Event, seen map[string]bool, a *Answer) error {
-	if q.ranked { // which told why it is not enough
-	} else if !q.canAsk(q.Method) {
+	switch {
+	case q.ranked: // and told why it is not enough
+	case !q.canAsk(q.Method):
 		a.Fallback = "there is neither a user nor a basket"
-	} else if err := r.rankFirst(ctx, q, events, seen, a); err != nil {
-		return err
+	default:
+		if err := r.rankFirst(ctx, q, events, seen, a); err != nil {
+			return err
+		}
 	}
 	if q.NoFallback || len(a.Items) >= q.N {
 		a.Fallback = ""

@@ -410,20 +410,36 @@ func TestFollowAsksOfLargeItems(t *testing.T) {
 		asked, rebuilt bool
 	}{
 		{
-			"a neighbor's tie by another item that has grown", Options{Measure: Jaccard, K: 1},
-			[]uint32{30_000_000, 5, 4}, []float64{30_000_000, 5, 4}, RowChange{New: Row{Item: []uint32{2}}}, 1.0 / 30_000_004, 1.0 / 30_000_004, false, true,
+			"a neighbor's tie by another item that has grown",
+			Options{Measure: Jaccard, K: 1},
+			[]uint32{30_000_000, 5, 4},
+			[]float64{30_000_000, 5, 4},
+			RowChange{New: Row{Item: []uint32{2}}},
+			1.0 / 30_000_004, 1.0 / 30_000_004, false, true,
 		},
 		{
-			"the same beside a small item", Options{Measure: Jaccard, K: 1},
-			[]uint32{30, 5, 4}, []float64{30, 5, 4}, RowChange{New: Row{Item: []uint32{2}}}, 1.0 / 34, 1.0 / 34, false, false,
+			"the same beside a small item",
+			Options{Measure: Jaccard, K: 1},
+			[]uint32{30, 5, 4},
+			[]float64{30, 5, 4},
+			RowChange{New: Row{Item: []uint32{2}}},
+			1.0 / 34, 1.0 / 34, false, false,
 		},
 		{
-			"a sum that a build may round", Options{Measure: Cosine, K: 1},
-			[]uint32{400, 300, 300}, []float64{1 << 27, 1 << 27, 1 << 27}, RowChange{Old: Row{Item: []uint32{0}}, New: Row{Item: []uint32{0, 2}}}, 0.9, 0.2, true, false,
+			"a sum that a build may round",
+			Options{Measure: Cosine, K: 1},
+			[]uint32{400, 300, 300},
+			[]float64{1 << 27, 1 << 27, 1 << 27},
+			RowChange{Old: Row{Item: []uint32{0}}, New: Row{Item: []uint32{0, 2}}},
+			0.9, 0.2, true, false,
 		},
 		{
-			"a sum that is exact", Options{Measure: Cosine, K: 1},
-			[]uint32{400, 300, 300}, []float64{1 << 22, 1 << 22, 1 << 22}, RowChange{Old: Row{Item: []uint32{0}}, New: Row{Item: []uint32{0, 2}}}, 0.9, 0.2, false, false,
+			"a sum that is exact",
+			Options{Measure: Cosine, K: 1},
+			[]uint32{400, 300, 300},
+			[]float64{1 << 22, 1 << 22, 1 << 22},
+			RowChange{Old: Row{Item: []uint32{0}}, New: Row{Item: []uint32{0, 2}}},
+			0.9, 0.2, false, false,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
