@@ -253,10 +253,14 @@ func (p earlier) Put(name string, b []byte) error {
 }
 
 func (p earlier) Get(ctx context.Context, worker int, name string) ([]byte, error) {
-	if name == "rows" {
-		name = "users"
+	if name != "rows" {
+		return p.Peers.Get(ctx, worker, name)
 	}
-	return p.Peers.Get(ctx, worker, name)
+	b, err := p.Peers.Get(ctx, worker, "users")
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{0}, b...), nil // so that the reader of today reads what that program could: rows of ones
 }
 
 type mixedWorker struct {
