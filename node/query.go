@@ -148,35 +148,56 @@ func (n *Node) NearestUsers(_ context.Context, req *kithv1.NearestUsersRequest) 
 		return nil, err
 	}
 	weighed := weigher.Row(items, weights)
-	var found []*kithv1.SimilarUser
-	for _, p := range req.Partitions {
+	type held struct {
+		*userRows
+		partition uint32
+		gone      erasures
+	}
+	parts, wanted := make([]held, len(req.Partitions)), int(req.K)
+	for i, p := range req.Partitions {
 		rows, err := m.rows(p)
 		if err != nil {
 			return nil, err
-		}
-		self := -1
-		if row, ok := rows.Find(req.ExcludeUser); ok && req.ExcludeUser != "" {
-			self = row
 		}
 		gone, err := n.erasuresSince(p, m)
 		if err != nil {
 			return nil, err
 		}
-		for _, x := range rows.search.Nearest(items, weighed, int(req.K)+gone.count, self) {
-			key := rows.Key(int(x.ID))
-			if erased, err := gone.has(key); err != nil {
+		parts[i] = held{rows, p, gone}
+		wanted += gone.count
+	}
+	slices.SortFunc(parts, func(a, b held) int {
+		return cmp.Or(cmp.Compare(a.FirstUser(), b.FirstUser()), cmp.Compare(a.NumUsers(), b.NumUsers())) // one without users comes before the one that begins at the same id
+	})
+	searched := make([]similarity.SearchPart, len(parts))
+	for i, p := range parts {
+		searched[i] = similarity.SearchPart{Searcher: p.search, First: p.FirstUser(), Self: -1}
+		if req.ExcludeUser == "" || p.partition != uint32(partition.Of(req.ExcludeUser, len(m.users))) {
+			continue
+		}
+		if row, ok := p.Find(req.ExcludeUser); ok {
+			searched[i].Self = row
+		}
+	}
+	var found []*kithv1.SimilarUser
+	for _, x := range similarity.Nearest(searched, items, weighed, wanted) {
+		at, _ := slices.BinarySearchFunc(parts, x.ID, func(p held, id uint32) int { return cmp.Compare(p.FirstUser(), id+1) })
+		p := &parts[at-1] // the last that begins at or before it
+		u := &kithv1.SimilarUser{User: x.ID, Partition: p.partition, Score: x.Score}
+		if req.WithKeys || p.gone.count > 0 {
+			key := p.Key(int(x.ID - p.FirstUser()))
+			if erased, err := p.gone.has(key); err != nil {
 				return nil, err
 			} else if erased {
 				continue
 			}
-			u := &kithv1.SimilarUser{User: rows.FirstUser() + x.ID, Partition: p, Score: x.Score}
 			if req.WithKeys {
 				u.Key = key
 			}
-			found = append(found, u)
 		}
+		found = append(found, u)
 	}
-	return &kithv1.NearestUsersResponse{Users: NearestOf(found, int(req.K))}, nil
+	return &kithv1.NearestUsersResponse{Users: found[:min(len(found), int(req.K))]}, nil
 }
 
 // NearestOf returns the k nearest of some users: by score descending, then dense id.

@@ -330,6 +330,9 @@ func (m *Version) rows(p uint32) (*userRows, error) {
 	if int64(p) >= int64(len(m.users)) {
 		return nil, fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, p, len(m.users))
 	}
+	if rows := m.users[p].Load(); rows != nil {
+		return rows, nil // without making a name
+	}
 	weigher, err := m.userWeigher()
 	if err != nil {
 		return nil, err
@@ -339,11 +342,7 @@ func (m *Version) rows(p uint32) (*userRows, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows, transposed := r.Matrix(), r.Transposed()
-		if weighed := weigher.Rows(rows); weighed != rows {
-			rows, transposed = weighed, weighed.Transpose()
-		}
-		return &userRows{Rows: r, search: similarity.NewSearcher(rows, transposed, m.Similarity)}, nil
+		return &userRows{Rows: r, search: similarity.NewSearcher(weigher.Rows(r.Matrix()), m.Similarity)}, nil
 	})
 }
 

@@ -68,7 +68,7 @@ func ExampleRun() {
 }
 
 func ExampleSearcher() {
-	s := similarity.NewSearcher(threeUsers, threeUsers.Transpose(), similarity.Options{Measure: similarity.Cosine})
+	s := similarity.NewSearcher(threeUsers, similarity.Options{Measure: similarity.Cosine})
 	// Who bought most like a basket of items 1 and 2?
 	fmt.Println(s.Nearest([]uint32{1, 2}, nil, 1, -1))
 	// Output:

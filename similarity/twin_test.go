@@ -519,7 +519,7 @@ func TestSearcherEqualsBuildOnTransposed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := NewSearcher(rows, rows.Transpose(), o)
+		s := NewSearcher(rows, o)
 		for u := range r.NumUsers() {
 			items, raw := r.row(u)
 			got := s.Nearest(items, weigher.Row(items, raw), o.K, u)

@@ -219,7 +219,7 @@ func NewUserKNN(rows *similarity.Rows, popular *popularity.Model, o similarity.O
 		rows:    rows,
 		weigher: weigher,
 		weighed: weighed,
-		search:  similarity.NewSearcher(weighed, weighed.Transpose(), o),
+		search:  similarity.NewSearcher(weighed, o),
 		options: o,
 		unit:    o.Measure.OfUsers().Unit(),
 	}, nil

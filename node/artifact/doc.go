@@ -74,6 +74,6 @@
 //	uint32 × entries dense ids of items, ascending within a row
 //	float32 × entries weights, if there are any
 //
-// The transposed rows are not stored: they are as large as the rows, each replica would have to copy them, and not
-// every measure needs them. See [Rows.Transposed].
+// The transposed rows are not stored: they are as large as the rows, and each replica would have to copy them. A
+// similarity.Searcher makes them, with weights of its own.
 package artifact

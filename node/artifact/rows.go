@@ -3,18 +3,16 @@ package artifact
 import (
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/kith-io/kith/similarity"
 )
 
 // Rows gives the interaction rows of the users of a partition. It is safe for concurrent use, but not with Close.
 type Rows struct {
-	file       []byte
-	firstUser  uint32
-	users      keys
-	matrix     *similarity.Rows
-	transposed func() *similarity.Rows
+	file      []byte
+	firstUser uint32
+	users     keys
+	matrix    *similarity.Rows
 }
 
 // WriteRows writes the rows of the users of a partition, who have the dense ids from firstUser. users are their keys,
@@ -80,7 +78,6 @@ func parseRows(s *sections) (*Rows, error) {
 	if weighted == 1 {
 		r.matrix.Weight = cut[float32](s, entries)
 	}
-	r.transposed = sync.OnceValue(r.matrix.Transpose)
 	return r, nil
 }
 
@@ -122,11 +119,6 @@ func (r *Rows) Key(row int) string { return string(r.users.at(row)) }
 // Matrix returns the rows: users×items, by item's dense id. Weight is nil if all weights are one. It is a view of the file:
 // valid until Close, and not to be changed, for writing to it ends the process.
 func (r *Rows) Matrix() *similarity.Rows { return r.matrix }
-
-// Transposed returns the items×users matrix, in memory of its own. It is computed by the first call, for all: it can be had
-// from the rows, so it is not worth a second file's size on every replica, nor memory for measures that weigh the
-// rows first and cannot use it. Cost: that of similarity.Rows.Transpose, once.
-func (r *Rows) Transposed() *similarity.Rows { return r.transposed() }
 
 // Close frees the mapping. Closing again does nothing.
 func (r *Rows) Close() error {
