@@ -6,6 +6,7 @@ import (
 
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/partition"
+	"github.com/kith-io/kith/similarity"
 )
 
 // earlyFile names a file of a version.
@@ -14,8 +15,8 @@ type earlyFile struct {
 	name    string
 }
 
-// openEarly opens a file that all queries need, a dictionary or neighbor lists, when a build has written it, so that the first queries of the version do not wait until it
-// has been read through. What is wrong with it is told when a query opens it.
+// openEarly opens a file that queries need when a build has written it, so that the first of the version do not wait until it has been read through: a dictionary, neighbor lists, or
+// rows if a version is searched for similar users. What is wrong with it is told when a query opens it.
 func (v *Versions) openEarly(version uint64, name string) {
 	var file io.Closer
 	var err error
@@ -23,6 +24,11 @@ func (v *Versions) openEarly(version uint64, name string) {
 		file, err = artifact.OpenDictionary(path)
 	} else if artifact.IsLists(name) {
 		file, err = artifact.OpenLists(path)
+	} else if o, searched := v.searched(name); searched {
+		var rows *userRows
+		if rows, err = openUserRows(path, similarity.NewUserWeigher(o.Measure, 0, nil), o); rows != nil {
+			file = rows
+		}
 	}
 	if file == nil || err != nil {
 		return
@@ -39,6 +45,21 @@ func (v *Versions) openEarly(version uint64, name string) {
 	if old != nil {
 		_ = old.Close() // only read
 	}
+}
+
+// searched returns the options by which the rows of a partition have been searched in a version that is open, which the next one has, too, if nobody changes them. It reports false for
+// those that weigh rows by what only the dictionary tells.
+func (v *Versions) searched(name string) (o similarity.Options, ok bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, m := range v.open {
+		for p := range m.users {
+			if m.users[p].Load() != nil && artifact.RowsName(uint32(p)) == name {
+				return m.Similarity, !m.Similarity.Measure.NeedsCounts()
+			}
+		}
+	}
+	return o, false
 }
 
 // takeEarly returns a file that was opened early, once, or nil.

@@ -74,6 +74,15 @@ type openModel struct {
 type userRows struct {
 	*artifact.Rows
 	search *similarity.Searcher
+	by     similarity.Options // of search
+}
+
+func openUserRows(path string, weigher *similarity.Weigher, by similarity.Options) (*userRows, error) {
+	r, err := artifact.OpenRows(path)
+	if err != nil {
+		return nil, err
+	}
+	return &userRows{r, similarity.NewSearcher(weigher.Rows(r.Matrix()), by), by}, nil
 }
 
 // retain closes the versions that are not in keep as soon as nobody reads them.
@@ -236,6 +245,10 @@ func open[T any](m *Version, file *atomic.Pointer[T], name string, from func(pat
 		return f, nil
 	}
 	f, early := any(m.owner.takeEarly(m.Version, name)).(*T)
+	if rows, ok := any(f).(*userRows); early && ok && rows.by != m.Similarity {
+		_ = rows.Close() // only read; the settings have been changed
+		early = false
+	}
 	if !early {
 		var err error
 		if f, err = from(m.owner.files.Path(m.Version, name)); err != nil {
@@ -337,13 +350,7 @@ func (m *Version) rows(p uint32) (*userRows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(m, &m.users[p], artifact.RowsName(p), func(path string) (*userRows, error) {
-		r, err := artifact.OpenRows(path)
-		if err != nil {
-			return nil, err
-		}
-		return &userRows{Rows: r, search: similarity.NewSearcher(weigher.Rows(r.Matrix()), m.Similarity)}, nil
-	})
+	return open(m, &m.users[p], artifact.RowsName(p), func(path string) (*userRows, error) { return openUserRows(path, weigher, m.Similarity) })
 }
 
 // dropOthers removes the files of the versions that are not in keep. Versions above applied are left alone: they belong

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -127,5 +128,64 @@ func TestFilesAreOpenedEarly(t *testing.T) {
 	versions.reopen(9)
 	if n := len(versions.early); n != 0 {
 		t.Errorf("%d files of a version that is to be opened again are open", n)
+	}
+}
+
+// TestRowsAreOpenedEarly: rows of a new version are made ready where those of another one are searched, by the settings of that one; with other settings they are not used.
+func TestRowsAreOpenedEarly(t *testing.T) {
+	files, err := artifact.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	control := &decisions{}
+	versions := newVersions(files, control, nil, slog.New(slog.DiscardHandler), newHint())
+	defer versions.close()
+	cosine, jaccard, tfidf := similarity.Options{Measure: similarity.Cosine, K: 2}, similarity.Options{Measure: similarity.Jaccard, K: 2}, similarity.Options{Measure: similarity.TFIDF, K: 2}
+	var view View
+	// build writes a version, and tells whether its rows were opened before it is known.
+	build := func(number uint64, o similarity.Options) (early bool) {
+		t.Helper()
+		rows := &similarity.Rows{NumItems: 2, Start: []int64{0, 2}, Item: []uint32{0, 1}, Weight: []float32{1, float32(number)}}
+		if _, err := files.WriteDictionary(number, []string{"a", "b"}, []uint64{1, 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := files.WriteRows(number, 0, 0, []string{"u"}, rows); err != nil {
+			t.Fatal(err)
+		}
+		versions.openEarly(number, artifact.RowsName(0))
+		early = len(versions.early) == 1
+		view.Versions = append(slices.Clone(view.Versions), VersionView{Version: number, Users: 1, Partitions: 1, Similarity: o})
+		control.set(view)
+		return early
+	}
+	search := func(number uint64, o similarity.Options) {
+		t.Helper()
+		m, err := versions.Acquire(number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Release()
+		rows, err := m.rows(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows.by != o || rows.Matrix().Weight[1] != float32(number) || len(versions.early) != 0 {
+			t.Errorf("version %d is searched by %+v, with weight %v, and %d files wait", number, rows.by, rows.Matrix().Weight[1], len(versions.early))
+		}
+	}
+	steps := []struct {
+		number uint64
+		o      similarity.Options
+		early  bool
+	}{{2, cosine, false}, {3, cosine, true}, {4, jaccard, true}, {5, tfidf, true}}
+	for _, s := range steps {
+		if early := build(s.number, s.o); early != s.early {
+			t.Errorf("the rows of version %d are opened early: %t, want %t", s.number, early, s.early)
+		}
+		search(s.number, s.o)
+		versions.retain(map[uint64]bool{s.number: true})
+	}
+	if build(6, tfidf) {
+		t.Error("rows are weighed early by counts of items that are not known")
 	}
 }

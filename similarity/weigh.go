@@ -80,6 +80,9 @@ func NewUserWeigher(m Measure, numUsers uint64, counts []uint64) *Weigher {
 // NeedsSums tells whether weights depend on the sums of the weights of items.
 func (m Measure) NeedsSums() bool { return m == BM25 }
 
+// NeedsCounts tells whether weights of users depend on the number of users of each item.
+func (m Measure) NeedsCounts() bool { return m.OfUsers() == TFIDF }
+
 func idf(documents, having float64) float64 { return math.Log(documents) - math.Log1p(having) }
 
 // lengthNorms returns K1(1-B+B·l) of each item.

@@ -50,6 +50,9 @@ func RowsName(partition uint32) string {
 	return fmt.Sprintf("%s%05d", rowsPrefix, partition)
 }
 
+// IsRows reports whether a file has rows of users.
+func IsRows(name string) bool { return strings.HasPrefix(name, rowsPrefix) }
+
 // ModelName returns the name of the file of a model, for example model-covisit.
 func ModelName(model string) string { return modelPrefix + model }
 

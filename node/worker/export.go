@@ -440,6 +440,7 @@ func (w *Worker) export(ctx context.Context, p *plan, s *shardState, req *kithv1
 				return err
 			}
 			resp.Rows = fileToProto(file)
+			w.written(req.Shard.Job, file.Name)
 		}
 		if byRow {
 			columns = p.weigher.Rows(rows).Columns()

@@ -46,7 +46,7 @@ func (w *Worker) CopyArtifact(ctx context.Context, req *kithv1.CopyArtifactReque
 
 // written tells of a file that a build has put here.
 func (w *Worker) written(version uint64, name string) {
-	if w.cfg.Written != nil && (name == artifact.DictionaryName || artifact.IsLists(name)) {
+	if w.cfg.Written != nil && (name == artifact.DictionaryName || artifact.IsLists(name) || artifact.IsRows(name)) {
 		w.cfg.Written(version, name)
 	}
 }

@@ -36,11 +36,15 @@ func (w *Worker) FollowRows(ctx context.Context, req *kithv1.FollowRowsRequest) 
 			return err
 		}
 		file, err := w.artifacts.WriteRows(req.Job, req.Partition, f.head.FirstUser[req.Partition], users, rows)
+		if err != nil {
+			return err
+		}
 		resp.Rows = fileToProto(file)
+		w.written(req.Job, file.Name)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.rows[req.Partition] = rows
-		return err
+		return nil
 	})
 	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 	resp.Usage = w.report(j)

@@ -53,7 +53,7 @@ type Config struct {
 	ModelMemory int64
 	// Room returns an error while the disk is so full that a build should write no files; nil means that there is room.
 	Room func() error
-	// Written is told of each dictionary and each file of neighbor lists that a build has put here, with the priority of the build; nil for nobody.
+	// Written is told of each dictionary and each file of neighbor lists or rows that a build has put here, with the priority of the build; nil for nobody.
 	Written func(version uint64, name string)
 	// Base opens a version that is kept, for builds that follow it; who gets it must release it. nil builds everything in full.
 	Base func(version uint64) (Base, error)
