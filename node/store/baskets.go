@@ -146,7 +146,7 @@ func (s *Store) BoughtTogether(ctx context.Context, item string) (others map[str
 	}
 	defer s.release(d)
 	for {
-		b, err := d.baskets.get(ctx, d, func() *baskets { return newBaskets(s.purchases) })
+		b, err := d.baskets.get(ctx, s, d, func() *baskets { return newBaskets(s.purchases) })
 		if err != nil {
 			return nil, 0, fmt.Errorf("event store %s: baskets: %w", s.dir, err)
 		}

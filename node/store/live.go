@@ -3,7 +3,8 @@ package store
 import (
 	"context"
 	"errors"
-	"sync"
+	"fmt"
+	"runtime"
 
 	"github.com/kith-io/kith/fusion"
 )
@@ -16,12 +17,21 @@ type live[T interface {
 	add(e *fusion.Event)
 	remove(e *fusion.Event)
 }] struct {
-	collecting sync.Mutex // held while it is made
-
-	// What follows is guarded by the mu of the database. came is what happens while it is made.
+	// What follows is guarded by the mu of the database. came is what happens while it is made, by pass.
 	made T
 	came *[]happened
+	pass *pass[T]
 }
+
+// pass makes something of all events. It ends with the database, and not with who asked first: a pass over many events may take longer than anybody waits.
+type pass[T any] struct {
+	done chan struct{} // closed when the others are set
+	made T
+	err  error
+}
+
+// passes bounds how many go over all events at a time, so that queries get their turns beside them.
+var passes = make(chan struct{}, max(1, runtime.NumCPU()/2))
 
 // happened is what a command did: no command both adds and removes.
 type happened struct {
@@ -39,13 +49,49 @@ var errMoved = errors.New("events were erased meanwhile")
 // collectTries is how often events are collected while users are erased.
 const collectTries = 5
 
-// get returns what there is, or makes it. Cost: nothing, or a pass over all events.
-func (l *live[T]) get(ctx context.Context, d *database, empty func() T) (T, error) {
-	l.collecting.Lock()
-	defer l.collecting.Unlock()
+// get returns what there is, or has it made and waits for it. Cost: nothing, or a pass over all events.
+func (l *live[T]) get(ctx context.Context, s *Store, d *database, empty func() T) (none T, err error) {
+	d.mu.Lock()
+	if l.made != none || d.failed != nil {
+		defer d.mu.Unlock()
+		return l.made, d.failed
+	}
+	p := l.pass
+	if p == nil {
+		p = &pass[T]{done: make(chan struct{})}
+		l.pass = p
+		d.refs.Add(1) // the caller holds one
+		go func() {
+			defer s.release(d)
+			defer close(p.done)
+			p.made, p.err = l.make(d, empty)
+			d.mu.Lock()
+			l.pass = nil
+			d.mu.Unlock()
+		}()
+	}
+	d.mu.Unlock()
+	select {
+	case <-p.done:
+		return p.made, p.err
+	case <-ctx.Done():
+		return none, fmt.Errorf("all events are gone through for the first question of its kind since the start; ask again later: %w", ctx.Err())
+	}
+}
+
+func (l *live[T]) make(d *database, empty func() T) (none T, err error) {
+	select {
+	case passes <- struct{}{}:
+		defer func() { <-passes }()
+	case <-d.life.Done():
+		return none, ErrClosed
+	}
 	for try := 1; ; try++ {
-		made, err := l.collect(ctx, d, empty)
-		if err == nil || try == collectTries || !errors.Is(err, errMoved) && !errors.Is(err, ErrErased) {
+		made, err := l.collect(d.life, d, empty)
+		switch {
+		case d.life.Err() != nil:
+			return none, ErrClosed
+		case err == nil || try == collectTries || !errors.Is(err, errMoved) && !errors.Is(err, ErrErased):
 			return made, err
 		}
 	}

@@ -205,7 +205,7 @@ func (s *Store) withRecent(ctx context.Context, fn func(*database, *recent) erro
 		return err
 	}
 	defer s.release(d)
-	r, err := d.recent.get(ctx, d, func() *recent { return newRecent(s.recent) })
+	r, err := d.recent.get(ctx, s, d, func() *recent { return newRecent(s.recent) })
 	if err != nil {
 		return fmt.Errorf("event store %s: recent events: %w", s.dir, err)
 	}

@@ -202,6 +202,7 @@ func (s *Store) restore(r io.Reader) error {
 	s.cur = d
 	s.mu.Unlock()
 	s.products.wake()
+	old.end()
 	old.drop = true
 	s.release(old) // the store's own reference
 	return nil

@@ -100,8 +100,11 @@ type database struct {
 	dir  string // its directory
 	refs atomic.Int64
 	gone chan struct{} // closed when the Pebble store is
-	err  error         // of closing; read after gone
-	drop bool          // delete the files after closing: set before the last release
+	// life ends with the use of the database by its store: what goes on in the background, and has references, must end.
+	life context.Context
+	end  context.CancelFunc
+	err  error // of closing; read after gone
+	drop bool  // delete the files after closing: set before the last release
 
 	mu     sync.Mutex // guards what follows; no I/O under it
 	meta   meta
@@ -236,7 +239,8 @@ func NewCache(bytes int64, stores int) *pebble.Cache {
 
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (_ *database, err error) {
-	d := &database{dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched}}
+	life, end := context.WithCancel(context.Background())
+	d := &database{life: life, end: end, dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched}}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -377,6 +381,7 @@ func (s *Store) release(d *database) {
 	if d.refs.Add(-1) > 0 {
 		return
 	}
+	d.end() // it may never have been that of the store
 	if !d.drop {
 		// There is no log to find it in. Where it cannot be written raft has it.
 		if err := d.flush(s.wait); !errors.Is(err, errNoRoom) && !errors.Is(err, errStuck) {
@@ -407,6 +412,7 @@ func (s *Store) Close() error {
 	s.products.wake()
 	d := s.cur
 	s.mu.Unlock()
+	d.end()
 	s.release(d)
 	<-d.gone
 	if d.err != nil {
