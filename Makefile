@@ -41,12 +41,11 @@ test: test-plain test-race test-clients ## Run all tests, then all but the long 
 .PHONY: test-plain
 test-plain:
 	$(GO) test -vet=off -shuffle=on -timeout=10m $(PKGS)
-	$(GO) test -tags=portable -shuffle=on -short ./similarity ./model/factors
+	$(GO) test -tags=portable -shuffle=on ./similarity ./model/factors
 
 .PHONY: test-race
 test-race:
-	$(RACE) -short -timeout=15m $(PKGS)
-	$(GO) test -race -tags=portable -short ./similarity ./model/factors
+	$(call RACE,-short -timeout=15m)
 
 .PHONY: test-clients
 test-clients: ## Run the tests of the clients in Python and TypeScript, as far as their packages can be had.
@@ -58,13 +57,26 @@ drill: ## Break a cluster of real processes for five minutes, and check what it 
 
 .PHONY: race
 race: ## Run all tests with the race detector, the long ones too.
-	$(RACE) -timeout=30m $(PKGS)
-	$(GO) test -race -tags=portable ./similarity ./model/factors
+	$(call RACE,-timeout=30m)
 
-# The race detector does not see into assembly, so the loops in Go run with it too. It makes everything some five times slower. One package at a time, or the servers of a cluster test miss
-# their elections while the tests of others have the processors.
-# That holds for compilers too, so that all is compiled before, the tests as well, with all processors.
-RACE = $(GO) list -race -test -export $(PKGS) > /dev/null && $(GO) test -vet=off -race -p=1 -shuffle=on
+# $(call RACE,FLAGS) runs tests with the race detector: first those of packages without servers, several at a time, then those with servers, one package at a time,
+# or they miss their elections while the tests of others have the processors. That holds for compilers too, so that all is compiled before, the tests as well, with
+# all processors. The detector does not see into assembly, so the loops in Go run with it too. It makes everything some five times slower. After a failure the rest
+# runs all the same.
+define RACE
+	@failed=0; \
+	race() { echo "== with the race detector, $$1"; shift; $(GO) test -vet=off -race $(1) "$$@" || failed=1; }; \
+	servers=$$($(SERVERS)); \
+	others=$$($(GO) list $(PKGS) | grep -vxF "$$servers" || true); \
+	$(GO) list -race -test -export $(PKGS) > /dev/null || failed=1; \
+	[ -z "$$others" ] || race "no servers" -shuffle=on $$others; \
+	[ -z "$$servers" ] || race "servers" -shuffle=on -p=1 $$servers; \
+	race "loops in Go" -tags=portable ./similarity ./model/factors; \
+	exit $$failed
+endef
+
+# Lists the packages whose tests have servers in them: what raft or gossip is linked into, which is some more than start a cluster, and the drill, whose servers are processes.
+SERVERS = $(GO) list -test -f '{{$$p := .ForTest}}{{if eq $$p "github.com/kith-io/kith/scripts/drill"}}{{println $$p}}{{end}}{{range .Deps}}{{if eq . "github.com/hashicorp/raft" "github.com/hashicorp/memberlist"}}{{println $$p}}{{end}}{{end}}' $(PKGS) | sed '/^$$/d' | sort -u
 
 .PHONY: cover
 cover: ## Write bin/cover.html: which statements the tests run.

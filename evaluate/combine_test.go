@@ -10,6 +10,9 @@ import (
 
 // TestCombinations: combinations are made of the named models, know them in their settings, and rank better than the weakest of them.
 func TestCombinations(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	table := movieLens(t)
 	base := []string{"itemknn", "popularity"}
 	combined := []string{"rrf", "blend(weight-2=0.2)", "switch(until-1=1000)", "ranker(held=random,learner=linear,depth=30,users=200)", "ranker(held=random,depth=30,users=200,trees=5)"}

@@ -98,6 +98,9 @@ func TestPublicData(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if testing.Short() && tt.want.rows > 50_000 {
+				t.Skip("long")
+			}
 			var ms []Mapping
 			var tally Tally
 			var all Report
@@ -172,6 +175,9 @@ func TestGroceries(t *testing.T) {
 
 // TestOnlineRetail: the negative quantities of cancellations take purchases back.
 func TestOnlineRetail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	m := Mapping{
 		Path:    filepath.Join(datatest.Dir(t), "online-retail", "online_retail_bm.parquet"),
 		Columns: Columns{Item: "Description"}, Behavior: Purchase,

@@ -64,6 +64,9 @@ func TestExamples(t *testing.T) {
 			name := set + "/" + m.Name
 			seen[name] = true
 			t.Run(name, func(t *testing.T) {
+				if testing.Short() && want[name].kept > 50_000 {
+					t.Skip("long")
+				}
 				if _, err := os.Stat(m.Path); err != nil {
 					t.Skipf("%s is not there", m.Path)
 				}

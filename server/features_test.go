@@ -219,7 +219,11 @@ func (s *featureShop) check(t *testing.T, c *clustertest.Cluster, member int) {
 func TestFeatures(t *testing.T) {
 	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
-	shop := newFeatureShop(5000, 300)
+	size := 5000
+	if testing.Short() {
+		size = 1500
+	}
+	shop := newFeatureShop(size, 300)
 	c.Append(0, shop.events)
 	put(t, c, 1, products, shop.records...)
 	for _, m := range c.Members {

@@ -78,6 +78,9 @@ func TestBuildFollows(t *testing.T) {
 	t.Parallel()
 	for _, measure := range []string{"cosine", "jaccard"} {
 		t.Run(measure, func(t *testing.T) {
+			if testing.Short() && measure != "cosine" {
+				t.Skip("long")
+			}
 			t.Parallel()
 			c := clustertest.Start(t, clustertest.Options{})
 			rng := rand.New(rand.NewPCG(1, uint64(len(measure))))

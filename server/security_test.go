@@ -280,6 +280,10 @@ func TestEveryCallIsGuarded(t *testing.T) {
 		byRole[role] = s.connect(srv.GRPCAddr(), "Bearer "+key, "")
 	}
 	byToken := s.connect(srv.GRPCAddr(), "Bearer "+token, "")
+	everywhere, random := true, 30
+	if testing.Short() {
+		everywhere, random = false, 5
+	}
 	huge := &wrapperspb.BytesValue{Value: make([]byte, 15<<20)} // an answer that is larger than what the client may send would fail there
 	leaks := func(method, what string, st *status.Status) {
 		t.Helper()
@@ -289,7 +293,7 @@ func TestEveryCallIsGuarded(t *testing.T) {
 			}
 		}
 	}
-	for _, method := range names {
+	for n, method := range names {
 		rule, ok := auth.RuleOf(method)
 		if !ok {
 			t.Errorf("%s has no rule in the table of package auth", method)
@@ -305,8 +309,10 @@ func TestEveryCallIsGuarded(t *testing.T) {
 			}
 			leaks(method, what, st)
 		}
-		if st := try(t, intruders["no credentials"], method, huge); st.Code() != codes.Unauthenticated {
-			t.Errorf("%s with a large message: %v %s", method, st.Code(), st.Message())
+		if everywhere || n%10 == 0 {
+			if st := try(t, intruders["no credentials"], method, huge); st.Code() != codes.Unauthenticated {
+				t.Errorf("%s with a large message: %v %s", method, st.Code(), st.Message())
+			}
 		}
 		for what, conn := range weak {
 			if st := try(t, conn, method, &emptypb.Empty{}); st.Code() != codes.PermissionDenied {
@@ -346,7 +352,7 @@ func TestEveryCallIsGuarded(t *testing.T) {
 		}
 		for _, role := range []auth.Role{auth.Read, auth.Write, auth.Train} {
 			if slices.Contains(rule.Roles, role) {
-				for _, st := range tryRandom(t, byRole[role], method, rng, 30) {
+				for _, st := range tryRandom(t, byRole[role], method, rng, random) {
 					t.Errorf("%s with a random message: %v", method, st)
 				}
 				break

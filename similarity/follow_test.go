@@ -224,8 +224,12 @@ func draw(rng *rand.Rand, items int) string {
 
 // TestFollow follows random changes and compares each version with a build.
 func TestFollow(t *testing.T) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 12 // with each weight, of lists long and short
+	}
 	for _, measure := range []Measure{Cosine, Jaccard, Dice} {
-		for seed := range uint64(40) {
+		for seed := range seeds {
 			t.Run(fmt.Sprintf("%s/%d", measure, seed), func(t *testing.T) {
 				rng := rand.New(rand.NewPCG(seed, 1))
 				o := Options{Measure: measure, K: 1 + rng.IntN(6), Threads: 1}

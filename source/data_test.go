@@ -53,6 +53,9 @@ func TestPublicData(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.file, func(t *testing.T) {
+			if testing.Short() && tt.rows > 100_000 {
+				t.Skip("long")
+			}
 			tt.o.KnownName = known
 			r, err := source.Open(t.Context(), filepath.Join(dir, filepath.FromSlash(tt.file)), tt.o)
 			if err != nil {

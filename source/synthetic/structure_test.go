@@ -303,6 +303,9 @@ func TestClustersAreSeparable(t *testing.T) {
 
 // TestNeighborsBeatPopularity hides the last item of each user.
 func TestNeighborsBeatPopularity(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
 	s := theShop()
 	histories := s.histories()
 	hidden := map[string]string{}
@@ -463,6 +466,9 @@ func TestFunnelAndFraud(t *testing.T) {
 
 // TestMemoryDoesNotGrow makes ten times the events of the same shop.
 func TestMemoryDoesNotGrow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a million events")
+	}
 	measure := func(users int, events int64) (bytes, objects float64) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
