@@ -117,7 +117,7 @@ def bench_query(whom, users, rate, seconds):
 
 
 def by_grpc(addrs):
-    return ["--addr", ",".join(addrs), "--model", "item-knn"]
+    return ["--addr", ",".join(addrs), "--model", by_grpc.model]
 
 
 def by_http(work, keys, templates):
@@ -281,9 +281,13 @@ def main():
     parser.add_argument("--turns", type=int, default=15, help="of --throughput")
     parser.add_argument("--active", type=int, default=0, help="ask for so many users only, who have been asked for before, as those who visit a shop are; 0 for all")
     parser.add_argument("--history-mib", type=int, default=64, help="what a server keeps of histories in memory")
-    parser.add_argument("--http", default="/v1/users/{key}/recommendations?n=10&model=item_knn", help="path of a query over HTTP; empty for none")
+    parser.add_argument("--model", default="item-knn", choices=["item-knn", "user-knn", "hybrid"], help="how items are scored")
+    parser.add_argument("--http", help="path of a query over HTTP; empty for none (default: recommendations by --model)")
     parser.add_argument("--vegeta", action="store_true", help="ask over HTTP by vegeta")
     args = parser.parse_args()
+    by_grpc.model = args.model
+    if args.http is None:
+        args.http = f"/v1/users/{{key}}/recommendations?n=10&model={args.model.replace('-', '_')}"
     vegeta.path = args.vegeta and (shutil.which("vegeta") or shutil.which("vegeta", path=os.path.expanduser("~/go/bin")))
     if args.throughput and (args.vegeta or not shutil.which("redis-server")):
         sys.exit("--throughput needs redis-server, and no --vegeta")
@@ -314,7 +318,7 @@ def main():
                                stdout=subprocess.DEVNULL)
                 subprocess.run([KITH, "build", "--addr", ",".join(grpc), "--wait"], check=True, stdout=subprocess.DEVNULL)
                 if args.active:  # each about three times
-                    bench_query(by_grpc(grpc), os.path.join(work, "users.txt"), 3000, len(keys) // 1000)
+                    bench_query(by_grpc(grpc), os.path.join(work, "users.txt"), 3000 if args.model == "item-knn" else None, len(keys) // 1000)
                 if args.throughput:
                     with contextlib.ExitStack() as beside:
                         throughputs([*ways(args, work, keys, grpc, http, pids, ""), redis(work, keys, items, beside)], args.turns)
