@@ -3,6 +3,7 @@ package coordinator
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -42,34 +43,13 @@ func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem,
 		if err != nil {
 			return nil, err
 		}
-		seen := map[string]bool{}
 		threshold := uint64(0) // no item outside the tops has more events
 		for _, top := range tops {
-			for _, c := range top {
-				seen[c.Item] = true
-			}
-			if len(top) == depth {
-				threshold += top[len(top)-1].Count
-			}
+			threshold += lastCount(top, depth)
 		}
-		items := make([]string, 0, len(seen))
-		for item := range seen {
-			items = append(items, item)
-		}
-		slices.Sort(items)
-		out := make([]PopularItem, 0, len(items))
-		for chunk := range slices.Chunk(items, countedItems) {
-			_, counts, err := r.popularRound(ctx, partitions, 0, chunk, stale)
-			if err != nil {
-				return nil, err
-			}
-			for i, item := range chunk {
-				x := PopularItem{Item: item}
-				for _, c := range counts {
-					x.Count += c[i]
-				}
-				out = append(out, x)
-			}
+		out, err := r.counted(ctx, candidates(tops, depth, n, threshold), partitions, stale)
+		if err != nil {
+			return nil, err
 		}
 		slices.SortFunc(out, func(a, b PopularItem) int {
 			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Item, b.Item))
@@ -79,7 +59,76 @@ func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem,
 		if threshold == 0 || len(out) >= n && (out[n-1].Count > threshold || depth >= maxDepth) {
 			return out[:min(n, len(out))], nil
 		}
+		if depth < maxDepth {
+			depth = min(depth, maxDepth/4) // what partitions keep at hand
+		}
 	}
+}
+
+// lastCount returns the most events that an item outside the top of a partition can have there.
+func lastCount(top []*kithv1.ItemCount, depth int) uint64 {
+	if len(top) < depth {
+		return 0 // there are no others
+	}
+	return top[depth-1].Count
+}
+
+// named is an item of some tops.
+type named struct {
+	PopularItem
+	// more is how many more events it can have in partitions whose tops lack it.
+	more uint64
+}
+
+// candidates returns the items of tops that may be among the n with the most events.
+func candidates(tops [][]*kithv1.ItemCount, depth, n int, threshold uint64) []named {
+	items := map[string]named{}
+	for _, top := range tops {
+		last := lastCount(top, depth)
+		for _, c := range top {
+			x, ok := items[c.Item]
+			if !ok {
+				x = named{PopularItem{Item: c.Item}, threshold}
+			}
+			x.Count += c.Count
+			x.more -= last
+			items[c.Item] = x
+		}
+	}
+	all := slices.Collect(maps.Values(items))
+	if len(all) <= n {
+		return all
+	}
+	slices.SortFunc(all, func(a, b named) int { return cmp.Compare(b.Count, a.Count) })
+	sure := all[n-1].Count // so many items have at least as many events
+	return slices.DeleteFunc(all, func(x named) bool { return x.Count+x.more < sure })
+}
+
+// counted returns items with their events in all partitions.
+func (r *Router) counted(ctx context.Context, all []named, partitions int, stale bool) ([]PopularItem, error) {
+	out := make([]PopularItem, len(all))
+	var open []int // places of those that partitions have to be asked about
+	for i, x := range all {
+		if out[i] = x.PopularItem; x.more > 0 {
+			open = append(open, i)
+		}
+	}
+	for places := range slices.Chunk(open, countedItems) {
+		items := make([]string, len(places))
+		for i, at := range places {
+			items[i], out[at].Count = out[at].Item, 0
+		}
+		_, counts, err := r.popularRound(ctx, partitions, 0, items, stale)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range counts {
+			for i, at := range places {
+				out[at].Count += c[i]
+			}
+		}
+	}
+	return out, nil
 }
 
 // popularRound asks all partitions for their tops and for the counts of items.

@@ -116,6 +116,7 @@ type pending struct {
 	seen    map[string]struct{} // keys of the events added
 	did     happened            // to events
 	fewer   bool                // counts of the most popular items have fallen
+	fell    bool                // counts have
 	copying bool                // the events are copies of those of another key
 	swept   []string            // joined users whose events are removed
 	buried  *graves             // new tombstones
@@ -275,7 +276,7 @@ func (p *pending) commit() error {
 	top := p.d.top
 	recount := p.fewer && !top.keeps(p.items)
 	if recount { // others may come in
-		top = newTop()
+		top = newTop(topSize)
 		if err := p.d.eachCount(func(c ItemCount) { top.set(c.Item, c.Count) }); err != nil {
 			return err
 		}
@@ -294,15 +295,12 @@ func (p *pending) commit() error {
 			p.d.graves.set(h, index)
 		}
 	}
+	p.d.recount(p.items, p.fell)
 	if recount {
 		return nil
 	}
 	for item, n := range p.items {
-		if n > 0 {
-			top.set(item, n)
-		} else {
-			top.remove(item)
-		}
+		top.update(item, n)
 	}
 	return nil
 }

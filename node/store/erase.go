@@ -379,7 +379,7 @@ func (p *pending) uncountItem(item string) error {
 	if n == 0 {
 		return fmt.Errorf("%w: item %q has events and no count", ErrCorrupt, item)
 	}
-	p.items[item] = n - 1
+	p.items[item], p.fell = n-1, true
 	return nil
 }
 

@@ -106,10 +106,13 @@ type database struct {
 	err  error // of closing; read after gone
 	drop bool  // delete the files after closing: set before the last release
 
-	mu     sync.Mutex // guards what follows; no I/O under it
-	meta   meta
-	top    *top
-	graves graves
+	mu   sync.Mutex // guards what follows; no I/O under it
+	meta meta
+	top  *top
+	// deep is a longer top, nil until it is asked for, and counted are the counts that are set while it is made.
+	deep    *top
+	counted map[string]uint64
+	graves  graves
 	// changes of products since the database was opened.
 	changes changes
 	// recent are the latest events, and baskets what was bought together.
@@ -117,6 +120,8 @@ type database struct {
 	baskets live[*baskets]
 	failed  error // set for good when a write failed: the state is then unknown
 	damage  error // set for good when a file was found to be damaged
+
+	deepening sync.Mutex // held by who makes deep
 
 	histories histories
 	touched   touched // since the database was opened
@@ -240,7 +245,7 @@ func NewCache(bytes int64, stores int) *pebble.Cache {
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (_ *database, err error) {
 	life, end := context.WithCancel(context.Background())
-	d := &database{life: life, end: end, dir: s.path(name), gone: make(chan struct{}), top: newTop(), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched}}
+	d := &database{life: life, end: end, dir: s.path(name), gone: make(chan struct{}), top: newTop(topSize), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched}}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -595,8 +600,8 @@ func give(user string, events *[]fusion.Event, fn func(user string, events []fus
 }
 
 // Popular returns the n items with the most events, ties by key; fewer if there are fewer.
-// Cost: for n up to 1024, a copy from memory, and sorting 1024 counts after a change; for
-// larger n a pass over the counts of all items.
+// Cost: for n up to 1024, a copy from memory, and sorting 1024 counts after a change; for n up to 8192 the same with 8192 counts, but for the first such call, and the first after
+// the events of a user were erased or moved that some of the items need to be among them; for these and for larger n a pass over the counts of all items.
 func (s *Store) Popular(n int) ([]ItemCount, error) {
 	d, err := s.acquire()
 	if err != nil {
@@ -610,7 +615,13 @@ func (s *Store) Popular(n int) ([]ItemCount, error) {
 	}
 	first := d.top.first()
 	d.mu.Unlock()
-	if n > topSize && len(first) == topSize {
+	switch {
+	case n <= topSize || len(first) < topSize:
+	case n <= deepSize:
+		if first, err = d.deeper(); err != nil {
+			return nil, err
+		}
+	default:
 		var all []ItemCount
 		if err := d.eachCount(func(c ItemCount) { all = append(all, c) }); err != nil {
 			return nil, err

@@ -6,9 +6,13 @@ import (
 	"slices"
 )
 
-// topSize is how many of the most popular items are kept at hand: more than any answer
-// holds, with room for those that a user has seen.
-const topSize = 1024
+const (
+	// topSize is how many of the most popular items are kept at hand: more than any answer
+	// holds, with room for those that a user has seen.
+	topSize = 1024
+	// deepSize is how many are kept from the first question on that takes more than topSize: some 1 MiB. Where rules leave few items, or the counts of partitions have to be put together, it takes many.
+	deepSize = 1 << 13
+)
 
 // ItemCount is an item and the number of its events.
 type ItemCount struct {
@@ -21,10 +25,11 @@ func comparePopular(a, b ItemCount) int {
 	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Item, b.Item))
 }
 
-// top holds the topSize first items in the order of comparePopular. It is exact as long as counts
+// top holds the first items, size of them, in the order of comparePopular. It is exact as long as counts
 // grow, or fall so little that no item outside comes before one that has fallen (see keeps): an item outside can only come in when its own count changes, and
 // then set is called.
 type top struct {
+	size    int
 	entries []*topEntry          // heap: the last in order is first
 	byItem  map[string]*topEntry // the same
 	sorted  []ItemCount          // cache of first; nil when outdated; never changed in place
@@ -35,7 +40,7 @@ type topEntry struct {
 	pos int // in entries
 }
 
-func newTop() *top { return &top{byItem: make(map[string]*topEntry)} }
+func newTop(size int) *top { return &top{size: size, byItem: make(map[string]*topEntry)} }
 
 // count returns the count of item if it is among the first.
 func (t *top) count(item string) (uint64, bool) {
@@ -47,7 +52,7 @@ func (t *top) count(item string) (uint64, bool) {
 
 // keeps reports whether no item outside can come in by new counts of items, some of which have fallen. Those that have not must not be outside.
 func (t *top) keeps(counts map[string]uint64) bool {
-	if len(t.entries) < topSize {
+	if len(t.entries) < t.size {
 		return true // there is no item outside
 	}
 	for item, n := range counts {
@@ -68,7 +73,7 @@ func (t *top) remove(item string) {
 	}
 }
 
-// set says that item has n, which is more than it had unless keeps says that less is as good. O(log topSize).
+// set says that item has n, which is more than it had unless keeps says that less is as good. O(log size).
 func (t *top) set(item string, n uint64) {
 	if e := t.byItem[item]; e != nil {
 		e.Count = n
@@ -77,7 +82,7 @@ func (t *top) set(item string, n uint64) {
 		return
 	}
 	c := ItemCount{item, n}
-	if len(t.entries) == topSize {
+	if len(t.entries) == t.size {
 		if comparePopular(t.entries[0].ItemCount, c) < 0 {
 			return
 		}
@@ -87,6 +92,15 @@ func (t *top) set(item string, n uint64) {
 	heap.Push(t, e)
 	t.byItem[item] = e
 	t.sorted = nil
+}
+
+// update is set, or remove of an item that has no events any more.
+func (t *top) update(item string, n uint64) {
+	if n == 0 {
+		t.remove(item)
+		return
+	}
+	t.set(item, n)
 }
 
 // first returns all of the top in order. The result must not be changed.
@@ -99,6 +113,56 @@ func (t *top) first() []ItemCount {
 		slices.SortFunc(t.sorted, comparePopular)
 	}
 	return t.sorted
+}
+
+// deeper returns the first deepSize items. Cost: sorting them after a change; the first call, and the first after the counts of some of them have fallen far, takes a pass over the counts of all items.
+func (d *database) deeper() ([]ItemCount, error) {
+	d.deepening.Lock()
+	defer d.deepening.Unlock()
+	d.mu.Lock()
+	if d.deep != nil || d.failed != nil {
+		defer d.mu.Unlock()
+		if d.failed != nil {
+			return nil, d.failed
+		}
+		return d.deep.first(), nil
+	}
+	d.counted = map[string]uint64{}
+	d.mu.Unlock()
+	deep := newTop(deepSize)
+	err := d.eachCount(func(c ItemCount) { deep.set(c.Item, c.Count) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	counted := d.counted
+	d.counted = nil
+	if err != nil {
+		return nil, err
+	}
+	if counted != nil { // else some fell meanwhile: it is that of a moment, and not kept
+		for item, n := range counted {
+			deep.set(item, n)
+		}
+		d.deep = deep
+	}
+	return deep.first(), nil
+}
+
+// recount tells deep, and who makes it, of new counts of items. The mu of the database is held.
+func (d *database) recount(items map[string]uint64, fell bool) {
+	if fell {
+		d.counted = nil
+		if d.deep != nil && !d.deep.keeps(items) {
+			d.deep = nil
+		}
+	}
+	for item, n := range items {
+		if d.deep != nil {
+			d.deep.update(item, n)
+		}
+		if d.counted != nil {
+			d.counted[item] = n
+		}
+	}
 }
 
 // Len, Less, Swap, Push and Pop implement heap.Interface.
