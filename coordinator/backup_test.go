@@ -80,6 +80,8 @@ func (outside) KnownHistory(partition.ID, uint64, string, bool) ([]fusion.Event,
 
 func (outside) KnownStamp(partition.ID, uint64, string) (uint64, bool) { return 0, false }
 
+func (outside) Erasures(int) (uint64, bool) { return 0, false }
+
 func (outside) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
 	return nil, wire.ErrUnknownVersion
 }

@@ -39,8 +39,8 @@ type Config struct {
 	// StallAfter is how long a build may come no further before it is given up where moves of replicas wait for its end, or a partition
 	// has lost its majority.
 	StallAfter time.Duration
-	// RowBytes bounds what is kept in memory of rows of users, so that queries need not make them of events again.
-	RowBytes int64
+	// RankingBytes bounds what is kept in memory of rankings for users, so that queries need not make them of events again. It changes only speed; 0 keeps none.
+	RankingBytes int64
 	// BuildEvery is how often a model is built without being asked for, when events have come; 0 means never.
 	BuildEvery time.Duration
 	// Kinds are the kinds of models that builds can train, and Models those of the builds that were not asked for; none means those of the active version.
@@ -70,7 +70,7 @@ type Coordinator struct {
 func New(cfg Config, control *Control, local Local) *Coordinator {
 	c := &Coordinator{Control: control, cfg: cfg, tables: semaphore.NewWeighted(tablePasses), buildTimes: newBuildTimes(), restarts: newRestarts()}
 	c.router = NewRouter(c, control.peers, local, cfg.Now)
-	c.router.hot = newHotRows(cfg.RowBytes)
+	c.router.rankings = newRankings(cfg.RankingBytes)
 	return c
 }
 

@@ -61,11 +61,11 @@ func newTries() *prometheus.CounterVec {
 	}, []string{"outcome"})
 }
 
-// newHotCount returns the count of rows that a Router did not have to make.
-func newHotCount() prometheus.Counter {
+// newRankingUses returns the count of rankings that a Router did not have to make.
+func newRankingUses() prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "kith_rows_memory_total",
-		Help: "Queries for users whose rows were in memory: their events need not be looked at again.",
+		Name: "kith_rankings_memory_total",
+		Help: "Queries for users whose ranking was in memory: they have done nothing since.",
 	})
 }
 
@@ -109,7 +109,7 @@ func (c *Coordinator) Describe(ch chan<- *prometheus.Desc) {
 	c.restarts.Describe(ch)
 	c.router.tries.Describe(ch)
 	c.router.hedged.Describe(ch)
-	c.router.hotUses.Describe(ch)
+	c.router.rankingUses.Describe(ch)
 }
 
 // sink sends gauges.
@@ -134,7 +134,7 @@ func (c *Coordinator) Collect(ch chan<- prometheus.Metric) {
 	c.restarts.Collect(ch)
 	c.router.tries.Collect(ch)
 	c.router.hedged.Collect(ch)
-	c.router.hotUses.Collect(ch)
+	c.router.rankingUses.Collect(ch)
 	c.router.products.shelf.View(func(v *shelf.View) {
 		out.gauge(productsDesc, float64(v.Products()), "known")
 		out.gauge(productsDesc, float64(v.Omitted()), "omitted")

@@ -33,7 +33,7 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	}
 	q.settle(r.now())
 	q.keepApart()
-	a, err := r.fromRow(ctx, &q)
+	a, err := r.fromRanking(ctx, &q)
 	switch {
 	case err != nil:
 		return nil, err

@@ -62,9 +62,9 @@ type Router struct {
 	versions *node.Versions
 	now      func() time.Time
 	products *products
-	// hot has rows of users, nil keeps none, and hotUses counts those that served.
-	hot     *hotRows
-	hotUses prometheus.Counter
+	// rankings has those of plain queries, nil keeps none, and rankingUses counts those that served.
+	rankings    *rankings
+	rankingUses prometheus.Counter
 	// tries counts the calls to nodes by outcome, and answered is that of those that were answered well.
 	tries    *prometheus.CounterVec
 	answered prometheus.Counter
@@ -99,6 +99,9 @@ type Local interface {
 	KnownHistory(p partition.ID, epoch uint64, user string, stale bool) (events []fusion.Event, stamp uint64, ok bool)
 	// KnownStamp is KnownHistory without the events.
 	KnownStamp(p partition.ID, epoch uint64, user string) (stamp uint64, ok bool)
+	// Erasures returns a stamp of what the replicas of this node know of erased users, as NearestUsers here passes them over: as long as it is the same, so is that. It is false if this
+	// node has not to be asked about all of so many partitions.
+	Erasures(partitions int) (stamp uint64, ok bool)
 	// ScoresOf is the call ScoreItems of this node without messages.
 	ScoresOf(version uint64, history []node.HistoryItem) (*neighborhood.Scores, error)
 }
@@ -137,7 +140,7 @@ func NewRouter(log Log, peers Peers, local Local, now func() time.Time) *Router 
 	return &Router{
 		log: log, peers: peers, local: local, versions: local.Versions(), now: now, products: newProducts(shelfBytes, now),
 		tries: tries, answered: tries.WithLabelValues("ok"),
-		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(), hotUses: newHotCount(), scans: make(chan struct{}, maxScans), joins: make(chan struct{}, concurrentJoins),
+		hedges: hedging.NewBudget(hedgeShare), hedged: newHedged(), rankingUses: newRankingUses(), scans: make(chan struct{}, maxScans), joins: make(chan struct{}, concurrentJoins),
 		leaders: map[partition.ID]string{}, silent: map[string]time.Time{}, latencies: map[string]*hedging.Latencies{},
 	}
 }

@@ -43,6 +43,8 @@ func (fakeLocal) KnownHistory(partition.ID, uint64, string, bool) ([]fusion.Even
 
 func (fakeLocal) KnownStamp(partition.ID, uint64, string) (uint64, bool) { return 0, false }
 
+func (fakeLocal) Erasures(int) (uint64, bool) { return 0, false }
+
 func (fakeLocal) ScoresOf(uint64, []node.HistoryItem) (*neighborhood.Scores, error) {
 	return nil, wire.ErrUnknownVersion
 }

@@ -26,6 +26,7 @@ type scoring struct {
 	keys       []string           // of the history; nil has them looked up
 	user       string
 	partial    bool
+	elsewhere  bool // others than this node have told similar users
 }
 
 // newScoring returns the scoring of what the model knows of a subject.
@@ -166,8 +167,9 @@ func (s *scoring) nearest(ctx context.Context, k int, withKeys bool) ([]*kithv1.
 		resp, err := c.NearestUsers(ctx, &kithv1.NearestUsersRequest{
 			Version: s.m.Version, Partitions: partitions, Row: row, K: uint32(k), ExcludeUser: s.user, WithKeys: withKeys,
 		})
+		_, own := c.(ownQueries)
 		return func() error {
-			found = append(found, resp.Users...)
+			found, s.elsewhere = append(found, resp.Users...), s.elsewhere || !own
 			return nil
 		}, err
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -115,6 +116,30 @@ func (n *Node) erasuresSince(p uint32, m *Version) (erasures, error) {
 		return erasures{}, n.troubled(r, err)
 	}
 	return e, nil
+}
+
+// Erasures returns a stamp of what this node knows of the erasures of all of so many partitions: as long as it is the same, so are those that erasuresSince tells of. It is false if
+// another node would be asked about one of them, or if a replica here cannot tell.
+func (n *Node) Erasures(partitions int) (stamp uint64, ok bool) {
+	replicas := n.control.View().Replicas
+	if partitions > len(replicas) {
+		return 0, false
+	}
+	for p, nodes := range replicas[:partitions] {
+		if !slices.Contains(nodes, n.cfg.ID) {
+			return 0, false
+		}
+		r, err := n.replica(partition.ID(p))
+		if err != nil {
+			return 0, false
+		}
+		of, ok := r.store.ErasureStamp()
+		if !ok {
+			return 0, false
+		}
+		stamp += of // each only grows, so the sum is the same only if all are
+	}
+	return stamp, true
 }
 
 // has reports whether a user was erased.

@@ -76,7 +76,7 @@ type Config struct {
 	// CacheBytes is the block cache of the event stores. Default 128 MiB; 16 MiB for each partition come on top, for what is not written yet.
 	CacheBytes int64
 	// HistoryBytes is what is kept in memory of the histories of the users that are asked for. Default 64 MiB; about 1.2 KiB a user with 20 events. Up to a quarter more is for
-	// their rows in the model, where this server alone holds their partition.
+	// what was recommended to them, where this server alone holds their partition.
 	HistoryBytes int64
 	// GossipKey encrypts gossip: 16, 24 or 32 bytes. Or GossipKeysFile does, whose keys change without a restart; see gossip.ReadKeys.
 	GossipKey      []byte

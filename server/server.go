@@ -162,7 +162,7 @@ func New(cfg Config) (_ *Server, err error) {
 	}
 	s.coordinator = coordinator.New(coordinator.Config{
 		Partitions: cfg.Partitions, Replication: cfg.Replication, Expect: max(1, cfg.BootstrapExpect), DeadAfter: cfg.DeadAfter, SteadyAfter: cfg.steadyAfter(),
-		StallAfter: cfg.StallAfter, BuildEvery: cfg.BuildEvery, Kinds: cfg.Kinds, Models: models, RowBytes: cfg.HistoryBytes / 4,
+		StallAfter: cfg.StallAfter, BuildEvery: cfg.BuildEvery, Kinds: cfg.Kinds, Models: models, RankingBytes: cfg.HistoryBytes / 4,
 		NewID: newID, Now: time.Now, Logger: s.log,
 	}, control, s.node)
 	s.inflight = node.NewInflight(s.id, cfg.MaxInflightBytes/2)

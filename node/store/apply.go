@@ -290,7 +290,7 @@ func (p *pending) commit() error {
 		p.d.changes.add(ChangedProduct{key, Change{p.index, uint32(i)}})
 	}
 	if p.buried != nil {
-		p.d.graves.secret = p.buried.secret
+		p.d.graves.secret, p.d.graves.stamp = p.buried.secret, p.d.histories.stamps.Add(1)
 		for h, index := range p.buried.index {
 			p.d.graves.set(h, index)
 		}

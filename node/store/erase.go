@@ -175,6 +175,7 @@ type graves struct {
 	// index of the log at which something of a user was last removed, by hash; last is the highest of them.
 	index map[Hash]uint64
 	last  uint64
+	stamp uint64 // see ErasureStamp
 }
 
 func (g *graves) set(h Hash, index uint64) {
@@ -187,6 +188,7 @@ func (g *graves) set(h Hash, index uint64) {
 
 // loadGraves reads the tombstones.
 func (d *database) loadGraves() (err error) {
+	d.graves.stamp = d.histories.stamps.Add(1)
 	secret, err := d.get(secretKey)
 	if err != nil || secret == nil {
 		return err
@@ -437,6 +439,19 @@ func (s *Store) ErasedSince(index uint64) (n int, err error) {
 		}
 	}
 	return n, d.failed
+}
+
+// ErasureStamp returns what stands for all that Erased and ErasedSince tell: as long as it is the same, so are they. Of stores with the same Histories no two changes have the same stamp, and
+// it only grows, also when the state is replaced by another one (Restore) and when the store is opened again. It is false if the state is not known.
+func (s *Store) ErasureStamp() (stamp uint64, ok bool) {
+	d, err := s.acquire()
+	if err != nil {
+		return 0, false
+	}
+	defer s.release(d)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.graves.stamp, d.failed == nil
 }
 
 // Purge rewrites the files that may hold what was removed of a user, so that it is in no table any more, unless a snapshot that is being

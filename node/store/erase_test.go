@@ -325,3 +325,59 @@ func FuzzCommand(f *testing.F) {
 		}
 	})
 }
+
+// TestErasureStamp: the stamp stays while nothing is erased, and grows with each erasure, with a snapshot that is restored, and when the store is opened again.
+func TestErasureStamp(t *testing.T) {
+	disk, histories := vfs.NewMem(), NewHistories(1<<20)
+	opened := func() *Store {
+		s, err := Open(Options{Dir: "store", fs: disk, Histories: histories})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := opened()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	last := uint64(0)
+	check := func(when string, grows bool) {
+		t.Helper()
+		stamp, ok := s.ErasureStamp()
+		if !ok || (stamp > last) != grows || stamp < last {
+			t.Errorf("%s the stamp is %d, %v, after %d; want it to grow: %v", when, stamp, ok, last, grows)
+		}
+		last = stamp
+	}
+	check("at first", true)
+	apply(t, s, 1, event("a", "1", "i", 1), event("b", "1", "i", 1))
+	if _, err := s.History(t.Context(), "a"); err != nil { // which gets a stamp of its own
+		t.Fatal(err)
+	}
+	check("after events", false)
+	whole := snapshot(t, s)
+	execute(t, s, 2, Erase{User: "a", Request: [16]byte{1}})
+	check("after an erasure", true)
+	execute(t, s, 3, Erase{User: "a", Request: [16]byte{1}})
+	check("after the same request", false)
+	execute(t, s, 4, Erase{User: "nobody", Request: [16]byte{2}})
+	check("after an erasure of nothing", true)
+	if err := s.Restore(bytes.NewReader(whole)); err != nil {
+		t.Fatal(err)
+	}
+	check("after what was before", true)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if stamp, ok := s.ErasureStamp(); ok {
+		t.Errorf("a closed store has the stamp %d", stamp)
+	}
+	s = opened()
+	check("after it was opened again", true)
+	s.cur.fail(errors.New("disk"))
+	if stamp, ok := s.ErasureStamp(); ok {
+		t.Errorf("a store that has failed has the stamp %d", stamp)
+	}
+}

@@ -63,7 +63,7 @@ func TestDeepTop(t *testing.T) {
 	s := openMem(t)
 	rng := rand.New(rand.NewPCG(7, 8))
 	counts := map[string]uint64{}
-	of := map[string][]string{} // items of users, in events
+	of := map[string][]string{}        // items of users, in events
 	index, id, gone := uint64(0), 0, 0 // users below gone are erased
 	add := func(n int, draw func() string) {
 		t.Helper()
@@ -106,8 +106,8 @@ func TestDeepTop(t *testing.T) {
 	for range 10 {
 		add(deepSize/8, each)
 	}
-	any := func() string { return fmt.Sprintf("i%05d", 1+rng.IntN(next)) }
-	add(2000, any)
+	some := func() string { return fmt.Sprintf("i%05d", 1+rng.IntN(next)) }
+	add(2000, some)
 	add(20, func() string { return "i00001" })
 	check("at first")
 	kept, dropped := 0, 0
@@ -115,7 +115,7 @@ func TestDeepTop(t *testing.T) {
 		if s.cur.deep == nil {
 			t.Fatal("what was asked for is not kept")
 		}
-		add(500, any) // many come in from behind
+		add(500, some) // many come in from behind
 		add(20, each)
 		check(fmt.Sprint("after more events, round ", round))
 		user := fmt.Sprint("u", gone)
@@ -149,7 +149,7 @@ func TestDeepTop(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		add(300, any)
+		add(300, some)
 		add(300, each)
 		asking.Wait()
 		check(fmt.Sprint("after an erasure, round ", round))
