@@ -16,7 +16,7 @@ type earlyFile struct {
 }
 
 // openEarly opens a file that queries need when a build has written it, so that the first of the version do not wait until it has been read through: a dictionary, neighbor lists, or
-// rows if a version is searched for similar users. What is wrong with it is told when a query opens it.
+// rows if the active version is searched for similar users, on the thread of the caller. What is wrong with it is told when a query opens it.
 func (v *Versions) openEarly(version uint64, name string) {
 	var file io.Closer
 	var err error
@@ -26,7 +26,7 @@ func (v *Versions) openEarly(version uint64, name string) {
 		file, err = artifact.OpenLists(path)
 	} else if o, searched := v.searched(name); searched {
 		var rows *userRows
-		if rows, err = openUserRows(path, similarity.NewUserWeigher(o.Measure, 0, nil), o); rows != nil {
+		if rows, err = openUserRows(path, similarity.NewUserWeigher(o.Measure, 0, nil), o, 1); rows != nil {
 			file = rows
 		}
 	}
@@ -47,16 +47,19 @@ func (v *Versions) openEarly(version uint64, name string) {
 	}
 }
 
-// searched returns the options by which the rows of a partition have been searched in a version that is open, which the next one has, too, if nobody changes them. It reports false for
+// searched returns the options by which the rows of a partition have been searched in the active version, which the next one has, too, if nobody changes them. It reports false for
 // those that weigh rows by what only the dictionary tells.
 func (v *Versions) searched(name string) (o similarity.Options, ok bool) {
+	active := v.control.View().Active
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	for _, m := range v.open {
-		for p := range m.users {
-			if m.users[p].Load() != nil && artifact.RowsName(uint32(p)) == name {
-				return m.Similarity, !m.Similarity.Measure.NeedsCounts()
-			}
+	m := v.open[active]
+	if m == nil || m.Similarity.Measure.NeedsCounts() {
+		return o, false
+	}
+	for p := range m.users {
+		if artifact.RowsName(uint32(p)) == name {
+			return m.Similarity, m.users[p].Load() != nil
 		}
 	}
 	return o, false

@@ -77,12 +77,14 @@ type userRows struct {
 	by     similarity.Options // of search
 }
 
-func openUserRows(path string, weigher *similarity.Weigher, by similarity.Options) (*userRows, error) {
+func openUserRows(path string, weigher *similarity.Weigher, by similarity.Options, threads int) (*userRows, error) {
 	r, err := artifact.OpenRows(path)
 	if err != nil {
 		return nil, err
 	}
-	return &userRows{r, similarity.NewSearcher(weigher.Rows(r.Matrix()), by), by}, nil
+	o := by
+	o.Threads = threads
+	return &userRows{r, similarity.NewSearcher(weigher.Rows(r.Matrix()), o), by}, nil
 }
 
 // retain closes the versions that are not in keep as soon as nobody reads them.
@@ -350,7 +352,7 @@ func (m *Version) rows(p uint32) (*userRows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(m, &m.users[p], artifact.RowsName(p), func(path string) (*userRows, error) { return openUserRows(path, weigher, m.Similarity) })
+	return open(m, &m.users[p], artifact.RowsName(p), func(path string) (*userRows, error) { return openUserRows(path, weigher, m.Similarity, 0) })
 }
 
 // dropOthers removes the files of the versions that are not in keep. Versions above applied are left alone: they belong

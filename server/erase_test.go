@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 
@@ -241,5 +242,37 @@ func listEvents(t *testing.T, c *clustertest.Cluster, i int, user string, stale 
 			return nil, err
 		}
 		out = append(out, m.Events...)
+	}
+}
+
+// TestNearestIsErased: as many similar users are told as before, and in the same order, when the nearest are erased.
+func TestNearestIsErased(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Servers: 1})
+	c.Append(0, shopEvents(60, 80, 12, 3))
+	c.Build(0, &kithv1.BuildSpec{K: 10})
+	near := func(n uint32) (keys []string) {
+		t.Helper()
+		resp, err := c.Recommender(0).Similar(t.Context(), &kithv1.SimilarRequest{N: n, Subject: &kithv1.SimilarRequest_User{User: "u001"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range resp.Neighbors {
+			keys = append(keys, x.Key)
+		}
+		return keys
+	}
+	all := near(8)
+	if len(all) != 8 || slices.Contains(all, "u001") {
+		t.Fatalf("similar to u001 are %v, want 8 others", all)
+	}
+	for gone := range 3 {
+		eraseUser(t, c, 0, &kithv1.EraseUserRequest{User: all[gone]})
+		rest := all[gone+1:]
+		for n := range rest {
+			if got := near(uint32(n + 1)); !slices.Equal(got, rest[:n+1]) {
+				t.Errorf("after %d were erased the %d nearest are %v, want %v", gone+1, n+1, got, rest[:n+1])
+			}
+		}
 	}
 }

@@ -2,6 +2,7 @@ package similarity
 
 import (
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -19,7 +20,7 @@ type Searcher struct {
 	squares       []float64 // of each row
 	// estimates tells that columns have the weights by the norms of their rows, so that sums of them are near to scores.
 	estimates bool
-	// positive tells that all weights of columns are (see allPositive).
+	// positive tells that all weights of rows and columns are (see allPositive).
 	positive bool
 	// The norms of the rows, but for those that are 0, are between least and most.
 	least, most float64
@@ -60,7 +61,7 @@ var searchScratches = sync.Pool{New: func() any { return &searchScratch{} }}
 // NewSearcher returns a Searcher over rows, which it keeps and does not change. They must be valid
 // and weighed by NewUserWeigher for o.Measure; where the measure does not look at weights,
 // neither does it. Of o it uses Measure, Shrinkage, MinSupport and Alpha, the first through
-// OfUsers.
+// OfUsers, and Threads while it is made.
 // Cost: O(entries), to transpose the rows once; 8 bytes an entry, half for measures that do not
 // look at weights, 8 bytes a user and 8 an item.
 func NewSearcher(rows *Rows, o Options) *Searcher {
@@ -77,11 +78,15 @@ func NewSearcher(rows *Rows, o Options) *Searcher {
 	switch {
 	case s.estimates:
 		by.Weight = s.normalized()
-		s.positive = allPositive(by.Weight)
+		s.positive = allPositive(by.Weight) && allPositive(rows.Weight)
 	case o.Measure.kind() == commons:
 		by.Weight = nil
 	}
-	s.columns = by.Transpose()
+	threads := o.Threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	s.columns = by.transpose(threads)
 	return s
 }
 
@@ -148,9 +153,9 @@ func Nearest(parts []SearchPart, items []uint32, weights []float32, k int) []Nei
 		weights = nil
 	}
 	sc := searchScratches.Get().(*searchScratch)
-	defer searchScratches.Put(sc)
 	q := newSearch(sc, parts, items, weights, k)
 	if parts[0].estimates && q.x.squares == 0 {
+		searchScratches.Put(sc)
 		return nil // no score but 0
 	}
 	for i := range parts {
@@ -165,21 +170,25 @@ func Nearest(parts []SearchPart, items []uint32, weights []float32, k int) []Nei
 		best = best[:k]
 	}
 	slices.Sort(best)
-	return appendRanked(make([]Neighbor, 0, len(best)), best)
+	found := appendRanked(make([]Neighbor, 0, len(best)), best)
+	searchScratches.Put(sc) // not by defer: after a panic it may not be zero
+	return found
 }
 
 // search is one search over parts. The keys of its scratch are those of rows that may be among the k best, by score or by estimate.
 type search struct {
 	*searchScratch
-	items    []uint32
-	weights  []float32
-	k        int
-	x        side
-	scale    float32 // what makes an estimate of a sum
-	margin   float32 // by how much an estimate that is too low and one that is too high may differ together; infinite where nothing is known
-	least    float32 // below it nothing can be among the best
-	positive bool    // all weights are
-	full     int     // keys at which to look for a higher least
+	items   []uint32
+	weights []float32
+	k       int
+	x       side
+	scale   float32 // what makes an estimate of a sum
+	margin  float32 // by how much an estimate that is too low and one that is too high may differ together; infinite where nothing is known
+	least   float32 // below it nothing can be among the best
+	// relative is margin as a part of an estimate, where no product is negative, so that the sum of magnitudes is the sum; 0 where some may be.
+	relative float32
+	positive bool // all weights are
+	full     int  // keys at which to look for a higher least
 }
 
 func newSearch(sc *searchScratch, parts []SearchPart, items []uint32, weights []float32, k int) *search {
@@ -191,6 +200,9 @@ func newSearch(sc *searchScratch, parts []SearchPart, items []uint32, weights []
 	if s := parts[0]; s.estimates {
 		q.scale = float32(math.Pow(q.x.squares, -s.exponent(false)))
 		q.margin = q.marginOver(parts)
+		if q.positive && !math.IsInf(float64(q.margin), 1) && !slices.ContainsFunc(parts, func(p SearchPart) bool { return !p.positive }) {
+			q.relative = min(1, q.rounding())
+		}
 	}
 	return q
 }
@@ -213,8 +225,10 @@ func (q *search) marginOver(parts []SearchPart) float32 {
 			bound = max(bound, math.Pow(norm, 1-2*p.exponent(false))*math.Pow(y, 1-2*p.exponent(true)))
 		}
 	}
-	return float32(bound * float64(len(q.items)+8) / (1 << 21))
+	return float32(bound) * q.rounding()
 }
+
+func (q *search) rounding() float32 { return float32(len(q.items)+8) / (1 << 21) }
 
 // part adds the candidates of a part to the keys.
 func (q *search) part(p *SearchPart) {
@@ -347,11 +361,18 @@ func (q *search) raise(estimates bool) {
 	switch {
 	case !estimates:
 		q.least, q.keys = worst, q.keys[:q.k]
+	case worst > math.MaxFloat32: // and nothing is known of the scores
+	case q.relative > 0:
+		q.drop(worst * (1 - q.relative))
 	case worst > q.margin: // else it may stand for a score of 0, which is none
-		q.least = worst - q.margin
-		q.keys = slices.DeleteFunc(q.keys, func(key uint64) bool { return keyScore(key) < q.least })
+		q.drop(worst - q.margin)
 	}
 	q.full = max(q.full, 2*len(q.keys))
+}
+
+func (q *search) drop(below float32) {
+	q.least = below
+	q.keys = slices.DeleteFunc(q.keys, func(key uint64) bool { return keyScore(key) < below })
 }
 
 // settle puts the keys of scores in the place of those of estimates, for all that may be among the best.

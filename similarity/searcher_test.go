@@ -97,13 +97,16 @@ func TestNearestOverParts(t *testing.T) {
 	const users, items = 3000, 150
 	rng := rand.New(rand.NewPCG(4, 5))
 	kinds := map[string]func(u int) float32{
-		"ones":     nil,
-		"whole":    func(int) float32 { return float32(1 + rng.IntN(5)) },
-		"any":      func(int) float32 { return rng.Float32() + 1e-6 },
-		"signed":   func(int) float32 { return float32(rng.NormFloat64()) },
-		"zeros":    func(int) float32 { return float32(rng.IntN(3)) },
-		"far":      func(u int) float32 { return float32(math.Pow(10, float64(u%60-30))) }, // products are not, or infinite
-		"far of a": func(int) float32 { return float32(math.Pow(10, float64(rng.IntN(30)-30))) },
+		"ones":   nil,
+		"whole":  func(int) float32 { return float32(1 + rng.IntN(5)) },
+		"any":    func(int) float32 { return rng.Float32() + 1e-6 },
+		"signed": func(int) float32 { return float32(rng.NormFloat64()) },
+		"zeros":  func(int) float32 { return float32(rng.IntN(3)) },
+		"far":    func(u int) float32 { return float32(math.Pow(10, float64(u%60-30))) }, // products are not, or infinite
+		// Many estimates are in another order than the scores.
+		"near":        func(int) float32 { return 1 + float32(rng.IntN(8))/(1<<22) },
+		"near of far": func(u int) float32 { return (1 + float32(rng.IntN(8))/(1<<22)) * float32(int(1)<<(u%2*20)) },
+		"far of a":    func(int) float32 { return float32(math.Pow(10, float64(rng.IntN(30)-30))) },
 	}
 	for name, weight := range kinds {
 		r := syntheticRows(users, items, 12, 5, true)
@@ -144,7 +147,7 @@ func TestNearestOverParts(t *testing.T) {
 						}
 					}
 					all := nearestTwin(weighed, o, its, query, users, u)
-					for _, k := range []int{1, 50, 2 * users} {
+					for _, k := range []int{1, 20, 50, 2 * users} {
 						if diff := gocmp.Diff(all[:min(k, len(all))], Nearest(parts, its, query, k), equateEmpty); diff != "" {
 							t.Fatalf("%d nearest of row %d (-want +got):\n%s", k, u, diff)
 						}

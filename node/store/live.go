@@ -75,7 +75,7 @@ func (l *live[T]) get(ctx context.Context, s *Store, d *database, empty func() T
 	case <-p.done:
 		return p.made, p.err
 	case <-ctx.Done():
-		return none, fmt.Errorf("all events are gone through for the first question of its kind since the start; ask again later: %w", ctx.Err())
+		return none, fmt.Errorf("all events are gone through for this question and later ones; ask again in a while: %w", ctx.Err())
 	}
 }
 

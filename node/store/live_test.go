@@ -38,6 +38,7 @@ func TestPassOutlivesItsQuestion(t *testing.T) {
 	release := holdPasses()
 	gone, leave := context.WithCancel(t.Context())
 	leave()
+	var first *pass[*recent]
 	for range 2 {
 		if _, err := s.Last(gone, 1, 10); !errors.Is(err, context.Canceled) {
 			t.Errorf("a question that nobody waits for ends with %v, want %v", err, context.Canceled)
@@ -45,6 +46,13 @@ func TestPassOutlivesItsQuestion(t *testing.T) {
 		if _, _, err := s.BoughtTogether(gone, "i"); !errors.Is(err, context.Canceled) {
 			t.Errorf("a question about baskets that nobody waits for ends with %v, want %v", err, context.Canceled)
 		}
+		s.cur.mu.Lock()
+		if first == nil {
+			first = s.cur.recent.pass
+		} else if first != s.cur.recent.pass {
+			t.Error("each question has a pass of its own")
+		}
+		s.cur.mu.Unlock()
 	}
 	s.cur.mu.Lock()
 	recent, baskets := s.cur.recent.pass, s.cur.baskets.pass

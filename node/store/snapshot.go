@@ -159,7 +159,7 @@ func (c contextReader) Read(p []byte) (int, error) {
 }
 
 // Restore replaces everything in the store by the state of a stream that
-// Snapshot.WriteTo wrote. Readers in flight end with the old state. If
+// Snapshot.WriteTo wrote. Readers in flight end with the old state, but those who wait for a pass over all events end with ErrClosed. If
 // there is an error, and if the process dies before Restore returns, the old state stays; a stream that is cut or changed
 // gives an error that matches ErrCorrupt. It may be called on a store whose writing has failed.
 func (s *Store) Restore(r io.Reader) error {
