@@ -279,13 +279,13 @@ func (q *search) find(p *SearchPart) {
 			q.lists = append(q.lists, searchList{start[item], start[item+1], weightAt(q.weights, at)})
 		}
 	}
-	first := uint32(0)
+	read := uint32(0)
 	for _, l := range q.lists {
 		if l.from < l.to {
-			first |= p.columns.Item[l.from]
+			read ^= p.columns.Item[l.from]
 		}
 	}
-	q.touched = append(q.touched[:0], first)[:len(q.touched)]
+	runtime.KeepAlive(read) // or nothing is read
 }
 
 // take keeps a row.
