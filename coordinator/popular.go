@@ -28,7 +28,7 @@ const (
 )
 
 // Popular returns the n items with the most events over all partitions, ties by key, as they are now: an item that came
-// in a moment ago counts. Fewer only if the catalog ends. The first items of a longer answer are the shorter answer.
+// in a moment ago counts. Fewer only if the catalog ends. Up to maxDepth the first items of a longer answer are the shorter answer.
 //
 // Events of an item are spread over all partitions. The threshold algorithm (Fagin, Lotem, Naor, JCSS 66, 2003
 // [fagin2003]) asks each partition for its top and for the counts of the others' tops, and stops as soon as no item that
@@ -38,7 +38,11 @@ func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem,
 	if err != nil || n <= 0 {
 		return nil, err
 	}
-	for depth := n + 16; ; depth *= 4 {
+	depth := n + 16
+	if n <= maxDepth {
+		depth = min(depth, maxDepth)
+	}
+	for ; ; depth *= 4 {
 		tops, _, err := r.popularRound(ctx, partitions, depth, nil, stale)
 		if err != nil {
 			return nil, err

@@ -129,9 +129,11 @@ func (s *rankingShard) keep(room int, k *rankingKey, ranking []uint32) []uint32 
 	if s.young.at == nil {
 		s.young.at = map[uint64]uint32{}
 	}
-	at := len(s.young.words)
-	s.young.words = append(s.young.words, ranking...)
-	s.young.at[k.index()] = uint32(at)
+	at, words := len(s.young.words), s.young.words
+	if end := at + len(ranking); end > cap(words) { // not more than there is room for
+		words = append(make([]uint32, 0, min(max(2*cap(words), end), room)), words...)
+	}
+	s.young.words, s.young.at[k.index()] = append(words, ranking...), uint32(at)
 	return s.young.words[at:]
 }
 
@@ -151,7 +153,7 @@ func (g *rankingGeneration) find(k *rankingKey, n int) []uint32 {
 
 // plain reports whether a query asks for what the neighborhoods of the model rank for a user, with all that the user knows left out and nothing else: then a ranking is all that it needs.
 func (q *Query) plain() bool {
-	return q.User != "" && (q.Method == ItemKNN || q.Method == UserKNN || q.Method == Hybrid) && q.Item == "" && q.Explore == nil && q.apart == nil &&
+	return q.User != "" && (q.Method == ItemKNN || q.Method == UserKNN || q.Method == Hybrid) && q.Item == "" && len(q.Basket) == 0 && q.Explore == nil && q.apart == nil &&
 		!q.WithSeen && !q.Stale && !q.Explain && q.Filter.Empty() && !q.reorders() && len(q.Exclude)+len(q.Pins) == 0
 }
 

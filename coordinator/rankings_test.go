@@ -63,7 +63,7 @@ func TestRankingsAreBounded(t *testing.T) {
 	words, kept := 0, 0
 	for i := range h.shards {
 		for _, g := range []*rankingGeneration{&h.shards[i].young, &h.shards[i].old} {
-			words += len(g.words) + rankingIndexWords*len(g.at)
+			words += cap(g.words) + rankingIndexWords*len(g.at)
 		}
 	}
 	for stamp := uint64(10); stamp < all; stamp++ {

@@ -137,7 +137,7 @@ func (n *Node) Erasures(partitions int) (stamp uint64, ok bool) {
 		if !ok {
 			return 0, false
 		}
-		stamp += of // each only grows, so the sum is the same only if all are
+		stamp += of // each only grows, so a later sum is the same only if all are
 	}
 	return stamp, true
 }

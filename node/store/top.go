@@ -33,6 +33,7 @@ type top struct {
 	entries []*topEntry          // heap: the last in order is first
 	byItem  map[string]*topEntry // the same
 	sorted  []ItemCount          // cache of first; nil when outdated; never changed in place
+	changes int                  // how often it was outdated
 }
 
 type topEntry struct {
@@ -69,7 +70,7 @@ func (t *top) remove(item string) {
 	if e := t.byItem[item]; e != nil {
 		heap.Remove(t, e.pos)
 		delete(t.byItem, item)
-		t.sorted = nil
+		t.change()
 	}
 }
 
@@ -78,7 +79,7 @@ func (t *top) set(item string, n uint64) {
 	if e := t.byItem[item]; e != nil {
 		e.Count = n
 		heap.Fix(t, e.pos)
-		t.sorted = nil
+		t.change()
 		return
 	}
 	c := ItemCount{item, n}
@@ -91,7 +92,7 @@ func (t *top) set(item string, n uint64) {
 	e := &topEntry{ItemCount: c}
 	heap.Push(t, e)
 	t.byItem[item] = e
-	t.sorted = nil
+	t.change()
 }
 
 // update is set, or remove of an item that has no events any more.
@@ -103,48 +104,72 @@ func (t *top) update(item string, n uint64) {
 	t.set(item, n)
 }
 
+func (t *top) change() {
+	t.sorted = nil
+	t.changes++
+}
+
+// all returns a copy of the top, in no order.
+func (t *top) all() []ItemCount {
+	all := make([]ItemCount, len(t.entries))
+	for i, e := range t.entries {
+		all[i] = e.ItemCount
+	}
+	return all
+}
+
 // first returns all of the top in order. The result must not be changed.
 func (t *top) first() []ItemCount {
 	if t.sorted == nil {
-		t.sorted = make([]ItemCount, len(t.entries))
-		for i, e := range t.entries {
-			t.sorted[i] = e.ItemCount
-		}
+		t.sorted = t.all()
 		slices.SortFunc(t.sorted, comparePopular)
 	}
 	return t.sorted
 }
 
-// deeper returns the first deepSize items. Cost: sorting them after a change; the first call, and the first after the counts of some of them have fallen far, takes a pass over the counts of all items.
+// deeper returns the first deepSize items, which must not be changed. Cost: sorting them after a change, without the mu of the database; the first call, and the first after the counts of
+// some of them have fallen far, takes a pass over the counts of all items.
 func (d *database) deeper() ([]ItemCount, error) {
 	d.deepening.Lock()
 	defer d.deepening.Unlock()
 	d.mu.Lock()
-	if d.deep != nil || d.failed != nil {
+	if d.failed != nil {
 		defer d.mu.Unlock()
-		if d.failed != nil {
-			return nil, d.failed
-		}
-		return d.deep.first(), nil
+		return nil, d.failed
 	}
-	d.counted = map[string]uint64{}
+	deep := d.deep
+	if deep == nil {
+		d.counted = map[string]uint64{}
+		d.mu.Unlock()
+		deep = newTop(deepSize)
+		err := d.eachCount(func(c ItemCount) { deep.set(c.Item, c.Count) })
+		d.mu.Lock()
+		counted := d.counted
+		d.counted = nil
+		if err != nil {
+			d.mu.Unlock()
+			return nil, err
+		}
+		if counted != nil { // else some fell meanwhile: it is that of a moment, and not kept
+			for item, n := range counted {
+				deep.set(item, n)
+			}
+			d.deep = deep
+		}
+	}
+	if deep.sorted != nil {
+		defer d.mu.Unlock()
+		return deep.sorted, nil
+	}
+	first, changes := deep.all(), deep.changes
 	d.mu.Unlock()
-	deep := newTop(deepSize)
-	err := d.eachCount(func(c ItemCount) { deep.set(c.Item, c.Count) })
+	slices.SortFunc(first, comparePopular)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	counted := d.counted
-	d.counted = nil
-	if err != nil {
-		return nil, err
+	if deep.changes == changes {
+		deep.sorted = first
 	}
-	if counted != nil { // else some fell meanwhile: it is that of a moment, and not kept
-		for item, n := range counted {
-			deep.set(item, n)
-		}
-		d.deep = deep
-	}
-	return deep.first(), nil
+	return first, nil
 }
 
 // recount tells deep, and who makes it, of new counts of items. The mu of the database is held.
