@@ -130,8 +130,9 @@ func (s *rankingShard) keep(room int, k *rankingKey, ranking []uint32) []uint32 
 		s.young.at = map[uint64]uint32{}
 	}
 	at, words := len(s.young.words), s.young.words
-	if end := at + len(ranking); end > cap(words) { // not more than there is room for
-		words = append(make([]uint32, 0, min(max(2*cap(words), end), room)), words...)
+	if end := at + len(ranking); end > cap(words) { // not more than there is room for beside the index, if others are as long
+		most := room * end / (end + rankingIndexWords*(len(s.young.at)+1))
+		words = append(make([]uint32, 0, max(end, min(2*cap(words), most))), words...)
 	}
 	s.young.words, s.young.at[k.index()] = append(words, ranking...), uint32(at)
 	return s.young.words[at:]
