@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -96,7 +95,7 @@ func (m *model) step(index uint64, command any) (r Result) {
 	if e, ok := command.(erasedChild); ok {
 		r.Join.ID = e.ID
 		if c, known := m.child[[2]string{e.To, e.From}]; known && c.id == e.ID {
-			m.child[[2]string{e.To, e.From}] = child{JoinErased, e.ID, e.keys}
+			m.child[[2]string{e.To, e.From}] = child{JoinErased, e.ID, merged(c.erased, e.keys)} // those of an earlier one stay
 			r.Join.State = JoinErased
 		}
 		return r
@@ -225,20 +224,15 @@ func (m *model) refuses(e Erase) (r Result) {
 
 // bury is what the erasure of a user remembers of the keys that were erased with it.
 func (m *model) bury(user string) []ErasedKey {
-	of := map[Hash]ErasedKey{}
-	for _, k := range m.erased[user] {
-		of[k.Hash] = k
-	}
+	var more []ErasedKey
 	for _, from := range slices.Sorted(slices.Values(testUsers)) {
-		for _, k := range m.child[[2]string{user, from}].erased {
-			of[k.Hash] = k
-		}
+		more = append(more, m.child[[2]string{user, from}].erased...)
 		delete(m.child, [2]string{user, from})
 	}
-	if len(of) == 0 {
+	if len(m.erased[user])+len(more) == 0 {
 		return nil
 	}
-	m.erased[user] = slices.SortedFunc(maps.Values(of), func(a, b ErasedKey) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
+	m.erased[user] = merged(m.erased[user], more)
 	return m.erased[user]
 }
 
@@ -368,4 +362,15 @@ func FuzzDecodeJoin(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMergedKeys: what two erasures removed of a key adds up, and the same erasure told twice counts once.
+func TestMergedKeys(t *testing.T) {
+	a, b := Hash{1}, Hash{2}
+	old := []ErasedKey{{Hash: b, Index: 5, Events: 2, Profile: true}, {Hash: a, Index: 9, Events: 1}}
+	more := []ErasedKey{{Hash: a, Index: 9, Events: 1}, {Hash: b, Index: 7, Events: 3}}
+	want := []ErasedKey{{Hash: a, Index: 9, Events: 1}, {Hash: b, Index: 7, Events: 5, Profile: true}}
+	if got := merged(old, more); !slices.Equal(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 }
