@@ -17,18 +17,18 @@ const keptPurchases = 1 << 20
 
 // baskets are the items that were bought together.
 type baskets struct {
-	mu    sync.Mutex // guards what follows
-	most  int        // items of baskets that are kept
-	n     int        // items of baskets; above most there were too many, and nothing is kept
-	fewer bool       // some went since there were too many
-	items map[string]uint32
-	names []string            // of items, by number
-	keys  map[string]uint32   // number of a basket by user, NUL and its key
-	of    [][]uint32          // items of each basket
-	in    map[uint32][]uint32 // baskets of each item, with some that are gone
-	gone  []uint32            // baskets that are gone and may be in others; of has nothing for them
-	stale int                 // how often gone ones are in
-	free  []uint32            // numbers that stand for no basket
+	sync.Mutex      // guards what follows
+	most       int  // items of baskets that are kept
+	n          int  // items of baskets; above most there were too many, and nothing is kept
+	fewer      bool // some went since there were too many
+	items      map[string]uint32
+	names      []string            // of items, by number
+	keys       map[string]uint32   // number of a basket by user, NUL and its key
+	of         [][]uint32          // items of each basket
+	in         map[uint32][]uint32 // baskets of each item, with some that are gone
+	gone       []uint32            // baskets that are gone and may be in others; of has nothing for them
+	stale      int                 // how often gone ones are in
+	free       []uint32            // numbers that stand for no basket
 }
 
 func newBaskets(most int) *baskets {
@@ -40,8 +40,6 @@ func (b *baskets) add(e *fusion.Event) {
 	if key == "" {
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.n > b.most {
 		return
 	}
@@ -80,8 +78,6 @@ func (b *baskets) remove(e *fusion.Event) {
 	if key == "" {
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.n > b.most {
 		b.fewer = true
 		return
@@ -112,8 +108,8 @@ func (b *baskets) remove(e *fusion.Event) {
 // with counts the baskets with an item, and those of them with each other item. It reports whether all baskets are there, and if not, whether they may be if they are
 // collected again.
 func (b *baskets) with(item string) (others map[string]uint64, n uint64, all, again bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.Lock()
+	defer b.Unlock()
 	if b.n > b.most {
 		return nil, 0, false, b.fewer
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"github.com/kith-io/kith/fusion"
 )
@@ -14,6 +15,7 @@ import (
 // after the other, and behind their add. If they are too many, what was made is dropped, and made anew when it is asked for again.
 type live[T interface {
 	comparable
+	sync.Locker // held by who reads it, and by add and remove for all events of a command
 	add(e *fusion.Event)
 	remove(e *fusion.Event)
 }] struct {
@@ -145,6 +147,8 @@ func (l *live[T]) tell(h happened) {
 	case h.many:
 		l.made, l.came = none, nil
 	case l.made != none:
+		l.made.Lock()
+		defer l.made.Unlock()
 		for i := range h.added {
 			l.made.add(&h.added[i])
 		}

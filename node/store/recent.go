@@ -23,11 +23,11 @@ func (w Window) has(t int64) bool { return t > max(0, w.From) && t <= w.To }
 
 // recent are the events with the latest times, but for feedback (fusion.Event.Feedback). All that are later than floor are there.
 type recent struct {
-	mu     sync.Mutex // guards what follows
-	floor  int64
-	most   int
-	events []recentEvent          // heap: the earliest is first
-	gone   map[recentEvent]uint32 // how many of those of events are there no more: sweep takes them out
+	sync.Mutex // guards what follows
+	floor      int64
+	most       int
+	events     []recentEvent          // heap: the earliest is first
+	gone       map[recentEvent]uint32 // how many of those of events are there no more: sweep takes them out
 
 	items map[string]uint32 // number of each item of events
 	names []recentItem      // by number
@@ -53,8 +53,6 @@ func newRecent(most int) *recent {
 
 // add takes an event in, and lets the earliest go if there are too many.
 func (r *recent) add(e *fusion.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if e.Time <= r.floor || e.Feedback() {
 		return
 	}
@@ -88,8 +86,6 @@ func (r *recent) add(e *fusion.Event) {
 
 // remove takes an event out that was added. Cost: a note for sweep, so that many share a pass over the events.
 func (r *recent) remove(e *fusion.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if e.Time <= r.floor || e.Feedback() {
 		return
 	}
@@ -153,8 +149,8 @@ func (r *recent) Pop() any {
 
 // last returns the time of the last event of each item up to a time, and reports whether no event is missing.
 func (r *recent) last(upTo int64) (last map[string]int64, all bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.Lock()
+	defer r.Unlock()
 	r.sweep()
 	times := make([]int64, len(r.names))
 	for _, e := range r.events {
@@ -174,8 +170,8 @@ func (r *recent) last(upTo int64) (last map[string]int64, all bool) {
 // active counts the events of a window by item and behavior, and reports whether all of them are there. Cost: a pass over the events, and over the
 // items.
 func (r *recent) active(w Window, behaviors []fusion.Behavior) (out []Activity, all bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.Lock()
+	defer r.Unlock()
 	if max(0, w.From) < r.floor {
 		return nil, false
 	}
