@@ -42,7 +42,7 @@ func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem,
 	if n <= maxDepth {
 		depth = min(depth, maxDepth)
 	}
-	for ; ; depth *= 4 {
+	for {
 		tops, _, err := r.popularRound(ctx, partitions, depth, nil, stale)
 		if err != nil {
 			return nil, err
@@ -63,9 +63,11 @@ func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem,
 		if threshold == 0 || len(out) >= n && (out[n-1].Count > threshold || depth >= maxDepth) {
 			return out[:min(n, len(out))], nil
 		}
+		next := 4 * depth
 		if depth < maxDepth {
-			depth = min(depth, maxDepth/4) // what partitions keep at hand
+			next = min(next, maxDepth) // what partitions keep at hand
 		}
+		depth = next
 	}
 }
 

@@ -23,7 +23,7 @@ type scoring struct {
 	m          *node.Version
 	dictionary *artifact.Dictionary
 	history    []node.HistoryItem // ascending by item
-	keys       []string           // of the history; nil has them looked up
+	keys       []string           // of the history, by newScoring
 	user       string
 	partial    bool
 	elsewhere  bool // others than this node have told similar users
@@ -36,14 +36,6 @@ func (r *Router) newScoring(m *node.Version, dictionary *artifact.Dictionary, us
 		s.history[i], s.keys[i] = node.HistoryItem{Item: h.item, Partition: h.partition, Weight: h.weight}, h.key
 	}
 	return s
-}
-
-// key returns the key of an item of the history.
-func (s *scoring) key(i int) string {
-	if s.keys == nil {
-		return s.dictionary.Key(s.history[i].Item)
-	}
-	return s.keys[i]
 }
 
 // partitions returns the partitions of the history's items, ascending.
@@ -135,7 +127,7 @@ func (s *scoring) score(ctx context.Context, q *Query) (scores, byItems *neighbo
 func (s *scoring) excluded(items map[string]bool) []uint32 {
 	out := make([]uint32, 0, len(items))
 	for i, h := range s.history {
-		if items[s.key(i)] {
+		if items[s.keys[i]] {
 			out = append(out, h.Item)
 		}
 	}
@@ -280,7 +272,7 @@ func (s *scoring) explain(ctx context.Context, q *Query, byItems *neighborhood.S
 					continue
 				}
 				share := neighborhood.Float(neighborhood.Fixed(h.Weight*unit, x.Score)) * scale * factor
-				ranked.Contributions = append(ranked.Contributions, Contribution{s.key(j), share})
+				ranked.Contributions = append(ranked.Contributions, Contribution{s.keys[j], share})
 				rest -= share
 			}
 		}

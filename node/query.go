@@ -167,7 +167,7 @@ func (n *Node) NearestUsers(_ context.Context, req *kithv1.NearestUsersRequest) 
 		wanted += gone.count
 	}
 	slices.SortFunc(parts, func(a, b held) int {
-		return cmp.Or(cmp.Compare(a.FirstUser(), b.FirstUser()), cmp.Compare(a.NumUsers(), b.NumUsers())) // one without users comes before the one that begins at the same id
+		return cmp.Or(cmp.Compare(a.FirstUser(), b.FirstUser()), cmp.Compare(a.NumUsers(), b.NumUsers()))
 	})
 	searched := make([]similarity.SearchPart, len(parts))
 	for i, p := range parts {
@@ -181,8 +181,7 @@ func (n *Node) NearestUsers(_ context.Context, req *kithv1.NearestUsersRequest) 
 	}
 	var found []*kithv1.SimilarUser
 	for _, x := range similarity.Nearest(searched, items, weighed, wanted) {
-		at, _ := slices.BinarySearchFunc(parts, x.ID, func(p held, id uint32) int { return cmp.Compare(p.FirstUser(), id+1) })
-		p := &parts[at-1] // the last that begins at or before it
+		p := &parts[similarity.PartOf(searched, x.ID)]
 		u := &kithv1.SimilarUser{User: x.ID, Partition: p.partition, Score: x.Score}
 		if req.WithKeys || p.gone.count > 0 {
 			key := p.Key(int(x.ID - p.FirstUser()))

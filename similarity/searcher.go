@@ -94,12 +94,9 @@ func NewSearcher(rows *Rows, o Options) *Searcher {
 func (s *Searcher) normalized() []float32 {
 	out := make([]float32, len(s.rows.Item))
 	for u, squares := range s.squares {
-		inverse := float64(0)
-		if squares != 0 {
-			inverse = math.Pow(squares, -s.exponent(true))
-		}
+		inverse := s.o.inverse(squares)
 		for k := s.rows.Start[u]; k < s.rows.Start[u+1]; k++ {
-			out[k] = float32(float64(weightAt(s.rows.Weight, k)) * inverse)
+			out[k] = weightAt(s.rows.Weight, k) * inverse
 		}
 	}
 	return out
@@ -108,17 +105,6 @@ func (s *Searcher) normalized() []float32 {
 // allPositive reports whether all weights are above 0, and by so much that products of two are as well.
 func allPositive(weights []float32) bool {
 	return !slices.ContainsFunc(weights, func(w float32) bool { return !(w > 1.0/(1<<60)) })
-}
-
-// exponent is that of the sum of squares of a row, or of the query, in a score.
-func (s *Searcher) exponent(ofRow bool) float64 {
-	switch {
-	case s.o.Measure != AsymmetricCosine:
-		return 0.5
-	case ofRow:
-		return 1 - s.o.Alpha
-	}
-	return s.o.Alpha
 }
 
 // squaredNorm sums the squares of n weights; nil stands for ones.
@@ -144,7 +130,14 @@ func (s *Searcher) Nearest(items []uint32, weights []float32, k, self int) []Nei
 	return Nearest([]SearchPart{{s, 0, self}}, items, weights, k)
 }
 
-// Nearest is Searcher.Nearest over all rows of some parts, ascending by First, which must have Searchers of the same options and items. IDs are those of the parts.
+// PartOf returns the place of the part with an id, which must be in one.
+func PartOf(parts []SearchPart, id uint32) int {
+	after, _ := slices.BinarySearchFunc(parts, id, func(p SearchPart, id uint32) int { return one(p.First > id) - one(p.First <= id) })
+	return after - 1
+}
+
+// Nearest is Searcher.Nearest over all rows of some parts, which must have Searchers of the same options and items. Parts ascend by First; one without rows comes before the one that
+// begins at the same id. IDs are those of the parts.
 func Nearest(parts []SearchPart, items []uint32, weights []float32, k int) []Neighbor {
 	if k < 1 || len(parts) == 0 {
 		return nil
@@ -198,7 +191,7 @@ func newSearch(sc *searchScratch, parts []SearchPart, items []uint32, weights []
 	}
 	sc.keys = sc.keys[:0]
 	if s := parts[0]; s.estimates {
-		q.scale = float32(math.Pow(q.x.squares, -s.exponent(false)))
+		q.scale = s.o.scale(q.x.squares)
 		q.margin = q.marginOver(parts)
 		if q.positive && !math.IsInf(float64(q.margin), 1) && !slices.ContainsFunc(parts, func(p SearchPart) bool { return !p.positive }) {
 			q.relative = min(1, q.rounding())
@@ -209,8 +202,8 @@ func newSearch(sc *searchScratch, parts []SearchPart, items []uint32, weights []
 
 // marginOver returns the margin of estimates over some parts.
 //
-// A score is a sum of float32 of products, of which the rounding is up to a part of n·2^-24 of the sum of magnitudes, n items of the query; an estimate adds up as many, and is rounded three times
-// more in each. The sum of magnitudes is at most the product of the norms (Cauchy-Schwarz), and that is 1 as a score by the root of each.
+// A score is a sum of float32 of products, of which the rounding is up to a part of n·2^-24 of the sum of magnitudes, n items of the query; an estimate adds up as many, and is rounded four times
+// more in each. The sum of magnitudes is at most the product of the norms (Cauchy-Schwarz), which as a score is 1 where each is divided by its own.
 func (q *search) marginOver(parts []SearchPart) float32 {
 	const fits = 1 << 50 // norms for which products of weights are not too large or too small for float32
 	norm, bound := math.Sqrt(q.x.squares), 1.0
@@ -222,7 +215,7 @@ func (q *search) marginOver(parts []SearchPart) float32 {
 			if !(y > 1.0/fits && y < fits) {
 				return float32(math.Inf(1))
 			}
-			bound = max(bound, math.Pow(norm, 1-2*p.exponent(false))*math.Pow(y, 1-2*p.exponent(true)))
+			bound = max(bound, norm*float64(p.o.scale(q.x.squares))*y*float64(p.o.inverse(y*y)))
 		}
 	}
 	return float32(bound) * q.rounding()
@@ -383,8 +376,7 @@ func (q *search) settle(parts []SearchPart) {
 	n := 0
 	for _, key := range q.keys {
 		id := keyID(key)
-		at, _ := slices.BinarySearchFunc(parts, id, func(p SearchPart, id uint32) int { return one(p.First > id) - one(p.First <= id) })
-		p := &parts[at-1] // the last that begins at or before it
+		p := &parts[PartOf(parts, id)]
 		if score := p.exact(q, id-p.First); score != 0 {
 			q.keys[n] = rankKey(score, id)
 			n++

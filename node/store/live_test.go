@@ -22,19 +22,8 @@ func holdPasses() (release func()) {
 
 // TestPassOutlivesItsQuestion: what is made of all events is made although nobody waits for it any more, once, and is there for the next question.
 func TestPassOutlivesItsQuestion(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	e := fusion.Event{User: "u", Item: "i", Behavior: fusion.Purchase, Value: 1, Time: 5, ID: "1"}
-	if _, err := s.Apply(1, EncodeBatch(nil, []fusion.Event{e})); err != nil {
-		t.Fatal(err)
-	}
+	s := openMem(t)
+	apply(t, s, 1, fusion.Event{User: "u", Item: "i", Behavior: fusion.Purchase, Value: 1, Time: 5, ID: "1"})
 	release := holdPasses()
 	gone, leave := context.WithCancel(t.Context())
 	leave()
@@ -74,10 +63,7 @@ func TestPassOutlivesItsQuestion(t *testing.T) {
 
 // TestCloseEndsPasses: a store that is closed waits for no pass, and who waits for one is told.
 func TestCloseEndsPasses(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := openMem(t)
 	defer holdPasses()()
 	d := s.cur
 	gone, leave := context.WithCancel(t.Context())
