@@ -216,6 +216,9 @@ type attempt struct {
 	// follows is the version that the build follows, 0 for none; again that it was tried before.
 	follows uint64
 	again   bool
+	// rowsOf is the version whose rows, with those of who has changed since, are those of the build, and rowsCut up to where each partition counted for it; 0 for none.
+	rowsOf  uint64
+	rowsCut []uint64
 
 	mu sync.Mutex
 	// usage is the last report of each node.
@@ -336,11 +339,16 @@ func (a *attempt) takeCut(ctx context.Context) error {
 	}
 	a.cut, a.now = rec.Cut, rec.ReferenceUnixMs
 	a.planFor = planRecord{rec.Sides, rec.Nodes, rec.Bounds}
+	a.rowsOf, a.rowsCut = a.baseOfRows()
 	return nil
 }
 
 func (a *attempt) countRequest(p int) *kithv1.CountRequest {
-	return &kithv1.CountRequest{Job: a.job, Partition: uint32(p), Cut: a.cut[p], Spec: a.spec, ReferenceUnixMs: a.now}
+	req := &kithv1.CountRequest{Job: a.job, Partition: uint32(p), Cut: a.cut[p], Spec: a.spec, ReferenceUnixMs: a.now, Base: a.rowsOf}
+	if a.rowsOf != 0 {
+		req.BaseCut = a.rowsCut[p]
+	}
+	return req
 }
 
 // count collects the users and the updates of each item from one replica of each partition and makes the dictionary and

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,22 @@ func (a *attempt) base() *kithv1.VersionRecord {
 		return nil
 	}
 	return v
+}
+
+// baseOfRows returns the version that has rows of the same interactions but for what has come since, and its cut; 0 for none. It is the active one, whatever its measure and models, as rows depend on how events
+// weigh alone.
+func (a *attempt) baseOfRows() (version uint64, cut []uint64) {
+	s := a.cfg.Log.State()
+	v, cut := s.Version(s.Active), s.Job(s.Active).GetCut()
+	if a.again || !a.cfg.Rows || v == nil || len(cut) != len(a.cut) {
+		return 0, nil
+	}
+	_, was, err1 := wire.ParseSpec(v.Version.Spec)
+	_, now, err2 := wire.ParseSpec(a.spec)
+	if err1 != nil || err2 != nil || was.HalfLife != 0 || now.HalfLife != 0 || was.Cap != now.Cap || !maps.Equal(was.Behavior, now.Behavior) {
+		return 0, nil
+	}
+	return s.Active, cut
 }
 
 // follow makes the files. It records no phases, as those do not go back should it fail.

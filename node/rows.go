@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"github.com/kith-io/kith/fusion"
@@ -23,12 +22,19 @@ func (n *Node) Shard(ctx context.Context, p partition.ID, cut uint64, w fusion.W
 	if err != nil {
 		return nil, err
 	}
-	return rows.done(), nil
+	return rows.shard, nil
 }
+
+const (
+	// seekCost is how many users are read in a pass over all, in the time that one takes who is looked for.
+	seekCost = 2
+	// seekUsers are so few that it does not matter.
+	seekUsers = 1000
+)
 
 // ChangedRows returns what Shard has at a cut of the users that the log has changed behind the index after: all whose rows differ from those at that
 // cut, and perhaps others. Users who have no row any more, or never had, have an empty one here. known is false, and the shard nil, if this node does not know all of
-// them, as it has come to hold the partition since, was started since, or too many have changed: another replica may know. A cut is asked for once all earlier
+// them, as it has come to hold the partition since, was started since, or so many have changed that it costs less to read the events of all: another replica may know. A cut is asked for once all earlier
 // ones are done with; see store.Changed. The errors are those of Shard. Cost: a seek and the events of each of the users.
 func (n *Node) ChangedRows(ctx context.Context, p partition.ID, after, cut uint64, w fusion.Weights, nowMs int64) (shard *worker.Shard, known bool, err error) {
 	rows := newRows(w, nowMs)
@@ -38,6 +44,10 @@ func (n *Node) ChangedRows(ctx context.Context, p partition.ID, after, cut uint6
 		if users, known, err = s.Changed(after, cut); err != nil || !known {
 			return err
 		}
+		if _, all := s.Stats(); len(users) > seekUsers && seekCost*uint64(len(users)) > all {
+			known = false
+			return nil
+		}
 		return s.ScanUsers(ctx, cut, users, func(user string, events []fusion.Event) error {
 			rows.add(user, events)
 			return nil
@@ -46,7 +56,7 @@ func (n *Node) ChangedRows(ctx context.Context, p partition.ID, after, cut uint6
 	if err != nil || !known {
 		return nil, false, err
 	}
-	return rows.done(), true, nil
+	return rows.shard, true, nil
 }
 
 // rows makes a shard of the events of users.
@@ -82,29 +92,6 @@ func (r *rows) add(user string, events []fusion.Event) {
 		shard.Weight = append(shard.Weight, x.Weight)
 	}
 	shard.Start = append(shard.Start, int64(len(shard.Item)))
-}
-
-// done returns the shard.
-func (r *rows) done() *worker.Shard {
-	sortItems(r.shard)
-	return r.shard
-}
-
-// sortItems renumbers the items of a shard by key. Rows ascend by key already, so they ascend by the new ids.
-func sortItems(s *worker.Shard) {
-	order := make([]uint32, len(s.Items))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(a, b uint32) int { return strings.Compare(s.Items[a], s.Items[b]) })
-	items, renumber := make([]string, len(order)), make([]uint32, len(order))
-	for i, old := range order {
-		items[i], renumber[old] = s.Items[old], uint32(i)
-	}
-	for i, id := range s.Item {
-		s.Item[i] = renumber[id]
-	}
-	s.Items = items
 }
 
 var _ worker.ChangedSource = (*Node)(nil)

@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/big"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -20,21 +21,31 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// valueBatch is the number of values of a column that are decoded at once.
-const valueBatch = 1024
+const (
+	// valueBatch is the number of values of a column that are decoded at once.
+	valueBatch = 1024
+	// rowBatch is the number of rows that are decoded at once.
+	rowBatch = 1024
+)
 
 // parquetRows reads the leaf columns of a Parquet file in step. Repeated
 // columns (lists, maps) have no place in a flat record and are left out.
 type parquetRows struct {
 	file    *parquet.File
 	columns []*parquetColumn
+	row     int64 // number of the last row that was given
+	fields  [][]byte
+	rawCSV  bytes.Buffer
+
+	// What is decoded and was not given yet: the rows of batch from given on. ahead decodes the next ones; nil as long as few were.
+	batch *parquetBatch
+	given int
+	ahead *parquetAhead
+
+	// How far is decoded; of ahead alone once it runs.
 	group   int   // next row group to open
 	left    int64 // rows left in the current one
-	row     int64 // number of the last row
-	fields  [][]byte
-	text    []byte
-	bounds  []int
-	rawCSV  bytes.Buffer
+	decoded int64 // number of the last row
 }
 
 // parquetColumn is one leaf and the values of it that come next.
@@ -49,6 +60,28 @@ type parquetColumn struct {
 	values parquet.ValueReader
 	buf    []parquet.Value
 	at, n  int
+}
+
+// parquetBatch is some rows as text.
+type parquetBatch struct {
+	rows    int
+	columns []columnText
+	err     error // behind the rows
+}
+
+// columnText is the fields of a column one behind the other, and where each ends.
+type columnText struct {
+	text []byte
+	ends []int
+}
+
+// field returns the field of a row.
+func (c *columnText) field(row int) []byte {
+	from := 0
+	if row > 0 {
+		from = c.ends[row-1]
+	}
+	return c.text[from:c.ends[row]]
 }
 
 // openParquet opens the file behind in, of which br has read the first bytes.
@@ -130,43 +163,98 @@ func (p *parquetRows) choose(fields []int) {
 	}
 }
 
-func (p *parquetRows) next() (rec Record, err error) {
-	defer recoverCorrupt(&err)
-	for p.left <= 0 {
-		if err := p.closePages(); err != nil {
-			return Record{}, err
+func (p *parquetRows) next() (Record, error) {
+	for p.batch == nil || p.given == p.batch.rows {
+		if p.batch != nil && p.batch.err != nil {
+			return Record{}, p.batch.err
 		}
-		groups := p.file.RowGroups()
-		if p.group == len(groups) {
-			return Record{}, io.EOF
-		}
-		p.open(groups[p.group])
+		p.nextBatch()
 	}
-	p.left--
 	p.row++
-	p.text, p.bounds = p.text[:0], p.bounds[:0]
-	for _, c := range p.columns {
-		p.bounds = append(p.bounds, len(p.text))
-		if !c.chosen {
-			continue
-		}
-		v, err := c.next()
-		if err != nil {
-			return Record{}, fmt.Errorf("%w: parquet: row %d, column %s: %w", ErrCorrupt, p.row, c.name, err)
-		}
-		if !v.IsNull() {
-			p.text = c.render(p.text, v)
-		}
-	}
-	p.bounds = append(p.bounds, len(p.text))
 	for i := range p.fields {
-		p.fields[i] = p.text[p.bounds[i]:p.bounds[i+1]]
+		p.fields[i] = nil
+		if p.columns[i].chosen {
+			p.fields[i] = p.batch.columns[i].field(p.given)
+		}
 	}
+	p.given++
 	return Record{Line: p.row, Fields: p.fields}, nil
 }
 
-// next returns the next value of the column in the current row group.
-func (c *parquetColumn) next() (parquet.Value, error) {
+// nextBatch makes room for more rows and decodes them. From the second batch on another goroutine does so, while what it has decoded before is taken: reading files
+// that are not small then takes as long as the slower of both.
+func (p *parquetRows) nextBatch() {
+	p.given = 0
+	switch {
+	case p.ahead != nil:
+		p.batch = p.ahead.take(p.batch)
+	case p.batch == nil || runtime.GOMAXPROCS(0) == 1:
+		if p.batch == nil {
+			p.batch = p.newBatch()
+		}
+		p.decode(p.batch)
+	default:
+		p.ahead = startAhead(p)
+		p.batch = p.ahead.take(p.batch)
+	}
+}
+
+func (p *parquetRows) newBatch() *parquetBatch {
+	return &parquetBatch{columns: make([]columnText, len(p.columns))}
+}
+
+// decode fills a batch with the rows that come next.
+func (p *parquetRows) decode(b *parquetBatch) {
+	b.rows, b.err = 0, nil
+	defer recoverCorrupt(&b.err)
+	for p.left <= 0 {
+		if b.err = p.closePages(); b.err != nil {
+			return
+		}
+		groups := p.file.RowGroups()
+		if p.group == len(groups) {
+			b.err = io.EOF
+			return
+		}
+		p.open(groups[p.group])
+	}
+	rows := int(min(p.left, rowBatch))
+	for i, c := range p.columns {
+		if !c.chosen {
+			continue
+		}
+		if n, err := c.read(&b.columns[i], rows); err != nil {
+			rows, b.err = n, fmt.Errorf("%w: parquet: row %d, column %s: %w", ErrCorrupt, p.decoded+int64(n)+1, c.name, err)
+		}
+	}
+	b.rows = rows
+	p.left -= int64(rows)
+	p.decoded += int64(rows)
+}
+
+// read reads the next rows of the column in the current row group. It returns how many there are in front of an error.
+func (c *parquetColumn) read(dst *columnText, rows int) (int, error) {
+	dst.text, dst.ends = dst.text[:0], dst.ends[:0]
+	for len(dst.ends) < rows {
+		if c.at == c.n {
+			if err := c.fill(); err != nil {
+				return len(dst.ends), err
+			}
+		}
+		values := c.buf[c.at:min(c.n, c.at+rows-len(dst.ends))]
+		for _, v := range values {
+			if !v.IsNull() {
+				dst.text = c.render(dst.text, v)
+			}
+			dst.ends = append(dst.ends, len(dst.text))
+		}
+		c.at += len(values)
+	}
+	return rows, nil
+}
+
+// fill gets more values of the column in the current row group.
+func (c *parquetColumn) fill() error {
 	if c.buf == nil {
 		c.buf = make([]parquet.Value, valueBatch)
 	}
@@ -174,26 +262,24 @@ func (c *parquetColumn) next() (parquet.Value, error) {
 		if c.page == nil {
 			page, err := c.pages.ReadPage()
 			if errors.Is(err, io.EOF) {
-				return parquet.Value{}, io.ErrUnexpectedEOF
+				return io.ErrUnexpectedEOF
 			}
 			if err != nil {
-				return parquet.Value{}, err
+				return err
 			}
 			c.page, c.values = page, page.Values()
 		}
 		n, err := c.values.ReadValues(c.buf)
 		c.at, c.n = 0, n
 		if err != nil && !errors.Is(err, io.EOF) {
-			return parquet.Value{}, err
+			return err
 		}
 		if n == 0 {
 			parquet.Release(c.page)
 			c.page, c.values = nil, nil
 		}
 	}
-	v := c.buf[c.at]
-	c.at++
-	return v, nil
+	return nil
 }
 
 func (p *parquetRows) closePages() error {
@@ -210,13 +296,26 @@ func (p *parquetRows) closePages() error {
 	return err
 }
 
-func (p *parquetRows) close() error { return p.closePages() }
+func (p *parquetRows) close() error {
+	if p.ahead != nil {
+		p.ahead.end()
+	}
+	return p.closePages()
+}
 
 func (p *parquetRows) at() Position { return Position{Line: p.row + 1} }
 
-// skipTo goes to a later row without reading what is between.
+// skipTo goes to a later row without reading what is between, if no more than the first rows were read.
 func (p *parquetRows) skipTo(to Position) (err error) {
 	defer recoverCorrupt(&err)
+	for p.row < to.Line-1 && (p.ahead != nil || p.batch != nil && p.given < p.batch.rows) {
+		if _, err := p.next(); err != nil {
+			return err
+		}
+	}
+	if p.row == to.Line-1 {
+		return nil
+	}
 	skip := to.Line - 1 - p.row
 	if skip > p.left {
 		if err := p.closePages(); err != nil {
@@ -232,7 +331,7 @@ func (p *parquetRows) skipTo(to Position) (err error) {
 		}
 		p.open(groups[p.group])
 	}
-	p.row, p.left = to.Line-1, p.left-skip
+	p.row, p.decoded, p.left = to.Line-1, to.Line-1, p.left-skip
 	group := p.file.RowGroups()[p.group-1]
 	for _, c := range p.columns {
 		if !c.chosen {

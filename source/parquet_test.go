@@ -184,6 +184,54 @@ func TestParquetRowGroups(t *testing.T) {
 	}
 }
 
+// TestParquetAhead: what is decoded ahead comes in order, in row groups of all sizes; a damaged page is met at its row; and the reading can end anywhere.
+func TestParquetAhead(t *testing.T) {
+	rows := pairs(20000)
+	for _, group := range []int64{700, 1024, 5000, 20000} {
+		file := parquetOf(t, rows, parquet.MaxRowsPerRowGroup(group))
+		for _, upTo := range []int{1, 1024, 1025, 5000, len(rows)} {
+			r := openParquet(t, file)
+			for i := range upTo {
+				rec, err := r.Next()
+				if err != nil {
+					t.Fatalf("groups of %d: row %d: %v", group, i+1, err)
+				}
+				if rec.Line != int64(i+1) || string(rec.Fields[0]) != rows[i].User || string(rec.Fields[1]) != fmt.Sprint(rows[i].Item) {
+					t.Fatalf("groups of %d: row %d is %d, %q; want %v", group, i+1, rec.Line, rec.Fields, rows[i])
+				}
+			}
+			if upTo == len(rows) {
+				for range 2 {
+					if _, err := r.Next(); !errors.Is(err, io.EOF) {
+						t.Errorf("groups of %d: behind the end: %v", group, err)
+					}
+				}
+			}
+			for range 2 {
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	file := parquetOf(t, rows, parquet.MaxRowsPerRowGroup(5000), parquet.Compression(&parquet.Snappy))
+	for i := len(file) / 2; i < len(file)/2+4096; i++ {
+		file[i] ^= 0x55
+	}
+	r := openParquet(t, file)
+	n := 0
+	_, err := r.Next()
+	for ; err == nil; _, err = r.Next() {
+		n++
+	}
+	if _, again := r.Next(); !errors.Is(err, source.ErrCorrupt) || !errors.Is(again, source.ErrCorrupt) || n < 5000 || n > 15000 {
+		t.Errorf("after %d rows: %v, and again: %v", n, err, again)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestParquetSelect(t *testing.T) {
 	r := openParquet(t, parquetOf(t, pairs(3)))
 	r.Select(1)

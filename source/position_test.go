@@ -78,6 +78,7 @@ func TestPositions(t *testing.T) {
 		{name: "jsonl", file: "x.jsonl", in: "{\"a\":1}\n\nx\n{\"a\":2}\n"},
 		{name: "exploded", file: "x.jsonl", in: `{"a":[1,2,3]}` + "\n" + `{"a":[4]}` + "\n", o: source.Options{Explode: "a"}},
 		{name: "parquet", file: "x.parquet", in: string(parquetOf(t, pairs(50), parquet.MaxRowsPerRowGroup(7)))},
+		{name: "long parquet", file: "x.parquet", in: string(parquetOf(t, pairs(9000), parquet.MaxRowsPerRowGroup(2500))), step: 997},
 		{name: "no line end", file: "x.csv", in: "1,a\n2,b"},
 	}
 	for _, tt := range tests {

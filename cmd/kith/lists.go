@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/kith-io/kith/durable"
 	"github.com/kith-io/kith/similarity"
 )
@@ -166,51 +164,4 @@ func writeText(w io.Writer, head string, lists namedLists, encode func(string) (
 		}
 	}
 	return nil
-}
-
-// The rows of Parquet files.
-type (
-	itemRow struct {
-		Item     string  `parquet:"item,dict"`
-		Neighbor string  `parquet:"neighbor,dict"`
-		Rank     int32   `parquet:"rank"`
-		Score    float32 `parquet:"score"`
-	}
-	userRow struct {
-		User     string  `parquet:"user,dict"`
-		Neighbor string  `parquet:"neighbor,dict"`
-		Rank     int32   `parquet:"rank"`
-		Score    float32 `parquet:"score"`
-	}
-)
-
-// groupRows is the number of rows in a row group: it bounds the memory.
-const groupRows = 1 << 20
-
-func writeParquet(w io.Writer, what string, lists namedLists) error {
-	if what == "user" {
-		return writeRows(w, lists, func(key, neighbor string, rank int32, score float32) userRow {
-			return userRow{key, neighbor, rank, score}
-		})
-	}
-	return writeRows(w, lists, func(key, neighbor string, rank int32, score float32) itemRow {
-		return itemRow{key, neighbor, rank, score}
-	})
-}
-
-func writeRows[T any](w io.Writer, lists namedLists, row func(key, neighbor string, rank int32, score float32) T) error {
-	out := parquet.NewGenericWriter[T](w, parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(groupRows),
-		parquet.CreatedBy("kith", "", ""))
-	keys := lists.Keys()
-	var rows []T
-	for id, key := range keys {
-		rows = rows[:0]
-		for i, n := range lists.List(uint32(id)) {
-			rows = append(rows, row(key, keys[n.ID], int32(i+1), n.Score))
-		}
-		if _, err := out.Write(rows); err != nil {
-			return err
-		}
-	}
-	return out.Close()
 }

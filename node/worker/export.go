@@ -71,16 +71,12 @@ type shardCounts struct {
 	squares []float64
 }
 
-// load fetches the rows of a partition from the source, if they are not here.
-func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountRequest) error {
+// load fetches the rows of a partition, if they are not here.
+func (s *shardState) load(ctx context.Context, w *Worker, req *kithv1.CountRequest) error {
 	if s.rows != nil {
 		return nil
 	}
-	_, weights, err := wire.ParseSpec(req.Spec)
-	if err != nil {
-		return fmt.Errorf("%w: %w", wire.ErrInvalid, err)
-	}
-	rows, err := source.Shard(ctx, partition.ID(req.Partition), req.Cut, weights, req.ReferenceUnixMs)
+	rows, err := w.shard(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -91,9 +87,9 @@ func (s *shardState) load(ctx context.Context, source Source, req *kithv1.CountR
 	return nil
 }
 
-// count loads the rows and counts them, with follow also what is needed to follow the build.
-func (s *shardState) count(ctx context.Context, source Source, req *kithv1.CountRequest, follow bool) error {
-	if err := s.load(ctx, source, req); err != nil {
+// count loads the rows and counts them, and what is needed to follow the build.
+func (s *shardState) count(ctx context.Context, w *Worker, req *kithv1.CountRequest) error {
+	if err := s.load(ctx, w, req); err != nil {
 		return err
 	}
 	options, weights, err := wire.ParseSpec(req.Spec)
@@ -106,7 +102,7 @@ func (s *shardState) count(ctx context.Context, source Source, req *kithv1.Count
 	if options.Measure.NeedsSums() {
 		c.sums = similarity.SumsOf(rows)
 	}
-	if follow && followable(req.Spec, &options, &weights) {
+	if w.cfg.Follow && followable(req.Spec, &options, &weights) {
 		weigher, err := similarity.NewWeigher(options.Measure, rows.NumItems, nil)
 		if err != nil {
 			return err
@@ -164,7 +160,7 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 	}
 	if s.counts == nil {
 		var cpu float64
-		cpu, err = w.compute(ctx, func() error { return s.count(ctx, w.source, req, w.cfg.Follow) })
+		cpu, err = w.compute(ctx, func() error { return s.count(ctx, w, req) })
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 	}
 	counts := s.counts
@@ -399,7 +395,7 @@ func (w *Worker) Export(ctx context.Context, req *kithv1.ExportRequest) (*kithv1
 		return s.exported, nil
 	}
 	cpu, err := w.compute(ctx, func() error {
-		if err := s.load(ctx, w.source, shard); err != nil {
+		if err := s.load(ctx, w, shard); err != nil {
 			return err
 		}
 		return w.export(ctx, p, s, req)

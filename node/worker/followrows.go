@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -69,31 +68,21 @@ func (f *following) changeRows(p uint32) (users []string, rows *similarity.Rows,
 		Item: make([]uint32, 0, len(m.Item)+len(m.Item)/64), Weight: make([]float32, 0, len(m.Item)+len(m.Item)/64),
 	}}
 	users = make([]string, 0, m.NumUsers()+len(changed))
-	for at, k := 0, 0; at < m.NumUsers() || k < len(c.users); {
-		key := ""
-		if at < m.NumUsers() {
-			key = c.base.Key(at)
-		}
-		if k < len(c.users) && (at == m.NumUsers() || strings.Compare(c.users[k], key) <= 0) {
-			if c.at[k] >= 0 {
-				at++ // it was
+	for row := range rowsNow(c.base, c.users) {
+		items, weights := []uint32(nil), []float32(nil)
+		if row.at < 0 {
+			x := changed[row.changed].New
+			if items, weights = x.Item, x.Weight; len(items) == 0 {
+				continue
 			}
-			if row := changed[k].New; len(row.Item) > 0 {
-				users = append(users, c.users[k])
-				err = a.add(row.Item, row.Weight)
-			}
-			k++
 		} else {
-			from, to := m.Start[at], m.Start[at+1]
-			weights := m.Weight
-			if weights != nil {
-				weights = weights[from:to]
+			from, to := m.Start[row.at], m.Start[row.at+1]
+			if items = m.Item[from:to]; m.Weight != nil {
+				weights = m.Weight[from:to]
 			}
-			users = append(users, key)
-			err = a.add(m.Item[from:to], weights)
-			at++
 		}
-		if err != nil {
+		users = append(users, row.user)
+		if err := a.add(items, weights); err != nil {
 			return nil, nil, err
 		}
 	}

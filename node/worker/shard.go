@@ -11,10 +11,10 @@ import (
 type Shard struct {
 	// Users ascend; their rows are Item[Start[u]:Start[u+1]].
 	Users []string
-	// Items ascend.
+	// Items are unique, in any order.
 	Items []string
 	Start []int64
-	// Item holds positions in Items, ascending and unique within a row.
+	// Item holds positions in Items, unique within a row, in any order.
 	Item []uint32
 	// Weight goes with Item; nil means that all are one.
 	Weight []float32

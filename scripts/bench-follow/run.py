@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Measure what a build costs that follows the version before, beside one of all events.
 
-    make build && python3 scripts/bench-follow/run.py --scale 0.1 [--events 200,2000,20000]
+    make build && python3 scripts/bench-follow/run.py --scale 0.1 [--events 200,2000,20000] [--measure bm25]
 
-A shop is generated (--scale 1: 1 million users, 500,000 items, 20 million events), put into a server on loopback, and built (cosine, K = 50). Then come some new purchases, of users and items drawn from the
-events there are (so that the popular come most), of some new users and of some new products, and a build that follows, for each number of --events. Told are the seconds and the processor
+A shop is generated (--scale 1: 1 million users, 500,000 items, 20 million events), put into a server on loopback, and built (K = 50). Then come some new purchases, of users and items drawn from the
+events there are (so that the popular come most), of some new users and of some new products, and a build that follows, or by a measure that cannot be followed one by the rows of the version before, for each number of --events. Told are the seconds and the processor
 seconds of the server for each, and its part of a build of all events. In the end such a build is made of what the last one had, and the files of both are compared byte for byte.
 """
 
@@ -33,7 +33,8 @@ def processor(pid):
 
 
 class Server:
-    def __init__(self, work):
+    def __init__(self, work, measure):
+        self.measure = measure
         sockets = [socket.socket() for _ in range(4)]
         for s in sockets:
             s.bind(("127.0.0.1", 0))
@@ -55,7 +56,7 @@ class Server:
     def build(self):
         """Seconds, processor seconds, and the version."""
         before, began = processor(self.process.pid), time.monotonic()
-        out = subprocess.run([KITH, "build", "--addr", self.addr, "--wait", "-o", "json"], check=True, capture_output=True).stdout
+        out = subprocess.run([KITH, "build", "--addr", self.addr, "--wait", "--measure", self.measure, "-o", "json"], check=True, capture_output=True).stdout
         return time.monotonic() - began, processor(self.process.pid) - before, json.loads(out)["version"]
 
     def files(self, version):
@@ -63,8 +64,9 @@ class Server:
         return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.iterdir() if f.name == "dictionary" or f.name.startswith(("lists-", "rows-"))}
 
     def forget(self, version):
-        """Removes what a build needs to follow a version."""
-        for f in (self.data / "models" / f"{version['version']:020d}").glob("rest-*"):
+        """Removes what a build needs to follow a version, and its rows, so that the next one reads all events."""
+        folder = self.data / "models" / f"{version['version']:020d}"
+        for f in [*folder.glob("rest-*"), *folder.glob("rows-*")]:
             f.unlink()
 
     def stop(self):
@@ -91,12 +93,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.1)
     parser.add_argument("--events", default="200,200,2000,20000")
+    parser.add_argument("--measure", default="cosine")
     args = parser.parse_args()
     work = pathlib.Path(tempfile.mkdtemp(prefix="kith-bench-follow-"))
     rng = random.Random(1)
     try:
         subprocess.run([KITH, "bench", "neighbors", "--kind", "shop", "--scale", str(args.scale), "--runs", "0", "--write", work / "events.csv"], check=True, stdout=subprocess.DEVNULL)
-        server = Server(work)
+        server = Server(work, args.measure)
         try:
             server.ingest(work / "events.csv")
             measured = [("all", *server.build())]
@@ -111,7 +114,7 @@ def main():
             measured.append(("all", *server.build()))
             full = [cpu for what, _, cpu, _ in measured if what == "all"]
             for what, seconds, cpu, version in measured:
-                way = f"followed version {version['followed']}" if version.get("followed") else "all events"
+                way = f"followed version {version['followed']}" if version.get("followed") else "all events" if what == "all" else "all pairs, by rows of the version before"
                 print(f"{what:>12}  {seconds:7.2f} s  {cpu:7.2f} processor s  {cpu * len(full) / sum(full):.3f} of a build  {way}")
             same = files == server.files(measured[-1][-1])
             print("the files of the last two versions are the same" if same else "THE FILES OF THE LAST TWO VERSIONS DIFFER")

@@ -200,8 +200,12 @@ type CountRequest struct {
 	Spec *BuildSpec `protobuf:"bytes,4,opt,name=spec,proto3" json:"spec,omitempty"`
 	// Time that decay is measured from.
 	ReferenceUnixMs int64 `protobuf:"varint,5,opt,name=reference_unix_ms,json=referenceUnixMs,proto3" json:"reference_unix_ms,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// A version whose rows are made of the same weights of events, and the index up to which. Who holds them, and knows who has changed since, need not
+	// read the events of all others. 0 for none.
+	Base          uint64 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
+	BaseCut       uint64 `protobuf:"varint,7,opt,name=base_cut,json=baseCut,proto3" json:"base_cut,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CountRequest) Reset() {
@@ -265,6 +269,20 @@ func (x *CountRequest) GetSpec() *BuildSpec {
 func (x *CountRequest) GetReferenceUnixMs() int64 {
 	if x != nil {
 		return x.ReferenceUnixMs
+	}
+	return 0
+}
+
+func (x *CountRequest) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *CountRequest) GetBaseCut() uint64 {
+	if x != nil {
+		return x.BaseCut
 	}
 	return 0
 }
@@ -3168,13 +3186,15 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x05block\x18\x02 \x01(\rR\x05block\x12\x12\n" +
 	"\x04keep\x18\x03 \x01(\rR\x04keep\"+\n" +
 	"\x15FetchArtifactResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xa4\x01\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xd3\x01\n" +
 	"\fCountRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x10\n" +
 	"\x03cut\x18\x03 \x01(\x04R\x03cut\x12&\n" +
 	"\x04spec\x18\x04 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12*\n" +
-	"\x11reference_unix_ms\x18\x05 \x01(\x03R\x0freferenceUnixMs\"s\n" +
+	"\x11reference_unix_ms\x18\x05 \x01(\x03R\x0freferenceUnixMs\x12\x12\n" +
+	"\x04base\x18\x06 \x01(\x04R\x04base\x12\x19\n" +
+	"\bbase_cut\x18\a \x01(\x04R\abaseCut\"s\n" +
 	"\rCountResponse\x12\x14\n" +
 	"\x05users\x18\x01 \x01(\rR\x05users\x12\"\n" +
 	"\finteractions\x18\x02 \x01(\x04R\finteractions\x12(\n" +
