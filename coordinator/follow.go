@@ -44,7 +44,7 @@ func (a *attempt) followed(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	a.dropJob(ctx, a.job) // nothing but what it was to follow by
-	a.cfg.Logger.Info("build reads all events", "job", a.job, "version", base.Version.Version, "why", err)
+	a.cfg.Logger.Info("build counts all pairs", "job", a.job, "version", base.Version.Version, "why", err)
 	return false, nil
 }
 
