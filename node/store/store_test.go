@@ -497,6 +497,20 @@ func TestPopularMany(t *testing.T) {
 				t.Fatalf("Popular(%d): -want +got:\n%s", n, diff)
 			}
 		}
+		for _, n := range []int{0, 1, seekAtLeast, 500, len(sorted) + 50} {
+			items, counts := make([]string, n), make([]uint64, n)
+			for i := range items {
+				items[i] = fmt.Sprint("i", rng.IntN(5000)) // also unknown ones, and some twice
+				counts[i] = want[items[i]]
+			}
+			got, err := s.ItemCounts(t.Context(), items)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(counts, got); diff != "" {
+				t.Fatalf("ItemCounts of %v: -want +got:\n%s", items, diff)
+			}
+		}
 	}
 	check(s)
 	other := openMem(t)
