@@ -9,7 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,8 +30,9 @@ type counters struct {
 	top func(ctx context.Context, p uint32, n int) ([]store.ItemCount, error)
 	of  func(ctx context.Context, p uint32, items []string) ([]uint64, error)
 
+	mu sync.Mutex // guards what follows
 	// deepest and most are the most items that were asked for in a call, by their places and by their keys.
-	calls, deepest, most atomic.Int64
+	calls, deepest, most int
 }
 
 // Conn implements Peers.
@@ -40,14 +41,9 @@ func (c *counters) Conn(context.Context, string) (grpc.ClientConnInterface, erro
 // Invoke implements grpc.ClientConnInterface.
 func (c *counters) Invoke(ctx context.Context, _ string, args, reply any, _ ...grpc.CallOption) error {
 	req, resp := args.(*kithv1.PopularRequest), reply.(*kithv1.PopularResponse)
-	c.calls.Add(1)
-	for _, x := range []struct {
-		of *atomic.Int64
-		n  int
-	}{{&c.deepest, int(req.N)}, {&c.most, len(req.Items)}} {
-		for was := x.of.Load(); was < int64(x.n) && !x.of.CompareAndSwap(was, int64(x.n)); was = x.of.Load() {
-		}
-	}
+	c.mu.Lock()
+	c.calls, c.deepest, c.most = c.calls+1, max(c.deepest, int(req.N)), max(c.most, len(req.Items))
+	c.mu.Unlock()
 	top, err := c.top(ctx, req.Partition, int(req.N))
 	if err != nil {
 		return err
@@ -60,9 +56,9 @@ func (c *counters) Invoke(ctx context.Context, _ string, args, reply any, _ ...g
 }
 
 func (c *counters) reset() {
-	c.calls.Store(0)
-	c.deepest.Store(0)
-	c.most.Store(0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls, c.deepest, c.most = 0, 0, 0
 }
 
 // routerOfCounters returns a Router over partitions with one replica.
@@ -181,7 +177,7 @@ func TestFewEqualWalk(t *testing.T) {
 			}
 			c.reset()
 			want := walk(t, r, &q, have, there)
-			deep := c.deepest.Load()
+			deep := c.deepest
 			c.reset()
 			a := Answer{Items: slices.Clone(there)}
 			if err := r.fillPopular(t.Context(), &q, Popularity, maps.Clone(have), &a); err != nil {
@@ -190,10 +186,10 @@ func TestFewEqualWalk(t *testing.T) {
 			if !slices.EqualFunc(a.Items, want, func(x, y Ranked) bool { return x.Item == y.Item && x.Score == y.Score && x.Source == y.Source }) {
 				t.Fatalf("seed %d: %d of %d items by %+v, but for %d: got %v, want %v", seed, q.N, n, q.Rules, len(have), a.Items, want)
 			}
-			if c.deepest.Load() > deep {
-				t.Fatalf("seed %d: looks at %d items, a walk at %d", seed, c.deepest.Load(), deep)
+			if c.deepest > deep {
+				t.Fatalf("seed %d: looks at %d items, a walk at %d", seed, c.deepest, deep)
 			}
-			if c.deepest.Load() < deep {
+			if c.deepest < deep {
 				byKeys++
 			}
 		}
@@ -271,7 +267,7 @@ func TestFewAreAskedFor(t *testing.T) {
 		f              shelf.Filter
 		n              int
 		want           []string
-		calls, deepest int64
+		calls, deepest int
 	}{
 		{"rare", brand("rare"), 10, rare[:10], 2 * partitions, 26},
 		{"more than there are", brand("rare"), 50, rare, 2 * partitions, 66},
@@ -295,8 +291,8 @@ func TestFewAreAskedFor(t *testing.T) {
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
-		if c.calls.Load() > tt.calls || c.deepest.Load() > tt.deepest || c.most.Load() > countedItems {
-			t.Errorf("%s: %d calls, for %d items at most and the counts of %d; want up to %d for %d", tt.name, c.calls.Load(), c.deepest.Load(), c.most.Load(), tt.calls, tt.deepest)
+		if c.calls > tt.calls || c.deepest > tt.deepest || c.most > countedItems {
+			t.Errorf("%s: %d calls, for %d items at most and the counts of %d; want up to %d for %d", tt.name, c.calls, c.deepest, c.most, tt.calls, tt.deepest)
 		}
 	}
 }
@@ -329,7 +325,9 @@ func BenchmarkFillPopular(b *testing.B) {
 		}
 	}
 	r := routerOfCounters(b, &counters{
-		top: func(_ context.Context, p uint32, n int) ([]store.ItemCount, error) { return stores[p].Popular(n) },
+		top: func(ctx context.Context, p uint32, n int) ([]store.ItemCount, error) {
+			return stores[p].Popular(ctx, n)
+		},
 		of: func(ctx context.Context, p uint32, items []string) ([]uint64, error) {
 			return stores[p].ItemCounts(ctx, items)
 		},

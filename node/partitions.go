@@ -173,7 +173,7 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 	if err != nil {
 		return nil, err
 	}
-	top, err := r.store.Popular(int(req.N))
+	top, err := r.store.Popular(ctx, int(req.N))
 	if err != nil {
 		return nil, n.troubled(r, err)
 	}
