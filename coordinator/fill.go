@@ -20,13 +20,26 @@ const diversityPool = 5000
 
 // fillPopular fills an answer up from what is popular now, as far down as it takes. m is the method that the places are said to come from.
 //
-// Cost: that of Popular for the first items, and for four times as many as often as the rules leave too few: to find what hardly any item is,
-// all are looked at. Boosts make it look further, until no item beyond could come in.
+// Cost: that of Popular for the first items, and for four times as many as often as the rules leave too few. When so few items are allowed at all that their own counts cost less than the
+// next step (see few), these are asked for: a pass over the products, and one round of calls for each countedItems of them. Where items without a record may be allowed that is not known, and to find
+// what hardly any item is, all are looked at. Boosts make it look further, until no item beyond could come in.
 func (r *Router) fillPopular(ctx context.Context, q *Query, m Method, seen map[string]bool, a *Answer) error {
 	have := behind(seen, a.Items)
-	for ask := q.N + len(have); ; ask *= 4 {
+	allowed := r.fewOf(&q.Rules, have)
+	first := q.N + len(have)
+	for ask := first; ; ask *= 4 {
+		if ask > first || ask > nearTop {
+			if err := allowed.look(ctx, fewAt(ask)); err != nil {
+				return err
+			}
+		}
+		byKeys := allowed.all && len(allowed.keys) <= fewAt(ask)
 		var popular []PopularItem
 		stale, err := r.soon(ctx, q.Stale || a.Stale, func(ctx context.Context, stale bool) (err error) {
+			if byKeys {
+				popular, err = r.popularOf(ctx, allowed.keys, stale)
+				return err
+			}
 			popular, err = r.Popular(ctx, ask, stale)
 			return err
 		})
@@ -34,7 +47,7 @@ func (r *Router) fillPopular(ctx context.Context, q *Query, m Method, seen map[s
 		if err != nil {
 			return err
 		}
-		if chosen, sure := r.choosePopular(q, popular, have, a.Items); sure || len(popular) < ask {
+		if chosen, sure := r.choosePopular(q, popular, have, a.Items); sure || byKeys || len(popular) < ask {
 			for _, x := range chosen {
 				x.Source = m
 				a.Items = append(a.Items, x)
@@ -272,7 +285,7 @@ func (r *Router) newest(rules *Rules, since string, but map[string]bool, n int, 
 				if x.since, x.known = v.Time(slot, name); !x.known && !unknown || but[key] {
 					return
 				}
-				if _, _, ok := j.judge([]byte(key)); ok {
+				if _, _, ok := j.judgeAt(slot, []byte(key)); ok {
 					found = append(found, x)
 				}
 			})

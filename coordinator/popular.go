@@ -55,9 +55,7 @@ func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem,
 		if err != nil {
 			return nil, err
 		}
-		slices.SortFunc(out, func(a, b PopularItem) int {
-			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Item, b.Item))
-		})
+		slices.SortFunc(out, comparePopular)
 		// An unnamed item may tie with the threshold, and win by its key. Where all items
 		// of a long tail are equally rare, to be sure would take the whole catalog, so beyond maxDepth the order is approximate.
 		if threshold == 0 || len(out) >= n && (out[n-1].Count > threshold || depth >= maxDepth) {
@@ -69,6 +67,30 @@ func (r *Router) Popular(ctx context.Context, n int, stale bool) ([]PopularItem,
 		}
 		depth = next
 	}
+}
+
+// comparePopular orders by events descending, then by key.
+func comparePopular(a, b PopularItem) int {
+	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Item, b.Item))
+}
+
+// popularOf returns those of some items that have events, in the order of Popular, however few these are. Cost: a round of calls to all partitions for each countedItems.
+func (r *Router) popularOf(ctx context.Context, items []string, stale bool) ([]PopularItem, error) {
+	partitions, err := r.partitions()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]named, len(items))
+	for i, item := range items {
+		all[i] = named{PopularItem{Item: item}, 1}
+	}
+	out, err := r.counted(ctx, all, partitions, stale)
+	if err != nil {
+		return nil, err
+	}
+	out = slices.DeleteFunc(out, func(x PopularItem) bool { return x.Count == 0 })
+	slices.SortFunc(out, comparePopular)
+	return out, nil
 }
 
 // lastCount returns the most events that an item outside the top of a partition can have there.

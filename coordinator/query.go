@@ -99,6 +99,9 @@ type Query struct {
 	apart *float64
 	// ranked says that the method has ranked what it can.
 	ranked bool
+	// read says that events are those of the user, as they were looked up for a ranking.
+	read   bool
+	events []fusion.Event
 	// awaited says that the answer has waited for products.
 	awaited bool
 	// Explain adds contributions.

@@ -182,7 +182,7 @@ func (r *Router) keyOf(m *node.Version, q *Query) (k rankingKey, ok bool) {
 }
 
 // fromRanking answers a plain query of a user whose events are in memory, where nobody else need be asked about them. The answer is shorter than N, and says so, if the model ranks no
-// more, and nil where it is not to be had so. Cost: for who has asked before and has done nothing since, that of copying the answer.
+// more or knows nothing of the user, and nil where it is not to be had so. The query has the events if they were looked at. Cost: for who has asked before and has done nothing since, that of copying the answer.
 func (r *Router) fromRanking(ctx context.Context, q *Query) (*Answer, error) {
 	if r.rankings == nil || !q.plain() {
 		return nil, nil
@@ -220,11 +220,12 @@ func (r *Router) fromRanking(ctx context.Context, q *Query) (*Answer, error) {
 		if !ok {
 			return nil, nil
 		}
+		r.answered.Inc()
+		q.events, q.read = events, true
 		s := r.newScoring(m, dictionary, q.User, r.history(m, dictionary, q, events))
 		if len(s.history) == 0 {
-			return nil, nil
+			return a, lacksHistory(q, events, a)
 		}
-		r.answered.Inc()
 		scores, byItems, err := s.score(ctx, q)
 		if err != nil {
 			return nil, err
@@ -236,7 +237,7 @@ func (r *Router) fromRanking(ctx context.Context, q *Query) (*Answer, error) {
 		}
 		a.Partial, a.Items = s.partial, s.ranked(nil, unchanged(top), q.Method)
 	}
-	if len(a.Items) < q.N && !q.NoFallback {
+	if len(a.Items) < q.N {
 		a.Fallback = ranksOnly(len(a.Items))
 	}
 	return a, nil

@@ -40,12 +40,13 @@ func (r *Router) Recommend(ctx context.Context, q Query) (*Answer, error) {
 	case a == nil:
 		a = &Answer{}
 	case len(a.Items) == q.N || q.NoFallback:
+		a.Fallback = ""
 		return a, nil
 	default:
 		q.ranked = true
 	}
-	var events []fusion.Event
-	if q.usesHistory() {
+	events := q.events
+	if q.usesHistory() && !q.read {
 		var err error
 		user := q.User
 		if q.User, events, a.Stale, err = r.historySoon(ctx, user, q.Stale); err != nil {

@@ -245,7 +245,11 @@ func newJudge(r *Rules, v *shelf.View) *judge {
 
 // judge returns whether an item may be in the answer, by what its score is multiplied, and its group. It does not allocate.
 func (j *judge) judge(key []byte) (factor float64, group uint32, ok bool) {
-	slot := j.view.Find(key)
+	return j.judgeAt(j.view.Find(key), key)
+}
+
+// judgeAt is judge of the item at a slot.
+func (j *judge) judgeAt(slot int, key []byte) (factor float64, group uint32, ok bool) {
 	if !j.test.Match(slot, key) {
 		return 0, 0, false
 	}

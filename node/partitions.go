@@ -173,7 +173,7 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 	if err != nil {
 		return nil, err
 	}
-	top, err := r.store.Popular(int(req.N))
+	top, err := r.store.Popular(ctx, int(req.N))
 	if err != nil {
 		return nil, n.troubled(r, err)
 	}
@@ -181,12 +181,8 @@ func (n *Node) Popular(ctx context.Context, req *kithv1.PopularRequest) (*kithv1
 	for _, c := range top {
 		resp.Items = append(resp.Items, &kithv1.ItemCount{Item: c.Item, Count: c.Count})
 	}
-	for _, item := range req.Items {
-		count, err := r.store.Count(item)
-		if err != nil {
-			return nil, n.troubled(r, err)
-		}
-		resp.Counts = append(resp.Counts, count)
+	if resp.Counts, err = r.store.ItemCounts(ctx, req.Items); err != nil {
+		return nil, n.troubled(r, err)
 	}
 	return resp, nil
 }

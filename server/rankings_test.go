@@ -156,8 +156,11 @@ func TestRankingsInMemory(t *testing.T) {
 		s.n = d.n
 		s.serves(fmt.Sprintf("with n = %d", d.n), user, d.serves)
 	}
+	c.Append(0, []*kithv1.Event{event("newcomer", "unheard-of", "view", now)})
+	s.lookUps("with nothing that the model knows", "newcomer", 1)
 	s.noFallback = true
 	s.warm("with less than was asked for", user)
+	s.serves("with nothing that the model knows, and no fallback,", "newcomer", 0)
 	s.n, s.noFallback = 5, false
 	second := c.Build(0, &kithv1.BuildSpec{K: 20}).ModelVersion
 	s.warm("with another version", user)
@@ -180,6 +183,24 @@ func TestRankingsInMemory(t *testing.T) {
 	s.warm("with events after the erasure", user)
 	c.Build(0, &kithv1.BuildSpec{K: 10, HalfLifeMs: 1e5 * hour})
 	s.serves("with weights that decay", third, 0)
+}
+
+// lookUps asks each model for a user without a ranking, and compares how often events are looked up.
+func (s *rankingShop) lookUps(when, user string, want float64) {
+	s.t.Helper()
+	s.same(when, user)
+	for _, m := range rankingModels {
+		req := forUser(user, s.n)
+		req.Model = m
+		read := func() float64 {
+			return figure(s.t, s.Members[s.member].Server.Registry(), "kith_histories_memory_total")
+		}
+		before := read()
+		s.ask(req)
+		if got := read() - before; got != want {
+			s.t.Errorf("%s events of %s are looked up %v times by %v, want %v", when, user, got, m, want)
+		}
+	}
 }
 
 // blends asks for hybrids of several shares by turns.

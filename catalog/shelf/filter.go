@@ -66,6 +66,11 @@ func (f *Filter) Empty() bool {
 // UsesProducts reports whether the outcome depends on what products are.
 func (f *Filter) UsesProducts() bool { return len(f.Conditions) > 0 || f.OnlyProducts }
 
+// WantsProduct reports whether nothing passes but items with a record that is not deleted.
+func (f *Filter) WantsProduct() bool {
+	return f.OnlyProducts || slices.ContainsFunc(f.Conditions, func(c Condition) bool { return c.Op != NoneOf })
+}
+
 // Check returns nil if a filter is within its bounds, or an error that matches ErrInvalid.
 func (f *Filter) Check() error {
 	if len(f.Conditions) > MaxConditions {

@@ -156,8 +156,12 @@ func TestMatchEqualsSlowTwin(t *testing.T) {
 				if r := records[key]; r != nil && !r.Deleted {
 					there++
 				}
-				if got, want := test.Match(v.Find([]byte(key)), []byte(key)), passes(records[key], key, &f); got != want {
+				got, want := test.Match(v.Find([]byte(key)), []byte(key)), passes(records[key], key, &f)
+				if got != want {
 					t.Fatalf("%s %+v: %+v passes: %v, want %v", key, records[key], f, got, want)
+				}
+				if got && f.WantsProduct() && (records[key] == nil || records[key].Deleted) {
+					t.Fatalf("%s: %+v wants a product, and what has no record passes", key, f)
 				}
 			}
 			if v.Products() != there {

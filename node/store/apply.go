@@ -115,8 +115,7 @@ type pending struct {
 	items   map[string]uint64   // new counts of the items met
 	seen    map[string]struct{} // keys of the events added
 	did     happened            // to events
-	fewer   bool                // counts of the most popular items have fallen
-	fell    bool                // counts have
+	fell    bool                // counts of items have fallen
 	copying bool                // the events are copies of those of another key
 	swept   []string            // joined users whose events are removed
 	buried  *graves             // new tombstones
@@ -274,10 +273,10 @@ func (p *pending) commit() error {
 		p.d.histories.drop(user)
 	}
 	top := p.d.top
-	recount := p.fewer && !top.keeps(p.items)
+	recount := p.fell && !top.keeps(p.items)
 	if recount { // others may come in
 		top = newTop(topSize)
-		if err := p.d.eachCount(func(c ItemCount) { top.set(c.Item, c.Count) }); err != nil {
+		if err := p.d.fill(top); err != nil {
 			return err
 		}
 	}
@@ -296,11 +295,8 @@ func (p *pending) commit() error {
 		}
 	}
 	p.d.recount(p.items, p.fell)
-	if recount {
-		return nil
-	}
-	for item, n := range p.items {
-		top.update(item, n)
+	if !recount {
+		top.update(p.items, p.fell)
 	}
 	return nil
 }

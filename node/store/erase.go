@@ -375,8 +375,6 @@ func (p *pending) uncountItem(item string) error {
 		if n, err = p.d.count(p.textKey('c', item)); err != nil {
 			return err
 		}
-		_, top := p.d.top.count(item) // only this goroutine changes it
-		p.fewer = p.fewer || top
 	}
 	if n == 0 {
 		return fmt.Errorf("%w: item %q has events and no count", ErrCorrupt, item)

@@ -196,15 +196,19 @@ func erasedOf(t testing.TB, s *Store) map[string]bool {
 func TestEraseTop(t *testing.T) {
 	s := openMem(t)
 	var events []fusion.Event
-	for i := range topSize + 10 {
+	const last = 2*topSize - 1
+	for i := range last + 1 {
 		events = append(events, event("stays", fmt.Sprint(i), fmt.Sprintf("i%05d", i), 1))
-		if i < 20 {
-			events = append(events, event("goes", fmt.Sprint(i), fmt.Sprintf("i%05d", topSize+9-i), 1))
+		if i < topSize/4 {
+			events = append(events, event("goes", fmt.Sprint(i), fmt.Sprintf("i%05d", last-i), 1))
 		}
 	}
 	apply(t, s, 1, events...)
 	execute(t, s, 2, Erase{User: "goes", Request: [16]byte{1}})
-	got, err := s.Popular(topSize)
+	if n := len(s.cur.top.entries); n < topSize {
+		t.Errorf("%d items are kept, want at least %d", n, topSize)
+	}
+	got, err := s.Popular(t.Context(), topSize)
 	if err != nil {
 		t.Fatal(err)
 	}

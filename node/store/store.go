@@ -121,7 +121,7 @@ type database struct {
 	failed  error // set for good when a write failed: the state is then unknown
 	damage  error // set for good when a file was found to be damaged
 
-	deepening sync.Mutex // held by who makes deep
+	deepening chan struct{} // has a value while somebody makes deep, or sorts it
 
 	histories histories
 	touched   touched // since the database was opened
@@ -245,7 +245,7 @@ func NewCache(bytes int64, stores int) *pebble.Cache {
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (_ *database, err error) {
 	life, end := context.WithCancel(context.Background())
-	d := &database{life: life, end: end, dir: s.path(name), gone: make(chan struct{}), top: newTop(topSize), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched}}
+	d := &database{life: life, end: end, dir: s.path(name), gone: make(chan struct{}), top: newTop(topSize), deepening: make(chan struct{}, 1), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched}}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -302,11 +302,11 @@ func (d *database) load() error {
 	if err := d.loadGraves(); err != nil {
 		return err
 	}
-	return d.eachCount(func(c ItemCount) { d.top.set(c.Item, c.Count) })
+	return d.fill(d.top)
 }
 
-// eachCount calls fn for each item, in order of keys.
-func (d *database) eachCount(fn func(ItemCount)) (err error) {
+// eachCount calls fn for each item, in order of keys, until it returns an error.
+func (d *database) eachCount(fn func(ItemCount) error) (err error) {
 	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: []byte{'c'}, UpperBound: []byte{'c' + 1}})
 	if err != nil {
 		return translate(err)
@@ -317,7 +317,9 @@ func (d *database) eachCount(fn func(ItemCount)) (err error) {
 		if err != nil {
 			return err
 		}
-		fn(ItemCount{string(it.Key()[1:]), n})
+		if err := fn(ItemCount{string(it.Key()[1:]), n}); err != nil {
+			return err
+		}
 	}
 	return translate(it.Error())
 }
@@ -597,39 +599,6 @@ func give(user string, events *[]fusion.Event, fn func(user string, events []fus
 	clear(*events)
 	*events = (*events)[:0]
 	return err
-}
-
-// Popular returns the n items with the most events, ties by key; fewer if there are fewer.
-// Cost: for n up to 1024, a copy from memory, and sorting 1024 counts after a change; for n up to 8192 the same with 8192 counts, but for the first such call, and the first after
-// the events of a user were erased or moved that some of the items need to be among them; for these and for larger n a pass over the counts of all items.
-func (s *Store) Popular(n int) ([]ItemCount, error) {
-	d, err := s.acquire()
-	if err != nil {
-		return nil, err
-	}
-	defer s.release(d)
-	d.mu.Lock()
-	if d.failed != nil {
-		d.mu.Unlock()
-		return nil, d.failed
-	}
-	first := d.top.first()
-	d.mu.Unlock()
-	switch {
-	case n <= topSize || len(first) < topSize:
-	case n <= deepSize:
-		if first, err = d.deeper(); err != nil {
-			return nil, err
-		}
-	default:
-		var all []ItemCount
-		if err := d.eachCount(func(c ItemCount) { all = append(all, c) }); err != nil {
-			return nil, err
-		}
-		slices.SortFunc(all, comparePopular)
-		first = all
-	}
-	return slices.Clone(first[:max(0, min(n, len(first)))]), nil
 }
 
 // Users returns the keys of at most n users with events behind a key (of all, if it is empty), ascending. Cost: a seek and n counts.

@@ -105,7 +105,7 @@ func dumpStore(t testing.TB, s *Store) dump {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Popular, err = s.Popular(1 << 20); err != nil {
+	if d.Popular, err = s.Popular(t.Context(), 1<<20); err != nil {
 		t.Fatal(err)
 	}
 	if len(d.Popular) == 0 {
@@ -431,10 +431,10 @@ func TestUnknown(t *testing.T) {
 	if h, err := s.History(t.Context(), "nobody"); err != nil || len(h) != 0 {
 		t.Errorf("History of nobody: %v, %v", h, err)
 	}
-	if p, err := s.Popular(0); err != nil || len(p) != 0 {
+	if p, err := s.Popular(t.Context(), 0); err != nil || len(p) != 0 {
 		t.Errorf("Popular(0): %v, %v", p, err)
 	}
-	if p, err := s.Popular(-1); err != nil || len(p) != 0 {
+	if p, err := s.Popular(t.Context(), -1); err != nil || len(p) != 0 {
 		t.Errorf("Popular(-1): %v, %v", p, err)
 	}
 }
@@ -489,12 +489,26 @@ func TestPopularMany(t *testing.T) {
 	check := func(s *Store) {
 		t.Helper()
 		for _, n := range []int{1, 10, topSize, topSize + 1, len(sorted), len(sorted) + 5} {
-			got, err := s.Popular(n)
+			got, err := s.Popular(t.Context(), n)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(sorted[:min(n, len(sorted))], got); diff != "" {
 				t.Fatalf("Popular(%d): -want +got:\n%s", n, diff)
+			}
+		}
+		for _, n := range []int{0, 1, seekAtLeast, 500, len(sorted) + 50} {
+			items, counts := make([]string, n), make([]uint64, n)
+			for i := range items {
+				items[i] = fmt.Sprint("i", rng.IntN(5000)) // also unknown ones, and some twice
+				counts[i] = want[items[i]]
+			}
+			got, err := s.ItemCounts(t.Context(), items)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(counts, got); diff != "" {
+				t.Fatalf("ItemCounts of %v: -want +got:\n%s", items, diff)
 			}
 		}
 	}
@@ -648,7 +662,7 @@ func TestClosed(t *testing.T) {
 	errs := []error{err}
 	_, err = s.History(t.Context(), "u")
 	errs = append(errs, err, s.Scan(t.Context(), 0, "", nil), s.Restore(nil))
-	_, err = s.Popular(1)
+	_, err = s.Popular(t.Context(), 1)
 	errs = append(errs, err)
 	_, err = s.Snapshot()
 	errs = append(errs, err)

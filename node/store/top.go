@@ -3,6 +3,8 @@ package store
 import (
 	"cmp"
 	"container/heap"
+	"context"
+	"maps"
 	"slices"
 )
 
@@ -25,15 +27,17 @@ func comparePopular(a, b ItemCount) int {
 	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Item, b.Item))
 }
 
-// top holds the first items, size of them, in the order of comparePopular. It is exact as long as counts
-// grow, or fall so little that no item outside comes before one that has fallen (see keeps): an item outside can only come in when its own count changes, and
-// then set is called.
+// top holds the first items in the order of comparePopular: at least size of them, and up to an eighth more, so that some can go without others that would have to come for them. It has all
+// that come before bound, and nothing behind it, whatever becomes of counts; keeps says whether that is enough.
 type top struct {
 	size    int
 	entries []*topEntry          // heap: the last in order is first
 	byItem  map[string]*topEntry // the same
-	sorted  []ItemCount          // cache of first; nil when outdated; never changed in place
-	changes int                  // how often it was outdated
+	// bound is an item, as it was, that comes before all outside; without bounded there are none outside.
+	bound   ItemCount
+	bounded bool
+	sorted  []ItemCount // cache of first; nil when outdated; never changed in place
+	changes int         // how often it was outdated
 }
 
 type topEntry struct {
@@ -51,62 +55,64 @@ func (t *top) count(item string) (uint64, bool) {
 	return 0, false
 }
 
-// keeps reports whether no item outside can come in by new counts of items, some of which have fallen. Those that have not must not be outside.
+// outside reports whether an item with a count is one of those that are not held.
+func (t *top) outside(c ItemCount) bool {
+	return c.Count == 0 || t.bounded && comparePopular(t.bound, c) < 0
+}
+
+// keeps reports whether enough items stay with new counts of some.
 func (t *top) keeps(counts map[string]uint64) bool {
-	if len(t.entries) < t.size {
-		return true // there is no item outside
-	}
+	left := len(t.entries)
 	for item, n := range counts {
-		e := t.byItem[item]
-		if e != nil && n < e.Count && (n == 0 || e.pos == 0 || comparePopular(ItemCount{item, n}, t.entries[0].ItemCount) >= 0) {
-			return false
+		if e := t.byItem[item]; e != nil && t.outside(ItemCount{item, n}) {
+			left--
 		}
 	}
-	return true
+	return !t.bounded || left >= t.size
 }
 
-// remove takes out an item that has no events any more, if it is there.
-func (t *top) remove(item string) {
-	if e := t.byItem[item]; e != nil {
-		heap.Remove(t, e.pos)
-		delete(t.byItem, item)
-		t.change()
-	}
-}
-
-// set says that item has n, which is more than it had unless keeps says that less is as good. O(log size).
+// set says that item has n. O(log size).
 func (t *top) set(item string, n uint64) {
-	if e := t.byItem[item]; e != nil {
-		e.Count = n
-		heap.Fix(t, e.pos)
-		t.change()
-		return
-	}
-	c := ItemCount{item, n}
-	if len(t.entries) == t.size {
-		if comparePopular(t.entries[0].ItemCount, c) < 0 {
+	c, e := ItemCount{item, n}, t.byItem[item]
+	switch {
+	case t.outside(c):
+		if e == nil {
 			return
 		}
-		delete(t.byItem, heap.Pop(t).(*topEntry).Item)
-	}
-	e := &topEntry{ItemCount: c}
-	heap.Push(t, e)
-	t.byItem[item] = e
-	t.change()
-}
-
-// update is set, or remove of an item that has no events any more.
-func (t *top) update(item string, n uint64) {
-	if n == 0 {
-		t.remove(item)
+		heap.Remove(t, e.pos)
+		delete(t.byItem, item)
+	case e != nil:
+		e.Count = n
+		heap.Fix(t, e.pos)
+	case len(t.entries) == t.size+t.size/8 && comparePopular(t.entries[0].ItemCount, c) < 0:
+		t.bound, t.bounded = c, true
 		return
+	default:
+		if len(t.entries) == t.size+t.size/8 {
+			last := heap.Pop(t).(*topEntry)
+			delete(t.byItem, last.Item)
+			t.bound, t.bounded = last.ItemCount, true
+		}
+		e := &topEntry{ItemCount: c}
+		heap.Push(t, e)
+		t.byItem[item] = e
 	}
-	t.set(item, n)
-}
-
-func (t *top) change() {
 	t.sorted = nil
 	t.changes++
+}
+
+// update sets new counts of items, some of which have fallen if fell says so: these first, as what comes in moves the bound.
+func (t *top) update(counts map[string]uint64, fell bool) {
+	if fell {
+		for item, n := range counts {
+			if e := t.byItem[item]; e != nil && n < e.Count {
+				t.set(item, n)
+			}
+		}
+	}
+	for item, n := range counts {
+		t.set(item, n)
+	}
 }
 
 // all returns a copy of the top, in no order.
@@ -127,11 +133,66 @@ func (t *top) first() []ItemCount {
 	return t.sorted
 }
 
-// deeper returns the first deepSize items, which must not be changed. Cost: sorting them after a change, without the mu of the database; the first call, and the first after the counts of
-// some of them have fallen far, takes a pass over the counts of all items.
-func (d *database) deeper() ([]ItemCount, error) {
-	d.deepening.Lock()
-	defer d.deepening.Unlock()
+// Popular returns the n items with the most events, ties by key; fewer if there are fewer. It ends with an error when ctx is done.
+// Cost: for n up to 1024, a copy from memory, and sorting as many counts after a change; for n up to 8192 the same with 8192 counts, but for the first such call, and the first after
+// so many of their items have lost events, by erasures and joins of users, that a thousand of them are not sure to be among the first any more; for these and for larger n a pass over the
+// counts of all items.
+func (s *Store) Popular(ctx context.Context, n int) ([]ItemCount, error) {
+	d, err := s.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer s.release(d)
+	d.mu.Lock()
+	if d.failed != nil {
+		d.mu.Unlock()
+		return nil, d.failed
+	}
+	first, all := d.top.first(), !d.top.bounded
+	d.mu.Unlock()
+	switch {
+	case all || n <= len(first):
+	case n <= deepSize:
+		if first, err = d.deeper(ctx); err != nil {
+			return nil, err
+		}
+	default:
+		if first, err = d.allCounts(ctx); err != nil {
+			return nil, err
+		}
+		slices.SortFunc(first, comparePopular)
+	}
+	return slices.Clone(first[:max(0, min(n, len(first)))]), nil
+}
+
+// allCounts returns the counts of all items.
+func (d *database) allCounts(ctx context.Context) (all []ItemCount, err error) {
+	err = d.eachCount(func(c ItemCount) error {
+		if all = append(all, c); len(all)%4096 == 0 {
+			return ctx.Err()
+		}
+		return nil
+	})
+	return all, err
+}
+
+// fill gives an empty top all counts. Cost: a pass over them.
+func (d *database) fill(t *top) error {
+	return d.eachCount(func(c ItemCount) error {
+		t.set(c.Item, c.Count)
+		return nil
+	})
+}
+
+// deeper returns the first deepSize items and some more, which must not be changed. Cost: sorting them after a change, without the mu of the database; the first call, and the first after so
+// many of their counts have fallen that others may be before them, takes a pass over the counts of all items, which others wait for as long as their contexts let them.
+func (d *database) deeper(ctx context.Context) ([]ItemCount, error) {
+	select {
+	case d.deepening <- struct{}{}:
+		defer func() { <-d.deepening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	d.mu.Lock()
 	if d.failed != nil {
 		defer d.mu.Unlock()
@@ -142,7 +203,7 @@ func (d *database) deeper() ([]ItemCount, error) {
 		d.counted = map[string]uint64{}
 		d.mu.Unlock()
 		deep = newTop(deepSize)
-		err := d.eachCount(func(c ItemCount) { deep.set(c.Item, c.Count) })
+		err := d.fill(deep)
 		d.mu.Lock()
 		counted := d.counted
 		d.counted = nil
@@ -150,10 +211,8 @@ func (d *database) deeper() ([]ItemCount, error) {
 			d.mu.Unlock()
 			return nil, err
 		}
-		if counted != nil { // else some fell meanwhile: it is that of a moment, and not kept
-			for item, n := range counted {
-				deep.set(item, n)
-			}
+		if deep.keeps(counted) { // else it is that of a moment
+			deep.update(counted, true)
 			d.deep = deep
 		}
 	}
@@ -174,19 +233,14 @@ func (d *database) deeper() ([]ItemCount, error) {
 
 // recount tells deep, and who makes it, of new counts of items. The mu of the database is held.
 func (d *database) recount(items map[string]uint64, fell bool) {
-	if fell {
-		d.counted = nil
-		if d.deep != nil && !d.deep.keeps(items) {
-			d.deep = nil
-		}
+	if fell && d.deep != nil && !d.deep.keeps(items) {
+		d.deep = nil
 	}
-	for item, n := range items {
-		if d.deep != nil {
-			d.deep.update(item, n)
-		}
-		if d.counted != nil {
-			d.counted[item] = n
-		}
+	if d.deep != nil {
+		d.deep.update(items, fell)
+	}
+	if d.counted != nil {
+		maps.Copy(d.counted, items)
 	}
 }
 
