@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -344,7 +345,7 @@ func (a *attempt) takeCut(ctx context.Context) error {
 }
 
 func (a *attempt) countRequest(p int) *kithv1.CountRequest {
-	req := &kithv1.CountRequest{Job: a.job, Partition: uint32(p), Cut: a.cut[p], Spec: a.spec, ReferenceUnixMs: a.now, Base: a.rowsOf}
+	req := &kithv1.CountRequest{Job: a.job, Partition: uint32(p), Cut: a.cut[p], Spec: a.spec, ReferenceUnixMs: a.now, Base: a.rowsOf, Columns: true}
 	if a.rowsOf != 0 {
 		req.BaseCut = a.rowsCut[p]
 	}
@@ -363,7 +364,7 @@ func (a *attempt) count(ctx context.Context) error {
 	err := a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_COUNT, func(ctx context.Context, p int) error {
 		var err error
 		for _, node := range a.replicas[p] {
-			var counts []*kithv1.ItemCount
+			var counts []*kithv1.CountResponse
 			if counts, users[p], interactions[p], err = a.countOn(ctx, node, p); err != nil {
 				continue // the next replica has the same events
 			}
@@ -371,7 +372,7 @@ func (a *attempt) count(ctx context.Context) error {
 			mu.Lock()
 			defer mu.Unlock()
 			for _, c := range counts {
-				addCount(totals, c)
+				addCounts(totals, c)
 			}
 			return nil
 		}
@@ -396,24 +397,65 @@ func (a *attempt) count(ctx context.Context) error {
 	return nil
 }
 
+// addCounts adds what a partition counted to the totals.
+func addCounts(totals map[string]*kithv1.ItemCount, m *kithv1.CountResponse) {
+	for _, c := range m.Items {
+		addCount(totals, c.Item, tally{c.Count, c.Updates, similarity.Sum{High: c.WeightHigh, Low: c.WeightLow}, c.Squares})
+	}
+	keys, c := m.Columns.GetKeys(), m.Columns
+	for i, n := range c.GetLengths() {
+		t := tally{count: c.Counts[i], updates: c.Updates[i]}
+		if c.WeightsHigh != nil {
+			t.sum = similarity.Sum{High: c.WeightsHigh[i], Low: c.WeightsLow[i]}
+		}
+		if c.Squares != nil {
+			t.squares = c.Squares[i]
+		}
+		addCount(totals, keys[:n], t)
+		keys = keys[n:]
+	}
+}
+
+// checkColumns checks that all columns are of the same items.
+func checkColumns(c *kithv1.ItemColumns) error {
+	n, bytes := len(c.GetLengths()), 0
+	for _, l := range c.GetLengths() {
+		bytes += int(l)
+	}
+	fits := func(n2 int, may bool) bool { return n2 == n || may && n2 == 0 }
+	if bytes != len(c.GetKeys()) || !fits(len(c.GetCounts()), false) || !fits(len(c.GetUpdates()), false) ||
+		!fits(len(c.GetWeightsHigh()), true) || len(c.GetWeightsLow()) != len(c.GetWeightsHigh()) || !fits(len(c.GetSquares()), true) {
+		return fmt.Errorf("%w: counts of %d items in columns that do not fit", wire.ErrInvalid, n)
+	}
+	return nil
+}
+
+// tally is what is counted of an item.
+type tally struct {
+	count, updates uint64
+	sum            similarity.Sum
+	squares        float64
+}
+
 // addCount adds what a partition counted of an item to the totals. Squares that one has not counted are not known of all.
-func addCount(totals map[string]*kithv1.ItemCount, c *kithv1.ItemCount) {
-	t := totals[c.Item]
+func addCount(totals map[string]*kithv1.ItemCount, item string, c tally) {
+	t := totals[item]
 	if t == nil {
-		totals[c.Item] = c
+		item = strings.Clone(item) // of many that came together
+		totals[item] = &kithv1.ItemCount{Item: item, Count: c.count, Updates: c.updates, WeightHigh: c.sum.High, WeightLow: c.sum.Low, Squares: c.squares}
 		return
 	}
 	sum := similarity.Sum{High: t.WeightHigh, Low: t.WeightLow}
-	sum.Merge(similarity.Sum{High: c.WeightHigh, Low: c.WeightLow})
-	t.Count, t.WeightHigh, t.WeightLow, t.Updates = t.Count+c.Count, sum.High, sum.Low, t.Updates+c.Updates
-	if t.Squares > 0 && c.Squares > 0 {
-		t.Squares += c.Squares
+	sum.Merge(c.sum)
+	t.Count, t.WeightHigh, t.WeightLow, t.Updates = t.Count+c.count, sum.High, sum.Low, t.Updates+c.updates
+	if t.Squares > 0 && c.squares > 0 {
+		t.Squares += c.squares
 	} else {
 		t.Squares = 0
 	}
 }
 
-func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*kithv1.ItemCount, users uint32, interactions uint64, err error) {
+func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*kithv1.CountResponse, users uint32, interactions uint64, err error) {
 	err = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -423,8 +465,8 @@ func (a *attempt) countOn(ctx context.Context, node string, p int) (counts []*ki
 		}
 		return wire.Receive(stream, func(m *kithv1.CountResponse) error {
 			users, interactions = users+m.Users, interactions+m.Interactions
-			counts = append(counts, m.Items...)
-			return nil
+			counts = append(counts, m)
+			return checkColumns(m.Columns)
 		})
 	})
 	return counts, users, interactions, err

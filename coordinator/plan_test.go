@@ -1,12 +1,18 @@
 package coordinator
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/partition"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
@@ -227,10 +233,48 @@ func TestAddCountOfSquares(t *testing.T) {
 	} {
 		totals := map[string]*kithv1.ItemCount{}
 		for _, x := range tc.parts {
-			addCount(totals, &kithv1.ItemCount{Item: "i", Count: 1, Squares: x})
+			addCount(totals, "i", tally{count: 1, squares: x})
 		}
 		if got := totals["i"]; got.Squares != tc.want || got.Count != uint64(len(tc.parts)) {
 			t.Errorf("%v: got %v, want %v", tc.parts, got, tc.want)
+		}
+	}
+}
+
+// TestAddCounts adds up counts that come as items and as columns.
+func TestAddCounts(t *testing.T) {
+	items := &kithv1.CountResponse{Items: []*kithv1.ItemCount{{Item: "a", Count: 1, Updates: 3, WeightLow: 5, Squares: 2}, {Item: "bb", Count: 2, Updates: 4, WeightHigh: 1, Squares: 7}}}
+	columns := &kithv1.CountResponse{Columns: &kithv1.ItemColumns{
+		Keys: "bbc", Lengths: []uint32{2, 1}, Counts: []uint64{3, 4}, Updates: []uint64{5, 6}, WeightsHigh: []uint64{1, 0}, WeightsLow: []uint64{2, 3}, Squares: []float64{1, 4},
+	}}
+	got := map[string]*kithv1.ItemCount{}
+	for _, m := range []*kithv1.CountResponse{items, columns, {}} {
+		if err := checkColumns(m.Columns); err != nil {
+			t.Fatal(err)
+		}
+		addCounts(got, m)
+	}
+	want := map[string]*kithv1.ItemCount{
+		"a":  {Item: "a", Count: 1, Updates: 3, WeightLow: 5, Squares: 2},
+		"bb": {Item: "bb", Count: 5, Updates: 9, WeightHigh: 2, WeightLow: 2, Squares: 8},
+		"c":  {Item: "c", Count: 4, Updates: 6, WeightLow: 3, Squares: 4},
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for _, change := range []func(c *kithv1.ItemColumns){
+		func(c *kithv1.ItemColumns) { c.Keys = "bb" },
+		func(c *kithv1.ItemColumns) { c.Lengths = c.Lengths[:1] },
+		func(c *kithv1.ItemColumns) { c.Counts = nil },
+		func(c *kithv1.ItemColumns) { c.Updates = append(c.Updates, 1) },
+		func(c *kithv1.ItemColumns) { c.WeightsLow = nil },
+		func(c *kithv1.ItemColumns) { c.WeightsHigh, c.WeightsLow = c.WeightsHigh[:1], c.WeightsLow[:1] },
+		func(c *kithv1.ItemColumns) { c.Squares = c.Squares[:1] },
+	} {
+		c := proto.CloneOf(columns.Columns)
+		change(c)
+		if err := checkColumns(c); !errors.Is(err, wire.ErrInvalid) {
+			t.Errorf("%v: %v", c, err)
 		}
 	}
 }

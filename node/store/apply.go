@@ -101,7 +101,10 @@ func decode(command []byte) (run func(*pending) error, err error) {
 		return func(p *pending) error { return p.copies(j, events) }, err
 	}
 	events, err := DecodeBatch(command)
-	return func(p *pending) error { return p.add(events) }, err
+	return func(p *pending) error {
+		p.onlyAdds = true
+		return p.add(events)
+	}, err
 }
 
 // pending is a command on its way into the store.
@@ -117,8 +120,10 @@ type pending struct {
 	did     happened            // to events
 	fell    bool                // counts of items have fallen
 	copying bool                // the events are copies of those of another key
-	swept   []string            // joined users whose events are removed
-	buried  *graves             // new tombstones
+	// onlyAdds says that nothing happens to users but that the events of did are added
+	onlyAdds bool
+	swept    []string // joined users whose events are removed
+	buried   *graves  // new tombstones
 	// products that were kept or deleted, in their order; catalog says that the command was about products
 	products []string
 	catalog  bool
@@ -237,6 +242,23 @@ func (p *pending) touches() iter.Seq[string] {
 	}
 }
 
+// commitBatch writes the batch, and tells the histories of it.
+func (p *pending) commitBatch() (err error) {
+	for user := range p.touches() {
+		p.d.histories.changing(user)
+	}
+	defer func() {
+		came := map[string][]fusion.Event{}
+		for _, e := range p.did.added {
+			came[e.User] = append(came[e.User], e)
+		}
+		for user := range p.touches() {
+			p.d.histories.changed(user, came[user], !p.onlyAdds || err != nil)
+		}
+	}()
+	return p.batch.Commit(pebble.NoSync)
+}
+
 // commit writes the counts and the applied index, all at once with the events.
 func (p *pending) commit() error {
 	p.meta.applied = p.index
@@ -266,11 +288,8 @@ func (p *pending) commit() error {
 		return err
 	}
 	p.d.touched.add(p.index, p.touches()) // before anybody can see the command
-	if err := p.batch.Commit(pebble.NoSync); err != nil {
+	if err := p.commitBatch(); err != nil {
 		return err
-	}
-	for user := range p.touches() {
-		p.d.histories.drop(user)
 	}
 	top := p.d.top
 	recount := p.fell && !top.keeps(p.items)

@@ -17,8 +17,9 @@ import (
 // at. It has shards, and each has two generations. What is read goes to the young one, and is there once more when it is asked for while it is in the old one; when the young one is
 // full it becomes the old one, whose users are forgotten.
 //
-// What is kept is what the store has: whoever changes events of a user calls drop afterwards, before anybody is told of the change, and what was
-// read of the store is kept only if nothing of its shard was dropped since a time before the read.
+// What is kept is what the store has: whoever changes events of users calls changing before and changed afterwards, before anybody is told of the change, and what was
+// read of the store is kept only if nothing of its shard changed since a time before the read. Events that are new are put to those that are kept, so that the next answer
+// to who has just done something needs no file.
 type Histories struct {
 	shards []historyShard // a power of two, so that few reads are lost to changes of others
 	room   int            // bytes of a generation, with its index
@@ -51,11 +52,12 @@ type histories struct {
 
 type historyShard struct {
 	mu         sync.Mutex
-	drops      uint64
+	changing   int    // users whose events are about to change
+	changes    uint64 // of users, that are done
 	young, old generation
 }
 
-// generation has entries: length u32 of what follows | stamp u64 | owner u64 | length uvarint of the user | user | packed history.
+// generation has entries: length u32 of what follows | stamp u64 | owner u64 | length u32 of the packed history | length uvarint of the user | user | packed history | room for more events.
 type generation struct {
 	bytes []byte
 	at    map[uint64]uint32 // from the hash of owner and user to where an entry begins
@@ -97,11 +99,11 @@ func (h histories) with(user string, fn func(stamp uint64, packed []byte)) (ok b
 		stamp, packed = s.old.find(h.owner, hash, user)
 	}
 	if packed == nil {
-		return false, s.drops
+		return false, s.changes
 	}
 	fn(stamp, packed)
 	if !young {
-		s.keep(h.room, stamp, h.owner, hash, user, packed)
+		s.keep(h.room, stamp, h.owner, hash, user, packed, 0)
 	}
 	return true, 0
 }
@@ -117,17 +119,36 @@ func (h histories) put(user string, events []fusion.Event, before uint64) {
 	s, hash := h.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, there := s.young.find(h.owner, hash, user); s.drops == before && there == nil { // others may have read it as well
-		s.keep(h.room, h.stamps.Add(1), h.owner, hash, user, packed)
+	if _, there := s.young.find(h.owner, hash, user); s.changing == 0 && s.changes == before && there == nil { // others may have read it as well
+		s.keep(h.room, h.stamps.Add(1), h.owner, hash, user, packed, 0)
 	}
 }
 
-// drop forgets a user whose events have changed.
-func (h histories) drop(user string) {
+// changing tells that the events of a user are about to change, so that nothing of its shard that is read from now on is kept until changed is called.
+func (h histories) changing(user string) {
+	s, _ := h.shard(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changing++
+}
+
+// changed tells that the events of a user have changed: those that are given have come and nothing else has happened, or with forget something else.
+func (h histories) changed(user string, came []fusion.Event, forget bool) {
 	s, hash := h.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.drops++
+	s.changing--
+	s.changes++
+	switch {
+	case forget:
+		s.forget(hash)
+	case len(came) > 0:
+		s.add(h.room, h.stamps.Add(1), h.owner, hash, user, came)
+	}
+}
+
+// forget takes out what there is by a hash.
+func (s *historyShard) forget(hash uint64) {
 	if begin, ok := s.young.at[hash]; ok && begin+4+binary.LittleEndian.Uint32(s.young.bytes[begin:]) == uint32(len(s.young.bytes)) {
 		s.young.bytes = s.young.bytes[:begin] // who comes and goes by turns takes the room once
 	}
@@ -135,15 +156,45 @@ func (h histories) drop(user string) {
 	delete(s.old.at, hash)
 }
 
+// add puts events to those of a user, if these are kept, in their room, or to a copy with room for some more.
+func (s *historyShard) add(room int, stamp, owner, hash uint64, user string, came []fusion.Event) {
+	_, packed := s.young.find(owner, hash, user)
+	young := packed != nil
+	if !young {
+		if _, packed = s.old.find(owner, hash, user); packed == nil {
+			return
+		}
+	}
+	more := packHistory(nil, came)
+	size := len(packed) + len(more) - packedHead
+	if young && size <= cap(packed) {
+		addPacked(packed, more)
+		entry := s.young.bytes[s.young.at[hash]+4:]
+		binary.LittleEndian.PutUint64(entry, stamp)
+		binary.LittleEndian.PutUint32(entry[16:], uint32(size))
+		return
+	}
+	packed = addPacked(append(make([]byte, 0, size), packed...), more)
+	s.forget(hash) // also the one of before in the old generation, which must never be found again
+	s.keep(room, stamp, owner, hash, user, packed, size/4)
+}
+
 // longestPart is the part of a generation that one history may take: others would have to go for it.
 const longestPart = 4
 
-// keep puts an entry into the young generation. packed may be a part of the old one.
-func (s *historyShard) keep(room int, stamp, owner, hash uint64, user string, packed []byte) {
-	size := 4 + 8 + 8 + binary.MaxVarintLen16 + len(user) + len(packed)
+// entryHead is the bytes of an entry in front of the length of the user.
+const entryHead = 4 + 8 + 8 + 4
+
+// keep puts an entry into the young generation, with room for some bytes more. packed may be a part of the old one.
+func (s *historyShard) keep(room int, stamp, owner, hash uint64, user string, packed []byte, more int) {
+	size := entryHead + binary.MaxVarintLen16 + len(user) + len(packed)
+	if size+more > room/longestPart {
+		more = 0
+	}
 	if size > room/longestPart {
 		return
 	}
+	size += more
 	if len(s.young.bytes)+size+indexBytes*(len(s.young.at)+1) > room {
 		packed = slices.Clone(packed)
 		s.young, s.old = generation{s.old.bytes[:0], s.old.at}, s.young
@@ -157,12 +208,14 @@ func (s *historyShard) keep(room int, stamp, owner, hash uint64, user string, pa
 		b = append(make([]byte, 0, min(max(2*cap(b), begin+size), room)), b...)
 	}
 	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(append(b, 0, 0, 0, 0), stamp), owner)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(packed)))
 	b = append(append(binary.AppendUvarint(b, uint64(len(user))), user...), packed...)
+	b = append(b, make([]byte, more)...)
 	binary.LittleEndian.PutUint32(b[begin:], uint32(len(b)-begin-4))
 	s.young.bytes, s.young.at[hash] = b, uint32(begin)
 }
 
-// find returns the packed history of a user and its stamp, or nil.
+// find returns the packed history of a user, whose capacity is all of its room, and its stamp; or nil.
 func (g *generation) find(owner, hash uint64, user string) (stamp uint64, packed []byte) {
 	begin, ok := g.at[hash]
 	if !ok {
@@ -170,23 +223,26 @@ func (g *generation) find(owner, hash uint64, user string) (stamp uint64, packed
 	}
 	b := g.bytes[begin:]
 	b = b[4 : 4+binary.LittleEndian.Uint32(b)]
-	stamp, b = binary.LittleEndian.Uint64(b), b[8:]
-	n, width := binary.Uvarint(b[8:])
-	if of := binary.LittleEndian.Uint64(b); of != owner || string(b[8+width:][:n]) != user { // another one with this hash
+	n, width := binary.Uvarint(b[entryHead-4:])
+	from := entryHead - 4 + width + int(n)
+	if of := binary.LittleEndian.Uint64(b[8:]); of != owner || string(b[from-int(n):from]) != user { // another one with this hash
 		return 0, nil
 	}
-	return stamp, b[8+width+int(n):]
+	return binary.LittleEndian.Uint64(b), b[from : from+int(binary.LittleEndian.Uint32(b[16:])) : len(b)]
 }
 
-// packHistory appends the events of a user, which are in order:
+// packedHead is the bytes of a packed history in front of its events.
+const packedHead = 8
+
+// packHistory appends the events of a user:
 //
-//	number of events uvarint | bytes of ids and items uvarint | { id | item | behavior | rest, as in a command }...
+//	number of events u32 | bytes of ids and items u32 | { id | item | behavior | rest, as in a command }...
 func packHistory(dst []byte, events []fusion.Event) []byte {
 	texts := 0
 	for i := range events {
 		texts += len(events[i].ID) + len(events[i].Item)
 	}
-	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(len(events))), uint64(texts))
+	dst = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(dst, uint32(len(events))), uint32(texts))
 	for i := range events {
 		e := &events[i]
 		dst = appendRest(appendText(appendText(appendText(dst, e.ID), e.Item), e.Behavior), e)
@@ -194,14 +250,22 @@ func packHistory(dst []byte, events []fusion.Event) []byte {
 	return dst
 }
 
-// unpackHistory returns what packHistory packed. All ids and items become one string.
+// addPacked puts the events of one packed history to those of another.
+func addPacked(packed, more []byte) []byte {
+	for at := 0; at < packedHead; at += 4 {
+		binary.LittleEndian.PutUint32(packed[at:], binary.LittleEndian.Uint32(packed[at:])+binary.LittleEndian.Uint32(more[at:]))
+	}
+	return append(packed, more[packedHead:]...)
+}
+
+// unpackHistory returns what packHistory packed, in order. All ids and items become one string.
 func unpackHistory(user string, packed []byte) (events []fusion.Event) {
-	r := reader{b: packed}
-	if n := r.uvarint(); n > 0 {
+	r := reader{b: packed[packedHead:]}
+	if n := binary.LittleEndian.Uint32(packed); n > 0 {
 		events = make([]fusion.Event, n)
 	}
 	var texts strings.Builder
-	texts.Grow(int(r.uvarint()))
+	texts.Grow(int(binary.LittleEndian.Uint32(packed[4:])))
 	text := func() string { // its memory does not move, as there is room for all
 		from := texts.Len()
 		texts.Write(r.bytes(fusion.MaxKeyBytes))
@@ -212,6 +276,9 @@ func unpackHistory(user string, packed []byte) (events []fusion.Event) {
 		e.User, e.ID, e.Item = user, text(), text()
 		e.Behavior = knownBehavior(r.bytes(fusion.MaxKeyBytes))
 		r.rest(e)
+	}
+	if !slices.IsSortedFunc(events, compareEvents) { // some have come since
+		slices.SortFunc(events, compareEvents)
 	}
 	return events
 }

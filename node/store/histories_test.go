@@ -3,19 +3,29 @@ package store
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/kith-io/kith/fusion"
 )
 
 func eventOf(user string, n int) fusion.Event {
 	return event(user, fmt.Sprint(n), fmt.Sprint("i", n), int64(n+1))
+}
+
+// forget tells that something has happened to the events of a user.
+func forget(h histories, user string) {
+	h.changing(user)
+	h.changed(user, nil, true)
 }
 
 // TestHistoriesFollowChanges reads a history before and after each change of it: by more events, by an erasure, and by a snapshot.
@@ -105,10 +115,10 @@ func TestHistoriesAreBounded(t *testing.T) {
 		if _, ok, _ := h.get("long"); ok != want {
 			t.Errorf("a history of %d events is kept: %v, want %v", 2*n, ok, want)
 		}
-		h.drop("long")
+		forget(h, "long")
 	}
 	_, _, before := h.get("x")
-	h.drop("x")
+	forget(h, "x")
 	h.put("x", nil, before)
 	if _, ok, _ := h.get("x"); ok {
 		t.Error("what was read before a change is kept after it")
@@ -150,13 +160,163 @@ func TestHistoriesSpread(t *testing.T) {
 	}
 }
 
+// TestHistoriesGrow appends events of all kinds, reads between them, and compares with a scan, which reads no histories. Whose history is kept is read from no file again, until something else happens to it.
+func TestHistoriesGrow(t *testing.T) {
+	for _, room := range []int64{1 << 14, 1 << 16, 16 << 20} {
+		all := NewHistories(room)
+		s, err := Open(Options{Dir: "store", fs: vfs.NewMem(), Histories: all})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(1, uint64(room)))
+		kept := map[string]bool{} // users that were read since something else happened to them
+		index := uint64(0)
+		do := func(command []byte) {
+			t.Helper()
+			index++
+			if _, err := s.Apply(index, command); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for n := range 1500 {
+			var events []fusion.Event
+			for range 1 + rng.IntN(4) {
+				e := eventOf(fmt.Sprint("u", rng.IntN(30)), rng.IntN(3000)) // some twice
+				e.Time = int64(rng.IntN(50))
+				if rng.IntN(5) == 0 {
+					e.Context = map[string]string{"device": strings.Repeat("x", rng.IntN(40))}
+				}
+				events = append(events, e)
+			}
+			do(EncodeBatch(nil, events))
+			if n%97 == 0 {
+				user := fmt.Sprint("u", rng.IntN(30))
+				do(EncodeErase(nil, Erase{User: user, Time: 20, Request: [16]byte{byte(n), byte(n >> 8)}}))
+				delete(kept, user)
+			}
+			if rng.IntN(2) == 0 {
+				continue
+			}
+			user := fmt.Sprint("u", rng.IntN(32))
+			_, files := all.Reads()
+			got, err := s.History(t.Context(), user)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, now := all.Reads(); room == 16<<20 && kept[user] && now != files {
+				t.Fatalf("after %d commands the events of %s were read of a file again", n, user)
+			}
+			kept[user] = true
+			var want []fusion.Event
+			if err := s.ScanUsers(t.Context(), index, []string{user}, func(_ string, events []fusion.Event) error {
+				want = slices.Clone(events)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("%d bytes: after %d commands, %s (-scan +history):\n%s", room, n, user, diff)
+			}
+			if known, stamp, ok := s.KnownHistory(user); ok {
+				if diff := gocmp.Diff(want, known, cmpopts.EquateEmpty()); diff != "" || stamp == 0 {
+					t.Fatalf("known: %s", diff)
+				}
+				if now, ok := s.KnownStamp(user); !ok || now != stamp {
+					t.Fatalf("stamp %d and %d, %v", stamp, now, ok)
+				}
+				event := eventOf(user, 5000+n)
+				do(EncodeBatch(nil, []fusion.Event{event, event}))
+				if now, ok := s.KnownStamp(user); ok && now == stamp {
+					t.Fatalf("an event has changed no stamp")
+				}
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestHistoriesRoom: events that come one by one take about the room of their history, not that of all that it was.
+func TestHistoriesRoom(t *testing.T) {
+	h := NewHistories(1 << 20).of()
+	_, _, before := h.get("a")
+	h.put("a", []fusion.Event{eventOf("a", 0)}, before)
+	_, _, before = h.get("b")
+	h.put("b", []fusion.Event{eventOf("b", 0)}, before)
+	for n := range 200 {
+		for _, user := range []string{"a", "b"} {
+			h.changing(user)
+			h.changed(user, []fusion.Event{eventOf(user, n+1)}, false)
+		}
+	}
+	bytes, packed := 0, 0
+	for i := range h.shards {
+		bytes += len(h.shards[i].young.bytes)
+	}
+	for _, user := range []string{"a", "b"} {
+		events, _, ok, _ := h.stamped(user)
+		if !ok || len(events) != 201 {
+			t.Fatalf("%d events of %s, %v", len(events), user, ok)
+		}
+		packed += len(packHistory(nil, events))
+	}
+	if bytes > 8*packed {
+		t.Errorf("%d bytes for histories of %d", bytes, packed)
+	}
+}
+
+// BenchmarkEventThenHistory is what each step of a visit takes of the store: an event is applied, and the history read.
+func BenchmarkEventThenHistory(b *testing.B) {
+	s, err := Open(Options{Dir: b.TempDir(), Histories: NewHistories(64 << 20)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const users = 20000
+	index := uint64(0)
+	for u := range users {
+		events := make([]fusion.Event, 20)
+		for n := range events {
+			events[n] = eventOf(fmt.Sprint("u", u), n)
+		}
+		index++
+		if _, err := s.Apply(index, EncodeBatch(nil, events)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.cur.db.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	for u := range users {
+		if _, err := s.History(b.Context(), fmt.Sprint("u", u)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		user := fmt.Sprint("u", n*7919%users)
+		index++
+		if _, err := s.Apply(index, EncodeBatch(nil, []fusion.Event{eventOf(user, 100+n)})); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.History(b.Context(), user); err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
 // TestHistoriesByTurns: who is asked for and changes by turns takes the room of one history.
 func TestHistoriesByTurns(t *testing.T) {
 	h := NewHistories(1 << 20).of()
 	for range 100 {
 		_, _, before := h.get("a")
 		h.put("a", []fusion.Event{eventOf("a", 1)}, before)
-		h.drop("a")
+		forget(h, "a")
 	}
 	s, _ := h.shard("a")
 	if len(s.young.bytes) != 0 || len(s.young.at) != 0 {
@@ -167,7 +327,7 @@ func TestHistoriesByTurns(t *testing.T) {
 // TestHistoriesOfOneHash: of two users with the same hash, and of the same user in two stores, none gets the events of the other.
 func TestHistoriesOfOneHash(t *testing.T) {
 	var s historyShard
-	s.keep(1000, 9, 1, 7, "a", packHistory(nil, []fusion.Event{eventOf("a", 1)}))
+	s.keep(1000, 9, 1, 7, "a", packHistory(nil, []fusion.Event{eventOf("a", 1)}), 0)
 	for _, x := range []struct {
 		owner uint64
 		user  string

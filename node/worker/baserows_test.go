@@ -221,3 +221,53 @@ func TestShardOfRows(t *testing.T) {
 		check("of a damaged file", 1, func(*kithv1.CountRequest) {})
 	}
 }
+
+// TestCountColumns: counts say the same as columns, in more than one message, with sums and with squares.
+func TestCountColumns(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 1))
+	now := interactions{}
+	for u := range 300 {
+		row := map[string]float32{}
+		for range rng.IntN(40) {
+			row[fmt.Sprint("item ", rng.IntN(9000))] = float32(1 + rng.IntN(3))
+		}
+		now[fmt.Sprintf("u%03d", u)] = row
+	}
+	n := startWith(t, worker.Config{NodeID: "a", Follow: true}, &changingSource{now: now}, peers{})
+	for i, measure := range []string{"cosine", "adjusted-cosine", "bm25"} {
+		of := spec()
+		of.Measure = measure
+		want, users, entries := n.counted(t, &kithv1.CountRequest{Job: uint64(2 * i), Cut: 20, Spec: of})
+		if len(want) < 3000 {
+			t.Fatalf("%d items", len(want))
+		}
+		var got []*kithv1.ItemCount
+		stream, err := n.client.Count(t.Context(), &kithv1.CountRequest{Job: uint64(2*i + 1), Cut: 20, Spec: of, Columns: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages := 0
+		if err := wire.Receive(stream, func(m *kithv1.CountResponse) error {
+			messages++
+			users, entries = users-m.Users, entries-m.Interactions
+			keys, c := m.Columns.Keys, m.Columns
+			for k, l := range c.Lengths {
+				x := &kithv1.ItemCount{Item: keys[:l], Count: c.Counts[k], Updates: c.Updates[k]}
+				if keys = keys[l:]; c.WeightsHigh != nil {
+					x.WeightHigh, x.WeightLow = c.WeightsHigh[k], c.WeightsLow[k]
+				}
+				if c.Squares != nil {
+					x.Squares = c.Squares[k]
+				}
+				got = append(got, x)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(got, func(a, b *kithv1.ItemCount) int { return cmp.Compare(a.Item, b.Item) })
+		if diff := gocmp.Diff(want, got, protocmp.Transform()); diff != "" || messages < 2 || users != 0 || entries != 0 {
+			t.Errorf("%s: %d messages, %d users and %d entries missing, -items +columns:\n%s", measure, messages, users, entries, diff)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc"
@@ -113,33 +114,59 @@ func (s *shardState) count(ctx context.Context, w *Worker, req *kithv1.CountRequ
 	return nil
 }
 
-// send sends the counts of the items that have users.
-func (c *shardCounts) send(send func(*kithv1.CountResponse) error) error {
+// send sends the counts of the items that have users, as columns or as items.
+func (c *shardCounts) send(columns bool, send func(*kithv1.CountResponse) error) error {
 	m := &kithv1.CountResponse{Users: uint32(c.users), Interactions: uint64(c.interactions)}
-	sent := false
+	var ids []uint32
 	for id, n := range c.counts {
-		if n == 0 {
-			continue
+		if n > 0 {
+			ids = append(ids, uint32(id))
 		}
-		item := &kithv1.ItemCount{Item: c.items[id], Count: uint64(n), Updates: c.updates[id]}
-		if c.sums != nil {
-			item.WeightHigh, item.WeightLow = c.sums[id].High, c.sums[id].Low
+	}
+	for {
+		some := ids[:min(countChunk, len(ids))]
+		if ids = ids[len(some):]; columns {
+			m.Columns = c.columns(some)
+		} else {
+			m.Items = c.itemCounts(some)
 		}
-		if c.squares != nil {
-			item.Squares = c.squares[id]
-		}
-		if m.Items = append(m.Items, item); len(m.Items) < countChunk {
-			continue
-		}
-		if err := send(m); err != nil {
+		if err := send(m); err != nil || len(ids) == 0 {
 			return err
 		}
-		m, sent = &kithv1.CountResponse{}, true
+		m = &kithv1.CountResponse{}
 	}
-	if sent && len(m.Items) == 0 {
-		return nil
+}
+
+func (c *shardCounts) columns(ids []uint32) *kithv1.ItemColumns {
+	out := &kithv1.ItemColumns{}
+	var keys strings.Builder
+	for _, id := range ids {
+		keys.WriteString(c.items[id])
+		out.Lengths = append(out.Lengths, uint32(len(c.items[id])))
+		out.Counts, out.Updates = append(out.Counts, uint64(c.counts[id])), append(out.Updates, c.updates[id])
+		if c.sums != nil {
+			out.WeightsHigh, out.WeightsLow = append(out.WeightsHigh, c.sums[id].High), append(out.WeightsLow, c.sums[id].Low)
+		}
+		if c.squares != nil {
+			out.Squares = append(out.Squares, c.squares[id])
+		}
 	}
-	return send(m)
+	out.Keys = keys.String()
+	return out
+}
+
+func (c *shardCounts) itemCounts(ids []uint32) []*kithv1.ItemCount {
+	out := make([]*kithv1.ItemCount, len(ids))
+	for k, id := range ids {
+		out[k] = &kithv1.ItemCount{Item: c.items[id], Count: uint64(c.counts[id]), Updates: c.updates[id]}
+		if c.sums != nil {
+			out[k].WeightHigh, out[k].WeightLow = c.sums[id].High, c.sums[id].Low
+		}
+		if c.squares != nil {
+			out[k].Squares = c.squares[id]
+		}
+	}
+	return out
 }
 
 // Count implements kithv1.ComputeServiceServer.
@@ -171,7 +198,7 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 	if err != nil {
 		return cause(ctx, err)
 	}
-	return counts.send(stream.Send)
+	return counts.send(req.Columns, stream.Send)
 }
 
 // plan is the dictionary of a job and what follows from it.
@@ -485,20 +512,15 @@ func (p *plan) taskUpdates(rows *similarity.Rows) []uint64 {
 
 // dense returns the rows with dense ids, in any order within each row.
 func (p *plan) dense(s *Shard) (*similarity.Rows, error) {
-	ids := make([]uint32, len(s.Items))
 	used := make([]bool, len(s.Items))
 	for _, i := range s.Item {
 		used[i] = true
 	}
-	for i, key := range s.Items {
-		if !used[i] {
-			continue
+	ids := p.dictionary.IDs(s.Items)
+	for i, id := range ids {
+		if used[i] && id == artifact.NoID {
+			return nil, fmt.Errorf("item %q is not in the dictionary: %w", s.Items[i], wire.ErrBuildLost)
 		}
-		id, ok := p.dictionary.ID(key)
-		if !ok {
-			return nil, fmt.Errorf("item %q is not in the dictionary: %w", key, wire.ErrBuildLost)
-		}
-		ids[i] = id
 	}
 	rows := &similarity.Rows{NumItems: p.dictionary.Len(), Start: s.Start, Item: make([]uint32, len(s.Item)), Weight: s.Weight}
 	for k, i := range s.Item {

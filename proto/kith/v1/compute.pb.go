@@ -202,8 +202,10 @@ type CountRequest struct {
 	ReferenceUnixMs int64 `protobuf:"varint,5,opt,name=reference_unix_ms,json=referenceUnixMs,proto3" json:"reference_unix_ms,omitempty"`
 	// A version whose rows are made of the same weights of events, and the index up to which. Who holds them, and knows who has changed since, need not
 	// read the events of all others. 0 for none.
-	Base          uint64 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
-	BaseCut       uint64 `protobuf:"varint,7,opt,name=base_cut,json=baseCut,proto3" json:"base_cut,omitempty"`
+	Base    uint64 `protobuf:"varint,6,opt,name=base,proto3" json:"base,omitempty"`
+	BaseCut uint64 `protobuf:"varint,7,opt,name=base_cut,json=baseCut,proto3" json:"base_cut,omitempty"`
+	// Whether items may come as columns, in a tenth of the time. Who does not know that sends items.
+	Columns       bool `protobuf:"varint,8,opt,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -287,12 +289,20 @@ func (x *CountRequest) GetBaseCut() uint64 {
 	return 0
 }
 
+func (x *CountRequest) GetColumns() bool {
+	if x != nil {
+		return x.Columns
+	}
+	return false
+}
+
 // CountResponse is a chunk of the counts; the first chunk carries the totals.
 type CountResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Users         uint32                 `protobuf:"varint,1,opt,name=users,proto3" json:"users,omitempty"`
 	Interactions  uint64                 `protobuf:"varint,2,opt,name=interactions,proto3" json:"interactions,omitempty"`
 	Items         []*ItemCount           `protobuf:"bytes,3,rep,name=items,proto3" json:"items,omitempty"`
+	Columns       *ItemColumns           `protobuf:"bytes,4,opt,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,6 +358,108 @@ func (x *CountResponse) GetItems() []*ItemCount {
 	return nil
 }
 
+func (x *CountResponse) GetColumns() *ItemColumns {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+// ItemColumns is as many ItemCounts, field by field.
+type ItemColumns struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Keys one behind the other, and the bytes of each.
+	Keys    string   `protobuf:"bytes,1,opt,name=keys,proto3" json:"keys,omitempty"`
+	Lengths []uint32 `protobuf:"varint,2,rep,packed,name=lengths,proto3" json:"lengths,omitempty"`
+	Counts  []uint64 `protobuf:"varint,3,rep,packed,name=counts,proto3" json:"counts,omitempty"`
+	Updates []uint64 `protobuf:"varint,4,rep,packed,name=updates,proto3" json:"updates,omitempty"`
+	// Each empty where no item has it.
+	WeightsHigh   []uint64  `protobuf:"fixed64,5,rep,packed,name=weights_high,json=weightsHigh,proto3" json:"weights_high,omitempty"`
+	WeightsLow    []uint64  `protobuf:"fixed64,6,rep,packed,name=weights_low,json=weightsLow,proto3" json:"weights_low,omitempty"`
+	Squares       []float64 `protobuf:"fixed64,7,rep,packed,name=squares,proto3" json:"squares,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ItemColumns) Reset() {
+	*x = ItemColumns{}
+	mi := &file_kith_v1_compute_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ItemColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ItemColumns) ProtoMessage() {}
+
+func (x *ItemColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ItemColumns.ProtoReflect.Descriptor instead.
+func (*ItemColumns) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ItemColumns) GetKeys() string {
+	if x != nil {
+		return x.Keys
+	}
+	return ""
+}
+
+func (x *ItemColumns) GetLengths() []uint32 {
+	if x != nil {
+		return x.Lengths
+	}
+	return nil
+}
+
+func (x *ItemColumns) GetCounts() []uint64 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *ItemColumns) GetUpdates() []uint64 {
+	if x != nil {
+		return x.Updates
+	}
+	return nil
+}
+
+func (x *ItemColumns) GetWeightsHigh() []uint64 {
+	if x != nil {
+		return x.WeightsHigh
+	}
+	return nil
+}
+
+func (x *ItemColumns) GetWeightsLow() []uint64 {
+	if x != nil {
+		return x.WeightsLow
+	}
+	return nil
+}
+
+func (x *ItemColumns) GetSquares() []float64 {
+	if x != nil {
+		return x.Squares
+	}
+	return nil
+}
+
 // PutDictionaryRequest is a chunk; the first one carries the head.
 type PutDictionaryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -360,7 +472,7 @@ type PutDictionaryRequest struct {
 
 func (x *PutDictionaryRequest) Reset() {
 	*x = PutDictionaryRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[5]
+	mi := &file_kith_v1_compute_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -372,7 +484,7 @@ func (x *PutDictionaryRequest) String() string {
 func (*PutDictionaryRequest) ProtoMessage() {}
 
 func (x *PutDictionaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[5]
+	mi := &file_kith_v1_compute_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -385,7 +497,7 @@ func (x *PutDictionaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDictionaryRequest.ProtoReflect.Descriptor instead.
 func (*PutDictionaryRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{5}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PutDictionaryRequest) GetHead() *DictionaryHead {
@@ -427,7 +539,7 @@ type DictionaryHead struct {
 
 func (x *DictionaryHead) Reset() {
 	*x = DictionaryHead{}
-	mi := &file_kith_v1_compute_proto_msgTypes[6]
+	mi := &file_kith_v1_compute_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +551,7 @@ func (x *DictionaryHead) String() string {
 func (*DictionaryHead) ProtoMessage() {}
 
 func (x *DictionaryHead) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[6]
+	mi := &file_kith_v1_compute_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +564,7 @@ func (x *DictionaryHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DictionaryHead.ProtoReflect.Descriptor instead.
 func (*DictionaryHead) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{6}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DictionaryHead) GetJob() uint64 {
@@ -539,7 +651,7 @@ type PutDictionaryResponse struct {
 
 func (x *PutDictionaryResponse) Reset() {
 	*x = PutDictionaryResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[7]
+	mi := &file_kith_v1_compute_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +663,7 @@ func (x *PutDictionaryResponse) String() string {
 func (*PutDictionaryResponse) ProtoMessage() {}
 
 func (x *PutDictionaryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[7]
+	mi := &file_kith_v1_compute_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +676,7 @@ func (x *PutDictionaryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDictionaryResponse.ProtoReflect.Descriptor instead.
 func (*PutDictionaryResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{7}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PutDictionaryResponse) GetChecksum() uint64 {
@@ -600,7 +712,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[8]
+	mi := &file_kith_v1_compute_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +724,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[8]
+	mi := &file_kith_v1_compute_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +737,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{8}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExportRequest) GetShard() *CountRequest {
@@ -659,7 +771,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[9]
+	mi := &file_kith_v1_compute_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +783,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[9]
+	mi := &file_kith_v1_compute_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +796,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{9}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExportResponse) GetBlockEntries() []uint64 {
@@ -730,7 +842,7 @@ type FetchPartRequest struct {
 
 func (x *FetchPartRequest) Reset() {
 	*x = FetchPartRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[10]
+	mi := &file_kith_v1_compute_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -742,7 +854,7 @@ func (x *FetchPartRequest) String() string {
 func (*FetchPartRequest) ProtoMessage() {}
 
 func (x *FetchPartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[10]
+	mi := &file_kith_v1_compute_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -755,7 +867,7 @@ func (x *FetchPartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchPartRequest.ProtoReflect.Descriptor instead.
 func (*FetchPartRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{10}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FetchPartRequest) GetJob() uint64 {
@@ -805,7 +917,7 @@ type PartSource struct {
 
 func (x *PartSource) Reset() {
 	*x = PartSource{}
-	mi := &file_kith_v1_compute_proto_msgTypes[11]
+	mi := &file_kith_v1_compute_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +929,7 @@ func (x *PartSource) String() string {
 func (*PartSource) ProtoMessage() {}
 
 func (x *PartSource) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[11]
+	mi := &file_kith_v1_compute_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +942,7 @@ func (x *PartSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartSource.ProtoReflect.Descriptor instead.
 func (*PartSource) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{11}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PartSource) GetPartition() uint32 {
@@ -868,7 +980,7 @@ type RunTasksRequest struct {
 
 func (x *RunTasksRequest) Reset() {
 	*x = RunTasksRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[12]
+	mi := &file_kith_v1_compute_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +992,7 @@ func (x *RunTasksRequest) String() string {
 func (*RunTasksRequest) ProtoMessage() {}
 
 func (x *RunTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[12]
+	mi := &file_kith_v1_compute_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1005,7 @@ func (x *RunTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTasksRequest.ProtoReflect.Descriptor instead.
 func (*RunTasksRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{12}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RunTasksRequest) GetJob() uint64 {
@@ -930,7 +1042,7 @@ type RunTasksResponse struct {
 
 func (x *RunTasksResponse) Reset() {
 	*x = RunTasksResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[13]
+	mi := &file_kith_v1_compute_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1054,7 @@ func (x *RunTasksResponse) String() string {
 func (*RunTasksResponse) ProtoMessage() {}
 
 func (x *RunTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[13]
+	mi := &file_kith_v1_compute_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1067,7 @@ func (x *RunTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTasksResponse.ProtoReflect.Descriptor instead.
 func (*RunTasksResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{13}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RunTasksResponse) GetTask() uint32 {
@@ -991,7 +1103,7 @@ type FetchPartialsRequest struct {
 
 func (x *FetchPartialsRequest) Reset() {
 	*x = FetchPartialsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[14]
+	mi := &file_kith_v1_compute_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1115,7 @@ func (x *FetchPartialsRequest) String() string {
 func (*FetchPartialsRequest) ProtoMessage() {}
 
 func (x *FetchPartialsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[14]
+	mi := &file_kith_v1_compute_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1128,7 @@ func (x *FetchPartialsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchPartialsRequest.ProtoReflect.Descriptor instead.
 func (*FetchPartialsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{14}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FetchPartialsRequest) GetJob() uint64 {
@@ -1052,7 +1164,7 @@ type PartialSource struct {
 
 func (x *PartialSource) Reset() {
 	*x = PartialSource{}
-	mi := &file_kith_v1_compute_proto_msgTypes[15]
+	mi := &file_kith_v1_compute_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1176,7 @@ func (x *PartialSource) String() string {
 func (*PartialSource) ProtoMessage() {}
 
 func (x *PartialSource) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[15]
+	mi := &file_kith_v1_compute_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1189,7 @@ func (x *PartialSource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartialSource.ProtoReflect.Descriptor instead.
 func (*PartialSource) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{15}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PartialSource) GetNode() string {
@@ -1113,7 +1225,7 @@ type MergeListsRequest struct {
 
 func (x *MergeListsRequest) Reset() {
 	*x = MergeListsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[16]
+	mi := &file_kith_v1_compute_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1237,7 @@ func (x *MergeListsRequest) String() string {
 func (*MergeListsRequest) ProtoMessage() {}
 
 func (x *MergeListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[16]
+	mi := &file_kith_v1_compute_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1250,7 @@ func (x *MergeListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeListsRequest.ProtoReflect.Descriptor instead.
 func (*MergeListsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{16}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MergeListsRequest) GetJob() uint64 {
@@ -1173,7 +1285,7 @@ type MergeListsResponse struct {
 
 func (x *MergeListsResponse) Reset() {
 	*x = MergeListsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[17]
+	mi := &file_kith_v1_compute_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +1297,7 @@ func (x *MergeListsResponse) String() string {
 func (*MergeListsResponse) ProtoMessage() {}
 
 func (x *MergeListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[17]
+	mi := &file_kith_v1_compute_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +1310,7 @@ func (x *MergeListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MergeListsResponse.ProtoReflect.Descriptor instead.
 func (*MergeListsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{17}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *MergeListsResponse) GetArtifact() *Artifact {
@@ -1229,7 +1341,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_kith_v1_compute_proto_msgTypes[18]
+	mi := &file_kith_v1_compute_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1241,7 +1353,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[18]
+	mi := &file_kith_v1_compute_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1254,7 +1366,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{18}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Artifact) GetName() string {
@@ -1291,7 +1403,7 @@ type CopyArtifactRequest struct {
 
 func (x *CopyArtifactRequest) Reset() {
 	*x = CopyArtifactRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[19]
+	mi := &file_kith_v1_compute_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1303,7 +1415,7 @@ func (x *CopyArtifactRequest) String() string {
 func (*CopyArtifactRequest) ProtoMessage() {}
 
 func (x *CopyArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[19]
+	mi := &file_kith_v1_compute_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1316,7 +1428,7 @@ func (x *CopyArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyArtifactRequest.ProtoReflect.Descriptor instead.
 func (*CopyArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{19}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CopyArtifactRequest) GetVersion() uint64 {
@@ -1356,7 +1468,7 @@ type CopyArtifactResponse struct {
 
 func (x *CopyArtifactResponse) Reset() {
 	*x = CopyArtifactResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[20]
+	mi := &file_kith_v1_compute_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1480,7 @@ func (x *CopyArtifactResponse) String() string {
 func (*CopyArtifactResponse) ProtoMessage() {}
 
 func (x *CopyArtifactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[20]
+	mi := &file_kith_v1_compute_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1493,7 @@ func (x *CopyArtifactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyArtifactResponse.ProtoReflect.Descriptor instead.
 func (*CopyArtifactResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{20}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{21}
 }
 
 // Training identifies a training and its data.
@@ -1407,7 +1519,7 @@ type Training struct {
 
 func (x *Training) Reset() {
 	*x = Training{}
-	mi := &file_kith_v1_compute_proto_msgTypes[21]
+	mi := &file_kith_v1_compute_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1531,7 @@ func (x *Training) String() string {
 func (*Training) ProtoMessage() {}
 
 func (x *Training) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[21]
+	mi := &file_kith_v1_compute_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1544,7 @@ func (x *Training) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Training.ProtoReflect.Descriptor instead.
 func (*Training) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{21}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Training) GetJob() uint64 {
@@ -1512,7 +1624,7 @@ type BeginTrainingRequest struct {
 
 func (x *BeginTrainingRequest) Reset() {
 	*x = BeginTrainingRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[22]
+	mi := &file_kith_v1_compute_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1636,7 @@ func (x *BeginTrainingRequest) String() string {
 func (*BeginTrainingRequest) ProtoMessage() {}
 
 func (x *BeginTrainingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[22]
+	mi := &file_kith_v1_compute_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1649,7 @@ func (x *BeginTrainingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginTrainingRequest.ProtoReflect.Descriptor instead.
 func (*BeginTrainingRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{22}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BeginTrainingRequest) GetTraining() *Training {
@@ -1570,7 +1682,7 @@ type BeginTrainingResponse struct {
 
 func (x *BeginTrainingResponse) Reset() {
 	*x = BeginTrainingResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[23]
+	mi := &file_kith_v1_compute_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1694,7 @@ func (x *BeginTrainingResponse) String() string {
 func (*BeginTrainingResponse) ProtoMessage() {}
 
 func (x *BeginTrainingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[23]
+	mi := &file_kith_v1_compute_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1707,7 @@ func (x *BeginTrainingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginTrainingResponse.ProtoReflect.Descriptor instead.
 func (*BeginTrainingResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{23}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{24}
 }
 
 // TrainStepRequest is a piece of a step; the first one carries the head.
@@ -1610,7 +1722,7 @@ type TrainStepRequest struct {
 
 func (x *TrainStepRequest) Reset() {
 	*x = TrainStepRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[24]
+	mi := &file_kith_v1_compute_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1734,7 @@ func (x *TrainStepRequest) String() string {
 func (*TrainStepRequest) ProtoMessage() {}
 
 func (x *TrainStepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[24]
+	mi := &file_kith_v1_compute_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1747,7 @@ func (x *TrainStepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainStepRequest.ProtoReflect.Descriptor instead.
 func (*TrainStepRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{24}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TrainStepRequest) GetHead() *TrainStepHead {
@@ -1668,7 +1780,7 @@ type TrainStepHead struct {
 
 func (x *TrainStepHead) Reset() {
 	*x = TrainStepHead{}
-	mi := &file_kith_v1_compute_proto_msgTypes[25]
+	mi := &file_kith_v1_compute_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1792,7 @@ func (x *TrainStepHead) String() string {
 func (*TrainStepHead) ProtoMessage() {}
 
 func (x *TrainStepHead) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[25]
+	mi := &file_kith_v1_compute_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1805,7 @@ func (x *TrainStepHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainStepHead.ProtoReflect.Descriptor instead.
 func (*TrainStepHead) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{25}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TrainStepHead) GetJob() uint64 {
@@ -1742,7 +1854,7 @@ type TrainStepResponse struct {
 
 func (x *TrainStepResponse) Reset() {
 	*x = TrainStepResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[26]
+	mi := &file_kith_v1_compute_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1754,7 +1866,7 @@ func (x *TrainStepResponse) String() string {
 func (*TrainStepResponse) ProtoMessage() {}
 
 func (x *TrainStepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[26]
+	mi := &file_kith_v1_compute_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1767,7 +1879,7 @@ func (x *TrainStepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrainStepResponse.ProtoReflect.Descriptor instead.
 func (*TrainStepResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{26}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TrainStepResponse) GetSaid() []byte {
@@ -1799,7 +1911,7 @@ type FetchPutRequest struct {
 
 func (x *FetchPutRequest) Reset() {
 	*x = FetchPutRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[27]
+	mi := &file_kith_v1_compute_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1923,7 @@ func (x *FetchPutRequest) String() string {
 func (*FetchPutRequest) ProtoMessage() {}
 
 func (x *FetchPutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[27]
+	mi := &file_kith_v1_compute_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1936,7 @@ func (x *FetchPutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchPutRequest.ProtoReflect.Descriptor instead.
 func (*FetchPutRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{27}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *FetchPutRequest) GetJob() uint64 {
@@ -1874,7 +1986,7 @@ type FetchPutResponse struct {
 
 func (x *FetchPutResponse) Reset() {
 	*x = FetchPutResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[28]
+	mi := &file_kith_v1_compute_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +1998,7 @@ func (x *FetchPutResponse) String() string {
 func (*FetchPutResponse) ProtoMessage() {}
 
 func (x *FetchPutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[28]
+	mi := &file_kith_v1_compute_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2011,7 @@ func (x *FetchPutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchPutResponse.ProtoReflect.Descriptor instead.
 func (*FetchPutResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{28}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FetchPutResponse) GetData() []byte {
@@ -1928,7 +2040,7 @@ type WriteModelRequest struct {
 
 func (x *WriteModelRequest) Reset() {
 	*x = WriteModelRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[29]
+	mi := &file_kith_v1_compute_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1940,7 +2052,7 @@ func (x *WriteModelRequest) String() string {
 func (*WriteModelRequest) ProtoMessage() {}
 
 func (x *WriteModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[29]
+	mi := &file_kith_v1_compute_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1953,7 +2065,7 @@ func (x *WriteModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteModelRequest.ProtoReflect.Descriptor instead.
 func (*WriteModelRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{29}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WriteModelRequest) GetTraining() *Training {
@@ -1981,7 +2093,7 @@ type WriteModelResponse struct {
 
 func (x *WriteModelResponse) Reset() {
 	*x = WriteModelResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[30]
+	mi := &file_kith_v1_compute_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +2105,7 @@ func (x *WriteModelResponse) String() string {
 func (*WriteModelResponse) ProtoMessage() {}
 
 func (x *WriteModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[30]
+	mi := &file_kith_v1_compute_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +2118,7 @@ func (x *WriteModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteModelResponse.ProtoReflect.Descriptor instead.
 func (*WriteModelResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{30}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *WriteModelResponse) GetArtifact() *Artifact {
@@ -2033,7 +2145,7 @@ type EndTrainingRequest struct {
 
 func (x *EndTrainingRequest) Reset() {
 	*x = EndTrainingRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[31]
+	mi := &file_kith_v1_compute_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2045,7 +2157,7 @@ func (x *EndTrainingRequest) String() string {
 func (*EndTrainingRequest) ProtoMessage() {}
 
 func (x *EndTrainingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[31]
+	mi := &file_kith_v1_compute_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2058,7 +2170,7 @@ func (x *EndTrainingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndTrainingRequest.ProtoReflect.Descriptor instead.
 func (*EndTrainingRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{31}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EndTrainingRequest) GetJob() uint64 {
@@ -2077,7 +2189,7 @@ type EndTrainingResponse struct {
 
 func (x *EndTrainingResponse) Reset() {
 	*x = EndTrainingResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[32]
+	mi := &file_kith_v1_compute_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2201,7 @@ func (x *EndTrainingResponse) String() string {
 func (*EndTrainingResponse) ProtoMessage() {}
 
 func (x *EndTrainingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[32]
+	mi := &file_kith_v1_compute_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2214,7 @@ func (x *EndTrainingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndTrainingResponse.ProtoReflect.Descriptor instead.
 func (*EndTrainingResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{32}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{33}
 }
 
 // FetchArtifactRequest names a file.
@@ -2116,7 +2228,7 @@ type FetchArtifactRequest struct {
 
 func (x *FetchArtifactRequest) Reset() {
 	*x = FetchArtifactRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[33]
+	mi := &file_kith_v1_compute_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2240,7 @@ func (x *FetchArtifactRequest) String() string {
 func (*FetchArtifactRequest) ProtoMessage() {}
 
 func (x *FetchArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[33]
+	mi := &file_kith_v1_compute_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2141,7 +2253,7 @@ func (x *FetchArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchArtifactRequest.ProtoReflect.Descriptor instead.
 func (*FetchArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{33}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FetchArtifactRequest) GetVersion() uint64 {
@@ -2168,7 +2280,7 @@ type DropJobRequest struct {
 
 func (x *DropJobRequest) Reset() {
 	*x = DropJobRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[34]
+	mi := &file_kith_v1_compute_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2180,7 +2292,7 @@ func (x *DropJobRequest) String() string {
 func (*DropJobRequest) ProtoMessage() {}
 
 func (x *DropJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[34]
+	mi := &file_kith_v1_compute_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2193,7 +2305,7 @@ func (x *DropJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropJobRequest.ProtoReflect.Descriptor instead.
 func (*DropJobRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{34}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DropJobRequest) GetJob() uint64 {
@@ -2212,7 +2324,7 @@ type DropJobResponse struct {
 
 func (x *DropJobResponse) Reset() {
 	*x = DropJobResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[35]
+	mi := &file_kith_v1_compute_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2336,7 @@ func (x *DropJobResponse) String() string {
 func (*DropJobResponse) ProtoMessage() {}
 
 func (x *DropJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[35]
+	mi := &file_kith_v1_compute_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2349,7 @@ func (x *DropJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropJobResponse.ProtoReflect.Descriptor instead.
 func (*DropJobResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{35}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{36}
 }
 
 // ChangesRequest names a partition, an earlier version that was built with the same spec, and the cuts of both.
@@ -2255,7 +2367,7 @@ type ChangesRequest struct {
 
 func (x *ChangesRequest) Reset() {
 	*x = ChangesRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[36]
+	mi := &file_kith_v1_compute_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2267,7 +2379,7 @@ func (x *ChangesRequest) String() string {
 func (*ChangesRequest) ProtoMessage() {}
 
 func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[36]
+	mi := &file_kith_v1_compute_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2280,7 +2392,7 @@ func (x *ChangesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesRequest.ProtoReflect.Descriptor instead.
 func (*ChangesRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{36}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ChangesRequest) GetJob() uint64 {
@@ -2340,7 +2452,7 @@ type ChangesResponse struct {
 
 func (x *ChangesResponse) Reset() {
 	*x = ChangesResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[37]
+	mi := &file_kith_v1_compute_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2352,7 +2464,7 @@ func (x *ChangesResponse) String() string {
 func (*ChangesResponse) ProtoMessage() {}
 
 func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[37]
+	mi := &file_kith_v1_compute_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2365,7 +2477,7 @@ func (x *ChangesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangesResponse.ProtoReflect.Descriptor instead.
 func (*ChangesResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{37}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ChangesResponse) GetUsers() uint32 {
@@ -2410,7 +2522,7 @@ type ChangedRow struct {
 
 func (x *ChangedRow) Reset() {
 	*x = ChangedRow{}
-	mi := &file_kith_v1_compute_proto_msgTypes[38]
+	mi := &file_kith_v1_compute_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2534,7 @@ func (x *ChangedRow) String() string {
 func (*ChangedRow) ProtoMessage() {}
 
 func (x *ChangedRow) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[38]
+	mi := &file_kith_v1_compute_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2547,7 @@ func (x *ChangedRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangedRow.ProtoReflect.Descriptor instead.
 func (*ChangedRow) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{38}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ChangedRow) GetOldItems() []uint32 {
@@ -2479,7 +2591,7 @@ type FollowRequest struct {
 
 func (x *FollowRequest) Reset() {
 	*x = FollowRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[39]
+	mi := &file_kith_v1_compute_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2491,7 +2603,7 @@ func (x *FollowRequest) String() string {
 func (*FollowRequest) ProtoMessage() {}
 
 func (x *FollowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[39]
+	mi := &file_kith_v1_compute_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2504,7 +2616,7 @@ func (x *FollowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
 func (*FollowRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{39}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FollowRequest) GetHead() *FollowHead {
@@ -2549,7 +2661,7 @@ type FollowHead struct {
 
 func (x *FollowHead) Reset() {
 	*x = FollowHead{}
-	mi := &file_kith_v1_compute_proto_msgTypes[40]
+	mi := &file_kith_v1_compute_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +2673,7 @@ func (x *FollowHead) String() string {
 func (*FollowHead) ProtoMessage() {}
 
 func (x *FollowHead) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[40]
+	mi := &file_kith_v1_compute_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +2686,7 @@ func (x *FollowHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowHead.ProtoReflect.Descriptor instead.
 func (*FollowHead) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{40}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FollowHead) GetJob() uint64 {
@@ -2618,7 +2730,7 @@ type FollowResponse struct {
 
 func (x *FollowResponse) Reset() {
 	*x = FollowResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[41]
+	mi := &file_kith_v1_compute_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2742,7 @@ func (x *FollowResponse) String() string {
 func (*FollowResponse) ProtoMessage() {}
 
 func (x *FollowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[41]
+	mi := &file_kith_v1_compute_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2755,7 @@ func (x *FollowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowResponse.ProtoReflect.Descriptor instead.
 func (*FollowResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{41}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FollowResponse) GetDictionary() *Artifact {
@@ -2678,7 +2790,7 @@ type FollowRowsRequest struct {
 
 func (x *FollowRowsRequest) Reset() {
 	*x = FollowRowsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[42]
+	mi := &file_kith_v1_compute_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2802,7 @@ func (x *FollowRowsRequest) String() string {
 func (*FollowRowsRequest) ProtoMessage() {}
 
 func (x *FollowRowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[42]
+	mi := &file_kith_v1_compute_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2815,7 @@ func (x *FollowRowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRowsRequest.ProtoReflect.Descriptor instead.
 func (*FollowRowsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{42}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FollowRowsRequest) GetJob() uint64 {
@@ -2731,7 +2843,7 @@ type FollowRowsResponse struct {
 
 func (x *FollowRowsResponse) Reset() {
 	*x = FollowRowsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[43]
+	mi := &file_kith_v1_compute_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2743,7 +2855,7 @@ func (x *FollowRowsResponse) String() string {
 func (*FollowRowsResponse) ProtoMessage() {}
 
 func (x *FollowRowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[43]
+	mi := &file_kith_v1_compute_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2756,7 +2868,7 @@ func (x *FollowRowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRowsResponse.ProtoReflect.Descriptor instead.
 func (*FollowRowsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{43}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FollowRowsResponse) GetRows() *Artifact {
@@ -2784,7 +2896,7 @@ type LookListsRequest struct {
 
 func (x *LookListsRequest) Reset() {
 	*x = LookListsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[44]
+	mi := &file_kith_v1_compute_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2796,7 +2908,7 @@ func (x *LookListsRequest) String() string {
 func (*LookListsRequest) ProtoMessage() {}
 
 func (x *LookListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[44]
+	mi := &file_kith_v1_compute_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2809,7 +2921,7 @@ func (x *LookListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookListsRequest.ProtoReflect.Descriptor instead.
 func (*LookListsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{44}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LookListsRequest) GetJob() uint64 {
@@ -2836,7 +2948,7 @@ type LookListsResponse struct {
 
 func (x *LookListsResponse) Reset() {
 	*x = LookListsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	mi := &file_kith_v1_compute_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2848,7 +2960,7 @@ func (x *LookListsResponse) String() string {
 func (*LookListsResponse) ProtoMessage() {}
 
 func (x *LookListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	mi := &file_kith_v1_compute_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2861,7 +2973,7 @@ func (x *LookListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookListsResponse.ProtoReflect.Descriptor instead.
 func (*LookListsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{45}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LookListsResponse) GetWanted() []*PairSums {
@@ -2889,7 +3001,7 @@ type PairSums struct {
 
 func (x *PairSums) Reset() {
 	*x = PairSums{}
-	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	mi := &file_kith_v1_compute_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2901,7 +3013,7 @@ func (x *PairSums) String() string {
 func (*PairSums) ProtoMessage() {}
 
 func (x *PairSums) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	mi := &file_kith_v1_compute_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2914,7 +3026,7 @@ func (x *PairSums) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairSums.ProtoReflect.Descriptor instead.
 func (*PairSums) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{46}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PairSums) GetItem() uint32 {
@@ -2964,7 +3076,7 @@ type SumPairsRequest struct {
 
 func (x *SumPairsRequest) Reset() {
 	*x = SumPairsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[47]
+	mi := &file_kith_v1_compute_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2976,7 +3088,7 @@ func (x *SumPairsRequest) String() string {
 func (*SumPairsRequest) ProtoMessage() {}
 
 func (x *SumPairsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[47]
+	mi := &file_kith_v1_compute_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2989,7 +3101,7 @@ func (x *SumPairsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SumPairsRequest.ProtoReflect.Descriptor instead.
 func (*SumPairsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{47}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SumPairsRequest) GetJob() uint64 {
@@ -3023,7 +3135,7 @@ type SumPairsResponse struct {
 
 func (x *SumPairsResponse) Reset() {
 	*x = SumPairsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[48]
+	mi := &file_kith_v1_compute_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3035,7 +3147,7 @@ func (x *SumPairsResponse) String() string {
 func (*SumPairsResponse) ProtoMessage() {}
 
 func (x *SumPairsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[48]
+	mi := &file_kith_v1_compute_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3048,7 +3160,7 @@ func (x *SumPairsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SumPairsResponse.ProtoReflect.Descriptor instead.
 func (*SumPairsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{48}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SumPairsResponse) GetSums() []*PairSums {
@@ -3070,7 +3182,7 @@ type FollowListsRequest struct {
 
 func (x *FollowListsRequest) Reset() {
 	*x = FollowListsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[49]
+	mi := &file_kith_v1_compute_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3194,7 @@ func (x *FollowListsRequest) String() string {
 func (*FollowListsRequest) ProtoMessage() {}
 
 func (x *FollowListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[49]
+	mi := &file_kith_v1_compute_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3207,7 @@ func (x *FollowListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowListsRequest.ProtoReflect.Descriptor instead.
 func (*FollowListsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{49}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *FollowListsRequest) GetJob() uint64 {
@@ -3130,7 +3242,7 @@ type FollowListsResponse struct {
 
 func (x *FollowListsResponse) Reset() {
 	*x = FollowListsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[50]
+	mi := &file_kith_v1_compute_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3254,7 @@ func (x *FollowListsResponse) String() string {
 func (*FollowListsResponse) ProtoMessage() {}
 
 func (x *FollowListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[50]
+	mi := &file_kith_v1_compute_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3267,7 @@ func (x *FollowListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowListsResponse.ProtoReflect.Descriptor instead.
 func (*FollowListsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{50}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *FollowListsResponse) GetLists() []*Artifact {
@@ -3186,7 +3298,7 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x05block\x18\x02 \x01(\rR\x05block\x12\x12\n" +
 	"\x04keep\x18\x03 \x01(\rR\x04keep\"+\n" +
 	"\x15FetchArtifactResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xd3\x01\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xed\x01\n" +
 	"\fCountRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x10\n" +
@@ -3194,11 +3306,22 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x04spec\x18\x04 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12*\n" +
 	"\x11reference_unix_ms\x18\x05 \x01(\x03R\x0freferenceUnixMs\x12\x12\n" +
 	"\x04base\x18\x06 \x01(\x04R\x04base\x12\x19\n" +
-	"\bbase_cut\x18\a \x01(\x04R\abaseCut\"s\n" +
+	"\bbase_cut\x18\a \x01(\x04R\abaseCut\x12\x18\n" +
+	"\acolumns\x18\b \x01(\bR\acolumns\"\xa3\x01\n" +
 	"\rCountResponse\x12\x14\n" +
 	"\x05users\x18\x01 \x01(\rR\x05users\x12\"\n" +
 	"\finteractions\x18\x02 \x01(\x04R\finteractions\x12(\n" +
-	"\x05items\x18\x03 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"m\n" +
+	"\x05items\x18\x03 \x03(\v2\x12.kith.v1.ItemCountR\x05items\x12.\n" +
+	"\acolumns\x18\x04 \x01(\v2\x14.kith.v1.ItemColumnsR\acolumns\"\xcb\x01\n" +
+	"\vItemColumns\x12\x12\n" +
+	"\x04keys\x18\x01 \x01(\tR\x04keys\x12\x18\n" +
+	"\alengths\x18\x02 \x03(\rR\alengths\x12\x16\n" +
+	"\x06counts\x18\x03 \x03(\x04R\x06counts\x12\x18\n" +
+	"\aupdates\x18\x04 \x03(\x04R\aupdates\x12!\n" +
+	"\fweights_high\x18\x05 \x03(\x06R\vweightsHigh\x12\x1f\n" +
+	"\vweights_low\x18\x06 \x03(\x06R\n" +
+	"weightsLow\x12\x18\n" +
+	"\asquares\x18\a \x03(\x01R\asquares\"m\n" +
 	"\x14PutDictionaryRequest\x12+\n" +
 	"\x04head\x18\x01 \x01(\v2\x17.kith.v1.DictionaryHeadR\x04head\x12(\n" +
 	"\x05items\x18\x02 \x03(\v2\x12.kith.v1.ItemCountR\x05items\"\xaf\x02\n" +
@@ -3448,149 +3571,151 @@ func file_kith_v1_compute_proto_rawDescGZIP() []byte {
 	return file_kith_v1_compute_proto_rawDescData
 }
 
-var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_kith_v1_compute_proto_goTypes = []any{
 	(*FetchPartResponse)(nil),     // 0: kith.v1.FetchPartResponse
 	(*FetchPartialsResponse)(nil), // 1: kith.v1.FetchPartialsResponse
 	(*FetchArtifactResponse)(nil), // 2: kith.v1.FetchArtifactResponse
 	(*CountRequest)(nil),          // 3: kith.v1.CountRequest
 	(*CountResponse)(nil),         // 4: kith.v1.CountResponse
-	(*PutDictionaryRequest)(nil),  // 5: kith.v1.PutDictionaryRequest
-	(*DictionaryHead)(nil),        // 6: kith.v1.DictionaryHead
-	(*PutDictionaryResponse)(nil), // 7: kith.v1.PutDictionaryResponse
-	(*ExportRequest)(nil),         // 8: kith.v1.ExportRequest
-	(*ExportResponse)(nil),        // 9: kith.v1.ExportResponse
-	(*FetchPartRequest)(nil),      // 10: kith.v1.FetchPartRequest
-	(*PartSource)(nil),            // 11: kith.v1.PartSource
-	(*RunTasksRequest)(nil),       // 12: kith.v1.RunTasksRequest
-	(*RunTasksResponse)(nil),      // 13: kith.v1.RunTasksResponse
-	(*FetchPartialsRequest)(nil),  // 14: kith.v1.FetchPartialsRequest
-	(*PartialSource)(nil),         // 15: kith.v1.PartialSource
-	(*MergeListsRequest)(nil),     // 16: kith.v1.MergeListsRequest
-	(*MergeListsResponse)(nil),    // 17: kith.v1.MergeListsResponse
-	(*Artifact)(nil),              // 18: kith.v1.Artifact
-	(*CopyArtifactRequest)(nil),   // 19: kith.v1.CopyArtifactRequest
-	(*CopyArtifactResponse)(nil),  // 20: kith.v1.CopyArtifactResponse
-	(*Training)(nil),              // 21: kith.v1.Training
-	(*BeginTrainingRequest)(nil),  // 22: kith.v1.BeginTrainingRequest
-	(*BeginTrainingResponse)(nil), // 23: kith.v1.BeginTrainingResponse
-	(*TrainStepRequest)(nil),      // 24: kith.v1.TrainStepRequest
-	(*TrainStepHead)(nil),         // 25: kith.v1.TrainStepHead
-	(*TrainStepResponse)(nil),     // 26: kith.v1.TrainStepResponse
-	(*FetchPutRequest)(nil),       // 27: kith.v1.FetchPutRequest
-	(*FetchPutResponse)(nil),      // 28: kith.v1.FetchPutResponse
-	(*WriteModelRequest)(nil),     // 29: kith.v1.WriteModelRequest
-	(*WriteModelResponse)(nil),    // 30: kith.v1.WriteModelResponse
-	(*EndTrainingRequest)(nil),    // 31: kith.v1.EndTrainingRequest
-	(*EndTrainingResponse)(nil),   // 32: kith.v1.EndTrainingResponse
-	(*FetchArtifactRequest)(nil),  // 33: kith.v1.FetchArtifactRequest
-	(*DropJobRequest)(nil),        // 34: kith.v1.DropJobRequest
-	(*DropJobResponse)(nil),       // 35: kith.v1.DropJobResponse
-	(*ChangesRequest)(nil),        // 36: kith.v1.ChangesRequest
-	(*ChangesResponse)(nil),       // 37: kith.v1.ChangesResponse
-	(*ChangedRow)(nil),            // 38: kith.v1.ChangedRow
-	(*FollowRequest)(nil),         // 39: kith.v1.FollowRequest
-	(*FollowHead)(nil),            // 40: kith.v1.FollowHead
-	(*FollowResponse)(nil),        // 41: kith.v1.FollowResponse
-	(*FollowRowsRequest)(nil),     // 42: kith.v1.FollowRowsRequest
-	(*FollowRowsResponse)(nil),    // 43: kith.v1.FollowRowsResponse
-	(*LookListsRequest)(nil),      // 44: kith.v1.LookListsRequest
-	(*LookListsResponse)(nil),     // 45: kith.v1.LookListsResponse
-	(*PairSums)(nil),              // 46: kith.v1.PairSums
-	(*SumPairsRequest)(nil),       // 47: kith.v1.SumPairsRequest
-	(*SumPairsResponse)(nil),      // 48: kith.v1.SumPairsResponse
-	(*FollowListsRequest)(nil),    // 49: kith.v1.FollowListsRequest
-	(*FollowListsResponse)(nil),   // 50: kith.v1.FollowListsResponse
-	(*BuildSpec)(nil),             // 51: kith.v1.BuildSpec
-	(*ItemCount)(nil),             // 52: kith.v1.ItemCount
-	(*NodeUsage)(nil),             // 53: kith.v1.NodeUsage
-	(*ModelSpec)(nil),             // 54: kith.v1.ModelSpec
+	(*ItemColumns)(nil),           // 5: kith.v1.ItemColumns
+	(*PutDictionaryRequest)(nil),  // 6: kith.v1.PutDictionaryRequest
+	(*DictionaryHead)(nil),        // 7: kith.v1.DictionaryHead
+	(*PutDictionaryResponse)(nil), // 8: kith.v1.PutDictionaryResponse
+	(*ExportRequest)(nil),         // 9: kith.v1.ExportRequest
+	(*ExportResponse)(nil),        // 10: kith.v1.ExportResponse
+	(*FetchPartRequest)(nil),      // 11: kith.v1.FetchPartRequest
+	(*PartSource)(nil),            // 12: kith.v1.PartSource
+	(*RunTasksRequest)(nil),       // 13: kith.v1.RunTasksRequest
+	(*RunTasksResponse)(nil),      // 14: kith.v1.RunTasksResponse
+	(*FetchPartialsRequest)(nil),  // 15: kith.v1.FetchPartialsRequest
+	(*PartialSource)(nil),         // 16: kith.v1.PartialSource
+	(*MergeListsRequest)(nil),     // 17: kith.v1.MergeListsRequest
+	(*MergeListsResponse)(nil),    // 18: kith.v1.MergeListsResponse
+	(*Artifact)(nil),              // 19: kith.v1.Artifact
+	(*CopyArtifactRequest)(nil),   // 20: kith.v1.CopyArtifactRequest
+	(*CopyArtifactResponse)(nil),  // 21: kith.v1.CopyArtifactResponse
+	(*Training)(nil),              // 22: kith.v1.Training
+	(*BeginTrainingRequest)(nil),  // 23: kith.v1.BeginTrainingRequest
+	(*BeginTrainingResponse)(nil), // 24: kith.v1.BeginTrainingResponse
+	(*TrainStepRequest)(nil),      // 25: kith.v1.TrainStepRequest
+	(*TrainStepHead)(nil),         // 26: kith.v1.TrainStepHead
+	(*TrainStepResponse)(nil),     // 27: kith.v1.TrainStepResponse
+	(*FetchPutRequest)(nil),       // 28: kith.v1.FetchPutRequest
+	(*FetchPutResponse)(nil),      // 29: kith.v1.FetchPutResponse
+	(*WriteModelRequest)(nil),     // 30: kith.v1.WriteModelRequest
+	(*WriteModelResponse)(nil),    // 31: kith.v1.WriteModelResponse
+	(*EndTrainingRequest)(nil),    // 32: kith.v1.EndTrainingRequest
+	(*EndTrainingResponse)(nil),   // 33: kith.v1.EndTrainingResponse
+	(*FetchArtifactRequest)(nil),  // 34: kith.v1.FetchArtifactRequest
+	(*DropJobRequest)(nil),        // 35: kith.v1.DropJobRequest
+	(*DropJobResponse)(nil),       // 36: kith.v1.DropJobResponse
+	(*ChangesRequest)(nil),        // 37: kith.v1.ChangesRequest
+	(*ChangesResponse)(nil),       // 38: kith.v1.ChangesResponse
+	(*ChangedRow)(nil),            // 39: kith.v1.ChangedRow
+	(*FollowRequest)(nil),         // 40: kith.v1.FollowRequest
+	(*FollowHead)(nil),            // 41: kith.v1.FollowHead
+	(*FollowResponse)(nil),        // 42: kith.v1.FollowResponse
+	(*FollowRowsRequest)(nil),     // 43: kith.v1.FollowRowsRequest
+	(*FollowRowsResponse)(nil),    // 44: kith.v1.FollowRowsResponse
+	(*LookListsRequest)(nil),      // 45: kith.v1.LookListsRequest
+	(*LookListsResponse)(nil),     // 46: kith.v1.LookListsResponse
+	(*PairSums)(nil),              // 47: kith.v1.PairSums
+	(*SumPairsRequest)(nil),       // 48: kith.v1.SumPairsRequest
+	(*SumPairsResponse)(nil),      // 49: kith.v1.SumPairsResponse
+	(*FollowListsRequest)(nil),    // 50: kith.v1.FollowListsRequest
+	(*FollowListsResponse)(nil),   // 51: kith.v1.FollowListsResponse
+	(*BuildSpec)(nil),             // 52: kith.v1.BuildSpec
+	(*ItemCount)(nil),             // 53: kith.v1.ItemCount
+	(*NodeUsage)(nil),             // 54: kith.v1.NodeUsage
+	(*ModelSpec)(nil),             // 55: kith.v1.ModelSpec
 }
 var file_kith_v1_compute_proto_depIdxs = []int32{
-	51, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
-	52, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
-	6,  // 2: kith.v1.PutDictionaryRequest.head:type_name -> kith.v1.DictionaryHead
-	52, // 3: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
-	51, // 4: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
-	18, // 5: kith.v1.PutDictionaryResponse.dictionary:type_name -> kith.v1.Artifact
-	3,  // 6: kith.v1.ExportRequest.shard:type_name -> kith.v1.CountRequest
-	18, // 7: kith.v1.ExportResponse.rows:type_name -> kith.v1.Artifact
-	11, // 8: kith.v1.RunTasksRequest.sources:type_name -> kith.v1.PartSource
-	53, // 9: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
-	15, // 10: kith.v1.MergeListsRequest.sources:type_name -> kith.v1.PartialSource
-	18, // 11: kith.v1.MergeListsResponse.artifact:type_name -> kith.v1.Artifact
-	53, // 12: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
-	18, // 13: kith.v1.CopyArtifactRequest.artifacts:type_name -> kith.v1.Artifact
-	54, // 14: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
-	11, // 15: kith.v1.Training.workers:type_name -> kith.v1.PartSource
-	21, // 16: kith.v1.BeginTrainingRequest.training:type_name -> kith.v1.Training
-	3,  // 17: kith.v1.BeginTrainingRequest.shard:type_name -> kith.v1.CountRequest
-	25, // 18: kith.v1.TrainStepRequest.head:type_name -> kith.v1.TrainStepHead
-	53, // 19: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
-	21, // 20: kith.v1.WriteModelRequest.training:type_name -> kith.v1.Training
-	18, // 21: kith.v1.WriteModelResponse.artifact:type_name -> kith.v1.Artifact
-	53, // 22: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
-	51, // 23: kith.v1.ChangesRequest.spec:type_name -> kith.v1.BuildSpec
-	38, // 24: kith.v1.ChangesResponse.rows:type_name -> kith.v1.ChangedRow
-	40, // 25: kith.v1.FollowRequest.head:type_name -> kith.v1.FollowHead
-	38, // 26: kith.v1.FollowRequest.rows:type_name -> kith.v1.ChangedRow
-	51, // 27: kith.v1.FollowHead.spec:type_name -> kith.v1.BuildSpec
-	18, // 28: kith.v1.FollowResponse.dictionary:type_name -> kith.v1.Artifact
-	18, // 29: kith.v1.FollowRowsResponse.rows:type_name -> kith.v1.Artifact
-	53, // 30: kith.v1.FollowRowsResponse.usage:type_name -> kith.v1.NodeUsage
-	46, // 31: kith.v1.LookListsResponse.wanted:type_name -> kith.v1.PairSums
-	46, // 32: kith.v1.SumPairsRequest.wanted:type_name -> kith.v1.PairSums
-	46, // 33: kith.v1.SumPairsResponse.sums:type_name -> kith.v1.PairSums
-	46, // 34: kith.v1.FollowListsRequest.sums:type_name -> kith.v1.PairSums
-	18, // 35: kith.v1.FollowListsResponse.lists:type_name -> kith.v1.Artifact
-	53, // 36: kith.v1.FollowListsResponse.usage:type_name -> kith.v1.NodeUsage
-	3,  // 37: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
-	5,  // 38: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
-	8,  // 39: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
-	10, // 40: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
-	12, // 41: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
-	14, // 42: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
-	16, // 43: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
-	19, // 44: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
-	33, // 45: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
-	22, // 46: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
-	24, // 47: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
-	27, // 48: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
-	29, // 49: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
-	31, // 50: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
-	36, // 51: kith.v1.ComputeService.Changes:input_type -> kith.v1.ChangesRequest
-	39, // 52: kith.v1.ComputeService.Follow:input_type -> kith.v1.FollowRequest
-	42, // 53: kith.v1.ComputeService.FollowRows:input_type -> kith.v1.FollowRowsRequest
-	44, // 54: kith.v1.ComputeService.LookLists:input_type -> kith.v1.LookListsRequest
-	47, // 55: kith.v1.ComputeService.SumPairs:input_type -> kith.v1.SumPairsRequest
-	49, // 56: kith.v1.ComputeService.FollowLists:input_type -> kith.v1.FollowListsRequest
-	34, // 57: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
-	4,  // 58: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
-	7,  // 59: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
-	9,  // 60: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
-	0,  // 61: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
-	13, // 62: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
-	1,  // 63: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
-	17, // 64: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
-	20, // 65: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
-	2,  // 66: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
-	23, // 67: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
-	26, // 68: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
-	28, // 69: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
-	30, // 70: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
-	32, // 71: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
-	37, // 72: kith.v1.ComputeService.Changes:output_type -> kith.v1.ChangesResponse
-	41, // 73: kith.v1.ComputeService.Follow:output_type -> kith.v1.FollowResponse
-	43, // 74: kith.v1.ComputeService.FollowRows:output_type -> kith.v1.FollowRowsResponse
-	45, // 75: kith.v1.ComputeService.LookLists:output_type -> kith.v1.LookListsResponse
-	48, // 76: kith.v1.ComputeService.SumPairs:output_type -> kith.v1.SumPairsResponse
-	50, // 77: kith.v1.ComputeService.FollowLists:output_type -> kith.v1.FollowListsResponse
-	35, // 78: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
-	58, // [58:79] is the sub-list for method output_type
-	37, // [37:58] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	52, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
+	53, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
+	5,  // 2: kith.v1.CountResponse.columns:type_name -> kith.v1.ItemColumns
+	7,  // 3: kith.v1.PutDictionaryRequest.head:type_name -> kith.v1.DictionaryHead
+	53, // 4: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
+	52, // 5: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
+	19, // 6: kith.v1.PutDictionaryResponse.dictionary:type_name -> kith.v1.Artifact
+	3,  // 7: kith.v1.ExportRequest.shard:type_name -> kith.v1.CountRequest
+	19, // 8: kith.v1.ExportResponse.rows:type_name -> kith.v1.Artifact
+	12, // 9: kith.v1.RunTasksRequest.sources:type_name -> kith.v1.PartSource
+	54, // 10: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
+	16, // 11: kith.v1.MergeListsRequest.sources:type_name -> kith.v1.PartialSource
+	19, // 12: kith.v1.MergeListsResponse.artifact:type_name -> kith.v1.Artifact
+	54, // 13: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
+	19, // 14: kith.v1.CopyArtifactRequest.artifacts:type_name -> kith.v1.Artifact
+	55, // 15: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
+	12, // 16: kith.v1.Training.workers:type_name -> kith.v1.PartSource
+	22, // 17: kith.v1.BeginTrainingRequest.training:type_name -> kith.v1.Training
+	3,  // 18: kith.v1.BeginTrainingRequest.shard:type_name -> kith.v1.CountRequest
+	26, // 19: kith.v1.TrainStepRequest.head:type_name -> kith.v1.TrainStepHead
+	54, // 20: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
+	22, // 21: kith.v1.WriteModelRequest.training:type_name -> kith.v1.Training
+	19, // 22: kith.v1.WriteModelResponse.artifact:type_name -> kith.v1.Artifact
+	54, // 23: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
+	52, // 24: kith.v1.ChangesRequest.spec:type_name -> kith.v1.BuildSpec
+	39, // 25: kith.v1.ChangesResponse.rows:type_name -> kith.v1.ChangedRow
+	41, // 26: kith.v1.FollowRequest.head:type_name -> kith.v1.FollowHead
+	39, // 27: kith.v1.FollowRequest.rows:type_name -> kith.v1.ChangedRow
+	52, // 28: kith.v1.FollowHead.spec:type_name -> kith.v1.BuildSpec
+	19, // 29: kith.v1.FollowResponse.dictionary:type_name -> kith.v1.Artifact
+	19, // 30: kith.v1.FollowRowsResponse.rows:type_name -> kith.v1.Artifact
+	54, // 31: kith.v1.FollowRowsResponse.usage:type_name -> kith.v1.NodeUsage
+	47, // 32: kith.v1.LookListsResponse.wanted:type_name -> kith.v1.PairSums
+	47, // 33: kith.v1.SumPairsRequest.wanted:type_name -> kith.v1.PairSums
+	47, // 34: kith.v1.SumPairsResponse.sums:type_name -> kith.v1.PairSums
+	47, // 35: kith.v1.FollowListsRequest.sums:type_name -> kith.v1.PairSums
+	19, // 36: kith.v1.FollowListsResponse.lists:type_name -> kith.v1.Artifact
+	54, // 37: kith.v1.FollowListsResponse.usage:type_name -> kith.v1.NodeUsage
+	3,  // 38: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
+	6,  // 39: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
+	9,  // 40: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
+	11, // 41: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
+	13, // 42: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
+	15, // 43: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
+	17, // 44: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
+	20, // 45: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
+	34, // 46: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
+	23, // 47: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
+	25, // 48: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
+	28, // 49: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
+	30, // 50: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
+	32, // 51: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
+	37, // 52: kith.v1.ComputeService.Changes:input_type -> kith.v1.ChangesRequest
+	40, // 53: kith.v1.ComputeService.Follow:input_type -> kith.v1.FollowRequest
+	43, // 54: kith.v1.ComputeService.FollowRows:input_type -> kith.v1.FollowRowsRequest
+	45, // 55: kith.v1.ComputeService.LookLists:input_type -> kith.v1.LookListsRequest
+	48, // 56: kith.v1.ComputeService.SumPairs:input_type -> kith.v1.SumPairsRequest
+	50, // 57: kith.v1.ComputeService.FollowLists:input_type -> kith.v1.FollowListsRequest
+	35, // 58: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
+	4,  // 59: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
+	8,  // 60: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
+	10, // 61: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
+	0,  // 62: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
+	14, // 63: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
+	1,  // 64: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
+	18, // 65: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
+	21, // 66: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
+	2,  // 67: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
+	24, // 68: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
+	27, // 69: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
+	29, // 70: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
+	31, // 71: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
+	33, // 72: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
+	38, // 73: kith.v1.ComputeService.Changes:output_type -> kith.v1.ChangesResponse
+	42, // 74: kith.v1.ComputeService.Follow:output_type -> kith.v1.FollowResponse
+	44, // 75: kith.v1.ComputeService.FollowRows:output_type -> kith.v1.FollowRowsResponse
+	46, // 76: kith.v1.ComputeService.LookLists:output_type -> kith.v1.LookListsResponse
+	49, // 77: kith.v1.ComputeService.SumPairs:output_type -> kith.v1.SumPairsResponse
+	51, // 78: kith.v1.ComputeService.FollowLists:output_type -> kith.v1.FollowListsResponse
+	36, // 79: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
+	59, // [59:80] is the sub-list for method output_type
+	38, // [38:59] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_compute_proto_init() }
@@ -3606,7 +3731,7 @@ func file_kith_v1_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_compute_proto_rawDesc), len(file_kith_v1_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
