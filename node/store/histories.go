@@ -115,7 +115,7 @@ func (h histories) put(user string, events []fusion.Event, before uint64) {
 	if len(events)*least > h.room/longestPart {
 		return
 	}
-	packed := packHistory(nil, events)
+	packed := packHistory(events)
 	s, hash := h.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +165,7 @@ func (s *historyShard) add(room int, stamp, owner, hash uint64, user string, cam
 			return
 		}
 	}
-	more := packHistory(nil, came)
+	more := packHistory(came)
 	size := len(packed) + len(more) - packedHead
 	if young && size <= cap(packed) {
 		addPacked(packed, more)
@@ -234,10 +234,10 @@ func (g *generation) find(owner, hash uint64, user string) (stamp uint64, packed
 // packedHead is the bytes of a packed history in front of its events.
 const packedHead = 8
 
-// packHistory appends the events of a user:
+// packHistory packs the events of a user:
 //
 //	number of events u32 | bytes of ids and items u32 | { id | item | behavior | rest, as in a command }...
-func packHistory(dst []byte, events []fusion.Event) []byte {
+func packHistory(events []fusion.Event) (dst []byte) {
 	texts := 0
 	for i := range events {
 		texts += len(events[i].ID) + len(events[i].Item)

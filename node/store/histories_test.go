@@ -104,7 +104,7 @@ func TestHistoriesAreBounded(t *testing.T) {
 		t.Errorf("%d users in %d bytes are kept; want nearly %d", users, bytes, room)
 	}
 	long := func(bytes int) (n int) {
-		for len(packHistory(nil, slices.Repeat(history("long"), n+1))) < bytes {
+		for len(packHistory(slices.Repeat(history("long"), n+1))) < bytes {
 			n++
 		}
 		return n
@@ -259,7 +259,7 @@ func TestHistoriesRoom(t *testing.T) {
 		if !ok || len(events) != 201 {
 			t.Fatalf("%d events of %s, %v", len(events), user, ok)
 		}
-		packed += len(packHistory(nil, events))
+		packed += len(packHistory(events))
 	}
 	if bytes > 8*packed {
 		t.Errorf("%d bytes for histories of %d", bytes, packed)
@@ -327,7 +327,7 @@ func TestHistoriesByTurns(t *testing.T) {
 // TestHistoriesOfOneHash: of two users with the same hash, and of the same user in two stores, none gets the events of the other.
 func TestHistoriesOfOneHash(t *testing.T) {
 	var s historyShard
-	s.keep(1000, 9, 1, 7, "a", packHistory(nil, []fusion.Event{eventOf("a", 1)}), 0)
+	s.keep(1000, 9, 1, 7, "a", packHistory([]fusion.Event{eventOf("a", 1)}), 0)
 	for _, x := range []struct {
 		owner uint64
 		user  string
