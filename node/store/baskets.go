@@ -105,6 +105,14 @@ func (b *baskets) remove(e *fusion.Event) {
 	b.free, b.gone, b.stale = append(b.free, b.gone...), nil, 0
 }
 
+func (b *baskets) claim() bool { return false }
+
+func (b *baskets) tidy(context.Context) {}
+
+func (b *baskets) drop() {}
+
+func (b *baskets) scratchBytes() uint64 { return 0 }
+
 // with counts the baskets with an item, and those of them with each other item. It reports whether all baskets are there, and if not, whether they may be if they are
 // collected again.
 func (b *baskets) with(item string) (others map[string]uint64, n uint64, all, again bool) {
