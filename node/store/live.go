@@ -30,6 +30,8 @@ type kept interface {
 	// claim reports, locked, whether tidy is to be called, which takes time, by who has asked. tidy is called without the lock, and ends early with its context.
 	claim() bool
 	tidy(ctx context.Context)
+	// settle is called behind the last add of a pass, before anybody else has it.
+	settle(ctx context.Context)
 	// drop ends its use, but by those who read it at that time. It is called without the lock, once or more.
 	drop()
 	scratchBytes() uint64
@@ -131,6 +133,9 @@ func (l *live[T]) collect(ctx context.Context, d *database, empty func() T) (non
 		}
 		return nil
 	})
+	if err == nil {
+		made.settle(ctx)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	came := l.came

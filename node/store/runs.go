@@ -17,12 +17,10 @@ type note[E any] interface {
 	with(times int) E
 }
 
-// runs are notes of any number. Those that came last lie in memory as they came; the others in sorted runs that do not change, of which each holds what is added as
-// well as what is taken away: in a few in memory, and where these would have more than keep notes, in files without a name that are mapped to memory. When there are
-// three times as many notes behind a run as in it, they become one with it (tidy), so that there are few runs, and each note is written a few times. So is the sum for one thing only known of
-// all runs together; what was taken away goes from the oldest run when others are merged with it.
-//
-// O'Neil, Cheng, Gawlick, O'Neil, The log-structured merge-tree, Acta Informatica 33, 1996.
+// runs are notes of any number. Those that came last lie in memory as they came; the others in sorted runs that do not change, each with what is added as
+// well as what is taken away: in memory, and where these would have more than keep notes, in files without a name that are mapped. When there are
+// three times as many notes behind a run as in it, they become one with it (tidy): so there are few runs, and each note is written a few times. What is true of one thing only the sum of
+// its notes in all of them tells; nothing is left of what was taken away once its run is one with the oldest [oneil1996].
 type runs[E note[E]] struct {
 	keep  int          // notes of runs in memory, about
 	short int          // how many of the first notes in order are kept while there is no room for all
@@ -37,7 +35,8 @@ type runs[E note[E]] struct {
 	last    []E       // the same, but with room
 	tidying bool
 	dropped bool
-	cut     *E // if there was no room for all, those before it in order are there
+	whole   bool // tidy makes one run of all
+	cut     *E   // if there was no room for all, those before it in order are there
 }
 
 // run holds notes in order; there may be several of the same.
@@ -78,18 +77,21 @@ func (r *runs[E]) add(e E) {
 
 // claim reports whether tidy must be called, by the caller. It is locked.
 func (r *runs[E]) claim() bool {
-	if r.tidying || r.dropped || len(r.loose) == 0 {
+	if r.tidying || !r.untidy() {
 		return false
 	}
 	r.tidying = true
 	return true
 }
 
+// untidy reports whether tidy has something to do. It is locked.
+func (r *runs[E]) untidy() bool { return !r.dropped && len(r.loose) > 0 }
+
 // tidy makes runs of what came, until there is no more, the context ends, or all is dropped.
 func (r *runs[E]) tidy(ctx context.Context) {
 	for {
 		r.Lock()
-		if len(r.loose) == 0 || r.dropped || ctx.Err() != nil {
+		if !r.untidy() || ctx.Err() != nil {
 			r.tidying = false
 			r.Unlock()
 			return
@@ -124,6 +126,16 @@ func (r *runs[E]) tidy(ctx context.Context) {
 	}
 }
 
+// settle makes one run of what there is, before anybody else adds something or looks at it.
+func (r *runs[E]) settle(ctx context.Context) {
+	if len(r.last) > 0 {
+		r.loose, r.last = append(r.loose, r.last), nil
+	}
+	r.whole = true
+	r.tidy(ctx)
+	r.whole = false
+}
+
 func inOrder[E note[E]](notes []E) []E {
 	notes = slices.Clone(notes)
 	slices.SortFunc(notes, E.compare)
@@ -156,7 +168,7 @@ func without[E any](runs, others []*run[E]) (out []*run[E]) {
 func (r *runs[E]) merge(ctx context.Context, all []*run[E]) ([]*run[E], error) {
 	first, behind := len(all)-1, 0
 	for i := len(all) - 1; i >= 0; i-- {
-		if behind >= 3*len(all[i].notes) {
+		if behind >= 3*len(all[i].notes) || r.whole {
 			first = i
 		}
 		behind += len(all[i].notes)

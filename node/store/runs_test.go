@@ -90,6 +90,11 @@ func TestRunsSum(t *testing.T) {
 			if claimed {
 				r.tidy(t.Context())
 			}
+			if rapid.IntRange(0, 49).Draw(t, "settle") == 0 {
+				if r.settle(t.Context()); len(r.loose)+len(r.last) > 0 {
+					t.Fatal("notes are left")
+				}
+			}
 			if rapid.IntRange(0, 9).Draw(t, "look") == 0 {
 				r.Lock()
 				v, ok := r.view()
@@ -316,8 +321,15 @@ func TestScratchGoes(t *testing.T) {
 		if got, err := s.Active(t.Context(), Window{0, 1000}, []fusion.Behavior{fusion.Purchase}); err != nil || len(got) != 1 || got[0].Counts[0] != 200 {
 			t.Fatalf("got %v, %v", got, err)
 		}
-		if mapped(t, dir) == 0 {
-			t.Error("no file is mapped")
+		windows := mapped(t, dir)
+		if _, n, err := s.BoughtTogether(t.Context(), "i"); err != nil || n != 200 {
+			t.Fatalf("%d baskets, %v", n, err)
+		}
+		if n := mapped(t, dir); windows == 0 || n < windows+2 {
+			t.Errorf("%d files are mapped, and with those of baskets %d", windows, n)
+		}
+		if s.Usage().ScratchBytes == 0 {
+			t.Error("files have no bytes")
 		}
 	}
 	none := func(when string) {
@@ -329,6 +341,7 @@ func TestScratchGoes(t *testing.T) {
 	ask()
 	s.cur.mu.Lock()
 	s.cur.windows.tell(happened{many: true})
+	s.cur.baskets.tell(happened{many: true})
 	s.cur.mu.Unlock()
 	none("after an erasure")
 	ask()

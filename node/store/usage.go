@@ -27,7 +27,7 @@ func (s *Store) Usage() Usage {
 	defer s.release(d)
 	m := d.db.Metrics()
 	d.mu.Lock()
-	scratch := d.windows.scratchBytes()
+	scratch := d.windows.scratchBytes() + d.baskets.scratchBytes()
 	d.mu.Unlock()
 	total := m.Total()
 	return Usage{

@@ -31,7 +31,7 @@ func TestWindowsEqualAllEvents(t *testing.T) {
 		s, err := Open(Options{
 			Dir: "store", fs: vfs.NewMem(),
 			recent:    rapid.SampledFrom([]int{1, 8, 64}).Draw(t, "recent"),
-			purchases: rapid.SampledFrom([]int{5, 1000}).Draw(t, "purchases"),
+			purchases: rapid.SampledFrom([]int{1, 5, 64}).Draw(t, "purchases"),
 			scratch:   rapid.SampledFrom([]string{scratch, filepath.Join(scratch, "missing")}).Draw(t, "scratch"),
 		})
 		if err != nil {
@@ -295,6 +295,7 @@ func BenchmarkWindows(b *testing.B) {
 					w.tidy(b.Context())
 				}
 			}
+			w.settle(b.Context())
 		}
 		report(b, n)
 		inFiles := 0
