@@ -355,3 +355,33 @@ func TestScratchGoes(t *testing.T) {
 	}
 	none("after the end")
 }
+
+// TestScratchOfNothingGoes: a pass that is ended leaves no files.
+func TestScratchOfNothingGoes(t *testing.T) {
+	dir := t.TempDir()
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	most := 0
+	s, err := Open(Options{Dir: dir, recent: 1, Room: func() error {
+		if n := mapped(t, dir); n > most {
+			most = n
+			end()
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	var batch []fusion.Event
+	for i := range 200 {
+		batch = append(batch, fusion.Event{User: fmt.Sprint("u", i), Item: "i", Behavior: fusion.View, Value: 1, Time: int64(i + 1), ID: "1"})
+	}
+	apply(t, s, 1, batch...)
+	if _, err := s.cur.windows.collect(ctx, s.cur, s.newWindows); !errors.Is(err, context.Canceled) || most == 0 {
+		t.Errorf("the pass ends with %v, after %d files", err, most)
+	}
+	if n := mapped(t, dir); n > 0 {
+		t.Errorf("%d files are mapped", n)
+	}
+}
