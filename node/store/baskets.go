@@ -252,7 +252,7 @@ func seek(notes []inBasket, basket basketID) int {
 	for range 2 { // how far it is off is about the root of how far it was
 		i = max(0, min(i+to-guess(notes[i].basket), n-1))
 	}
-	low, high := 0, n // around the place
+	low, high := 0, i // around the place
 	if before(i) {
 		low = i + 1
 		for step := 1; ; step *= 2 {
@@ -262,7 +262,6 @@ func seek(notes []inBasket, basket basketID) int {
 			low = high + 1
 		}
 	} else {
-		high = i
 		for step := 1; high > 0; step *= 2 {
 			if low = max(0, high-step); before(low) {
 				break
