@@ -15,7 +15,7 @@ import (
 // as store.BoughtTogether says; all of it is in the partition of its user, so the counts of the partitions add up. Errors match wire.ErrInvalid and
 // wire.ErrNotReady.
 //
-// Cost: each partition looks at the baskets of the item, in memory, and sends the items in them.
+// Cost: each partition looks at the baskets of the item (store.BoughtTogether), and sends the items in them.
 func (r *Router) BoughtTogether(ctx context.Context, item string, q Listing) (*List, uint64, error) {
 	if item == "" || len(item) > fusion.MaxKeyBytes {
 		return nil, 0, fmt.Errorf("%w: an item of %d bytes; want a key", wire.ErrInvalid, len(item))

@@ -79,8 +79,7 @@ func (r *Router) begin(ctx context.Context, q *Listing, products bool) (*List, e
 // Trending returns the allowed items with the largest sums of the weights of their events within a window up to now, ties by key. Sums are formed
 // from exact counts. Errors match wire.ErrInvalid and wire.ErrNotReady.
 //
-// Cost: each partition counts the events of the window in memory (store.Active), or, if it has more than it keeps there, by a pass over all its
-// events, and sends its items: some 20 bytes each.
+// Cost: each partition counts the events of the window (store.Active), and sends its items: some 20 bytes each.
 func (r *Router) Trending(ctx context.Context, q Listing) (*List, error) {
 	if q.Within <= 0 {
 		return nil, fmt.Errorf("%w: a window of %v; want more than 0", wire.ErrInvalid, q.Within)

@@ -21,7 +21,7 @@ var errSpoiled = fmt.Errorf("%w again, less than %v after it was made anew: chec
 // openStore opens the event store of a partition. A damaged one is set aside, and an empty one opened: the raft group fills it from
 // its snapshot and its log, which are complete by themselves and have checksums, or else refuses to start.
 func (n *Node) openStore(id partition.ID, dir string) (*store.Store, error) {
-	o := store.Options{Dir: dir, Cache: n.cache, Histories: n.histories, Log: n.cfg.Logger, Room: n.disk.LogRoom, Failed: n.trouble.give}
+	o := store.Options{Dir: dir, Cache: n.cache, Histories: n.histories, Items: n.items, Log: n.cfg.Logger, Room: n.disk.LogRoom, Failed: n.trouble.give}
 	st, err := store.Open(o)
 	if !errors.Is(err, store.ErrCorrupt) {
 		return st, err

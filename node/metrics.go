@@ -41,6 +41,8 @@ var figures = []figure{
 	newFigure("partition_erased_users", "Users whose erasure the replica of the partition remembers.", prometheus.GaugeValue, func(r *seen) float64 { return float64(r.counts.Erased) }),
 	newFigure("store_disk_bytes", "Size of the files of the event store.", prometheus.GaugeValue, func(r *seen) float64 { return float64(r.usage.DiskBytes) }),
 	newFigure("store_memory_bytes", "What the event store holds in memory and has not written yet.", prometheus.GaugeValue, func(r *seen) float64 { return float64(r.usage.MemoryBytes) }),
+	newFigure("store_scratch_bytes", "Files without a name of what the event store keeps for windows of time and baskets.", prometheus.GaugeValue,
+		func(r *seen) float64 { return float64(r.usage.ScratchBytes) }),
 	newFigure("store_tables", "Files with tables of the event store.", prometheus.GaugeValue, func(r *seen) float64 { return float64(r.usage.Tables) }),
 	newFigure("store_levels", "Sorted runs that a lookup in the event store may have to look into.", prometheus.GaugeValue, func(r *seen) float64 { return float64(r.usage.Levels) }),
 	newFigure("store_compaction_debt_bytes", "About how many bytes of the event store wait for a compaction.", prometheus.GaugeValue,

@@ -148,6 +148,7 @@ type Node struct {
 	mux       *consensus.Mux
 	cache     *pebble.Cache
 	histories *store.Histories
+	items     *store.Items
 	worker    *worker.Worker
 	versions  *Versions
 	inflight  *Inflight
@@ -202,6 +203,7 @@ func New(cfg Config, control Control, peers *Peers, mux *consensus.Mux) (*Node, 
 	n.inflight = NewInflight(cfg.ID, cfg.InflightBytes)
 	n.cache = store.NewCache(cfg.CacheBytes, max(cfg.Stores, countStores(cfg.Dir)))
 	n.histories = store.NewHistories(cmp.Or(cfg.HistoryBytes, 4<<20))
+	n.items = store.NewItems()
 	return n, nil
 }
 

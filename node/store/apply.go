@@ -302,7 +302,7 @@ func (p *pending) commit() error {
 	p.d.mu.Lock()
 	defer p.d.mu.Unlock()
 	p.d.meta, p.d.top = p.meta, top
-	p.d.recent.tell(p.did)
+	p.d.windows.tell(p.did)
 	p.d.baskets.tell(p.did)
 	for i, key := range p.products {
 		p.d.changes.add(ChangedProduct{key, Change{p.index, uint32(i)}})

@@ -13,16 +13,28 @@ import (
 // live is something in memory that is made of all events when it is first asked for, and kept up to date from then on. add is called for each
 // event once, in any order. Events of a user who was erased or joined to another are taken out by remove: always all that there are of the user, one
 // after the other, and behind their add. If they are too many, what was made is dropped, and made anew when it is asked for again.
-type live[T interface {
-	comparable
-	sync.Locker // held by who reads it, and by add and remove for all events of a command
-	add(e *fusion.Event)
-	remove(e *fusion.Event)
-}] struct {
+type live[T kept] struct {
 	// What follows is guarded by the mu of the database. came is what happens while it is made, by pass.
 	made T
 	came *[]happened
 	pass *pass[T]
+	work func(func(ctx context.Context)) // runs something in the background, with the life of the database, which closes behind it
+}
+
+// kept is something that live keeps. Memory is the least of what it may have: it has to be told of its end.
+type kept interface {
+	comparable
+	sync.Locker // held by who looks at it, and by add and remove for all events of a command, which take no time
+	add(e *fusion.Event)
+	remove(e *fusion.Event)
+	// claim reports, locked, whether tidy is to be called, which takes time, by who has asked. tidy is called without the lock, and ends early with its context.
+	claim() bool
+	tidy(ctx context.Context)
+	// settle is called behind the last add of a pass, before anybody else has it.
+	settle(ctx context.Context)
+	// drop ends its use, but by those who read it at that time. It is called without the lock, once or more.
+	drop()
+	scratchBytes() uint64
 }
 
 // pass makes something of all events. It ends with the database, and not with who asked first: a pass over many events may take longer than anybody waits.
@@ -62,15 +74,20 @@ func (l *live[T]) get(ctx context.Context, s *Store, d *database, empty func() T
 	if p == nil {
 		p = &pass[T]{done: make(chan struct{})}
 		l.pass = p
-		d.refs.Add(1) // the caller holds one
-		go func() {
-			defer s.release(d)
+		l.work = func(do func(context.Context)) {
+			d.refs.Add(1) // the caller holds one
+			go func() {
+				defer s.release(d)
+				do(d.life)
+			}()
+		}
+		l.work(func(context.Context) {
 			defer close(p.done)
 			p.made, p.err = l.make(d, empty)
 			d.mu.Lock()
 			l.pass = nil
 			d.mu.Unlock()
-		}()
+		})
 	}
 	d.mu.Unlock()
 	select {
@@ -111,17 +128,24 @@ func (l *live[T]) collect(ctx context.Context, d *database, empty func() T) (non
 	made := empty()
 	err = d.dump(ctx, cut, Position{}, func(e fusion.Event) error {
 		made.add(&e)
+		if made.claim() { // nobody else has it yet
+			made.tidy(ctx)
+		}
 		return nil
 	})
+	if err == nil {
+		made.settle(ctx)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	came := l.came
 	l.came = nil
-	switch {
-	case err != nil:
+	if err == nil && came == nil {
+		err = errMoved
+	}
+	if err != nil {
+		made.drop()
 		return none, err
-	case came == nil:
-		return none, errMoved
 	}
 	l.made = made
 	for _, h := range *came {
@@ -135,9 +159,26 @@ func (l *live[T]) forget(d *database, made T) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if l.made == made {
-		var none T
-		l.made = none
+		l.drop()
 	}
+}
+
+// drop drops what was made. The mu of the database is held.
+func (l *live[T]) drop() {
+	var none T
+	if l.made != none {
+		l.made.drop()
+	}
+	l.made = none
+}
+
+// scratchBytes returns the size of the files of what was made. The mu of the database is held.
+func (l *live[T]) scratchBytes() uint64 {
+	var none T
+	if l.made == none {
+		return 0
+	}
+	return l.made.scratchBytes()
 }
 
 // tell tells of new events, and of some that are gone. The mu of the database is held.
@@ -145,7 +186,8 @@ func (l *live[T]) tell(h happened) {
 	var none T
 	switch {
 	case h.many:
-		l.made, l.came = none, nil
+		l.drop()
+		l.came = nil
 	case l.made != none:
 		l.made.Lock()
 		defer l.made.Unlock()
@@ -154,6 +196,9 @@ func (l *live[T]) tell(h happened) {
 		}
 		for i := range h.removed {
 			l.made.remove(&h.removed[i])
+		}
+		if made := l.made; made.claim() {
+			l.work(made.tidy)
 		}
 	case l.came != nil && len(h.added)+len(h.removed) > 0:
 		*l.came = append(*l.came, h)

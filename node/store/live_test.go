@@ -27,7 +27,7 @@ func TestPassOutlivesItsQuestion(t *testing.T) {
 	release := holdPasses()
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	var first *pass[*recent]
+	var first *pass[*windows]
 	for range 2 {
 		if _, err := s.Last(gone, 1, 10); !errors.Is(err, context.Canceled) {
 			t.Errorf("a question that nobody waits for ends with %v, want %v", err, context.Canceled)
@@ -37,20 +37,20 @@ func TestPassOutlivesItsQuestion(t *testing.T) {
 		}
 		s.cur.mu.Lock()
 		if first == nil {
-			first = s.cur.recent.pass
-		} else if first != s.cur.recent.pass {
+			first = s.cur.windows.pass
+		} else if first != s.cur.windows.pass {
 			t.Error("each question has a pass of its own")
 		}
 		s.cur.mu.Unlock()
 	}
 	s.cur.mu.Lock()
-	recent, baskets := s.cur.recent.pass, s.cur.baskets.pass
+	windows, baskets := s.cur.windows.pass, s.cur.baskets.pass
 	s.cur.mu.Unlock()
 	release()
-	<-recent.done
+	<-windows.done
 	<-baskets.done
-	if recent.err != nil || baskets.err != nil {
-		t.Fatalf("passes end with %v and %v", recent.err, baskets.err)
+	if windows.err != nil || baskets.err != nil {
+		t.Fatalf("passes end with %v and %v", windows.err, baskets.err)
 	}
 	defer holdPasses()() // no other pass is needed
 	if last, err := s.Last(t.Context(), 1, 10); err != nil || len(last) != 1 || last[0].Item != "i" {
@@ -72,7 +72,7 @@ func TestCloseEndsPasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.mu.Lock()
-	pass := d.recent.pass
+	pass := d.windows.pass
 	d.mu.Unlock()
 	if err := s.Close(); err != nil {
 		t.Error(err)

@@ -58,6 +58,8 @@ type Options struct {
 	Cache *pebble.Cache
 	// Histories keeps histories of users of all stores of a process in memory. If it is nil the store has some of its own of 4 MiB.
 	Histories *Histories
+	// Items numbers the items of all stores of a process. If it is nil the store has some of its own.
+	Items *Items
 	// Room returns an error while the disk is so full that nothing should be written. What must be written all the same, as memory
 	// runs out, waits for room when the disk refuses it, and so does Apply then. It must not block. Nil means that there is room.
 	Room func() error
@@ -70,6 +72,8 @@ type Options struct {
 	fs vfs.FS
 	// recent, purchases and touched are set by tests; 0 means keptRecent, keptPurchases and keptTouched.
 	recent, purchases, touched int
+	// scratch is the directory of files without a name; "" means Dir.
+	scratch string
 }
 
 // Store is the event store of one partition. Apply and Restore are called by
@@ -81,9 +85,11 @@ type Store struct {
 	fs     vfs.FS
 	wait   *roomWait
 	failed func()
-	// recent, purchases and touched are how many of the latest events, of the items of baskets, and of the users that have changed are kept at hand.
+	// recent, purchases and touched are how many of the events, of the items of baskets, and of the users that have changed are kept in memory.
 	recent, purchases, touched int
+	scratch                    string // directory of files without a name
 	histories                  *Histories
+	items                      *Items
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 	products    wakers        // of those who follow the products
@@ -115,8 +121,8 @@ type database struct {
 	graves  graves
 	// changes of products since the database was opened.
 	changes changes
-	// recent are the latest events, and baskets what was bought together.
-	recent  live[*recent]
+	// windows are the times of events, and baskets what was bought together.
+	windows live[*windows]
 	baskets live[*baskets]
 	failed  error // set for good when a write failed: the state is then unknown
 	damage  error // set for good when a file was found to be damaged
@@ -139,7 +145,10 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), failed: o.Failed,
 		recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases), touched: cmp.Or(o.touched, keptTouched),
-		histories: o.Histories,
+		histories: o.Histories, items: o.Items, scratch: cmp.Or(o.scratch, o.Dir),
+	}
+	if s.items == nil {
+		s.items = NewItems()
 	}
 	if s.histories == nil {
 		s.histories = NewHistories(4 << 20)
@@ -226,7 +235,7 @@ func (s *Store) sweep(current string) {
 		return
 	}
 	for _, name := range names {
-		if name == current || !strings.HasPrefix(name, dataPrefix) && !strings.HasPrefix(name, checkPrefix) {
+		if name == current || !strings.HasPrefix(name, dataPrefix) && !strings.HasPrefix(name, checkPrefix) && !strings.HasPrefix(name, scratchPrefix) {
 			continue
 		}
 		if err := s.fs.RemoveAll(s.path(name)); err != nil {
@@ -389,6 +398,10 @@ func (s *Store) release(d *database) {
 		return
 	}
 	d.end() // it may never have been that of the store
+	d.mu.Lock()
+	d.windows.drop()
+	d.baskets.drop()
+	d.mu.Unlock()
 	if !d.drop {
 		// There is no log to find it in. Where it cannot be written raft has it.
 		if err := d.flush(s.wait); !errors.Is(err, errNoRoom) && !errors.Is(err, errStuck) {

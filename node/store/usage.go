@@ -6,6 +6,8 @@ import "time"
 type Usage struct {
 	// DiskBytes of all files, and MemoryBytes of what is not written yet.
 	DiskBytes, MemoryBytes uint64
+	// ScratchBytes of files without a name, which no one else sees: what is kept for windows of time and baskets.
+	ScratchBytes uint64
 	// Tables, and the Levels that a lookup may have to look into.
 	Tables, Levels int64
 	// Flushes of what was in memory.
@@ -24,9 +26,12 @@ func (s *Store) Usage() Usage {
 	}
 	defer s.release(d)
 	m := d.db.Metrics()
+	d.mu.Lock()
+	scratch := d.windows.scratchBytes() + d.baskets.scratchBytes()
+	d.mu.Unlock()
 	total := m.Total()
 	return Usage{
-		DiskBytes: m.DiskSpaceUsage(), MemoryBytes: m.MemTable.Size, Tables: total.TablesCount, Levels: int64(m.ReadAmp()),
+		DiskBytes: m.DiskSpaceUsage(), MemoryBytes: m.MemTable.Size, ScratchBytes: scratch, Tables: total.TablesCount, Levels: int64(m.ReadAmp()),
 		Flushes: m.Flush.Count, Compactions: uint64(max(0, m.Compact.Count)), CompactedBytes: total.TableBytesCompacted, Compacting: m.Compact.Duration,
 		DebtBytes: m.Compact.EstimatedDebt,
 	}

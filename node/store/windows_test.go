@@ -2,6 +2,10 @@ package store
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,11 +18,22 @@ import (
 	"github.com/kith-io/kith/fusion"
 )
 
-// TestRecentEqualsAllEvents compares what a store that keeps few events at hand says of windows, last events and baskets with what all its events say,
-// while events come in any order, users are erased, and others are joined to keys elsewhere.
-func TestRecentEqualsAllEvents(t *testing.T) {
+// TestWindowsEqualAllEvents compares what a store that keeps few notes in memory, and others in files or, without room for any, nowhere, says of windows, last events and baskets with
+// what all its events say, while events come in any order, users are erased, and others are joined to keys elsewhere.
+func TestWindowsEqualAllEvents(t *testing.T) {
+	scratch := t.TempDir()
+	t.Cleanup(func() {
+		if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
+			t.Errorf("files %v are left, %v", left, err)
+		}
+	})
 	rapid.Check(t, func(t *rapid.T) {
-		s, err := Open(Options{Dir: "store", fs: vfs.NewMem(), recent: 8, purchases: rapid.SampledFrom([]int{5, 1000}).Draw(t, "purchases")})
+		s, err := Open(Options{
+			Dir: "store", fs: vfs.NewMem(),
+			recent:    rapid.SampledFrom([]int{1, 8, 64}).Draw(t, "recent"),
+			purchases: rapid.SampledFrom([]int{1, 5, 64}).Draw(t, "purchases"),
+			scratch:   rapid.SampledFrom([]string{scratch, filepath.Join(scratch, "missing")}).Draw(t, "scratch"),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,6 +63,7 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				slices.SortFunc(got, func(a, b Activity) int { return strings.Compare(a.Item, b.Item) })
 				if diff := gocmp.Diff(append([]Activity{}, want...), append([]Activity{}, got...)); diff != "" {
 					t.Fatalf("window %v, -want +got:\n%s", w, diff)
 				}
@@ -124,12 +140,12 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 					t.Fatal(r, err)
 				}
 				index++
-				recent, baskets := s.cur.recent.made, s.cur.baskets.made
+				windows, baskets := s.cur.windows.made, s.cur.baskets.made
 				j.Step, j.ID = JoinSettle, r.Join.ID
 				if r, err := s.Apply(index, EncodeJoin(nil, j)); err != nil || r.Join.State != JoinSettled {
 					t.Fatal(r, err)
 				}
-				if s.cur.recent.made != recent || s.cur.baskets.made != baskets {
+				if s.cur.windows.made != windows || s.cur.baskets.made != baskets {
 					t.Fatal("a join lets all events be counted anew")
 				}
 				joined[j.From] = true
@@ -171,9 +187,9 @@ func TestRecentEqualsAllEvents(t *testing.T) {
 	})
 }
 
-// TestRecentWhileEventsCome asks for the first time, again and again, while events are applied and keys joined: none is missed, and none counts twice.
-func TestRecentWhileEventsCome(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir()})
+// TestWindowsWhileEventsCome asks for the first time, again and again, while events are applied and keys joined: none is missed, and none counts twice.
+func TestWindowsWhileEventsCome(t *testing.T) {
+	s, err := Open(Options{Dir: t.TempDir(), recent: 64})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,18 +229,25 @@ func TestRecentWhileEventsCome(t *testing.T) {
 		}
 	}
 	apply(1, n/2)
-	var applying sync.WaitGroup
+	var applying, asking sync.WaitGroup
 	applying.Go(func() { apply(n/2, n) })
-	for range 20 {
-		s.cur.mu.Lock()
-		s.cur.recent.tell(happened{many: true})
-		s.cur.mu.Unlock()
-		before := s.Applied()
-		got, err := s.Active(t.Context(), Window{0, n}, []fusion.Behavior{fusion.View})
-		if err != nil || len(got) != 1 || got[0].Counts[0]%50 != 0 || got[0].Counts[0] < before/3*50 || got[0].Counts[0] > s.Applied()/3*50+50 {
-			t.Fatalf("got %v at commands %d to %d, error %v", got, before, s.Applied(), err)
-		}
+	for asker := range 3 {
+		asking.Go(func() {
+			for range 20 {
+				if asker == 0 { // others may be reading it
+					s.cur.mu.Lock()
+					s.cur.windows.tell(happened{many: true})
+					s.cur.mu.Unlock()
+				}
+				before := s.Applied()
+				got, err := s.Active(t.Context(), Window{0, n}, []fusion.Behavior{fusion.View})
+				if err != nil || len(got) != 1 || got[0].Counts[0]%50 != 0 || got[0].Counts[0] < before/3*50 || got[0].Counts[0] > s.Applied()/3*50+50 {
+					t.Errorf("got %v at commands %d to %d, error %v", got, before, s.Applied(), err)
+				}
+			}
+		})
 	}
+	asking.Wait()
 	applying.Wait()
 	got, err := s.Active(t.Context(), Window{0, n}, []fusion.Behavior{fusion.View})
 	if err != nil || len(got) != 1 || got[0].Counts[0] != (n/3-1)*50 {
@@ -232,39 +255,97 @@ func TestRecentWhileEventsCome(t *testing.T) {
 	}
 }
 
-// BenchmarkActive counts half of the events at hand, the same after some were removed, and, as without any at hand, those of a pass over all.
-func BenchmarkActive(b *testing.B) {
+// BenchmarkWindows notes two million events of half a million items, in an order of users and not of times, as a pass does, and asks about windows of them.
+func BenchmarkWindows(b *testing.B) {
+	const n, items = 2 << 20, 500_000
 	s, err := Open(Options{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	index := uint64(0)
-	for from := 0; from < keptRecent; from += 8192 {
-		var batch []fusion.Event
-		for i := from; i < from+8192; i++ {
-			batch = append(batch, fusion.Event{User: fmt.Sprint("u", i%5000), Item: fmt.Sprint("i", i*7919%20000), Behavior: fusion.View, Value: 1, Time: int64(i + 1), ID: fmt.Sprint(i)})
-		}
-		index++
-		if _, err := s.Apply(index, EncodeBatch(nil, batch)); err != nil {
-			b.Fatal(err)
-		}
+	if _, err := s.Last(b.Context(), 1, n); err != nil { // of no events
+		b.Fatal(err)
 	}
-	some := []fusion.Event{{User: "u", Item: "i", Behavior: fusion.View, Value: 1, Time: keptRecent}}
-	for _, c := range []struct {
-		name string
-		did  []happened
-	}{{"none", nil}, {"removed", []happened{{added: some}, {removed: some}}}, {"first", []happened{{many: true}}}} {
-		b.Run("after="+c.name, func(b *testing.B) {
+	rng, names := rand.New(rand.NewPCG(1, 2)), make([]string, items)
+	popular := rand.NewZipf(rng, 1.1, 100, items-1)
+	for i := range names {
+		names[i] = fmt.Sprintf("product-%06d", i)
+	}
+	times := rng.Perm(n)
+	memory := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	report := func(b *testing.B, n int) {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/event")
+	}
+	var w *windows
+	b.Run("make", func(b *testing.B) {
+		before := memory()
+		for b.Loop() {
+			if w != nil {
+				w.drop()
+			}
+			w = s.newWindows()
+			for i := range n {
+				w.add(&fusion.Event{Item: names[popular.Uint64()], Behavior: fusion.View, Time: int64(times[i] + 1)})
+				if w.claim() {
+					w.tidy(b.Context())
+				}
+			}
+			w.settle(b.Context())
+		}
+		report(b, n)
+		inFiles := 0
+		for _, r := range w.sorted {
+			inFiles += len(r.data)
+		}
+		b.ReportMetric(max(0, memory()-before)/n, "heap-B/event")
+		b.ReportMetric(float64(inFiles)/n, "file-B/event")
+	})
+	s.cur.windows.made.drop()
+	s.cur.windows.made = w
+	for _, part := range []int{1, 10, 100} {
+		b.Run(fmt.Sprint("window=1/", part), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				for _, h := range c.did {
-					s.cur.recent.tell(h)
+				if _, err := s.Active(b.Context(), Window{int64(n - n/part), n}, []fusion.Behavior{fusion.View, fusion.Purchase}); err != nil {
+					b.Fatal(err)
 				}
-				if _, err := s.Active(b.Context(), Window{keptRecent / 2, keptRecent}, []fusion.Behavior{fusion.View}); err != nil {
+			}
+			report(b, n/part)
+		})
+	}
+	for _, to := range []int64{n, n / 2} {
+		b.Run(fmt.Sprint("last=100/to=", to), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := s.Last(b.Context(), 100, to); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 	}
+	b.Run("last=all", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Last(b.Context(), items+1, n); err != nil {
+				b.Fatal(err)
+			}
+		}
+		report(b, n)
+	})
+	b.Run("tell", func(b *testing.B) {
+		now, some := int64(n), make([]fusion.Event, 100)
+		for b.Loop() {
+			for i := range some {
+				now++
+				some[i] = fusion.Event{Item: names[popular.Uint64()], Behavior: fusion.View, Time: now}
+			}
+			s.cur.mu.Lock()
+			s.cur.windows.tell(happened{added: some})
+			s.cur.mu.Unlock()
+		}
+		report(b, len(some))
+	})
 }
