@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,7 +68,7 @@ func (a *attempt) baseOfRows() (version uint64, cut []uint64) {
 	}
 	_, was, err1 := wire.ParseSpec(v.Version.Spec)
 	_, now, err2 := wire.ParseSpec(a.spec)
-	if err1 != nil || err2 != nil || was.HalfLife != 0 || now.HalfLife != 0 || was.Cap != now.Cap || !maps.Equal(was.Behavior, now.Behavior) {
+	if err1 != nil || err2 != nil || !was.SameRows(&now) {
 		return 0, nil
 	}
 	return s.Active, cut

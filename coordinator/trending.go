@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -106,19 +107,20 @@ func (r *Router) activity(ctx context.Context, q Listing) (sums map[string]float
 	if err != nil {
 		return nil, false, err
 	}
-	var counts map[string][]uint64
+	var items []string
+	var counts []uint64
 	wasStale, err = r.soon(ctx, q.Stale, func(ctx context.Context, stale bool) (err error) {
-		counts, err = r.activeItems(ctx, q, behaviors, stale)
+		items, counts, err = r.activeItems(ctx, q, behaviors, stale)
 		return err
 	})
 	if err != nil {
 		return nil, wasStale, err
 	}
-	sums = make(map[string]float64, len(counts))
-	for item, of := range counts {
+	sums = make(map[string]float64, len(items))
+	for i, item := range items {
 		sum := 0.0
 		for k, b := range behaviors {
-			sum += float64(q.Weights[b] * float64(of[k])) // conversions forbid fused operations
+			sum += float64(q.Weights[b] * float64(counts[i*len(behaviors)+k])) // conversions forbid fused operations
 		}
 		if sum > 0 {
 			sums[item] = sum
@@ -129,9 +131,12 @@ func (r *Router) activity(ctx context.Context, q Listing) (sums map[string]float
 
 // listBest returns the n items with the largest scores by the rules that are not among some, ties by key, spread behind an answer that is there.
 func (r *Router) listBest(q Listing, scores map[string]float64, but map[string]bool, there []Ranked) (out []Listed) {
-	items := slices.Sorted(maps.Keys(scores))
 	r.products.shelf.View(func(v *shelf.View) {
 		j := newJudge(&q.Rules, v)
+		items := slices.Collect(maps.Keys(scores))
+		if q.Diversity != nil {
+			slices.Sort(items) // groups get their numbers in this order
+		}
 		var all []scoredItem
 		for i, item := range items {
 			if but[item] {
@@ -141,13 +146,35 @@ func (r *Router) listBest(q Listing, scores map[string]float64, but map[string]b
 				all = append(all, scoredItem{uint32(i), scores[item], scores[item] * factor, group})
 			}
 		}
+		if q.Diversity == nil {
+			all = noneBelow(all, q.N)
+		}
+		slices.SortFunc(all, func(a, b scoredItem) int { return strings.Compare(items[a.id], items[b.id]) })
+		names := make([]string, len(all)) // in order, so that ids are
+		for i := range all {
+			names[i], all[i].id = items[all[i].id], uint32(i)
+		}
 		sortScored(all)
 		best, _ := choose(all, q.N, q.Diversity, j.taken(there))
 		for _, x := range best {
-			out = append(out, Listed{Item: items[x.id], Score: x.score})
+			out = append(out, Listed{Item: names[x.id], Score: x.score})
 		}
 	})
 	return out
+}
+
+// noneBelow returns the candidates whose scores are not below the n-th largest: to order all by key takes ten times as long as to order scores.
+func noneBelow(candidates []scoredItem, n int) []scoredItem {
+	if len(candidates) <= n {
+		return candidates
+	}
+	scores := make([]float64, len(candidates))
+	for i, x := range candidates {
+		scores[i] = x.score
+	}
+	slices.Sort(scores)
+	least := scores[len(scores)-n]
+	return slices.DeleteFunc(candidates, func(x scoredItem) bool { return x.score < least })
 }
 
 // weighed returns the behaviors that have a weight, sorted.
@@ -167,15 +194,15 @@ func weighed(weights map[fusion.Behavior]float64) (out []fusion.Behavior, err er
 	return out, nil
 }
 
-// activeItems returns the numbers of events of each item in the window of a listing, over all partitions.
-func (r *Router) activeItems(ctx context.Context, q Listing, behaviors []fusion.Behavior, stale bool) (map[string][]uint64, error) {
-	total := map[string][]uint64{}
+// activeItems returns the items with events in the window of a listing, over all partitions, and for each as many numbers of events as there are behaviors.
+func (r *Router) activeItems(ctx context.Context, q Listing, behaviors []fusion.Behavior, stale bool) (all []string, totals []uint64, err error) {
+	place := map[string]int{}
 	names := make([]string, len(behaviors))
 	for i, b := range behaviors {
 		names[i] = string(b)
 	}
 	var mu sync.Mutex
-	err := r.eachPartition(ctx, stale, func(ctx context.Context, c kithv1.PartitionServiceClient, p partition.ID, epoch uint64) error {
+	err = r.eachPartition(ctx, stale, func(ctx context.Context, c kithv1.PartitionServiceClient, p partition.ID, epoch uint64) error {
 		stream, err := c.ActiveItems(ctx, &kithv1.ActiveItemsRequest{
 			Partition: uint32(p), Epoch: epoch, FromUnixMs: q.Now - q.Within.Milliseconds(), ToUnixMs: q.Now, Behaviors: names, Stale: stale,
 		})
@@ -197,16 +224,20 @@ func (r *Router) activeItems(ctx context.Context, q Listing, behaviors []fusion.
 		mu.Lock()
 		defer mu.Unlock()
 		for i, item := range items {
-			if total[item] == nil {
-				total[item] = make([]uint64, len(names))
+			of := counts[i*len(names):][:len(names)]
+			at, ok := place[item]
+			if !ok {
+				place[item] = len(all)
+				all, totals = append(all, item), append(totals, of...)
+				continue
 			}
-			for k := range names {
-				total[item][k] += counts[i*len(names)+k]
+			for k, n := range of {
+				totals[at*len(names)+k] += n
 			}
 		}
 		return nil
 	})
-	return total, err
+	return all, totals, err
 }
 
 // eachPartition calls f on a replica of each partition: on its leader, or with stale on any. What f adds up must be added once it cannot fail any more.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -53,6 +54,11 @@ func (w *Weights) Validate() error {
 		}
 	}
 	return nil
+}
+
+// SameRows reports whether Fuse makes the same interactions by w and by x whenever it is called: without a half-life, which looks at the clock.
+func (w *Weights) SameRows(x *Weights) bool {
+	return w.HalfLife == 0 && x.HalfLife == 0 && w.Cap == x.Cap && maps.Equal(w.Behavior, x.Behavior)
 }
 
 // Interaction is all events of one user and one item, fused.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -224,5 +225,39 @@ func BenchmarkFuse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Fuse(events, w, 1e12)
+	}
+}
+
+// TestSameRows changes each field of weights. One that is new must be looked at, too.
+func TestSameRows(t *testing.T) {
+	same := func(change func(*Weights)) bool {
+		w, x := DefaultWeights(), DefaultWeights()
+		change(&x)
+		if w.SameRows(&x) != x.SameRows(&w) {
+			t.Errorf("%+v and %+v are the same one way alone", w, x)
+		}
+		return w.SameRows(&x)
+	}
+	if !same(func(*Weights) {}) {
+		t.Error("weights are others than the same")
+	}
+	for name, change := range map[string]func(*Weights){
+		"Behavior": func(w *Weights) { w.Behavior[View] = 2 },
+		"HalfLife": func(w *Weights) { w.HalfLife = time.Hour },
+		"Cap":      func(w *Weights) { w.Cap = 3 },
+	} {
+		if same(change) {
+			t.Errorf("another %s is the same", name)
+		}
+	}
+	if same(func(w *Weights) { delete(w.Behavior, View) }) {
+		t.Error("weights with a behavior less are the same")
+	}
+	if n := reflect.TypeFor[Weights]().NumField(); n != 3 {
+		t.Errorf("Weights has %d fields: does SameRows look at all?", n)
+	}
+	decays := Weights{HalfLife: time.Hour}
+	if decays.SameRows(&decays) {
+		t.Error("weights that decay are the same at any time")
 	}
 }

@@ -24,8 +24,8 @@ import (
 const (
 	// valueBatch is the number of values of a column that are decoded at once.
 	valueBatch = 1024
-	// rowBatch is the number of rows that are decoded at once.
-	rowBatch = 1024
+	// batchBytes bounds the texts of the rows that are decoded at once, unless one row has more.
+	batchBytes = 256 << 10
 )
 
 // parquetRows reads the leaf columns of a Parquet file in step. Repeated
@@ -155,6 +155,9 @@ func recoverCorrupt(err *error) {
 }
 
 func (p *parquetRows) choose(fields []int) {
+	if p.ahead != nil {
+		return // many rows were peeked at: what is decoded has all columns
+	}
 	for i, c := range p.columns {
 		c.chosen = false
 		for _, f := range fields {
@@ -218,39 +221,72 @@ func (p *parquetRows) decode(b *parquetBatch) {
 		}
 		p.open(groups[p.group])
 	}
-	rows := int(min(p.left, rowBatch))
-	for i, c := range p.columns {
+	rows := p.left
+	texts := 0 // columns of texts, which may be long
+	for _, c := range p.columns {
 		if !c.chosen {
 			continue
 		}
-		if n, err := c.read(&b.columns[i], rows); err != nil {
-			rows, b.err = n, fmt.Errorf("%w: parquet: row %d, column %s: %w", ErrCorrupt, p.decoded+int64(n)+1, c.name, err)
-		}
-	}
-	b.rows = rows
-	p.left -= int64(rows)
-	p.decoded += int64(rows)
-}
-
-// read reads the next rows of the column in the current row group. It returns how many there are in front of an error.
-func (c *parquetColumn) read(dst *columnText, rows int) (int, error) {
-	dst.text, dst.ends = dst.text[:0], dst.ends[:0]
-	for len(dst.ends) < rows {
 		if c.at == c.n {
 			if err := c.fill(); err != nil {
-				return len(dst.ends), err
+				b.err = fmt.Errorf("%w: parquet: row %d, column %s: %w", ErrCorrupt, p.decoded+1, c.name, err)
+				return
 			}
 		}
-		values := c.buf[c.at:min(c.n, c.at+rows-len(dst.ends))]
-		for _, v := range values {
-			if !v.IsNull() {
-				dst.text = c.render(dst.text, v)
-			}
-			dst.ends = append(dst.ends, len(dst.text))
-		}
-		c.at += len(values)
+		rows = min(rows, int64(c.n-c.at))
+		texts += one(c.text())
 	}
-	return rows, nil
+	for _, c := range p.columns {
+		if c.chosen && c.text() {
+			rows = min(rows, c.rowsOf(batchBytes/texts))
+		}
+	}
+	for i, c := range p.columns {
+		if c.chosen {
+			c.read(&b.columns[i], int(rows))
+		}
+	}
+	b.rows = int(rows)
+	p.left -= rows
+	p.decoded += rows
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// text reports whether values have a length of their own.
+func (c *parquetColumn) text() bool {
+	kind := c.leaf.Node.Type().Kind()
+	return kind == parquet.ByteArray || kind == parquet.FixedLenByteArray
+}
+
+// rowsOf returns how many of the values that come next have so many bytes, at least 1.
+func (c *parquetColumn) rowsOf(bytes int) int64 {
+	for n, v := range c.buf[c.at:c.n] {
+		if bytes -= len(v.ByteArray()); bytes < 0 {
+			return int64(max(n, 1))
+		}
+	}
+	return int64(c.n - c.at)
+}
+
+// read reads rows of the column that are in its buffer.
+func (c *parquetColumn) read(dst *columnText, rows int) {
+	if cap(dst.text) > 4*batchBytes {
+		dst.text = nil // of a row that had much
+	}
+	dst.text, dst.ends = dst.text[:0], dst.ends[:0]
+	for _, v := range c.buf[c.at : c.at+rows] {
+		if !v.IsNull() {
+			dst.text = c.render(dst.text, v)
+		}
+		dst.ends = append(dst.ends, len(dst.text))
+	}
+	c.at += rows
 }
 
 // fill gets more values of the column in the current row group.

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -226,6 +227,52 @@ func TestParquetAhead(t *testing.T) {
 	}
 	if _, again := r.Next(); !errors.Is(err, source.ErrCorrupt) || !errors.Is(again, source.ErrCorrupt) || n < 5000 || n > 15000 {
 		t.Errorf("after %d rows: %v, and again: %v", n, err, again)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestParquetLongTexts: what is decoded ahead is bounded by its bytes, however many rows a small file has by its dictionary.
+func TestParquetLongTexts(t *testing.T) {
+	long := strings.Repeat("x", 200<<10)
+	rows := make([]pair, 5000)
+	for i := range rows {
+		rows[i] = pair{User: long, Item: int64(i)}
+	}
+	file := parquetOf(t, rows, parquet.Compression(&parquet.Snappy))
+	if len(file) > 2<<20 {
+		t.Fatalf("a file of %d bytes", len(file))
+	}
+	r := openParquet(t, file)
+	var before, now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 4000 {
+		rec, err := r.Next()
+		if err != nil || len(rec.Fields[0]) != len(long) || string(rec.Fields[1]) != fmt.Sprint(i) {
+			t.Fatalf("row %d: %d fields, %v", i+1, len(rec.Fields), err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&now)
+	if more := int64(now.HeapAlloc) - int64(before.HeapAlloc); more > 16<<20 {
+		t.Errorf("%d bytes are held", more)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestParquetPeekMuch: fields may be selected after many rows were peeked at.
+func TestParquetPeekMuch(t *testing.T) {
+	r := openParquet(t, parquetOf(t, pairs(9000)))
+	r.Peek(5000)
+	r.Select(1)
+	for i := range 9000 {
+		if rec, err := r.Next(); err != nil || string(rec.Fields[1]) != fmt.Sprint(i) {
+			t.Fatalf("row %d: %q, %v", i+1, rec.Fields, err)
+		}
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)

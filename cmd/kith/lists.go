@@ -22,7 +22,7 @@ import (
 // listExtensions are the formats of neighbor lists, by extension.
 var listExtensions = []string{".parquet", ".csv", ".jsonl"}
 
-// namedLists are neighbor lists by dense id, with the keys of the ids.
+// namedLists are neighbor lists by dense id, with the keys of the ids. They are safe for concurrent use.
 type namedLists interface {
 	Keys() []string
 	List(id uint32) []similarity.Neighbor

@@ -24,8 +24,11 @@ type (
 	}
 )
 
-// groupRows is the number of rows in a row group: it bounds the memory.
-const groupRows = 1 << 20
+const (
+	// groupRows is the number of rows in a row group, and groupsAtOnce how many are made at a time at most: some 30 MB each with their dictionaries.
+	groupRows    = 1 << 20
+	groupsAtOnce = 4
+)
 
 func writeParquet(w io.Writer, what string, lists namedLists) error {
 	if what == "user" {
@@ -38,7 +41,7 @@ func writeParquet(w io.Writer, what string, lists namedLists) error {
 // so row groups are made side by side, and put into the file in their order.
 func writeGroups[T any](w io.Writer, lists namedLists, most int) error {
 	out := parquet.NewGenericWriter[T](w, parquet.Compression(&parquet.Snappy), parquet.CreatedBy("kith", "", ""),
-		parquet.SkipPageBounds("neighbor"), parquet.SkipPageStatistics("neighbor")) // nearly all of the range in each page
+		parquet.SkipPageStatistics("neighbor")) // nearly all of the range in each page; who looks for one reads the index
 	keys := lists.Keys()
 	values := make([]parquet.Value, len(keys))
 	for id, key := range keys {
@@ -61,12 +64,17 @@ func writeGroups[T any](w io.Writer, lists namedLists, most int) error {
 		return err
 	}
 	var err error
+	atOnce := min(runtime.GOMAXPROCS(0), groupsAtOnce)
 	for lo := 0; lo < len(keys) && err == nil; {
 		hi, rows := lo, 0
-		for ; hi < len(keys) && (rows == 0 || rows+len(lists.List(uint32(hi))) <= most); hi++ {
-			rows += len(lists.List(uint32(hi)))
+		for ; hi < len(keys); hi++ {
+			n := len(lists.List(uint32(hi)))
+			if rows > 0 && rows+n > most {
+				break
+			}
+			rows += n
 		}
-		if len(making) == runtime.GOMAXPROCS(0) {
+		if len(making) >= atOnce {
 			err = commit()
 		}
 		g := group{err: make(chan error, 1)}

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/kith-io/kith/fusion"
+	"github.com/kith-io/kith/server"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -66,6 +69,7 @@ func TestWriteGroups(t *testing.T) {
 				t.Errorf("groups of %d rows: one has %d", most, g.NumRows())
 			}
 		}
+		checkIndex(t, f)
 		got, err := parquet.Read[itemRow](bytes.NewReader(files[0].Bytes()), int64(files[0].Len()))
 		if err != nil {
 			t.Fatal(err)
@@ -73,6 +77,69 @@ func TestWriteGroups(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("groups of %d rows: -want +got:\n%s", most, d)
 		}
+	}
+}
+
+// checkIndex checks that no page has a value outside of what the index of its column says: who looks for a value skips such pages.
+func checkIndex(t *testing.T, f *parquet.File) {
+	t.Helper()
+	for _, g := range f.RowGroups() {
+		for _, c := range g.ColumnChunks() {
+			index, err := c.ColumnIndex()
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages := c.Pages()
+			for p := range index.NumPages() {
+				page, err := pages.ReadPage()
+				if err != nil {
+					t.Fatal(err)
+				}
+				values := make([]parquet.Value, page.NumValues())
+				if n, err := page.Values().ReadValues(values); n != len(values) {
+					t.Fatal(err)
+				}
+				for _, v := range values {
+					if c.Type().Compare(v, index.MinValue(p)) < 0 || c.Type().Compare(v, index.MaxValue(p)) > 0 {
+						t.Fatalf("column %d: %v is not in %v to %v", c.Column(), v, index.MinValue(p), index.MaxValue(p))
+					}
+				}
+				parquet.Release(page)
+			}
+			if err := pages.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// TestWriteLocalLists writes the lists of a build in many row groups, which are read side by side.
+func TestWriteLocalLists(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	table := &fusion.Table{Start: []int64{0}}
+	for i := range 150 {
+		table.Items = append(table.Items, fmt.Sprintf("i%03d", i))
+	}
+	for u := range 300 {
+		table.Users = append(table.Users, fmt.Sprintf("u%03d", u))
+		for i := range table.Items {
+			if rng.IntN(8) == 0 {
+				table.Item, table.Weight = append(table.Item, uint32(i)), append(table.Weight, 1)
+			}
+		}
+		table.Start = append(table.Start, int64(len(table.Item)))
+	}
+	result, err := server.Neighbors(t.Context(), server.LocalBuild{Table: table, Spec: similarity.Options{Measure: similarity.Cosine, K: 10}, Nodes: 1, Threads: 1, Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := result.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := writeGroups[itemRow](io.Discard, &localLists{LocalResult: result}, 100); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -288,7 +289,7 @@ func (run *neighborRun) read(ctx context.Context, build *server.LocalBuild, dir 
 // localLists names the lists of a local build.
 type localLists struct {
 	*server.LocalResult
-	left int // neighbors until memory is given back
+	read atomic.Int64 // neighbors since memory was given back
 }
 
 // Keys implements namedLists.
@@ -296,12 +297,11 @@ func (l *localLists) Keys() []string { return l.Items }
 
 // List implements namedLists.
 func (l *localLists) List(id uint32) []similarity.Neighbor {
-	if l.left <= 0 {
-		l.left = releaseNeighbors
+	list := l.Lists(id)
+	if l.read.Add(int64(len(list))) >= releaseNeighbors {
+		l.read.Store(0)
 		_ = l.Release() // costs memory only
 	}
-	list := l.Lists(id)
-	l.left -= len(list)
 	return list
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // keptTouched is how many users whose events have changed a store remembers, in memory: with keys of usual length they take some 80 bytes each, 5 MiB. Where
-// more have changed, who follows them would not do less than who reads all.
+// more have changed, all events are read.
 const keptTouched = 1 << 16
 
 // touched are the users whose events have changed. All whom commands behind floor have changed are there.

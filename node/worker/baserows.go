@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"slices"
 
 	"github.com/kith-io/kith/fusion"
@@ -26,7 +27,11 @@ func (w *Worker) shard(ctx context.Context, req *kithv1.CountRequest) (*Shard, e
 		if shard != nil || ctx.Err() != nil {
 			return shard, err
 		}
-		w.cfg.Log.Debug("a build reads all events of a partition", "job", req.Job, "partition", req.Partition, "version", req.Base, "why", err)
+		level := slog.LevelDebug
+		if !errors.Is(err, errUnknown) {
+			level = slog.LevelInfo // as of a file that is damaged
+		}
+		w.cfg.Log.Log(ctx, level, "a build reads all events of a partition", "job", req.Job, "partition", req.Partition, "version", req.Base, "why", err)
 	}
 	return w.source.Shard(ctx, partition.ID(req.Partition), req.Cut, weights, req.ReferenceUnixMs)
 }

@@ -37,7 +37,7 @@ type ChangedSource interface {
 }
 
 // errFull says why a build cannot follow a version.
-var errFull = errors.New("cannot be followed; all events must be read")
+var errFull = errors.New("cannot be followed; all pairs must be counted")
 
 // following is what this node has of a build that follows a version. Each step leaves what the next ones need; who lacks it must build in full.
 type following struct {
@@ -179,7 +179,7 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 		return nil, err
 	}
 	if !known {
-		return nil, fmt.Errorf("partition %d: it is not known who has changed since index %d, so version %d %w", req.Partition, req.BaseCut, req.Base, errFull)
+		return nil, fmt.Errorf("partition %d: it is not known who has changed since index %d, or too many have, so version %d %w", req.Partition, req.BaseCut, req.Base, errFull)
 	}
 	base, err := artifact.OpenRows(w.artifacts.Path(req.Base, artifact.RowsName(req.Partition)))
 	if err != nil {
