@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"slices"
 
 	"github.com/kith-io/kith/catalog/shelf"
 	"github.com/kith-io/kith/fusion"
@@ -78,5 +79,7 @@ func (x *few) look(ctx context.Context, most int) error {
 			x.all = x.next >= v.Slots()
 		})
 	}
+	slices.Sort(x.keys)
+	x.keys = slices.Compact(x.keys) // one may have come to another slot meanwhile
 	return nil
 }

@@ -172,10 +172,11 @@ func (s *historyShard) add(room int, stamp, owner, hash uint64, user string, cam
 		entry := s.young.bytes[s.young.at[hash]+4:]
 		binary.LittleEndian.PutUint64(entry, stamp)
 		binary.LittleEndian.PutUint32(entry[16:], uint32(size))
+		delete(s.old.at, hash) // which may have what there was before, and must not give it when another user takes the hash here
 		return
 	}
 	packed = addPacked(append(make([]byte, 0, size), packed...), more)
-	s.forget(hash) // also the one of before in the old generation, which must never be found again
+	s.forget(hash)
 	s.keep(room, stamp, owner, hash, user, packed, size/4)
 }
 

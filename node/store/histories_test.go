@@ -337,6 +337,24 @@ func TestHistoriesOfOneHash(t *testing.T) {
 			t.Errorf("%s of %d has %d bytes with the stamp %d; want the events of a of 1 alone", x.user, x.owner, len(packed), stamp)
 		}
 	}
+	// What a user had before an event is found no more, whoever takes the place of what it has now.
+	for _, room := range []int{0, 100} {
+		var s historyShard
+		s.keep(1000, 1, 1, 7, "a", packHistory([]fusion.Event{eventOf("a", 1)}), room)
+		s.young, s.old = generation{}, s.young
+		_, packed := s.old.find(1, 7, "a")
+		s.keep(1000, 1, 1, 7, "a", packed, room)
+		s.add(1000, 2, 1, 7, "a", []fusion.Event{eventOf("a", 2)})
+		if stamp, packed := s.young.find(1, 7, "a"); stamp != 2 || len(unpackHistory("a", packed)) != 2 {
+			t.Errorf("room %d: stamp %d, %q", room, stamp, packed)
+		}
+		s.keep(1000, 3, 1, 7, "b", packHistory(nil), 0)
+		for _, g := range []*generation{&s.young, &s.old} {
+			if stamp, packed := g.find(1, 7, "a"); packed != nil {
+				t.Errorf("room %d: what was there before is found: stamp %d, %q", room, stamp, packed)
+			}
+		}
+	}
 	all := NewHistories(1 << 20)
 	one, other := all.of(), all.of()
 	one.put("a", []fusion.Event{eventOf("a", 1)}, 0)
