@@ -29,15 +29,20 @@ func dialPatiently(ctx context.Context, address string, timeout time.Duration) (
 	var d net.Dialer
 	ticker := time.NewTicker(refusedRetry)
 	defer ticker.Stop()
+	var refused error
 	for began := time.Now(); ; {
 		conn, err := d.DialContext(ctx, "tcp", address)
+		if err != nil && ctx.Err() != nil && refused != nil {
+			return nil, refused // which says more than that the time is over
+		}
 		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || time.Since(began) >= refusedWait {
 			return conn, err
 		}
+		refused = err
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return nil, err
+			return nil, refused
 		}
 	}
 }
