@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -149,15 +150,15 @@ func (r *Router) listBest(q Listing, scores map[string]float64, but map[string]b
 		if q.Diversity == nil {
 			all = noneBelow(all, q.N)
 		}
-		slices.SortFunc(all, func(a, b scoredItem) int { return strings.Compare(items[a.id], items[b.id]) })
-		names := make([]string, len(all)) // in order, so that ids are
-		for i := range all {
-			names[i], all[i].id = items[all[i].id], uint32(i)
-		}
-		sortScored(all)
+		slices.SortFunc(all, func(a, b scoredItem) int {
+			if x := cmp.Compare(b.score, a.score); x != 0 {
+				return x
+			}
+			return strings.Compare(items[a.id], items[b.id])
+		})
 		best, _ := choose(all, q.N, q.Diversity, j.taken(there))
 		for _, x := range best {
-			out = append(out, Listed{Item: names[x.id], Score: x.score})
+			out = append(out, Listed{Item: items[x.id], Score: x.score})
 		}
 	})
 	return out

@@ -234,7 +234,9 @@ func (p *parquetRows) decode(b *parquetBatch) {
 			}
 		}
 		rows = min(rows, int64(c.n-c.at))
-		texts += one(c.text())
+		if c.text() {
+			texts++
+		}
 	}
 	for _, c := range p.columns {
 		if c.chosen && c.text() {
@@ -249,13 +251,6 @@ func (p *parquetRows) decode(b *parquetBatch) {
 	b.rows = int(rows)
 	p.left -= rows
 	p.decoded += rows
-}
-
-func one(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // text reports whether values have a length of their own.

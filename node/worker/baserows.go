@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"slices"
 
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/artifact"
@@ -72,13 +71,7 @@ func changeShard(base *artifact.Rows, dictionary *artifact.Dictionary, changed *
 	m := base.Matrix()
 	room := len(m.Item) + len(changed.Item)
 	out := &Shard{Users: make([]string, 0, m.NumUsers()+len(changed.Users)), Start: make([]int64, 1, len(m.Start)+len(changed.Users)), Item: make([]uint32, 0, room), Weight: make([]float32, 0, room)}
-	// The items of changed rows by id, or behind all ids.
-	ids := dictionary.IDs(changed.Items)
-	for k, id := range ids {
-		if id == artifact.NoID {
-			ids[k] = uint32(dictionary.Len() + k)
-		}
-	}
+	ids, added := idsIn(dictionary, changed.Items)
 	for row := range rowsNow(base, changed.Users) {
 		if row.at >= 0 {
 			from, to := m.Start[row.at], m.Start[row.at+1]
@@ -96,7 +89,7 @@ func changeShard(base *artifact.Rows, dictionary *artifact.Dictionary, changed *
 		out.Users, out.Start = append(out.Users, row.user), append(out.Start, int64(len(out.Item)))
 	}
 	// Only items that have users are items of the shard.
-	place := make([]uint32, dictionary.Len()+len(changed.Items))
+	place := make([]uint32, dictionary.Len()+len(added))
 	for _, i := range out.Item {
 		place[i] = 1
 	}
@@ -108,7 +101,7 @@ func changeShard(base *artifact.Rows, dictionary *artifact.Dictionary, changed *
 		}
 	}
 	out.Items = dictionary.Keys(used)
-	for k, key := range changed.Items {
+	for k, key := range added {
 		if at := dictionary.Len() + k; place[at] != 0 {
 			place[at] = uint32(len(out.Items))
 			out.Items = append(out.Items, key)
@@ -123,7 +116,7 @@ func changeShard(base *artifact.Rows, dictionary *artifact.Dictionary, changed *
 // appendWeights appends the weights of the entries [from, to). nil stands for ones.
 func appendWeights(dst, weights []float32, from, to int64) []float32 {
 	if weights == nil {
-		return append(dst, slices.Repeat([]float32{1}, int(to-from))...)
+		return append(dst, ones(to-from)...)
 	}
 	return append(dst, weights[from:to]...)
 }

@@ -187,7 +187,7 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 	}
 	c := &changedShard{base: base}
 	out := &kithv1.ChangesResponse{Users: uint32(base.NumUsers()), Interactions: uint64(len(base.Matrix().Item))}
-	ids, added := f.ids(shard.Items)
+	ids, added := idsIn(f.dictionary, shard.Items)
 	out.Added = added
 	for u, user := range shard.Users {
 		row := &kithv1.ChangedRow{}
@@ -231,16 +231,14 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 	return out, nil
 }
 
-// ids returns the dense ids in the base of items by key, or behind them the places in added of those that it has not.
-func (f *following) ids(items []string) (ids []uint32, added []string) {
-	ids = make([]uint32, len(items))
-	for k, key := range items {
-		id, ok := f.dictionary.ID(key)
-		if !ok {
-			id = uint32(f.dictionary.Len() + len(added))
-			added = append(added, key)
+// idsIn returns the dense ids of items by key, or behind them the places in added of those that a dictionary has not.
+func idsIn(dictionary *artifact.Dictionary, items []string) (ids []uint32, added []string) {
+	ids = dictionary.IDs(items)
+	for k, id := range ids {
+		if id == artifact.NoID {
+			ids[k] = uint32(dictionary.Len() + len(added))
+			added = append(added, items[k])
 		}
-		ids[k] = id
 	}
 	return ids, added
 }
