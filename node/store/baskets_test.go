@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -94,20 +93,10 @@ func TestBasketsWhileEventsCome(t *testing.T) {
 		}
 	}()
 	const n, each = 300, 20
-	// Of three commands the first has orders of users and as many of a cookie, and the others join this.
-	command := func(index uint64) []byte {
-		j := Join{From: fmt.Sprint("cookie", index/3), To: "elsewhere"}
-		switch index % 3 {
-		case 1:
-			j.Step = JoinBegin
-			return EncodeJoin(nil, j)
-		case 2:
-			j.Step, j.ID = JoinSettle, index-1
-			return EncodeJoin(nil, j)
-		}
-		var batch []fusion.Event
+	// Orders of users and as many of a cookie.
+	events := func(index uint64, cookie string) (batch []fusion.Event) {
 		for i := range each {
-			for _, user := range []string{fmt.Sprint("u", i), j.From} {
+			for _, user := range []string{fmt.Sprint("u", i), cookie} {
 				for _, item := range []string{"a", "b"} {
 					batch = append(batch, fusion.Event{
 						User: user, Item: item, Behavior: fusion.Purchase, Value: 1, Time: 1, ID: fmt.Sprint(index, item, i), Context: map[string]string{fusion.ContextOrder: fmt.Sprint(index, "-", i)},
@@ -115,37 +104,15 @@ func TestBasketsWhileEventsCome(t *testing.T) {
 				}
 			}
 		}
-		return EncodeBatch(nil, batch)
+		return batch
 	}
-	apply := func(from, to uint64) {
-		for index := from; index < to; index++ {
-			if _, err := s.Apply(index, command(index)); err != nil {
-				t.Error(err)
-				return
-			}
+	whileCommandsCome(t, s, n, events, func() { s.cur.baskets.tell(happened{many: true}) }, func() {
+		before := s.Applied()
+		others, got, err := s.BoughtTogether(t.Context(), "a")
+		if after := s.Applied(); err != nil || got%each != 0 || others["b"] != got || len(others) != 1 || got < before/3*each || got > after/3*each+each {
+			t.Errorf("%d baskets with %v at commands %d to %d, error %v", got, others, before, after, err)
 		}
-	}
-	apply(1, n/2)
-	var applying, asking sync.WaitGroup
-	applying.Go(func() { apply(n/2, n) })
-	for asker := range 3 {
-		asking.Go(func() {
-			for range 20 {
-				if asker == 0 { // others may be reading it
-					s.cur.mu.Lock()
-					s.cur.baskets.tell(happened{many: true})
-					s.cur.mu.Unlock()
-				}
-				before := s.Applied()
-				others, got, err := s.BoughtTogether(t.Context(), "a")
-				if after := s.Applied(); err != nil || got%each != 0 || others["b"] != got || len(others) != 1 || got < before/3*each || got > after/3*each+each {
-					t.Errorf("%d baskets with %v at commands %d to %d, error %v", got, others, before, after, err)
-				}
-			}
-		})
-	}
-	asking.Wait()
-	applying.Wait()
+	})
 	if _, got, err := s.BoughtTogether(t.Context(), "a"); err != nil || got != (n/3-1)*each {
 		t.Errorf("%d baskets, error %v, want %d", got, err, (n/3-1)*each)
 	}

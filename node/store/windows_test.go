@@ -187,19 +187,10 @@ func TestWindowsEqualAllEvents(t *testing.T) {
 	})
 }
 
-// TestWindowsWhileEventsCome asks for the first time, again and again, while events are applied and keys joined: none is missed, and none counts twice.
-func TestWindowsWhileEventsCome(t *testing.T) {
-	s, err := Open(Options{Dir: t.TempDir(), recent: 64})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	const n = 300
-	// Of three commands the first has 50 events of users and as many of a cookie, and the others join this.
+// whileCommandsCome asks all the time, three at once, while n commands are applied, and while what was made for the answers is dropped. Of three commands the first has the events that are given for its index and
+// a cookie, and the others join the cookie to what is elsewhere.
+func whileCommandsCome(t *testing.T, s *Store, n uint64, events func(index uint64, cookie string) []fusion.Event, drop, ask func()) {
+	t.Helper()
 	command := func(index uint64) []byte {
 		j := Join{From: fmt.Sprint("cookie", index/3), To: "elsewhere"}
 		switch index % 3 {
@@ -210,15 +201,7 @@ func TestWindowsWhileEventsCome(t *testing.T) {
 			j.Step, j.ID = JoinSettle, index-1
 			return EncodeJoin(nil, j)
 		}
-		var batch []fusion.Event
-		for i := range 100 {
-			e := fusion.Event{User: j.From, Item: "i", Behavior: fusion.View, Value: 1, Time: int64(index), ID: fmt.Sprint(index, "-", i)}
-			if i%2 == 0 {
-				e.User = fmt.Sprint("u", i)
-			}
-			batch = append(batch, e)
-		}
-		return EncodeBatch(nil, batch)
+		return EncodeBatch(nil, events(index, j.From))
 	}
 	apply := func(from, to uint64) {
 		for index := from; index < to; index++ {
@@ -236,19 +219,47 @@ func TestWindowsWhileEventsCome(t *testing.T) {
 			for range 20 {
 				if asker == 0 { // others may be reading it
 					s.cur.mu.Lock()
-					s.cur.windows.tell(happened{many: true})
+					drop()
 					s.cur.mu.Unlock()
 				}
-				before := s.Applied()
-				got, err := s.Active(t.Context(), Window{0, n}, []fusion.Behavior{fusion.View})
-				if err != nil || len(got) != 1 || got[0].Counts[0]%50 != 0 || got[0].Counts[0] < before/3*50 || got[0].Counts[0] > s.Applied()/3*50+50 {
-					t.Errorf("got %v at commands %d to %d, error %v", got, before, s.Applied(), err)
-				}
+				ask()
 			}
 		})
 	}
 	asking.Wait()
 	applying.Wait()
+}
+
+// TestWindowsWhileEventsCome asks for the first time, again and again, while events are applied and keys joined: none is missed, and none counts twice.
+func TestWindowsWhileEventsCome(t *testing.T) {
+	s, err := Open(Options{Dir: t.TempDir(), recent: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	const n = 300
+	// 50 events of users and as many of a cookie.
+	events := func(index uint64, cookie string) (batch []fusion.Event) {
+		for i := range 100 {
+			e := fusion.Event{User: cookie, Item: "i", Behavior: fusion.View, Value: 1, Time: int64(index), ID: fmt.Sprint(index, "-", i)}
+			if i%2 == 0 {
+				e.User = fmt.Sprint("u", i)
+			}
+			batch = append(batch, e)
+		}
+		return batch
+	}
+	whileCommandsCome(t, s, n, events, func() { s.cur.windows.tell(happened{many: true}) }, func() {
+		before := s.Applied()
+		got, err := s.Active(t.Context(), Window{0, n}, []fusion.Behavior{fusion.View})
+		if err != nil || len(got) != 1 || got[0].Counts[0]%50 != 0 || got[0].Counts[0] < before/3*50 || got[0].Counts[0] > s.Applied()/3*50+50 {
+			t.Errorf("got %v at commands %d to %d, error %v", got, before, s.Applied(), err)
+		}
+	})
 	got, err := s.Active(t.Context(), Window{0, n}, []fusion.Behavior{fusion.View})
 	if err != nil || len(got) != 1 || got[0].Counts[0] != (n/3-1)*50 {
 		t.Fatalf("got %v, error %v, want %d views", got, err, (n/3-1)*50)
