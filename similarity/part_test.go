@@ -128,6 +128,19 @@ func BenchmarkParts(b *testing.B) {
 				}
 				b.ReportMetric(float64(len(bounds)-1), "blocks")
 			})
+			b.Run(name+"/side", func(b *testing.B) {
+				parts := make([][][]byte, len(bounds)-1)
+				for n, p := range Parts(r, 0, bounds[1:]) {
+					parts[n] = [][]byte{p}
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := NewSide(0, bounds[1:], uint32(r.NumUsers()), parts, Options{Measure: Cosine, K: 50}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(b.N*len(r.Item)), "ns/entry")
+			})
 		}
 	}
 }

@@ -93,18 +93,18 @@ func NewSide(lo uint32, ends []uint32, numUsers uint32, parts [][][]byte, o Opti
 	if err != nil {
 		return nil, fmt.Errorf("side [%d,%d): %w", lo, hi, err)
 	}
-	s.setNorms(s.countNorms(), &o)
+	s.setNorms(s.norms, &o)
 	return s, nil
 }
 
-// joinRows makes the Side of items [lo, hi), but for its norms, from parts by ascending
+// joinRows makes the Side of items [lo, hi), with norms but without their inverses, from parts by ascending
 // item. Users are done range by range, as they are in parts, so that the rows at work are in
 // the cache.
 func joinRows(lo, hi, numUsers uint32, parts []*part) (*Side, error) {
 	if err := checkBlockRange(lo, hi); err != nil {
 		return nil, err
 	}
-	s := &Side{Lo: lo, Hi: hi, at: make([]uint32, numUsers)}
+	s := &Side{Lo: lo, Hi: hi, at: make([]uint32, numUsers), norms: newNorms(int(hi - lo))}
 	var entries uint64
 	for _, p := range parts {
 		entries += p.entries
@@ -190,7 +190,7 @@ func (j *rowJoiner) count(p *part, first uint32) error {
 	})
 }
 
-// write writes the entries of a part to the rows of users, and returns the users that follow.
+// write writes the entries of a part to the rows of users and counts them in the norms, and returns the users that follow.
 func (j *rowJoiner) write(s *Side, p *part, users []uint32) (rest []uint32, err error) {
 	table := p.codesOf(&s.codes)
 	items := p.items()
@@ -201,7 +201,9 @@ func (j *rowJoiner) write(s *Side, p *part, users []uint32) (rest []uint32, err 
 		}
 		of := users[:items.size]
 		users = users[items.size:]
-		word := (p.lo - s.Lo + items.item) << 8
+		item := p.lo - s.Lo + items.item
+		word, squares := item<<8, s.squares[item]
+		s.norms.users[item] += uint32(items.size)
 		if s.codes.full {
 			j.values = atLeast(j.values, items.size)
 			if err := items.values(j.values); err != nil {
@@ -210,8 +212,10 @@ func (j *rowJoiner) write(s *Side, p *part, users []uint32) (rest []uint32, err 
 			for k, user := range of {
 				to := &j.next[user]
 				s.words[*to], s.value[*to] = word, j.values[k]
+				squares += float64(j.values[k]) * float64(j.values[k])
 				*to++
 			}
+			s.squares[item] = squares
 			continue
 		}
 		j.codes = atLeast(j.codes, items.size)
@@ -222,8 +226,11 @@ func (j *rowJoiner) write(s *Side, p *part, users []uint32) (rest []uint32, err 
 		for k, user := range of {
 			to := &j.next[user]
 			s.words[*to] = word | codes[k]
+			w := float64(s.codes.weight[uint8(codes[k])])
+			squares += w * w
 			*to++
 		}
+		s.squares[item] = squares
 	}
 }
 
