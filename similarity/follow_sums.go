@@ -73,7 +73,7 @@ type pairAdder struct {
 	// first is the number of the first user of each part, and last that of all.
 	first []int
 	// users of the wanted items: those of item i are at start[i] to start[i+1], ascending, with their weights.
-	start   []int
+	start   []int64
 	users   []uint32
 	weights []float32
 	// has has a bit for each user of an item, and weight what it is there; no bit is set between items.
@@ -83,6 +83,9 @@ type pairAdder struct {
 	with   []uint32
 	sums   []float64
 }
+
+// wantedShare is the part of all entries, one in so many, that wanted items must have for all columns to be made: that is faster, entry by entry, than to leave out others.
+const wantedShare = 4
 
 // collect makes the columns of what is wanted.
 func (a *pairAdder) collect(wanted []PairSums) error {
@@ -96,44 +99,47 @@ func (a *pairAdder) collect(wanted []PairSums) error {
 			set(want, i)
 		}
 	}
-	a.start = make([]int, a.items+1)
-	users := 0
+	next := make([]int64, a.items)
+	users, entries := 0, int64(0)
 	for _, r := range a.parts {
 		if r.NumItems != a.items {
 			return fmt.Errorf("rows of %d items, want %d: %w", r.NumItems, a.items, ErrShape)
 		}
 		a.first = append(a.first, users)
 		users += r.NumUsers()
+		entries += r.entries()
 		for _, i := range r.Item[r.Start[0]:r.Start[r.NumUsers()]] {
-			if isSet(want, i) {
-				a.start[i]++
-			}
+			next[i]++
 		}
-	}
-	total := 0
-	for i, n := range a.start {
-		a.start[i], total = total, total+n
 	}
 	a.first = append(a.first, users)
-	a.users, a.weights = make([]uint32, total), make([]float32, total)
-	for p, r := range a.parts {
-		for u := range r.NumUsers() {
-			for k := r.Start[u]; k < r.Start[u+1]; k++ {
-				i := r.Item[k]
-				if !isSet(want, i) {
-					continue
-				}
-				at := a.start[i]
-				a.start[i]++
-				a.users[at], a.weights[at] = uint32(a.first[p]+u), 1
-				if !a.commons {
-					a.weights[at] = r.weight(k)
-				}
-			}
+	some := int64(0)
+	for i, n := range next {
+		if isSet(want, uint32(i)) {
+			some += n
 		}
 	}
-	copy(a.start[1:], a.start) // each has come to where the next one begins
-	a.start[0] = 0
+	few := some*wantedShare < entries
+	a.start = make([]int64, a.items+1)
+	for i, n := range next {
+		if few && !isSet(want, uint32(i)) {
+			n = 0
+		}
+		next[i], a.start[i+1] = a.start[i], a.start[i]+n
+	}
+	a.users, a.weights = make([]uint32, a.start[a.items]), make([]float32, a.start[a.items])
+	w := columnWriter{next: next, users: a.users, weights: a.weights, most: heldEntries}
+	if few {
+		w.only = want
+	} else {
+		w.bucket = columnBuckets(a.start)
+	}
+	for p, r := range a.parts {
+		if a.commons {
+			r = &Rows{NumItems: r.NumItems, Start: r.Start, Item: r.Item}
+		}
+		w.write(r, 0, r.NumUsers(), uint32(a.first[p]))
+	}
 	a.has, a.weight, a.place = make([]uint64, (users+63)/64), make([]float32, users), make([]uint32, a.items)
 	return nil
 }
@@ -153,7 +159,7 @@ func (a *pairAdder) addPairs(w PairSums) PairSums {
 	users, weights := a.column(w.Item)
 	steps := 0
 	for _, i := range w.With {
-		steps += a.start[i+1] - a.start[i]
+		steps += int(a.start[i+1] - a.start[i])
 	}
 	if steps*denseShare < len(users) {
 		for k, i := range w.With {

@@ -139,19 +139,10 @@ func (r *Rows) transpose(threads int) *Rows {
 		}
 		t.Start[i+1] = at
 	}
+	buckets := columnBuckets(t.Start)
 	each(len(parts), func(p int) {
-		next := next[p]
-		for u := parts[p].lo; u < parts[p].hi; u++ {
-			items, weights := r.row(u)
-			for k, i := range items {
-				q := &next[i]
-				t.Item[*q] = uint32(u)
-				if weights != nil {
-					t.Weight[*q] = weights[k]
-				}
-				*q++
-			}
-		}
+		w := columnWriter{next: next[p], users: t.Item, weights: t.Weight, bucket: buckets, most: heldEntries / int64(len(parts))}
+		w.write(r, parts[p].lo, parts[p].hi, uint32(parts[p].lo))
 	})
 	return t
 }

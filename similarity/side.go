@@ -203,7 +203,7 @@ func (j *rowJoiner) write(s *Side, p *part, users []uint32) (rest []uint32, err 
 		users = users[items.size:]
 		item := p.lo - s.Lo + items.item
 		word, squares := item<<8, s.squares[item]
-		s.norms.users[item] += uint32(items.size)
+		s.users[item] += uint32(items.size)
 		if s.codes.full {
 			j.values = atLeast(j.values, items.size)
 			if err := items.values(j.values); err != nil {
