@@ -39,12 +39,13 @@ func (p *plan) partials(n int) (*similarity.Lists, error) {
 	return lists, nil
 }
 
-// collect makes lists of all Collectors, several blocks at a time.
+// collect makes lists of all Collectors, several blocks at a time, and drops what only tasks need.
 func (w *Worker) collect(ctx context.Context, j *job, p *plan) error {
 	if j.spool != nil {
 		p.tasks.turn.drop() // the lists are in files; no task should follow
 		return nil
 	}
+	p.tasks.rest()
 	var g errgroup.Group
 	g.SetLimit(w.cfg.Threads)
 	for n := range p.blocks {

@@ -102,6 +102,20 @@ func (o *once[T]) put(value T) {
 func (o *once[T]) drop() {
 	o.lock <- struct{}{}
 	defer func() { <-o.lock }()
+	o.forget()
+}
+
+// dropIdle is drop, unless the value is being made.
+func (o *once[T]) dropIdle() {
+	select {
+	case o.lock <- struct{}{}:
+		defer func() { <-o.lock }()
+		o.forget()
+	default:
+	}
+}
+
+func (o *once[T]) forget() {
 	var none T
 	o.value, o.made = none, false
 }
@@ -118,6 +132,16 @@ func newTasks(blocks, sides int) *tasks {
 		t.sides[s].parts, t.sides[s].side = newOnce[struct{}](), newOnce[*similarity.Side]()
 	}
 	return t
+}
+
+// rest drops blocks and sides, once lists are asked for: usually no task follows. One that does makes its own.
+func (t *tasks) rest() {
+	for n := range t.blocks {
+		t.blocks[n].lead.dropIdle()
+	}
+	for n := range t.sides {
+		t.sides[n].side.dropIdle()
+	}
 }
 
 // RunTasks implements kithv1.ComputeServiceServer. Tasks that were done before are reported again.
@@ -335,11 +359,11 @@ func (w *Worker) lead(ctx context.Context, j *job, p *plan, n int, sources []*ki
 	})
 }
 
-// used drops the parts after the second of their two uses: a block, and a side.
+// used drops the parts after their two uses, a block and a side, and when they come again after each.
 func (s *blockState) used() {
 	s.mu.Lock()
 	s.uses++
-	last := s.uses == 2
+	last := s.uses >= 2
 	s.mu.Unlock()
 	if last {
 		s.parts.drop()

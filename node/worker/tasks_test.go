@@ -33,6 +33,22 @@ func TestPartsAreDroppedAfterTwoUses(t *testing.T) {
 	}
 }
 
+// TestBlocksAndSidesAreDropped checks that they are dropped once lists are asked for, but for one that is being made.
+func TestBlocksAndSidesAreDropped(t *testing.T) {
+	tasks := newTasks(2, 1)
+	tasks.sides[0].side.put(&similarity.Side{})
+	for b := range tasks.blocks {
+		tasks.blocks[b].lead.put(&similarity.Block{})
+	}
+	busy := &tasks.blocks[1].lead
+	busy.lock <- struct{}{}
+	tasks.rest()
+	<-busy.lock
+	if side, idle, busy := tasks.sides[0].side.has(), tasks.blocks[0].lead.has(), busy.has(); side || idle || !busy {
+		t.Errorf("side %v, idle block %v and busy block %v are there, want the last alone", side, idle, busy)
+	}
+}
+
 func TestOnceCanBeTriedAgain(t *testing.T) {
 	o := newOnce[int]()
 	if _, err := o.get(t.Context(), func() (int, error) { return 0, context.Canceled }); err == nil {
