@@ -60,9 +60,25 @@ type Step struct {
 	fallen  []uint64 // and of those whose norm has not risen
 	heavy   bool     // a touched item has a norm so large that scores may be the same though it has risen
 	changes []RowChange
-	// entries are those of the changes, one after the other up to ends.
+	// all are the entries of the changes, and some those of them that are others now.
+	all, some changedEntries
+	// rows are those of the changes that have an item: of item i those from rowStart[i] to rowStart[i+1].
+	rows     []itemEntry
+	rowStart []uint32
+}
+
+// changedEntries are entries of the changes, one row behind the other up to ends.
+type changedEntries struct {
 	entries []rowEntry
 	ends    []int
+}
+
+// row returns the entries of a change.
+func (c *changedEntries) row(n uint32) []rowEntry {
+	if n == 0 {
+		return c.entries[:c.ends[0]]
+	}
+	return c.entries[c.ends[n-1]:c.ends[n]]
 }
 
 // stepItem is what scores divide by of an item: before, none if it is new, and now.
@@ -72,6 +88,12 @@ type stepItem struct{ was, is float64 }
 type rowEntry struct {
 	item    uint32
 	was, is float32
+}
+
+// itemEntry is the entry of an item in a changed row, with its weights as rowEntry has them.
+type itemEntry struct {
+	row     uint32
+	was, is uint16 // at most maxFollowedWeight
 }
 
 // NewStep follows changes of a version with the given users of each item, and sums of squares of their weights as the measure takes them; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
@@ -92,7 +114,7 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 	}
 	s := &Step{
 		o: o, kind: o.Measure.kind(), now: newNorms(n), item: make([]stepItem, n), next: make([]uint32, n), touched: make([]uint64, (n+63)/64), fallen: make([]uint64, (n+63)/64),
-		changes: changes, entries: make([]rowEntry, 0, entries), ends: make([]int, len(changes)),
+		changes: changes, all: changedEntries{make([]rowEntry, 0, entries), make([]int, len(changes))}, some: changedEntries{ends: make([]int, len(changes))},
 	}
 	copy(s.now.users, users)
 	copy(s.now.squares, squares)
@@ -108,8 +130,9 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 		if pairs += more; pairs > maxPairDeltas {
 			return nil, fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairDeltas)
 		}
-		s.ends[c] = len(s.entries)
+		s.all.ends[c], s.some.ends[c] = len(s.all.entries), len(s.some.entries)
 	}
+	s.indexRows()
 	var moved []uint32
 	for i := range n {
 		x, was := &s.item[i], side{}
@@ -145,15 +168,34 @@ func (s *Step) addRow(c *RowChange) (pairs int, err error) {
 			return 0, err
 		}
 	}
-	from, changed := len(s.entries), 0
+	all, some := len(s.all.entries), len(s.some.entries)
 	err = s.eachEntry(c, func(item uint32, was, is float64) error {
-		if was != is {
-			changed++
+		e := rowEntry{item, float32(was), float32(is)} // exact
+		if s.all.entries = append(s.all.entries, e); was != is {
+			s.some.entries = append(s.some.entries, e)
 		}
-		s.entries = append(s.entries, rowEntry{item, float32(was), float32(is)}) // exact
 		return s.count(item, was, is)
 	})
-	return 2 * changed * (len(s.entries) - from), err
+	return 2 * (len(s.some.entries) - some) * (len(s.all.entries) - all), err
+}
+
+// indexRows makes rows.
+func (s *Step) indexRows() {
+	s.rows, s.rowStart = make([]itemEntry, len(s.all.entries)), make([]uint32, len(s.item)+1)
+	next := s.rowStart[1:] // where the next entry of an item goes, once its own begin is there
+	for _, e := range s.all.entries {
+		next[e.item]++
+	}
+	total := uint32(0)
+	for i, n := range next {
+		next[i], total = total, total+n
+	}
+	for n := range s.changes {
+		for _, e := range s.all.row(uint32(n)) {
+			s.rows[next[e.item]] = itemEntry{uint32(n), uint16(e.was), uint16(e.is)}
+			next[e.item]++
+		}
+	}
 }
 
 // eachEntry goes over the items of either row, ascending, with their weights as the measure takes them; 0 is none.

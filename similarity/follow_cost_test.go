@@ -190,14 +190,8 @@ func followCost(t *testing.T, o Options, v *version, names []uint32, to *Rows, t
 
 // pairs counts the sums that change, at most.
 func (s *Step) pairs() (n int) {
-	from := 0
-	for _, end := range s.ends {
-		changed := 0
-		for _, e := range s.entries[from:end] {
-			changed += one(e.was != e.is)
-		}
-		n += 2 * changed * (end - from)
-		from = end
+	for c := range s.changes {
+		n += 2 * len(s.some.row(uint32(c))) * len(s.all.row(uint32(c)))
 	}
 	return n
 }

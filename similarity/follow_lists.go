@@ -22,12 +22,11 @@ type Follower struct {
 	items []uint32
 	held  func(item uint32) HeldList
 	lists []followed // of the items
-	asks  []ask      // sums that lists do not tell, in the order of Wanted behind it
-	room  []uint64   // for keys of lists
+	// asks are the next ids of those whose sums lists need and cannot tell, ascending, one list behind the other up to askEnds.
+	asks    []uint32
+	askEnds []int
+	room    []uint64 // for keys of lists
 }
-
-// ask is a pair whose sum a list needs, by next ids, and the place of the list.
-type ask struct{ item, with, list uint32 }
 
 // followed is a list on its way.
 type followed struct {
@@ -63,71 +62,12 @@ func (f *Follower) list(id uint32) (l *followed, ok bool) {
 	return &f.lists[at], true
 }
 
-// delta is by how much the sum of an item with another grows.
-type delta struct {
-	other uint32
-	by    int32 // at most maxFollowedWeight squared
-}
-
-// deltas returns what changed rows add to the sums of the items, in any order: those of item k of them are all[first[k]:last[k]].
-// Cost: O(items of the version + entries of the changed rows + deltas).
-func (f *Follower) deltas() (all []delta, first, last []int) {
-	s := f.step
-	place := make([]uint32, len(s.item)) // in items, plus 1
-	for k, i := range f.items {
-		place[i] = uint32(k + 1)
-	}
-	first, last = make([]int, len(f.items)), make([]int, len(f.items))
-	total := 0
-	for pass := range 2 {
-		from := 0
-		var changed []rowEntry
-		for _, end := range s.ends {
-			row := s.entries[from:end]
-			from = end
-			changed = changed[:0]
-			for _, e := range row {
-				if e.was != e.is {
-					changed = append(changed, e)
-				}
-			}
-			for _, e := range row {
-				k := place[e.item]
-				if k == 0 {
-					continue
-				}
-				others := changed
-				if e.was != e.is {
-					others = row
-				}
-				if pass == 0 {
-					first[k-1] += len(others)
-					continue
-				}
-				at := last[k-1]
-				for _, o := range others {
-					if by := int32(e.is)*int32(o.is) - int32(e.was)*int32(o.was); by != 0 && o.item != e.item {
-						all[at] = delta{o.item, by}
-						at++
-					}
-				}
-				last[k-1] = at
-			}
-		}
-		if pass == 0 {
-			for k, n := range first {
-				first[k], last[k], total = total, total, total+n
-			}
-			all = make([]delta, total)
-		}
-	}
-	return all, first, last
-}
-
 // looker is what Look works with.
 type looker struct {
 	*Follower
 	slot []uint32 // of an item in others, plus 1; all zero between items
+	// met has a bit for the last bits of each of others, so that most neighbors need not be looked for in slot, which is large.
+	met [1 << (metBits - 6)]uint64
 	// others are those whose sums with the item change, and by how much; 0 once that is done.
 	others []uint32
 	by     []float64
@@ -135,9 +75,10 @@ type looker struct {
 	may    []Neighbor // those of others that are not held, and a bound of the score of each
 }
 
-// Look looks over the lists. Cost: O(items of the version + entries of the changed rows + neighbors + deltas).
+const metBits = 12
+
+// Look looks over the lists. Cost: O(items of the version + neighbors + sums that change).
 func (f *Follower) Look(ctx context.Context) error {
-	all, first, last := f.deltas()
 	l := &looker{Follower: f, slot: make([]uint32, len(f.step.item))}
 	for k, i := range f.items {
 		if k%1024 == 0 {
@@ -146,25 +87,36 @@ func (f *Follower) Look(ctx context.Context) error {
 			}
 		}
 		l.ask = l.ask[:0]
-		if err := l.look(i, &f.lists[k], all[first[k]:last[k]]); err != nil {
+		if err := l.look(i, &f.lists[k]); err != nil {
 			return err
 		}
-		if f.lists[k].whole {
-			continue
-		}
-		for _, j := range l.ask {
-			if id, with := f.step.next[i], f.step.next[j]; with != Gone {
-				f.asks = append(f.asks, ask{min(id, with), max(id, with), uint32(k)})
+		from := len(f.asks)
+		if !f.lists[k].whole {
+			for _, j := range l.ask {
+				if with := f.step.next[j]; with != Gone {
+					f.asks = append(f.asks, with)
+				}
 			}
+			slices.Sort(f.asks[from:])
 		}
+		f.askEnds = append(f.askEnds, len(f.asks))
 	}
 	return nil
 }
 
-func (f *looker) look(i uint32, l *followed, deltas []delta) error {
+// asksOf returns what list k asks for.
+func (f *Follower) asksOf(k int) []uint32 {
+	from := 0
+	if k > 0 {
+		from = f.askEnds[k-1]
+	}
+	return f.asks[from:f.askEnds[k]:f.askEnds[k]]
+}
+
+func (f *looker) look(i uint32, l *followed) error {
 	s, h := f.step, f.held(i)
-	moved := isSet(s.touched, i)
-	if l.changed = moved || len(deltas) > 0 || f.touches(h.List) || f.touches(h.Rest); !l.changed {
+	moved, rows := isSet(s.touched, i), s.rows[s.rowStart[i]:s.rowStart[i+1]]
+	if l.changed = moved || len(rows) > 0 || f.touches(h.List) || f.touches(h.Rest); !l.changed {
 		// Pairs that are not held may come before the last of the list if they have its score, and keep it though their norm has risen, as norms are so large that scores of float32 do not show it:
 		// that of the pair, or of counts that of the item itself.
 		if tied := (s.heavy || s.kind == commons && s.item[i].is >= knownSum) && h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound; tied {
@@ -176,13 +128,13 @@ func (f *looker) look(i uint32, l *followed, deltas []delta) error {
 		l.whole = true
 		return nil
 	}
-	f.join(deltas)
+	f.join(i, rows)
 	x := &s.item[i]
 	l.bound, l.keys = s.lower(h.Bound, x), f.take(len(h.List)+len(h.Rest)+len(f.others))
 	for _, part := range [...][]Neighbor{h.List, h.Rest} {
 		for _, n := range part {
 			by := 0.0
-			if len(deltas) > 0 {
+			if isSet(f.met[:], n.ID%(1<<metBits)) {
 				if at := f.slot[n.ID]; at != 0 {
 					by, f.by[at-1] = f.by[at-1], 0
 				}
@@ -203,7 +155,7 @@ func (f *looker) look(i uint32, l *followed, deltas []delta) error {
 	}
 	f.may = f.may[:0]
 	for at, j := range f.others {
-		f.slot[j] = 0
+		f.slot[j], f.met[j%(1<<metBits)/64] = 0, 0
 		by, y := f.by[at], &s.item[j]
 		if by == 0 {
 			continue
@@ -224,17 +176,28 @@ func (f *looker) look(i uint32, l *followed, deltas []delta) error {
 	return nil
 }
 
-// join makes one of the deltas of each pair.
-func (f *looker) join(deltas []delta) {
+// join adds up what the changed rows that have an item add to its sums.
+func (f *looker) join(i uint32, rows []itemEntry) {
 	f.others, f.by = f.others[:0], f.by[:0]
-	for _, d := range deltas {
-		at := f.slot[d.other]
-		if at == 0 {
-			f.others, f.by = append(f.others, d.other), append(f.by, 0)
-			at = uint32(len(f.others))
-			f.slot[d.other] = at
+	for _, e := range rows {
+		others := &f.step.some
+		if e.was != e.is {
+			others = &f.step.all
 		}
-		f.by[at-1] += float64(d.by)
+		for _, o := range others.row(e.row) {
+			by := float64(e.is)*float64(o.is) - float64(e.was)*float64(o.was)
+			if by == 0 || o.item == i {
+				continue
+			}
+			at := f.slot[o.item]
+			if at == 0 {
+				f.others, f.by = append(f.others, o.item), append(f.by, 0)
+				at = uint32(len(f.others))
+				f.slot[o.item] = at
+				set(f.met[:], o.item%(1<<metBits))
+			}
+			f.by[at-1] += by
+		}
 	}
 }
 
@@ -306,7 +269,7 @@ func (f *Follower) put(l *followed, i, j uint32, sum float64) error {
 	switch {
 	case sum == 0:
 		return nil
-	case sum < 0:
+	case !(sum >= 0):
 		return fmt.Errorf("follow: the sum of items %d and %d would be %v: %w", i, j, sum, ErrShape)
 	case sum >= exactSum:
 		return fmt.Errorf("%w: sum %v of items %d and %d, want below %d", ErrNotFollowed, sum, i, j, exactSum)
@@ -318,7 +281,7 @@ func (f *Follower) put(l *followed, i, j uint32, sum float64) error {
 	return nil
 }
 
-// PairSums are sums of an item with others: with those of With, ascending, or with All that have one. Ids are dense ids of the next version. Sum goes with With; it is nil where sums are wanted.
+// PairSums are sums of an item with others, for its list: with those of With, ascending, or with All that have one. Ids are dense ids of the next version. Sum goes with With; it is nil where sums are wanted.
 type PairSums struct {
 	Item uint32
 	All  bool
@@ -328,76 +291,32 @@ type PairSums struct {
 	Sum    []float64
 }
 
-// Wanted returns the sums that lists cannot tell, in the order of JoinWanted; each pair once, with the item that more users have.
+// Wanted returns the sums that lists cannot tell, in the order of JoinWanted, for each list its own.
 func (f *Follower) Wanted() []PairSums {
-	var out []PairSums
+	var whole, pairs []PairSums
 	for k, id := range f.IDs() {
 		if f.lists[k].whole {
-			out = append(out, PairSums{Item: id, All: true, Mirror: isSet(f.step.fallen, f.items[k])})
+			whole = append(whole, PairSums{Item: id, All: true, Mirror: isSet(f.step.fallen, f.items[k])})
+		} else if asks := f.asksOf(k); len(asks) > 0 {
+			pairs = append(pairs, PairSums{Item: id, With: asks})
 		}
 	}
-	f.asks = byItem(f.asks, f.step.Len(), func(a ask) uint32 { return a.item })
-	return eachItem(out, f.asks, func(a ask) (item, with uint32) { return a.item, a.with })
-}
-
-// byItem groups pairs by item, which are below n. Cost: O(n + pairs).
-func byItem[P any](pairs []P, n int, item func(P) uint32) []P {
-	next := make([]int, n+1)
-	for _, p := range pairs {
-		next[item(p)+1]++
-	}
-	for i := range n {
-		next[i+1] += next[i]
-	}
-	out := make([]P, len(pairs))
-	for _, p := range pairs {
-		at := &next[item(p)]
-		out[*at] = p
-		*at++
-	}
-	return out
-}
-
-// eachItem appends what is wanted of pairs that are grouped by item, and sorts the pairs of each.
-func eachItem[P any](out []PairSums, pairs []P, of func(P) (item, with uint32)) []PairSums {
-	all := make([]uint32, 0, len(pairs))
-	for len(pairs) > 0 {
-		item, _ := of(pairs[0])
-		n := 1
-		for ; n < len(pairs); n++ {
-			if next, _ := of(pairs[n]); next != item {
-				break
-			}
-		}
-		slices.SortFunc(pairs[:n], func(a, b P) int {
-			_, x := of(a)
-			_, y := of(b)
-			return cmp.Compare(x, y)
-		})
-		from := len(all)
-		for _, p := range pairs[:n] {
-			if _, with := of(p); len(all) == from || all[len(all)-1] != with {
-				all = append(all, with)
-			}
-		}
-		out, pairs = append(out, PairSums{Item: item, With: all[from:len(all):len(all)]}), pairs[n:]
-	}
-	return out
+	return append(whole, pairs...)
 }
 
 // Give takes sums: all that were wanted, by whomever, in the order of JoinWanted.
-// Cost: O(sums that all lists need + pairs that were asked for · log sums).
+// Cost: O(items that sums are of + sums of the lists and those that all lists need).
 func (f *Follower) Give(sums []PairSums) error {
 	s := f.step
 	for n, p := range sums {
-		if err := f.check(p); err != nil {
-			return err
-		}
 		if n > 0 && comparePairs(sums[n-1], p) >= 0 {
 			return fmt.Errorf("follow: sums of item %d come after those of item %d: %w", p.Item, sums[n-1].Item, ErrShape)
 		}
 		if !p.All {
 			continue
+		}
+		if err := f.check(p); err != nil {
+			return err
 		}
 		if l, ok := f.list(p.Item); ok && l.whole {
 			*l = followed{changed: true, keys: f.take(len(p.With))}
@@ -408,29 +327,19 @@ func (f *Follower) Give(sums []PairSums) error {
 			}
 		}
 	}
+	pairs := sums[sort.Search(len(sums), func(n int) bool { return !sums[n].All }):]
 	for k, id := range f.IDs() {
 		if f.lists[k].whole {
 			return fmt.Errorf("follow: the sums of item %d did not come: %w", id, ErrShape)
 		}
-	}
-	pairs := sums[sort.Search(len(sums), func(n int) bool { return !sums[n].All }):]
-	at := 0 // of the pair in those of the first item
-	for _, a := range f.asks {
-		for len(pairs) > 0 && pairs[0].Item < a.item {
-			pairs, at = pairs[1:], 0
+		asks := f.asksOf(k)
+		if len(asks) == 0 {
+			continue
 		}
-		for len(pairs) > 0 && at < len(pairs[0].With) && pairs[0].With[at] < a.with {
-			at++
+		for len(pairs) > 0 && pairs[0].Item < id {
+			pairs = pairs[1:]
 		}
-		if len(pairs) == 0 || pairs[0].Item != a.item || at == len(pairs[0].With) || pairs[0].With[at] != a.with {
-			return fmt.Errorf("follow: the sum of items %d and %d did not come: %w", a.item, a.with, ErrShape)
-		}
-		i := f.items[a.list]
-		j := s.order[a.item]
-		if i == j {
-			j = s.order[a.with]
-		}
-		if err := f.put(&f.lists[a.list], i, j, pairs[0].Sum[at]); err != nil {
+		if err := f.give(k, id, asks, pairs); err != nil {
 			return err
 		}
 	}
@@ -442,6 +351,30 @@ func (f *Follower) Give(sums []PairSums) error {
 			if err := f.mirror(with, p.Item, p.Sum[k]); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// give holds the pairs of list k, of an item by its next id, that it asked for. Their sums come first of pairs.
+func (f *Follower) give(k int, id uint32, asks []uint32, pairs []PairSums) error {
+	var p PairSums
+	if len(pairs) > 0 && pairs[0].Item == id {
+		p = pairs[0]
+	}
+	if len(p.Sum) != len(p.With) {
+		return fmt.Errorf("follow: %d sums of item %d with %d others: %w", len(p.Sum), id, len(p.With), ErrShape)
+	}
+	at := 0
+	for _, with := range asks {
+		for at < len(p.With) && p.With[at] < with {
+			at++
+		}
+		if at == len(p.With) || p.With[at] != with {
+			return fmt.Errorf("follow: the sum of items %d and %d did not come: %w", id, with, ErrShape)
+		}
+		if err := f.put(&f.lists[k], f.items[k], f.step.order[with], p.Sum[at]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -530,47 +463,31 @@ func comparePairs(a, b PairSums) int {
 	return cmp.Or(cmp.Compare(one(b.All), one(a.All)), cmp.Compare(a.Item, b.Item))
 }
 
-// JoinWanted makes one of what several Followers of a version of so many items want: what is wanted by several is there once. The error matches ErrShape if an item is not below them, and
+// JoinWanted makes one of what several Followers of a version of so many items want, each item once: whole items first, then by item. The error matches ErrShape if an item is not below them, and
 // ErrNotFollowed if they are more than maxPairSums.
-// Cost: O(items + sums).
+// Cost: O(items + what is wanted).
 func JoinWanted(wanted []PairSums, items int) ([]PairSums, error) {
-	var out []PairSums
 	total := 0
 	for _, w := range wanted {
 		if int64(w.Item) >= int64(items) {
 			return nil, fmt.Errorf("sums of item %d of %d are wanted: %w", w.Item, items, ErrShape)
 		}
-		if w.All {
+		if total += len(w.With); total > maxPairSums { // before anything is done for them
+			return nil, tooManyPairSums()
+		}
+	}
+	slices.SortFunc(wanted, comparePairs) // few runs that ascend
+	out := wanted[:0]
+	for _, w := range wanted {
+		if n := len(out); n > 0 && comparePairs(out[n-1], w) == 0 { // from programs that name a pair by either item
+			last := &out[n-1]
+			last.Mirror = last.Mirror || w.Mirror
+			last.With = slices.Concat(last.With, w.With)
+			slices.Sort(last.With)
+			last.With = slices.Compact(last.With)
+		} else {
 			out = append(out, w)
 		}
-		total += len(w.With)
 	}
-	slices.SortFunc(out, comparePairs)
-	whole := out[:0]
-	for _, w := range out {
-		if n := len(whole); n > 0 && whole[n-1].Item == w.Item {
-			whole[n-1].Mirror = whole[n-1].Mirror || w.Mirror
-		} else {
-			whole = append(whole, w)
-		}
-	}
-	pairs := make([]uint64, 0, total)
-	for _, w := range wanted {
-		if w.All {
-			continue
-		}
-		for _, with := range w.With {
-			pairs = append(pairs, uint64(w.Item)<<32|uint64(with))
-		}
-	}
-	pairs = byItem(pairs, items, func(p uint64) uint32 { return uint32(p >> 32) })
-	joined := eachItem(whole, pairs, func(p uint64) (item, with uint32) { return uint32(p >> 32), uint32(p) })
-	total = 0
-	for _, w := range joined {
-		total += len(w.With)
-	}
-	if total > maxPairSums { // before anything is done for them
-		return nil, tooManyPairSums()
-	}
-	return joined, nil
+	return out, nil
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // maxPairSums bounds the sums that lists may want: 12 bytes each, on every node.
-const maxPairSums = 8 << 20
+const maxPairSums = 16 << 20
 
 func tooManyPairSums() error {
 	return fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, maxPairSums)
@@ -36,7 +36,8 @@ func FitPairSums(wanted, sums []PairSums) error {
 
 // SumPairs forms the sums that are wanted over the users of parts of the rows, whose weights are whole. Sums of other users add to them. Errors match ErrNotFollowed
 // for other weights, ErrShape for items that there are not, or are those of the context.
-// Cost: O(items + entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted.
+// Cost: O(items + entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted, or of all entries
+// if that is a fourth of them, and 16 for each pair.
 func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted []PairSums) ([]PairSums, error) {
 	a := pairAdder{parts: parts, items: s.Len(), commons: s.kind == commons}
 	if err := a.collect(wanted); err != nil {
@@ -45,20 +46,23 @@ func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted []PairSums) (
 	out := make([]PairSums, len(wanted))
 	room := maxPairSums
 	for n, w := range wanted {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if w.All {
+		if out[n] = w; w.All {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			out[n] = a.addAll(w)
-		} else {
-			out[n] = a.addPairs(w)
 		}
-		if room -= len(out[n].Sum); room < 0 {
+		if room -= len(out[n].With); room < 0 {
 			return nil, tooManyPairSums()
 		}
-		for k, sum := range out[n].Sum {
+	}
+	if err := a.addPairs(ctx, out); err != nil {
+		return nil, err
+	}
+	for _, w := range out {
+		for k, sum := range w.Sum {
 			if sum != float64(int64(sum)) {
-				return nil, fmt.Errorf("%w: sum %v of items %d and %d, want whole weights", ErrNotFollowed, sum, w.Item, out[n].With[k])
+				return nil, fmt.Errorf("%w: sum %v of items %d and %d, want whole weights", ErrNotFollowed, sum, w.Item, w.With[k])
 			}
 		}
 	}
@@ -79,7 +83,7 @@ type pairAdder struct {
 	// has has a bit for each user of an item, and weight what it is there; no bit is set between items.
 	has    []uint64
 	weight []float32
-	place  []uint32 // of an item in with, plus 1; all zero between items
+	place  []uint32 // of an item in with, or of its sum with the item, plus 1; all zero between items
 	with   []uint32
 	sums   []float64
 }
@@ -153,38 +157,96 @@ func (a *pairAdder) column(item uint32) ([]uint32, []float32) {
 // denseShare is how many times as many users an item must have as others are looked up in it, so that looking up by halves is cheaper than writing down the weights of all.
 const denseShare = 16
 
-// addPairs adds up the pairs of an item.
-func (a *pairAdder) addPairs(w PairSums) PairSums {
-	out := PairSums{Item: w.Item, With: w.With, Sum: make([]float64, len(w.With))}
-	users, weights := a.column(w.Item)
-	steps := 0
-	for _, i := range w.With {
-		steps += int(a.start[i+1] - a.start[i])
-	}
-	if steps*denseShare < len(users) {
-		for k, i := range w.With {
-			out.Sum[k] = a.product(users, weights, i)
+// pairOf is a pair of an item: the other, and where its sum goes.
+type pairOf struct{ with, at uint32 }
+
+// addPairs adds up all pairs but those of whole items: those of an item after each other, each with the item that more users have, which are marked once. Ids are by number of users.
+func (a *pairAdder) addPairs(ctx context.Context, wanted []PairSums) error {
+	first, total := make([]uint32, a.items+1), 0
+	for _, w := range wanted {
+		if w.All {
+			continue
 		}
-		return out
+		for _, with := range w.With {
+			first[min(w.Item, with)+1]++
+		}
+		total += len(w.With)
 	}
-	for k, u := range users {
-		set(a.has, u)
-		a.weight[u] = weights[k]
+	for i := range a.items {
+		first[i+1] += first[i]
 	}
-	for k, i := range w.With {
-		sum := 0.0
-		few, theirs := a.column(i)
-		for n, u := range few {
-			if isSet(a.has, u) {
-				sum += float64(theirs[n]) * float64(a.weight[u])
+	sums, pairs, at := make([]float64, total), make([]pairOf, total), uint32(0)
+	next := slices.Clone(first)
+	for n, w := range wanted {
+		if w.All {
+			continue
+		}
+		wanted[n].Sum = sums[at : int(at)+len(w.With) : int(at)+len(w.With)]
+		for _, with := range w.With {
+			q := &next[min(w.Item, with)]
+			pairs[*q] = pairOf{max(w.Item, with), at}
+			*q++
+			at++
+		}
+	}
+	for i := range a.items {
+		if i%1024 == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
 		}
-		out.Sum[k] = sum
+		if of := pairs[first[i]:first[i+1]]; len(of) > 0 {
+			a.addItem(uint32(i), of, sums)
+		}
 	}
-	for _, u := range users {
-		a.has[u/64] = 0
+	return nil
+}
+
+// addItem adds up the pairs of an item; those of either list of a pair once.
+func (a *pairAdder) addItem(item uint32, pairs []pairOf, sums []float64) {
+	users, weights := a.column(item)
+	steps := 0
+	for _, p := range pairs {
+		steps += int(a.start[p.with+1] - a.start[p.with])
 	}
-	return out
+	mark := steps*denseShare >= len(users)
+	if mark {
+		for k, u := range users {
+			set(a.has, u)
+			a.weight[u] = weights[k]
+		}
+	}
+	for _, p := range pairs {
+		switch at := a.place[p.with]; {
+		case at != 0:
+			sums[p.at] = sums[at-1]
+			continue
+		case mark:
+			sums[p.at] = a.marked(p.with)
+		default:
+			sums[p.at] = a.product(users, weights, p.with)
+		}
+		a.place[p.with] = p.at + 1
+	}
+	for _, p := range pairs {
+		a.place[p.with] = 0
+	}
+	if mark {
+		for _, u := range users {
+			a.has[u/64] = 0
+		}
+	}
+}
+
+// marked is the product of the column that is marked with that of an item.
+func (a *pairAdder) marked(i uint32) (sum float64) {
+	users, weights := a.column(i)
+	for k, u := range users {
+		if isSet(a.has, u) {
+			sum += float64(weights[k]) * float64(a.weight[u])
+		}
+	}
+	return sum
 }
 
 // product is that of a long column with that of an item.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
@@ -373,6 +374,29 @@ func TestFollowLargeSums(t *testing.T) {
 	next := is.numbered(true)
 	next.held, _ = v.follow(t, s, next, 1)
 	checkHeld(t, o, &version{rows: next.rows}, next.held)
+}
+
+// TestJoinWanted brings what several want into order, also where programs name a pair by either item.
+func TestJoinWanted(t *testing.T) {
+	got, err := JoinWanted([]PairSums{
+		{Item: 4, All: true},
+		{Item: 1, With: []uint32{2, 7}},
+		{Item: 5, With: []uint32{0}},
+		{Item: 3, All: true},
+		{Item: 4, All: true, Mirror: true},
+		{Item: 1, With: []uint32{3, 7}},
+		{Item: 2, With: []uint32{1}},
+	}, 8)
+	want := []PairSums{{Item: 3, All: true}, {Item: 4, All: true, Mirror: true}, {Item: 1, With: []uint32{2, 3, 7}}, {Item: 2, With: []uint32{1}}, {Item: 5, With: []uint32{0}}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	if _, err := JoinWanted([]PairSums{{Item: 8, All: true}}, 8); !errors.Is(err, ErrShape) {
+		t.Errorf("an item that there is not: got %v, want ErrShape", err)
+	}
+	if _, err := JoinWanted([]PairSums{{Item: 1, With: make([]uint32, maxPairSums)}, {Item: 2, With: make([]uint32, 1)}}, 8); !errors.Is(err, ErrNotFollowed) {
+		t.Errorf("more than fit: got %v, want ErrNotFollowed", err)
+	}
 }
 
 // TestFitPairSums refuses sums of others.
