@@ -300,8 +300,8 @@ func ascendBelow(ids []uint32, n int) bool {
 func usualWeights(weights []float32) bool {
 	const least, most = (127 - 40) << 23, (127 + 40) << 23 // bits of MinWeight and MaxWeight
 	room := int64(0)
-	for _, w := range weights {
-		room |= most - least - int64(math.Float32bits(w)&^(1<<31)-least) // negative where it is not; wraps below least
+	for k := range weights {
+		room |= most - least - int64(math.Float32bits(weights[k])&^(1<<31)-least) // negative where it is not; wraps below least
 	}
 	return room >= 0
 }

@@ -110,24 +110,24 @@ func (l *Lists) index() {
 	}
 }
 
-// usualList reports whether a list is valid and has no negative scores, without a branch for each neighbor. The bits of positive numbers are in the order of the numbers, so that the first and the
-// last tell of all that none is zero, infinite or not a number.
+// usualList reports whether a list is valid and has no negative scores, without a branch for each neighbor. It may be false for any list where memory has not the order of files. The bits of
+// positive numbers are in the order of the numbers, so that the first and the last tell of all that none is zero, infinite or not a number.
 func usualList(item uint32, list []similarity.Neighbor) bool {
 	if len(list) == 0 {
 		return true
 	}
-	if math.Float32bits(list[0].Score) > math.Float32bits(math.MaxFloat32) || list[len(list)-1].Score == 0 {
+	words, ok := words(list)
+	if !ok || math.Float32bits(list[0].Score) > math.Float32bits(math.MaxFloat32) || list[len(list)-1].Score == 0 {
 		return false
 	}
-	last, steps := uint64(math.MaxUint64), uint64(1)
-	for _, n := range list {
-		key := uint64(math.Float32bits(n.Score))<<32 | uint64(^n.ID)
-		_, descends := bits.Sub64(key, last, 0)
-		_, other := bits.Sub64(0, uint64(n.ID^item), 0)
-		steps &= descends & other
+	last, descends, wrong := int64(math.MaxInt64), int64(-1), int64(0) // by their signs
+	for _, w := range words {
+		key := int64(w ^ math.MaxUint32) // falls with the score, and for equal ones as the id rises
+		descends &= key - last
+		wrong |= key | (int64(uint32(w)^item) - 1)
 		last = key
 	}
-	return steps == 1
+	return descends < 0 && wrong >= 0
 }
 
 // checkList checks the order of a list, its scores, and that it has not its own item.

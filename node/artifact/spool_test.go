@@ -70,6 +70,9 @@ func TestUsualList(t *testing.T) {
 		item := rapid.SampledFrom([]uint32{0, 3, 7, math.MaxUint32}).Draw(t, "item")
 		negative := slices.ContainsFunc(list, func(n similarity.Neighbor) bool { return n.Score < 0 })
 		want := checkList(item, list) == nil && !negative
+		if _, ok := words(list); !ok && len(list) > 0 {
+			t.Skip("lists are looked at one by one")
+		}
 		if got := usualList(item, list); got != want {
 			t.Fatalf("list %v of item %d: %v, want %v", list, item, got, want)
 		}
