@@ -42,13 +42,10 @@ func (s *Store) Create(version uint64, name string) (*File, error) {
 	return &File{store: s, version: version, name: name, temp: temp, sum: xxhash.New()}, nil
 }
 
-// writeBytes is how much is written and summed at a time, while it is in the processor's cache.
-const writeBytes = 128 << 10
-
 // Write implements io.Writer. Writes are not buffered. A file of which a Write has failed cannot be committed.
 func (f *File) Write(p []byte) (n int, err error) {
 	for err == nil && len(p) > 0 {
-		piece := p[:min(len(p), writeBytes)]
+		piece := p[:min(len(p), pieceBytes)]
 		var written int
 		written, err = f.temp.Write(piece)
 		_, _ = f.sum.Write(piece[:written]) // never fails

@@ -42,6 +42,11 @@ func OpenLists(path string) (*Lists, error) {
 	return openFile(path, listsMagic, parseLists)
 }
 
+// OpenLists is OpenLists of a file of the store. What its sections hold is looked at only if this process has not done that before.
+func (s *Store) OpenLists(version uint64, partition uint32) (*Lists, error) {
+	return openIn(s, version, ListsName(partition), listsMagic, parseLists)
+}
+
 // parseLists cuts the sections; openFile checks them.
 func parseLists(s *sections) (*Lists, error) {
 	sizes, err := s.sizes(2)
@@ -60,17 +65,8 @@ func parseLists(s *sections) (*Lists, error) {
 	}, nil
 }
 
-// check checks the lists and makes the directory.
+// check checks that no access can be out of bounds, and what is promised of the lists.
 func (l *Lists) check() error {
-	if err := l.checkLists(); err != nil {
-		return err
-	}
-	l.index()
-	return nil
-}
-
-// checkLists checks that no access can be out of bounds, and what is promised of the lists.
-func (l *Lists) checkLists() error {
 	if len(l.start) != len(l.items)+1 {
 		return fmt.Errorf("%d lists for %d items", len(l.start)-1, len(l.items))
 	}
@@ -92,8 +88,8 @@ func (l *Lists) checkLists() error {
 	return nil
 }
 
-// index makes the directory. Ids of a partition are spread evenly, so that there is about one item to each of its entries.
-func (l *Lists) index() {
+// ready makes the directory. Ids of a partition are spread evenly, so that there is about one item to each of its entries.
+func (l *Lists) ready() {
 	if len(l.items) == 0 {
 		l.first = []uint32{0, 0}
 		l.shift = 32

@@ -54,6 +54,11 @@ func OpenRest(path string) (*Rest, error) {
 	return openFile(path, restMagic, parseRest)
 }
 
+// OpenRest is OpenRest of a file of the store. What its sections hold is looked at only if this process has not done that before.
+func (s *Store) OpenRest(version uint64, partition uint32) (*Rest, error) {
+	return openIn(s, version, RestName(partition), restMagic, parseRest)
+}
+
 // parseRest cuts the sections; openFile checks them.
 func parseRest(s *sections) (*Rest, error) {
 	sizes, err := s.sizes(2)
@@ -74,8 +79,10 @@ func (r *Rest) check() error {
 	if err := checkBounds(r.lists.items, r.bounds); err != nil {
 		return err
 	}
-	return r.lists.checkLists()
+	return r.lists.check()
 }
+
+func (r *Rest) ready() {}
 
 func checkBounds(items []uint32, bounds []float32) error {
 	if len(bounds) != len(items) {
