@@ -64,7 +64,9 @@ func TestUsualList(t *testing.T) {
 			return similarity.Neighbor{ID: id, Score: rapid.SampledFrom(from).Draw(t, "score")}
 		}), 0, 5).Draw(t, "list")
 		if rapid.Bool().Draw(t, "sorted") {
-			slices.SortFunc(list, func(a, b similarity.Neighbor) int { return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID)) })
+			slices.SortFunc(list, func(a, b similarity.Neighbor) int {
+				return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID))
+			})
 			list = slices.Compact(list)
 		}
 		item := rapid.SampledFrom([]uint32{0, 3, 7, math.MaxUint32}).Draw(t, "item")

@@ -126,8 +126,16 @@ func TestRowsThatCannotFollow(t *testing.T) {
 		weight float32
 		want   error
 	}{
-		{0, 1, nil}, {0, 3, nil}, {0, 1 << 39, nil}, {1, 1, errFull}, {0, 0, errFull}, {0, -1, errFull}, {0, 1.5, errFull}, {0, 0.5, errFull},
-		{0, float32(math.NaN()), errFull}, {0, float32(math.Inf(-1)), errFull},
+		{0, 1, nil},
+		{0, 3, nil},
+		{0, 1 << 39, nil},
+		{1, 1, errFull},
+		{0, 0, errFull},
+		{0, -1, errFull},
+		{0, 1.5, errFull},
+		{0, 0.5, errFull},
+		{0, float32(math.NaN()), errFull},
+		{0, float32(math.Inf(-1)), errFull},
 	} {
 		a := newRowAppender(step, &rowsRoom{}, 1, 1)
 		if err := a.add("u", similarity.Row{Item: []uint32{tc.item}, Weight: []float32{tc.weight}}); !errors.Is(err, tc.want) || (err == nil) != (tc.want == nil) {
