@@ -20,13 +20,13 @@ type earlyFile struct {
 func (v *Versions) openEarly(version uint64, name string) {
 	var file io.Closer
 	var err error
-	if path := v.files.Path(version, name); name == artifact.DictionaryName {
-		file, err = artifact.OpenDictionary(path)
+	if p, _ := artifact.PartitionOf(name); name == artifact.DictionaryName {
+		file, err = v.files.OpenDictionary(version)
 	} else if artifact.IsLists(name) {
-		file, err = artifact.OpenLists(path)
+		file, err = v.files.OpenLists(version, p)
 	} else if o, searched := v.searched(name); searched {
 		var rows *userRows
-		if rows, err = openUserRows(path, similarity.NewUserWeigher(o.Measure, 0, nil), o, 1); rows != nil {
+		if rows, err = v.openUserRows(version, p, similarity.NewUserWeigher(o.Measure, 0, nil), o, 1); rows != nil {
 			file = rows
 		}
 	}

@@ -77,8 +77,8 @@ type userRows struct {
 	by     similarity.Options // of search
 }
 
-func openUserRows(path string, weigher *similarity.Weigher, by similarity.Options, threads int) (*userRows, error) {
-	r, err := artifact.OpenRows(path)
+func (v *Versions) openUserRows(version uint64, p uint32, weigher *similarity.Weigher, by similarity.Options, threads int) (*userRows, error) {
+	r, err := v.files.OpenRows(version, p)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +219,7 @@ func (m *Version) unreadable(name string, err error) error {
 
 // Dictionary returns the items of the version. Every node has it.
 func (m *Version) Dictionary() (*artifact.Dictionary, error) {
-	return open(m, &m.dictionary, artifact.DictionaryName, artifact.OpenDictionary)
+	return open(m, &m.dictionary, artifact.DictionaryName, func() (*artifact.Dictionary, error) { return m.owner.files.OpenDictionary(m.Version) })
 }
 
 // Lists returns the neighbor lists of the items of a partition, which must be one.
@@ -230,14 +230,14 @@ func (m *Version) Lists(p uint32) (*artifact.Lists, error) {
 	if lists := m.lists[p].Load(); lists != nil {
 		return lists, nil // without making a name
 	}
-	return open(m, &m.lists[p], artifact.ListsName(p), artifact.OpenLists)
+	return open(m, &m.lists[p], artifact.ListsName(p), func() (*artifact.Lists, error) { return m.owner.files.OpenLists(m.Version, p) })
 }
 
 // Opened reports whether Lists of a partition, which must be one, would return at once.
 func (m *Version) Opened(p uint32) bool { return m.lists[p].Load() != nil }
 
 // open returns a file of a version, which the first who asks opens. Those after take no lock.
-func open[T any](m *Version, file *atomic.Pointer[T], name string, from func(path string) (*T, error)) (*T, error) {
+func open[T any](m *Version, file *atomic.Pointer[T], name string, from func() (*T, error)) (*T, error) {
 	if f := file.Load(); f != nil {
 		return f, nil
 	}
@@ -253,7 +253,7 @@ func open[T any](m *Version, file *atomic.Pointer[T], name string, from func(pat
 	}
 	if !early {
 		var err error
-		if f, err = from(m.owner.files.Path(m.Version, name)); err != nil {
+		if f, err = from(); err != nil {
 			return nil, m.unreadable(name, err)
 		}
 	}
@@ -352,7 +352,7 @@ func (m *Version) rows(p uint32) (*userRows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(m, &m.users[p], artifact.RowsName(p), func(path string) (*userRows, error) { return openUserRows(path, weigher, m.Similarity, 0) })
+	return open(m, &m.users[p], artifact.RowsName(p), func() (*userRows, error) { return m.owner.openUserRows(m.Version, p, weigher, m.Similarity, 0) })
 }
 
 // dropOthers removes the files of the versions that are not in keep. Versions above applied are left alone: they belong

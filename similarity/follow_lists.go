@@ -450,14 +450,6 @@ func (f *Follower) AppendList(list, rest []Neighbor, k int) (_, _ []Neighbor, bo
 	return list, rest, bound
 }
 
-// rename appends neighbors with their next ids.
-func (s *Step) rename(dst, list []Neighbor) []Neighbor {
-	for _, n := range list {
-		dst = append(dst, Neighbor{s.next[n.ID], n.Score})
-	}
-	return dst
-}
-
 // comparePairs orders sums: those with all others first, then by item.
 func comparePairs(a, b PairSums) int {
 	return cmp.Or(cmp.Compare(one(b.All), one(a.All)), cmp.Compare(a.Item, b.Item))

@@ -253,8 +253,12 @@ func (r *Rows) Validate() error {
 			return fmt.Errorf("rows: row %d ends at %d before its start %d: %w", u, r.Start[u+1], r.Start[u], ErrShape)
 		}
 	}
+	weighed := r.Weight == nil || usualWeights(r.Weight[r.Start[0]:r.Start[len(r.Start)-1]])
 	for u := range r.NumUsers() {
 		items, weights := r.row(u)
+		if weighed && ascendBelow(items, r.NumItems) {
+			continue
+		}
 		for k, i := range items {
 			if int64(i) >= int64(r.NumItems) {
 				return fmt.Errorf("rows: row %d has item %d of %d: %w", u, i, r.NumItems, ErrShape)
@@ -270,6 +274,27 @@ func (r *Rows) Validate() error {
 		}
 	}
 	return nil
+}
+
+// ascendBelow reports whether ids ascend and are below n, without a branch for each.
+func ascendBelow(ids []uint32, n int) bool {
+	last, steps := int64(-1), int64(0)
+	for _, i := range ids {
+		steps |= int64(i) - last - 1 // negative where it does not ascend
+		last = int64(i)
+	}
+	return steps >= 0 && last < int64(n)
+}
+
+// usualWeights reports whether weights are from MinWeight to MaxWeight in magnitude, without a branch for each. It is false for a weight of 0, which is
+// valid, too.
+func usualWeights(weights []float32) bool {
+	const least, most = (127 - 40) << 23, (127 + 40) << 23 // bits of MinWeight and MaxWeight
+	room := int64(0)
+	for k := range weights {
+		room |= most - least - int64(math.Float32bits(weights[k])&^(1<<31)-least) // negative where it is not; wraps below least
+	}
+	return room >= 0
 }
 
 // validWeight is false for NaN, infinities and magnitudes above MaxWeight. A weight that

@@ -26,10 +26,18 @@ func (s *Store) WriteDictionary(version uint64, keys []string, counts []uint64) 
 		return Info{}, refuse(DictionaryName, fmt.Errorf("%d counts for %d keys", len(counts), len(keys)))
 	}
 	d := &Dictionary{keys: packKeys(keys), counts: counts, slots: make([]uint32, slotsOf(uint64(len(keys))))}
+	hashes := make([]uint32, len(keys)) // their lower halves: keys whose hashes differ are not looked at
 	for id, key := range keys {
-		slot, taken := d.slot(key)
-		if taken {
-			return Info{}, refuse(DictionaryName, fmt.Errorf("key %q has the ids %d and %d", key, d.slots[slot]-1, id))
+		hash := xxhash.Sum64String(key)
+		hashes[id] = uint32(hash)
+		slot := d.homeOf(hash)
+		for ; d.slots[slot] != 0; slot++ {
+			if other := d.slots[slot] - 1; hashes[other] == uint32(hash) && keys[other] == key {
+				return Info{}, refuse(DictionaryName, fmt.Errorf("key %q has the ids %d and %d", key, other, id))
+			}
+			if slot == len(d.slots)-1 {
+				slot = -1
+			}
 		}
 		d.slots[slot] = uint32(id) + 1
 	}
@@ -42,6 +50,11 @@ func (s *Store) WriteDictionary(version uint64, keys []string, counts []uint64) 
 // caller must Close it. Cost: O(size), to check it; no memory but the mapping.
 func OpenDictionary(path string) (*Dictionary, error) {
 	return openFile(path, dictionaryMagic, parseDictionary)
+}
+
+// OpenDictionary is OpenDictionary of a file of the store. What its sections hold is looked at only if this process has not done that before.
+func (s *Store) OpenDictionary(version uint64) (*Dictionary, error) {
+	return openIn(s, version, DictionaryName, dictionaryMagic, parseDictionary)
 }
 
 // parseDictionary cuts the sections; openFile checks them.
@@ -82,13 +95,18 @@ func (d *Dictionary) check() error {
 	return nil
 }
 
+func (d *Dictionary) ready() {}
+
 // slotsOf is the size of the hash table of n keys. Half of the slots are empty, so a search looks at 1.5 keys on average if
 // it finds one, and at 2.5 if not.
 func slotsOf(n uint64) uint64 { return 2*n + 1 }
 
 // home is where the search for a key begins.
-func (d *Dictionary) home(key string) int {
-	high, _ := bits.Mul64(xxhash.Sum64String(key), uint64(len(d.slots)))
+func (d *Dictionary) home(key string) int { return d.homeOf(xxhash.Sum64String(key)) }
+
+// homeOf is home of a key with a hash.
+func (d *Dictionary) homeOf(hash uint64) int {
+	high, _ := bits.Mul64(hash, uint64(len(d.slots)))
 	return int(high)
 }
 
@@ -133,6 +151,15 @@ func (d *Dictionary) Keys(ids []uint32) []string {
 		out[i], at = all[at:at+n], at+n
 	}
 	return out
+}
+
+// AllKeys returns the keys of all items, by dense id. They share one copy.
+func (d *Dictionary) AllKeys() []string {
+	text, keys := string(d.keys.text), make([]string, d.Len())
+	for i := range keys {
+		keys[i] = text[d.keys.start[i]:d.keys.start[i+1]]
+	}
+	return keys
 }
 
 // KeyBytes is Key without a copy: it must not be changed, nor kept beyond Close.

@@ -43,9 +43,14 @@ func (s *Store) Create(version uint64, name string) (*File, error) {
 }
 
 // Write implements io.Writer. Writes are not buffered. A file of which a Write has failed cannot be committed.
-func (f *File) Write(p []byte) (int, error) {
-	n, err := f.temp.Write(p)
-	_, _ = f.sum.Write(p[:n]) // never fails
+func (f *File) Write(p []byte) (n int, err error) {
+	for err == nil && len(p) > 0 {
+		piece := p[:min(len(p), pieceBytes)]
+		var written int
+		written, err = f.temp.Write(piece)
+		_, _ = f.sum.Write(piece[:written]) // never fails
+		n, p = n+written, p[written:]
+	}
 	f.size += uint64(n)
 	if err != nil && f.err == nil {
 		f.err = err

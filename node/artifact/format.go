@@ -28,6 +28,8 @@ const (
 	headBytes     = 16 // magic number and version
 	sumBytes      = 8
 	alignment     = 8 // of sections
+	// pieceBytes is how much is read or written and summed at a time, while it is in the processor's cache.
+	pieceBytes = 128 << 10
 )
 
 // maxIDs bounds how many users or items there are, so that ids and ids + 1 fit 32 bits.
@@ -59,7 +61,7 @@ func (s *Store) write(version uint64, name, magic string, sections ...[]byte) (I
 			return Info{}, err
 		}
 	}
-	return f.end()
+	return f.endChecked()
 }
 
 // head returns what a file begins with.
@@ -83,54 +85,90 @@ func (f *File) end() (Info, error) {
 	return f.Commit(nil)
 }
 
-// openFile maps a file, makes a reader of its sections, and checks all of it.
-func openFile[T interface{ check() error }](path, magic string, parse func(*sections) (T, error)) (T, error) {
-	var none T
-	data, err := load(path, magic)
-	if err != nil {
-		return none, err
+// endChecked is end of a file of which all has been checked that its reader checks.
+func (f *File) endChecked() (Info, error) {
+	content := content{f.size, f.sum.Sum64()}
+	info, err := f.end()
+	if err == nil {
+		f.store.checked.add(f.version, f.name, content)
 	}
+	return info, err
+}
+
+// reader is what a file is read by.
+type reader interface {
+	// check checks all that accesses go by.
+	check() error
+	// ready makes what is not in the file.
+	ready()
+}
+
+// openFile maps a file, makes a reader of its sections, and checks all of it.
+func openFile[T reader](path, magic string, parse func(*sections) (T, error)) (T, error) {
+	r, _, err := openKnown(path, magic, parse, content{})
+	return r, err
+}
+
+// openIn is openFile of a file of a store. What its sections hold is looked at once, as long as the content is the same.
+func openIn[T reader](s *Store, version uint64, name, magic string, parse func(*sections) (T, error)) (T, error) {
+	known := s.checked.of(version, name)
+	r, is, err := openKnown(s.Path(version, name), magic, parse, known)
+	if err == nil && is != known {
+		s.checked.add(version, name, is)
+	}
+	return r, err
+}
+
+// openKnown is openFile; a file with the known content is read from end to end, but what its sections hold is not looked at.
+func openKnown[T reader](path, magic string, parse func(*sections) (T, error), known content) (T, content, error) {
+	var none T
+	data, sum, err := load(path, magic)
+	if err != nil {
+		return none, content{}, err
+	}
+	is := content{uint64(len(data) - sumBytes), sum}
 	s := &sections{file: data, rest: data[headBytes : len(data)-sumBytes]}
 	reader, err := parse(s)
 	if err == nil {
 		err = s.end()
 	}
-	if err == nil {
+	if err == nil && is != known {
 		err = reader.check()
 	}
 	if err != nil {
-		return none, errors.Join(corrupt(path, err.Error()), unmap(data))
+		return none, content{}, errors.Join(corrupt(path, err.Error()), unmap(data))
 	}
-	return reader, nil
+	reader.ready()
+	return reader, is, nil
 }
 
-// load maps a file after a check of its magic number, format version and checksum.
-func load(path, magic string) ([]byte, error) {
+// load maps a file after a check of its magic number, format version and checksum, which it returns.
+func load(path, magic string) (data []byte, sum uint64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open artifact: %w", err)
+		return nil, 0, fmt.Errorf("open artifact: %w", err)
 	}
 	defer func() { _ = f.Close() }() // only read
 	stat, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("open artifact: %w", err)
+		return nil, 0, fmt.Errorf("open artifact: %w", err)
 	}
 	size := stat.Size()
 	if size < headBytes+sumBytes || size > math.MaxInt {
-		return nil, corrupt(path, fmt.Sprintf("has %d bytes", size))
+		return nil, 0, corrupt(path, fmt.Sprintf("has %d bytes", size))
 	}
-	sum := xxhash.New()
-	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, size-sumBytes)); err != nil {
-		return nil, fmt.Errorf("open artifact: %w", err)
+	digest := xxhash.New()
+	if _, err := io.CopyBuffer(digest, io.NewSectionReader(f, 0, size-sumBytes), make([]byte, min(size, pieceBytes))); err != nil {
+		return nil, 0, fmt.Errorf("open artifact: %w", err)
 	}
-	data, err := mapFile(f, int(size))
-	if err != nil {
-		return nil, fmt.Errorf("map artifact %s: %w", path, err)
+	if data, err = mapFile(f, int(size)); err != nil {
+		return nil, 0, fmt.Errorf("map artifact %s: %w", path, err)
 	}
-	if what := checkFrame(data, magic, sum.Sum64()); what != "" {
-		return nil, errors.Join(corrupt(path, what), unmap(data))
+	sum = digest.Sum64()
+	if what := checkFrame(data, magic, sum); what != "" {
+		return nil, 0, errors.Join(corrupt(path, what), unmap(data))
 	}
-	return data, nil
+	return data, sum, nil
 }
 
 // checkFrame says what is wrong with the first and last bytes of a file, whose checksum is sum.

@@ -11,6 +11,39 @@ type keys struct {
 	text  []byte
 }
 
+// Keys are keys that a file is to have. The zero value has none.
+type Keys struct{ keys keys }
+
+// Reset forgets all keys, and keeps their memory.
+func (k *Keys) Reset() { k.keys.start, k.keys.text = k.keys.start[:0], k.keys.text[:0] }
+
+// Len returns the number of keys.
+func (k *Keys) Len() int { return k.keys.len() }
+
+// Append appends a key.
+func (k *Keys) Append(key string) {
+	k.begin()
+	k.keys.text = append(k.keys.text, key...)
+	k.keys.start = append(k.keys.start, int64(len(k.keys.text)))
+}
+
+// AppendUsers appends the keys of the users of rows [from, to).
+func (k *Keys) AppendUsers(r *Rows, from, to int) {
+	k.begin()
+	start := r.users.start[from : to+1]
+	moved := int64(len(k.keys.text)) - start[0]
+	k.keys.text = append(k.keys.text, r.users.text[start[0]:start[to-from]]...)
+	for _, end := range start[1:] {
+		k.keys.start = append(k.keys.start, end+moved)
+	}
+}
+
+func (k *Keys) begin() {
+	if len(k.keys.start) == 0 {
+		k.keys.start = append(k.keys.start, 0)
+	}
+}
+
 func packKeys(from []string) keys {
 	k := keys{start: make([]int64, 1, len(from)+1)}
 	size := 0

@@ -42,6 +42,11 @@ func OpenLists(path string) (*Lists, error) {
 	return openFile(path, listsMagic, parseLists)
 }
 
+// OpenLists is OpenLists of a file of the store. What its sections hold is looked at only if this process has not done that before.
+func (s *Store) OpenLists(version uint64, partition uint32) (*Lists, error) {
+	return openIn(s, version, ListsName(partition), listsMagic, parseLists)
+}
+
 // parseLists cuts the sections; openFile checks them.
 func parseLists(s *sections) (*Lists, error) {
 	sizes, err := s.sizes(2)
@@ -60,17 +65,8 @@ func parseLists(s *sections) (*Lists, error) {
 	}, nil
 }
 
-// check checks the lists and makes the directory.
+// check checks that no access can be out of bounds, and what is promised of the lists.
 func (l *Lists) check() error {
-	if err := l.checkLists(); err != nil {
-		return err
-	}
-	l.index()
-	return nil
-}
-
-// checkLists checks that no access can be out of bounds, and what is promised of the lists.
-func (l *Lists) checkLists() error {
 	if len(l.start) != len(l.items)+1 {
 		return fmt.Errorf("%d lists for %d items", len(l.start)-1, len(l.items))
 	}
@@ -81,15 +77,19 @@ func (l *Lists) checkLists() error {
 		if i > 0 && l.items[i-1] >= item {
 			return fmt.Errorf("item %d comes after %d", item, l.items[i-1])
 		}
-		if err := checkList(item, l.At(i)); err != nil {
+		list := l.At(i)
+		if usualList(item, list) {
+			continue
+		}
+		if err := checkList(item, list); err != nil {
 			return fmt.Errorf("list of item %d: %w", item, err)
 		}
 	}
 	return nil
 }
 
-// index makes the directory. Ids of a partition are spread evenly, so that there is about one item to each of its entries.
-func (l *Lists) index() {
+// ready makes the directory. Ids of a partition are spread evenly, so that there is about one item to each of its entries.
+func (l *Lists) ready() {
 	if len(l.items) == 0 {
 		l.first = []uint32{0, 0}
 		l.shift = 32
@@ -104,6 +104,26 @@ func (l *Lists) index() {
 	for i := range l.first[1:] {
 		l.first[i+1] += l.first[i]
 	}
+}
+
+// usualList reports whether a list is valid and has no negative scores, without a branch for each neighbor. It may be false for any list where memory has not the order of files. The bits of
+// positive numbers are in the order of the numbers, so that the first and the last tell of all that none is zero, infinite or not a number.
+func usualList(item uint32, list []similarity.Neighbor) bool {
+	if len(list) == 0 {
+		return true
+	}
+	words, ok := words(list)
+	if !ok || math.Float32bits(list[0].Score) > math.Float32bits(math.MaxFloat32) || list[len(list)-1].Score == 0 {
+		return false
+	}
+	last, descends, wrong := int64(math.MaxInt64), int64(-1), int64(0) // by their signs
+	for _, w := range words {
+		key := int64(w ^ math.MaxUint32) // falls with the score, and for equal ones as the id rises
+		descends &= key - last
+		wrong |= key | (int64(uint32(w)^item) - 1)
+		last = key
+	}
+	return descends < 0 && wrong >= 0
 }
 
 // checkList checks the order of a list, its scores, and that it has not its own item.

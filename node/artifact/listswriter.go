@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/kith-io/kith/similarity"
 )
@@ -39,9 +41,51 @@ type listSpool struct {
 	file  *File
 	items []uint32
 	start []int64
-	// held are entries that wait, behind those in the file spilled, which is nil until there are more than spoolMemory.
-	held    []byte
+	// held are entries that wait, behind those in the file spilled, which is nil until there are more than spoolMemory. All pieces but the last are full.
+	held    []*spoolPiece
+	bytes   int // in held
 	spilled *os.File
+}
+
+// spoolPiece is memory for entries.
+type spoolPiece [pieceBytes]byte
+
+// spoolPieces are those that no file needs now. Memory that a process has not used for a while costs more time than what is written to it.
+var spoolPieces = sync.Pool{New: func() any { return new(spoolPiece) }}
+
+// hold keeps entries in memory.
+func (w *listSpool) hold(entries []byte) {
+	w.file.store.spooled.Add(int64(len(entries)))
+	for len(entries) > 0 {
+		at := w.bytes % pieceBytes
+		if at == 0 {
+			w.held = append(w.held, spoolPieces.Get().(*spoolPiece))
+		}
+		n := copy(w.held[len(w.held)-1][at:], entries)
+		entries, w.bytes = entries[n:], w.bytes+n
+	}
+}
+
+// writeHeld writes what is held.
+func (w *listSpool) writeHeld(to io.Writer) error {
+	left := w.bytes
+	for _, piece := range w.held {
+		n := min(left, pieceBytes)
+		if _, err := to.Write(piece[:n]); err != nil {
+			return fmt.Errorf("write artifact: %w", err)
+		}
+		left -= n
+	}
+	return nil
+}
+
+// drop forgets what is held.
+func (w *listSpool) drop() {
+	w.file.store.spooled.Add(-int64(w.bytes))
+	for _, piece := range w.held {
+		spoolPieces.Put(piece)
+	}
+	w.held, w.bytes = w.held[:0], 0
 }
 
 func (s *Store) createSpool(version uint64, name string) (listSpool, error) {
@@ -56,11 +100,10 @@ func (w *listSpool) spill() (err error) {
 			return fmt.Errorf("create artifact: %w", err)
 		}
 	}
-	if _, err := w.spilled.Write(w.held); err != nil {
-		return fmt.Errorf("write artifact: %w", err)
+	if err := w.writeHeld(w.spilled); err != nil {
+		return err
 	}
-	w.file.store.spooled.Add(-int64(len(w.held)))
-	w.held = w.held[:0]
+	w.drop()
 	return nil
 }
 
@@ -69,7 +112,7 @@ func (w *listSpool) add(items []uint32, lists *similarity.Lists) error {
 	if len(l.start) == 0 {
 		l.start = []int64{0} // no lists
 	}
-	if err := l.checkLists(); err != nil {
+	if err := l.check(); err != nil {
 		return refuse(w.file.name, err)
 	}
 	if len(items) == 0 {
@@ -78,19 +121,21 @@ func (w *listSpool) add(items []uint32, lists *similarity.Lists) error {
 	if n := len(w.items); n > 0 && w.items[n-1] >= items[0] {
 		return refuse(w.file.name, fmt.Errorf("item %d comes after %d", items[0], w.items[n-1]))
 	}
+	if room := len(w.items) + len(items); room > cap(w.items) { // at least as much again: this is copied, and looked at once
+		w.items, w.start = slices.Grow(w.items, max(room, 1024)), slices.Grow(w.start, max(room, 1024)+1)
+	}
 	base := w.start[len(w.start)-1]
 	for _, end := range l.start[1:] {
 		w.start = append(w.start, base+end)
 	}
 	w.items = append(w.items, items...)
 	entries := section(l.entries)
-	if len(w.held) > 0 && (len(w.held)+len(entries) > spoolMemory || w.file.store.spooled.Load()+int64(len(entries)) > 4*int64(spoolMemory)) {
+	if w.bytes > 0 && (w.bytes+len(entries) > spoolMemory || w.file.store.spooled.Load()+int64(len(entries)) > 4*int64(spoolMemory)) {
 		if err := w.spill(); err != nil {
 			return err
 		}
 	}
-	w.file.store.spooled.Add(int64(len(entries)))
-	w.held = append(w.held, entries...)
+	w.hold(entries)
 	return nil
 }
 
@@ -107,21 +152,20 @@ func (w *listSpool) commit(magic string, more ...[]byte) (Info, error) {
 		if _, err := w.spilled.Seek(0, io.SeekStart); err != nil {
 			return Info{}, fmt.Errorf("write artifact: %w", err)
 		}
-		if copied, err := io.Copy(w.file, w.spilled); err != nil || uint64(copied) != 8*entries-uint64(len(w.held)) {
+		if copied, err := io.Copy(w.file, w.spilled); err != nil || uint64(copied) != 8*entries-uint64(w.bytes) {
 			return Info{}, fmt.Errorf("write artifact: %w", cmp.Or(err, fmt.Errorf("%d bytes of %d entries", copied, entries)))
 		}
 	}
-	if err := w.file.section(w.held); err != nil {
+	if err := w.writeHeld(w.file); err != nil { // entries fill whole words
 		return Info{}, err
 	}
-	return w.file.end()
+	return w.file.endChecked()
 }
 
 // Abort removes what was written unless it was committed. It may be called again, and after Commit.
 func (w *listSpool) Abort() {
 	w.file.Abort()
-	w.file.store.spooled.Add(-int64(len(w.held)))
-	w.held = nil
+	w.drop()
 	if w.spilled != nil {
 		// What cannot be removed now is when the store is opened next.
 		_ = w.spilled.Close()

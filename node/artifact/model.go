@@ -62,7 +62,7 @@ func (c *counter) Write(p []byte) (int, error) {
 // OpenModel maps a model. Errors match fs.ErrNotExist if there is no file and ErrCorrupt if it is damaged. The caller must Close it. Cost: O(size), to
 // check it; no memory but the mapping.
 func OpenModel(path string) (*Model, error) {
-	data, err := load(path, modelMagic)
+	data, _, err := load(path, modelMagic)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,8 @@ func (n *Norms) check() error {
 	return nil
 }
 
+func (n *Norms) ready() {}
+
 func finite(x float64) bool { return math.Abs(x) <= math.MaxFloat64 }
 
 // Squares returns the sum of the squares of the weights of each item, by dense id. The slice is valid until Close and must not be

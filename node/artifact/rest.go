@@ -35,11 +35,7 @@ func (s *Store) CreateRest(version uint64, partition uint32) (*RestWriter, error
 // of the item that is in neither has a score above it; 0 says that all pairs are there. A bound is finite and not negative. If
 // anything is not so the error matches similarity.ErrShape.
 func (w *RestWriter) Add(items []uint32, rest *similarity.Lists, bounds []float32) error {
-	r := &Rest{Lists{items: items, start: rest.Start, entries: rest.Entries}, bounds}
-	if len(rest.Start) == 0 {
-		r.lists.start = []int64{0}
-	}
-	if err := r.check(); err != nil {
+	if err := checkBounds(items, bounds); err != nil {
 		return refuse(w.file.name, err)
 	}
 	if err := w.add(items, rest); err != nil {
@@ -56,6 +52,11 @@ func (w *RestWriter) Commit() (Info, error) { return w.commit(restMagic, section
 // it. Cost: O(size), to check it; no memory but the mapping.
 func OpenRest(path string) (*Rest, error) {
 	return openFile(path, restMagic, parseRest)
+}
+
+// OpenRest is OpenRest of a file of the store. What its sections hold is looked at only if this process has not done that before.
+func (s *Store) OpenRest(version uint64, partition uint32) (*Rest, error) {
+	return openIn(s, version, RestName(partition), restMagic, parseRest)
 }
 
 // parseRest cuts the sections; openFile checks them.
@@ -75,15 +76,21 @@ func parseRest(s *sections) (*Rest, error) {
 
 // check checks that no access can be out of bounds, and what is promised of lists and bounds.
 func (r *Rest) check() error {
-	if len(r.bounds) != len(r.lists.items) {
-		return fmt.Errorf("%d bounds for %d items", len(r.bounds), len(r.lists.items))
-	}
-	if err := r.lists.checkLists(); err != nil {
+	if err := checkBounds(r.lists.items, r.bounds); err != nil {
 		return err
 	}
-	for i, bound := range r.bounds {
+	return r.lists.check()
+}
+
+func (r *Rest) ready() {}
+
+func checkBounds(items []uint32, bounds []float32) error {
+	if len(bounds) != len(items) {
+		return fmt.Errorf("%d bounds for %d items", len(bounds), len(items))
+	}
+	for i, bound := range bounds {
 		if !(bound >= 0) || !finite(float64(bound)) {
-			return fmt.Errorf("bound of item %d is %v", r.lists.items[i], bound)
+			return fmt.Errorf("bound of item %d is %v", items[i], bound)
 		}
 	}
 	return nil

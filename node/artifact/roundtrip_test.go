@@ -50,6 +50,9 @@ func TestDictionaryRoundTrip(t *testing.T) {
 				t.Fatalf("IDs(%q)[%d] = %d, want %d, %v", asked, i, ids[i], id, ok)
 			}
 		}
+		if got := d.AllKeys(); !slices.Equal(got, keys) {
+			t.Fatalf("AllKeys = %q, want %q", got, keys)
+		}
 		if got := d.Keys(ids[1:]); !slices.Equal(got, keys) {
 			t.Fatalf("Keys(%d) = %q, want %q", ids[1:], got, keys)
 		}

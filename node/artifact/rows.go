@@ -19,14 +19,24 @@ type Rows struct {
 // ascending and unique; row i of rows belongs to users[i]. Weights that are all one are not stored. If users and rows do
 // not fit, or rows are not valid, the error matches similarity.ErrShape. Cost: O(users + entries).
 func (s *Store) WriteRows(version uint64, partition, firstUser uint32, users []string, rows *similarity.Rows) (Info, error) {
+	return s.writeRows(version, partition, firstUser, packKeys(users), rows)
+}
+
+// WriteRowsOf is WriteRows with the keys as they are in the file.
+func (s *Store) WriteRowsOf(version uint64, partition, firstUser uint32, users *Keys, rows *similarity.Rows) (Info, error) {
+	users.begin()
+	return s.writeRows(version, partition, firstUser, users.keys, rows)
+}
+
+func (s *Store) writeRows(version uint64, partition, firstUser uint32, users keys, rows *similarity.Rows) (Info, error) {
 	name := RowsName(partition)
-	// Before normal, which goes by the starts.
+	// Before normal, which goes by the starts, and leaves valid what is.
 	if err := rows.Validate(); err != nil {
 		return Info{}, refuse(name, err)
 	}
 	m := normal(rows)
-	r := &Rows{firstUser: firstUser, users: packKeys(users), matrix: m}
-	if err := r.check(); err != nil {
+	r := &Rows{firstUser: firstUser, users: users, matrix: m}
+	if err := r.checkUsers(); err != nil {
 		return Info{}, refuse(name, err)
 	}
 	weighted := uint64(0)
@@ -34,7 +44,7 @@ func (s *Store) WriteRows(version uint64, partition, firstUser uint32, users []s
 		weighted = 1
 	}
 	sizes := []uint64{
-		uint64(firstUser), uint64(len(users)), uint64(len(r.users.text)), uint64(m.NumItems), uint64(len(m.Item)), weighted,
+		uint64(firstUser), uint64(users.len()), uint64(len(r.users.text)), uint64(m.NumItems), uint64(len(m.Item)), weighted,
 	}
 	return s.write(version, name, rowsMagic, section(sizes),
 		section(r.users.start), r.users.text, section(m.Start), section(m.Item), section(m.Weight))
@@ -63,6 +73,11 @@ func OpenRows(path string) (*Rows, error) {
 	return openFile(path, rowsMagic, parseRows)
 }
 
+// OpenRows is OpenRows of a file of the store. What its sections hold is looked at only if this process has not done that before.
+func (s *Store) OpenRows(version uint64, partition uint32) (*Rows, error) {
+	return openIn(s, version, RowsName(partition), rowsMagic, parseRows)
+}
+
 // parseRows cuts the sections; openFile checks them.
 func parseRows(s *sections) (*Rows, error) {
 	sizes, err := s.sizes(6)
@@ -83,13 +98,7 @@ func parseRows(s *sections) (*Rows, error) {
 
 // check checks that no access can be out of bounds and that searches are right.
 func (r *Rows) check() error {
-	if n := r.matrix.NumUsers(); r.users.len() != n || uint64(r.firstUser)+uint64(n) > maxIDs {
-		return fmt.Errorf("%d keys for %d rows of users from %d", r.users.len(), n, r.firstUser)
-	}
-	if err := r.users.check(); err != nil {
-		return err
-	}
-	if err := r.users.checkAscending(); err != nil {
+	if err := r.checkUsers(); err != nil {
 		return err
 	}
 	if err := checkStarts(r.matrix.Start, len(r.matrix.Item)); err != nil {
@@ -97,6 +106,19 @@ func (r *Rows) check() error {
 	}
 	return r.matrix.Validate()
 }
+
+// checkUsers checks the keys.
+func (r *Rows) checkUsers() error {
+	if n := r.matrix.NumUsers(); r.users.len() != n || uint64(r.firstUser)+uint64(n) > maxIDs {
+		return fmt.Errorf("%d keys for %d rows of users from %d", r.users.len(), n, r.firstUser)
+	}
+	if err := r.users.check(); err != nil {
+		return err
+	}
+	return r.users.checkAscending()
+}
+
+func (r *Rows) ready() {}
 
 // FirstUser returns the dense id of the user of row 0. The others follow.
 func (r *Rows) FirstUser() uint32 { return r.firstUser }
@@ -106,12 +128,15 @@ func (r *Rows) NumUsers() int { return r.users.len() }
 
 // Find returns the row of a user, and whether there is one. Cost: O(log users), without allocation.
 func (r *Rows) Find(user string) (row int, ok bool) {
-	row, ok = r.users.find(user)
+	row, ok = r.Place(user)
 	if !ok {
 		return 0, false
 	}
 	return row, true
 }
+
+// Place returns the row of a user, or where it would be, and whether there is one. Cost: as of Find.
+func (r *Rows) Place(user string) (row int, ok bool) { return r.users.find(user) }
 
 // Key returns the key of the user of a row, which must be in [0, NumUsers). It is a copy, so that answers may keep it.
 func (r *Rows) Key(row int) string { return string(r.users.at(row)) }

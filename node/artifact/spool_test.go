@@ -1,8 +1,13 @@
 package artifact
 
 import (
+	"cmp"
+	"math"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/kith-io/kith/similarity"
 )
@@ -41,5 +46,43 @@ func TestSpill(t *testing.T) {
 	}
 	if files, err := filepath.Glob(filepath.Join(s.versionDir(1), "*")); err != nil || len(files) != 1 {
 		t.Errorf("files %q, %v, want one", files, err)
+	}
+}
+
+// The quick look at a list says of those without negative scores what the one at each neighbor says.
+func TestUsualList(t *testing.T) {
+	scores := []float32{1, 0.5, 0.25, math.SmallestNonzeroFloat32, math.MaxFloat32}
+	odd := append([]float32{0, float32(math.Copysign(0, -1)), -1, float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}, scores...)
+	usual := 0
+	rapid.Check(t, func(t *rapid.T) {
+		from := scores
+		if rapid.Bool().Draw(t, "odd") {
+			from = odd
+		}
+		list := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) similarity.Neighbor {
+			id := rapid.SampledFrom([]uint32{0, 1, 2, 3, 1 << 31, math.MaxUint32}).Draw(t, "id")
+			return similarity.Neighbor{ID: id, Score: rapid.SampledFrom(from).Draw(t, "score")}
+		}), 0, 5).Draw(t, "list")
+		if rapid.Bool().Draw(t, "sorted") {
+			slices.SortFunc(list, func(a, b similarity.Neighbor) int {
+				return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.ID, b.ID))
+			})
+			list = slices.Compact(list)
+		}
+		item := rapid.SampledFrom([]uint32{0, 3, 7, math.MaxUint32}).Draw(t, "item")
+		negative := slices.ContainsFunc(list, func(n similarity.Neighbor) bool { return n.Score < 0 })
+		want := checkList(item, list) == nil && !negative
+		if _, ok := words(list); !ok && len(list) > 0 {
+			t.Skip("lists are looked at one by one")
+		}
+		if got := usualList(item, list); got != want {
+			t.Fatalf("list %v of item %d: %v, want %v", list, item, got, want)
+		}
+		if want && len(list) > 1 {
+			usual++
+		}
+	})
+	if usual == 0 {
+		t.Error("no list was usual")
 	}
 }

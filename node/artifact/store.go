@@ -73,7 +73,7 @@ func ValidName(name string) bool {
 	if name == NormsName || Shared(name) {
 		return true
 	}
-	p, ok := partitionOf(name)
+	p, ok := PartitionOf(name)
 	return ok && name == RestName(p)
 }
 
@@ -86,12 +86,12 @@ func Shared(name string) bool {
 	if _, ok := ModelOf(name); ok {
 		return true
 	}
-	p, ok := partitionOf(name)
+	p, ok := PartitionOf(name)
 	return ok && (name == ListsName(p) || name == RowsName(p))
 }
 
-// partitionOf returns the number at the end of a name.
-func partitionOf(name string) (uint32, bool) {
+// PartitionOf returns the number at the end of a name, and whether there is one.
+func PartitionOf(name string) (uint32, bool) {
 	_, digits, _ := strings.Cut(name, "-")
 	p, err := strconv.ParseUint(digits, 10, 32)
 	return uint32(p), err == nil
@@ -110,6 +110,7 @@ type Store struct {
 	dir string
 	// spooled are the bytes of entries that wait in memory for all files of lists that are being written.
 	spooled atomic.Int64
+	checked checked
 }
 
 // Open returns the store in dir. It makes dir and the folders above it, durably, if they are not there, and removes the
@@ -205,6 +206,7 @@ func (s *Store) Versions() ([]uint64, error) {
 // Drop removes a version with all its files; one that is absent is no error. Open readers go on. After a crash the version
 // may be there still, in whole or in part.
 func (s *Store) Drop(version uint64) error {
+	s.checked.drop(version)
 	if err := os.RemoveAll(s.versionDir(version)); err != nil {
 		return fmt.Errorf("drop model version %d: %w", version, err)
 	}

@@ -43,6 +43,15 @@ func section[T element](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(zero)))
 }
 
+// words returns neighbors as numbers, with the score in the upper half, if byte order and alignment allow. They share memory.
+func words(s []similarity.Neighbor) ([]uint64, bool) {
+	p := unsafe.Pointer(unsafe.SliceData(s))
+	if !littleEndian || uintptr(p)%unsafe.Alignof(uint64(0)) != 0 {
+		return nil, false
+	}
+	return unsafe.Slice((*uint64)(p), len(s)), true
+}
+
 // decode is the portable twin of view.
 func decode[T element](section []byte) []T {
 	var zero T

@@ -48,7 +48,7 @@ func (w *Worker) shardSince(ctx context.Context, source ChangedSource, weights f
 	if err != nil {
 		return nil, err
 	}
-	base, err := artifact.OpenRows(w.artifacts.Path(req.Base, artifact.RowsName(req.Partition)))
+	base, err := w.artifacts.OpenRows(req.Base, req.Partition)
 	if err != nil {
 		return nil, err
 	}

@@ -383,7 +383,7 @@ func (p *plan) open(artifacts *artifact.Store, keys []string, counts []uint64) e
 		}
 		return err
 	}
-	p.dictionary, err = artifact.OpenDictionary(artifacts.Path(p.head.Job, artifact.DictionaryName))
+	p.dictionary, err = artifacts.OpenDictionary(p.head.Job)
 	return err
 }
 

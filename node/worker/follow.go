@@ -58,7 +58,7 @@ type following struct {
 	rows  map[uint32]*similarity.Rows
 	lists map[uint32]*similarity.Follower
 	// opened are closed with the job.
-	opened []*artifact.Rest
+	opened []io.Closer
 	file   artifact.Info
 }
 
@@ -78,8 +78,8 @@ func (f *following) close() error {
 	for _, c := range f.told {
 		errs = append(errs, c.base.Close())
 	}
-	for _, rest := range f.opened {
-		errs = append(errs, rest.Close())
+	for _, file := range f.opened {
+		errs = append(errs, file.Close())
 	}
 	f.base.Release()
 	return errors.Join(errs...)
@@ -181,7 +181,7 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 	if !known {
 		return nil, fmt.Errorf("partition %d: it is not known who has changed since index %d, or too many have, so version %d %w", req.Partition, req.BaseCut, req.Base, errFull)
 	}
-	base, err := artifact.OpenRows(w.artifacts.Path(req.Base, artifact.RowsName(req.Partition)))
+	base, err := w.artifacts.OpenRows(req.Base, req.Partition)
 	if err != nil {
 		return nil, err
 	}
@@ -366,11 +366,12 @@ func (w *Worker) takeChanges(f *following, head *kithv1.FollowHead, options simi
 	for i := range users {
 		users[i] = uint32(f.dictionary.Count(uint32(i)))
 	}
+	was := f.dictionary.AllKeys()
 	key := func(i uint32) string {
-		if int(i) < len(users) {
-			return f.dictionary.Key(i)
+		if int(i) < len(was) {
+			return was[i]
 		}
-		return added[int(i)-len(users)]
+		return added[int(i)-len(was)]
 	}
 	step, err := similarity.NewStep(options, users, norms.Squares(), len(added), key, rows)
 	if err != nil {

@@ -59,7 +59,7 @@ func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*similar
 	if err != nil {
 		return nil, err
 	}
-	rest, err := artifact.OpenRest(w.artifacts.Path(f.number, artifact.RestName(p)))
+	rest, err := w.artifacts.OpenRest(f.number, p)
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +143,8 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 	return stream.SendAndClose(&kithv1.FollowListsResponse{Lists: files, Usage: w.report(j)})
 }
 
-// listsChunk is the number of items whose lists are written at a time.
-const listsChunk = 4096
+// listsChunk is the number of items whose lists are written at a time: so few that the processor's cache holds them.
+const listsChunk = 512
 
 // writeLists writes the lists of a partition, and what is kept behind them.
 func (w *Worker) writeLists(ctx context.Context, follower *similarity.Follower, version uint64, p uint32) (artifact.Info, error) {
@@ -160,7 +160,11 @@ func (w *Worker) writeLists(ctx context.Context, follower *similarity.Follower, 
 	defer behind.Abort()
 	var items []uint32
 	var bounds []float32
-	lists, rest := &similarity.Lists{Start: []int64{0}}, &similarity.Lists{Start: []int64{0}}
+	o := follower.Options()
+	room := func(k int) *similarity.Lists {
+		return &similarity.Lists{Start: []int64{0}, Entries: make([]similarity.Neighbor, 0, listsChunk*min(k, 100))}
+	}
+	lists, rest := room(o.K), room(o.Reserve())
 	flush := func() error {
 		err := errors.Join(out.Add(items, lists), behind.Add(items, rest, bounds), ctx.Err())
 		items, bounds = items[:0], bounds[:0]

@@ -1,14 +1,17 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
 
+	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
@@ -30,92 +33,191 @@ func (w *Worker) FollowRows(ctx context.Context, req *kithv1.FollowRowsRequest) 
 	}
 	resp := &kithv1.FollowRowsResponse{}
 	cpu, err := w.compute(ctx, func() error {
-		users, rows, err := f.changeRows(req.Partition)
-		if err != nil {
+		room := rowsRooms.Get().(*rowsRoom)
+		defer rowsRooms.Put(room)
+		if err := f.changeRows(req.Partition, room); err != nil {
 			return err
 		}
-		file, err := w.artifacts.WriteRows(req.Job, req.Partition, f.head.FirstUser[req.Partition], users, rows)
+		file, err := w.artifacts.WriteRowsOf(req.Job, req.Partition, f.head.FirstUser[req.Partition], &room.users, &room.rows)
 		if err != nil {
 			return err
 		}
 		resp.Rows = fileToProto(file)
 		w.written(req.Job, file.Name)
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.rows[req.Partition] = rows
-		return nil
+		return w.openNext(f, req)
 	})
 	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 	resp.Usage = w.report(j)
 	return resp, cause(ctx, err)
 }
 
-// changeRows returns the rows of a partition in the numbers of the job: those of the base, and in their place those that have changed.
-func (f *following) changeRows(p uint32) (users []string, rows *similarity.Rows, err error) {
+// openNext opens rows that were written, for sums: they are in the system's cache, and memory is not held for them.
+func (w *Worker) openNext(f *following, req *kithv1.FollowRowsRequest) error {
+	rows, err := w.artifacts.OpenRows(req.Job, req.Partition)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.opened = append(f.opened, rows) // a call before may still read its own
+	f.rows[req.Partition] = rows.Matrix()
+	return nil
+}
+
+// rowsRoom is memory for the rows of a partition.
+type rowsRoom struct {
+	users artifact.Keys
+	rows  similarity.Rows
+}
+
+// rowsRooms are those that nobody needs now. Memory that a process has not used for a while costs more time than what is written to it.
+var rowsRooms = sync.Pool{New: func() any { return &rowsRoom{} }}
+
+// changeRows makes the rows of a partition in the numbers of the job: those of the base, and in their place those that have changed.
+func (f *following) changeRows(p uint32, to *rowsRoom) error {
 	f.mu.Lock()
 	c := f.told[p]
 	f.mu.Unlock()
 	if c == nil || int(p)+1 >= len(f.firstChange) {
-		return nil, nil, fmt.Errorf("the changes of partition %d were not told here: %w", p, wire.ErrBuildLost)
+		return fmt.Errorf("the changes of partition %d were not told here: %w", p, wire.ErrBuildLost)
 	}
 	changed := f.step.Changes()[f.firstChange[p]:f.firstChange[p+1]]
 	if len(changed) != len(c.users) {
-		return nil, nil, fmt.Errorf("%d changes of partition %d came back, and %d were told: %w", len(changed), p, len(c.users), wire.ErrBuildLost)
+		return fmt.Errorf("%d changes of partition %d came back, and %d were told: %w", len(changed), p, len(c.users), wire.ErrBuildLost)
 	}
-	m := c.base.Matrix()
-	a := rowAppender{step: f.step, weights: f.step.Weighed(), rows: similarity.Rows{
-		NumItems: f.step.Len(), Start: make([]int64, 1, len(m.Start)+len(changed)),
-		Item: make([]uint32, 0, len(m.Item)+len(m.Item)/64), Weight: make([]float32, 0, len(m.Item)+len(m.Item)/64),
-	}}
-	users = make([]string, 0, m.NumUsers()+len(changed))
-	for row := range rowsNow(c.base, c.users) {
-		items, weights := []uint32(nil), []float32(nil)
-		if row.at < 0 {
-			x := changed[row.changed].New
-			if items, weights = x.Item, x.Weight; len(items) == 0 {
-				continue
-			}
-		} else {
-			from, to := m.Start[row.at], m.Start[row.at+1]
-			if items = m.Item[from:to]; m.Weight != nil {
-				weights = m.Weight[from:to]
+	more := 0
+	for k := range changed {
+		more += len(changed[k].New.Item)
+	}
+	a := newRowAppender(f.step, to, c.base.NumUsers()+len(changed), len(c.base.Matrix().Item)+more)
+	at := 0
+	for k, user := range c.users {
+		place, had := c.base.Place(user)
+		if err := a.addRows(c.base, at, place); err != nil {
+			return err
+		}
+		if at = place; had {
+			at++
+		}
+		if row := changed[k].New; len(row.Item) > 0 {
+			if err := a.add(user, row); err != nil {
+				return err
 			}
 		}
-		users = append(users, row.user)
-		if err := a.add(items, weights); err != nil {
-			return nil, nil, err
-		}
 	}
-	if got, want := uint32(len(users)), f.head.FirstUser[p+1]-f.head.FirstUser[p]; got != want {
-		return nil, nil, fmt.Errorf("partition %d has %d users, and %d were told: %w", p, got, want, wire.ErrBuildLost)
+	if err := a.addRows(c.base, at, c.base.NumUsers()); err != nil {
+		return err
 	}
-	return users, &a.rows, nil
+	if got, want := uint32(to.users.Len()), f.head.FirstUser[p+1]-f.head.FirstUser[p]; got != want {
+		return fmt.Errorf("partition %d has %d users, and %d were told: %w", p, got, want, wire.ErrBuildLost)
+	}
+	return nil
 }
 
 // rowAppender appends rows under new numbers.
 type rowAppender struct {
 	step    *similarity.Step
 	weights bool // count, and must be whole
-	rows    similarity.Rows
+	*rowsRoom
 }
 
-// add appends a row of items as they were numbered. No weights stand for ones.
-func (a *rowAppender) add(items []uint32, weights []float32) error {
-	r := &a.rows
-	from := len(r.Item)
-	for k, i := range items {
-		id, w := a.step.Next(i), float32(1)
-		if len(weights) > 0 {
-			w = weights[k]
-		}
-		if id == similarity.Gone || a.weights && (w < 1 || w != float32(math.Trunc(float64(w)))) {
-			return fmt.Errorf("item %d with weight %v in a row: %w", i, w, errFull)
-		}
-		r.Item, r.Weight = append(r.Item, id), append(r.Weight, w)
+// newRowAppender returns one that begins with no rows, and expects some.
+func newRowAppender(step *similarity.Step, to *rowsRoom, users, entries int) *rowAppender {
+	to.users.Reset()
+	to.rows = similarity.Rows{
+		NumItems: step.Len(), Start: append(emptied(to.rows.Start, users+1), 0), Item: emptied(to.rows.Item, entries), Weight: emptied(to.rows.Weight, entries),
 	}
-	sortRow(r.Item[from:], r.Weight[from:])
+	return &rowAppender{step, step.Weighed(), to}
+}
+
+// emptied returns an empty slice with room for n elements: s if it has that, or one that fits somewhat larger partitions, too.
+func emptied[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, 0, n+n/8)
+	}
+	return s[:0]
+}
+
+// addRows appends the rows [from, to) of the base. Cost: O(users + entries) where few items have passed others.
+func (a *rowAppender) addRows(base *artifact.Rows, from, to int) error {
+	if from == to {
+		return nil
+	}
+	a.users.AppendUsers(base, from, to)
+	m, r := base.Matrix(), &a.rows
+	first, last, n := m.Start[from], m.Start[to], len(r.Item)
+	if m.Weight != nil {
+		r.Weight = append(r.Weight, m.Weight[first:last]...)
+	} else {
+		r.Weight = appendWeights(r.Weight, nil, first, last)
+	}
+	r.Item = slices.Grow(r.Item, int(last-first))[:n+int(last-first)]
+	for u := from; u < to; u++ {
+		lo, hi := n+int(m.Start[u]-first), n+int(m.Start[u+1]-first)
+		if err := a.rename(m.Item[m.Start[u]:m.Start[u+1]], lo, hi); err != nil {
+			return err
+		}
+		r.Start = append(r.Start, int64(hi))
+	}
+	return a.check(n)
+}
+
+// add appends the row of a user. No weights stand for ones.
+func (a *rowAppender) add(user string, row similarity.Row) error {
+	a.users.Append(user)
+	r, n, size := &a.rows, len(a.rows.Item), int64(len(row.Item))
+	if len(row.Weight) > 0 {
+		r.Weight = append(r.Weight, row.Weight...)
+	} else {
+		r.Weight = appendWeights(r.Weight, nil, 0, size)
+	}
+	r.Item = append(r.Item, row.Item...)
 	r.Start = append(r.Start, int64(len(r.Item)))
+	return cmp.Or(a.rename(row.Item, n, len(r.Item)), a.check(n))
+}
+
+// rename writes items of a row under new numbers to the entries [lo, hi), in the order of these.
+func (a *rowAppender) rename(items []uint32, lo, hi int) error {
+	to := a.rows.Item[lo:hi]
+	if !a.step.NextRow(to, items) {
+		orderRow(to, a.rows.Weight[lo:hi])
+	}
+	if len(to) > 0 && to[len(to)-1] == similarity.Gone { // it is above all others
+		return fmt.Errorf("an item of a row has no users: %w", errFull)
+	}
 	return nil
+}
+
+// check checks the weights from an entry on.
+func (a *rowAppender) check(from int) error {
+	if !a.weights {
+		return nil
+	}
+	for _, w := range a.rows.Weight[from:] {
+		if float32(int32(w)) == w && w >= 1 {
+			continue
+		}
+		if !(w >= 1) || w != float32(math.Trunc(float64(w))) { // as none above that is an int32
+			return fmt.Errorf("weight %v in a row: %w", w, errFull)
+		}
+	}
+	return nil
+}
+
+// orderRow is sortRow for a row that is nearly in order, with weights.
+func orderRow(items []uint32, weights []float32) {
+	moves := 16 * len(items)
+	for n, item := range items {
+		at, w := n, weights[n]
+		for ; at > 0 && items[at-1] > item; at-- {
+			items[at], weights[at] = items[at-1], weights[at-1]
+		}
+		items[at], weights[at] = item, w
+		if moves -= n - at; moves < 0 {
+			sortRow(items, weights)
+			return
+		}
+	}
 }
 
 // rowsOf returns the rows of partitions that were written here.
