@@ -161,7 +161,7 @@ func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*
 	return out, nil
 }
 
-// changedPairs estimates how many sums a row changes: entries that are others, by all of the row.
+// changedPairs estimates how many sums a row changes: entries that are others, by all of the row. Items ascend.
 func changedPairs(row *kithv1.ChangedRow) uint64 {
 	weight := func(weights []float32, k int) float32 {
 		if k < len(weights) {
@@ -169,15 +169,14 @@ func changedPairs(row *kithv1.ChangedRow) uint64 {
 		}
 		return 1
 	}
-	old := map[uint32]float32{}
-	for k, i := range row.OldItems {
-		old[i] = weight(row.OldWeights, k)
-	}
-	changed := len(row.OldItems)
+	changed, o := len(row.OldItems), 0
 	for k, i := range row.NewItems {
-		if w, ok := old[i]; !ok {
+		for o < len(row.OldItems) && row.OldItems[o] < i {
+			o++
+		}
+		if o == len(row.OldItems) || row.OldItems[o] != i {
 			changed++
-		} else if w == weight(row.NewWeights, k) {
+		} else if weight(row.OldWeights, o) == weight(row.NewWeights, k) {
 			changed--
 		}
 	}

@@ -32,28 +32,41 @@ const (
 	seekUsers = 1000
 )
 
-// ChangedRows returns what Shard has at a cut of the users that the log has changed behind the index after: all whose rows differ from those at that
-// cut, and perhaps others. Users who have no row any more, or never had, have an empty one here. known is false, and the shard nil, if this node does not know all of
-// them, as it has come to hold the partition since, was started since, or so many have changed that it costs less to read the events of all: another replica may know. A cut is asked for once all earlier
-// ones are done with; see store.Changed. The errors are those of Shard. Cost: a seek and the events of each of the users.
-func (n *Node) ChangedRows(ctx context.Context, p partition.ID, after, cut uint64, w fusion.Weights, nowMs int64) (shard *worker.Shard, known bool, err error) {
+// unknownCost is how many times the users that are read may cost a pass over all where nothing is known of users, as it is then known for the times that follow.
+const unknownCost = 4
+
+// Changed implements worker.ChangedSource. A cut is asked for once all earlier ones are done with; see store.Changed. The errors are those of Shard. Cost: a pass over the users that have
+// changed, in memory.
+func (n *Node) Changed(ctx context.Context, p partition.ID, after, cut uint64) (users []fusion.UserChange, known bool, err error) {
+	err = n.pass(ctx, p, cut, func(s *store.Store, _ func(error) error) (err error) {
+		users, known, err = s.Changed(after, cut)
+		return err
+	})
+	if err != nil || !known {
+		return nil, false, err
+	}
+	return users, true, nil
+}
+
+// RowsOf implements worker.ChangedSource. The errors are those of Shard. Cost: a seek and the events of each of the users.
+func (n *Node) RowsOf(ctx context.Context, p partition.ID, cut uint64, users []string, w fusion.Weights, nowMs int64) (shard *worker.Shard, ok bool, err error) {
 	rows := newRows(w, nowMs)
 	rows.empty = true
-	err = n.pass(ctx, p, cut, func(s *store.Store, _ func(error) error) (err error) {
-		var users []string
-		if users, known, err = s.Changed(after, cut); err != nil || !known {
-			return err
+	err = n.pass(ctx, p, cut, func(s *store.Store, _ func(error) error) error {
+		cost := seekCost * uint64(len(users))
+		if !s.KnowsUsers() {
+			cost *= unknownCost
 		}
-		if _, all := s.Stats(); len(users) > seekUsers && seekCost*uint64(len(users)) > all {
-			known = false
+		if _, all := s.Stats(); len(users) > seekUsers && cost > all {
 			return nil
 		}
+		ok = true
 		return s.ScanUsers(ctx, cut, users, func(user string, events []fusion.Event) error {
 			rows.add(user, events)
 			return nil
 		})
 	})
-	if err != nil || !known {
+	if err != nil || !ok {
 		return nil, false, err
 	}
 	return rows.shard, true, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/kith-io/kith/node/store"
 	"github.com/kith-io/kith/node/wire"
 	"github.com/kith-io/kith/node/worker"
+	"github.com/kith-io/kith/partition"
 )
 
 // rowOf is a row of a shard by keys.
@@ -25,7 +27,7 @@ func rowOf(s *worker.Shard, u int) map[string]float32 {
 	return row
 }
 
-// TestChangedRows compares the rows of users that have changed with those of a whole shard.
+// TestChangedRows asks for who has changed, with what, and compares their rows with those of a whole shard.
 func TestChangedRows(t *testing.T) {
 	control := &decisions{view: View{Epoch: 1, Replicas: [][]string{{"n1"}}, Applied: 1}}
 	n := runNode(t, control, nil)
@@ -65,29 +67,37 @@ func TestChangedRows(t *testing.T) {
 	}
 	for i, test := range []struct {
 		after, cut uint64
-		users      []string // that have changed up to the cut
+		want       string // users that have changed up to the cut, with what has come; those without have to be read
 	}{
-		{begin, cuts[0], []string{"a", "b", "c"}},
-		{begin, cuts[2], []string{"a", "b", "c", "d", "e"}},
-		{cuts[0], cuts[1], []string{"b", "d"}},
-		{cuts[1], cuts[2], []string{"a", "e"}},
-		{cuts[2], cuts[2], nil},
+		{begin, cuts[0], "a:x/view b c:w/view"}, // b cancels later
+		{begin, cuts[2], "a:a/view:x/view:x/view b c:w/view d:y/unknown e:z/view"},
+		{cuts[0], cuts[1], "b d:y/unknown"},
+		{cuts[1], cuts[2], "a:a/view:x/view e:z/view"},
+		{cuts[2], cuts[2], ""},
 	} {
-		all, err := n.Shard(t.Context(), 0, test.cut, weights, now)
+		all, err := n.Shard(t.Context(), 0, test.cut, weights, now) // from which on it is known what users have
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, known, err := n.ChangedRows(t.Context(), 0, test.after, test.cut, weights, now)
+		changed, known, err := n.Changed(t.Context(), 0, test.after, test.cut)
 		if err != nil || !known {
 			t.Fatalf("case %d: known %v, %v", i, known, err)
 		}
-		if !slices.IsSorted(got.Users) || len(got.Start) != len(got.Users)+1 {
-			t.Errorf("case %d: not a shard: %+v", i, got)
-		}
-		for _, user := range test.users {
-			if !slices.Contains(got.Users, user) {
-				t.Errorf("case %d: user %q is missing in %q", i, user, got.Users)
+		var users, texts []string
+		for _, c := range changed {
+			text := c.User
+			slices.SortFunc(c.Events, func(a, b fusion.Addition) int { return strings.Compare(a.Item, b.Item) })
+			for _, e := range c.Events {
+				text += ":" + e.Item + "/" + string(e.Behavior)
 			}
+			users, texts = append(users, c.User), append(texts, text)
+		}
+		if got := strings.Join(texts, " "); got != test.want {
+			t.Errorf("case %d: changed are %q, want %q", i, got, test.want)
+		}
+		got, ok, err := n.RowsOf(t.Context(), 0, test.cut, users, weights, now)
+		if err != nil || !ok || !slices.Equal(got.Users, users) || len(got.Start) != len(users)+1 {
+			t.Fatalf("case %d: rows of %q: %+v, %v, %v", i, users, got, ok, err)
 		}
 		for u, user := range got.Users {
 			want := map[string]float32{}
@@ -99,19 +109,29 @@ func TestChangedRows(t *testing.T) {
 			}
 		}
 	}
-	if shard, known, err := n.ChangedRows(t.Context(), 0, cuts[0], cuts[2], weights, now); shard != nil || known || err != nil {
-		t.Errorf("behind a cut that is done with: %+v, known %v, %v; want that it is not known", shard, known, err)
+	many := make([]string, seekUsers+1)
+	for i := range many {
+		many[i] = fmt.Sprintf("u%05d", i)
 	}
-	if _, _, err := n.ChangedRows(t.Context(), 1, begin, cuts[2], weights, now); !errors.Is(err, wire.ErrNoReplica) {
-		t.Errorf("a partition that is elsewhere: %v, want ErrNoReplica", err)
+	if shard, ok, err := n.RowsOf(t.Context(), 0, cuts[2], many, weights, now); shard != nil || ok || err != nil {
+		t.Errorf("more users than there are: %v, %v; want that a pass costs less", ok, err)
 	}
+	if users, known, err := n.Changed(t.Context(), 0, cuts[0], cuts[2]); users != nil || known || err != nil {
+		t.Errorf("behind a cut that is done with: %+v, known %v, %v; want that it is not known", users, known, err)
+	}
+	both := func(ctx context.Context, p partition.ID, cut uint64, want error, what string) {
+		t.Helper()
+		if _, _, err := n.Changed(ctx, p, cuts[2], cut); !errors.Is(err, want) {
+			t.Errorf("%s, changes: %v, want %v", what, err, want)
+		}
+		if _, _, err := n.RowsOf(ctx, p, cut, nil, weights, now); !errors.Is(err, want) {
+			t.Errorf("%s, rows: %v, want %v", what, err, want)
+		}
+	}
+	both(t.Context(), 1, cuts[2], wire.ErrNoReplica, "a partition that is elsewhere")
 	propose(store.EncodeErase(nil, store.Erase{User: "c", Time: 2}))
-	if _, _, err := n.ChangedRows(t.Context(), 0, cuts[2], cuts[2], weights, now); !errors.Is(err, wire.ErrErased) {
-		t.Errorf("an erasure has overtaken the cut: %v, want ErrErased", err)
-	}
+	both(t.Context(), 0, cuts[2], wire.ErrErased, "an erasure has overtaken the cut")
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, _, err := n.ChangedRows(ctx, 0, cuts[2], 1<<40, weights, now); !errors.Is(err, context.Canceled) {
-		t.Errorf("a cut that does not come: %v, want the end of the wait", err)
-	}
+	both(ctx, 0, 1<<40, context.Canceled, "a cut that does not come")
 }

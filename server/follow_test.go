@@ -112,8 +112,8 @@ func TestBuildFollows(t *testing.T) {
 						events = append(events, event(rng.IntN(500), "view"), event(rng.IntN(520), "purchase"), event(1000+id, "view"))
 					}
 					events = append(events, &kithv1.Event{User: "u1", Item: fmt.Sprint("new ", id), Behavior: "cart", Id: fmt.Sprint("new ", id)})
-					canceled := event(rng.IntN(500), "cancel")
-					events = append(events, canceled)
+					events = append(events, event(rng.IntN(500), "cancel"), event(rng.IntN(500), "rating"),
+						&kithv1.Event{User: "u2", Item: fmt.Sprint("seen ", id), Behavior: "glance", Id: fmt.Sprint("seen ", id)}) // weighs nothing
 					away := round == 1 && step == 1 // who has the files of some partitions, and knows what has changed in others
 					if away {
 						c.Stop(2)

@@ -287,7 +287,7 @@ func (p *pending) commit() error {
 	if err := p.batch.Set(metaKey, p.meta.encode(), nil); err != nil {
 		return err
 	}
-	p.d.touched.add(p.index, p.touches()) // before anybody can see the command
+	p.d.touched.add(p) // before anybody can see the command
 	if err := p.commitBatch(); err != nil {
 		return err
 	}

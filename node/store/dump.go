@@ -173,11 +173,8 @@ func (d *database) moment(ctx context.Context, cut uint64, lower []byte) (_ *mom
 		return nil, err
 	}
 	if cut != everything {
-		if err := at.reached(cut); err != nil {
+		if err := at.has(cut); err != nil {
 			return nil, err
-		}
-		if at.erasedAt > cut {
-			return nil, fmt.Errorf("%w: at %d, asked for %d", ErrErased, at.erasedAt, cut)
 		}
 	}
 	if m.it, err = m.snap.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: []byte{'e' + 1}}); err != nil {
@@ -228,6 +225,17 @@ func metaOf(snap *pebble.Snapshot) (meta, error) {
 func (m *meta) reached(index uint64) error {
 	if m.applied < index {
 		return fmt.Errorf("%w: applied %d, asked for %d", ErrBehind, m.applied, index)
+	}
+	return nil
+}
+
+// has returns an error that matches ErrBehind if a cut is not applied, or ErrErased if what there was up to it is gone.
+func (m *meta) has(cut uint64) error {
+	if err := m.reached(cut); err != nil {
+		return err
+	}
+	if m.erasedAt > cut {
+		return fmt.Errorf("%w: at %d, asked for %d", ErrErased, m.erasedAt, cut)
 	}
 	return nil
 }

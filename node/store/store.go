@@ -70,8 +70,8 @@ type Options struct {
 
 	// fs is replaced by tests; nil means the file system.
 	fs vfs.FS
-	// recent, purchases and touched are set by tests; 0 means keptRecent, keptPurchases and keptTouched.
-	recent, purchases, touched int
+	// recent, purchases, touched and added are set by tests; 0 means keptRecent, keptPurchases, keptTouched and keptAdded.
+	recent, purchases, touched, added int
 	// scratch is the directory of files without a name; "" means Dir.
 	scratch string
 }
@@ -85,11 +85,11 @@ type Store struct {
 	fs     vfs.FS
 	wait   *roomWait
 	failed func()
-	// recent, purchases and touched are how many of the events, of the items of baskets, and of the users that have changed are kept in memory.
-	recent, purchases, touched int
-	scratch                    string // directory of files without a name
-	histories                  *Histories
-	items                      *Items
+	// recent, purchases, touched and added are how many of the events, of the items of baskets, of the users that have changed, and of what came of these are kept in memory.
+	recent, purchases, touched, added int
+	scratch                           string // directory of files without a name
+	histories                         *Histories
+	items                             *Items
 
 	checkpoints atomic.Uint64 // numbers the directories of snapshots
 	products    wakers        // of those who follow the products
@@ -144,7 +144,7 @@ type database struct {
 func Open(o Options) (*Store, error) {
 	s := &Store{
 		dir: o.Dir, cache: o.Cache, log: o.Log, fs: o.fs, wait: newRoomWait(o.Room), failed: o.Failed,
-		recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases), touched: cmp.Or(o.touched, keptTouched),
+		recent: cmp.Or(o.recent, keptRecent), purchases: cmp.Or(o.purchases, keptPurchases), touched: cmp.Or(o.touched, keptTouched), added: cmp.Or(o.added, keptAdded),
 		histories: o.Histories, items: o.Items, scratch: cmp.Or(o.scratch, o.Dir),
 	}
 	if s.items == nil {
@@ -254,7 +254,7 @@ func NewCache(bytes int64, stores int) *pebble.Cache {
 // openDatabase opens or makes the Pebble store in the directory name, with one reference.
 func (s *Store) openDatabase(name string) (_ *database, err error) {
 	life, end := context.WithCancel(context.Background())
-	d := &database{life: life, end: end, dir: s.path(name), gone: make(chan struct{}), top: newTop(topSize), deepening: make(chan struct{}, 1), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched}}
+	d := &database{life: life, end: end, dir: s.path(name), gone: make(chan struct{}), top: newTop(topSize), deepening: make(chan struct{}, 1), trouble: s.failed, broken: make(chan struct{}), histories: s.histories.of(), touched: touched{most: s.touched, mostAdded: s.added}}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -307,7 +307,7 @@ func (d *database) load() error {
 			return err
 		}
 	}
-	d.changes.begin, d.touched.floor = LastOf(d.meta.applied), d.meta.applied
+	d.changes.begin, d.touched.floor, d.touched.opened = LastOf(d.meta.applied), d.meta.applied, d.meta.applied
 	if err := d.loadGraves(); err != nil {
 		return err
 	}
@@ -576,10 +576,26 @@ func compareEvents(a, b fusion.Event) int {
 // scan and is returned, but for ErrStop. Scan returns an error that matches ErrBehind if cut is not applied yet, and one that matches
 // ErrErased if a user was erased after it. Cost: a pass over what fn takes.
 func (s *Store) Scan(ctx context.Context, cut uint64, after string, fn func(user string, events []fusion.Event) error) error {
+	d, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer s.release(d)
+	var kinds *addsOfUsers // where all users are seen who are not known
+	if after == "" && !d.touched.knows() {
+		kinds = &addsOfUsers{}
+	}
 	var events []fusion.Event // of one user
 	flush := func() error {
 		if len(events) == 0 {
 			return nil
+		}
+		if kinds != nil {
+			adds := fusion.AddsAll
+			for i := range events {
+				adds = max(adds, events[i].Adds())
+			}
+			kinds.note(events[0].User, adds)
 		}
 		return give(events[0].User, &events, fn)
 	}
@@ -587,7 +603,7 @@ func (s *Store) Scan(ctx context.Context, cut uint64, after string, fn func(user
 	if after != "" {
 		position = Position{User: after, ID: "\xff"} // behind all ids, which are UTF-8
 	}
-	err := s.Dump(ctx, cut, position, func(e fusion.Event) error {
+	err = d.dump(ctx, cut, position, func(e fusion.Event) error {
 		if len(events) > 0 && events[0].User != e.User {
 			if err := flush(); err != nil {
 				return err
@@ -601,6 +617,9 @@ func (s *Store) Scan(ctx context.Context, cut uint64, after string, fn func(user
 	}
 	if errors.Is(err, ErrStop) {
 		return nil
+	}
+	if err == nil && kinds != nil {
+		d.touched.learn(cut, kinds)
 	}
 	return err
 }

@@ -201,13 +201,24 @@ func (m *model) clone() *model {
 	return c
 }
 
+// genValue has whole numbers for the most part.
+var genValue = rapid.Custom(func(t *rapid.T) float64 {
+	switch rapid.IntRange(0, 15).Draw(t, "kind of value") {
+	case 0:
+		return rapid.Float64Range(-1e9, 1e9).Draw(t, "any value")
+	case 1:
+		return rapid.SampledFrom([]float64{1 << 20, 1<<20 + 1, 1 << 30, 0.5, 1 + 1.0/(1<<24), 1e-300, -1}).Draw(t, "special value")
+	}
+	return float64(rapid.IntRange(0, 3).Draw(t, "whole value"))
+})
+
 var genEvent = rapid.Custom(func(t *rapid.T) fusion.Event {
 	e := fusion.Event{
 		User:     rapid.SampledFrom([]string{"a", "ab", "b", "ü", "z\x01", "\x7f"}).Draw(t, "user"),
 		ID:       rapid.SampledFrom([]string{"1", "2", "3", "10", "x"}).Draw(t, "id"),
 		Item:     rapid.SampledFrom([]string{"i", "j", "k", "il"}).Draw(t, "item"),
-		Behavior: rapid.SampledFrom([]fusion.Behavior{fusion.View, fusion.Purchase, fusion.Rating, "wish"}).Draw(t, "behavior"),
-		Value:    rapid.Float64Range(-1e9, 1e9).Draw(t, "value"),
+		Behavior: rapid.SampledFrom([]fusion.Behavior{fusion.View, fusion.View, fusion.Purchase, fusion.Rating, fusion.Cancel, "wish"}).Draw(t, "behavior"),
+		Value:    genValue.Draw(t, "value"),
 		Time:     rapid.Int64Range(0, 3).Draw(t, "time"),
 	}
 	if rapid.Bool().Draw(t, "with context") {
@@ -230,7 +241,7 @@ func TestModel(t *testing.T) {
 			t.Helper()
 			o := Options{Dir: "store", fs: fs}
 			if f.few {
-				o.touched = 3
+				o.touched, o.added = 3, 4
 			}
 			s, err := Open(o)
 			if err != nil {

@@ -42,9 +42,13 @@ func (f *follower) check(rt *rapid.T, t *testing.T, m *model, s *Store) {
 	after := rapid.SampledFrom(slices.Sorted(maps.Keys(f.was))).Draw(rt, "after")
 	cut := rapid.Uint64Range(after, m.applied+1).Draw(rt, "cut")
 	users, known, err := s.Changed(after, cut)
-	if cut > m.applied {
-		if !errors.Is(err, ErrBehind) {
-			rt.Fatalf("changed up to %d of %d: got %v, want ErrBehind", cut, m.applied, err)
+	if cut > m.applied || cut < m.erasedAt {
+		want := ErrErased
+		if cut > m.applied {
+			want = ErrBehind
+		}
+		if !errors.Is(err, want) {
+			rt.Fatalf("changed up to %d of %d, erased at %d: got %v, want %v", cut, m.applied, m.erasedAt, err, want)
 		}
 	} else {
 		if err != nil {
@@ -56,13 +60,19 @@ func (f *follower) check(rt *rapid.T, t *testing.T, m *model, s *Store) {
 		if known {
 			f.floor = max(f.floor, after)
 		}
-		if !slices.IsSorted(users) || len(slices.Compact(slices.Clone(users))) != len(users) || !known && users != nil {
-			rt.Fatalf("changed are %q, known %v", users, known)
+		names := namesOf(users)
+		if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) || !known && users != nil {
+			rt.Fatalf("changed are %v, known %v", users, known)
 		}
-		for user := range f.differ(after, m.at(cut).History) {
-			if known && cut >= m.erasedAt && !slices.Contains(users, user) {
-				rt.Fatalf("changed behind %d up to %d are %q, and %q is missing", after, cut, users, user)
+		now := m.at(cut).History
+		for user := range f.differ(after, now) {
+			if known && !slices.Contains(names, user) {
+				rt.Fatalf("changed behind %d up to %d are %v, and %q is missing", after, cut, users, user)
 			}
+		}
+		weights := genWeights.Draw(rt, "weights")
+		for _, c := range users {
+			checkAdded(rt, c, weights, f.was[after][c.User], now[c.User])
 		}
 	}
 	some := slices.Clone(testUsers)
@@ -97,6 +107,13 @@ func (f *follower) check(rt *rapid.T, t *testing.T, m *model, s *Store) {
 	}
 }
 
+func namesOf(users []fusion.UserChange) (names []string) {
+	for _, c := range users {
+		names = append(names, c.User)
+	}
+	return names
+}
+
 // differ returns the users that have not the events any more that they had at a cut.
 func (f *follower) differ(cut uint64, now map[string][]fusion.Event) map[string]bool {
 	out := map[string]bool{}
@@ -115,7 +132,7 @@ func changed(t *testing.T, s *Store, after, cut uint64) ([]string, bool) {
 	if err != nil {
 		t.Fatalf("changed behind %d up to %d: %v", after, cut, err)
 	}
-	return users, known
+	return namesOf(users), known
 }
 
 // TestChanged follows a store over commands of each kind, over more users than it remembers, and over a restart and a restored snapshot.
@@ -149,7 +166,8 @@ func TestChanged(t *testing.T) {
 	apply(t, s, 3, event("b", "1", "i", 1), event("a", "1", "i", 1))
 	apply(t, s, 4, fusion.Event{User: "b", ID: "2", Item: "i", Behavior: fusion.Impression, Value: 1, Time: 7, Context: map[string]string{fusion.ContextAnswer: "x"}})
 	want(0, 4, "a", "b")
-	want(0, 2, "a", "b") // more than were asked for
+	want(0, 3, "a", "b")
+	want(0, 2)
 	want(3, 4, "b")
 	want(4, 4)
 	unknown(3, 4) // of a version that is older than the last one

@@ -14,8 +14,8 @@ import (
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 )
 
-// shard returns the rows of a partition. They are made of those of the version that the request names and of the events of the users who have changed since, or where that is not to be had, of
-// the events of all: the same interactions, with items in another order. Cost: a pass over the rows and a seek for each user that has changed, or a pass over all events, which takes some ten times as long.
+// shard returns the rows of a partition. They are made of those of the version that the request names and of what has changed since, or where that is not to be had, of
+// the events of all: the same interactions, with items in another order. Cost: a pass over the rows and a seek for each user that must be read, or a pass over all events, which takes some twenty times as long.
 func (w *Worker) shard(ctx context.Context, req *kithv1.CountRequest) (*Shard, error) {
 	_, weights, err := wire.ParseSpec(req.Spec)
 	if err != nil {
@@ -56,38 +56,32 @@ func (w *Worker) shardSince(ctx context.Context, source ChangedSource, weights f
 	if items := base.Matrix().NumItems; items != dictionary.Len() {
 		return nil, fmt.Errorf("rows of %d items beside a dictionary of %d: %w", items, dictionary.Len(), artifact.ErrCorrupt)
 	}
-	changed, known, err := source.ChangedRows(ctx, partition.ID(req.Partition), req.BaseCut, req.Cut, weights, req.ReferenceUnixMs)
+	changed, err := changedSince(ctx, source, base, dictionary, change{partition.ID(req.Partition), req.BaseCut, req.Cut, weights, req.ReferenceUnixMs})
 	if err != nil {
 		return nil, err
 	}
-	if !known {
-		return nil, errUnknown
-	}
-	return changeShard(base, dictionary, changed)
+	return changeShard(base, dictionary, changed), nil
 }
 
-// changeShard returns the rows of base, and in the place of those of changed users, who ascend, their rows as they are now. Users without interactions have none.
-func changeShard(base *artifact.Rows, dictionary *artifact.Dictionary, changed *Shard) (*Shard, error) {
+// changeShard returns the rows of base, and in the place of those of changed users their rows as they are now. Users without interactions have none.
+func changeShard(base *artifact.Rows, dictionary *artifact.Dictionary, changed *changedRows) *Shard {
 	m := base.Matrix()
-	room := len(m.Item) + len(changed.Item)
-	out := &Shard{Users: make([]string, 0, m.NumUsers()+len(changed.Users)), Start: make([]int64, 1, len(m.Start)+len(changed.Users)), Item: make([]uint32, 0, room), Weight: make([]float32, 0, room)}
-	ids, added := idsIn(dictionary, changed.Items)
-	for row := range rowsNow(base, changed.Users) {
+	room := len(m.Item) + len(changed.item)
+	out := &Shard{Users: make([]string, 0, m.NumUsers()+len(changed.rows)), Start: make([]int64, 1, len(m.Start)+len(changed.rows)), Item: make([]uint32, 0, room), Weight: make([]float32, 0, room)}
+	for row := range rowsNow(base, changed.users()) {
 		if row.at >= 0 {
 			from, to := m.Start[row.at], m.Start[row.at+1]
 			out.Item, out.Weight = append(out.Item, m.Item[from:to]...), appendWeights(out.Weight, m.Weight, from, to)
 		} else {
-			from, to := changed.Start[row.changed], changed.Start[row.changed+1]
-			if from == to {
+			r := changed.rows[row.changed]
+			if r.from == r.to {
 				continue
 			}
-			for _, i := range changed.Item[from:to] {
-				out.Item = append(out.Item, ids[i])
-			}
-			out.Weight = appendWeights(out.Weight, changed.Weight, from, to)
+			out.Item, out.Weight = append(out.Item, changed.item[r.from:r.to]...), append(out.Weight, changed.weight[r.from:r.to]...)
 		}
 		out.Users, out.Start = append(out.Users, row.user), append(out.Start, int64(len(out.Item)))
 	}
+	added := changed.added
 	// Only items that have users are items of the shard.
 	place := make([]uint32, dictionary.Len()+len(added))
 	for _, i := range out.Item {
@@ -110,13 +104,16 @@ func changeShard(base *artifact.Rows, dictionary *artifact.Dictionary, changed *
 	for n, i := range out.Item {
 		out.Item[n] = place[i]
 	}
-	return out, nil
+	return out
 }
 
 // appendWeights appends the weights of the entries [from, to). nil stands for ones.
 func appendWeights(dst, weights []float32, from, to int64) []float32 {
 	if weights == nil {
-		return append(dst, ones(to-from)...)
+		for range to - from {
+			dst = append(dst, 1)
+		}
+		return dst
 	}
 	return append(dst, weights[from:to]...)
 }

@@ -51,11 +51,12 @@ func (x interactions) shard(users []string, empty bool) *worker.Shard {
 // changingSource has rows of which some changed behind index 10.
 type changingSource struct {
 	now     interactions
-	changed []string // ascending
+	changed []fusion.UserChange // ascending
 	unknown bool
+	many    bool // users are to be read
 	err     error
 
-	reads, looks int
+	reads, looks, seeks int
 }
 
 func (s *changingSource) Shard(context.Context, partition.ID, uint64, fusion.Weights, int64) (*worker.Shard, error) {
@@ -63,7 +64,7 @@ func (s *changingSource) Shard(context.Context, partition.ID, uint64, fusion.Wei
 	return s.now.shard(slices.Sorted(maps.Keys(s.now)), false), nil
 }
 
-func (s *changingSource) ChangedRows(_ context.Context, _ partition.ID, after, cut uint64, _ fusion.Weights, _ int64) (*worker.Shard, bool, error) {
+func (s *changingSource) Changed(_ context.Context, _ partition.ID, after, cut uint64) ([]fusion.UserChange, bool, error) {
 	s.looks++
 	switch {
 	case after != 10 || cut != 20:
@@ -71,7 +72,15 @@ func (s *changingSource) ChangedRows(_ context.Context, _ partition.ID, after, c
 	case s.unknown || s.err != nil:
 		return nil, false, s.err
 	}
-	return s.now.shard(s.changed, true), true, nil
+	return s.changed, true, nil
+}
+
+func (s *changingSource) RowsOf(_ context.Context, _ partition.ID, cut uint64, users []string, _ fusion.Weights, _ int64) (*worker.Shard, bool, error) {
+	s.seeks += len(users)
+	if s.many || cut != 20 {
+		return nil, false, nil
+	}
+	return s.now.shard(users, true), true, nil
 }
 
 // kept is a version that is kept.
@@ -136,6 +145,26 @@ func (n *node) counted(t *testing.T, req *kithv1.CountRequest) (out []*kithv1.It
 	return out, users, interactions
 }
 
+// come lets events come to a user, of weight 1 and of none, and reports whether they can be added to the row.
+func come(rng *rand.Rand, c *fusion.UserChange, row map[string]float32) (adds bool) {
+	adds = true
+	was := maps.Clone(row)
+	for range rng.IntN(5) {
+		item := fmt.Sprint("i", rng.IntN(36))
+		if rng.IntN(3) == 0 {
+			item = fmt.Sprint("nothing ", rng.IntN(4))
+			c.Events = append(c.Events, fusion.Addition{Item: item, Behavior: "nothing", Value: 1})
+			continue
+		}
+		c.Events = append(c.Events, fusion.Addition{Item: item, Behavior: fusion.View, Value: 1})
+		if old, had := was[item]; had && (c.Adds != fusion.AddsAll || old != float32(int(old))) {
+			adds = false
+		}
+		row[item]++
+	}
+	return adds
+}
+
 // TestShardOfRows compares the shard that is made of the rows of a version with that of all events, where weights are ones and where they are not.
 func TestShardOfRows(t *testing.T) {
 	for seed := range uint64(20) {
@@ -146,7 +175,7 @@ func TestShardOfRows(t *testing.T) {
 			}
 			return float32(1+rng.IntN(8)) / 2
 		}
-		was, now, changed := interactions{}, interactions{}, []string(nil)
+		was, now, changed, seeks := interactions{}, interactions{}, []fusion.UserChange(nil), 0
 		for u := range 40 {
 			user := fmt.Sprintf("u%02d", u)
 			row := map[string]float32{}
@@ -160,7 +189,15 @@ func TestShardOfRows(t *testing.T) {
 			if rng.IntN(4) > 0 {
 				continue
 			}
-			changed = append(changed, user) // some of them to what they were
+			change := fusion.UserChange{User: user, Adds: fusion.Adds(rng.IntN(3))} // some of them to what they were
+			if change.Adds != fusion.AddsNone {
+				if !come(rng, &change, now[user]) {
+					seeks++
+				}
+				changed = append(changed, change)
+				continue
+			}
+			changed, seeks = append(changed, change), seeks+1
 			for range rng.IntN(3) {
 				now[user][fmt.Sprint("i", rng.IntN(34))] = weight()
 			}
@@ -187,7 +224,7 @@ func TestShardOfRows(t *testing.T) {
 			all := proto.CloneOf(of)
 			all.Job, all.Base, all.BaseCut = job+1, 0, 0
 			job += 2
-			source.reads, source.looks = 0, 0
+			source.reads, source.looks, source.seeks = 0, 0, 0
 			want, users, entries := n.counted(t, all)
 			if source.reads != 1 || source.looks != 0 {
 				t.Fatalf("seed %d, %s: without a base %d passes and %d looks", seed, what, source.reads, source.looks)
@@ -202,6 +239,9 @@ func TestShardOfRows(t *testing.T) {
 			}
 		}
 		check("of rows", 0, func(*kithv1.CountRequest) {})
+		if source.seeks != seeks {
+			t.Errorf("seed %d: %d users were read, want %d", seed, source.seeks, seeks)
+		}
 		if seed > 0 {
 			continue
 		}
@@ -212,7 +252,9 @@ func TestShardOfRows(t *testing.T) {
 		})
 		source.unknown = true
 		check("of unknown changes", 1, func(*kithv1.CountRequest) {})
-		source.unknown, source.err = false, errors.New("damaged")
+		source.unknown, source.many = false, true
+		check("of many users to be read", 1, func(*kithv1.CountRequest) {})
+		source.many, source.err = false, errors.New("damaged")
 		check("of changes that cannot be read", 1, func(*kithv1.CountRequest) {})
 		source.err = nil
 		if err := os.Truncate(file, 100); err != nil {

@@ -31,9 +31,10 @@ type Base interface {
 
 // ChangedSource is a Source that can tell what has changed lately.
 type ChangedSource interface {
-	// ChangedRows returns the rows, as of cut, of the users of partition p whose rows may have changed since the index after; those who have none left have an empty one. known is false if it
-	// cannot tell who has changed.
-	ChangedRows(ctx context.Context, p partition.ID, after, cut uint64, w fusion.Weights, nowMs int64) (shard *Shard, known bool, err error)
+	// Changed returns the users of partition p, ascending, whose rows as of cut may be others than those as of the index after. known is false if it cannot tell who has changed.
+	Changed(ctx context.Context, p partition.ID, after, cut uint64) (users []fusion.UserChange, known bool, err error)
+	// RowsOf returns what Shard has of some users, ascending and each once; those who have no row have an empty one. ok is false if Shard would cost less.
+	RowsOf(ctx context.Context, p partition.ID, cut uint64, users []string, w fusion.Weights, nowMs int64) (shard *Shard, ok bool, err error)
 }
 
 // errFull says why a build cannot follow a version.
@@ -174,44 +175,49 @@ func (w *Worker) Changes(req *kithv1.ChangesRequest, stream grpc.ServerStreaming
 
 // changes finds out what has changed in a partition.
 func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource, weights fusion.Weights, req *kithv1.ChangesRequest) (*kithv1.ChangesResponse, error) {
-	shard, known, err := source.ChangedRows(ctx, partition.ID(req.Partition), req.BaseCut, req.Cut, weights, 0)
-	if err != nil {
-		return nil, err
-	}
-	if !known {
-		return nil, fmt.Errorf("partition %d: it is not known who has changed since index %d, or too many have, so version %d %w", req.Partition, req.BaseCut, req.Base, errFull)
-	}
 	base, err := w.artifacts.OpenRows(req.Base, req.Partition)
 	if err != nil {
 		return nil, err
 	}
-	c := &changedShard{base: base}
-	out := &kithv1.ChangesResponse{Users: uint32(base.NumUsers()), Interactions: uint64(len(base.Matrix().Item))}
-	ids, added := idsIn(f.dictionary, shard.Items)
-	out.Added = added
-	for u, user := range shard.Users {
-		row := &kithv1.ChangedRow{}
-		row.NewItems, row.NewWeights = newRow(shard, u, ids)
-		at, ok := base.Find(user)
-		if ok {
-			m := base.Matrix()
-			from, to := m.Start[at], m.Start[at+1]
-			row.OldItems, row.OldWeights = m.Item[from:to], ones(to-from)
-			if m.Weight != nil {
-				row.OldWeights = m.Weight[from:to]
-			}
-		} else {
-			at = -1
+	changed, err := changedSince(ctx, source, base, f.dictionary, change{partition.ID(req.Partition), req.BaseCut, req.Cut, weights, 0})
+	if err != nil {
+		_ = base.Close() // only read
+		if errors.Is(err, errUnknown) {
+			err = fmt.Errorf("partition %d, since index %d: %w, so version %d %w", req.Partition, req.BaseCut, err, req.Base, errFull)
 		}
+		return nil, err
+	}
+	m := base.Matrix()
+	c := &changedShard{base: base, users: make([]string, 0, len(changed.rows)), at: make([]int, 0, len(changed.rows))}
+	out := &kithv1.ChangesResponse{Users: uint32(base.NumUsers()), Interactions: uint64(len(m.Item)), Added: changed.added}
+	rows := make([]kithv1.ChangedRow, 0, len(changed.rows))
+	// The file may be closed before it is sent.
+	entries := 0
+	for _, r := range changed.rows {
+		if r.at >= 0 {
+			entries += int(m.Start[r.at+1] - m.Start[r.at])
+		}
+	}
+	oldItems, oldWeights := make([]uint32, 0, entries), make([]float32, 0, entries)
+	for _, r := range changed.rows {
+		from := len(oldItems)
+		if r.at >= 0 {
+			lo, hi := m.Start[r.at], m.Start[r.at+1]
+			oldItems, oldWeights = append(oldItems, m.Item[lo:hi]...), appendWeights(oldWeights, m.Weight, lo, hi)
+		}
+		rows = append(rows, kithv1.ChangedRow{
+			OldItems: oldItems[from:len(oldItems):len(oldItems)], OldWeights: oldWeights[from:len(oldItems):len(oldItems)],
+			NewItems: changed.item[r.from:r.to:r.to], NewWeights: changed.weight[r.from:r.to:r.to],
+		})
+		row := &rows[len(rows)-1]
 		if slices.Equal(row.OldItems, row.NewItems) && slices.Equal(row.OldWeights, row.NewWeights) {
+			rows, oldItems, oldWeights = rows[:len(rows)-1], oldItems[:from], oldWeights[:from]
 			continue
 		}
-		c.users, c.at = append(c.users, user), append(c.at, at)
-		out.Rows = append(out.Rows, &kithv1.ChangedRow{ // the file may be closed before it is sent
-			OldItems: slices.Clone(row.OldItems), OldWeights: slices.Clone(row.OldWeights), NewItems: row.NewItems, NewWeights: row.NewWeights,
-		})
+		c.users, c.at = append(c.users, r.user), append(c.at, r.at)
+		out.Rows = append(out.Rows, row)
 		out.Interactions += uint64(len(row.NewItems)) - uint64(len(row.OldItems))
-		if !ok {
+		if r.at < 0 {
 			out.Users++
 		}
 		if len(row.NewItems) == 0 {
@@ -230,37 +236,6 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 	f.told[req.Partition] = c
 	return out, nil
 }
-
-// idsIn returns the dense ids of items by key, or behind them the places in added of those that a dictionary has not.
-func idsIn(dictionary *artifact.Dictionary, items []string) (ids []uint32, added []string) {
-	ids = dictionary.IDs(items)
-	for k, id := range ids {
-		if id == artifact.NoID {
-			ids[k] = uint32(dictionary.Len() + len(added))
-			added = append(added, items[k])
-		}
-	}
-	return ids, added
-}
-
-// newRow returns the row of a user of a shard by ascending id.
-func newRow(s *Shard, u int, ids []uint32) (items []uint32, weights []float32) {
-	from, to := s.Start[u], s.Start[u+1]
-	if from == to {
-		return nil, nil
-	}
-	for _, i := range s.Item[from:to] {
-		items = append(items, ids[i])
-	}
-	weights = ones(to - from)
-	if s.Weight != nil {
-		weights = slices.Clone(s.Weight[from:to])
-	}
-	sortRow(items, weights)
-	return items, weights
-}
-
-func ones(n int64) []float32 { return slices.Repeat([]float32{1}, int(n)) }
 
 // sortRow brings the entries of a row by ascending item. No weights stand for ones.
 func sortRow(items []uint32, weights []float32) {
