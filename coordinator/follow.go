@@ -17,8 +17,9 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes some two fifths of a full build.
-const followShare = 2
+// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes a third of a build of all events, two thirds of one that counts all pairs of
+// known rows, and half as much memory again.
+const followShare = 4
 
 // followMost bounds them for large shops: each node keeps the rows of them all, and all sums that are wanted.
 const followMost = 9 << 20

@@ -150,7 +150,7 @@ func newLocalWorker(b LocalBuild, i int, source worker.Source, peers worker.Peer
 	if w.artifacts, err = artifact.Open(filepath.Join(b.Dir, w.id)); err != nil {
 		return nil, err
 	}
-	cfg := worker.Config{NodeID: w.id, Threads: b.Threads, Log: b.Logger}
+	cfg := worker.Config{NodeID: w.id, Threads: b.Threads, Recount: true, Log: b.Logger}
 	if b.MemoryLimit > 0 {
 		cfg.MemoryLimit, cfg.SpillDir = b.MemoryLimit/int64(b.Nodes), filepath.Join(b.Dir, "spill", w.id)
 	}

@@ -21,8 +21,8 @@ const (
 	exactSum = 1 << 24
 	// knownSum bounds sums that a score tells: the scores of others differ.
 	knownSum = 1 << 22
-	// maxPairDeltas bounds the memory of those who follow, 8 bytes each.
-	maxPairDeltas = 32 << 20
+	// maxPairsChanged bounds the time of those who follow.
+	maxPairsChanged = 32 << 20
 )
 
 // RowChange is the row of a user as the version before has it, and as it is now; none of either is a user who is new, or gone. Ids ascend. No weights stand for ones.
@@ -127,8 +127,8 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 		if err != nil {
 			return nil, err
 		}
-		if pairs += more; pairs > maxPairDeltas {
-			return nil, fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairDeltas)
+		if pairs += more; pairs > maxPairsChanged {
+			return nil, fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairsChanged)
 		}
 		s.all.ends[c], s.some.ends[c] = len(s.all.entries), len(s.some.entries)
 	}

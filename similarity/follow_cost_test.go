@@ -169,7 +169,11 @@ func followCost(t *testing.T, o Options, v *version, names []uint32, to *Rows, t
 	}
 	t.Logf("%s: %d changes, %d sums, %d lists, asked %d times for %d pairs of %d users of the rarer item, %d whole", part, len(taken), s.pairs(), lists, asked, pairs, work, whole)
 	lap("")
-	sums, err := s.SumPairs(t.Context(), []*Rows{next.rows}, wanted)
+	want, err := s.Want(wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums, err := s.SumPairs(t.Context(), []*Rows{next.rows}, want)
 	if err != nil {
 		t.Fatal(err)
 	}

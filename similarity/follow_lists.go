@@ -313,6 +313,9 @@ func (f *Follower) Give(sums []PairSums) error {
 			return fmt.Errorf("follow: sums of item %d come after those of item %d: %w", p.Item, sums[n-1].Item, ErrShape)
 		}
 		if !p.All {
+			if p.Mirror {
+				return fmt.Errorf("follow: all lists need sums of item %d, and they are not those with all: %w", p.Item, ErrShape)
+			}
 			continue
 		}
 		if err := f.check(p); err != nil {

@@ -8,7 +8,7 @@ import (
 	"sort"
 )
 
-// maxPairSums bounds the sums that lists may want: 12 bytes each, on every node.
+// maxPairSums bounds the sums that lists may want: 12 bytes each on every node, and while they are formed 8 more, and 8 more for each thread.
 const maxPairSums = 16 << 20
 
 func tooManyPairSums() error {
@@ -37,15 +37,15 @@ func FitPairSums(wanted, sums []PairSums) error {
 // SumPairs forms the sums that are wanted over the users of parts of the rows, whose weights are whole. Sums of other users add to them. Errors match ErrNotFollowed
 // for other weights, ErrShape for items that there are not, or are those of the context.
 // Cost: O(items + entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted, or of all entries
-// if that is a fourth of them, and 16 for each pair.
-func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted []PairSums) ([]PairSums, error) {
+// if that is a fourth of them, and 8 for each pair.
+func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted *WantedSums) ([]PairSums, error) {
 	a := pairAdder{parts: parts, items: s.Len(), commons: s.kind == commons}
 	if err := a.collect(wanted); err != nil {
 		return nil, err
 	}
-	out := make([]PairSums, len(wanted))
+	out := make([]PairSums, len(wanted.sums))
 	room := maxPairSums
-	for n, w := range wanted {
+	for n, w := range wanted.sums {
 		if out[n] = w; w.All {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -56,7 +56,7 @@ func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted []PairSums) (
 			return nil, tooManyPairSums()
 		}
 	}
-	if err := a.addPairs(ctx, out); err != nil {
+	if err := a.addPairs(ctx, wanted, out); err != nil {
 		return nil, err
 	}
 	for _, w := range out {
@@ -67,6 +67,57 @@ func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted []PairSums) (
 		}
 	}
 	return out, nil
+}
+
+// WantedSums are sums that are wanted, in the order in which they are formed. They are not changed once made and may be shared by goroutines.
+type WantedSums struct {
+	sums  []PairSums
+	items []uint64 // bits of those of which there is a sum
+	// pairs of those that are not with all items: with item i, which more users have than the other, those from first[i] to first[i+1].
+	pairs []pairOf
+	first []uint32
+}
+
+// pairOf is a pair of an item: the other, and the place of its sum among those of all pairs.
+type pairOf struct{ with, at uint32 }
+
+// Want returns sums that are wanted of the next version; the error matches ErrShape if there is no such item, ErrNotFollowed if they are too many. Cost: O(items + sums); 8 bytes for each sum.
+func (s *Step) Want(sums []PairSums) (*WantedSums, error) {
+	n := s.Len()
+	w := &WantedSums{sums: sums, items: make([]uint64, (n+63)/64), first: make([]uint32, n+1)}
+	total := 0
+	for _, p := range sums {
+		if int64(p.Item) >= int64(n) || slices.ContainsFunc(p.With, func(i uint32) bool { return int64(i) >= int64(n) }) {
+			return nil, fmt.Errorf("sums of item %d with %v of %d items: %w", p.Item, p.With, n, ErrShape)
+		}
+		if total += len(p.With); total > maxPairSums {
+			return nil, tooManyPairSums()
+		}
+		set(w.items, p.Item)
+		for _, with := range p.With {
+			set(w.items, with)
+			if !p.All {
+				w.first[min(p.Item, with)+1]++
+			}
+		}
+	}
+	for i := range n {
+		w.first[i+1] += w.first[i]
+	}
+	next, at := slices.Clone(w.first), uint32(0)
+	w.pairs = make([]pairOf, w.first[n])
+	for _, p := range sums {
+		if p.All {
+			continue
+		}
+		for _, with := range p.With {
+			q := &next[min(p.Item, with)] // ids are by number of users
+			w.pairs[*q] = pairOf{max(p.Item, with), at}
+			*q++
+			at++
+		}
+	}
+	return w, nil
 }
 
 // pairAdder adds up sums of one item after the other. Users are numbered over all parts.
@@ -92,17 +143,7 @@ type pairAdder struct {
 const wantedShare = 4
 
 // collect makes the columns of what is wanted.
-func (a *pairAdder) collect(wanted []PairSums) error {
-	want := make([]uint64, (a.items+63)/64)
-	for _, w := range wanted {
-		if int64(w.Item) >= int64(a.items) || slices.ContainsFunc(w.With, func(i uint32) bool { return int64(i) >= int64(a.items) }) {
-			return fmt.Errorf("sums of item %d with %v of %d items: %w", w.Item, w.With, a.items, ErrShape)
-		}
-		set(want, w.Item)
-		for _, i := range w.With {
-			set(want, i)
-		}
-	}
+func (a *pairAdder) collect(wanted *WantedSums) error {
 	next := make([]int64, a.items)
 	users, entries := 0, int64(0)
 	for _, r := range a.parts {
@@ -119,22 +160,22 @@ func (a *pairAdder) collect(wanted []PairSums) error {
 	a.first = append(a.first, users)
 	some := int64(0)
 	for i, n := range next {
-		if isSet(want, uint32(i)) {
+		if isSet(wanted.items, uint32(i)) {
 			some += n
 		}
 	}
 	few := some*wantedShare < entries
 	a.start = make([]int64, a.items+1)
 	for i, n := range next {
-		if few && !isSet(want, uint32(i)) {
+		if few && !isSet(wanted.items, uint32(i)) {
 			n = 0
 		}
 		next[i], a.start[i+1] = a.start[i], a.start[i]+n
 	}
 	a.users, a.weights = make([]uint32, a.start[a.items]), make([]float32, a.start[a.items])
-	w := columnWriter{next: next, users: a.users, weights: a.weights, most: heldEntries}
+	w := columnWriter{next: next, users: a.users, weights: a.weights, most: heldEntries / 4} // of some threads
 	if few {
-		w.only = want
+		w.only = wanted.items
 	} else {
 		w.bucket = columnBuckets(a.start)
 	}
@@ -157,36 +198,13 @@ func (a *pairAdder) column(item uint32) ([]uint32, []float32) {
 // denseShare is how many times as many users an item must have as others are looked up in it, so that looking up by halves is cheaper than writing down the weights of all.
 const denseShare = 16
 
-// pairOf is a pair of an item: the other, and where its sum goes.
-type pairOf struct{ with, at uint32 }
-
-// addPairs adds up all pairs but those of whole items: those of an item after each other, each with the item that more users have, which are marked once. Ids are by number of users.
-func (a *pairAdder) addPairs(ctx context.Context, wanted []PairSums) error {
-	first, total := make([]uint32, a.items+1), 0
-	for _, w := range wanted {
-		if w.All {
-			continue
-		}
-		for _, with := range w.With {
-			first[min(w.Item, with)+1]++
-		}
-		total += len(w.With)
-	}
-	for i := range a.items {
-		first[i+1] += first[i]
-	}
-	sums, pairs, at := make([]float64, total), make([]pairOf, total), uint32(0)
-	next := slices.Clone(first)
-	for n, w := range wanted {
-		if w.All {
-			continue
-		}
-		wanted[n].Sum = sums[at : int(at)+len(w.With) : int(at)+len(w.With)]
-		for _, with := range w.With {
-			q := &next[min(w.Item, with)]
-			pairs[*q] = pairOf{max(w.Item, with), at}
-			*q++
-			at++
+// addPairs adds up all pairs but those of whole items: those of an item after each other, each with the item that more users have, which are marked once.
+func (a *pairAdder) addPairs(ctx context.Context, wanted *WantedSums, out []PairSums) error {
+	sums, rest := make([]float64, len(wanted.pairs)), 0
+	for n, w := range out {
+		if !w.All {
+			out[n].Sum = sums[rest : rest+len(w.With) : rest+len(w.With)]
+			rest += len(w.With)
 		}
 	}
 	for i := range a.items {
@@ -195,8 +213,8 @@ func (a *pairAdder) addPairs(ctx context.Context, wanted []PairSums) error {
 				return err
 			}
 		}
-		if of := pairs[first[i]:first[i+1]]; len(of) > 0 {
-			a.addItem(uint32(i), of, sums)
+		if pairs := wanted.pairs[wanted.first[i]:wanted.first[i+1]]; len(pairs) > 0 {
+			a.addItem(uint32(i), pairs, sums)
 		}
 	}
 	return nil

@@ -134,11 +134,15 @@ func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]Hel
 	half := int64(len(next.rows.Start)-1) / 2
 	first, last := *next.rows, *next.rows
 	first.Start, last.Start = next.rows.Start[:half+1], next.rows.Start[half:]
-	sums, err := s.SumPairs(t.Context(), []*Rows{&first}, wanted)
+	want, err := s.Want(wanted)
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := s.SumPairs(t.Context(), []*Rows{&last}, wanted)
+	sums, err := s.SumPairs(t.Context(), []*Rows{&first}, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := s.SumPairs(t.Context(), []*Rows{&last}, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,6 +400,27 @@ func TestJoinWanted(t *testing.T) {
 	}
 	if _, err := JoinWanted([]PairSums{{Item: 1, With: make([]uint32, maxPairSums)}, {Item: 2, With: make([]uint32, 1)}}, 8); !errors.Is(err, ErrNotFollowed) {
 		t.Errorf("more than fit: got %v, want ErrNotFollowed", err)
+	}
+}
+
+// TestGiveRefusesMirrors refuses sums that all lists need and that are not those with all, as of items that there are not.
+func TestGiveRefusesMirrors(t *testing.T) {
+	is := shop{{"a": 1, "b": 1}, {"a": 1, "b": 1}}
+	v := is.numbered(true)
+	o := Options{Measure: Cosine, K: 5}
+	v.build(t, o)
+	s, err := v.step(o, is, shop{{"a": 2, "b": 1}, {"a": 1, "b": 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sums := range [][]PairSums{{{Item: 1 << 31, Mirror: true, With: []uint32{0}, Sum: []float64{1}}}, {{Item: 1, Mirror: true, With: []uint32{0}}}} {
+		f := NewFollower(s, []uint32{0, 1}, func(i uint32) HeldList { return v.held[i] })
+		if err := f.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Give(sums); !errors.Is(err, ErrShape) {
+			t.Errorf("sums %v: got %v, want ErrShape", sums, err)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ type touched struct {
 	all   bool
 }
 
-// touchedUser has the index of the last command that did anything but add events that are remembered, and the place of the last of these behind the first one of all, or 0.
+// touchedUser has the index of the last command that did anything but add events that are remembered, and the place of the last of those that came behind it, behind the first one of all, or 0.
 type touchedUser struct {
 	read uint64
 	tail uint32
@@ -81,7 +81,7 @@ func (t *touched) last(u touchedUser) uint64 {
 	if u.tail == 0 {
 		return u.read
 	}
-	return max(u.read, t.added.at(u.tail).index)
+	return t.added.at(u.tail).index
 }
 
 // add notes the users that a command changes, before anybody can see it. If they are too many it begins anew behind that.
@@ -111,7 +111,7 @@ func (t *touched) add(p *pending) {
 func (t *touched) touch(index uint64, user string, e *fusion.Event) bool {
 	u, met := t.users[user]
 	if !met && len(t.users) >= t.most {
-		t.users, t.added, t.floor = nil, addedEvents{}, index
+		t.users, t.added, t.behaviors, t.floor = nil, addedEvents{}, nil, index
 		return false
 	}
 	if t.users == nil {
@@ -124,8 +124,7 @@ func (t *touched) touch(index uint64, user string, e *fusion.Event) bool {
 			return true
 		}
 	}
-	u.read = index
-	t.users[user] = u
+	t.users[user] = touchedUser{read: index} // whose events before it nobody asks for any more
 	return true
 }
 
@@ -183,7 +182,8 @@ func (t *touched) behind(after, cut uint64) (users []fusion.UserChange, known bo
 
 // forget leaves what came behind an index. A map that was large stays so: there is a new one.
 func (t *touched) forget(after uint64) {
-	users, added := map[string]touchedUser{}, addedEvents{}
+	users, added, behaviors := map[string]touchedUser{}, addedEvents{}, t.behaviors
+	t.behaviors = nil
 	var left []addedEvent // of a user, the last one first
 	for user, u := range t.users {
 		if t.last(u) <= after {
@@ -196,6 +196,7 @@ func (t *touched) forget(after uint64) {
 		u.tail = 0
 		for _, e := range slices.Backward(left) {
 			e.before = u.tail
+			e.behavior, _ = t.behavior(behaviors[e.behavior]) // there are no more than before
 			u.tail = added.add(e)
 		}
 		users[user] = u

@@ -323,3 +323,39 @@ func TestScanUsers(t *testing.T) {
 		}
 	}
 }
+
+// TestTouchedIsBounded notes events of more behaviors, and more of them, than are remembered: their users are to be read. Once they are forgotten there is room again.
+func TestTouchedIsBounded(t *testing.T) {
+	touched := touched{most: 1000, mostAdded: 300, all: true}
+	event := func(index uint64, behavior string) {
+		t.Helper()
+		if !touched.touch(index, fmt.Sprint("u", index), &fusion.Event{Item: "i", Behavior: fusion.Behavior(behavior), Value: 1}) {
+			t.Fatalf("it began anew at %d", index)
+		}
+	}
+	check := func(after, cut uint64, want string) {
+		t.Helper()
+		users, known := touched.behind(after, cut)
+		added, behaviors := 0, map[fusion.Behavior]bool{}
+		for _, u := range users {
+			for _, e := range u.Events {
+				added++
+				behaviors[e.Behavior] = true
+			}
+		}
+		if got := fmt.Sprintf("%v: %d users, %d events of %d behaviors", known, len(users), added, len(behaviors)); got != want {
+			t.Errorf("behind %d up to %d: got %s, want %s", after, cut, got, want)
+		}
+	}
+	for index := range uint64(257) {
+		event(1+index, fmt.Sprint("b", index))
+	}
+	check(0, 257, "true: 257 users, 256 events of 256 behaviors")
+	for index := range uint64(50) {
+		event(258+index, "b7")
+	}
+	check(0, 307, "true: 307 users, 300 events of 256 behaviors")
+	check(257, 307, "true: 50 users, 44 events of 1 behaviors")
+	event(308, "new")
+	check(257, 308, "true: 51 users, 45 events of 2 behaviors")
+}

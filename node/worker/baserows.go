@@ -35,8 +35,8 @@ func (w *Worker) shard(ctx context.Context, req *kithv1.CountRequest) (*Shard, e
 	return w.source.Shard(ctx, partition.ID(req.Partition), req.Cut, weights, req.ReferenceUnixMs)
 }
 
-// errUnknown says why a shard cannot be made of rows.
-var errUnknown = errors.New("it is not known who has changed, or too many have")
+// errUnknown is matched by errors that say why rows cannot be made of those of a version before.
+var errUnknown = errors.New("all events must be read")
 
 func (w *Worker) shardSince(ctx context.Context, source ChangedSource, weights fusion.Weights, req *kithv1.CountRequest) (*Shard, error) {
 	version, err := w.cfg.Base(req.Base)

@@ -52,7 +52,7 @@ func changedSince(ctx context.Context, source ChangedSource, base *artifact.Rows
 		return nil, err
 	}
 	if !known {
-		return nil, errUnknown
+		return nil, fmt.Errorf("who has changed is not known, as this server was started since, or more have than it remembers: %w", errUnknown)
 	}
 	c := &rowChanger{changedRows: changedRows{rows: make([]changedRow, 0, len(users))}, base: base, dictionary: dictionary, adder: of.weights.Adder(), places: map[string]uint32{}}
 	items := c.itemsOf(users)
@@ -87,7 +87,7 @@ func changedSince(ctx context.Context, source ChangedSource, base *artifact.Rows
 			return nil, err
 		}
 		if !ok {
-			return nil, errUnknown
+			return nil, fmt.Errorf("of %d users who have changed the events of %d must be read, which costs more than to pass over all: %w", len(users), len(read), errUnknown)
 		}
 		if !slices.Equal(shard.Users, read) {
 			return nil, fmt.Errorf("partition %d: rows of %d users where those of %d were asked for: %w", of.partition, len(shard.Users), len(read), wire.ErrBuildLost)

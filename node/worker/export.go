@@ -35,7 +35,7 @@ type shardState struct {
 	lock chan struct{}
 	// rows are dropped when they are exported, and with a memory limit after each use.
 	rows *Shard
-	// counts are kept to answer again; nil before the first count, from the export on, and with a memory limit after each.
+	// counts are kept to answer again; nil before the first count, with a memory limit after each, and with Recount from the export on.
 	counts *shardCounts
 	// parts of all blocks, nil before the export; with a memory limit they are in partFile.
 	parts    [][]byte
@@ -191,7 +191,7 @@ func (w *Worker) Count(req *kithv1.CountRequest, stream grpc.ServerStreamingServ
 		j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 	}
 	counts := s.counts
-	if j.spool != nil || s.exported != nil {
+	if j.spool != nil || w.cfg.Recount && s.exported != nil {
 		s.rows, s.counts = nil, nil
 	}
 	unlock()
@@ -475,7 +475,10 @@ func (w *Worker) export(ctx context.Context, p *plan, s *shardState, req *kithv1
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.parts, s.rows, s.counts, s.exported = similarity.ColumnParts(columns, first, p.head.BlockEnds), nil, nil, resp
+	s.parts, s.rows, s.exported = similarity.ColumnParts(columns, first, p.head.BlockEnds), nil, resp
+	if w.cfg.Recount {
+		s.counts = nil
+	}
 	return nil
 }
 

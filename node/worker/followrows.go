@@ -256,6 +256,15 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	if err != nil {
 		return cause(ctx, err)
 	}
+	var want *similarity.WantedSums
+	cpu, err := w.compute(ctx, func() (err error) {
+		want, err = f.step.Want(wanted)
+		return err
+	})
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	if err != nil {
+		return cause(ctx, err)
+	}
 	var mu sync.Mutex
 	var total []similarity.PairSums
 	err = w.eachShare(ctx, j, first.Partitions, func(partitions []uint32) error {
@@ -263,7 +272,7 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 		if err != nil {
 			return err
 		}
-		sums, err := f.step.SumPairs(ctx, rows, wanted)
+		sums, err := f.step.SumPairs(ctx, rows, want)
 		if err != nil {
 			return err
 		}

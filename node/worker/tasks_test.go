@@ -25,7 +25,7 @@ func TestPartsAreDroppedAfterTwoUses(t *testing.T) {
 		}
 		return fetched
 	}
-	for n, want := range []int{1, 1, 2} { // fetched, kept after the first use, dropped after the second
+	for n, want := range []int{1, 1, 2, 3} { // fetched, kept after the first use, dropped after the second and each that follows
 		if got := get(); got != want {
 			t.Errorf("before use %d: fetched %d times, want %d", n+1, got, want)
 		}

@@ -45,6 +45,8 @@ type Config struct {
 	Background bool
 	// Processors are raised while the worker computes in the background; nil leaves them as they are.
 	Processors *Processors
+	// Recount drops the counts of a partition once it is exported. Who asks for them then has its events read again: for builds of one process, which do not begin anew.
+	Recount bool
 	// Follow makes builds leave what the next one needs to follow them (docs/adr/0032), where it could.
 	Follow bool
 	// Kinds are the kinds of models that can be trained here.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -593,6 +594,39 @@ func TestExportCanBeTriedAgain(t *testing.T) {
 	}
 	if _, err := n.run(t.Context(), n.sources("n"), 0, 1); err != nil {
 		t.Errorf("tasks after the second export: %v", err)
+	}
+}
+
+// passes counts the passes over a source.
+type passes struct {
+	worker.Source
+	n atomic.Int32
+}
+
+func (p *passes) Shard(ctx context.Context, id partition.ID, cut uint64, w fusion.Weights, nowMs int64) (*worker.Shard, error) {
+	p.n.Add(1)
+	return p.Source.Shard(ctx, id, cut, w, nowMs)
+}
+
+// TestCountsOutliveTheExport asks for counts again, as a build does that begins anew: they are had without a pass, unless the worker is told to forget them.
+func TestCountsOutliveTheExport(t *testing.T) {
+	tab := table(20, 10)
+	for recount, want := range map[bool]int32{false: partitions, true: 2 * partitions} {
+		source := &passes{Source: worker.TableSource(tab, partitions)}
+		n := startWith(t, worker.Config{NodeID: "n", Recount: recount}, source, peers{})
+		n.prepare(t, tab.Items, []uint32{5, 10}, nil)
+		for p := range uint32(partitions) {
+			stream, err := n.client.Count(t.Context(), &kithv1.CountRequest{Job: job, Partition: p, Spec: spec()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m, err := stream.Recv(); err != nil || m.Users == 0 {
+				t.Errorf("recount %v, partition %d: got %v, %v; want its counts", recount, p, m, err)
+			}
+		}
+		if got := source.n.Load(); got != want {
+			t.Errorf("recount %v: %d passes over %d partitions, want %d", recount, got, partitions, want)
+		}
 	}
 }
 
