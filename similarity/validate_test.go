@@ -18,13 +18,14 @@ func TestValidate(t *testing.T) {
 	}, good...)
 	var valid, invalid int
 	rapid.Check(t, func(t *rapid.T) {
-		weights := good
-		if rapid.Bool().Draw(t, "odd") {
-			weights = odd
+		fits := rapid.Bool().Draw(t, "fits") // else it may or may not
+		weights, items, sorted, top := good, 8, true, uint32(7)
+		if !fits {
+			weights, items, sorted = rapid.SampledFrom([][]float32{good, odd}).Draw(t, "weights"), rapid.IntRange(0, 7).Draw(t, "items"), rapid.Bool().Draw(t, "sorted")
+			top = rapid.SampledFrom([]uint32{6, 7, math.MaxUint32}).Draw(t, "top")
 		}
-		r := &Rows{NumItems: rapid.IntRange(0, 7).Draw(t, "items"), Start: []int64{int64(rapid.IntRange(0, 1).Draw(t, "first"))}}
+		r := &Rows{NumItems: items, Start: []int64{int64(rapid.IntRange(0, 1).Draw(t, "first"))}}
 		r.Item = make([]uint32, r.Start[0])
-		sorted, top := rapid.Bool().Draw(t, "sorted"), rapid.SampledFrom([]uint32{6, 7, math.MaxUint32}).Draw(t, "top")
 		for range rapid.IntRange(0, 4).Draw(t, "users") {
 			row := rapid.SliceOfN(rapid.OneOf(rapid.Uint32Range(0, 6), rapid.Just(top)), 0, 4).Draw(t, "row")
 			if sorted {
