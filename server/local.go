@@ -257,17 +257,14 @@ func (r *LocalResult) open(s *coordinator.State, workers []*localWorker) (err er
 	for _, w := range workers {
 		byID[w.id] = w.artifacts
 	}
-	dictionary, err := artifact.OpenDictionary(workers[0].artifacts.Path(s.Active, artifact.DictionaryName))
+	dictionary, err := workers[0].artifacts.OpenDictionary(s.Active)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dictionary.Close()) }()
-	r.Items = make([]string, dictionary.Len())
-	for id := range r.Items {
-		r.Items[id] = dictionary.Key(uint32(id))
-	}
+	r.Items = dictionary.AllKeys()
 	for p, nodes := range s.Replicas {
-		lists, err := artifact.OpenLists(byID[nodes[0]].Path(s.Active, artifact.ListsName(uint32(p))))
+		lists, err := byID[nodes[0]].OpenLists(s.Active, uint32(p))
 		if err != nil {
 			return err
 		}

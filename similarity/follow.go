@@ -300,6 +300,19 @@ func (s *Step) Weighed() bool { return s.kind != commons }
 // Next returns the dense id in the next version of an item as it was numbered, or Gone.
 func (s *Step) Next(item uint32) uint32 { return s.next[item] }
 
+// NextRow writes the dense ids in the next version of items as they were numbered to dst, which must have room for them; Gone for those that it has not. It reports whether they ascend.
+func (s *Step) NextRow(dst, items []uint32) (ascend bool) {
+	next, last, steps := s.next, int64(-1), int64(0)
+	dst = dst[:len(items)]
+	for k, i := range items {
+		id := next[i]
+		dst[k] = id
+		steps |= int64(id) - last - 1 // negative where it does not ascend
+		last = int64(id)
+	}
+	return steps >= 0
+}
+
 // Changes returns the rows that have changed.
 func (s *Step) Changes() []RowChange { return s.changes }
 

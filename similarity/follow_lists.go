@@ -42,6 +42,9 @@ func NewFollower(s *Step, items []uint32, held func(item uint32) HeldList) *Foll
 	return &Follower{step: s, items: items, held: held, lists: make([]followed, len(items))}
 }
 
+// Options returns those of the lists.
+func (f *Follower) Options() Options { return f.step.o }
+
 // IDs gives the dense ids of the items in the next version, which ascend.
 func (f *Follower) IDs() iter.Seq2[int, uint32] {
 	return func(yield func(int, uint32) bool) {
@@ -451,6 +454,18 @@ func (f *Follower) AppendList(list, rest []Neighbor, k int) (_, _ []Neighbor, bo
 		}
 	}
 	return list, rest, bound
+}
+
+// rename appends neighbors with their next ids.
+func (s *Step) rename(dst, list []Neighbor) []Neighbor {
+	next, at := s.next, len(dst)
+	dst = slices.Grow(dst, len(list))[:at+len(list)]
+	to := dst[at:]
+	for k := range list {
+		n := &list[k]
+		to[k] = Neighbor{next[n.ID], n.Score}
+	}
+	return dst
 }
 
 // comparePairs orders sums: those with all others first, then by item.
