@@ -16,7 +16,9 @@
 // They read it by read(2) rather than through the mapping, where a disk error would end the process (SIGBUS) instead of
 // being an error. Then they check all that later accesses go by: sizes of sections, starts that ascend, ids in range.
 // So damaged bytes are found here, as an error that matches [ErrCorrupt], and never later as a panic. A writer makes
-// the same checks, with errors that match similarity.ErrShape: what was written can be opened.
+// the same checks, with errors that match similarity.ErrShape: what was written can be opened. The methods of a
+// [Store] that open files leave the second part out for content that this process has checked before, as it was written or
+// opened: the checksum tells that it is the same.
 //
 // Readers are views of the mapped file. They are safe for concurrent use, but not with their Close, after which no slice
 // that they returned may be touched. Strings that they return are copies.
