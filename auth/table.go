@@ -144,6 +144,8 @@ var table = map[string]Rule{
 	kithv1.ComputeService_Changes_FullMethodName:       internal,
 	kithv1.ComputeService_Follow_FullMethodName:        internal,
 	kithv1.ComputeService_FollowRows_FullMethodName:    internal,
+	kithv1.ComputeService_ListBounds_FullMethodName:    internal,
+	kithv1.ComputeService_TellBounds_FullMethodName:    internal,
 	kithv1.ComputeService_LookLists_FullMethodName:     internal,
 	kithv1.ComputeService_SumPairs_FullMethodName:      internal,
 	kithv1.ComputeService_FollowLists_FullMethodName:   internal,

@@ -214,6 +214,8 @@ type attempt struct {
 	threads    []int
 	dictionary *kithv1.Artifact
 
+	// columns says that all workers know sums of pairs in columns, and bounds of lists.
+	columns bool
 	// follows is the version that the build follows, 0 for none; again that it was tried before.
 	follows uint64
 	again   bool

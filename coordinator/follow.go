@@ -17,12 +17,9 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes a third of a build of all events, two thirds of one that counts all pairs of
-// known rows, and half as much memory again.
-const followShare = 4
-
-// followMost bounds them for large shops: each node keeps the rows of them all, and all sums that are wanted.
-const followMost = 9 << 20
+// followMost bounds the pairs of items that change, besides the interactions, for a build to follow: each node keeps the rows of them all, and all sums that are wanted. With 1 % of new events at random there are two
+// thirds as many as interactions; such a build takes some .3 of one of all events, where one that counts all pairs of known rows takes half.
+const followMost = 16 << 20
 
 // errMuch means that a full build is cheaper.
 var errMuch = errors.New("too much has changed")
@@ -132,7 +129,7 @@ func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*
 					for _, row := range m.Rows {
 						pairs.Add(changedPairs(row))
 					}
-					if n := pairs.Load(); n > min(followMost, base.Interactions/followShare) {
+					if n := pairs.Load(); n > min(followMost, base.Interactions) {
 						return fmt.Errorf("%w: %d pairs and more of %d interactions", errMuch, n, base.Interactions)
 					}
 					return nil
@@ -200,7 +197,7 @@ func (a *attempt) tellChanges(ctx context.Context, changes [][]*kithv1.ChangesRe
 		})
 	}
 	_ = g.Wait() // errors are in errs: some nodes may fail
-	a.owner = make([]string, len(a.replicas))
+	a.owner, a.columns = make([]string, len(a.replicas)), true
 	for i, node := range alive {
 		if errs[i] != nil {
 			continue
@@ -214,6 +211,7 @@ func (a *attempt) tellChanges(ctx context.Context, changes [][]*kithv1.ChangesRe
 			return fmt.Errorf("node %s made another dictionary than node %s", node, a.workers[0])
 		}
 		a.workers, a.dictionary, a.numItems = append(a.workers, node), resps[i].Dictionary, int(resps[i].Items)
+		a.columns = a.columns && resps[i].Columns
 	}
 	for _, node := range a.holder {
 		if !slices.Contains(a.workers, node) {
@@ -267,22 +265,25 @@ func (a *attempt) onNodes(ctx context.Context, nodes []string, f func(ctx contex
 }
 
 // sums finds out which sums lists do not tell, and has them formed.
-func (a *attempt) sums(ctx context.Context) ([]*kithv1.PairSums, error) {
+func (a *attempt) sums(ctx context.Context) ([]similarity.PairSums, error) {
 	if p := slices.Index(a.owner, ""); p >= 0 {
 		return nil, fmt.Errorf("partition %d: none of its replicas has what is behind its lists: %w", p, wire.ErrBuildLost)
+	}
+	if err := a.tellBounds(ctx); err != nil {
+		return nil, err
 	}
 	var mu sync.Mutex
 	var wanted []similarity.PairSums
 	err := a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
-		stream, err := c.LookLists(ctx, &kithv1.LookListsRequest{Job: a.job, Partitions: partitions})
+		stream, err := c.LookLists(ctx, &kithv1.LookListsRequest{Job: a.job, Partitions: partitions, Columns: true})
 		if err != nil {
 			return err
 		}
-		return wire.Receive(stream, func(m *kithv1.LookListsResponse) error {
+		return wire.Receive(stream, func(m *kithv1.LookListsResponse) (err error) {
 			mu.Lock()
 			defer mu.Unlock()
-			wanted = wire.AppendPairSums(wanted, m.Wanted)
-			return nil
+			wanted, err = wire.TakePairSums(wanted, m.Wanted, m.Columns)
+			return err
 		})
 	})
 	if err != nil {
@@ -308,7 +309,44 @@ func (a *attempt) sums(ctx context.Context) ([]*kithv1.PairSums, error) {
 		}
 		return errors.Join(similarity.AddPairSums(total, sums), similarity.FitPairSums(wanted, total))
 	})
-	return wire.PairSums(total), err
+	return total, err
+}
+
+// tellBounds tells the nodes that look over lists the bounds of all, if each knows what to do with them.
+func (a *attempt) tellBounds(ctx context.Context) error {
+	if !a.columns {
+		return nil
+	}
+	bounds := make([][]*kithv1.PartitionBounds, len(a.owner))
+	err := a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
+		stream, err := c.ListBounds(ctx, &kithv1.ListBoundsRequest{Job: a.job, Partitions: partitions})
+		if err != nil {
+			return err
+		}
+		return wire.Receive(stream, func(m *kithv1.PartitionBounds) error {
+			if !slices.Contains(partitions, m.Partition) {
+				return fmt.Errorf("bounds of partition %d came for %v: %w", m.Partition, partitions, wire.ErrBuildLost)
+			}
+			bounds[m.Partition] = append(bounds[m.Partition], m)
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, _ []uint32) error {
+		stream, err := c.TellBounds(ctx)
+		if err != nil {
+			return err
+		}
+		for _, m := range slices.Concat(bounds...) {
+			if err := stream.Send(&kithv1.TellBoundsRequest{Job: a.job, Bounds: m}); err != nil {
+				break // CloseAndRecv tells the reason
+			}
+		}
+		_, err = stream.CloseAndRecv()
+		return err
+	})
 }
 
 // sumsOf has sums formed over the users of the partitions of a node.
@@ -318,22 +356,26 @@ func (a *attempt) sumsOf(ctx context.Context, c kithv1.ComputeServiceClient, par
 		return nil, err
 	}
 	m := &kithv1.SumPairsRequest{Job: a.job, Partitions: partitions}
-	for chunk := range wire.ChunkPairSums(wire.PairSums(wanted)) {
-		m.Wanted = chunk
+	for chunk := range wire.ChunkPairSums(wanted) {
+		if a.columns {
+			m.Columns = wire.PairColumns(chunk)
+		} else {
+			m.Wanted = wire.PairSums(chunk)
+		}
 		if err := stream.Send(m); err != nil {
 			break // Recv tells the reason
 		}
 		m = &kithv1.SumPairsRequest{}
 	}
-	err = errors.Join(stream.CloseSend(), wire.Receive(stream, func(m *kithv1.SumPairsResponse) error {
-		sums = wire.AppendPairSums(sums, m.Sums)
-		return nil
+	err = errors.Join(stream.CloseSend(), wire.Receive(stream, func(m *kithv1.SumPairsResponse) (err error) {
+		sums, err = wire.TakePairSums(sums, m.Sums, m.Columns)
+		return err
 	}))
 	return sums, err
 }
 
 // followLists has the lists written.
-func (a *attempt) followLists(ctx context.Context, sums []*kithv1.PairSums) error {
+func (a *attempt) followLists(ctx context.Context, sums []similarity.PairSums) error {
 	a.lists = make([]*kithv1.Artifact, len(a.owner))
 	return a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
 		stream, err := c.FollowLists(ctx)
@@ -342,7 +384,11 @@ func (a *attempt) followLists(ctx context.Context, sums []*kithv1.PairSums) erro
 		}
 		m := &kithv1.FollowListsRequest{Job: a.job, Partitions: partitions}
 		for chunk := range wire.ChunkPairSums(sums) {
-			m.Sums = chunk
+			if a.columns {
+				m.Columns = wire.PairColumns(chunk)
+			} else {
+				m.Sums = wire.PairSums(chunk)
+			}
 			if err := stream.Send(m); err != nil {
 				break // CloseAndRecv tells the reason
 			}

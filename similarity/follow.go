@@ -49,9 +49,11 @@ func (r *Row) check() error {
 // Step is what changed from one version of a matrix of whole weights to the next, as far as the neighbor lists of any items need it. Items have three numbers: the dense ids of the version before, or behind
 // them for those that it had not (one numbering, called here as it was), and the dense ids of the next version. It is not changed once made.
 type Step struct {
-	o    Options
-	kind kind
-	now  norms
+	o      Options
+	kind   kind
+	before int  // items of the version before
+	bounds bool // of the lists of these are known
+	now    norms
 	// item is what scores need of each item as it was numbered, next its dense id of the next version, or Gone, and order the inverse of that.
 	item    []stepItem
 	next    []uint32
@@ -67,33 +69,51 @@ type Step struct {
 	rowStart []uint32
 }
 
-// changedEntries are entries of the changes, one row behind the other up to ends.
+// changedEntries are entries of the changes, one row behind the other up to ends: items, and their weights.
 type changedEntries struct {
-	entries []rowEntry
-	ends    []int
+	items   []uint32
+	weights []weightChange
+	ends    []uint32
+}
+
+func newChangedEntries(entries, rows int) changedEntries {
+	return changedEntries{make([]uint32, 0, entries), make([]weightChange, 0, entries), make([]uint32, 0, rows)}
 }
 
 // row returns the entries of a change.
-func (c *changedEntries) row(n uint32) []rowEntry {
+func (c *changedEntries) row(n uint32) ([]uint32, []weightChange) {
+	from, to := c.start(n), c.ends[n]
+	return c.items[from:to], c.weights[from:to]
+}
+
+// start is the place of the first of them.
+func (c *changedEntries) start(n uint32) uint32 {
 	if n == 0 {
-		return c.entries[:c.ends[0]]
+		return 0
 	}
-	return c.entries[c.ends[n-1]:c.ends[n]]
+	return c.ends[n-1]
 }
 
-// stepItem is what scores divide by of an item: before, none if it is new, and now.
-type stepItem struct{ was, is float64 }
-
-// rowEntry is an entry of a changed row, with its weights as the measure takes them; 0 is none.
-type rowEntry struct {
-	item    uint32
-	was, is float32
+func (c *changedEntries) add(item uint32, w weightChange) {
+	c.items, c.weights = append(c.items, item), append(c.weights, w)
 }
 
-// itemEntry is the entry of an item in a changed row, with its weights as rowEntry has them.
+func (c *changedEntries) endRow() { c.ends = append(c.ends, uint32(len(c.items))) }
+
+// stepItem is what is known of an item: what scores divide by, before, none if it is new, and now; the bound of its list before, if bounds are known; and its dense id of the next version, or Gone.
+type stepItem struct {
+	was, is float64
+	bound   float32
+	next    uint32
+}
+
+// weightChange is the weight of an entry of a changed row as the measure takes it, before and now; 0 is none.
+type weightChange struct{ was, is uint16 } // at most maxFollowedWeight
+
+// itemEntry is the entry of an item in a changed row.
 type itemEntry struct {
-	row     uint32
-	was, is uint16 // at most maxFollowedWeight
+	row uint32
+	weightChange
 }
 
 // NewStep follows changes of a version with the given users of each item, and sums of squares of their weights as the measure takes them; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
@@ -113,11 +133,14 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 		entries += len(changes[c].Old.Item) + len(changes[c].New.Item)
 	}
 	s := &Step{
-		o: o, kind: o.Measure.kind(), now: newNorms(n), item: make([]stepItem, n), next: make([]uint32, n), touched: make([]uint64, (n+63)/64), fallen: make([]uint64, (n+63)/64),
-		changes: changes, all: changedEntries{make([]rowEntry, 0, entries), make([]int, len(changes))}, some: changedEntries{ends: make([]int, len(changes))},
+		o: o, kind: o.Measure.kind(), before: len(users), now: newNorms(n), item: make([]stepItem, n), next: make([]uint32, n), touched: make([]uint64, (n+63)/64), fallen: make([]uint64, (n+63)/64),
+		changes: changes, all: newChangedEntries(entries, len(changes)), some: newChangedEntries(0, len(changes)),
 	}
 	copy(s.now.users, users)
 	copy(s.now.squares, squares)
+	for i := range s.item {
+		s.item[i].bound = math.MaxFloat32
+	}
 	for i := range users {
 		s.item[i].was = s.norm(uint32(i))
 	}
@@ -130,7 +153,8 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 		if pairs += more; pairs > maxPairsChanged {
 			return nil, fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairsChanged)
 		}
-		s.all.ends[c], s.some.ends[c] = len(s.all.entries), len(s.some.entries)
+		s.all.endRow()
+		s.some.endRow()
 	}
 	s.indexRows()
 	var moved []uint32
@@ -168,32 +192,33 @@ func (s *Step) addRow(c *RowChange) (pairs int, err error) {
 			return 0, err
 		}
 	}
-	all, some := len(s.all.entries), len(s.some.entries)
+	all, some := len(s.all.items), len(s.some.items)
 	err = s.eachEntry(c, func(item uint32, was, is float64) error {
-		e := rowEntry{item, float32(was), float32(is)} // exact
-		if s.all.entries = append(s.all.entries, e); was != is {
-			s.some.entries = append(s.some.entries, e)
+		w := weightChange{uint16(was), uint16(is)} // exact
+		if s.all.add(item, w); was != is {
+			s.some.add(item, w)
 		}
 		return s.count(item, was, is)
 	})
-	return 2 * (len(s.some.entries) - some) * (len(s.all.entries) - all), err
+	return 2 * (len(s.some.items) - some) * (len(s.all.items) - all), err
 }
 
 // indexRows makes rows.
 func (s *Step) indexRows() {
-	s.rows, s.rowStart = make([]itemEntry, len(s.all.entries)), make([]uint32, len(s.item)+1)
+	s.rows, s.rowStart = make([]itemEntry, len(s.all.items)), make([]uint32, len(s.item)+1)
 	next := s.rowStart[1:] // where the next entry of an item goes, once its own begin is there
-	for _, e := range s.all.entries {
-		next[e.item]++
+	for _, i := range s.all.items {
+		next[i]++
 	}
 	total := uint32(0)
 	for i, n := range next {
 		next[i], total = total, total+n
 	}
 	for n := range s.changes {
-		for _, e := range s.all.row(uint32(n)) {
-			s.rows[next[e.item]] = itemEntry{uint32(n), uint16(e.was), uint16(e.is)}
-			next[e.item]++
+		items, weights := s.all.row(uint32(n))
+		for k, i := range items {
+			s.rows[next[i]] = itemEntry{uint32(n), weights[k]}
+			next[i]++
 		}
 	}
 }
@@ -282,6 +307,25 @@ func (s *Step) renumber(moved []uint32, key func(uint32) string) error {
 	for id, i := range s.order {
 		s.next[i] = uint32(id)
 	}
+	for i := range s.item {
+		s.item[i].next = s.next[i]
+	}
+	return nil
+}
+
+// KnowBounds tells the bounds of the lists of all items of the version before. A pair that neither list holds has at most the score that either bound says, so that fewer and smaller sums must be formed; a list
+// that holds a pair asks for its sum in the name of the other if that may not hold it. So either all who follow know the bounds, or none. To be called before any list is looked over; the error matches ErrShape.
+func (s *Step) KnowBounds(bounds []float32) error {
+	if len(bounds) != s.before {
+		return fmt.Errorf("follow: bounds of %d lists, want those of %d: %w", len(bounds), s.before, ErrShape)
+	}
+	for i, b := range bounds {
+		if !(b >= 0) {
+			return fmt.Errorf("follow: the bound of list %d is %v: %w", i, b, ErrShape)
+		}
+		s.item[i].bound = b
+	}
+	s.bounds = true
 	return nil
 }
 
@@ -330,16 +374,14 @@ func (s *Step) sumBefore(score float32, x, y *stepItem) (sum float64, ok bool) {
 		sum = s.most(score, x, y)
 		return sum, sum > 0 && sum < knownSum && s.score(sum, x.was, y.was) == score
 	}
-	length := math.Sqrt(x.was * y.was)
-	sum = math.Round(float64(score) * length)
-	return sum, sum < knownSum && float32(min(1, sum/length)) == score
+	return productBefore(score, x.was*y.was)
 }
 
 // most returns a sum that no pair has passed that had at most a score in the version before; it is close for products, and the least one for others.
 func (s *Step) most(score float32, x, y *stepItem) float64 {
 	if s.kind != commons {
 		const slack = 1 + 1.0/(1<<22) // more than what rounding of a score hides
-		return math.Floor(float64(score) * math.Sqrt(x.was*y.was) * slack)
+		return float64(int64(float64(score) * math.Sqrt(x.was*y.was) * slack))
 	}
 	lo, hi := 0, int(min(x.was, y.was))
 	for lo < hi {

@@ -127,7 +127,16 @@ func followCost(t *testing.T, o Options, v *version, names []uint32, to *Rows, t
 	const nodes = 16
 	var followers [nodes]*Follower
 	var wanted []PairSums
-	entries, lists, asked := 0, 0, 0
+	entries, lists, asked, told := 0, 0, 0, 0
+	bounds := make([]float32, len(v.held))
+	for i, h := range v.held {
+		bounds[i] = h.Bound
+	}
+	if *updateBounds {
+		if err := s.KnowBounds(bounds); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for n := range followers {
 		f := NewFollower(s, slices.DeleteFunc(slices.Clone(s.order), func(i uint32) bool { return i%nodes != uint32(n) }), func(i uint32) (h HeldList) {
 			if int(i) < len(v.held) {
@@ -138,6 +147,7 @@ func followCost(t *testing.T, o Options, v *version, names []uint32, to *Rows, t
 		if err := f.Look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		told += len(f.told)
 		for _, l := range f.lists {
 			lists += one(l.changed)
 		}
@@ -167,13 +177,13 @@ func followCost(t *testing.T, o Options, v *version, names []uint32, to *Rows, t
 			work += int(next.users[i])
 		}
 	}
-	t.Logf("%s: %d changes, %d sums, %d lists, asked %d times for %d pairs of %d users of the rarer item, %d whole", part, len(taken), s.pairs(), lists, asked, pairs, work, whole)
+	t.Logf("%s: %d changes, %d sums, %d lists, asked %d times and %d for others, for %d pairs of %d users of the rarer item, %d whole", part, len(taken), s.pairs(), lists, asked, told, pairs, work, whole)
 	lap("")
 	want, err := s.Want(wanted)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums, err := s.SumPairs(t.Context(), []*Rows{next.rows}, want)
+	sums, err := s.SumPairs(t.Context(), []*Rows{next.rows}, want, 2, sideBySide)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +205,9 @@ func followCost(t *testing.T, o Options, v *version, names []uint32, to *Rows, t
 // pairs counts the sums that change, at most.
 func (s *Step) pairs() (n int) {
 	for c := range s.changes {
-		n += 2 * len(s.some.row(uint32(c))) * len(s.all.row(uint32(c)))
+		some, _ := s.some.row(uint32(c))
+		all, _ := s.all.row(uint32(c))
+		n += 2 * len(some) * len(all)
 	}
 	return n
 }

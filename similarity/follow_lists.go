@@ -2,7 +2,6 @@ package similarity
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"iter"
 	"slices"
@@ -22,6 +21,8 @@ type Follower struct {
 	items []uint32
 	held  func(item uint32) HeldList
 	lists []followed // of the items
+	// told are pairs that lists hold and those of the other item may not, so that those cannot know what they have: of that list and of the other item, by next ids.
+	told []uint64
 	// asks are the next ids of those whose sums lists need and cannot tell, ascending, one list behind the other up to askEnds.
 	asks    []uint32
 	askEnds []int
@@ -40,6 +41,13 @@ type followed struct {
 // the version before had not have an empty one and no bound.
 func NewFollower(s *Step, items []uint32, held func(item uint32) HeldList) *Follower {
 	return &Follower{step: s, items: items, held: held, lists: make([]followed, len(items))}
+}
+
+// tell has the sum of an item formed for the list of another as well, both as they were numbered.
+func (f *Follower) tell(list, item uint32) {
+	if s := f.step; s.next[list] != Gone {
+		f.told = append(f.told, uint64(s.next[list])<<32|uint64(s.next[item]))
+	}
 }
 
 // Options returns those of the lists.
@@ -65,48 +73,6 @@ func (f *Follower) list(id uint32) (l *followed, ok bool) {
 	return &f.lists[at], true
 }
 
-// looker is what Look works with.
-type looker struct {
-	*Follower
-	slot []uint32 // of an item in others, plus 1; all zero between items
-	// met has a bit for the last bits of each of others, so that most neighbors need not be looked for in slot, which is large.
-	met [1 << (metBits - 6)]uint64
-	// others are those whose sums with the item change, and by how much; 0 once that is done.
-	others []uint32
-	by     []float64
-	ask    []uint32   // items whose sum with the item is not known
-	may    []Neighbor // those of others that are not held, and a bound of the score of each
-}
-
-const metBits = 12
-
-// Look looks over the lists. Cost: O(items of the version + neighbors + sums that change).
-func (f *Follower) Look(ctx context.Context) error {
-	l := &looker{Follower: f, slot: make([]uint32, len(f.step.item))}
-	for k, i := range f.items {
-		if k%1024 == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		l.ask = l.ask[:0]
-		if err := l.look(i, &f.lists[k]); err != nil {
-			return err
-		}
-		from := len(f.asks)
-		if !f.lists[k].whole {
-			for _, j := range l.ask {
-				if with := f.step.next[j]; with != Gone {
-					f.asks = append(f.asks, with)
-				}
-			}
-			slices.Sort(f.asks[from:])
-		}
-		f.askEnds = append(f.askEnds, len(f.asks))
-	}
-	return nil
-}
-
 // asksOf returns what list k asks for.
 func (f *Follower) asksOf(k int) []uint32 {
 	from := 0
@@ -114,137 +80,6 @@ func (f *Follower) asksOf(k int) []uint32 {
 		from = f.askEnds[k-1]
 	}
 	return f.asks[from:f.askEnds[k]:f.askEnds[k]]
-}
-
-func (f *looker) look(i uint32, l *followed) error {
-	s, h := f.step, f.held(i)
-	moved, rows := isSet(s.touched, i), s.rows[s.rowStart[i]:s.rowStart[i+1]]
-	if l.changed = moved || len(rows) > 0 || f.touches(h.List) || f.touches(h.Rest); !l.changed {
-		// Pairs that are not held may come before the last of the list if they have its score, and keep it though their norm has risen, as norms are so large that scores of float32 do not show it:
-		// that of the pair, or of counts that of the item itself.
-		if tied := (s.heavy || s.kind == commons && s.item[i].is >= knownSum) && h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound; tied {
-			l.changed, l.whole = true, true
-		}
-		return nil
-	}
-	if isSet(s.fallen, i) { // all its pairs may have risen
-		l.whole = true
-		return nil
-	}
-	f.join(i, rows)
-	x := &s.item[i]
-	l.bound, l.keys = s.lower(h.Bound, x), f.take(len(h.List)+len(h.Rest)+len(f.others))
-	for _, part := range [...][]Neighbor{h.List, h.Rest} {
-		for _, n := range part {
-			by := 0.0
-			if isSet(f.met[:], n.ID%(1<<metBits)) {
-				if at := f.slot[n.ID]; at != 0 {
-					by, f.by[at-1] = f.by[at-1], 0
-				}
-			}
-			if by == 0 && !moved && !isSet(s.touched, n.ID) {
-				l.keys = append(l.keys, rankKey(n.Score, s.next[n.ID]))
-				continue
-			}
-			sum, ok := s.sumBefore(n.Score, x, &s.item[n.ID])
-			if !ok {
-				f.ask = append(f.ask, n.ID)
-				continue
-			}
-			if err := f.put(l, i, n.ID, sum+by); err != nil {
-				return err
-			}
-		}
-	}
-	f.may = f.may[:0]
-	for at, j := range f.others {
-		f.slot[j], f.met[j%(1<<metBits)/64] = 0, 0
-		by, y := f.by[at], &s.item[j]
-		if by == 0 {
-			continue
-		}
-		if h.Bound == 0 || y.was == 0 { // it had none
-			if err := f.put(l, i, j, by); err != nil {
-				return err
-			}
-		} else if s.next[j] != Gone {
-			if most := s.most(h.Bound, x, y) + by; most >= exactSum {
-				f.ask = append(f.ask, j) // a build may have another score for it than the sum says, so it must be known if it is as large
-			} else {
-				f.may = append(f.may, Neighbor{j, s.score(most, x.is, y.is)})
-			}
-		}
-	}
-	f.settle(l)
-	return nil
-}
-
-// join adds up what the changed rows that have an item add to its sums.
-func (f *looker) join(i uint32, rows []itemEntry) {
-	f.others, f.by = f.others[:0], f.by[:0]
-	for _, e := range rows {
-		others := &f.step.some
-		if e.was != e.is {
-			others = &f.step.all
-		}
-		for _, o := range others.row(e.row) {
-			by := float64(e.is)*float64(o.is) - float64(e.was)*float64(o.was)
-			if by == 0 || o.item == i {
-				continue
-			}
-			at := f.slot[o.item]
-			if at == 0 {
-				f.others, f.by = append(f.others, o.item), append(f.by, 0)
-				at = uint32(len(f.others))
-				f.slot[o.item] = at
-				set(f.met[:], o.item%(1<<metBits))
-			}
-			f.by[at-1] += by
-		}
-	}
-}
-
-// boundStep is the part of the room between the bound of a list and its last neighbor that pairs may take at a time of which nothing is known but the bound.
-const boundStep = 4
-
-// settle decides which pairs that are not held must be known. Where what they may have comes not near the last of the list, the bound rises in their place.
-func (f *looker) settle(l *followed) {
-	descend(l.keys)
-	if l.bound == 0 {
-		return
-	}
-	last := float32(0)
-	if k := f.step.o.K; len(l.keys) >= k {
-		last = keyScore(l.keys[k-1])
-	}
-	if last <= l.bound {
-		*l = followed{changed: true, whole: true}
-		return
-	}
-	room := l.bound + (last-l.bound)/boundStep
-	for _, n := range f.may {
-		if n.Score > room || n.Score >= last {
-			f.ask = append(f.ask, n.ID)
-		} else {
-			l.bound = max(l.bound, n.Score)
-		}
-	}
-}
-
-// descend sorts keys that are nearly in order.
-func descend(keys []uint64) {
-	moves := 16 * len(keys)
-	for n, key := range keys {
-		at := n
-		for ; at > 0 && keys[at-1] < key; at-- {
-			keys[at] = keys[at-1]
-		}
-		keys[at] = key
-		if moves -= n - at; moves < 0 {
-			slices.SortFunc(keys, func(a, b uint64) int { return cmp.Compare(b, a) })
-			return
-		}
-	}
 }
 
 // take returns room for n keys.
@@ -279,7 +114,7 @@ func (f *Follower) put(l *followed, i, j uint32, sum float64) error {
 	}
 	x, y := &f.step.item[i], &f.step.item[j]
 	if score := f.step.score(sum, x.is, y.is); score != 0 {
-		l.keys = append(l.keys, rankKey(score, f.step.next[j]))
+		l.keys = append(l.keys, rankKey(score, y.next))
 	}
 	return nil
 }
@@ -303,6 +138,9 @@ func (f *Follower) Wanted() []PairSums {
 		} else if asks := f.asksOf(k); len(asks) > 0 {
 			pairs = append(pairs, PairSums{Item: id, With: asks})
 		}
+	}
+	for _, t := range f.told {
+		pairs = append(pairs, PairSums{Item: uint32(t >> 32), With: []uint32{uint32(t)}})
 	}
 	return append(whole, pairs...)
 }
@@ -338,14 +176,10 @@ func (f *Follower) Give(sums []PairSums) error {
 		if f.lists[k].whole {
 			return fmt.Errorf("follow: the sums of item %d did not come: %w", id, ErrShape)
 		}
-		asks := f.asksOf(k)
-		if len(asks) == 0 {
-			continue
-		}
 		for len(pairs) > 0 && pairs[0].Item < id {
 			pairs = pairs[1:]
 		}
-		if err := f.give(k, id, asks, pairs); err != nil {
+		if err := f.give(k, id, pairs); err != nil {
 			return err
 		}
 	}
@@ -362,8 +196,8 @@ func (f *Follower) Give(sums []PairSums) error {
 	return nil
 }
 
-// give holds the pairs of list k, of an item by its next id, that it asked for. Their sums come first of pairs.
-func (f *Follower) give(k int, id uint32, asks []uint32, pairs []PairSums) error {
+// give holds the pairs of list k, of an item by its next id, that it asked for or that were asked for in its name. Their sums come first of pairs.
+func (f *Follower) give(k int, id uint32, pairs []PairSums) error {
 	var p PairSums
 	if len(pairs) > 0 && pairs[0].Item == id {
 		p = pairs[0]
@@ -371,19 +205,29 @@ func (f *Follower) give(k int, id uint32, asks []uint32, pairs []PairSums) error
 	if len(p.Sum) != len(p.With) {
 		return fmt.Errorf("follow: %d sums of item %d with %d others: %w", len(p.Sum), id, len(p.With), ErrShape)
 	}
-	at := 0
-	for _, with := range asks {
-		for at < len(p.With) && p.With[at] < with {
-			at++
+	l, asks := &f.lists[k], f.asksOf(k)
+	for n, with := range p.With {
+		if len(asks) > 0 && asks[0] == with {
+			asks = asks[1:]
+		} else if known := !l.changed || l.holds(with); known {
+			continue
 		}
-		if at == len(p.With) || p.With[at] != with {
-			return fmt.Errorf("follow: the sum of items %d and %d did not come: %w", id, with, ErrShape)
+		if int64(with) >= int64(f.step.Len()) {
+			return fmt.Errorf("follow: a sum of item %d with item %d of %d: %w", id, with, f.step.Len(), ErrShape)
 		}
-		if err := f.put(&f.lists[k], f.items[k], f.step.order[with], p.Sum[at]); err != nil {
+		if err := f.put(l, f.items[k], f.step.order[with], p.Sum[n]); err != nil {
 			return err
 		}
 	}
+	if len(asks) > 0 {
+		return fmt.Errorf("follow: the sum of items %d and %d did not come: %w", id, asks[0], ErrShape)
+	}
 	return nil
+}
+
+// holds reports whether the list has an item, by its next id.
+func (l *followed) holds(id uint32) bool {
+	return slices.ContainsFunc(l.keys, func(key uint64) bool { return keyID(key) == id })
 }
 
 // check refuses sums of items that there are not, or out of order, and those that cannot be.
@@ -426,7 +270,7 @@ func (f *Follower) mirror(id, fallen uint32, sum float64) error {
 			l.keys = append(l.keys, rankKey(n.Score, s.next[n.ID]))
 		}
 	}
-	if slices.ContainsFunc(l.keys, func(key uint64) bool { return keyID(key) == fallen }) {
+	if l.holds(fallen) {
 		return nil
 	}
 	return f.put(l, i, j, sum)
@@ -489,7 +333,7 @@ func JoinWanted(wanted []PairSums, items int) ([]PairSums, error) {
 	slices.SortFunc(wanted, comparePairs) // few runs that ascend
 	out := wanted[:0]
 	for _, w := range wanted {
-		if n := len(out); n > 0 && comparePairs(out[n-1], w) == 0 { // from programs that name a pair by either item
+		if n := len(out); n > 0 && comparePairs(out[n-1], w) == 0 { // asked for in its name
 			last := &out[n-1]
 			last.Mirror = last.Mirror || w.Mirror
 			last.With = slices.Concat(last.With, w.With)

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync/atomic"
 )
 
 // maxPairSums bounds the sums that lists may want: 12 bytes each on every node, and while they are formed 8 more, and 8 more for each thread.
-const maxPairSums = 16 << 20
+const maxPairSums = 24 << 20
 
 func tooManyPairSums() error {
 	return fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, maxPairSums)
@@ -34,39 +35,29 @@ func FitPairSums(wanted, sums []PairSums) error {
 	return nil
 }
 
-// SumPairs forms the sums that are wanted over the users of parts of the rows, whose weights are whole. Sums of other users add to them. Errors match ErrNotFollowed
-// for other weights, ErrShape for items that there are not, or are those of the context.
+// SumPairs forms the sums that are wanted over the users of parts of the rows, whose weights are whole. Sums of other users add to them. It does its work in at most so many pieces at a time, with side,
+// which calls f for 0 to n-1, in goroutines or not, and returns when all have. Errors match ErrNotFollowed for other weights, ErrShape for items that there are not, or are those of side or the context.
 // Cost: O(items + entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted, or of all entries
-// if that is a fourth of them, and 8 for each pair.
-func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted *WantedSums) ([]PairSums, error) {
-	a := pairAdder{parts: parts, items: s.Len(), commons: s.kind == commons}
-	if err := a.collect(wanted); err != nil {
+// if that is a fourth of them, 8 for each pair, and in each piece 8 for each item and 4 for each user.
+func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted *WantedSums, pieces int, side func(n int, f func(k int) error) error) ([]PairSums, error) {
+	c := pairColumns{parts: parts, items: s.Len(), commons: s.kind == commons}
+	if err := c.collect(wanted, pieces, side); err != nil {
 		return nil, err
 	}
-	out := make([]PairSums, len(wanted.sums))
-	room := maxPairSums
-	for n, w := range wanted.sums {
-		if out[n] = w; w.All {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			out[n] = a.addAll(w)
-		}
-		if room -= len(out[n].With); room < 0 {
-			return nil, tooManyPairSums()
-		}
-	}
-	if err := a.addPairs(ctx, wanted, out); err != nil {
+	w := pairWork{pairColumns: &c, wanted: wanted, out: slices.Clone(wanted.sums)}
+	w.room.Store(maxPairSums - int64(len(wanted.pairs)))
+	w.cut(pieces)
+	if err := side(pieces, func(int) error { return w.add(ctx) }); err != nil {
 		return nil, err
 	}
-	for _, w := range out {
+	for _, w := range w.out {
 		for k, sum := range w.Sum {
 			if sum != float64(int64(sum)) {
 				return nil, fmt.Errorf("%w: sum %v of items %d and %d, want whole weights", ErrNotFollowed, sum, w.Item, w.With[k])
 			}
 		}
 	}
-	return out, nil
+	return w.out, nil
 }
 
 // WantedSums are sums that are wanted, in the order in which they are formed. They are not changed once made and may be shared by goroutines.
@@ -120,8 +111,8 @@ func (s *Step) Want(sums []PairSums) (*WantedSums, error) {
 	return w, nil
 }
 
-// pairAdder adds up sums of one item after the other. Users are numbered over all parts.
-type pairAdder struct {
+// pairColumns are the columns of rows, as far as they are needed for sums. Users are numbered over all parts.
+type pairColumns struct {
 	parts   []*Rows
 	items   int
 	commons bool
@@ -131,96 +122,163 @@ type pairAdder struct {
 	start   []int64
 	users   []uint32
 	weights []float32
-	// has has a bit for each user of an item, and weight what it is there; no bit is set between items.
-	has    []uint64
-	weight []float32
-	place  []uint32 // of an item in with, or of its sum with the item, plus 1; all zero between items
-	with   []uint32
-	sums   []float64
 }
 
 // wantedShare is the part of all entries, one in so many, that wanted items must have for all columns to be made: that is faster, entry by entry, than to leave out others.
 const wantedShare = 4
 
 // collect makes the columns of what is wanted.
-func (a *pairAdder) collect(wanted *WantedSums) error {
-	next := make([]int64, a.items)
+func (c *pairColumns) collect(wanted *WantedSums, pieces int, side func(n int, f func(k int) error) error) error {
 	users, entries := 0, int64(0)
-	for _, r := range a.parts {
-		if r.NumItems != a.items {
-			return fmt.Errorf("rows of %d items, want %d: %w", r.NumItems, a.items, ErrShape)
+	for _, r := range c.parts {
+		if r.NumItems != c.items {
+			return fmt.Errorf("rows of %d items, want %d: %w", r.NumItems, c.items, ErrShape)
 		}
-		a.first = append(a.first, users)
+		c.first = append(c.first, users)
 		users += r.NumUsers()
 		entries += r.entries()
-		for _, i := range r.Item[r.Start[0]:r.Start[r.NumUsers()]] {
-			next[i]++
-		}
 	}
-	a.first = append(a.first, users)
+	c.first = append(c.first, users)
+	// Each piece counts the entries of its parts, and then has room of its own.
+	pieces = max(1, min(pieces, len(c.parts)))
+	cut := func(k int) int { return len(c.parts) * k / pieces }
+	next := make([][]int64, pieces)
+	err := side(pieces, func(k int) error {
+		next[k] = make([]int64, c.items)
+		for _, r := range c.parts[cut(k):cut(k+1)] {
+			for _, i := range r.Item[r.Start[0]:r.Start[r.NumUsers()]] {
+				next[k][i]++
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	some := int64(0)
-	for i, n := range next {
+	for i := range c.items {
 		if isSet(wanted.items, uint32(i)) {
-			some += n
+			for k := range next {
+				some += next[k][i]
+			}
 		}
 	}
-	few := some*wantedShare < entries
-	a.start = make([]int64, a.items+1)
-	for i, n := range next {
-		if few && !isSet(wanted.items, uint32(i)) {
-			n = 0
+	few, at := some*wantedShare < entries, int64(0)
+	c.start = make([]int64, c.items+1)
+	for i := range c.items {
+		for k := range next {
+			n := next[k][i]
+			if few && !isSet(wanted.items, uint32(i)) {
+				n = 0
+			}
+			next[k][i], at = at, at+n
 		}
-		next[i], a.start[i+1] = a.start[i], a.start[i]+n
+		c.start[i+1] = at
 	}
-	a.users, a.weights = make([]uint32, a.start[a.items]), make([]float32, a.start[a.items])
-	w := columnWriter{next: next, users: a.users, weights: a.weights, most: heldEntries / 4} // of some threads
-	if few {
-		w.only = wanted.items
-	} else {
-		w.bucket = columnBuckets(a.start)
+	c.users, c.weights = make([]uint32, at), make([]float32, at)
+	var buckets []uint16
+	if !few {
+		buckets = columnBuckets(c.start)
 	}
-	for p, r := range a.parts {
-		if a.commons {
-			r = &Rows{NumItems: r.NumItems, Start: r.Start, Item: r.Item}
+	return side(pieces, func(k int) error {
+		w := columnWriter{next: next[k], users: c.users, weights: c.weights, bucket: buckets, most: heldEntries / int64(pieces)}
+		if few {
+			w.only = wanted.items
 		}
-		w.write(r, 0, r.NumUsers(), uint32(a.first[p]))
-	}
-	a.has, a.weight, a.place = make([]uint64, (users+63)/64), make([]float32, users), make([]uint32, a.items)
-	return nil
+		for p := cut(k); p < cut(k+1); p++ {
+			r := c.parts[p]
+			if c.commons {
+				r = &Rows{NumItems: r.NumItems, Start: r.Start, Item: r.Item}
+			}
+			w.write(r, 0, r.NumUsers(), uint32(c.first[p]))
+		}
+		return nil
+	})
 }
 
 // column returns the users of an item, and their weights.
-func (a *pairAdder) column(item uint32) ([]uint32, []float32) {
-	lo, hi := a.start[item], a.start[item+1]
-	return a.users[lo:hi], a.weights[lo:hi]
+func (c *pairColumns) column(item uint32) ([]uint32, []float32) {
+	lo, hi := c.start[item], c.start[item+1]
+	return c.users[lo:hi], c.weights[lo:hi]
+}
+
+// pairWork is the forming of sums, which those at work on it take bit by bit.
+type pairWork struct {
+	*pairColumns
+	wanted *WantedSums
+	out    []PairSums
+	sums   []float64 // of all pairs
+	room   atomic.Int64
+	// ends are where ranges of items end that have about as many pairs; next of out or, behind them, of the ranges is the next to be taken.
+	ends []uint32
+	next atomic.Int64
+}
+
+// cut gives pairs room for their sums, and cuts the items.
+func (w *pairWork) cut(pieces int) {
+	w.sums = make([]float64, len(w.wanted.pairs))
+	rest := 0
+	for n, p := range w.out {
+		if !p.All {
+			w.out[n].Sum = w.sums[rest : rest+len(p.With) : rest+len(p.With)]
+			rest += len(p.With)
+		}
+	}
+	if pieces *= 32; pieces > len(w.wanted.pairs) { // so many that all are at work to the end
+		pieces = 1
+	}
+	for k := range pieces {
+		most := uint32(len(w.wanted.pairs) * (k + 1) / pieces)
+		w.ends = append(w.ends, uint32(sort.Search(w.items, func(i int) bool { return w.wanted.first[i+1] > most })))
+	}
+}
+
+// add forms sums until there is nothing left to be taken.
+func (w *pairWork) add(ctx context.Context) error {
+	users := w.first[len(w.parts)]
+	a := pairAdder{pairColumns: w.pairColumns, has: make([]uint64, (users+63)/64), weight: make([]float32, users), place: make([]uint32, w.items)}
+	for {
+		n := int(w.next.Add(1)) - 1
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case n >= len(w.out)+len(w.ends):
+			return nil
+		case n >= len(w.out):
+			from, k := uint32(0), n-len(w.out)
+			if k > 0 {
+				from = w.ends[k-1]
+			}
+			for i := from; i < w.ends[k]; i++ {
+				if pairs := w.wanted.pairs[w.wanted.first[i]:w.wanted.first[i+1]]; len(pairs) > 0 {
+					a.addItem(i, pairs, w.sums)
+				}
+			}
+		case w.out[n].All:
+			w.out[n] = a.addAll(w.out[n])
+			if w.room.Add(-int64(len(w.out[n].With))) < 0 {
+				return tooManyPairSums()
+			}
+		}
+	}
+}
+
+// pairAdder adds up sums of one item after the other.
+type pairAdder struct {
+	*pairColumns
+	// has has a bit for each user of an item, and weight what it is there; no bit is set between items.
+	has    []uint64
+	weight []float32
+	place  []uint32 // of an item in with, or of its sum with the item, plus 1; all zero between items
+	with   []uint32
+	sums   []float64
+	places []uint32 // of what is asked for, in words of 8 bytes
 }
 
 // denseShare is how many times as many users an item must have as others are looked up in it, so that looking up by halves is cheaper than writing down the weights of all.
 const denseShare = 16
 
-// addPairs adds up all pairs but those of whole items: those of an item after each other, each with the item that more users have, which are marked once.
-func (a *pairAdder) addPairs(ctx context.Context, wanted *WantedSums, out []PairSums) error {
-	sums, rest := make([]float64, len(wanted.pairs)), 0
-	for n, w := range out {
-		if !w.All {
-			out[n].Sum = sums[rest : rest+len(w.With) : rest+len(w.With)]
-			rest += len(w.With)
-		}
-	}
-	for i := range a.items {
-		if i%1024 == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		if pairs := wanted.pairs[wanted.first[i]:wanted.first[i+1]]; len(pairs) > 0 {
-			a.addItem(uint32(i), pairs, sums)
-		}
-	}
-	return nil
-}
-
-// addItem adds up the pairs of an item; those of either list of a pair once.
+// addItem adds up the pairs of an item, each with the item that more users have, which are marked once; those of either list of a pair once.
 func (a *pairAdder) addItem(item uint32, pairs []pairOf, sums []float64) {
 	users, weights := a.column(item)
 	steps := 0
@@ -234,7 +292,11 @@ func (a *pairAdder) addItem(item uint32, pairs []pairOf, sums []float64) {
 			a.weight[u] = weights[k]
 		}
 	}
-	for _, p := range pairs {
+	a.fetchColumns(pairs[:min(columnsAhead, len(pairs))])
+	for n, p := range pairs {
+		if n%columnsAhead == 0 {
+			a.fetchColumns(pairs[min(n+columnsAhead, len(pairs)):min(n+2*columnsAhead, len(pairs))])
+		}
 		switch at := a.place[p.with]; {
 		case at != 0:
 			sums[p.at] = sums[at-1]
@@ -254,6 +316,26 @@ func (a *pairAdder) addItem(item uint32, pairs []pairOf, sums []float64) {
 			a.has[u/64] = 0
 		}
 	}
+}
+
+const (
+	// columnsAhead is for how many pairs columns are asked for at a time.
+	columnsAhead = 16
+	// wordsAhead is how much of a column, in words of 8 bytes, is asked for; the processor sees for itself how it goes on.
+	wordsAhead = 16
+)
+
+// fetchColumns asks for the users of the others of some pairs.
+func (a *pairAdder) fetchColumns(pairs []pairOf) {
+	places := a.places[:0]
+	for _, p := range pairs {
+		lo, hi := a.start[p.with]/2, a.start[p.with+1]/2
+		for at := lo; at <= min(hi, lo+wordsAhead); at += 8 {
+			places = append(places, uint32(at))
+		}
+	}
+	a.places = places
+	fetch(float64s(a.users), places)
 }
 
 // marked is the product of the column that is marked with that of an item.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -109,9 +110,18 @@ func (v *version) step(o Options, was, is shop) (*Step, error) {
 	return NewStep(o, v.users, v.squares, len(base.keys)-len(v.keys), func(i uint32) string { return base.keys[i] }, changes)
 }
 
-// follow makes the lists of the next version on some nodes.
-func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]HeldList, int) {
+// follow makes the lists of the next version on some nodes, which may know the bounds of all lists.
+func (v *version) follow(t testing.TB, s *Step, next *version, nodes int, known bool) ([]HeldList, int) {
 	t.Helper()
+	bounds := make([]float32, len(v.held))
+	for i, h := range v.held {
+		bounds[i] = h.Bound
+	}
+	if known {
+		if err := s.KnowBounds(bounds); err != nil {
+			t.Fatal(err)
+		}
+	}
 	followers := make([]*Follower, nodes)
 	var wanted []PairSums
 	for n := range followers {
@@ -138,11 +148,11 @@ func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]Hel
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums, err := s.SumPairs(t.Context(), []*Rows{&first}, want)
+	sums, err := s.SumPairs(t.Context(), []*Rows{&first}, want, 1, inTurn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := s.SumPairs(t.Context(), []*Rows{&last}, want)
+	more, err := s.SumPairs(t.Context(), []*Rows{&last}, want, 2, sideBySide)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,6 +172,22 @@ func (v *version) follow(t testing.TB, s *Step, next *version, nodes int) ([]Hel
 		}
 	}
 	return out, len(wanted)
+}
+
+// inTurn calls f one after the other, and sideBySide at once.
+func inTurn(n int, f func(k int) error) error {
+	for k := range n {
+		if err := f(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sideBySide(n int, f func(k int) error) error {
+	errs := make([]error, n)
+	each(n, func(k int) { errs[k] = f(k) })
+	return errors.Join(errs...)
 }
 
 // checkHeld compares lists with those of a build, and what is kept behind them with all pairs.
@@ -274,8 +300,11 @@ func TestFollow(t *testing.T) {
 							t.Fatalf("item %d has %d users and squares %v, want %d and %v", id, users, squares, next.users[id], next.squares[id])
 						}
 					}
-					next.held, _ = v.follow(t, s, next, 1+rng.IntN(3))
-					checkHeld(t, o, &version{rows: next.rows}, next.held)
+					nodes := 1 + rng.IntN(3)
+					for _, known := range []bool{false, true} {
+						next.held, _ = v.follow(t, s, next, nodes, known)
+						checkHeld(t, o, &version{rows: next.rows}, next.held)
+					}
 					now, v = is, next
 				}
 			})
@@ -332,7 +361,7 @@ func TestFollowBuildsAgain(t *testing.T) {
 		}
 		next := is.numbered(true)
 		var wanted int
-		if next.held, wanted = v.follow(t, s, next, 1); wanted == 0 {
+		if next.held, wanted = v.follow(t, s, next, 1, true); wanted == 0 {
 			t.Errorf("step %d wants no sums", step)
 		}
 		checkHeld(t, o, &version{rows: next.rows}, next.held)
@@ -376,7 +405,7 @@ func TestFollowLargeSums(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := is.numbered(true)
-	next.held, _ = v.follow(t, s, next, 1)
+	next.held, _ = v.follow(t, s, next, 1, true)
 	checkHeld(t, o, &version{rows: next.rows}, next.held)
 }
 
@@ -420,6 +449,21 @@ func TestGiveRefusesMirrors(t *testing.T) {
 		}
 		if err := f.Give(sums); !errors.Is(err, ErrShape) {
 			t.Errorf("sums %v: got %v, want ErrShape", sums, err)
+		}
+	}
+}
+
+// TestKnowBoundsRefuses refuses bounds that are not those of the lists.
+func TestKnowBoundsRefuses(t *testing.T) {
+	is := shop{{"a": 1, "b": 1}, {"a": 1, "b": 1}}
+	v := is.numbered(true)
+	s, err := v.step(Options{Measure: Cosine, K: 5}, is, shop{{"a": 2, "b": 1}, {"a": 1, "c": 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bounds := range [][]float32{nil, {1}, {1, 1, 1}, {1, -1}, {float32(math.NaN()), 1}} {
+		if err := s.KnowBounds(bounds); !errors.Is(err, ErrShape) {
+			t.Errorf("bounds %v: got %v, want ErrShape", bounds, err)
 		}
 	}
 }

@@ -19,6 +19,7 @@ var (
 	updateScale  = flag.Float64("update.scale", 0, "scale of the matrix that updates are measured on; 0 measures nothing")
 	updateKind   = flag.String("update.kind", "shop", "kind of the matrix")
 	updateParts  = flag.String("update.parts", "0.01", "parts of the entries that come as an update, one after the other")
+	updateBounds = flag.Bool("update.bounds", true, "whether those who follow know the bounds of all lists")
 	updateBursts = flag.Int("update.bursts", 0, "new entries of a user at a time; 0 is at random")
 )
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 )
 
 // updateWorker is the memory of a goroutine.
@@ -258,7 +257,7 @@ func (w *updateWorker) fetchCells(i uint32) {
 		places[n] = lo
 		n++
 	}
-	fetch(floats(w.cells), places[:n])
+	fetch(float64s(w.cells), places[:n])
 }
 
 // deltas forms by how much the sums of item i grow, in the slots, and lists the items.
@@ -423,7 +422,7 @@ func (w *updateWorker) others(i uint32, n int) {
 	}
 	for at := 0; at < n; at += 64 {
 		if end := min(n, at+128); at+64 < end && len(cells) > 16 {
-			fetch(floats(cells), places[at+64:end])
+			fetch(float64s(cells), places[at+64:end])
 		}
 		for k := at; k < min(n, at+64); k++ {
 			x, j := grown[k], ids[k]
@@ -464,8 +463,6 @@ func (w *updateWorker) others(i uint32, n int) {
 
 // freshPair marks the id of an item whose pair had no sum before.
 const freshPair = 1 << 31
-
-func floats(x []uint64) []float64 { return unsafe.Slice((*float64)(unsafe.Pointer(&x[0])), len(x)) }
 
 // enter takes in that the pair of i and j, which is not held, has a sum.
 func (w *updateWorker) enter(i, j uint32, sum float32) {
@@ -525,7 +522,7 @@ func (w *updateWorker) look(i uint32) {
 			w.size[i] = 0 // formed anew
 			return
 		}
-		fetch(unsafe.Slice((*float64)(unsafe.Pointer(&w.head[0])), len(w.head)), ids)
+		fetch(float64s(w.head), ids)
 		w.setMarks(i, 0xff)
 		lines := w.lines[:0]
 		for _, j := range ids {
@@ -535,7 +532,7 @@ func (w *updateWorker) look(i uint32) {
 			}
 		}
 		w.lines = lines
-		fetch(unsafe.Slice((*float64)(unsafe.Pointer(&w.column[0])), len(w.column)/2), lines)
+		fetch(float64s(w.column), lines)
 	}
 	for _, want := range w.wants {
 		if j := want.id &^ freshPair; j != want.id {

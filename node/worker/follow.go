@@ -58,6 +58,9 @@ type following struct {
 	owner []uint16
 	rows  map[uint32]*similarity.Rows
 	lists map[uint32]*similarity.Follower
+	rest  map[uint32]*artifact.Rest // of base
+	// bounded says that the bounds of all lists are known, and looked that lists have been looked over.
+	bounded, looked bool
 	// opened are closed with the job.
 	opened []io.Closer
 	file   artifact.Info
@@ -102,7 +105,7 @@ func (w *Worker) follow(j *job, base uint64, begin bool) (*following, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &following{base: b, number: base, told: map[uint32]*changedShard{}, rows: map[uint32]*similarity.Rows{}, lists: map[uint32]*similarity.Follower{}}
+	f := &following{base: b, number: base, told: map[uint32]*changedShard{}, rows: map[uint32]*similarity.Rows{}, lists: map[uint32]*similarity.Follower{}, rest: map[uint32]*artifact.Rest{}}
 	if f.dictionary, err = b.Dictionary(); err != nil {
 		b.Release()
 		return nil, err
@@ -303,7 +306,7 @@ func (w *Worker) Follow(stream grpc.ClientStreamingServer[kithv1.FollowRequest, 
 	if err != nil {
 		return err
 	}
-	resp := &kithv1.FollowResponse{Dictionary: fileToProto(f.file), Items: uint32(f.step.Len())}
+	resp := &kithv1.FollowResponse{Dictionary: fileToProto(f.file), Items: uint32(f.step.Len()), Columns: true}
 	for p := range uint32(len(parts)) {
 		if _, err := os.Stat(w.artifacts.Path(f.number, artifact.RestName(p))); err == nil {
 			resp.Partitions = append(resp.Partitions, p)
@@ -406,26 +409,21 @@ func (f *following) join(parts []changes) (added []string, rows []similarity.Row
 
 // eachPartition runs f for partitions side by side, as far as threads allow.
 func (w *Worker) eachPartition(ctx context.Context, j *job, partitions []uint32, f func(p uint32) error) error {
-	return w.sideBySide(ctx, j, slices.Collect(slices.Chunk(partitions, 1)), func(p []uint32) error {
-		if err := f(p[0]); err != nil {
-			return fmt.Errorf("partition %d: %w", p[0], err)
+	return w.sideBySide(ctx, j, len(partitions), func(k int) error {
+		if err := f(partitions[k]); err != nil {
+			return fmt.Errorf("partition %d: %w", partitions[k], err)
 		}
 		return nil
 	})
 }
 
-// eachShare runs f once for each thread, side by side, each with a share of the partitions.
-func (w *Worker) eachShare(ctx context.Context, j *job, partitions []uint32, f func(partitions []uint32) error) error {
-	size := max(1, (len(partitions)+w.cfg.Threads-1)/w.cfg.Threads)
-	return w.sideBySide(ctx, j, slices.Collect(slices.Chunk(partitions, size)), f)
-}
-
-func (w *Worker) sideBySide(ctx context.Context, j *job, shares [][]uint32, f func(partitions []uint32) error) error {
+// sideBySide runs f for 0 to n-1 side by side, as far as threads allow.
+func (w *Worker) sideBySide(ctx context.Context, j *job, n int, f func(k int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(w.cfg.Threads)
-	for _, share := range shares {
+	for k := range n {
 		g.Go(func() error {
-			cpu, err := w.compute(ctx, func() error { return f(share) })
+			cpu, err := w.compute(ctx, func() error { return f(k) })
 			j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
 			return err
 		})

@@ -26,6 +26,7 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	if err != nil {
 		return err
 	}
+	f.look()
 	var mu sync.Mutex
 	var wanted []similarity.PairSums
 	err = w.eachPartition(ctx, j, req.Partitions, func(p uint32) error {
@@ -45,8 +46,14 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	if wanted, err = similarity.JoinWanted(wanted, f.step.Len()); err != nil {
 		return err
 	}
-	for chunk := range wire.ChunkPairSums(wire.PairSums(wanted)) {
-		if err := stream.Send(&kithv1.LookListsResponse{Wanted: chunk}); err != nil {
+	for chunk := range wire.ChunkPairSums(wanted) {
+		m := &kithv1.LookListsResponse{}
+		if req.Columns {
+			m.Columns = wire.PairColumns(chunk)
+		} else {
+			m.Wanted = wire.PairSums(chunk)
+		}
+		if err := stream.Send(m); err != nil {
 			return err
 		}
 	}
@@ -59,12 +66,11 @@ func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*similar
 	if err != nil {
 		return nil, err
 	}
-	rest, err := w.artifacts.OpenRest(f.number, p)
+	rest, err := w.restOf(f, p)
 	if err != nil {
 		return nil, err
 	}
 	if !slices.Equal(base.Items(), rest.Items()) {
-		_ = rest.Close() // only read
 		return nil, fmt.Errorf("partition %d: what comes behind the lists of version %d is not of these: %w", p, f.number, wire.ErrBuildLost)
 	}
 	var items []uint32
@@ -81,14 +87,28 @@ func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*similar
 		return h
 	})
 	if err := follower.Look(ctx); err != nil {
-		_ = rest.Close() // only read
 		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.opened = append(f.opened, rest) // a call before may still read its own
 	f.lists[p] = follower
 	return follower, nil
+}
+
+// restOf returns what is behind the lists of a partition in the version before.
+func (w *Worker) restOf(f *following, p uint32) (*artifact.Rest, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if rest := f.rest[p]; rest != nil {
+		return rest, nil
+	}
+	rest, err := w.artifacts.OpenRest(f.number, p)
+	if err != nil {
+		return nil, err
+	}
+	f.opened = append(f.opened, rest)
+	f.rest[p] = rest
+	return rest, nil
 }
 
 // FollowLists implements kithv1.ComputeServiceServer.
@@ -109,10 +129,13 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 	if err != nil {
 		return err
 	}
-	sums := wire.AppendPairSums(nil, first.Sums)
-	err = wire.Receive(stream, func(m *kithv1.FollowListsRequest) error {
-		sums = wire.AppendPairSums(sums, m.Sums)
-		return nil
+	sums, err := wire.TakePairSums(nil, first.Sums, first.Columns)
+	if err != nil {
+		return err
+	}
+	err = wire.Receive(stream, func(m *kithv1.FollowListsRequest) (err error) {
+		sums, err = wire.TakePairSums(sums, m.Sums, m.Columns)
+		return err
 	})
 	if err != nil {
 		return cause(ctx, err)

@@ -3,7 +3,6 @@ package worker
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -248,10 +247,13 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	if err != nil {
 		return err
 	}
-	wanted := wire.AppendPairSums(nil, first.Wanted)
-	err = wire.Receive(stream, func(m *kithv1.SumPairsRequest) error {
-		wanted = wire.AppendPairSums(wanted, m.Wanted)
-		return nil
+	wanted, err := wire.TakePairSums(nil, first.Wanted, first.Columns)
+	if err != nil {
+		return err
+	}
+	err = wire.Receive(stream, func(m *kithv1.SumPairsRequest) (err error) {
+		wanted, err = wire.TakePairSums(wanted, m.Wanted, m.Columns)
+		return err
 	})
 	if err != nil {
 		return cause(ctx, err)
@@ -265,30 +267,22 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	if err != nil {
 		return cause(ctx, err)
 	}
-	var mu sync.Mutex
-	var total []similarity.PairSums
-	err = w.eachShare(ctx, j, first.Partitions, func(partitions []uint32) error {
-		rows, err := f.rowsOf(partitions)
-		if err != nil {
-			return err
-		}
-		sums, err := f.step.SumPairs(ctx, rows, want)
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if total == nil {
-			total = sums
-			return nil
-		}
-		return errors.Join(similarity.AddPairSums(total, sums), similarity.FitPairSums(wanted, total))
-	})
+	rows, err := f.rowsOf(first.Partitions)
+	if err != nil {
+		return err
+	}
+	total, err := f.step.SumPairs(ctx, rows, want, w.cfg.Threads, func(n int, work func(k int) error) error { return w.sideBySide(ctx, j, n, work) })
 	if err != nil {
 		return cause(ctx, err)
 	}
-	for chunk := range wire.ChunkPairSums(wire.PairSums(total)) {
-		if err := stream.Send(&kithv1.SumPairsResponse{Sums: chunk}); err != nil {
+	for chunk := range wire.ChunkPairSums(total) {
+		m := &kithv1.SumPairsResponse{}
+		if first.Columns != nil {
+			m.Columns = wire.PairColumns(chunk)
+		} else {
+			m.Sums = wire.PairSums(chunk)
+		}
+		if err := stream.Send(m); err != nil {
 			return err
 		}
 	}

@@ -2723,7 +2723,9 @@ type FollowResponse struct {
 	Dictionary *Artifact              `protobuf:"bytes,1,opt,name=dictionary,proto3" json:"dictionary,omitempty"`
 	Items      uint32                 `protobuf:"varint,2,opt,name=items,proto3" json:"items,omitempty"`
 	// Partitions for whose lists the node has what is kept behind them.
-	Partitions    []uint32 `protobuf:"varint,3,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	Partitions []uint32 `protobuf:"varint,3,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	// The node knows PairColumns, ListBounds and TellBounds.
+	Columns       bool `protobuf:"varint,4,opt,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2779,6 +2781,209 @@ func (x *FollowResponse) GetPartitions() []uint32 {
 	return nil
 }
 
+func (x *FollowResponse) GetColumns() bool {
+	if x != nil {
+		return x.Columns
+	}
+	return false
+}
+
+// ListBoundsRequest names partitions of items.
+type ListBoundsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partitions    []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBoundsRequest) Reset() {
+	*x = ListBoundsRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBoundsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBoundsRequest) ProtoMessage() {}
+
+func (x *ListBoundsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBoundsRequest.ProtoReflect.Descriptor instead.
+func (*ListBoundsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListBoundsRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *ListBoundsRequest) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+// PartitionBounds are the bounds of some lists of a partition, by ascending item as the earlier version has it. Those of a partition come in order.
+type PartitionBounds struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Bounds        []float32              `protobuf:"fixed32,2,rep,packed,name=bounds,proto3" json:"bounds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartitionBounds) Reset() {
+	*x = PartitionBounds{}
+	mi := &file_kith_v1_compute_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartitionBounds) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartitionBounds) ProtoMessage() {}
+
+func (x *PartitionBounds) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartitionBounds.ProtoReflect.Descriptor instead.
+func (*PartitionBounds) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *PartitionBounds) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *PartitionBounds) GetBounds() []float32 {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+// TellBoundsRequest is some of the bounds; the first message names the job as well.
+type TellBoundsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Bounds        *PartitionBounds       `protobuf:"bytes,2,opt,name=bounds,proto3" json:"bounds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TellBoundsRequest) Reset() {
+	*x = TellBoundsRequest{}
+	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TellBoundsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TellBoundsRequest) ProtoMessage() {}
+
+func (x *TellBoundsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TellBoundsRequest.ProtoReflect.Descriptor instead.
+func (*TellBoundsRequest) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *TellBoundsRequest) GetJob() uint64 {
+	if x != nil {
+		return x.Job
+	}
+	return 0
+}
+
+func (x *TellBoundsRequest) GetBounds() *PartitionBounds {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
+// TellBoundsResponse is empty.
+type TellBoundsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TellBoundsResponse) Reset() {
+	*x = TellBoundsResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TellBoundsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TellBoundsResponse) ProtoMessage() {}
+
+func (x *TellBoundsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TellBoundsResponse.ProtoReflect.Descriptor instead.
+func (*TellBoundsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{46}
+}
+
 // FollowRowsRequest names a partition.
 type FollowRowsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2790,7 +2995,7 @@ type FollowRowsRequest struct {
 
 func (x *FollowRowsRequest) Reset() {
 	*x = FollowRowsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[43]
+	mi := &file_kith_v1_compute_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +3007,7 @@ func (x *FollowRowsRequest) String() string {
 func (*FollowRowsRequest) ProtoMessage() {}
 
 func (x *FollowRowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[43]
+	mi := &file_kith_v1_compute_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +3020,7 @@ func (x *FollowRowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRowsRequest.ProtoReflect.Descriptor instead.
 func (*FollowRowsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{43}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *FollowRowsRequest) GetJob() uint64 {
@@ -2843,7 +3048,7 @@ type FollowRowsResponse struct {
 
 func (x *FollowRowsResponse) Reset() {
 	*x = FollowRowsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[44]
+	mi := &file_kith_v1_compute_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3060,7 @@ func (x *FollowRowsResponse) String() string {
 func (*FollowRowsResponse) ProtoMessage() {}
 
 func (x *FollowRowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[44]
+	mi := &file_kith_v1_compute_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3073,7 @@ func (x *FollowRowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRowsResponse.ProtoReflect.Descriptor instead.
 func (*FollowRowsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{44}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *FollowRowsResponse) GetRows() *Artifact {
@@ -2887,16 +3092,18 @@ func (x *FollowRowsResponse) GetUsage() *NodeUsage {
 
 // LookListsRequest names partitions of items.
 type LookListsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
-	Partitions    []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Job        uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partitions []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	// The answer may be in columns.
+	Columns       bool `protobuf:"varint,3,opt,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LookListsRequest) Reset() {
 	*x = LookListsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	mi := &file_kith_v1_compute_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3115,7 @@ func (x *LookListsRequest) String() string {
 func (*LookListsRequest) ProtoMessage() {}
 
 func (x *LookListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	mi := &file_kith_v1_compute_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3128,7 @@ func (x *LookListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookListsRequest.ProtoReflect.Descriptor instead.
 func (*LookListsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{45}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LookListsRequest) GetJob() uint64 {
@@ -2938,17 +3145,25 @@ func (x *LookListsRequest) GetPartitions() []uint32 {
 	return nil
 }
 
-// LookListsResponse is some of the sums that are wanted.
+func (x *LookListsRequest) GetColumns() bool {
+	if x != nil {
+		return x.Columns
+	}
+	return false
+}
+
+// LookListsResponse is some of the sums that are wanted, in either form.
 type LookListsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Wanted        []*PairSums            `protobuf:"bytes,1,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	Columns       *PairColumns           `protobuf:"bytes,2,opt,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LookListsResponse) Reset() {
 	*x = LookListsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	mi := &file_kith_v1_compute_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3175,7 @@ func (x *LookListsResponse) String() string {
 func (*LookListsResponse) ProtoMessage() {}
 
 func (x *LookListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	mi := &file_kith_v1_compute_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,12 +3188,19 @@ func (x *LookListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookListsResponse.ProtoReflect.Descriptor instead.
 func (*LookListsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{46}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LookListsResponse) GetWanted() []*PairSums {
 	if x != nil {
 		return x.Wanted
+	}
+	return nil
+}
+
+func (x *LookListsResponse) GetColumns() *PairColumns {
+	if x != nil {
+		return x.Columns
 	}
 	return nil
 }
@@ -3001,7 +3223,7 @@ type PairSums struct {
 
 func (x *PairSums) Reset() {
 	*x = PairSums{}
-	mi := &file_kith_v1_compute_proto_msgTypes[47]
+	mi := &file_kith_v1_compute_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3235,7 @@ func (x *PairSums) String() string {
 func (*PairSums) ProtoMessage() {}
 
 func (x *PairSums) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[47]
+	mi := &file_kith_v1_compute_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3248,7 @@ func (x *PairSums) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairSums.ProtoReflect.Descriptor instead.
 func (*PairSums) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{47}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PairSums) GetItem() uint32 {
@@ -3064,19 +3286,101 @@ func (x *PairSums) GetSum() []uint64 {
 	return nil
 }
 
-// SumPairsRequest is some of the sums that are wanted; the first message names the job and the partitions of users as well.
+// PairColumns are PairSums in columns.
+type PairColumns struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Item  []uint32               `protobuf:"varint,1,rep,packed,name=item,proto3" json:"item,omitempty"`
+	// Of each item, the number of others.
+	Size []uint32 `protobuf:"varint,2,rep,packed,name=size,proto3" json:"size,omitempty"`
+	// Of each item, 1 for all, and 2 more for mirror; none if that is 0 of each.
+	Flags []uint32 `protobuf:"varint,3,rep,packed,name=flags,proto3" json:"flags,omitempty"`
+	// The others of one item behind those of the one before: the first, and by how much each is above the one before.
+	With []uint32 `protobuf:"varint,4,rep,packed,name=with,proto3" json:"with,omitempty"`
+	// One for each of the others; none where sums are wanted.
+	Sum           []uint64 `protobuf:"varint,5,rep,packed,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PairColumns) Reset() {
+	*x = PairColumns{}
+	mi := &file_kith_v1_compute_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PairColumns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PairColumns) ProtoMessage() {}
+
+func (x *PairColumns) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PairColumns.ProtoReflect.Descriptor instead.
+func (*PairColumns) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *PairColumns) GetItem() []uint32 {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
+func (x *PairColumns) GetSize() []uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return nil
+}
+
+func (x *PairColumns) GetFlags() []uint32 {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *PairColumns) GetWith() []uint32 {
+	if x != nil {
+		return x.With
+	}
+	return nil
+}
+
+func (x *PairColumns) GetSum() []uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
+// SumPairsRequest is some of the sums that are wanted, in either form; the first message names the job and the partitions of users as well.
 type SumPairsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
 	Partitions    []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
 	Wanted        []*PairSums            `protobuf:"bytes,3,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	Columns       *PairColumns           `protobuf:"bytes,4,opt,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SumPairsRequest) Reset() {
 	*x = SumPairsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[48]
+	mi := &file_kith_v1_compute_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3392,7 @@ func (x *SumPairsRequest) String() string {
 func (*SumPairsRequest) ProtoMessage() {}
 
 func (x *SumPairsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[48]
+	mi := &file_kith_v1_compute_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3405,7 @@ func (x *SumPairsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SumPairsRequest.ProtoReflect.Descriptor instead.
 func (*SumPairsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{48}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SumPairsRequest) GetJob() uint64 {
@@ -3125,17 +3429,25 @@ func (x *SumPairsRequest) GetWanted() []*PairSums {
 	return nil
 }
 
-// SumPairsResponse is some of the sums.
+func (x *SumPairsRequest) GetColumns() *PairColumns {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+// SumPairsResponse is some of the sums, in the form in which they were asked for.
 type SumPairsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sums          []*PairSums            `protobuf:"bytes,1,rep,name=sums,proto3" json:"sums,omitempty"`
+	Columns       *PairColumns           `protobuf:"bytes,2,opt,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SumPairsResponse) Reset() {
 	*x = SumPairsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[49]
+	mi := &file_kith_v1_compute_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3147,7 +3459,7 @@ func (x *SumPairsResponse) String() string {
 func (*SumPairsResponse) ProtoMessage() {}
 
 func (x *SumPairsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[49]
+	mi := &file_kith_v1_compute_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3160,7 +3472,7 @@ func (x *SumPairsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SumPairsResponse.ProtoReflect.Descriptor instead.
 func (*SumPairsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{49}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SumPairsResponse) GetSums() []*PairSums {
@@ -3170,19 +3482,27 @@ func (x *SumPairsResponse) GetSums() []*PairSums {
 	return nil
 }
 
-// FollowListsRequest is some of the sums; the first message names the job and the partitions of items as well.
+func (x *SumPairsResponse) GetColumns() *PairColumns {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+// FollowListsRequest is some of the sums, in either form; the first message names the job and the partitions of items as well.
 type FollowListsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
 	Partitions    []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
 	Sums          []*PairSums            `protobuf:"bytes,3,rep,name=sums,proto3" json:"sums,omitempty"`
+	Columns       *PairColumns           `protobuf:"bytes,4,opt,name=columns,proto3" json:"columns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FollowListsRequest) Reset() {
 	*x = FollowListsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[50]
+	mi := &file_kith_v1_compute_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3514,7 @@ func (x *FollowListsRequest) String() string {
 func (*FollowListsRequest) ProtoMessage() {}
 
 func (x *FollowListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[50]
+	mi := &file_kith_v1_compute_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3527,7 @@ func (x *FollowListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowListsRequest.ProtoReflect.Descriptor instead.
 func (*FollowListsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{50}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *FollowListsRequest) GetJob() uint64 {
@@ -3231,6 +3551,13 @@ func (x *FollowListsRequest) GetSums() []*PairSums {
 	return nil
 }
 
+func (x *FollowListsRequest) GetColumns() *PairColumns {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
 // FollowListsResponse identifies the lists, in the order of the partitions.
 type FollowListsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3242,7 +3569,7 @@ type FollowListsResponse struct {
 
 func (x *FollowListsResponse) Reset() {
 	*x = FollowListsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[51]
+	mi := &file_kith_v1_compute_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3254,7 +3581,7 @@ func (x *FollowListsResponse) String() string {
 func (*FollowListsResponse) ProtoMessage() {}
 
 func (x *FollowListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[51]
+	mi := &file_kith_v1_compute_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3267,7 +3594,7 @@ func (x *FollowListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowListsResponse.ProtoReflect.Descriptor instead.
 func (*FollowListsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{51}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FollowListsResponse) GetLists() []*Artifact {
@@ -3488,7 +3815,7 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x04base\x18\x02 \x01(\x04R\x04base\x12&\n" +
 	"\x04spec\x18\x03 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1d\n" +
 	"\n" +
-	"first_user\x18\x04 \x03(\rR\tfirstUser\"y\n" +
+	"first_user\x18\x04 \x03(\rR\tfirstUser\"\x93\x01\n" +
 	"\x0eFollowResponse\x121\n" +
 	"\n" +
 	"dictionary\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\n" +
@@ -3496,43 +3823,67 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x05items\x18\x02 \x01(\rR\x05items\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x03 \x03(\rR\n" +
-	"partitions\"C\n" +
+	"partitions\x12\x18\n" +
+	"\acolumns\x18\x04 \x01(\bR\acolumns\"E\n" +
+	"\x11ListBoundsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x03(\rR\n" +
+	"partitions\"G\n" +
+	"\x0fPartitionBounds\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
+	"\x06bounds\x18\x02 \x03(\x02R\x06bounds\"W\n" +
+	"\x11TellBoundsRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\x04R\x03job\x120\n" +
+	"\x06bounds\x18\x02 \x01(\v2\x18.kith.v1.PartitionBoundsR\x06bounds\"\x14\n" +
+	"\x12TellBoundsResponse\"C\n" +
 	"\x11FollowRowsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\"e\n" +
 	"\x12FollowRowsResponse\x12%\n" +
 	"\x04rows\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\x04rows\x12(\n" +
-	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"D\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"^\n" +
 	"\x10LookListsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\rR\n" +
-	"partitions\">\n" +
+	"partitions\x12\x18\n" +
+	"\acolumns\x18\x03 \x01(\bR\acolumns\"n\n" +
 	"\x11LookListsResponse\x12)\n" +
-	"\x06wanted\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x06wanted\"n\n" +
+	"\x06wanted\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x06wanted\x12.\n" +
+	"\acolumns\x18\x02 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"n\n" +
 	"\bPairSums\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\rR\x04item\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12\x16\n" +
 	"\x06mirror\x18\x03 \x01(\bR\x06mirror\x12\x12\n" +
 	"\x04with\x18\x04 \x03(\rR\x04with\x12\x10\n" +
-	"\x03sum\x18\x05 \x03(\x04R\x03sum\"n\n" +
+	"\x03sum\x18\x05 \x03(\x04R\x03sum\"q\n" +
+	"\vPairColumns\x12\x12\n" +
+	"\x04item\x18\x01 \x03(\rR\x04item\x12\x12\n" +
+	"\x04size\x18\x02 \x03(\rR\x04size\x12\x14\n" +
+	"\x05flags\x18\x03 \x03(\rR\x05flags\x12\x12\n" +
+	"\x04with\x18\x04 \x03(\rR\x04with\x12\x10\n" +
+	"\x03sum\x18\x05 \x03(\x04R\x03sum\"\x9e\x01\n" +
 	"\x0fSumPairsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\rR\n" +
 	"partitions\x12)\n" +
-	"\x06wanted\x18\x03 \x03(\v2\x11.kith.v1.PairSumsR\x06wanted\"9\n" +
+	"\x06wanted\x18\x03 \x03(\v2\x11.kith.v1.PairSumsR\x06wanted\x12.\n" +
+	"\acolumns\x18\x04 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"i\n" +
 	"\x10SumPairsResponse\x12%\n" +
-	"\x04sums\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x04sums\"m\n" +
+	"\x04sums\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x04sums\x12.\n" +
+	"\acolumns\x18\x02 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"\x9d\x01\n" +
 	"\x12FollowListsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\rR\n" +
 	"partitions\x12%\n" +
-	"\x04sums\x18\x03 \x03(\v2\x11.kith.v1.PairSumsR\x04sums\"h\n" +
+	"\x04sums\x18\x03 \x03(\v2\x11.kith.v1.PairSumsR\x04sums\x12.\n" +
+	"\acolumns\x18\x04 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"h\n" +
 	"\x13FollowListsResponse\x12'\n" +
 	"\x05lists\x18\x01 \x03(\v2\x11.kith.v1.ArtifactR\x05lists\x12(\n" +
-	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage2\xdd\v\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage2\xec\f\n" +
 	"\x0eComputeService\x128\n" +
 	"\x05Count\x12\x15.kith.v1.CountRequest\x1a\x16.kith.v1.CountResponse0\x01\x12P\n" +
 	"\rPutDictionary\x12\x1d.kith.v1.PutDictionaryRequest\x1a\x1e.kith.v1.PutDictionaryResponse(\x01\x129\n" +
@@ -3554,6 +3905,10 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x06Follow\x12\x16.kith.v1.FollowRequest\x1a\x17.kith.v1.FollowResponse(\x01\x12E\n" +
 	"\n" +
 	"FollowRows\x12\x1a.kith.v1.FollowRowsRequest\x1a\x1b.kith.v1.FollowRowsResponse\x12D\n" +
+	"\n" +
+	"ListBounds\x12\x1a.kith.v1.ListBoundsRequest\x1a\x18.kith.v1.PartitionBounds0\x01\x12G\n" +
+	"\n" +
+	"TellBounds\x12\x1a.kith.v1.TellBoundsRequest\x1a\x1b.kith.v1.TellBoundsResponse(\x01\x12D\n" +
 	"\tLookLists\x12\x19.kith.v1.LookListsRequest\x1a\x1a.kith.v1.LookListsResponse0\x01\x12C\n" +
 	"\bSumPairs\x12\x18.kith.v1.SumPairsRequest\x1a\x19.kith.v1.SumPairsResponse(\x010\x01\x12J\n" +
 	"\vFollowLists\x12\x1b.kith.v1.FollowListsRequest\x1a\x1c.kith.v1.FollowListsResponse(\x01\x12<\n" +
@@ -3571,7 +3926,7 @@ func file_kith_v1_compute_proto_rawDescGZIP() []byte {
 	return file_kith_v1_compute_proto_rawDescData
 }
 
-var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_kith_v1_compute_proto_goTypes = []any{
 	(*FetchPartResponse)(nil),     // 0: kith.v1.FetchPartResponse
 	(*FetchPartialsResponse)(nil), // 1: kith.v1.FetchPartialsResponse
@@ -3616,106 +3971,120 @@ var file_kith_v1_compute_proto_goTypes = []any{
 	(*FollowRequest)(nil),         // 40: kith.v1.FollowRequest
 	(*FollowHead)(nil),            // 41: kith.v1.FollowHead
 	(*FollowResponse)(nil),        // 42: kith.v1.FollowResponse
-	(*FollowRowsRequest)(nil),     // 43: kith.v1.FollowRowsRequest
-	(*FollowRowsResponse)(nil),    // 44: kith.v1.FollowRowsResponse
-	(*LookListsRequest)(nil),      // 45: kith.v1.LookListsRequest
-	(*LookListsResponse)(nil),     // 46: kith.v1.LookListsResponse
-	(*PairSums)(nil),              // 47: kith.v1.PairSums
-	(*SumPairsRequest)(nil),       // 48: kith.v1.SumPairsRequest
-	(*SumPairsResponse)(nil),      // 49: kith.v1.SumPairsResponse
-	(*FollowListsRequest)(nil),    // 50: kith.v1.FollowListsRequest
-	(*FollowListsResponse)(nil),   // 51: kith.v1.FollowListsResponse
-	(*BuildSpec)(nil),             // 52: kith.v1.BuildSpec
-	(*ItemCount)(nil),             // 53: kith.v1.ItemCount
-	(*NodeUsage)(nil),             // 54: kith.v1.NodeUsage
-	(*ModelSpec)(nil),             // 55: kith.v1.ModelSpec
+	(*ListBoundsRequest)(nil),     // 43: kith.v1.ListBoundsRequest
+	(*PartitionBounds)(nil),       // 44: kith.v1.PartitionBounds
+	(*TellBoundsRequest)(nil),     // 45: kith.v1.TellBoundsRequest
+	(*TellBoundsResponse)(nil),    // 46: kith.v1.TellBoundsResponse
+	(*FollowRowsRequest)(nil),     // 47: kith.v1.FollowRowsRequest
+	(*FollowRowsResponse)(nil),    // 48: kith.v1.FollowRowsResponse
+	(*LookListsRequest)(nil),      // 49: kith.v1.LookListsRequest
+	(*LookListsResponse)(nil),     // 50: kith.v1.LookListsResponse
+	(*PairSums)(nil),              // 51: kith.v1.PairSums
+	(*PairColumns)(nil),           // 52: kith.v1.PairColumns
+	(*SumPairsRequest)(nil),       // 53: kith.v1.SumPairsRequest
+	(*SumPairsResponse)(nil),      // 54: kith.v1.SumPairsResponse
+	(*FollowListsRequest)(nil),    // 55: kith.v1.FollowListsRequest
+	(*FollowListsResponse)(nil),   // 56: kith.v1.FollowListsResponse
+	(*BuildSpec)(nil),             // 57: kith.v1.BuildSpec
+	(*ItemCount)(nil),             // 58: kith.v1.ItemCount
+	(*NodeUsage)(nil),             // 59: kith.v1.NodeUsage
+	(*ModelSpec)(nil),             // 60: kith.v1.ModelSpec
 }
 var file_kith_v1_compute_proto_depIdxs = []int32{
-	52, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
-	53, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
+	57, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
+	58, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
 	5,  // 2: kith.v1.CountResponse.columns:type_name -> kith.v1.ItemColumns
 	7,  // 3: kith.v1.PutDictionaryRequest.head:type_name -> kith.v1.DictionaryHead
-	53, // 4: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
-	52, // 5: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
+	58, // 4: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
+	57, // 5: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
 	19, // 6: kith.v1.PutDictionaryResponse.dictionary:type_name -> kith.v1.Artifact
 	3,  // 7: kith.v1.ExportRequest.shard:type_name -> kith.v1.CountRequest
 	19, // 8: kith.v1.ExportResponse.rows:type_name -> kith.v1.Artifact
 	12, // 9: kith.v1.RunTasksRequest.sources:type_name -> kith.v1.PartSource
-	54, // 10: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
+	59, // 10: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
 	16, // 11: kith.v1.MergeListsRequest.sources:type_name -> kith.v1.PartialSource
 	19, // 12: kith.v1.MergeListsResponse.artifact:type_name -> kith.v1.Artifact
-	54, // 13: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
+	59, // 13: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
 	19, // 14: kith.v1.CopyArtifactRequest.artifacts:type_name -> kith.v1.Artifact
-	55, // 15: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
+	60, // 15: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
 	12, // 16: kith.v1.Training.workers:type_name -> kith.v1.PartSource
 	22, // 17: kith.v1.BeginTrainingRequest.training:type_name -> kith.v1.Training
 	3,  // 18: kith.v1.BeginTrainingRequest.shard:type_name -> kith.v1.CountRequest
 	26, // 19: kith.v1.TrainStepRequest.head:type_name -> kith.v1.TrainStepHead
-	54, // 20: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
+	59, // 20: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
 	22, // 21: kith.v1.WriteModelRequest.training:type_name -> kith.v1.Training
 	19, // 22: kith.v1.WriteModelResponse.artifact:type_name -> kith.v1.Artifact
-	54, // 23: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
-	52, // 24: kith.v1.ChangesRequest.spec:type_name -> kith.v1.BuildSpec
+	59, // 23: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
+	57, // 24: kith.v1.ChangesRequest.spec:type_name -> kith.v1.BuildSpec
 	39, // 25: kith.v1.ChangesResponse.rows:type_name -> kith.v1.ChangedRow
 	41, // 26: kith.v1.FollowRequest.head:type_name -> kith.v1.FollowHead
 	39, // 27: kith.v1.FollowRequest.rows:type_name -> kith.v1.ChangedRow
-	52, // 28: kith.v1.FollowHead.spec:type_name -> kith.v1.BuildSpec
+	57, // 28: kith.v1.FollowHead.spec:type_name -> kith.v1.BuildSpec
 	19, // 29: kith.v1.FollowResponse.dictionary:type_name -> kith.v1.Artifact
-	19, // 30: kith.v1.FollowRowsResponse.rows:type_name -> kith.v1.Artifact
-	54, // 31: kith.v1.FollowRowsResponse.usage:type_name -> kith.v1.NodeUsage
-	47, // 32: kith.v1.LookListsResponse.wanted:type_name -> kith.v1.PairSums
-	47, // 33: kith.v1.SumPairsRequest.wanted:type_name -> kith.v1.PairSums
-	47, // 34: kith.v1.SumPairsResponse.sums:type_name -> kith.v1.PairSums
-	47, // 35: kith.v1.FollowListsRequest.sums:type_name -> kith.v1.PairSums
-	19, // 36: kith.v1.FollowListsResponse.lists:type_name -> kith.v1.Artifact
-	54, // 37: kith.v1.FollowListsResponse.usage:type_name -> kith.v1.NodeUsage
-	3,  // 38: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
-	6,  // 39: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
-	9,  // 40: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
-	11, // 41: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
-	13, // 42: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
-	15, // 43: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
-	17, // 44: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
-	20, // 45: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
-	34, // 46: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
-	23, // 47: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
-	25, // 48: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
-	28, // 49: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
-	30, // 50: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
-	32, // 51: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
-	37, // 52: kith.v1.ComputeService.Changes:input_type -> kith.v1.ChangesRequest
-	40, // 53: kith.v1.ComputeService.Follow:input_type -> kith.v1.FollowRequest
-	43, // 54: kith.v1.ComputeService.FollowRows:input_type -> kith.v1.FollowRowsRequest
-	45, // 55: kith.v1.ComputeService.LookLists:input_type -> kith.v1.LookListsRequest
-	48, // 56: kith.v1.ComputeService.SumPairs:input_type -> kith.v1.SumPairsRequest
-	50, // 57: kith.v1.ComputeService.FollowLists:input_type -> kith.v1.FollowListsRequest
-	35, // 58: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
-	4,  // 59: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
-	8,  // 60: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
-	10, // 61: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
-	0,  // 62: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
-	14, // 63: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
-	1,  // 64: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
-	18, // 65: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
-	21, // 66: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
-	2,  // 67: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
-	24, // 68: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
-	27, // 69: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
-	29, // 70: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
-	31, // 71: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
-	33, // 72: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
-	38, // 73: kith.v1.ComputeService.Changes:output_type -> kith.v1.ChangesResponse
-	42, // 74: kith.v1.ComputeService.Follow:output_type -> kith.v1.FollowResponse
-	44, // 75: kith.v1.ComputeService.FollowRows:output_type -> kith.v1.FollowRowsResponse
-	46, // 76: kith.v1.ComputeService.LookLists:output_type -> kith.v1.LookListsResponse
-	49, // 77: kith.v1.ComputeService.SumPairs:output_type -> kith.v1.SumPairsResponse
-	51, // 78: kith.v1.ComputeService.FollowLists:output_type -> kith.v1.FollowListsResponse
-	36, // 79: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
-	59, // [59:80] is the sub-list for method output_type
-	38, // [38:59] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	44, // 30: kith.v1.TellBoundsRequest.bounds:type_name -> kith.v1.PartitionBounds
+	19, // 31: kith.v1.FollowRowsResponse.rows:type_name -> kith.v1.Artifact
+	59, // 32: kith.v1.FollowRowsResponse.usage:type_name -> kith.v1.NodeUsage
+	51, // 33: kith.v1.LookListsResponse.wanted:type_name -> kith.v1.PairSums
+	52, // 34: kith.v1.LookListsResponse.columns:type_name -> kith.v1.PairColumns
+	51, // 35: kith.v1.SumPairsRequest.wanted:type_name -> kith.v1.PairSums
+	52, // 36: kith.v1.SumPairsRequest.columns:type_name -> kith.v1.PairColumns
+	51, // 37: kith.v1.SumPairsResponse.sums:type_name -> kith.v1.PairSums
+	52, // 38: kith.v1.SumPairsResponse.columns:type_name -> kith.v1.PairColumns
+	51, // 39: kith.v1.FollowListsRequest.sums:type_name -> kith.v1.PairSums
+	52, // 40: kith.v1.FollowListsRequest.columns:type_name -> kith.v1.PairColumns
+	19, // 41: kith.v1.FollowListsResponse.lists:type_name -> kith.v1.Artifact
+	59, // 42: kith.v1.FollowListsResponse.usage:type_name -> kith.v1.NodeUsage
+	3,  // 43: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
+	6,  // 44: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
+	9,  // 45: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
+	11, // 46: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
+	13, // 47: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
+	15, // 48: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
+	17, // 49: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
+	20, // 50: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
+	34, // 51: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
+	23, // 52: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
+	25, // 53: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
+	28, // 54: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
+	30, // 55: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
+	32, // 56: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
+	37, // 57: kith.v1.ComputeService.Changes:input_type -> kith.v1.ChangesRequest
+	40, // 58: kith.v1.ComputeService.Follow:input_type -> kith.v1.FollowRequest
+	47, // 59: kith.v1.ComputeService.FollowRows:input_type -> kith.v1.FollowRowsRequest
+	43, // 60: kith.v1.ComputeService.ListBounds:input_type -> kith.v1.ListBoundsRequest
+	45, // 61: kith.v1.ComputeService.TellBounds:input_type -> kith.v1.TellBoundsRequest
+	49, // 62: kith.v1.ComputeService.LookLists:input_type -> kith.v1.LookListsRequest
+	53, // 63: kith.v1.ComputeService.SumPairs:input_type -> kith.v1.SumPairsRequest
+	55, // 64: kith.v1.ComputeService.FollowLists:input_type -> kith.v1.FollowListsRequest
+	35, // 65: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
+	4,  // 66: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
+	8,  // 67: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
+	10, // 68: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
+	0,  // 69: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
+	14, // 70: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
+	1,  // 71: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
+	18, // 72: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
+	21, // 73: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
+	2,  // 74: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
+	24, // 75: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
+	27, // 76: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
+	29, // 77: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
+	31, // 78: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
+	33, // 79: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
+	38, // 80: kith.v1.ComputeService.Changes:output_type -> kith.v1.ChangesResponse
+	42, // 81: kith.v1.ComputeService.Follow:output_type -> kith.v1.FollowResponse
+	48, // 82: kith.v1.ComputeService.FollowRows:output_type -> kith.v1.FollowRowsResponse
+	44, // 83: kith.v1.ComputeService.ListBounds:output_type -> kith.v1.PartitionBounds
+	46, // 84: kith.v1.ComputeService.TellBounds:output_type -> kith.v1.TellBoundsResponse
+	50, // 85: kith.v1.ComputeService.LookLists:output_type -> kith.v1.LookListsResponse
+	54, // 86: kith.v1.ComputeService.SumPairs:output_type -> kith.v1.SumPairsResponse
+	56, // 87: kith.v1.ComputeService.FollowLists:output_type -> kith.v1.FollowListsResponse
+	36, // 88: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
+	66, // [66:89] is the sub-list for method output_type
+	43, // [43:66] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_compute_proto_init() }
@@ -3731,7 +4100,7 @@ func file_kith_v1_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_compute_proto_rawDesc), len(file_kith_v1_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   52,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

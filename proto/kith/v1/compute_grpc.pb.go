@@ -36,6 +36,8 @@ const (
 	ComputeService_Changes_FullMethodName       = "/kith.v1.ComputeService/Changes"
 	ComputeService_Follow_FullMethodName        = "/kith.v1.ComputeService/Follow"
 	ComputeService_FollowRows_FullMethodName    = "/kith.v1.ComputeService/FollowRows"
+	ComputeService_ListBounds_FullMethodName    = "/kith.v1.ComputeService/ListBounds"
+	ComputeService_TellBounds_FullMethodName    = "/kith.v1.ComputeService/TellBounds"
 	ComputeService_LookLists_FullMethodName     = "/kith.v1.ComputeService/LookLists"
 	ComputeService_SumPairs_FullMethodName      = "/kith.v1.ComputeService/SumPairs"
 	ComputeService_FollowLists_FullMethodName   = "/kith.v1.ComputeService/FollowLists"
@@ -82,6 +84,10 @@ type ComputeServiceClient interface {
 	Follow(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FollowRequest, FollowResponse], error)
 	// FollowRows writes the rows of the users of a partition whose changes were told here.
 	FollowRows(ctx context.Context, in *FollowRowsRequest, opts ...grpc.CallOption) (*FollowRowsResponse, error)
+	// ListBounds tells the bounds of the lists that an earlier version has of the items of partitions: what of each is in neither the list nor behind it has at most this score.
+	ListBounds(ctx context.Context, in *ListBoundsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PartitionBounds], error)
+	// TellBounds hands the node those of all partitions, before its lists are looked over.
+	TellBounds(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[TellBoundsRequest, TellBoundsResponse], error)
 	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them.
 	LookLists(ctx context.Context, in *LookListsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LookListsResponse], error)
 	// SumPairs forms sums of pairs over the users of partitions whose rows were written here, when it has all that are wanted, and streams them in the order asked for.
@@ -342,9 +348,41 @@ func (c *computeServiceClient) FollowRows(ctx context.Context, in *FollowRowsReq
 	return out, nil
 }
 
+func (c *computeServiceClient) ListBounds(ctx context.Context, in *ListBoundsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PartitionBounds], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[10], ComputeService_ListBounds_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListBoundsRequest, PartitionBounds]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_ListBoundsClient = grpc.ServerStreamingClient[PartitionBounds]
+
+func (c *computeServiceClient) TellBounds(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[TellBoundsRequest, TellBoundsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[11], ComputeService_TellBounds_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TellBoundsRequest, TellBoundsResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_TellBoundsClient = grpc.ClientStreamingClient[TellBoundsRequest, TellBoundsResponse]
+
 func (c *computeServiceClient) LookLists(ctx context.Context, in *LookListsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LookListsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[10], ComputeService_LookLists_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[12], ComputeService_LookLists_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -363,7 +401,7 @@ type ComputeService_LookListsClient = grpc.ServerStreamingClient[LookListsRespon
 
 func (c *computeServiceClient) SumPairs(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SumPairsRequest, SumPairsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[11], ComputeService_SumPairs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[13], ComputeService_SumPairs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -376,7 +414,7 @@ type ComputeService_SumPairsClient = grpc.BidiStreamingClient[SumPairsRequest, S
 
 func (c *computeServiceClient) FollowLists(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[FollowListsRequest, FollowListsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[12], ComputeService_FollowLists_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[14], ComputeService_FollowLists_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -437,6 +475,10 @@ type ComputeServiceServer interface {
 	Follow(grpc.ClientStreamingServer[FollowRequest, FollowResponse]) error
 	// FollowRows writes the rows of the users of a partition whose changes were told here.
 	FollowRows(context.Context, *FollowRowsRequest) (*FollowRowsResponse, error)
+	// ListBounds tells the bounds of the lists that an earlier version has of the items of partitions: what of each is in neither the list nor behind it has at most this score.
+	ListBounds(*ListBoundsRequest, grpc.ServerStreamingServer[PartitionBounds]) error
+	// TellBounds hands the node those of all partitions, before its lists are looked over.
+	TellBounds(grpc.ClientStreamingServer[TellBoundsRequest, TellBoundsResponse]) error
 	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them.
 	LookLists(*LookListsRequest, grpc.ServerStreamingServer[LookListsResponse]) error
 	// SumPairs forms sums of pairs over the users of partitions whose rows were written here, when it has all that are wanted, and streams them in the order asked for.
@@ -505,6 +547,12 @@ func (UnimplementedComputeServiceServer) Follow(grpc.ClientStreamingServer[Follo
 }
 func (UnimplementedComputeServiceServer) FollowRows(context.Context, *FollowRowsRequest) (*FollowRowsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FollowRows not implemented")
+}
+func (UnimplementedComputeServiceServer) ListBounds(*ListBoundsRequest, grpc.ServerStreamingServer[PartitionBounds]) error {
+	return status.Error(codes.Unimplemented, "method ListBounds not implemented")
+}
+func (UnimplementedComputeServiceServer) TellBounds(grpc.ClientStreamingServer[TellBoundsRequest, TellBoundsResponse]) error {
+	return status.Error(codes.Unimplemented, "method TellBounds not implemented")
 }
 func (UnimplementedComputeServiceServer) LookLists(*LookListsRequest, grpc.ServerStreamingServer[LookListsResponse]) error {
 	return status.Error(codes.Unimplemented, "method LookLists not implemented")
@@ -763,6 +811,24 @@ func _ComputeService_FollowRows_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ComputeService_ListBounds_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListBoundsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(ComputeServiceServer).ListBounds(m, &grpc.GenericServerStream[ListBoundsRequest, PartitionBounds]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_ListBoundsServer = grpc.ServerStreamingServer[PartitionBounds]
+
+func _ComputeService_TellBounds_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(ComputeServiceServer).TellBounds(&grpc.GenericServerStream[TellBoundsRequest, TellBoundsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type ComputeService_TellBoundsServer = grpc.ClientStreamingServer[TellBoundsRequest, TellBoundsResponse]
+
 func _ComputeService_LookLists_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(LookListsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -896,6 +962,16 @@ var ComputeService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Follow",
 			Handler:       _ComputeService_Follow_Handler,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "ListBounds",
+			Handler:       _ComputeService_ListBounds_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "TellBounds",
+			Handler:       _ComputeService_TellBounds_Handler,
 			ClientStreams: true,
 		},
 		{

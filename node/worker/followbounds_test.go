@@ -1,0 +1,56 @@
+package worker
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/kith-io/kith/node/artifact"
+	"github.com/kith-io/kith/node/wire"
+	"github.com/kith-io/kith/similarity"
+)
+
+// TestKnowBounds puts the bounds of partitions to items, and refuses those that do not fit and those that come late.
+func TestKnowBounds(t *testing.T) {
+	files, err := artifact.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, users := []string{"a", "b", "c"}, []uint32{1, 1, 1}
+	if _, err := files.WriteDictionary(1, keys, []uint64{1, 1, 1}); err != nil {
+		t.Fatal(err)
+	}
+	dictionary, err := files.OpenDictionary(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = dictionary.Close() })
+	begin := func() *following {
+		step, err := similarity.NewStep(similarity.Options{Measure: similarity.Cosine, K: 2}, users, []float64{1, 1, 1}, 0, func(i uint32) string { return keys[i] }, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &following{dictionary: dictionary, owner: []uint16{1, 0, 1}, step: step}
+	}
+	right := func() [][]float32 { return [][]float32{{0.5}, {0.25, 0}} }
+	f := begin()
+	if err := f.knowBounds(right()); err != nil {
+		t.Fatal(err)
+	}
+	f.look()
+	if err := f.knowBounds(right()); err != nil {
+		t.Errorf("told once more: %v", err)
+	}
+	for name, parts := range map[string][][]float32{"too few": {{0.5}, {0.25}}, "too many": {{0.5, 0.5}, {0.25, 0}}, "of none": {{}, {}}} {
+		if err := begin().knowBounds(parts); !errors.Is(err, wire.ErrBuildLost) {
+			t.Errorf("%s: got %v, want ErrBuildLost", name, err)
+		}
+	}
+	if err := begin().knowBounds([][]float32{{-1}, {0.25, 0}}); !errors.Is(err, similarity.ErrShape) {
+		t.Errorf("below 0: got %v, want ErrShape", err)
+	}
+	late := begin()
+	late.look()
+	if err := late.knowBounds(right()); !errors.Is(err, wire.ErrBuildLost) {
+		t.Errorf("behind lists: got %v, want ErrBuildLost", err)
+	}
+}
