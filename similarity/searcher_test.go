@@ -148,8 +148,9 @@ func TestNearestOverParts(t *testing.T) {
 					}
 					all := nearestTwin(weighed, o, its, query, users, u)
 					for _, k := range []int{1, 20, 50, 2 * users} {
-						if diff := gocmp.Diff(all[:min(k, len(all))], Nearest(parts, its, query, k), equateEmpty); diff != "" {
-							t.Fatalf("%d nearest of row %d (-want +got):\n%s", k, u, diff)
+						want, got := all[:min(k, len(all))], Nearest(parts, its, query, k)
+						if !slices.Equal(want, got) {
+							t.Fatalf("%d nearest of row %d (-want +got):\n%s", k, u, gocmp.Diff(want, got, equateEmpty))
 						}
 					}
 				}
