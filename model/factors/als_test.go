@@ -85,13 +85,14 @@ func TestALSWorkers(t *testing.T) {
 
 // TestALSThreads: the bits depend on the seed, and not on the number of threads.
 func TestALSThreads(t *testing.T) {
+	few := func(seed float64) map[string]float64 { return map[string]float64{"iterations": 3, "seed": seed} }
 	rows, _ := modeltest.Blocks()
 	for _, workers := range []int{1, 2} {
-		one := trained(t, factors.ALS, rows, workers, 1, nil)
-		if !bytes.Equal(one, trained(t, factors.ALS, rows, workers, 6, nil)) {
+		one := trained(t, factors.ALS, rows, workers, 1, few(1))
+		if !bytes.Equal(one, trained(t, factors.ALS, rows, workers, 6, few(1))) {
 			t.Errorf("%d workers: another model with other numbers of threads", workers)
 		}
-		if bytes.Equal(one, trained(t, factors.ALS, rows, workers, 1, map[string]float64{"seed": 2})) {
+		if bytes.Equal(one, trained(t, factors.ALS, rows, workers, 1, few(2))) {
 			t.Errorf("%d workers: the same model with another seed", workers)
 		}
 	}

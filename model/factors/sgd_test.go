@@ -176,7 +176,7 @@ func TestRatingErrors(t *testing.T) {
 		if _, err := learn(&similarity.Rows{NumItems: 1, Start: []int64{0, 0}}, sgdSettings(t, SGDParameters, nil)); !errors.Is(err, baseline.ErrNoRatings) {
 			t.Errorf("%s: error %v for no ratings, want baseline.ErrNoRatings", name, err)
 		}
-		s := sgdSettings(t, SGDParameters, map[string]float64{"learning-rate": 0.5, "iterations": 300})
+		s := sgdSettings(t, SGDParameters, map[string]float64{"learning-rate": 0.5, "iterations": 30})
 		if _, err := learn(ratings(40, 40), s); !errors.Is(err, errDiverged) {
 			t.Errorf("%s: error %v for a long step, want errDiverged", name, err)
 		}

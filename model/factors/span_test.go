@@ -2,6 +2,7 @@ package factors
 
 import (
 	"context"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -152,13 +153,15 @@ func TestRatingsOffTheScale(t *testing.T) {
 
 // TestRatingNotes: what of the ratings does not count as it is is told.
 func TestRatingNotes(t *testing.T) {
+	small := map[string]float64{"factors": 2, "iterations": 2} // the notes are of the ratings alone
 	rows := ratings(60, 41)
 	rows.Weight[7], rows.Weight[90], rows.Weight[200] = 1e9, -40, 6
 	for want, given := range map[string]map[string]float64{
-		"ratings go from -40 to 1e+09, and count as 1 to 5: leave those out that are none by least=... and greatest=...":                                                        nil,
+		"ratings go from -40 to 1e+09, and count as 1 to 5: leave those out that are none by least=... and greatest=...":                                                        {},
 		"ratings left out, which are not from least to greatest: 3":                                                                                                             {"least": 0, "greatest": 5},
 		"ratings left out, which are not from least to greatest: 1; ratings go from -40 to 6, and count as 1 to 6: leave those out that are none by least=... and greatest=...": {"greatest": 6},
 	} {
+		maps.Copy(given, small)
 		s, err := model.NewSettings(MF.Parameters, given)
 		if err != nil {
 			t.Fatal(err)
