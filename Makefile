@@ -41,7 +41,7 @@ test: test-plain test-race test-clients ## Run all tests, then all but the long 
 .PHONY: test-plain
 test-plain:
 	$(GO) test -vet=off -shuffle=on -timeout=10m $(PKGS)
-	$(GO) test -tags=portable -shuffle=on ./similarity ./model/factors
+	$(GO) test -vet=off -tags=portable -shuffle=on ./similarity ./model/factors
 
 .PHONY: test-race
 test-race:
@@ -61,11 +61,11 @@ race: ## Run all tests with the race detector, the long ones too.
 
 # $(call RACE,FLAGS) runs tests with the race detector: first those of packages without servers, several at a time, then those with servers, one package at a time,
 # or they miss their elections while the tests of others have the processors. That holds for compilers too, so that all is compiled before, the tests as well, with
-# all processors. The detector does not see into assembly, so the loops in Go run with it too. It makes everything some five times slower. After a failure the rest
-# runs all the same.
+# all processors. The detector does not see into assembly, so the loops in Go run with it too. It makes everything some five times slower. At the end of
+# each package it waits for what goroutines that are left may do: a tenth of a second, not a whole one. After a failure the rest runs all the same.
 define RACE
 	@failed=0; \
-	race() { echo "== with the race detector, $$1"; shift; $(GO) test -vet=off -race $(1) "$$@" || failed=1; }; \
+	race() { echo "== with the race detector, $$1"; shift; GORACE=atexit_sleep_ms=100 $(GO) test -vet=off -race $(1) "$$@" || failed=1; }; \
 	servers=$$($(SERVERS)); \
 	others=$$($(GO) list $(PKGS) | grep -vxF "$$servers" || true); \
 	$(GO) list -race -test -export $(PKGS) > /dev/null || failed=1; \
