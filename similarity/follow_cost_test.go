@@ -183,7 +183,7 @@ func followCost(t *testing.T, o Options, v *version, names []uint32, to *Rows, t
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums, err := s.SumPairs(t.Context(), []*Rows{next.rows}, want, 2, sideBySide)
+	sums, err := s.SumPairs(t.Context(), SumsOver{Parts: []*Rows{next.rows}, All: true, Pieces: 2, Side: sideBySide}, want)
 	if err != nil {
 		t.Fatal(err)
 	}

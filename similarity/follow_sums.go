@@ -35,12 +35,23 @@ func FitPairSums(wanted, sums []PairSums) error {
 	return nil
 }
 
-// SumPairs forms the sums that are wanted over the users of parts of the rows, whose weights are whole. Sums of other users add to them. It does its work in at most so many pieces at a time, with side,
-// which calls f for 0 to n-1, in goroutines or not, and returns when all have. Errors match ErrNotFollowed for other weights, ErrShape for items that there are not, or are those of side or the context.
+// SumsOver says over whom sums are formed, and how.
+type SumsOver struct {
+	// Parts of the rows, whose weights are whole.
+	Parts []*Rows
+	// All says that these are all rows. Of sums with all items only those are told then that the list of the item may need, unless all lists need them.
+	All bool
+	// Pieces are as many as work at a time, and Side calls f for 0 to n-1, in goroutines or not, and returns when all have.
+	Pieces int
+	Side   func(n int, f func(k int) error) error
+}
+
+// SumPairs forms the sums that are wanted over some users. Sums of other users add to them. Errors match ErrNotFollowed for other weights, ErrShape for items that there are not, or are those of Side or the context.
 // Cost: O(items + entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted, or of all entries
 // if that is a fourth of them, 8 for each pair, and in each piece 8 for each item and 4 for each user.
-func (s *Step) SumPairs(ctx context.Context, parts []*Rows, wanted *WantedSums, pieces int, side func(n int, f func(k int) error) error) ([]PairSums, error) {
-	c := pairColumns{parts: parts, items: s.Len(), commons: s.kind == commons}
+func (s *Step) SumPairs(ctx context.Context, over SumsOver, wanted *WantedSums) ([]PairSums, error) {
+	c := pairColumns{step: s, parts: over.Parts, all: over.All, items: s.Len(), commons: s.kind == commons}
+	pieces, side := over.Pieces, over.Side
 	if err := c.collect(wanted, pieces, side); err != nil {
 		return nil, err
 	}
@@ -113,7 +124,9 @@ func (s *Step) Want(sums []PairSums) (*WantedSums, error) {
 
 // pairColumns are the columns of rows, as far as they are needed for sums. Users are numbered over all parts.
 type pairColumns struct {
+	step    *Step
 	parts   []*Rows
+	all     bool // these are all
 	items   int
 	commons bool
 	// first is the number of the first user of each part, and last that of all.
@@ -272,6 +285,7 @@ type pairAdder struct {
 	place  []uint32 // of an item in with, or of its sum with the item, plus 1; all zero between items
 	with   []uint32
 	sums   []float64
+	keys   []uint64 // of with
 	places []uint32 // of what is asked for, in words of 8 bytes
 }
 
@@ -391,21 +405,40 @@ func (a *pairAdder) addAll(w PairSums) PairSums {
 			a.sums[at-1] += x
 		}
 	}
-	out := a.all(w)
+	with := slices.Clone(a.with)
+	if a.all && !w.Mirror {
+		with = a.best(w.Item)
+	}
+	slices.Sort(with)
+	w.With, w.Sum = with, make([]float64, len(with))
+	for k, i := range with {
+		w.Sum[k] = a.sums[a.place[i]-1]
+	}
 	for _, i := range a.with {
 		a.place[i] = 0
 	}
-	return out
+	return w
 }
 
-// all returns the sums with all items, by ascending item.
-func (a *pairAdder) all(w PairSums) PairSums {
-	out := PairSums{Item: w.Item, All: true, Mirror: w.Mirror, With: slices.Clone(a.with), Sum: make([]float64, len(a.sums))}
-	slices.Sort(out.With)
-	for k, i := range out.With {
-		out.Sum[k] = a.sums[a.place[i]-1]
+// best returns the items whose sums the list of an item may need: what it and what is behind it will hold, and the next, which bounds all others.
+func (a *pairAdder) best(item uint32) []uint32 {
+	s := a.step
+	keep := s.o.K + s.o.Reserve() + 1
+	if len(a.with) <= keep || slices.Max(a.sums) >= exactSum { // which is refused, wherever it ranks
+		return slices.Clone(a.with)
 	}
-	return out
+	x := &s.item[s.order[item]]
+	keys := a.keys[:0]
+	for k, i := range a.with {
+		keys = append(keys, rankKey(s.score(a.sums[k], x.is, s.item[s.order[i]].is), i))
+	}
+	a.keys = keys
+	selectBest(keys, keep)
+	with := make([]uint32, keep)
+	for k, key := range keys[:keep] {
+		with[k] = keyID(key)
+	}
+	return with
 }
 
 // AddPairSums adds sums over other users to sums; both fit the same wanted sums.

@@ -148,16 +148,21 @@ func (v *version) follow(t testing.TB, s *Step, next *version, nodes int, known 
 	if err != nil {
 		t.Fatal(err)
 	}
-	sums, err := s.SumPairs(t.Context(), []*Rows{&first}, want, 1, inTurn)
+	sums, err := s.SumPairs(t.Context(), SumsOver{Parts: []*Rows{&first, &last}, All: true, Pieces: 2, Side: sideBySide}, want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := s.SumPairs(t.Context(), []*Rows{&last}, want, 2, sideBySide)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := AddPairSums(sums, more); err != nil {
-		t.Fatal(err)
+	if nodes > 1 { // with half of the users each
+		if sums, err = s.SumPairs(t.Context(), SumsOver{Parts: []*Rows{&first}, Pieces: 1, Side: inTurn}, want); err != nil {
+			t.Fatal(err)
+		}
+		more, err := s.SumPairs(t.Context(), SumsOver{Parts: []*Rows{&last}, Pieces: 2, Side: sideBySide}, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := AddPairSums(sums, more); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, f := range followers {
 		if err := f.Give(sums); err != nil {

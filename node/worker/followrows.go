@@ -232,6 +232,17 @@ func (f *following) rowsOf(partitions []uint32) ([]*similarity.Rows, error) {
 	return rows, nil
 }
 
+// all reports whether these are all partitions.
+func (f *following) all(partitions []uint32) bool {
+	n := len(f.head.FirstUser) - 1
+	for p := range uint32(n) {
+		if !slices.Contains(partitions, p) {
+			return false
+		}
+	}
+	return len(partitions) == n
+}
+
 // SumPairs implements kithv1.ComputeServiceServer.
 func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest, kithv1.SumPairsResponse]) error {
 	first, err := stream.Recv()
@@ -271,7 +282,10 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	if err != nil {
 		return err
 	}
-	total, err := f.step.SumPairs(ctx, rows, want, w.cfg.Threads, func(n int, work func(k int) error) error { return w.sideBySide(ctx, j, n, work) })
+	total, err := f.step.SumPairs(ctx, similarity.SumsOver{
+		Parts: rows, All: f.all(first.Partitions), Pieces: w.cfg.Threads,
+		Side: func(n int, work func(k int) error) error { return w.sideBySide(ctx, j, n, work) },
+	}, want)
 	if err != nil {
 		return cause(ctx, err)
 	}
