@@ -275,7 +275,7 @@ func (a *attempt) sums(ctx context.Context) ([]similarity.PairSums, error) {
 	var mu sync.Mutex
 	var wanted []similarity.PairSums
 	err := a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
-		stream, err := c.LookLists(ctx, &kithv1.LookListsRequest{Job: a.job, Partitions: partitions, Columns: true})
+		stream, err := c.LookLists(ctx, &kithv1.LookListsRequest{Job: a.job, Partitions: partitions, Columns: true, Bounds: a.columns})
 		if err != nil {
 			return err
 		}

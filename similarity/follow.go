@@ -323,6 +323,8 @@ func (s *Step) KnowBounds(bounds []float32) error {
 		if !(b >= 0) {
 			return fmt.Errorf("follow: the bound of list %d is %v: %w", i, b, ErrShape)
 		}
+	}
+	for i, b := range bounds {
 		s.item[i].bound = b
 	}
 	s.bounds = true

@@ -33,6 +33,7 @@ type Follower struct {
 type followed struct {
 	changed bool // else it is that of the version before, and what follows is empty
 	whole   bool // no pair is known
+	full    bool // all are
 	bound   float32
 	keys    []uint64 // rankKey of what is held, with next ids; descending unless Give has added some
 }
@@ -139,8 +140,15 @@ func (f *Follower) Wanted() []PairSums {
 			pairs = append(pairs, PairSums{Item: id, With: asks})
 		}
 	}
-	for _, t := range f.told {
-		pairs = append(pairs, PairSums{Item: uint32(t >> 32), With: []uint32{uint32(t)}})
+	slices.Sort(f.told)
+	for told := f.told; len(told) > 0; {
+		item, n := uint32(told[0]>>32), 0
+		with := make([]uint32, 0, 1)
+		for n < len(told) && uint32(told[n]>>32) == item {
+			with = append(with, uint32(told[n]))
+			n++
+		}
+		pairs, told = append(pairs, PairSums{Item: item, With: with}), told[n:]
 	}
 	return append(whole, pairs...)
 }
@@ -163,7 +171,7 @@ func (f *Follower) Give(sums []PairSums) error {
 			return err
 		}
 		if l, ok := f.list(p.Item); ok && l.whole {
-			*l = followed{changed: true, keys: f.take(len(p.With))}
+			*l = followed{changed: true, full: true, keys: f.take(len(p.With))}
 			for k, with := range p.With {
 				if err := f.put(l, s.order[p.Item], s.order[with], p.Sum[k]); err != nil {
 					return err
@@ -206,10 +214,11 @@ func (f *Follower) give(k int, id uint32, pairs []PairSums) error {
 		return fmt.Errorf("follow: %d sums of item %d with %d others: %w", len(p.Sum), id, len(p.With), ErrShape)
 	}
 	l, asks := &f.lists[k], f.asksOf(k)
+	held := l.keys
 	for n, with := range p.With {
 		if len(asks) > 0 && asks[0] == with {
 			asks = asks[1:]
-		} else if known := !l.changed || l.holds(with); known {
+		} else if known := !l.changed || l.full || holds(held, with); known {
 			continue
 		}
 		if int64(with) >= int64(f.step.Len()) {
@@ -225,9 +234,9 @@ func (f *Follower) give(k int, id uint32, pairs []PairSums) error {
 	return nil
 }
 
-// holds reports whether the list has an item, by its next id.
-func (l *followed) holds(id uint32) bool {
-	return slices.ContainsFunc(l.keys, func(key uint64) bool { return keyID(key) == id })
+// holds reports whether keys have an item, by its next id.
+func holds(keys []uint64, id uint32) bool {
+	return slices.ContainsFunc(keys, func(key uint64) bool { return keyID(key) == id })
 }
 
 // check refuses sums of items that there are not, or out of order, and those that cannot be.
@@ -270,7 +279,7 @@ func (f *Follower) mirror(id, fallen uint32, sum float64) error {
 			l.keys = append(l.keys, rankKey(n.Score, s.next[n.ID]))
 		}
 	}
-	if l.holds(fallen) {
+	if holds(l.keys, fallen) {
 		return nil
 	}
 	return f.put(l, i, j, sum)
@@ -319,7 +328,7 @@ func comparePairs(a, b PairSums) int {
 
 // JoinWanted makes one of what several Followers of a version of so many items want, each item once: whole items first, then by item. The error matches ErrShape if an item is not below them, and
 // ErrNotFollowed if they are more than maxPairSums.
-// Cost: O(items + what is wanted).
+// Cost: O(items + what is wanted), and sorting what several want of one item.
 func JoinWanted(wanted []PairSums, items int) ([]PairSums, error) {
 	total := 0
 	for _, w := range wanted {
@@ -332,16 +341,22 @@ func JoinWanted(wanted []PairSums, items int) ([]PairSums, error) {
 	}
 	slices.SortFunc(wanted, comparePairs) // few runs that ascend
 	out := wanted[:0]
-	for _, w := range wanted {
-		if n := len(out); n > 0 && comparePairs(out[n-1], w) == 0 { // asked for in its name
-			last := &out[n-1]
-			last.Mirror = last.Mirror || w.Mirror
-			last.With = slices.Concat(last.With, w.With)
-			slices.Sort(last.With)
-			last.With = slices.Compact(last.With)
-		} else {
-			out = append(out, w)
+	for from := 0; from < len(wanted); {
+		w, to := wanted[from], from+1
+		for to < len(wanted) && comparePairs(wanted[to], w) == 0 { // asked for in its name
+			w.Mirror = w.Mirror || wanted[to].Mirror
+			to++
 		}
+		if to > from+1 {
+			with := make([][]uint32, 0, to-from)
+			for _, x := range wanted[from:to] {
+				with = append(with, x.With)
+			}
+			w.With = slices.Concat(with...)
+			slices.Sort(w.With)
+			w.With = slices.Compact(w.With)
+		}
+		out, from = append(out, w), to
 	}
 	return out, nil
 }

@@ -75,7 +75,7 @@ func (f *looker) fetchNext(i uint32) {
 
 // float64s returns the memory of x, but for an odd half of an element at its end.
 func float64s[T any](x []T) []float64 {
-	if len(x) == 0 {
+	if uintptr(len(x))*unsafe.Sizeof(*new(T)) < 8 {
 		return nil
 	}
 	return unsafe.Slice((*float64)(unsafe.Pointer(&x[0])), uintptr(len(x))*unsafe.Sizeof(x[0])/8)
@@ -212,7 +212,7 @@ func (f *looker) lookOthers(i uint32, bound float32, l *followed) error {
 		if y.is == 0 { // nobody has it any more
 			continue
 		}
-		most := s.most(min(bound, y.bound), x, y) + by
+		most := max(0, s.most(min(bound, y.bound), x, y)+by) // below 0 where the other list holds it, and has its sum formed
 		switch {
 		case most >= exactSum:
 			f.ask = append(f.ask, j) // a build may have another score for it than the sum says, so it must be known if it is as large
@@ -259,7 +259,7 @@ func (f *looker) settle(l *followed) {
 	}
 	room := l.bound + (last-l.bound)/boundStep
 	for _, n := range f.may {
-		if n.Score > room || n.Score >= last {
+		if n.Score > room {
 			f.ask = append(f.ask, n.ID)
 		} else {
 			l.bound = max(l.bound, n.Score)

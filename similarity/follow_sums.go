@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// maxPairSums bounds the sums that lists may want: 12 bytes each on every node, and while they are formed 8 more, and 8 more for each thread.
+// maxPairSums bounds the sums that lists may want: 12 bytes each on every node, and 16 where they are formed.
 const maxPairSums = 24 << 20
 
 func tooManyPairSums() error {
@@ -90,7 +90,7 @@ func (s *Step) Want(sums []PairSums) (*WantedSums, error) {
 	total := 0
 	for _, p := range sums {
 		if int64(p.Item) >= int64(n) || slices.ContainsFunc(p.With, func(i uint32) bool { return int64(i) >= int64(n) }) {
-			return nil, fmt.Errorf("sums of item %d with %v of %d items: %w", p.Item, p.With, n, ErrShape)
+			return nil, fmt.Errorf("sums of item %d with %d others, of %d items: %w", p.Item, len(p.With), n, ErrShape)
 		}
 		if total += len(p.With); total > maxPairSums {
 			return nil, tooManyPairSums()

@@ -437,6 +437,26 @@ func TestJoinWanted(t *testing.T) {
 	}
 }
 
+// TestSumsOfOneUser forms sums of so few entries that memory of 8 bytes, which is what is asked for ahead, is not there.
+func TestSumsOfOneUser(t *testing.T) {
+	is := shop{{"a": 1, "b": 1}}
+	s, err := is.numbered(true).step(Options{Measure: Cosine, K: 5}, is, is)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := s.Want([]PairSums{{Item: 0, With: []uint32{1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 { // the place in memory counts
+		rows := &Rows{NumItems: 2, Start: []int64{0, 1}, Item: []uint32{0}, Weight: []float32{1}}
+		sums, err := s.SumPairs(t.Context(), SumsOver{Parts: []*Rows{rows}, Pieces: 1, Side: inTurn}, want)
+		if err != nil || sums[0].Sum[0] != 0 {
+			t.Fatalf("got %v, %v; want a sum of 0", sums, err)
+		}
+	}
+}
+
 // TestGiveRefusesMirrors refuses sums that all lists need and that are not those with all, as of items that there are not.
 func TestGiveRefusesMirrors(t *testing.T) {
 	is := shop{{"a": 1, "b": 1}, {"a": 1, "b": 1}}

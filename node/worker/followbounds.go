@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"slices"
 
 	"google.golang.org/grpc"
 
@@ -23,19 +24,25 @@ func (w *Worker) ListBounds(req *kithv1.ListBoundsRequest, stream grpc.ServerStr
 	if err != nil {
 		return err
 	}
-	for _, p := range req.Partitions {
-		rest, err := w.restOf(f, p)
+	bounds := make([][]float32, len(req.Partitions))
+	err = w.sideBySide(ctx, j, len(req.Partitions), func(k int) error {
+		rest, err := w.restOf(f, req.Partitions[k])
 		if err != nil {
-			return cause(ctx, fmt.Errorf("partition %d: %w", p, err))
+			return fmt.Errorf("partition %d: %w", req.Partitions[k], err)
 		}
-		bounds := make([]float32, 0, boundsChunk)
-		for at := range len(rest.Items()) {
-			_, bound := rest.At(at)
-			if bounds = append(bounds, bound); len(bounds) == boundsChunk || at == len(rest.Items())-1 {
-				if err := stream.Send(&kithv1.PartitionBounds{Partition: p, Bounds: bounds}); err != nil {
-					return err
-				}
-				bounds = make([]float32, 0, boundsChunk)
+		bounds[k] = make([]float32, len(rest.Items()))
+		for at := range bounds[k] {
+			_, bounds[k][at] = rest.At(at)
+		}
+		return nil
+	})
+	if err != nil {
+		return cause(ctx, err)
+	}
+	for k, p := range req.Partitions {
+		for chunk := range slices.Chunk(bounds[k], boundsChunk) {
+			if err := stream.Send(&kithv1.PartitionBounds{Partition: p, Bounds: chunk}); err != nil {
+				return err
 			}
 		}
 	}
@@ -57,11 +64,14 @@ func (w *Worker) TellBounds(stream grpc.ClientStreamingServer[kithv1.TellBoundsR
 	if err != nil {
 		return err
 	}
-	parts := make([][]float32, len(f.head.FirstUser)-1)
+	parts, room := make([][]float32, len(f.head.FirstUser)-1), f.dictionary.Len()
 	take := func(m *kithv1.TellBoundsRequest) error {
 		p := m.GetBounds().GetPartition()
 		if int64(p) >= int64(len(parts)) {
 			return fmt.Errorf("%w: bounds of partition %d of %d", wire.ErrInvalid, p, len(parts))
+		}
+		if room -= len(m.GetBounds().GetBounds()); room < 0 {
+			return fmt.Errorf("%w: more bounds than the %d items of version %d", wire.ErrInvalid, f.dictionary.Len(), f.number)
 		}
 		parts[p] = append(parts[p], m.GetBounds().GetBounds()...)
 		return nil
@@ -72,8 +82,10 @@ func (w *Worker) TellBounds(stream grpc.ClientStreamingServer[kithv1.TellBoundsR
 	if err := wire.Receive(stream, take); err != nil {
 		return cause(ctx, err)
 	}
-	if err := f.knowBounds(parts); err != nil {
-		return err
+	cpu, err := w.compute(ctx, func() error { return f.knowBounds(parts) })
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	if err != nil {
+		return cause(ctx, err)
 	}
 	return stream.SendAndClose(&kithv1.TellBoundsResponse{})
 }
@@ -96,18 +108,25 @@ func (f *following) knowBounds(parts [][]float32) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.looked && f.bounded: // told before: the same bounds
+	case f.bounded: // told before: the same bounds
 		return nil
 	case f.looked:
 		return fmt.Errorf("lists were looked over before their bounds were told: %w", wire.ErrBuildLost)
 	}
+	if err := f.step.KnowBounds(bounds); err != nil {
+		return err
+	}
 	f.bounded = true
-	return f.step.KnowBounds(bounds)
+	return nil
 }
 
-// look notes that the lists are looked over, so that no bounds may come any more.
-func (f *following) look() {
+// look notes that the lists are looked over, so that no bounds may come any more. It refuses to where this node was told of bounds and the others were not, as in an attempt of another coordinator before.
+func (f *following) look(bounds bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.bounded != bounds {
+		return fmt.Errorf("bounds of lists are known here: %v, of all who look over lists: %v: %w", f.bounded, bounds, wire.ErrBuildLost)
+	}
 	f.looked = true
+	return nil
 }

@@ -36,7 +36,12 @@ func TestKnowBounds(t *testing.T) {
 	if err := f.knowBounds(right()); err != nil {
 		t.Fatal(err)
 	}
-	f.look()
+	if err := f.look(false); !errors.Is(err, wire.ErrBuildLost) {
+		t.Errorf("looking over lists where others do not know bounds: got %v, want ErrBuildLost", err)
+	}
+	if err := f.look(true); err != nil {
+		t.Fatal(err)
+	}
 	if err := f.knowBounds(right()); err != nil {
 		t.Errorf("told once more: %v", err)
 	}
@@ -45,11 +50,20 @@ func TestKnowBounds(t *testing.T) {
 			t.Errorf("%s: got %v, want ErrBuildLost", name, err)
 		}
 	}
-	if err := begin().knowBounds([][]float32{{-1}, {0.25, 0}}); !errors.Is(err, similarity.ErrShape) {
+	f = begin()
+	if err := f.knowBounds([][]float32{{0.5}, {0.25, -1}}); !errors.Is(err, similarity.ErrShape) {
 		t.Errorf("below 0: got %v, want ErrShape", err)
 	}
+	if err := f.knowBounds(right()); err != nil || f.look(true) != nil {
+		t.Errorf("behind bounds that were refused: %v", err)
+	}
 	late := begin()
-	late.look()
+	if err := late.look(true); !errors.Is(err, wire.ErrBuildLost) {
+		t.Errorf("looking over lists without bounds that others know: got %v, want ErrBuildLost", err)
+	}
+	if err := late.look(false); err != nil {
+		t.Fatal(err)
+	}
 	if err := late.knowBounds(right()); !errors.Is(err, wire.ErrBuildLost) {
 		t.Errorf("behind lists: got %v, want ErrBuildLost", err)
 	}

@@ -26,7 +26,9 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	if err != nil {
 		return err
 	}
-	f.look()
+	if err := f.look(req.Bounds); err != nil {
+		return err
+	}
 	var mu sync.Mutex
 	var wanted []similarity.PairSums
 	err = w.eachPartition(ctx, j, req.Partitions, func(p uint32) error {
@@ -98,14 +100,17 @@ func (w *Worker) lookOver(ctx context.Context, f *following, p uint32) (*similar
 // restOf returns what is behind the lists of a partition in the version before.
 func (w *Worker) restOf(f *following, p uint32) (*artifact.Rest, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if rest := f.rest[p]; rest != nil {
+	rest := f.rest[p]
+	f.mu.Unlock()
+	if rest != nil {
 		return rest, nil
 	}
-	rest, err := w.artifacts.OpenRest(f.number, p)
+	rest, err := w.artifacts.OpenRest(f.number, p) // which may look at all of it
 	if err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.opened = append(f.opened, rest)
 	f.rest[p] = rest
 	return rest, nil

@@ -3096,7 +3096,9 @@ type LookListsRequest struct {
 	Job        uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
 	Partitions []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
 	// The answer may be in columns.
-	Columns       bool `protobuf:"varint,3,opt,name=columns,proto3" json:"columns,omitempty"`
+	Columns bool `protobuf:"varint,3,opt,name=columns,proto3" json:"columns,omitempty"`
+	// Bounds were told to all who look over lists: either all know them, or none.
+	Bounds        bool `protobuf:"varint,4,opt,name=bounds,proto3" json:"bounds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3148,6 +3150,13 @@ func (x *LookListsRequest) GetPartitions() []uint32 {
 func (x *LookListsRequest) GetColumns() bool {
 	if x != nil {
 		return x.Columns
+	}
+	return false
+}
+
+func (x *LookListsRequest) GetBounds() bool {
+	if x != nil {
+		return x.Bounds
 	}
 	return false
 }
@@ -3842,13 +3851,14 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\"e\n" +
 	"\x12FollowRowsResponse\x12%\n" +
 	"\x04rows\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\x04rows\x12(\n" +
-	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"^\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"v\n" +
 	"\x10LookListsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\rR\n" +
 	"partitions\x12\x18\n" +
-	"\acolumns\x18\x03 \x01(\bR\acolumns\"n\n" +
+	"\acolumns\x18\x03 \x01(\bR\acolumns\x12\x16\n" +
+	"\x06bounds\x18\x04 \x01(\bR\x06bounds\"n\n" +
 	"\x11LookListsResponse\x12)\n" +
 	"\x06wanted\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x06wanted\x12.\n" +
 	"\acolumns\x18\x02 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"n\n" +
