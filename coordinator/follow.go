@@ -17,9 +17,12 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// followMost bounds the pairs of items that change, besides the interactions, for a build to follow: each node keeps the rows of them all, and all sums that are wanted. With 1 % of new events at random there are two
-// thirds as many as interactions; such a build takes some .3 of one of all events, where one that counts all pairs of known rows takes half.
-const followMost = 16 << 20
+// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes a fourth of a build of all events, half of one that counts all pairs of known rows.
+// At twice that it would take .4, and half as much memory again as that.
+const followShare = 2
+
+// followMost bounds them for large shops: each node keeps the rows of them all, and all sums that are wanted.
+const followMost = 9 << 20
 
 // errMuch means that a full build is cheaper.
 var errMuch = errors.New("too much has changed")
@@ -129,7 +132,7 @@ func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*
 					for _, row := range m.Rows {
 						pairs.Add(changedPairs(row))
 					}
-					if n := pairs.Load(); n > min(followMost, base.Interactions) {
+					if n := pairs.Load(); n > min(followMost, base.Interactions/followShare) {
 						return fmt.Errorf("%w: %d pairs and more of %d interactions", errMuch, n, base.Interactions)
 					}
 					return nil

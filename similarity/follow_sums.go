@@ -10,7 +10,7 @@ import (
 )
 
 // maxPairSums bounds the sums that lists may want: 12 bytes each on every node, and 16 where they are formed.
-const maxPairSums = 24 << 20
+const maxPairSums = 16 << 20
 
 func tooManyPairSums() error {
 	return fmt.Errorf("%w: more than %d sums of pairs are wanted", ErrNotFollowed, maxPairSums)
