@@ -374,6 +374,28 @@ func TestFollowBuildsAgain(t *testing.T) {
 	}
 }
 
+// TestFollowGone takes an item away that all lists hold, and whose own holds few of them: nobody asks in its name.
+func TestFollowGone(t *testing.T) {
+	o := Options{Measure: Cosine, K: 3, Threads: 1}
+	row := map[string]float32{}
+	for j := range 40 {
+		row[fmt.Sprintf("item %02d", j)] = 1
+	}
+	now := shop{row, {"item 01": 1}}
+	v := now.numbered(true)
+	v.build(t, o)
+	is := slices.Clone(now)
+	is[0] = maps.Clone(row)
+	delete(is[0], "item 00")
+	s, err := v.step(o, now, is)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := is.numbered(true)
+	next.held, _ = v.follow(t, s, next, 2, true)
+	checkHeld(t, o, &version{rows: next.rows}, next.held)
+}
+
 // TestFollowLargeSums has a pair whose sum no score tells, which is not held and comes to be the best.
 func TestFollowLargeSums(t *testing.T) {
 	o := Options{Measure: Cosine, K: 1, Threads: 1}
@@ -434,6 +456,33 @@ func TestJoinWanted(t *testing.T) {
 	}
 	if _, err := JoinWanted([]PairSums{{Item: 1, With: make([]uint32, maxPairSums)}, {Item: 2, With: make([]uint32, 1)}}, 8); !errors.Is(err, ErrNotFollowed) {
 		t.Errorf("more than fit: got %v, want ErrNotFollowed", err)
+	}
+}
+
+// TestSumPairsRefuses refuses weights that are not whole, and rows of other items.
+func TestSumPairsRefuses(t *testing.T) {
+	is := shop{{"a": 1, "b": 1}}
+	s, err := is.numbered(true).step(Options{Measure: Cosine, K: 5}, is, is)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := &Rows{NumItems: 2, Start: []int64{0, 2}, Item: []uint32{0, 1}, Weight: []float32{0.5, 1}}
+	for _, tt := range []struct {
+		rows   *Rows
+		wanted PairSums
+		want   error
+	}{
+		{half, PairSums{Item: 0, With: []uint32{1}}, ErrNotFollowed},
+		{half, PairSums{Item: 0, All: true}, ErrNotFollowed},
+		{&Rows{NumItems: 3, Start: []int64{0}}, PairSums{Item: 0, All: true}, ErrShape},
+	} {
+		want, err := s.Want([]PairSums{tt.wanted})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.SumPairs(t.Context(), SumsOver{Parts: []*Rows{tt.rows}, Pieces: 2, Side: sideBySide}, want); !errors.Is(err, tt.want) {
+			t.Errorf("%+v of %+v: got %v, want %v", tt.wanted, tt.rows, err, tt.want)
+		}
 	}
 }
 
