@@ -145,6 +145,15 @@ func TestBuildFollows(t *testing.T) {
 					}
 					last = now
 				}
+				if round == 0 && measure != "bm25" {
+					told := 0.0
+					for _, m := range c.Members {
+						told += figure(t, m.Server.Registry(), "kith_grpc_server_handled_total", "method=ComputeService/TellBounds", "code=OK")
+					}
+					if told < 3 {
+						t.Errorf("nodes were told the bounds of lists %v times in 3 builds", told)
+					}
+				}
 				got := versionFiles(t, c, last)
 				forget(t, c)
 				full := c.Build(0, spec).ModelVersion
