@@ -51,7 +51,7 @@ type SumsOver struct {
 // if that is a fourth of them, 8 for each pair, and in each piece 8 for each item and 4 for each user.
 func (s *Step) SumPairs(ctx context.Context, over SumsOver, wanted *WantedSums) ([]PairSums, error) {
 	c := pairColumns{step: s, parts: over.Parts, all: over.All, items: s.Len(), commons: s.kind == commons}
-	pieces, side := over.Pieces, over.Side
+	pieces, side := max(1, over.Pieces), over.Side
 	if err := c.collect(wanted, pieces, side); err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (c *pairColumns) collect(wanted *WantedSums, pieces int, side func(n int, f
 	}
 	c.first = append(c.first, users)
 	// Each piece counts the entries of its parts, and then has room of its own.
-	pieces = max(1, min(pieces, len(c.parts)))
+	pieces = min(pieces, max(1, len(c.parts)))
 	cut := func(k int) int { return len(c.parts) * k / pieces }
 	next := make([][]int64, pieces)
 	err := side(pieces, func(k int) error {
@@ -405,11 +405,11 @@ func (a *pairAdder) addAll(w PairSums) PairSums {
 			a.sums[at-1] += x
 		}
 	}
-	with := slices.Clone(a.with)
+	with := a.with
 	if a.all && !w.Mirror {
 		with = a.best(w.Item)
 	}
-	slices.Sort(with)
+	with = slices.Sorted(slices.Values(with))
 	w.With, w.Sum = with, make([]float64, len(with))
 	for k, i := range with {
 		w.Sum[k] = a.sums[a.place[i]-1]
@@ -425,7 +425,7 @@ func (a *pairAdder) best(item uint32) []uint32 {
 	s := a.step
 	keep := s.o.K + s.o.Reserve() + 1
 	if len(a.with) <= keep || slices.Max(a.sums) >= exactSum { // which is refused, wherever it ranks
-		return slices.Clone(a.with)
+		return a.with
 	}
 	x := &s.item[s.order[item]]
 	keys := a.keys[:0]
