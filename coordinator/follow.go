@@ -326,11 +326,12 @@ func (a *attempt) tellBounds(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return wire.Receive(stream, func(m *kithv1.PartitionBounds) error {
-			if !slices.Contains(partitions, m.Partition) {
-				return fmt.Errorf("bounds of partition %d came for %v: %w", m.Partition, partitions, wire.ErrBuildLost)
+		return wire.Receive(stream, func(m *kithv1.ListBoundsResponse) error {
+			p := m.GetBounds().GetPartition()
+			if !slices.Contains(partitions, p) {
+				return fmt.Errorf("bounds of partition %d came for %v: %w", p, partitions, wire.ErrBuildLost)
 			}
-			bounds[m.Partition] = append(bounds[m.Partition], m)
+			bounds[p] = append(bounds[p], m.Bounds)
 			return nil
 		})
 	})

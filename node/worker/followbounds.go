@@ -14,7 +14,7 @@ import (
 const boundsChunk = 1 << 16
 
 // ListBounds implements kithv1.ComputeServiceServer.
-func (w *Worker) ListBounds(req *kithv1.ListBoundsRequest, stream grpc.ServerStreamingServer[kithv1.PartitionBounds]) error {
+func (w *Worker) ListBounds(req *kithv1.ListBoundsRequest, stream grpc.ServerStreamingServer[kithv1.ListBoundsResponse]) error {
 	ctx, j, leave, err := w.enter(stream.Context(), req.Job, false)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func (w *Worker) ListBounds(req *kithv1.ListBoundsRequest, stream grpc.ServerStr
 	}
 	for k, p := range req.Partitions {
 		for chunk := range slices.Chunk(bounds[k], boundsChunk) {
-			if err := stream.Send(&kithv1.PartitionBounds{Partition: p, Bounds: chunk}); err != nil {
+			if err := stream.Send(&kithv1.ListBoundsResponse{Bounds: &kithv1.PartitionBounds{Partition: p, Bounds: chunk}}); err != nil {
 				return err
 			}
 		}

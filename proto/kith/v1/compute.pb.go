@@ -2894,6 +2894,51 @@ func (x *PartitionBounds) GetBounds() []float32 {
 	return nil
 }
 
+// ListBoundsResponse is some of the bounds.
+type ListBoundsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bounds        *PartitionBounds       `protobuf:"bytes,1,opt,name=bounds,proto3" json:"bounds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBoundsResponse) Reset() {
+	*x = ListBoundsResponse{}
+	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBoundsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBoundsResponse) ProtoMessage() {}
+
+func (x *ListBoundsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBoundsResponse.ProtoReflect.Descriptor instead.
+func (*ListBoundsResponse) Descriptor() ([]byte, []int) {
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ListBoundsResponse) GetBounds() *PartitionBounds {
+	if x != nil {
+		return x.Bounds
+	}
+	return nil
+}
+
 // TellBoundsRequest is some of the bounds; the first message names the job as well.
 type TellBoundsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2905,7 +2950,7 @@ type TellBoundsRequest struct {
 
 func (x *TellBoundsRequest) Reset() {
 	*x = TellBoundsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	mi := &file_kith_v1_compute_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2917,7 +2962,7 @@ func (x *TellBoundsRequest) String() string {
 func (*TellBoundsRequest) ProtoMessage() {}
 
 func (x *TellBoundsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[45]
+	mi := &file_kith_v1_compute_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2930,7 +2975,7 @@ func (x *TellBoundsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TellBoundsRequest.ProtoReflect.Descriptor instead.
 func (*TellBoundsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{45}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TellBoundsRequest) GetJob() uint64 {
@@ -2956,7 +3001,7 @@ type TellBoundsResponse struct {
 
 func (x *TellBoundsResponse) Reset() {
 	*x = TellBoundsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	mi := &file_kith_v1_compute_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2968,7 +3013,7 @@ func (x *TellBoundsResponse) String() string {
 func (*TellBoundsResponse) ProtoMessage() {}
 
 func (x *TellBoundsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[46]
+	mi := &file_kith_v1_compute_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2981,7 +3026,7 @@ func (x *TellBoundsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TellBoundsResponse.ProtoReflect.Descriptor instead.
 func (*TellBoundsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{46}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{47}
 }
 
 // FollowRowsRequest names a partition.
@@ -2995,7 +3040,7 @@ type FollowRowsRequest struct {
 
 func (x *FollowRowsRequest) Reset() {
 	*x = FollowRowsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[47]
+	mi := &file_kith_v1_compute_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3052,7 @@ func (x *FollowRowsRequest) String() string {
 func (*FollowRowsRequest) ProtoMessage() {}
 
 func (x *FollowRowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[47]
+	mi := &file_kith_v1_compute_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3065,7 @@ func (x *FollowRowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRowsRequest.ProtoReflect.Descriptor instead.
 func (*FollowRowsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{47}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *FollowRowsRequest) GetJob() uint64 {
@@ -3048,7 +3093,7 @@ type FollowRowsResponse struct {
 
 func (x *FollowRowsResponse) Reset() {
 	*x = FollowRowsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[48]
+	mi := &file_kith_v1_compute_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3060,7 +3105,7 @@ func (x *FollowRowsResponse) String() string {
 func (*FollowRowsResponse) ProtoMessage() {}
 
 func (x *FollowRowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[48]
+	mi := &file_kith_v1_compute_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3073,7 +3118,7 @@ func (x *FollowRowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowRowsResponse.ProtoReflect.Descriptor instead.
 func (*FollowRowsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{48}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *FollowRowsResponse) GetRows() *Artifact {
@@ -3105,7 +3150,7 @@ type LookListsRequest struct {
 
 func (x *LookListsRequest) Reset() {
 	*x = LookListsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[49]
+	mi := &file_kith_v1_compute_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3162,7 @@ func (x *LookListsRequest) String() string {
 func (*LookListsRequest) ProtoMessage() {}
 
 func (x *LookListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[49]
+	mi := &file_kith_v1_compute_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3175,7 @@ func (x *LookListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookListsRequest.ProtoReflect.Descriptor instead.
 func (*LookListsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{49}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LookListsRequest) GetJob() uint64 {
@@ -3172,7 +3217,7 @@ type LookListsResponse struct {
 
 func (x *LookListsResponse) Reset() {
 	*x = LookListsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[50]
+	mi := &file_kith_v1_compute_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3229,7 @@ func (x *LookListsResponse) String() string {
 func (*LookListsResponse) ProtoMessage() {}
 
 func (x *LookListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[50]
+	mi := &file_kith_v1_compute_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3242,7 @@ func (x *LookListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookListsResponse.ProtoReflect.Descriptor instead.
 func (*LookListsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{50}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *LookListsResponse) GetWanted() []*PairSums {
@@ -3232,7 +3277,7 @@ type PairSums struct {
 
 func (x *PairSums) Reset() {
 	*x = PairSums{}
-	mi := &file_kith_v1_compute_proto_msgTypes[51]
+	mi := &file_kith_v1_compute_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3244,7 +3289,7 @@ func (x *PairSums) String() string {
 func (*PairSums) ProtoMessage() {}
 
 func (x *PairSums) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[51]
+	mi := &file_kith_v1_compute_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3257,7 +3302,7 @@ func (x *PairSums) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairSums.ProtoReflect.Descriptor instead.
 func (*PairSums) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{51}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *PairSums) GetItem() uint32 {
@@ -3313,7 +3358,7 @@ type PairColumns struct {
 
 func (x *PairColumns) Reset() {
 	*x = PairColumns{}
-	mi := &file_kith_v1_compute_proto_msgTypes[52]
+	mi := &file_kith_v1_compute_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3325,7 +3370,7 @@ func (x *PairColumns) String() string {
 func (*PairColumns) ProtoMessage() {}
 
 func (x *PairColumns) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[52]
+	mi := &file_kith_v1_compute_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3338,7 +3383,7 @@ func (x *PairColumns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PairColumns.ProtoReflect.Descriptor instead.
 func (*PairColumns) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{52}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PairColumns) GetItem() []uint32 {
@@ -3389,7 +3434,7 @@ type SumPairsRequest struct {
 
 func (x *SumPairsRequest) Reset() {
 	*x = SumPairsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[53]
+	mi := &file_kith_v1_compute_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3401,7 +3446,7 @@ func (x *SumPairsRequest) String() string {
 func (*SumPairsRequest) ProtoMessage() {}
 
 func (x *SumPairsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[53]
+	mi := &file_kith_v1_compute_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3414,7 +3459,7 @@ func (x *SumPairsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SumPairsRequest.ProtoReflect.Descriptor instead.
 func (*SumPairsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{53}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SumPairsRequest) GetJob() uint64 {
@@ -3456,7 +3501,7 @@ type SumPairsResponse struct {
 
 func (x *SumPairsResponse) Reset() {
 	*x = SumPairsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[54]
+	mi := &file_kith_v1_compute_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3468,7 +3513,7 @@ func (x *SumPairsResponse) String() string {
 func (*SumPairsResponse) ProtoMessage() {}
 
 func (x *SumPairsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[54]
+	mi := &file_kith_v1_compute_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3481,7 +3526,7 @@ func (x *SumPairsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SumPairsResponse.ProtoReflect.Descriptor instead.
 func (*SumPairsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{54}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *SumPairsResponse) GetSums() []*PairSums {
@@ -3511,7 +3556,7 @@ type FollowListsRequest struct {
 
 func (x *FollowListsRequest) Reset() {
 	*x = FollowListsRequest{}
-	mi := &file_kith_v1_compute_proto_msgTypes[55]
+	mi := &file_kith_v1_compute_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3568,7 @@ func (x *FollowListsRequest) String() string {
 func (*FollowListsRequest) ProtoMessage() {}
 
 func (x *FollowListsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[55]
+	mi := &file_kith_v1_compute_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3581,7 @@ func (x *FollowListsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowListsRequest.ProtoReflect.Descriptor instead.
 func (*FollowListsRequest) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{55}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *FollowListsRequest) GetJob() uint64 {
@@ -3578,7 +3623,7 @@ type FollowListsResponse struct {
 
 func (x *FollowListsResponse) Reset() {
 	*x = FollowListsResponse{}
-	mi := &file_kith_v1_compute_proto_msgTypes[56]
+	mi := &file_kith_v1_compute_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3590,7 +3635,7 @@ func (x *FollowListsResponse) String() string {
 func (*FollowListsResponse) ProtoMessage() {}
 
 func (x *FollowListsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_kith_v1_compute_proto_msgTypes[56]
+	mi := &file_kith_v1_compute_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3603,7 +3648,7 @@ func (x *FollowListsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowListsResponse.ProtoReflect.Descriptor instead.
 func (*FollowListsResponse) Descriptor() ([]byte, []int) {
-	return file_kith_v1_compute_proto_rawDescGZIP(), []int{56}
+	return file_kith_v1_compute_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *FollowListsResponse) GetLists() []*Artifact {
@@ -3841,7 +3886,9 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"partitions\"G\n" +
 	"\x0fPartitionBounds\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x16\n" +
-	"\x06bounds\x18\x02 \x03(\x02R\x06bounds\"W\n" +
+	"\x06bounds\x18\x02 \x03(\x02R\x06bounds\"F\n" +
+	"\x12ListBoundsResponse\x120\n" +
+	"\x06bounds\x18\x01 \x01(\v2\x18.kith.v1.PartitionBoundsR\x06bounds\"W\n" +
 	"\x11TellBoundsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x120\n" +
 	"\x06bounds\x18\x02 \x01(\v2\x18.kith.v1.PartitionBoundsR\x06bounds\"\x14\n" +
@@ -3893,7 +3940,7 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\acolumns\x18\x04 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"h\n" +
 	"\x13FollowListsResponse\x12'\n" +
 	"\x05lists\x18\x01 \x03(\v2\x11.kith.v1.ArtifactR\x05lists\x12(\n" +
-	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage2\xec\f\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage2\xef\f\n" +
 	"\x0eComputeService\x128\n" +
 	"\x05Count\x12\x15.kith.v1.CountRequest\x1a\x16.kith.v1.CountResponse0\x01\x12P\n" +
 	"\rPutDictionary\x12\x1d.kith.v1.PutDictionaryRequest\x1a\x1e.kith.v1.PutDictionaryResponse(\x01\x129\n" +
@@ -3914,9 +3961,9 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\aChanges\x12\x17.kith.v1.ChangesRequest\x1a\x18.kith.v1.ChangesResponse0\x01\x12;\n" +
 	"\x06Follow\x12\x16.kith.v1.FollowRequest\x1a\x17.kith.v1.FollowResponse(\x01\x12E\n" +
 	"\n" +
-	"FollowRows\x12\x1a.kith.v1.FollowRowsRequest\x1a\x1b.kith.v1.FollowRowsResponse\x12D\n" +
+	"FollowRows\x12\x1a.kith.v1.FollowRowsRequest\x1a\x1b.kith.v1.FollowRowsResponse\x12G\n" +
 	"\n" +
-	"ListBounds\x12\x1a.kith.v1.ListBoundsRequest\x1a\x18.kith.v1.PartitionBounds0\x01\x12G\n" +
+	"ListBounds\x12\x1a.kith.v1.ListBoundsRequest\x1a\x1b.kith.v1.ListBoundsResponse0\x01\x12G\n" +
 	"\n" +
 	"TellBounds\x12\x1a.kith.v1.TellBoundsRequest\x1a\x1b.kith.v1.TellBoundsResponse(\x01\x12D\n" +
 	"\tLookLists\x12\x19.kith.v1.LookListsRequest\x1a\x1a.kith.v1.LookListsResponse0\x01\x12C\n" +
@@ -3936,7 +3983,7 @@ func file_kith_v1_compute_proto_rawDescGZIP() []byte {
 	return file_kith_v1_compute_proto_rawDescData
 }
 
-var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_kith_v1_compute_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_kith_v1_compute_proto_goTypes = []any{
 	(*FetchPartResponse)(nil),     // 0: kith.v1.FetchPartResponse
 	(*FetchPartialsResponse)(nil), // 1: kith.v1.FetchPartialsResponse
@@ -3983,118 +4030,120 @@ var file_kith_v1_compute_proto_goTypes = []any{
 	(*FollowResponse)(nil),        // 42: kith.v1.FollowResponse
 	(*ListBoundsRequest)(nil),     // 43: kith.v1.ListBoundsRequest
 	(*PartitionBounds)(nil),       // 44: kith.v1.PartitionBounds
-	(*TellBoundsRequest)(nil),     // 45: kith.v1.TellBoundsRequest
-	(*TellBoundsResponse)(nil),    // 46: kith.v1.TellBoundsResponse
-	(*FollowRowsRequest)(nil),     // 47: kith.v1.FollowRowsRequest
-	(*FollowRowsResponse)(nil),    // 48: kith.v1.FollowRowsResponse
-	(*LookListsRequest)(nil),      // 49: kith.v1.LookListsRequest
-	(*LookListsResponse)(nil),     // 50: kith.v1.LookListsResponse
-	(*PairSums)(nil),              // 51: kith.v1.PairSums
-	(*PairColumns)(nil),           // 52: kith.v1.PairColumns
-	(*SumPairsRequest)(nil),       // 53: kith.v1.SumPairsRequest
-	(*SumPairsResponse)(nil),      // 54: kith.v1.SumPairsResponse
-	(*FollowListsRequest)(nil),    // 55: kith.v1.FollowListsRequest
-	(*FollowListsResponse)(nil),   // 56: kith.v1.FollowListsResponse
-	(*BuildSpec)(nil),             // 57: kith.v1.BuildSpec
-	(*ItemCount)(nil),             // 58: kith.v1.ItemCount
-	(*NodeUsage)(nil),             // 59: kith.v1.NodeUsage
-	(*ModelSpec)(nil),             // 60: kith.v1.ModelSpec
+	(*ListBoundsResponse)(nil),    // 45: kith.v1.ListBoundsResponse
+	(*TellBoundsRequest)(nil),     // 46: kith.v1.TellBoundsRequest
+	(*TellBoundsResponse)(nil),    // 47: kith.v1.TellBoundsResponse
+	(*FollowRowsRequest)(nil),     // 48: kith.v1.FollowRowsRequest
+	(*FollowRowsResponse)(nil),    // 49: kith.v1.FollowRowsResponse
+	(*LookListsRequest)(nil),      // 50: kith.v1.LookListsRequest
+	(*LookListsResponse)(nil),     // 51: kith.v1.LookListsResponse
+	(*PairSums)(nil),              // 52: kith.v1.PairSums
+	(*PairColumns)(nil),           // 53: kith.v1.PairColumns
+	(*SumPairsRequest)(nil),       // 54: kith.v1.SumPairsRequest
+	(*SumPairsResponse)(nil),      // 55: kith.v1.SumPairsResponse
+	(*FollowListsRequest)(nil),    // 56: kith.v1.FollowListsRequest
+	(*FollowListsResponse)(nil),   // 57: kith.v1.FollowListsResponse
+	(*BuildSpec)(nil),             // 58: kith.v1.BuildSpec
+	(*ItemCount)(nil),             // 59: kith.v1.ItemCount
+	(*NodeUsage)(nil),             // 60: kith.v1.NodeUsage
+	(*ModelSpec)(nil),             // 61: kith.v1.ModelSpec
 }
 var file_kith_v1_compute_proto_depIdxs = []int32{
-	57, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
-	58, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
+	58, // 0: kith.v1.CountRequest.spec:type_name -> kith.v1.BuildSpec
+	59, // 1: kith.v1.CountResponse.items:type_name -> kith.v1.ItemCount
 	5,  // 2: kith.v1.CountResponse.columns:type_name -> kith.v1.ItemColumns
 	7,  // 3: kith.v1.PutDictionaryRequest.head:type_name -> kith.v1.DictionaryHead
-	58, // 4: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
-	57, // 5: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
+	59, // 4: kith.v1.PutDictionaryRequest.items:type_name -> kith.v1.ItemCount
+	58, // 5: kith.v1.DictionaryHead.spec:type_name -> kith.v1.BuildSpec
 	19, // 6: kith.v1.PutDictionaryResponse.dictionary:type_name -> kith.v1.Artifact
 	3,  // 7: kith.v1.ExportRequest.shard:type_name -> kith.v1.CountRequest
 	19, // 8: kith.v1.ExportResponse.rows:type_name -> kith.v1.Artifact
 	12, // 9: kith.v1.RunTasksRequest.sources:type_name -> kith.v1.PartSource
-	59, // 10: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
+	60, // 10: kith.v1.RunTasksResponse.usage:type_name -> kith.v1.NodeUsage
 	16, // 11: kith.v1.MergeListsRequest.sources:type_name -> kith.v1.PartialSource
 	19, // 12: kith.v1.MergeListsResponse.artifact:type_name -> kith.v1.Artifact
-	59, // 13: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
+	60, // 13: kith.v1.MergeListsResponse.usage:type_name -> kith.v1.NodeUsage
 	19, // 14: kith.v1.CopyArtifactRequest.artifacts:type_name -> kith.v1.Artifact
-	60, // 15: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
+	61, // 15: kith.v1.Training.model:type_name -> kith.v1.ModelSpec
 	12, // 16: kith.v1.Training.workers:type_name -> kith.v1.PartSource
 	22, // 17: kith.v1.BeginTrainingRequest.training:type_name -> kith.v1.Training
 	3,  // 18: kith.v1.BeginTrainingRequest.shard:type_name -> kith.v1.CountRequest
 	26, // 19: kith.v1.TrainStepRequest.head:type_name -> kith.v1.TrainStepHead
-	59, // 20: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
+	60, // 20: kith.v1.TrainStepResponse.usage:type_name -> kith.v1.NodeUsage
 	22, // 21: kith.v1.WriteModelRequest.training:type_name -> kith.v1.Training
 	19, // 22: kith.v1.WriteModelResponse.artifact:type_name -> kith.v1.Artifact
-	59, // 23: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
-	57, // 24: kith.v1.ChangesRequest.spec:type_name -> kith.v1.BuildSpec
+	60, // 23: kith.v1.WriteModelResponse.usage:type_name -> kith.v1.NodeUsage
+	58, // 24: kith.v1.ChangesRequest.spec:type_name -> kith.v1.BuildSpec
 	39, // 25: kith.v1.ChangesResponse.rows:type_name -> kith.v1.ChangedRow
 	41, // 26: kith.v1.FollowRequest.head:type_name -> kith.v1.FollowHead
 	39, // 27: kith.v1.FollowRequest.rows:type_name -> kith.v1.ChangedRow
-	57, // 28: kith.v1.FollowHead.spec:type_name -> kith.v1.BuildSpec
+	58, // 28: kith.v1.FollowHead.spec:type_name -> kith.v1.BuildSpec
 	19, // 29: kith.v1.FollowResponse.dictionary:type_name -> kith.v1.Artifact
-	44, // 30: kith.v1.TellBoundsRequest.bounds:type_name -> kith.v1.PartitionBounds
-	19, // 31: kith.v1.FollowRowsResponse.rows:type_name -> kith.v1.Artifact
-	59, // 32: kith.v1.FollowRowsResponse.usage:type_name -> kith.v1.NodeUsage
-	51, // 33: kith.v1.LookListsResponse.wanted:type_name -> kith.v1.PairSums
-	52, // 34: kith.v1.LookListsResponse.columns:type_name -> kith.v1.PairColumns
-	51, // 35: kith.v1.SumPairsRequest.wanted:type_name -> kith.v1.PairSums
-	52, // 36: kith.v1.SumPairsRequest.columns:type_name -> kith.v1.PairColumns
-	51, // 37: kith.v1.SumPairsResponse.sums:type_name -> kith.v1.PairSums
-	52, // 38: kith.v1.SumPairsResponse.columns:type_name -> kith.v1.PairColumns
-	51, // 39: kith.v1.FollowListsRequest.sums:type_name -> kith.v1.PairSums
-	52, // 40: kith.v1.FollowListsRequest.columns:type_name -> kith.v1.PairColumns
-	19, // 41: kith.v1.FollowListsResponse.lists:type_name -> kith.v1.Artifact
-	59, // 42: kith.v1.FollowListsResponse.usage:type_name -> kith.v1.NodeUsage
-	3,  // 43: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
-	6,  // 44: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
-	9,  // 45: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
-	11, // 46: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
-	13, // 47: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
-	15, // 48: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
-	17, // 49: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
-	20, // 50: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
-	34, // 51: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
-	23, // 52: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
-	25, // 53: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
-	28, // 54: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
-	30, // 55: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
-	32, // 56: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
-	37, // 57: kith.v1.ComputeService.Changes:input_type -> kith.v1.ChangesRequest
-	40, // 58: kith.v1.ComputeService.Follow:input_type -> kith.v1.FollowRequest
-	47, // 59: kith.v1.ComputeService.FollowRows:input_type -> kith.v1.FollowRowsRequest
-	43, // 60: kith.v1.ComputeService.ListBounds:input_type -> kith.v1.ListBoundsRequest
-	45, // 61: kith.v1.ComputeService.TellBounds:input_type -> kith.v1.TellBoundsRequest
-	49, // 62: kith.v1.ComputeService.LookLists:input_type -> kith.v1.LookListsRequest
-	53, // 63: kith.v1.ComputeService.SumPairs:input_type -> kith.v1.SumPairsRequest
-	55, // 64: kith.v1.ComputeService.FollowLists:input_type -> kith.v1.FollowListsRequest
-	35, // 65: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
-	4,  // 66: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
-	8,  // 67: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
-	10, // 68: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
-	0,  // 69: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
-	14, // 70: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
-	1,  // 71: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
-	18, // 72: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
-	21, // 73: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
-	2,  // 74: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
-	24, // 75: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
-	27, // 76: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
-	29, // 77: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
-	31, // 78: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
-	33, // 79: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
-	38, // 80: kith.v1.ComputeService.Changes:output_type -> kith.v1.ChangesResponse
-	42, // 81: kith.v1.ComputeService.Follow:output_type -> kith.v1.FollowResponse
-	48, // 82: kith.v1.ComputeService.FollowRows:output_type -> kith.v1.FollowRowsResponse
-	44, // 83: kith.v1.ComputeService.ListBounds:output_type -> kith.v1.PartitionBounds
-	46, // 84: kith.v1.ComputeService.TellBounds:output_type -> kith.v1.TellBoundsResponse
-	50, // 85: kith.v1.ComputeService.LookLists:output_type -> kith.v1.LookListsResponse
-	54, // 86: kith.v1.ComputeService.SumPairs:output_type -> kith.v1.SumPairsResponse
-	56, // 87: kith.v1.ComputeService.FollowLists:output_type -> kith.v1.FollowListsResponse
-	36, // 88: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
-	66, // [66:89] is the sub-list for method output_type
-	43, // [43:66] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	44, // 30: kith.v1.ListBoundsResponse.bounds:type_name -> kith.v1.PartitionBounds
+	44, // 31: kith.v1.TellBoundsRequest.bounds:type_name -> kith.v1.PartitionBounds
+	19, // 32: kith.v1.FollowRowsResponse.rows:type_name -> kith.v1.Artifact
+	60, // 33: kith.v1.FollowRowsResponse.usage:type_name -> kith.v1.NodeUsage
+	52, // 34: kith.v1.LookListsResponse.wanted:type_name -> kith.v1.PairSums
+	53, // 35: kith.v1.LookListsResponse.columns:type_name -> kith.v1.PairColumns
+	52, // 36: kith.v1.SumPairsRequest.wanted:type_name -> kith.v1.PairSums
+	53, // 37: kith.v1.SumPairsRequest.columns:type_name -> kith.v1.PairColumns
+	52, // 38: kith.v1.SumPairsResponse.sums:type_name -> kith.v1.PairSums
+	53, // 39: kith.v1.SumPairsResponse.columns:type_name -> kith.v1.PairColumns
+	52, // 40: kith.v1.FollowListsRequest.sums:type_name -> kith.v1.PairSums
+	53, // 41: kith.v1.FollowListsRequest.columns:type_name -> kith.v1.PairColumns
+	19, // 42: kith.v1.FollowListsResponse.lists:type_name -> kith.v1.Artifact
+	60, // 43: kith.v1.FollowListsResponse.usage:type_name -> kith.v1.NodeUsage
+	3,  // 44: kith.v1.ComputeService.Count:input_type -> kith.v1.CountRequest
+	6,  // 45: kith.v1.ComputeService.PutDictionary:input_type -> kith.v1.PutDictionaryRequest
+	9,  // 46: kith.v1.ComputeService.Export:input_type -> kith.v1.ExportRequest
+	11, // 47: kith.v1.ComputeService.FetchPart:input_type -> kith.v1.FetchPartRequest
+	13, // 48: kith.v1.ComputeService.RunTasks:input_type -> kith.v1.RunTasksRequest
+	15, // 49: kith.v1.ComputeService.FetchPartials:input_type -> kith.v1.FetchPartialsRequest
+	17, // 50: kith.v1.ComputeService.MergeLists:input_type -> kith.v1.MergeListsRequest
+	20, // 51: kith.v1.ComputeService.CopyArtifact:input_type -> kith.v1.CopyArtifactRequest
+	34, // 52: kith.v1.ComputeService.FetchArtifact:input_type -> kith.v1.FetchArtifactRequest
+	23, // 53: kith.v1.ComputeService.BeginTraining:input_type -> kith.v1.BeginTrainingRequest
+	25, // 54: kith.v1.ComputeService.TrainStep:input_type -> kith.v1.TrainStepRequest
+	28, // 55: kith.v1.ComputeService.FetchPut:input_type -> kith.v1.FetchPutRequest
+	30, // 56: kith.v1.ComputeService.WriteModel:input_type -> kith.v1.WriteModelRequest
+	32, // 57: kith.v1.ComputeService.EndTraining:input_type -> kith.v1.EndTrainingRequest
+	37, // 58: kith.v1.ComputeService.Changes:input_type -> kith.v1.ChangesRequest
+	40, // 59: kith.v1.ComputeService.Follow:input_type -> kith.v1.FollowRequest
+	48, // 60: kith.v1.ComputeService.FollowRows:input_type -> kith.v1.FollowRowsRequest
+	43, // 61: kith.v1.ComputeService.ListBounds:input_type -> kith.v1.ListBoundsRequest
+	46, // 62: kith.v1.ComputeService.TellBounds:input_type -> kith.v1.TellBoundsRequest
+	50, // 63: kith.v1.ComputeService.LookLists:input_type -> kith.v1.LookListsRequest
+	54, // 64: kith.v1.ComputeService.SumPairs:input_type -> kith.v1.SumPairsRequest
+	56, // 65: kith.v1.ComputeService.FollowLists:input_type -> kith.v1.FollowListsRequest
+	35, // 66: kith.v1.ComputeService.DropJob:input_type -> kith.v1.DropJobRequest
+	4,  // 67: kith.v1.ComputeService.Count:output_type -> kith.v1.CountResponse
+	8,  // 68: kith.v1.ComputeService.PutDictionary:output_type -> kith.v1.PutDictionaryResponse
+	10, // 69: kith.v1.ComputeService.Export:output_type -> kith.v1.ExportResponse
+	0,  // 70: kith.v1.ComputeService.FetchPart:output_type -> kith.v1.FetchPartResponse
+	14, // 71: kith.v1.ComputeService.RunTasks:output_type -> kith.v1.RunTasksResponse
+	1,  // 72: kith.v1.ComputeService.FetchPartials:output_type -> kith.v1.FetchPartialsResponse
+	18, // 73: kith.v1.ComputeService.MergeLists:output_type -> kith.v1.MergeListsResponse
+	21, // 74: kith.v1.ComputeService.CopyArtifact:output_type -> kith.v1.CopyArtifactResponse
+	2,  // 75: kith.v1.ComputeService.FetchArtifact:output_type -> kith.v1.FetchArtifactResponse
+	24, // 76: kith.v1.ComputeService.BeginTraining:output_type -> kith.v1.BeginTrainingResponse
+	27, // 77: kith.v1.ComputeService.TrainStep:output_type -> kith.v1.TrainStepResponse
+	29, // 78: kith.v1.ComputeService.FetchPut:output_type -> kith.v1.FetchPutResponse
+	31, // 79: kith.v1.ComputeService.WriteModel:output_type -> kith.v1.WriteModelResponse
+	33, // 80: kith.v1.ComputeService.EndTraining:output_type -> kith.v1.EndTrainingResponse
+	38, // 81: kith.v1.ComputeService.Changes:output_type -> kith.v1.ChangesResponse
+	42, // 82: kith.v1.ComputeService.Follow:output_type -> kith.v1.FollowResponse
+	49, // 83: kith.v1.ComputeService.FollowRows:output_type -> kith.v1.FollowRowsResponse
+	45, // 84: kith.v1.ComputeService.ListBounds:output_type -> kith.v1.ListBoundsResponse
+	47, // 85: kith.v1.ComputeService.TellBounds:output_type -> kith.v1.TellBoundsResponse
+	51, // 86: kith.v1.ComputeService.LookLists:output_type -> kith.v1.LookListsResponse
+	55, // 87: kith.v1.ComputeService.SumPairs:output_type -> kith.v1.SumPairsResponse
+	57, // 88: kith.v1.ComputeService.FollowLists:output_type -> kith.v1.FollowListsResponse
+	36, // 89: kith.v1.ComputeService.DropJob:output_type -> kith.v1.DropJobResponse
+	67, // [67:90] is the sub-list for method output_type
+	44, // [44:67] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_kith_v1_compute_proto_init() }
@@ -4110,7 +4159,7 @@ func file_kith_v1_compute_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_kith_v1_compute_proto_rawDesc), len(file_kith_v1_compute_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   57,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -85,7 +85,7 @@ type ComputeServiceClient interface {
 	// FollowRows writes the rows of the users of a partition whose changes were told here.
 	FollowRows(ctx context.Context, in *FollowRowsRequest, opts ...grpc.CallOption) (*FollowRowsResponse, error)
 	// ListBounds tells the bounds of the lists that an earlier version has of the items of partitions: what of each is in neither the list nor behind it has at most this score.
-	ListBounds(ctx context.Context, in *ListBoundsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PartitionBounds], error)
+	ListBounds(ctx context.Context, in *ListBoundsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListBoundsResponse], error)
 	// TellBounds hands the node those of all partitions, before its lists are looked over.
 	TellBounds(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[TellBoundsRequest, TellBoundsResponse], error)
 	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them.
@@ -348,13 +348,13 @@ func (c *computeServiceClient) FollowRows(ctx context.Context, in *FollowRowsReq
 	return out, nil
 }
 
-func (c *computeServiceClient) ListBounds(ctx context.Context, in *ListBoundsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PartitionBounds], error) {
+func (c *computeServiceClient) ListBounds(ctx context.Context, in *ListBoundsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListBoundsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &ComputeService_ServiceDesc.Streams[10], ComputeService_ListBounds_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ListBoundsRequest, PartitionBounds]{ClientStream: stream}
+	x := &grpc.GenericClientStream[ListBoundsRequest, ListBoundsResponse]{ClientStream: stream}
 	if err := x.ClientStream.SendMsg(in); err != nil {
 		return nil, err
 	}
@@ -365,7 +365,7 @@ func (c *computeServiceClient) ListBounds(ctx context.Context, in *ListBoundsReq
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type ComputeService_ListBoundsClient = grpc.ServerStreamingClient[PartitionBounds]
+type ComputeService_ListBoundsClient = grpc.ServerStreamingClient[ListBoundsResponse]
 
 func (c *computeServiceClient) TellBounds(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[TellBoundsRequest, TellBoundsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -476,7 +476,7 @@ type ComputeServiceServer interface {
 	// FollowRows writes the rows of the users of a partition whose changes were told here.
 	FollowRows(context.Context, *FollowRowsRequest) (*FollowRowsResponse, error)
 	// ListBounds tells the bounds of the lists that an earlier version has of the items of partitions: what of each is in neither the list nor behind it has at most this score.
-	ListBounds(*ListBoundsRequest, grpc.ServerStreamingServer[PartitionBounds]) error
+	ListBounds(*ListBoundsRequest, grpc.ServerStreamingServer[ListBoundsResponse]) error
 	// TellBounds hands the node those of all partitions, before its lists are looked over.
 	TellBounds(grpc.ClientStreamingServer[TellBoundsRequest, TellBoundsResponse]) error
 	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them.
@@ -548,7 +548,7 @@ func (UnimplementedComputeServiceServer) Follow(grpc.ClientStreamingServer[Follo
 func (UnimplementedComputeServiceServer) FollowRows(context.Context, *FollowRowsRequest) (*FollowRowsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method FollowRows not implemented")
 }
-func (UnimplementedComputeServiceServer) ListBounds(*ListBoundsRequest, grpc.ServerStreamingServer[PartitionBounds]) error {
+func (UnimplementedComputeServiceServer) ListBounds(*ListBoundsRequest, grpc.ServerStreamingServer[ListBoundsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListBounds not implemented")
 }
 func (UnimplementedComputeServiceServer) TellBounds(grpc.ClientStreamingServer[TellBoundsRequest, TellBoundsResponse]) error {
@@ -816,11 +816,11 @@ func _ComputeService_ListBounds_Handler(srv interface{}, stream grpc.ServerStrea
 	if err := stream.RecvMsg(m); err != nil {
 		return err
 	}
-	return srv.(ComputeServiceServer).ListBounds(m, &grpc.GenericServerStream[ListBoundsRequest, PartitionBounds]{ServerStream: stream})
+	return srv.(ComputeServiceServer).ListBounds(m, &grpc.GenericServerStream[ListBoundsRequest, ListBoundsResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type ComputeService_ListBoundsServer = grpc.ServerStreamingServer[PartitionBounds]
+type ComputeService_ListBoundsServer = grpc.ServerStreamingServer[ListBoundsResponse]
 
 func _ComputeService_TellBounds_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(ComputeServiceServer).TellBounds(&grpc.GenericServerStream[TellBoundsRequest, TellBoundsResponse]{ServerStream: stream})
