@@ -361,11 +361,7 @@ func (a *attempt) sumsOf(ctx context.Context, c kithv1.ComputeServiceClient, par
 	}
 	m := &kithv1.SumPairsRequest{Job: a.job, Partitions: partitions}
 	for chunk := range wire.ChunkPairSums(wanted) {
-		if a.columns {
-			m.Columns = wire.PairColumns(chunk)
-		} else {
-			m.Wanted = wire.PairSums(chunk)
-		}
+		m.Wanted, m.Columns = wire.FormPairSums(chunk, a.columns)
 		if err := stream.Send(m); err != nil {
 			break // Recv tells the reason
 		}
@@ -388,11 +384,7 @@ func (a *attempt) followLists(ctx context.Context, sums []similarity.PairSums) e
 		}
 		m := &kithv1.FollowListsRequest{Job: a.job, Partitions: partitions}
 		for chunk := range wire.ChunkPairSums(sums) {
-			if a.columns {
-				m.Columns = wire.PairColumns(chunk)
-			} else {
-				m.Sums = wire.PairSums(chunk)
-			}
+			m.Sums, m.Columns = wire.FormPairSums(chunk, a.columns)
 			if err := stream.Send(m); err != nil {
 				break // CloseAndRecv tells the reason
 			}

@@ -47,7 +47,7 @@ func (r *Row) check() error {
 }
 
 // Step is what changed from one version of a matrix of whole weights to the next, as far as the neighbor lists of any items need it. Items have three numbers: the dense ids of the version before, or behind
-// them for those that it had not (one numbering, called here as it was), and the dense ids of the next version. It is not changed once made.
+// them for those that it had not (one numbering, called here as it was), and the dense ids of the next version. It is not changed once made, but by KnowBounds.
 type Step struct {
 	o      Options
 	kind   kind
@@ -367,7 +367,7 @@ func (s *Step) score(sum, x, y float64) float32 {
 	if s.kind == commons {
 		return s.o.score(0, side{users: uint32(x)}, side{users: uint32(y)}, uint32(sum), 0)
 	}
-	return s.o.score(sum, side{squares: x}, side{squares: y}, 0, 0)
+	return product(sum, x*y)
 }
 
 // sumBefore returns the sum that gave a pair its score in the version before.

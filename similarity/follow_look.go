@@ -213,20 +213,20 @@ func (f *looker) lookOthers(i uint32, bound float32, l *followed) error {
 			continue
 		}
 		most := max(0, s.most(min(bound, y.bound), x, y)+by) // below 0 where the other list holds it, and has its sum formed
-		switch {
-		case most >= exactSum:
+		if most >= exactSum {
 			f.ask = append(f.ask, j) // a build may have another score for it than the sum says, so it must be known if it is as large
-		case s.kind == products:
-			f.may = append(f.may, Neighbor{j, product(most, x.is*y.is)})
-		default:
+		} else {
 			f.may = append(f.may, Neighbor{j, s.score(most, x.is, y.is)})
 		}
 	}
 	return nil
 }
 
-// product is the score of a sum of products by that of two norms, which is not 0.
+// product is the score of a sum of products, which is not below 0, by the product of two sums of squares.
 func product(sum, squares float64) float32 {
+	if squares == 0 {
+		return 0
+	}
 	s := sum / math.Sqrt(squares)
 	if s > 1 {
 		s = 1

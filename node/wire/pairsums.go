@@ -122,6 +122,14 @@ func AppendPairColumns(dst []similarity.PairSums, c *kithv1.PairColumns) ([]simi
 	return dst, nil
 }
 
+// FormPairSums returns what a message has of sums: columns, or what earlier programs know.
+func FormPairSums(sums []similarity.PairSums, columns bool) ([]*kithv1.PairSums, *kithv1.PairColumns) {
+	if columns {
+		return nil, PairColumns(sums)
+	}
+	return PairSums(sums), nil
+}
+
 // TakePairSums appends the sums of a message, which has them in either form: earlier programs know the first alone.
 func TakePairSums(dst []similarity.PairSums, sums []*kithv1.PairSums, c *kithv1.PairColumns) ([]similarity.PairSums, error) {
 	if c != nil {

@@ -25,11 +25,7 @@ func TestPairSums(t *testing.T) {
 			chunks := 0
 			for chunk := range ChunkPairSums(sums) {
 				m := &kithv1.FollowListsRequest{}
-				if columns {
-					m.Columns = PairColumns(chunk)
-				} else {
-					m.Sums = PairSums(chunk)
-				}
+				m.Sums, m.Columns = FormPairSums(chunk, columns)
 				b, err := proto.Marshal(m)
 				if err != nil {
 					t.Fatal(err)

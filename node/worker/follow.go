@@ -128,6 +128,19 @@ func (w *Worker) followed(j *job) (*following, error) {
 	return f, nil
 }
 
+// enterFollowing is enter for a call of a job that has all changes; leave is to be called if there is no error.
+func (w *Worker) enterFollowing(ctx context.Context, id uint64) (_ context.Context, j *job, f *following, leave func(), err error) {
+	ctx, j, leave, err = w.enter(ctx, id, false)
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	if f, err = w.followed(j); err != nil {
+		leave()
+		return nil, nil, nil, nil, err
+	}
+	return ctx, j, f, leave, nil
+}
+
 // changeChunk is the number of entries of rows in a message.
 const changeChunk = 20000
 

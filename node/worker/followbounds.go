@@ -15,25 +15,22 @@ const boundsChunk = 1 << 16
 
 // ListBounds implements kithv1.ComputeServiceServer.
 func (w *Worker) ListBounds(req *kithv1.ListBoundsRequest, stream grpc.ServerStreamingServer[kithv1.ListBoundsResponse]) error {
-	ctx, j, leave, err := w.enter(stream.Context(), req.Job, false)
+	ctx, j, f, leave, err := w.enterFollowing(stream.Context(), req.Job)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	f, err := w.followed(j)
-	if err != nil {
-		return err
-	}
 	bounds := make([][]float32, len(req.Partitions))
-	err = w.sideBySide(ctx, j, len(req.Partitions), func(k int) error {
-		rest, err := w.restOf(f, req.Partitions[k])
+	err = w.eachPartition(ctx, j, req.Partitions, func(p uint32) error {
+		rest, err := w.restOf(f, p)
 		if err != nil {
-			return fmt.Errorf("partition %d: %w", req.Partitions[k], err)
+			return err
 		}
-		bounds[k] = make([]float32, len(rest.Items()))
-		for at := range bounds[k] {
-			_, bounds[k][at] = rest.At(at)
+		of := make([]float32, len(rest.Items()))
+		for at := range of {
+			_, of[at] = rest.At(at)
 		}
+		bounds[slices.Index(req.Partitions, p)] = of
 		return nil
 	})
 	if err != nil {
@@ -55,15 +52,11 @@ func (w *Worker) TellBounds(stream grpc.ClientStreamingServer[kithv1.TellBoundsR
 	if err != nil {
 		return err
 	}
-	ctx, j, leave, err := w.enter(stream.Context(), first.Job, false)
+	ctx, j, f, leave, err := w.enterFollowing(stream.Context(), first.Job)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	f, err := w.followed(j)
-	if err != nil {
-		return err
-	}
 	parts, room := make([][]float32, len(f.head.FirstUser)-1), f.dictionary.Len()
 	take := func(m *kithv1.TellBoundsRequest) error {
 		p := m.GetBounds().GetPartition()

@@ -17,15 +17,11 @@ import (
 
 // LookLists implements kithv1.ComputeServiceServer.
 func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStreamingServer[kithv1.LookListsResponse]) error {
-	ctx, j, leave, err := w.enter(stream.Context(), req.Job, false)
+	ctx, j, f, leave, err := w.enterFollowing(stream.Context(), req.Job)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	f, err := w.followed(j)
-	if err != nil {
-		return err
-	}
 	if err := f.look(req.Bounds); err != nil {
 		return err
 	}
@@ -50,11 +46,7 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	}
 	for chunk := range wire.ChunkPairSums(wanted) {
 		m := &kithv1.LookListsResponse{}
-		if req.Columns {
-			m.Columns = wire.PairColumns(chunk)
-		} else {
-			m.Wanted = wire.PairSums(chunk)
-		}
+		m.Wanted, m.Columns = wire.FormPairSums(chunk, req.Columns)
 		if err := stream.Send(m); err != nil {
 			return err
 		}
@@ -125,15 +117,11 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 	if err != nil {
 		return err
 	}
-	ctx, j, leave, err := w.enter(stream.Context(), first.Job, false)
+	ctx, j, f, leave, err := w.enterFollowing(stream.Context(), first.Job)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	f, err := w.followed(j)
-	if err != nil {
-		return err
-	}
 	sums, err := wire.TakePairSums(nil, first.Sums, first.Columns)
 	if err != nil {
 		return err

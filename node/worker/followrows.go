@@ -21,15 +21,11 @@ func (w *Worker) FollowRows(ctx context.Context, req *kithv1.FollowRowsRequest) 
 	if err := w.cfg.Room(); err != nil {
 		return nil, err
 	}
-	ctx, j, leave, err := w.enter(ctx, req.Job, false)
+	ctx, j, f, leave, err := w.enterFollowing(ctx, req.Job)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	f, err := w.followed(j)
-	if err != nil {
-		return nil, err
-	}
 	resp := &kithv1.FollowRowsResponse{}
 	cpu, err := w.compute(ctx, func() error {
 		room := rowsRooms.Get().(*rowsRoom)
@@ -249,15 +245,11 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	if err != nil {
 		return err
 	}
-	ctx, j, leave, err := w.enter(stream.Context(), first.Job, false)
+	ctx, j, f, leave, err := w.enterFollowing(stream.Context(), first.Job)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	f, err := w.followed(j)
-	if err != nil {
-		return err
-	}
 	wanted, err := wire.TakePairSums(nil, first.Wanted, first.Columns)
 	if err != nil {
 		return err
@@ -291,11 +283,7 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	}
 	for chunk := range wire.ChunkPairSums(total) {
 		m := &kithv1.SumPairsResponse{}
-		if first.Columns != nil {
-			m.Columns = wire.PairColumns(chunk)
-		} else {
-			m.Sums = wire.PairSums(chunk)
-		}
+		m.Sums, m.Columns = wire.FormPairSums(chunk, first.Columns != nil)
 		if err := stream.Send(m); err != nil {
 			return err
 		}
