@@ -297,12 +297,25 @@ func (c *cluster) asLeader(f func(ctx context.Context, leader *consensus.Group) 
 	eventually(c.t, func() error { return f(withTimeout(c.t), c.leader("g").groups["g"]) })
 }
 
-// propose sends commands to whoever leads, again if need be, and returns the last index.
+// propose sends commands, each other than all before it, to whoever leads, again if need be, and returns the last index. A command whose
+// outcome nobody knows is not sent again where who leads next has it: what was committed of it is there once a read may be answered.
 func (c *cluster) propose(group string, commands ...string) (index uint64) {
 	c.t.Helper()
 	for _, cmd := range commands {
+		unknown := false
 		eventually(c.t, func() (err error) {
-			index, _, err = c.leader(group).groups[group].Propose(withTimeout(c.t), []byte(cmd))
+			p := c.leader(group)
+			g := p.groups[group]
+			if unknown {
+				if index, err = g.ReadIndex(withTimeout(c.t)); err != nil {
+					return err
+				}
+				if slices.Contains(p.fsms[group].all(), cmd) {
+					return nil
+				}
+			}
+			index, _, err = g.Propose(withTimeout(c.t), []byte(cmd))
+			unknown = unknown || errors.Is(err, consensus.ErrUnknownOutcome)
 			return err
 		})
 	}
