@@ -267,7 +267,12 @@ func (a *attempt) onNodes(ctx context.Context, nodes []string, f func(ctx contex
 	return g.Wait()
 }
 
-// sums finds out which sums lists do not tell, and has them formed.
+// alone reports whether one node has the lists and the rows of all partitions.
+func (a *attempt) alone() bool {
+	return !slices.ContainsFunc(slices.Concat(a.owner, a.holder), func(node string) bool { return node != a.owner[0] })
+}
+
+// sums finds out which sums lists do not tell, and has them formed. There are none to be handed on if the one node that wants them has formed them.
 func (a *attempt) sums(ctx context.Context) ([]similarity.PairSums, error) {
 	if p := slices.Index(a.owner, ""); p >= 0 {
 		return nil, fmt.Errorf("partition %d: none of its replicas has what is behind its lists: %w", p, wire.ErrBuildLost)
@@ -277,20 +282,27 @@ func (a *attempt) sums(ctx context.Context) ([]similarity.PairSums, error) {
 	}
 	var mu sync.Mutex
 	var wanted []similarity.PairSums
+	alone, formed := a.alone(), false
 	err := a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
-		stream, err := c.LookLists(ctx, &kithv1.LookListsRequest{Job: a.job, Partitions: partitions, Columns: true, Bounds: a.columns})
+		stream, err := c.LookLists(ctx, &kithv1.LookListsRequest{Job: a.job, Partitions: partitions, Columns: true, Bounds: a.columns, Alone: alone})
 		if err != nil {
 			return err
 		}
 		return wire.Receive(stream, func(m *kithv1.LookListsResponse) (err error) {
 			mu.Lock()
 			defer mu.Unlock()
+			formed = formed || m.Formed
 			wanted, err = wire.TakePairSums(wanted, m.Wanted, m.Columns)
 			return err
 		})
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case formed && alone:
+		return nil, nil
+	case formed:
+		return nil, fmt.Errorf("a node of several has formed the sums for itself: %w", wire.ErrBuildLost)
 	}
 	if wanted, err = similarity.JoinWanted(wanted, a.numItems); err != nil {
 		return nil, err

@@ -174,3 +174,48 @@ func TestBuildFollows(t *testing.T) {
 		})
 	}
 }
+
+// TestBuildFollowsAlone: one server forms the sums that its lists want for itself, and its files are those of a build of all events.
+func TestBuildFollowsAlone(t *testing.T) {
+	t.Parallel()
+	c := clustertest.Start(t, clustertest.Options{Servers: 1})
+	rng := rand.New(rand.NewPCG(2, 3))
+	spec := &kithv1.BuildSpec{Measure: "cosine", K: 5}
+	id := 0
+	shop := func(n int) {
+		t.Helper()
+		events := make([]*kithv1.Event, n)
+		for k := range events {
+			id++
+			x := rng.Float64()
+			events[k] = &kithv1.Event{User: fmt.Sprint("u", rng.IntN(400)), Item: fmt.Sprint("i", int(x*x*200)), Behavior: "purchase", Id: fmt.Sprint(id)}
+		}
+		c.Append(0, events)
+	}
+	shop(5000)
+	last := c.Build(0, spec).ModelVersion
+	for range 3 {
+		shop(30)
+		eraseUser(t, c, 0, &kithv1.EraseUserRequest{User: fmt.Sprint("u", rng.IntN(400))})
+		now := c.Build(0, spec).ModelVersion
+		if v := followedBy(t, c, now); v != last {
+			t.Fatalf("version %d followed %d, want %d", now, v, last)
+		}
+		last = now
+	}
+	calls := func(method string) float64 {
+		return figure(t, c.Members[0].Server.Registry(), "kith_grpc_server_handled_total", "method=ComputeService/"+method, "code=OK")
+	}
+	if looked, summed := calls("LookLists"), calls("SumPairs"); looked != 3 || summed != 0 {
+		t.Errorf("lists were looked over %v times, and sums formed for others %v times; want 3 and 0", looked, summed)
+	}
+	got := versionFiles(t, c, last)
+	forget(t, c)
+	full := c.Build(0, spec).ModelVersion
+	if v := followedBy(t, c, full); v != 0 {
+		t.Fatalf("version %d followed %d, without what is behind its lists", full, v)
+	}
+	if want := versionFiles(t, c, full); len(want) < 9 || !maps.Equal(got, want) {
+		t.Errorf("the files of version %d, which followed, are not those of a build of all events", last)
+	}
+}

@@ -27,6 +27,7 @@ type Follower struct {
 	asks    []uint32
 	askEnds []int
 	room    []uint64 // for keys of lists
+	places  []uint32 // of what is asked for, in words of 8 bytes
 }
 
 // followed is a list on its way.
@@ -36,6 +37,7 @@ type followed struct {
 	full    bool // all are
 	bound   float32
 	keys    []uint64 // rankKey of what is held, with next ids; descending unless Give has added some
+	least   uint64   // keys below it are not held, as so many are above
 }
 
 // NewFollower returns a Follower of items that the next version has, as they were numbered and in the order of the next version. held returns what there is of the list of an item: items that
@@ -114,8 +116,13 @@ func (f *Follower) put(l *followed, i, j uint32, sum float64) error {
 		return fmt.Errorf("%w: sum %v of items %d and %d, want below %d", ErrNotFollowed, sum, i, j, exactSum)
 	}
 	x, y := &f.step.item[i], &f.step.item[j]
-	if score := f.step.score(sum, x.is, y.is); score != 0 {
-		l.keys = append(l.keys, rankKey(score, y.next))
+	score := f.step.score(sum, x.is, y.is)
+	switch key := rankKey(score, y.next); {
+	case score == 0:
+	case key < l.least:
+		l.bound = max(l.bound, score)
+	default:
+		l.keys = append(l.keys, key)
 	}
 	return nil
 }
@@ -187,6 +194,9 @@ func (f *Follower) Give(sums []PairSums) error {
 		for len(pairs) > 0 && pairs[0].Item < id {
 			pairs = pairs[1:]
 		}
+		if k+1 < len(f.items) {
+			f.fetchAsked(k + 1)
+		}
 		if err := f.give(k, id, pairs); err != nil {
 			return err
 		}
@@ -202,6 +212,16 @@ func (f *Follower) Give(sums []PairSums) error {
 		}
 	}
 	return nil
+}
+
+// fetchAsked asks for what scores need of those that list k asks for.
+func (f *Follower) fetchAsked(k int) {
+	places := f.places[:0]
+	for _, with := range f.asksOf(k) {
+		places = append(places, itemWords*f.step.order[with])
+	}
+	f.places = places
+	fetch(float64s(f.step.item), places)
 }
 
 // give holds the pairs of list k, of an item by its next id, that it asked for or that were asked for in its name. Their sums come first of pairs.

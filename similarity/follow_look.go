@@ -15,11 +15,10 @@ type looker struct {
 	others []uint32
 	by     []int64
 	// met has a bit for the last bits of each of others, so that most neighbors need not be looked for in by, which is large.
-	met    [1 << (metBits - 6)]uint64
-	ask    []uint32   // items whose sum with the item is not known
-	may    []Neighbor // those of others that are not held, and a bound of the score of each
-	keys   []uint64   // of the list, until it is known how many they are
-	places []uint32   // of what is asked for, in words of 8 bytes
+	met  [1 << (metBits - 6)]uint64
+	ask  []uint32   // items whose sum with the item is not known
+	may  []Neighbor // those of others that are not held, and a bound of the score of each
+	keys []uint64   // of the list, until it is known how many they are
 }
 
 const metBits = 12
@@ -109,7 +108,11 @@ func (f *looker) look(i uint32, l *followed) error {
 	f.keys = l.keys
 	f.settle(l)
 	if !l.whole {
-		l.keys = append(f.take(len(l.keys)+len(f.ask)), l.keys...)
+		room := len(l.keys) + len(f.ask)
+		if keep := s.o.K + s.o.Reserve(); len(l.keys) >= keep {
+			l.least, room = l.keys[keep-1], len(l.keys)+min(len(f.ask), fewAsked)
+		}
+		l.keys = append(f.take(room), l.keys...)
 	}
 	return nil
 }
@@ -239,6 +242,9 @@ func productBefore(score float32, squares float64) (sum float64, ok bool) {
 	sum = float64(int64(float64(score)*math.Sqrt(squares) + 0.5))
 	return sum, sum < knownSum && product(sum, squares) == score
 }
+
+// fewAsked are as many as come into a list of those whose sums it asks for, but for few lists.
+const fewAsked = 2
 
 // boundStep is the part of the room between the bound of a list and its last neighbor that pairs may take at a time of which nothing is known but the bound.
 const boundStep = 4

@@ -61,6 +61,9 @@ type following struct {
 	rest  map[uint32]*artifact.Rest // of base
 	// bounded says that the bounds of all lists are known, and looked that lists have been looked over.
 	bounded, looked bool
+	// formed says that the lists of all partitions were looked over here alone, and the sums that they want formed: these.
+	formed bool
+	sums   []similarity.PairSums
 	// opened are closed with the job.
 	opened []io.Closer
 	file   artifact.Info

@@ -120,6 +120,6 @@ func (f *following) look(bounds bool) error {
 	if f.bounded != bounds {
 		return fmt.Errorf("bounds of lists are known here: %v, of all who look over lists: %v: %w", f.bounded, bounds, wire.ErrBuildLost)
 	}
-	f.looked = true
+	f.looked, f.formed, f.sums = true, false, nil
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/kith-io/kith/node/artifact"
 	"github.com/kith-io/kith/node/wire"
+	kithv1 "github.com/kith-io/kith/proto/kith/v1"
 	"github.com/kith-io/kith/similarity"
 )
 
@@ -66,5 +67,42 @@ func TestKnowBounds(t *testing.T) {
 	}
 	if err := late.knowBounds(right()); !errors.Is(err, wire.ErrBuildLost) {
 		t.Errorf("behind lists: got %v, want ErrBuildLost", err)
+	}
+}
+
+// TestSumsFormedHere gives sums that a node has formed for itself once, and never beside others or after lists have been looked over again.
+func TestSumsFormedHere(t *testing.T) {
+	own, others := []similarity.PairSums{{Item: 1, With: []uint32{2}, Sum: []float64{3}}}, []similarity.PairSums{{Item: 1, With: []uint32{2}, Sum: []float64{4}}}
+	f := &following{}
+	check := func(what string, came []similarity.PairSums, want float64) {
+		t.Helper()
+		sums, err := f.sumsOr(came)
+		switch {
+		case err != nil:
+			t.Errorf("%s: %v", what, err)
+		case want == 0 && sums != nil, want != 0 && (len(sums) != 1 || sums[0].Sum[0] != want):
+			t.Errorf("%s: got %v, want a sum of %v", what, sums, want)
+		}
+	}
+	check("nothing was formed", others, 4)
+	f.keep(own)
+	if _, err := f.sumsOr(others); !errors.Is(err, wire.ErrBuildLost) {
+		t.Errorf("others beside its own: got %v, want ErrBuildLost", err)
+	}
+	check("its own", nil, 3)
+	check("once more", nil, 0)
+	f.keep(own)
+	if err := f.look(false); err != nil {
+		t.Fatal(err)
+	}
+	check("behind lists that were looked over again", others, 4)
+	f.head = &kithv1.FollowHead{FirstUser: []uint32{0, 1, 2}}
+	for _, some := range [][]uint32{nil, {0}, {1, 1}, {0, 1, 1}} {
+		if f.all(some) {
+			t.Errorf("partitions %v are said to be all of 2", some)
+		}
+	}
+	if !f.all([]uint32{1, 0}) {
+		t.Error("both partitions are not said to be all")
 	}
 }

@@ -22,6 +22,9 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 		return err
 	}
 	defer leave()
+	if req.Alone && !f.all(req.Partitions) {
+		return fmt.Errorf("%w: partitions %v are said to be all", wire.ErrInvalid, req.Partitions)
+	}
 	if err := f.look(req.Bounds); err != nil {
 		return err
 	}
@@ -44,6 +47,14 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	if wanted, err = similarity.JoinWanted(wanted, f.step.Len()); err != nil {
 		return err
 	}
+	if req.Alone {
+		sums, err := w.sumPairs(ctx, j, f, req.Partitions, wanted)
+		if err != nil {
+			return cause(ctx, err)
+		}
+		f.keep(sums)
+		return stream.Send(&kithv1.LookListsResponse{Formed: true})
+	}
 	for chunk := range wire.ChunkPairSums(wanted) {
 		m := &kithv1.LookListsResponse{}
 		m.Wanted, m.Columns = wire.FormPairSums(chunk, req.Columns)
@@ -52,6 +63,28 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 		}
 	}
 	return nil
+}
+
+// keep keeps the sums that all lists want.
+func (f *following) keep(sums []similarity.PairSums) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.formed, f.sums = true, sums
+}
+
+// sumsOr returns the sums that are kept, once, or those that came, of which there must be none then.
+func (f *following) sumsOr(came []similarity.PairSums) ([]similarity.PairSums, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.formed {
+		return came, nil
+	}
+	if len(came) > 0 {
+		return nil, fmt.Errorf("sums of %d items came, and all were formed here: %w", len(came), wire.ErrBuildLost)
+	}
+	sums := f.sums
+	f.formed, f.sums = false, nil
+	return sums, nil
 }
 
 // lookOver looks over the lists of a partition.
@@ -132,6 +165,9 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 	})
 	if err != nil {
 		return cause(ctx, err)
+	}
+	if sums, err = f.sumsOr(sums); err != nil {
+		return err
 	}
 	files := make([]*kithv1.Artifact, len(first.Partitions))
 	err = w.eachPartition(ctx, j, first.Partitions, func(p uint32) error {

@@ -261,23 +261,7 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 	if err != nil {
 		return cause(ctx, err)
 	}
-	var want *similarity.WantedSums
-	cpu, err := w.compute(ctx, func() (err error) {
-		want, err = f.step.Want(wanted)
-		return err
-	})
-	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
-	if err != nil {
-		return cause(ctx, err)
-	}
-	rows, err := f.rowsOf(first.Partitions)
-	if err != nil {
-		return err
-	}
-	total, err := f.step.SumPairs(ctx, similarity.SumsOver{
-		Parts: rows, All: f.all(first.Partitions), Pieces: w.cfg.Threads,
-		Side: func(n int, work func(k int) error) error { return w.sideBySide(ctx, j, n, work) },
-	}, want)
+	total, err := w.sumPairs(ctx, j, f, first.Partitions, wanted)
 	if err != nil {
 		return cause(ctx, err)
 	}
@@ -289,4 +273,25 @@ func (w *Worker) SumPairs(stream grpc.BidiStreamingServer[kithv1.SumPairsRequest
 		}
 	}
 	return nil
+}
+
+// sumPairs forms sums over the users of some partitions.
+func (w *Worker) sumPairs(ctx context.Context, j *job, f *following, partitions []uint32, wanted []similarity.PairSums) ([]similarity.PairSums, error) {
+	rows, err := f.rowsOf(partitions)
+	if err != nil {
+		return nil, err
+	}
+	var want *similarity.WantedSums
+	cpu, err := w.compute(ctx, func() (err error) {
+		want, err = f.step.Want(wanted)
+		return err
+	})
+	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
+	if err != nil {
+		return nil, err
+	}
+	return f.step.SumPairs(ctx, similarity.SumsOver{
+		Parts: rows, All: f.all(partitions), Pieces: w.cfg.Threads,
+		Side: func(n int, work func(k int) error) error { return w.sideBySide(ctx, j, n, work) },
+	}, want)
 }

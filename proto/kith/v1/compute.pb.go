@@ -3143,7 +3143,9 @@ type LookListsRequest struct {
 	// The answer may be in columns.
 	Columns bool `protobuf:"varint,3,opt,name=columns,proto3" json:"columns,omitempty"`
 	// Bounds were told to all who look over lists: either all know them, or none.
-	Bounds        bool `protobuf:"varint,4,opt,name=bounds,proto3" json:"bounds,omitempty"`
+	Bounds bool `protobuf:"varint,4,opt,name=bounds,proto3" json:"bounds,omitempty"`
+	// The partitions are all, and so are those whose rows were written here: nobody else needs the sums, nor can add to them. Earlier programs stream what is wanted all the same.
+	Alone         bool `protobuf:"varint,5,opt,name=alone,proto3" json:"alone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3206,11 +3208,20 @@ func (x *LookListsRequest) GetBounds() bool {
 	return false
 }
 
+func (x *LookListsRequest) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
+}
+
 // LookListsResponse is some of the sums that are wanted, in either form.
 type LookListsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Wanted        []*PairSums            `protobuf:"bytes,1,rep,name=wanted,proto3" json:"wanted,omitempty"`
-	Columns       *PairColumns           `protobuf:"bytes,2,opt,name=columns,proto3" json:"columns,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Wanted  []*PairSums            `protobuf:"bytes,1,rep,name=wanted,proto3" json:"wanted,omitempty"`
+	Columns *PairColumns           `protobuf:"bytes,2,opt,name=columns,proto3" json:"columns,omitempty"`
+	// All that were wanted are formed, and kept here for FollowLists, which takes none then.
+	Formed        bool `protobuf:"varint,3,opt,name=formed,proto3" json:"formed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3257,6 +3268,13 @@ func (x *LookListsResponse) GetColumns() *PairColumns {
 		return x.Columns
 	}
 	return nil
+}
+
+func (x *LookListsResponse) GetFormed() bool {
+	if x != nil {
+		return x.Formed
+	}
+	return false
 }
 
 // PairSums are sums of an item with others, by dense ids of the job.
@@ -3898,17 +3916,19 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\"e\n" +
 	"\x12FollowRowsResponse\x12%\n" +
 	"\x04rows\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\x04rows\x12(\n" +
-	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"v\n" +
+	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage\"\x8c\x01\n" +
 	"\x10LookListsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\rR\n" +
 	"partitions\x12\x18\n" +
 	"\acolumns\x18\x03 \x01(\bR\acolumns\x12\x16\n" +
-	"\x06bounds\x18\x04 \x01(\bR\x06bounds\"n\n" +
+	"\x06bounds\x18\x04 \x01(\bR\x06bounds\x12\x14\n" +
+	"\x05alone\x18\x05 \x01(\bR\x05alone\"\x86\x01\n" +
 	"\x11LookListsResponse\x12)\n" +
 	"\x06wanted\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x06wanted\x12.\n" +
-	"\acolumns\x18\x02 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"n\n" +
+	"\acolumns\x18\x02 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\x12\x16\n" +
+	"\x06formed\x18\x03 \x01(\bR\x06formed\"n\n" +
 	"\bPairSums\x12\x12\n" +
 	"\x04item\x18\x01 \x01(\rR\x04item\x12\x10\n" +
 	"\x03all\x18\x02 \x01(\bR\x03all\x12\x16\n" +

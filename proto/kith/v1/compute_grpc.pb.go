@@ -88,7 +88,7 @@ type ComputeServiceClient interface {
 	ListBounds(ctx context.Context, in *ListBoundsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListBoundsResponse], error)
 	// TellBounds hands the node those of all partitions, before its lists are looked over.
 	TellBounds(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[TellBoundsRequest, TellBoundsResponse], error)
-	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them.
+	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them, or forms them.
 	LookLists(ctx context.Context, in *LookListsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LookListsResponse], error)
 	// SumPairs forms sums of pairs over the users of partitions whose rows were written here, when it has all that are wanted, and streams them in the order asked for.
 	SumPairs(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SumPairsRequest, SumPairsResponse], error)
@@ -479,7 +479,7 @@ type ComputeServiceServer interface {
 	ListBounds(*ListBoundsRequest, grpc.ServerStreamingServer[ListBoundsResponse]) error
 	// TellBounds hands the node those of all partitions, before its lists are looked over.
 	TellBounds(grpc.ClientStreamingServer[TellBoundsRequest, TellBoundsResponse]) error
-	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them.
+	// LookLists looks over the lists that an earlier version has of the items of partitions, and streams the sums of pairs that it cannot tell from them, or forms them.
 	LookLists(*LookListsRequest, grpc.ServerStreamingServer[LookListsResponse]) error
 	// SumPairs forms sums of pairs over the users of partitions whose rows were written here, when it has all that are wanted, and streams them in the order asked for.
 	SumPairs(grpc.BidiStreamingServer[SumPairsRequest, SumPairsResponse]) error
