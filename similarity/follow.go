@@ -62,11 +62,13 @@ type Step struct {
 	fallen  []uint64 // and of those whose norm has not risen
 	heavy   bool     // a touched item has a norm so large that scores may be the same though it has risen
 	changes []RowChange
-	// all are the entries of the changes, and some those of them that are others now.
-	all, some changedEntries
-	// rows are those of the changes that have an item: of item i those from rowStart[i] to rowStart[i+1].
-	rows     []itemEntry
-	rowStart []uint32
+	// all are the entries of the changes.
+	all changedEntries
+	// own are the entries that are others now, by item: of item i those from ownStart[i] to ownStart[i+1]. Sums of the item with all others of such a row change. In rows where
+	// the entry of an item is as it was its sums change with those that are not: these are beside, from besideStart[i] to besideStart[i+1].
+	own                   []itemEntry
+	beside                []pairChange
+	ownStart, besideStart []uint32
 }
 
 // changedEntries are entries of the changes, one row behind the other up to ends: items, and their weights.
@@ -116,6 +118,12 @@ type itemEntry struct {
 	weightChange
 }
 
+// pairChange tells by how much the sum of an item with another changes by one row.
+type pairChange struct {
+	with uint32
+	by   int32 // a product of two weights at most
+}
+
 // NewStep follows changes of a version with the given users of each item, and sums of squares of their weights as the measure takes them; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
 // ordered. Errors match ErrNotFollowed, or ErrShape for changes that do not fit the version. Cost: O(items + entries of the changed rows), and sorting the items whose users are others.
 func NewStep(o Options, users []uint32, squares []float64, added int, key func(item uint32) string, changes []RowChange) (*Step, error) {
@@ -134,7 +142,7 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 	}
 	s := &Step{
 		o: o, kind: o.Measure.kind(), before: len(users), now: newNorms(n), item: make([]stepItem, n), next: make([]uint32, n), touched: make([]uint64, (n+63)/64), fallen: make([]uint64, (n+63)/64),
-		changes: changes, all: newChangedEntries(entries, len(changes)), some: newChangedEntries(0, len(changes)),
+		changes: changes, all: newChangedEntries(entries, len(changes)),
 	}
 	copy(s.now.users, users)
 	copy(s.now.squares, squares)
@@ -154,9 +162,8 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 			return nil, fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairsChanged)
 		}
 		s.all.endRow()
-		s.some.endRow()
 	}
-	s.indexRows()
+	s.indexChanges()
 	var moved []uint32
 	for i := range n {
 		x, was := &s.item[i], side{}
@@ -192,35 +199,67 @@ func (s *Step) addRow(c *RowChange) (pairs int, err error) {
 			return 0, err
 		}
 	}
-	all, some := len(s.all.items), len(s.some.items)
+	all, others := len(s.all.items), 0
 	err = s.eachEntry(c, func(item uint32, was, is float64) error {
-		w := weightChange{uint16(was), uint16(is)} // exact
-		if s.all.add(item, w); was != is {
-			s.some.add(item, w)
-		}
+		s.all.add(item, weightChange{uint16(was), uint16(is)}) // exact
+		others += one(was != is)
 		return s.count(item, was, is)
 	})
-	return 2 * (len(s.some.items) - some) * (len(s.all.items) - all), err
+	return 2 * others * (len(s.all.items) - all), err
 }
 
-// indexRows makes rows.
-func (s *Step) indexRows() {
-	s.rows, s.rowStart = make([]itemEntry, len(s.all.items)), make([]uint32, len(s.item)+1)
-	next := s.rowStart[1:] // where the next entry of an item goes, once its own begin is there
-	for _, i := range s.all.items {
-		next[i]++
-	}
-	total := uint32(0)
-	for i, n := range next {
-		next[i], total = total, total+n
-	}
+// indexChanges makes own and beside: counts first, then fills.
+func (s *Step) indexChanges() {
+	s.ownStart, s.besideStart = make([]uint32, len(s.item)+1), make([]uint32, len(s.item)+1)
+	// Where the next one of an item goes, once its own begin is there.
+	own, beside := s.ownStart[1:], s.besideStart[1:]
+	others := make([]uint32, len(s.changes)) // of each row
 	for n := range s.changes {
 		items, weights := s.all.row(uint32(n))
+		for _, w := range weights {
+			others[n] += uint32(one(w.was != w.is))
+		}
 		for k, i := range items {
-			s.rows[next[i]] = itemEntry{uint32(n), weights[k]}
-			next[i]++
+			if w := weights[k]; w.was != w.is {
+				own[i]++
+			} else {
+				beside[i] += others[n]
+			}
 		}
 	}
+	s.own, s.beside = make([]itemEntry, startsOf(own)), make([]pairChange, startsOf(beside))
+	var changed []pairChange // entries of a row that are others, and by how much
+	for n := range s.changes {
+		items, weights := s.all.row(uint32(n))
+		changed = changed[:0]
+		for k, i := range items {
+			if w := weights[k]; w.was != w.is {
+				changed = append(changed, pairChange{i, int32(w.is) - int32(w.was)})
+				s.own[own[i]] = itemEntry{uint32(n), w}
+				own[i]++
+			}
+		}
+		for k, i := range items {
+			w := weights[k]
+			if w.was != w.is {
+				continue
+			}
+			at := beside[i]
+			for _, c := range changed {
+				s.beside[at] = pairChange{c.with, int32(w.is) * c.by}
+				at++
+			}
+			beside[i] = at
+		}
+	}
+}
+
+// startsOf turns numbers into where what they count begins, one behind the other, and returns the end.
+func startsOf(numbers []uint32) (end uint32) {
+	for i, n := range numbers {
+		numbers[i], end = end, end+n
+	}
+	return end
 }
 
 // eachEntry goes over the items of either row, ascending, with their weights as the measure takes them; 0 is none.

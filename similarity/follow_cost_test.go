@@ -204,12 +204,11 @@ func followCost(t *testing.T, o Options, v *version, names []uint32, to *Rows, t
 
 // pairs counts the sums that change, at most.
 func (s *Step) pairs() (n int) {
-	for c := range s.changes {
-		some, _ := s.some.row(uint32(c))
-		all, _ := s.all.row(uint32(c))
-		n += 2 * len(some) * len(all)
+	for _, e := range s.own {
+		items, _ := s.all.row(e.row)
+		n += len(items)
 	}
-	return n
+	return n + len(s.beside)
 }
 
 // checkHeldLists compares lists with those of a build.

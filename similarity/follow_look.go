@@ -82,8 +82,8 @@ func float64s[T any](x []T) []float64 {
 
 func (f *looker) look(i uint32, l *followed) error {
 	s, h := f.step, f.held(i)
-	moved, rows := isSet(s.touched, i), s.rows[s.rowStart[i]:s.rowStart[i+1]]
-	if l.changed = moved || len(rows) > 0 || f.touches(h.List) || f.touches(h.Rest); !l.changed {
+	moved, own, beside := isSet(s.touched, i), s.own[s.ownStart[i]:s.ownStart[i+1]], s.beside[s.besideStart[i]:s.besideStart[i+1]]
+	if l.changed = moved || len(own) > 0 || len(beside) > 0 || f.touches(h.List) || f.touches(h.Rest); !l.changed {
 		// Pairs that are not held may come before the last of the list if they have its score, and keep it though their norm has risen, as norms are so large that scores of float32 do not show it:
 		// that of the pair, or of counts that of the item itself.
 		if tied := (s.heavy || s.kind == commons && s.item[i].is >= knownSum) && h.Bound > 0 && len(h.List) > 0 && h.List[len(h.List)-1].Score <= h.Bound; tied {
@@ -95,7 +95,7 @@ func (f *looker) look(i uint32, l *followed) error {
 		l.whole = true
 		return nil
 	}
-	f.join(i, rows)
+	f.join(i, own, beside)
 	l.bound, l.keys = s.lower(h.Bound, &s.item[i]), f.keys[:0]
 	for _, part := range [...][]Neighbor{h.List, h.Rest} {
 		if err := f.lookHeld(i, moved, part, l); err != nil {
@@ -117,14 +117,14 @@ func (f *looker) look(i uint32, l *followed) error {
 	return nil
 }
 
-// join adds up what the changed rows that have an item add to its sums.
-func (f *looker) join(i uint32, rows []itemEntry) {
+// join adds up by how much the sums of an item change.
+func (f *looker) join(i uint32, own []itemEntry, beside []pairChange) {
 	f.others = f.others[:0]
-	by := f.by
-	for k, e := range rows {
-		items, weights := f.changed(e)
-		if k+1 < len(rows) {
-			next, _ := f.changed(rows[k+1])
+	by, all := f.by, &f.step.all
+	for k, e := range own {
+		items, weights := all.row(e.row)
+		if k+1 < len(own) {
+			next, _ := all.row(own[k+1].row)
 			fetch(float64s(by), next)
 		}
 		n := len(f.others)
@@ -139,6 +139,15 @@ func (f *looker) join(i uint32, rows []itemEntry) {
 		}
 		f.others = others[:n]
 	}
+	n := len(f.others)
+	others := slices.Grow(f.others, len(beside))[:n+len(beside)]
+	for _, c := range beside {
+		p := &by[c.with]
+		others[n] = c.with
+		n += one(*p == 0)
+		*p += int64(c.by)
+	}
+	f.others = others[:n]
 	by[i] = 0
 	places := f.places[:0]
 	for _, j := range f.others {
@@ -147,14 +156,6 @@ func (f *looker) join(i uint32, rows []itemEntry) {
 	}
 	f.places = places
 	fetch(float64s(f.step.item), places)
-}
-
-// changed returns the entries of a changed row with which the sums of its entry e change.
-func (f *looker) changed(e itemEntry) ([]uint32, []weightChange) {
-	if e.was != e.is {
-		return f.step.all.row(e.row)
-	}
-	return f.step.some.row(e.row)
 }
 
 // lookHeld holds the pairs of an item that its list had, with their scores now.
