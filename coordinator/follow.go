@@ -17,12 +17,9 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
-// followShare is the part of the interactions, one in so many, that pairs which change may be for a build to follow: at that it takes a fourth of a build of all events, half of one that counts all pairs of known rows.
-// At twice that it would take .4, and half as much memory again as that.
-const followShare = 2
-
-// followMost bounds them for large shops: each node keeps the rows of them all, and all sums that are wanted.
-const followMost = 9 << 20
+// followMost bounds the pairs that change for a build to follow, in large shops: each node keeps the rows of them all, and all sums that are wanted. In others they may be as many as there are interactions: at that it takes a
+// third of a build of all events, two thirds of one that counts all pairs of known rows.
+const followMost = 16 << 20
 
 // errMuch means that a full build is cheaper.
 var errMuch = errors.New("too much has changed")
@@ -132,7 +129,7 @@ func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*
 					for _, row := range m.Rows {
 						pairs.Add(changedPairs(row))
 					}
-					if n := pairs.Load(); n > min(followMost, base.Interactions/followShare) {
+					if n := pairs.Load(); n > min(followMost, base.Interactions) {
 						return fmt.Errorf("%w: %d pairs and more of %d interactions", errMuch, n, base.Interactions)
 					}
 					return nil
