@@ -42,7 +42,7 @@ func (f *Follower) Look(ctx context.Context) error {
 		from := len(f.asks)
 		if !f.lists[k].whole {
 			for _, j := range l.ask {
-				if with := f.step.next[j]; with != Gone {
+				if with := f.step.item[j].next; with != Gone { // which is at hand
 					f.asks = append(f.asks, with)
 				}
 			}
@@ -149,13 +149,24 @@ func (f *looker) join(i uint32, own []itemEntry, beside []pairChange) {
 	}
 	f.others = others[:n]
 	by[i] = 0
-	places := f.places[:0]
 	for _, j := range f.others {
 		set(f.met[:], j%(1<<metBits))
+	}
+	f.fetchOthers(f.others[:min(othersAhead, len(f.others))])
+}
+
+// othersAhead is for how many others what is known of them is asked for at a time.
+const othersAhead = 64
+
+// fetchOthers asks for what is known of some others, and how much their sums change.
+func (f *looker) fetchOthers(others []uint32) {
+	places := f.places[:0]
+	for _, j := range others {
 		places = append(places, itemWords*j)
 	}
 	f.places = places
 	fetch(float64s(f.step.item), places)
+	fetch(float64s(f.by), others)
 }
 
 // lookHeld holds the pairs of an item that its list had, with their scores now.
@@ -201,7 +212,10 @@ func (f *looker) lookOthers(i uint32, bound float32, l *followed) error {
 	s := f.step
 	x := &s.item[i]
 	f.may = f.may[:0]
-	for _, j := range f.others {
+	for k, j := range f.others {
+		if k%othersAhead == 0 {
+			f.fetchOthers(f.others[min(k+othersAhead, len(f.others)):min(k+2*othersAhead, len(f.others))])
+		}
 		by, y := float64(f.by[j]), &s.item[j]
 		f.by[j], f.met[j%(1<<metBits)/64] = 0, 0
 		if by == 0 {

@@ -286,7 +286,10 @@ type pairAdder struct {
 	with   []uint32
 	sums   []float64
 	keys   []uint64 // of with
-	places []uint32 // of what is asked for, in words of 8 bytes
+	// hits are of some pairs of the item, and again those pairs of it that come twice.
+	hits        []hit
+	again       []pairOf
+	places, own []uint32 // of what is asked for, in words of 8 bytes
 }
 
 // denseShare is how many times as many users an item must have as others are looked up in it, so that looking up by halves is cheaper than writing down the weights of all.
@@ -295,11 +298,12 @@ const denseShare = 16
 // addItem adds up the pairs of an item, each with the item that more users have, which are marked once; those of either list of a pair once.
 func (a *pairAdder) addItem(item uint32, pairs []pairOf, sums []float64) {
 	users, weights := a.column(item)
-	steps := 0
-	for _, p := range pairs {
-		steps += int(a.start[p.with+1] - a.start[p.with])
+	mark, steps := false, 0
+	for n := 0; n < len(pairs) && !mark; n++ {
+		with := pairs[n].with
+		steps += int(a.start[with+1] - a.start[with])
+		mark = steps*denseShare >= len(users)
 	}
-	mark := steps*denseShare >= len(users)
 	if mark {
 		for k, u := range users {
 			set(a.has, u)
@@ -307,21 +311,28 @@ func (a *pairAdder) addItem(item uint32, pairs []pairOf, sums []float64) {
 		}
 	}
 	a.fetchColumns(pairs[:min(columnsAhead, len(pairs))])
-	for n, p := range pairs {
-		if n%columnsAhead == 0 {
-			a.fetchColumns(pairs[min(n+columnsAhead, len(pairs)):min(n+2*columnsAhead, len(pairs))])
+	for from := 0; from < len(pairs); from += columnsAhead {
+		end := min(from+columnsAhead, len(pairs))
+		a.fetchColumns(pairs[end:min(end+columnsAhead, len(pairs))])
+		some := pairs[from:end]
+		for n, p := range some {
+			switch at := a.place[p.with]; {
+			case at != 0:
+				a.again = append(a.again, p)
+				continue
+			case mark:
+				a.meet(p.with, uint32(n))
+			default:
+				sums[p.at] = a.product(users, weights, p.with)
+			}
+			a.place[p.with] = p.at + 1
 		}
-		switch at := a.place[p.with]; {
-		case at != 0:
-			sums[p.at] = sums[at-1]
-			continue
-		case mark:
-			sums[p.at] = a.marked(p.with)
-		default:
-			sums[p.at] = a.product(users, weights, p.with)
-		}
-		a.place[p.with] = p.at + 1
+		a.addHits(some, sums)
 	}
+	for _, p := range a.again {
+		sums[p.at] = sums[a.place[p.with]-1]
+	}
+	a.again = a.again[:0]
 	for _, p := range pairs {
 		a.place[p.with] = 0
 	}
@@ -339,28 +350,50 @@ const (
 	wordsAhead = 16
 )
 
-// fetchColumns asks for the users of the others of some pairs.
+// fetchColumns asks for the users of the others of some pairs, and for their places.
 func (a *pairAdder) fetchColumns(pairs []pairOf) {
-	places := a.places[:0]
+	places, own := a.places[:0], a.own[:0]
 	for _, p := range pairs {
 		lo, hi := a.start[p.with]/2, a.start[p.with+1]/2
 		for at := lo; at <= min(hi, lo+wordsAhead); at += 8 {
 			places = append(places, uint32(at))
 		}
+		own = append(own, p.with/2)
 	}
-	a.places = places
+	a.places, a.own = places, own
 	fetch(float64s(a.users), places)
+	fetch(float64s(a.place), own)
 }
 
-// marked is the product of the column that is marked with that of an item.
-func (a *pairAdder) marked(i uint32) (sum float64) {
-	users, weights := a.column(i)
+// hit is a user of a pair of items: the place in the column that is not marked, the user, and the number of the pair.
+type hit struct{ at, user, pair uint32 }
+
+// meet notes the users of an item who have the one that is marked. Most have not, and nothing tells who has.
+func (a *pairAdder) meet(item, pair uint32) {
+	users, _ := a.column(item)
+	n := len(a.hits)
+	hits := slices.Grow(a.hits, len(users))[:n+len(users)]
 	for k, u := range users {
-		if isSet(a.has, u) {
-			sum += float64(weights[k]) * float64(a.weight[u])
-		}
+		hits[n] = hit{uint32(k), u, pair}
+		n += int(a.has[u/64] >> (u % 64) & 1)
 	}
-	return sum
+	a.hits = hits[:n]
+}
+
+// addHits adds up what was met of pairs. The weights lie here and there, so all are asked for first.
+func (a *pairAdder) addHits(pairs []pairOf, sums []float64) {
+	place := func(h hit) int64 { return a.start[pairs[h.pair].with] + int64(h.at) }
+	theirs, own := a.places[:0], a.own[:0]
+	for _, h := range a.hits {
+		theirs, own = append(theirs, uint32(place(h)/2)), append(own, h.user/2)
+	}
+	a.places, a.own = theirs, own
+	fetch(float64s(a.weights), theirs)
+	fetch(float64s(a.weight), own)
+	for _, h := range a.hits {
+		sums[pairs[h.pair].at] += float64(a.weights[place(h)]) * float64(a.weight[h.user])
+	}
+	a.hits = a.hits[:0]
 }
 
 // product is that of a long column with that of an item.
