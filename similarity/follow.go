@@ -61,8 +61,8 @@ type Step struct {
 	touched []uint64 // a bit for each item whose norms are others
 	fallen  []uint64 // and of those whose norm has not risen
 	heavy   bool     // a touched item has a norm so large that scores may be the same though it has risen
-	changes []RowChange
-	// all are the entries of the changes.
+	rows    []Row    // that have changed, as they are now
+	// all are the entries of these rows, before and now.
 	all changedEntries
 	// own are the entries that are others now, by item: of item i those from ownStart[i] to ownStart[i+1]. Sums of the item with all others of such a row change. In rows where
 	// the entry of an item is as it was its sums change with those that are not: these are beside, from besideStart[i] to besideStart[i+1].
@@ -142,7 +142,7 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 	}
 	s := &Step{
 		o: o, kind: o.Measure.kind(), before: len(users), now: newNorms(n), item: make([]stepItem, n), next: make([]uint32, n), touched: make([]uint64, (n+63)/64), fallen: make([]uint64, (n+63)/64),
-		changes: changes, all: newChangedEntries(entries, len(changes)),
+		rows: make([]Row, len(changes)), all: newChangedEntries(entries, len(changes)),
 	}
 	copy(s.now.users, users)
 	copy(s.now.squares, squares)
@@ -162,6 +162,7 @@ func NewStep(o Options, users []uint32, squares []float64, added int, key func(i
 			return nil, fmt.Errorf("%w: more than %d pairs of items change", ErrNotFollowed, maxPairsChanged)
 		}
 		s.all.endRow()
+		s.rows[c] = changes[c].New // those before are not needed any more
 	}
 	s.indexChanges()
 	var moved []uint32
@@ -213,8 +214,8 @@ func (s *Step) indexChanges() {
 	s.ownStart, s.besideStart = make([]uint32, len(s.item)+1), make([]uint32, len(s.item)+1)
 	// Where the next one of an item goes, once its own begin is there.
 	own, beside := s.ownStart[1:], s.besideStart[1:]
-	others := make([]uint32, len(s.changes)) // of each row
-	for n := range s.changes {
+	others := make([]uint32, len(s.rows)) // of each row
+	for n := range s.rows {
 		items, weights := s.all.row(uint32(n))
 		for _, w := range weights {
 			others[n] += uint32(one(w.was != w.is))
@@ -229,7 +230,7 @@ func (s *Step) indexChanges() {
 	}
 	s.own, s.beside = make([]itemEntry, startsOf(own)), make([]pairChange, startsOf(beside))
 	var changed []pairChange // entries of a row that are others, and by how much
-	for n := range s.changes {
+	for n := range s.rows {
 		items, weights := s.all.row(uint32(n))
 		changed = changed[:0]
 		for k, i := range items {
@@ -398,8 +399,8 @@ func (s *Step) NextRow(dst, items []uint32) (ascend bool) {
 	return steps >= 0
 }
 
-// Changes returns the rows that have changed.
-func (s *Step) Changes() []RowChange { return s.changes }
+// Rows returns the rows that have changed, as they are now.
+func (s *Step) Rows() []Row { return s.rows }
 
 // score is that of a sum of two items by what it is divided by of each.
 func (s *Step) score(sum, x, y float64) float32 {

@@ -76,13 +76,13 @@ func (f *following) changeRows(p uint32, to *rowsRoom) error {
 	if c == nil || int(p)+1 >= len(f.firstChange) {
 		return fmt.Errorf("the changes of partition %d were not told here: %w", p, wire.ErrBuildLost)
 	}
-	changed := f.step.Changes()[f.firstChange[p]:f.firstChange[p+1]]
+	changed := f.step.Rows()[f.firstChange[p]:f.firstChange[p+1]]
 	if len(changed) != len(c.users) {
 		return fmt.Errorf("%d changes of partition %d came back, and %d were told: %w", len(changed), p, len(c.users), wire.ErrBuildLost)
 	}
 	more := 0
 	for k := range changed {
-		more += len(changed[k].New.Item)
+		more += len(changed[k].Item)
 	}
 	a := newRowAppender(f.step, to, c.base.NumUsers()+len(changed), len(c.base.Matrix().Item)+more)
 	at := 0
@@ -94,7 +94,7 @@ func (f *following) changeRows(p uint32, to *rowsRoom) error {
 		if at = place; had {
 			at++
 		}
-		if row := changed[k].New; len(row.Item) > 0 {
+		if row := changed[k]; len(row.Item) > 0 {
 			if err := a.add(user, row); err != nil {
 				return err
 			}
