@@ -19,7 +19,7 @@ import (
 
 // followMost bounds the pairs that change for a build to follow, in large shops: each node keeps the rows of them all, and all sums that are wanted. In others they may be as many as there are interactions: at that it takes a
 // third of a build of all events, two thirds of one that counts all pairs of known rows.
-const followMost = 16 << 20
+const followMost = 15 << 20
 
 // errMuch means that a full build is cheaper.
 var errMuch = errors.New("too much has changed")
@@ -93,11 +93,11 @@ func (a *attempt) follow(ctx context.Context, base *kithv1.VersionRecord) error 
 	if err != nil {
 		return err
 	}
-	sums, err := a.sums(ctx)
+	sums, formed, err := a.sums(ctx)
 	if err != nil {
 		return err
 	}
-	if err := a.followLists(ctx, sums); err != nil {
+	if err := a.followLists(ctx, sums, formed); err != nil {
 		return err
 	}
 	return a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_PUBLISH, a.copies)
@@ -167,18 +167,18 @@ func changedPairs(row *kithv1.ChangedRow) uint64 {
 		}
 		return 1
 	}
-	changed, o := len(row.OldItems), 0
+	changed, union, o := len(row.OldItems), len(row.OldItems), 0
 	for k, i := range row.NewItems {
 		for o < len(row.OldItems) && row.OldItems[o] < i {
 			o++
 		}
 		if o == len(row.OldItems) || row.OldItems[o] != i {
-			changed++
+			changed, union = changed+1, union+1
 		} else if weight(row.OldWeights, o) == weight(row.NewWeights, k) {
 			changed--
 		}
 	}
-	return uint64(changed) * uint64(max(len(row.OldItems), len(row.NewItems)))
+	return uint64(changed) * uint64(union)
 }
 
 // tellChanges hands all changes to all nodes.
@@ -269,18 +269,18 @@ func (a *attempt) alone() bool {
 	return !slices.ContainsFunc(slices.Concat(a.owner, a.holder), func(node string) bool { return node != a.owner[0] })
 }
 
-// sums finds out which sums lists do not tell, and has them formed. There are none to be handed on if the one node that wants them has formed them.
-func (a *attempt) sums(ctx context.Context) ([]similarity.PairSums, error) {
+// sums finds out which sums lists do not tell, and has them formed. There are none to be handed on if the one node that wants them has formed and kept them.
+func (a *attempt) sums(ctx context.Context) (total []similarity.PairSums, formed bool, err error) {
 	if p := slices.Index(a.owner, ""); p >= 0 {
-		return nil, fmt.Errorf("partition %d: none of its replicas has what is behind its lists: %w", p, wire.ErrBuildLost)
+		return nil, false, fmt.Errorf("partition %d: none of its replicas has what is behind its lists: %w", p, wire.ErrBuildLost)
 	}
 	if err := a.tellBounds(ctx); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	var mu sync.Mutex
 	var wanted []similarity.PairSums
-	alone, formed := a.alone(), false
-	err := a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
+	alone := a.alone()
+	err = a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
 		stream, err := c.LookLists(ctx, &kithv1.LookListsRequest{Job: a.job, Partitions: partitions, Columns: true, Bounds: a.columns, Alone: alone})
 		if err != nil {
 			return err
@@ -295,16 +295,15 @@ func (a *attempt) sums(ctx context.Context) ([]similarity.PairSums, error) {
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, false, err
 	case formed && alone:
-		return nil, nil
+		return nil, true, nil
 	case formed:
-		return nil, fmt.Errorf("a node of several has formed the sums for itself: %w", wire.ErrBuildLost)
+		return nil, false, fmt.Errorf("a node of several has formed the sums for itself: %w", wire.ErrBuildLost)
 	}
 	if wanted, err = similarity.JoinWanted(wanted, a.numItems); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var total []similarity.PairSums
 	err = a.onNodes(ctx, a.holder, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
 		sums, err := a.sumsOf(ctx, c, partitions, wanted)
 		if err == nil {
@@ -321,7 +320,7 @@ func (a *attempt) sums(ctx context.Context) ([]similarity.PairSums, error) {
 		}
 		return errors.Join(similarity.AddPairSums(total, sums), similarity.FitPairSums(wanted, total))
 	})
-	return total, err
+	return total, false, err
 }
 
 // tellBounds tells the nodes that look over lists the bounds of all, if each knows what to do with them.
@@ -384,14 +383,14 @@ func (a *attempt) sumsOf(ctx context.Context, c kithv1.ComputeServiceClient, par
 }
 
 // followLists has the lists written.
-func (a *attempt) followLists(ctx context.Context, sums []similarity.PairSums) error {
+func (a *attempt) followLists(ctx context.Context, sums []similarity.PairSums, formed bool) error {
 	a.lists = make([]*kithv1.Artifact, len(a.owner))
 	return a.onNodes(ctx, a.owner, func(ctx context.Context, c kithv1.ComputeServiceClient, partitions []uint32) error {
 		stream, err := c.FollowLists(ctx)
 		if err != nil {
 			return err
 		}
-		m := &kithv1.FollowListsRequest{Job: a.job, Partitions: partitions}
+		m := &kithv1.FollowListsRequest{Job: a.job, Partitions: partitions, Formed: formed}
 		for chunk := range wire.ChunkPairSums(sums) {
 			m.Sums, m.Columns = wire.FormPairSums(chunk, a.columns)
 			if err := stream.Send(m); err != nil {

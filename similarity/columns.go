@@ -28,6 +28,8 @@ const (
 	bucketShift = 4
 	// heldEntries is how many entries all threads put in order at a time, 12 bytes each. The more there are the more of a bucket come to the same lines of the cache.
 	heldEntries = 1 << 22
+	// Columns of fewItems have places that fit into the second-level cache, and up to fewEntries are written faster as they come.
+	fewItems, fewEntries = 1 << 15, 1 << 22
 )
 
 // columnBuckets returns the bucket of each group of items of columns that begin at start, nil if there are so few entries that order saves nothing.
@@ -35,7 +37,7 @@ func columnBuckets(start []int64) []uint16 {
 	items := len(start) - 1
 	total := start[items] - start[0]
 	n := min(total/bucketEntries, maxBuckets)
-	if n < 8 {
+	if n < 8 || items <= fewItems && total <= fewEntries {
 		return nil
 	}
 	buckets := make([]uint16, items>>bucketShift+1)

@@ -32,7 +32,7 @@ func BenchmarkTranspose(b *testing.B) {
 // TestColumnsInBuckets writes columns in buckets, with some entries at a time, as they are written in no order.
 func TestColumnsInBuckets(t *testing.T) {
 	for _, ones := range []bool{true, false} {
-		r := syntheticRows(20_000, 5_003, 20, 20, ones)
+		r := syntheticRows(20_000, 40_009, 20, 20, ones)
 		want := r.transpose(1)
 		buckets := columnBuckets(want.Start)
 		if buckets == nil {

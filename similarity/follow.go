@@ -121,11 +121,12 @@ type itemEntry struct {
 // pairChange tells by how much the sum of an item with another changes by one row.
 type pairChange struct {
 	with uint32
-	by   int32 // a product of two weights at most
+	by   int32 // a weight that is as it was times the difference of two: below 1<<24
 }
 
 // NewStep follows changes of a version with the given users of each item, and sums of squares of their weights as the measure takes them; ids of changes may be up to added above. key returns the key of an item, by which items with the same number of users are
-// ordered. Errors match ErrNotFollowed, or ErrShape for changes that do not fit the version. Cost: O(items + entries of the changed rows), and sorting the items whose users are others.
+// ordered. Errors match ErrNotFollowed, or ErrShape for changes that do not fit the version. Cost: O(items + entries of the changed rows + sums that change), and sorting the items whose users are others; memory: 24 bytes for
+// each such entry at most, and 8 for each sum of an entry that is as it was with one that is not, of which there are at most maxPairsChanged/2.
 func NewStep(o Options, users []uint32, squares []float64, added int, key func(item uint32) string, changes []RowChange) (*Step, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ type SumsOver struct {
 
 // SumPairs forms the sums that are wanted over some users. Sums of other users add to them. Errors match ErrNotFollowed for other weights, ErrShape for items that there are not, or are those of Side or the context.
 // Cost: O(items + entries); for a pair the users of the item that fewer have, and for an item with all the lengths of the rows of its users. Memory: 8 bytes for each entry of what is wanted, or of all entries
-// if that is a fourth of them, 8 for each pair, and in each piece 8 for each item and 4 for each user.
+// if that is a fourth of them, 8 for each pair, and in each piece 8 for each item, 4 for each user, and some 32 for each user of an item.
 func (s *Step) SumPairs(ctx context.Context, over SumsOver, wanted *WantedSums) ([]PairSums, error) {
 	c := pairColumns{step: s, parts: over.Parts, all: over.All, items: s.Len(), commons: s.kind == commons}
 	pieces, side := max(1, over.Pieces), over.Side
@@ -321,7 +321,9 @@ func (a *pairAdder) addItem(item uint32, pairs []pairOf, sums []float64) {
 				a.again = append(a.again, p)
 				continue
 			case mark:
-				a.meet(p.with, uint32(n))
+				if a.meet(p.with, uint32(n)); len(a.hits) > hitsAhead {
+					a.addHits(some, sums)
+				}
 			default:
 				sums[p.at] = a.product(users, weights, p.with)
 			}
@@ -348,6 +350,8 @@ const (
 	columnsAhead = 16
 	// wordsAhead is how much of a column, in words of 8 bytes, is asked for; the processor sees for itself how it goes on.
 	wordsAhead = 16
+	// hitsAhead is about how many weights are asked for at a time: more would push each other out of the cache.
+	hitsAhead = 1 << 10
 )
 
 // fetchColumns asks for the users of the others of some pairs, and for their places.

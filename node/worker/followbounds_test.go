@@ -70,32 +70,46 @@ func TestKnowBounds(t *testing.T) {
 	}
 }
 
-// TestSumsFormedHere gives sums that a node has formed for itself once, and never beside others or after lists have been looked over again.
+// TestSumsFormedHere gives sums that a node has formed for itself once, with the lists that want them, and only to who knows that they were formed.
 func TestSumsFormedHere(t *testing.T) {
 	own, others := []similarity.PairSums{{Item: 1, With: []uint32{2}, Sum: []float64{3}}}, []similarity.PairSums{{Item: 1, With: []uint32{2}, Sum: []float64{4}}}
-	f := &following{}
-	check := func(what string, came []similarity.PairSums, want float64) {
+	f := &following{lists: map[uint32]*similarity.Follower{}}
+	look := func() {
 		t.Helper()
-		sums, err := f.sumsOr(came)
-		switch {
-		case err != nil:
-			t.Errorf("%s: %v", what, err)
-		case want == 0 && sums != nil, want != 0 && (len(sums) != 1 || sums[0].Sum[0] != want):
-			t.Errorf("%s: got %v, want a sum of %v", what, sums, want)
+		if err := f.look(false); err != nil {
+			t.Fatal(err)
+		}
+		f.lists[0], f.lists[1] = &similarity.Follower{}, &similarity.Follower{}
+	}
+	taken := func(what string, formed bool, came []similarity.PairSums, want float64) {
+		t.Helper()
+		followers, sums, err := f.takeLists([]uint32{0, 1}, formed, came)
+		if err != nil || len(followers) != 2 || followers[0] == nil || len(sums) != 1 || sums[0].Sum[0] != want {
+			t.Errorf("%s: %d lists with sums %v and %v, want 2 with a sum of %v", what, len(followers), sums, err, want)
 		}
 	}
-	check("nothing was formed", others, 4)
-	f.keep(own)
-	if _, err := f.sumsOr(others); !errors.Is(err, wire.ErrBuildLost) {
-		t.Errorf("others beside its own: got %v, want ErrBuildLost", err)
+	refused := func(what string, formed bool, came []similarity.PairSums) {
+		t.Helper()
+		if _, sums, err := f.takeLists([]uint32{0, 1}, formed, came); !errors.Is(err, wire.ErrBuildLost) {
+			t.Errorf("%s: got sums %v and %v, want ErrBuildLost", what, sums, err)
+		}
 	}
-	check("its own", nil, 3)
-	check("once more", nil, 0)
+	look()
+	refused("none were formed", true, nil)
+	taken("of others", false, others, 4)
+	look()
 	f.keep(own)
-	if err := f.look(false); err != nil {
-		t.Fatal(err)
-	}
-	check("behind lists that were looked over again", others, 4)
+	refused("others beside its own", true, others)
+	refused("others, who do not know of its own", false, others)
+	refused("none, though some are kept", false, nil)
+	taken("its own", true, nil, 3)
+	refused("its own once more", true, nil)
+	refused("no lists are left", false, nil)
+	look()
+	f.keep(own)
+	look()
+	refused("of an attempt before", true, nil)
+	taken("lists that were looked over again", false, others, 4)
 	f.head = &kithv1.FollowHead{FirstUser: []uint32{0, 1, 2}}
 	for _, some := range [][]uint32{nil, {0}, {1, 1}, {0, 1, 1}} {
 		if f.all(some) {

@@ -72,19 +72,24 @@ func (f *following) keep(sums []similarity.PairSums) {
 	f.formed, f.sums = true, sums
 }
 
-// sumsOr returns the sums that are kept, once, or those that came, of which there must be none then.
-func (f *following) sumsOr(came []similarity.PairSums) ([]similarity.PairSums, error) {
+// takeLists hands out what was looked over, and the sums that it wants, once: those that came or, if they were formed here, those that are kept.
+func (f *following) takeLists(partitions []uint32, formed bool, came []similarity.PairSums) ([]*similarity.Follower, []similarity.PairSums, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.formed {
-		return came, nil
+	if formed != f.formed || formed && len(came) > 0 {
+		return nil, nil, fmt.Errorf("sums of %d items came, all were formed here: %v, and they should be: %v: %w", len(came), f.formed, formed, wire.ErrBuildLost)
 	}
-	if len(came) > 0 {
-		return nil, fmt.Errorf("sums of %d items came, and all were formed here: %w", len(came), wire.ErrBuildLost)
+	followers := make([]*similarity.Follower, len(partitions))
+	for k, p := range partitions {
+		if followers[k] = f.lists[p]; followers[k] == nil {
+			return nil, nil, fmt.Errorf("partition %d: its lists were not looked over here: %w", p, wire.ErrBuildLost)
+		}
+		delete(f.lists, p) // sums can be given once
 	}
-	sums := f.sums
-	f.formed, f.sums = false, nil
-	return sums, nil
+	if formed {
+		came, f.formed, f.sums = f.sums, false, nil
+	}
+	return followers, came, nil
 }
 
 // lookOver looks over the lists of a partition.
@@ -166,33 +171,37 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 	if err != nil {
 		return cause(ctx, err)
 	}
-	if sums, err = f.sumsOr(sums); err != nil {
+	followers, sums, err := f.takeLists(first.Partitions, first.Formed, sums)
+	if err != nil {
 		return err
 	}
 	files := make([]*kithv1.Artifact, len(first.Partitions))
-	err = w.eachPartition(ctx, j, first.Partitions, func(p uint32) error {
-		f.mu.Lock()
-		follower := f.lists[p]
-		delete(f.lists, p) // sums can be given once
-		f.mu.Unlock()
-		if follower == nil {
-			return fmt.Errorf("its lists were not looked over here: %w", wire.ErrBuildLost)
-		}
-		if err := follower.Give(sums); err != nil {
-			return err
-		}
-		file, err := w.writeLists(ctx, follower, j.id, p)
+	err = w.sideBySide(ctx, j, len(followers), func(k int) error {
+		p, follower := first.Partitions[k], followers[k]
+		file, err := w.giveSums(ctx, follower, sums, j.id, p)
 		if err != nil {
-			return err
+			return fmt.Errorf("partition %d: %w", p, err)
 		}
-		w.written(j.id, file.Name)
-		files[slices.Index(first.Partitions, p)] = fileToProto(file)
+		files[k] = file
 		return nil
 	})
 	if err != nil {
 		return cause(ctx, err)
 	}
 	return stream.SendAndClose(&kithv1.FollowListsResponse{Lists: files, Usage: w.report(j)})
+}
+
+// giveSums finishes the lists of a partition, and writes them.
+func (w *Worker) giveSums(ctx context.Context, follower *similarity.Follower, sums []similarity.PairSums, job uint64, p uint32) (*kithv1.Artifact, error) {
+	if err := follower.Give(sums); err != nil {
+		return nil, err
+	}
+	file, err := w.writeLists(ctx, follower, job, p)
+	if err != nil {
+		return nil, err
+	}
+	w.written(job, file.Name)
+	return fileToProto(file), nil
 }
 
 // listsChunk is the number of items whose lists are written at a time: so few that the processor's cache holds them.

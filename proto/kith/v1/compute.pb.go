@@ -3563,11 +3563,13 @@ func (x *SumPairsResponse) GetColumns() *PairColumns {
 
 // FollowListsRequest is some of the sums, in either form; the first message names the job and the partitions of items as well.
 type FollowListsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
-	Partitions    []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
-	Sums          []*PairSums            `protobuf:"bytes,3,rep,name=sums,proto3" json:"sums,omitempty"`
-	Columns       *PairColumns           `protobuf:"bytes,4,opt,name=columns,proto3" json:"columns,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Job        uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partitions []uint32               `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	Sums       []*PairSums            `protobuf:"bytes,3,rep,name=sums,proto3" json:"sums,omitempty"`
+	Columns    *PairColumns           `protobuf:"bytes,4,opt,name=columns,proto3" json:"columns,omitempty"`
+	// No sums come, as the node has formed and kept them. It refuses if that is not so.
+	Formed        bool `protobuf:"varint,5,opt,name=formed,proto3" json:"formed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3628,6 +3630,13 @@ func (x *FollowListsRequest) GetColumns() *PairColumns {
 		return x.Columns
 	}
 	return nil
+}
+
+func (x *FollowListsRequest) GetFormed() bool {
+	if x != nil {
+		return x.Formed
+	}
+	return false
 }
 
 // FollowListsResponse identifies the lists, in the order of the partitions.
@@ -3950,14 +3959,15 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\acolumns\x18\x04 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"i\n" +
 	"\x10SumPairsResponse\x12%\n" +
 	"\x04sums\x18\x01 \x03(\v2\x11.kith.v1.PairSumsR\x04sums\x12.\n" +
-	"\acolumns\x18\x02 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"\x9d\x01\n" +
+	"\acolumns\x18\x02 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"\xb5\x01\n" +
 	"\x12FollowListsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1e\n" +
 	"\n" +
 	"partitions\x18\x02 \x03(\rR\n" +
 	"partitions\x12%\n" +
 	"\x04sums\x18\x03 \x03(\v2\x11.kith.v1.PairSumsR\x04sums\x12.\n" +
-	"\acolumns\x18\x04 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\"h\n" +
+	"\acolumns\x18\x04 \x01(\v2\x14.kith.v1.PairColumnsR\acolumns\x12\x16\n" +
+	"\x06formed\x18\x05 \x01(\bR\x06formed\"h\n" +
 	"\x13FollowListsResponse\x12'\n" +
 	"\x05lists\x18\x01 \x03(\v2\x11.kith.v1.ArtifactR\x05lists\x12(\n" +
 	"\x05usage\x18\x02 \x01(\v2\x12.kith.v1.NodeUsageR\x05usage2\xef\f\n" +
