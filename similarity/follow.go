@@ -215,17 +215,17 @@ func (s *Step) indexChanges() {
 	s.ownStart, s.besideStart = make([]uint32, len(s.item)+1), make([]uint32, len(s.item)+1)
 	// Where the next one of an item goes, once its own begin is there.
 	own, beside := s.ownStart[1:], s.besideStart[1:]
-	others := make([]uint32, len(s.rows)) // of each row
 	for n := range s.rows {
 		items, weights := s.all.row(uint32(n))
+		others := uint32(0)
 		for _, w := range weights {
-			others[n] += uint32(one(w.was != w.is))
+			others += uint32(one(w.was != w.is))
 		}
 		for k, i := range items {
 			if w := weights[k]; w.was != w.is {
 				own[i]++
 			} else {
-				beside[i] += others[n]
+				beside[i] += others
 			}
 		}
 	}

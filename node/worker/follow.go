@@ -423,10 +423,10 @@ func (f *following) join(parts []changes) (added []string, rows []similarity.Row
 	return added, rows, append(first, len(rows)), nil
 }
 
-// eachPartition runs f for partitions side by side, as far as threads allow.
-func (w *Worker) eachPartition(ctx context.Context, j *job, partitions []uint32, f func(p uint32) error) error {
+// eachPartition runs f for partitions, the kth of which is p, side by side, as far as threads allow.
+func (w *Worker) eachPartition(ctx context.Context, j *job, partitions []uint32, f func(k int, p uint32) error) error {
 	return w.sideBySide(ctx, j, len(partitions), func(k int) error {
-		if err := f(partitions[k]); err != nil {
+		if err := f(k, partitions[k]); err != nil {
 			return fmt.Errorf("partition %d: %w", partitions[k], err)
 		}
 		return nil

@@ -21,7 +21,7 @@ func (w *Worker) ListBounds(req *kithv1.ListBoundsRequest, stream grpc.ServerStr
 	}
 	defer leave()
 	bounds := make([][]float32, len(req.Partitions))
-	err = w.eachPartition(ctx, j, req.Partitions, func(p uint32) error {
+	err = w.eachPartition(ctx, j, req.Partitions, func(k int, p uint32) error {
 		rest, err := w.restOf(f, p)
 		if err != nil {
 			return err
@@ -30,7 +30,7 @@ func (w *Worker) ListBounds(req *kithv1.ListBoundsRequest, stream grpc.ServerStr
 		for at := range of {
 			_, of[at] = rest.At(at)
 		}
-		bounds[slices.Index(req.Partitions, p)] = of
+		bounds[k] = of
 		return nil
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ func (w *Worker) LookLists(req *kithv1.LookListsRequest, stream grpc.ServerStrea
 	}
 	var mu sync.Mutex
 	var wanted []similarity.PairSums
-	err = w.eachPartition(ctx, j, req.Partitions, func(p uint32) error {
+	err = w.eachPartition(ctx, j, req.Partitions, func(_ int, p uint32) error {
 		follower, err := w.lookOver(ctx, f, p)
 		if err != nil {
 			return err
@@ -176,32 +176,22 @@ func (w *Worker) FollowLists(stream grpc.ClientStreamingServer[kithv1.FollowList
 		return err
 	}
 	files := make([]*kithv1.Artifact, len(first.Partitions))
-	err = w.sideBySide(ctx, j, len(followers), func(k int) error {
-		p, follower := first.Partitions[k], followers[k]
-		file, err := w.giveSums(ctx, follower, sums, j.id, p)
-		if err != nil {
-			return fmt.Errorf("partition %d: %w", p, err)
+	err = w.eachPartition(ctx, j, first.Partitions, func(k int, p uint32) error {
+		if err := followers[k].Give(sums); err != nil {
+			return err
 		}
-		files[k] = file
+		file, err := w.writeLists(ctx, followers[k], j.id, p)
+		if err != nil {
+			return err
+		}
+		w.written(j.id, file.Name)
+		files[k] = fileToProto(file)
 		return nil
 	})
 	if err != nil {
 		return cause(ctx, err)
 	}
 	return stream.SendAndClose(&kithv1.FollowListsResponse{Lists: files, Usage: w.report(j)})
-}
-
-// giveSums finishes the lists of a partition, and writes them.
-func (w *Worker) giveSums(ctx context.Context, follower *similarity.Follower, sums []similarity.PairSums, job uint64, p uint32) (*kithv1.Artifact, error) {
-	if err := follower.Give(sums); err != nil {
-		return nil, err
-	}
-	file, err := w.writeLists(ctx, follower, job, p)
-	if err != nil {
-		return nil, err
-	}
-	w.written(job, file.Name)
-	return fileToProto(file), nil
 }
 
 // listsChunk is the number of items whose lists are written at a time: so few that the processor's cache holds them.
