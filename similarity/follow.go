@@ -309,7 +309,12 @@ func (s *Step) weight(r Row, k int) (float64, error) {
 
 // count takes an entry into the norms.
 func (s *Step) count(item uint32, was, is float64) error {
-	if int64(item) >= int64(len(s.now.users)) || was != 0 && s.now.users[item] == 0 {
+	switch {
+	case int64(item) >= int64(len(s.now.users)):
+		return fmt.Errorf("follow: a row has item %d of %d: %w", item, len(s.now.users), ErrShape)
+	case was == is: // most are, and lie here and there
+		return nil
+	case was != 0 && s.now.users[item] == 0:
 		return fmt.Errorf("follow: more rows lose item %d than have it: %w", item, ErrShape)
 	}
 	s.now.squares[item] += is*is - was*was // exact
