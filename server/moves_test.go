@@ -86,10 +86,10 @@ func (l *load) use(c *clustertest.Cluster, members ...int) {
 	}
 }
 
-// call calls the servers in turn until one answers or the deadline ends; with again it then starts over.
+// call calls the servers in turn until one answers; with again it goes on until the deadline ends, and then starts over.
 func (l *load) call(ctx context.Context, again bool, f func(context.Context, *grpc.ClientConn) error, ok func()) {
 	for ctx.Err() == nil {
-		err := l.once(ctx, f)
+		err := l.within(ctx, again, f)
 		l.mu.Lock()
 		switch {
 		case err == nil:
@@ -107,19 +107,30 @@ func (l *load) call(ctx context.Context, again bool, f func(context.Context, *gr
 	}
 }
 
-func (l *load) once(ctx context.Context, f func(context.Context, *grpc.ClientConn) error) error {
+func (l *load) within(ctx context.Context, again bool, f func(context.Context, *grpc.ClientConn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	l.mu.Lock()
 	conns := slices.Clone(l.conns)
 	l.mu.Unlock()
-	var err error
-	for _, conn := range conns {
-		if err = f(ctx, conn); err == nil || !wire.Retryable(err) {
-			break
+	turn := time.NewTicker(20 * time.Millisecond)
+	defer turn.Stop()
+	for {
+		var err error
+		for _, conn := range conns {
+			if err = f(ctx, conn); err == nil || !wire.Retryable(err) {
+				return err
+			}
+		}
+		if !again {
+			return err
+		}
+		select { // as clients do
+		case <-turn.C:
+		case <-ctx.Done():
+			return err
 		}
 	}
-	return err
 }
 
 func (l *load) end() {
