@@ -103,9 +103,9 @@ func (a *attempt) follow(ctx context.Context, base *kithv1.VersionRecord) error 
 	return a.forPartitions(ctx, kithv1.JobPhase_JOB_PHASE_PUBLISH, a.copies)
 }
 
-// changes asks one replica of each partition for what has changed.
+// changes asks one replica of each partition for what has changed. A node that has all partitions and is the only one keeps it, and tells how much it is.
 func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*kithv1.ChangesResponse, error) {
-	n := len(a.replicas)
+	n, alone := len(a.replicas), len(a.cfg.Nodes.Alive()) == 1
 	a.holder = make([]string, n)
 	out := make([][]*kithv1.ChangesResponse, n)
 	baseCut := a.cfg.Log.State().Job(base.Version).GetCut()
@@ -120,14 +120,15 @@ func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*
 			err = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) error {
 				ctx, cancel := context.WithCancel(ctx)
 				defer cancel()
-				stream, err := c.Changes(ctx, &kithv1.ChangesRequest{Job: a.job, Partition: uint32(p), Base: base.Version, BaseCut: baseCut[p], Cut: a.cut[p], Spec: a.spec})
+				stream, err := c.Changes(ctx, &kithv1.ChangesRequest{Job: a.job, Partition: uint32(p), Base: base.Version, BaseCut: baseCut[p], Cut: a.cut[p], Spec: a.spec, Alone: alone})
 				if err != nil {
 					return err
 				}
 				return wire.Receive(stream, func(m *kithv1.ChangesResponse) error {
 					chunks = append(chunks, m)
+					pairs.Add(m.Pairs)
 					for _, row := range m.Rows {
-						pairs.Add(changedPairs(row))
+						pairs.Add(wire.ChangedPairs(row))
 					}
 					if n := pairs.Load(); n > min(followMost, base.Interactions) {
 						return fmt.Errorf("%w: %d pairs and more of %d interactions", errMuch, n, base.Interactions)
@@ -159,38 +160,20 @@ func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*
 	return out, nil
 }
 
-// changedPairs estimates how many sums a row changes: entries that are others, by all of the row. Items ascend.
-func changedPairs(row *kithv1.ChangedRow) uint64 {
-	weight := func(weights []float32, k int) float32 {
-		if k < len(weights) {
-			return weights[k]
-		}
-		return 1
-	}
-	changed, union, o := len(row.OldItems), len(row.OldItems), 0
-	for k, i := range row.NewItems {
-		for o < len(row.OldItems) && row.OldItems[o] < i {
-			o++
-		}
-		if o == len(row.OldItems) || row.OldItems[o] != i {
-			changed, union = changed+1, union+1
-		} else if weight(row.OldWeights, o) == weight(row.NewWeights, k) {
-			changed--
-		}
-	}
-	return uint64(changed) * uint64(union)
-}
-
-// tellChanges hands all changes to all nodes.
+// tellChanges hands all changes to all nodes, unless the one that has kept them is to take those.
 func (a *attempt) tellChanges(ctx context.Context, changes [][]*kithv1.ChangesResponse) error {
 	alive := a.cfg.Nodes.Alive()
+	kept := slices.ContainsFunc(changes, func(chunks []*kithv1.ChangesResponse) bool { return chunks[0].Kept })
+	if kept {
+		alive = a.holder[:1] // whoever has come since
+	}
 	errs, resps := make([]error, len(alive)), make([]*kithv1.FollowResponse, len(alive))
 	var g errgroup.Group
 	g.SetLimit(concurrentCalls)
 	for i, node := range alive {
 		g.Go(func() error {
 			errs[i] = a.call(ctx, node, func(ctx context.Context, c kithv1.ComputeServiceClient) (err error) {
-				resps[i], err = a.tellNode(ctx, c, changes)
+				resps[i], err = a.tellNode(ctx, c, changes, kept)
 				return err
 			})
 			return nil
@@ -221,14 +204,20 @@ func (a *attempt) tellChanges(ctx context.Context, changes [][]*kithv1.ChangesRe
 	return nil
 }
 
-func (a *attempt) tellNode(ctx context.Context, c kithv1.ComputeServiceClient, changes [][]*kithv1.ChangesResponse) (*kithv1.FollowResponse, error) {
+func (a *attempt) tellNode(ctx context.Context, c kithv1.ComputeServiceClient, changes [][]*kithv1.ChangesResponse, kept bool) (*kithv1.FollowResponse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.Follow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	head := &kithv1.FollowHead{Job: a.job, Base: a.follows, Spec: a.spec, FirstUser: a.firstUser}
+	head := &kithv1.FollowHead{Job: a.job, Base: a.follows, Spec: a.spec, FirstUser: a.firstUser, Kept: kept}
+	if kept {
+		if err := stream.Send(&kithv1.FollowRequest{Head: head}); err != nil {
+			return stream.CloseAndRecv() // tells the reason
+		}
+		return stream.CloseAndRecv()
+	}
 	for p, chunks := range changes {
 		for _, m := range chunks {
 			if err := stream.Send(&kithv1.FollowRequest{Head: head, Partition: uint32(p), Added: m.Added, Rows: m.Rows}); err != nil {

@@ -75,6 +75,8 @@ type changedShard struct {
 	// users have changed, ascending, and their rows as they were are at these places, -1 for none.
 	users []string
 	at    []int
+	// kept are the changes if nobody else needs them, until the step is made of them.
+	kept *changes
 }
 
 // close gives back the files.
@@ -172,6 +174,9 @@ func (w *Worker) Changes(req *kithv1.ChangesRequest, stream grpc.ServerStreaming
 	var head *kithv1.ChangesResponse
 	cpu, err := w.compute(ctx, func() (err error) {
 		head, err = w.changes(ctx, f, source, weights, req)
+		if err == nil && req.Alone {
+			f.keepChanges(req.Partition, head)
+		}
 		return err
 	})
 	j.spend(&kithv1.NodeUsage{CpuSeconds: cpu})
@@ -256,6 +261,32 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 	return out, nil
 }
 
+// keepChanges keeps the changes of a partition that are told of in m, and takes them out of it.
+func (f *following) keepChanges(p uint32, m *kithv1.ChangesResponse) {
+	for _, row := range m.Rows {
+		m.Pairs += wire.ChangedPairs(row)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.step == nil { // else it was made of the same
+		f.told[p].kept = &changes{m.Added, m.Rows}
+	}
+	m.Kept, m.Added, m.Rows = true, nil, nil
+}
+
+// keptChanges hands out the changes of so many partitions, once.
+func (f *following) keptChanges(partitions int) ([]changes, error) {
+	parts := make([]changes, partitions)
+	for p := range parts {
+		c := f.told[uint32(p)]
+		if c == nil || c.kept == nil {
+			return nil, fmt.Errorf("partition %d: its changes are not kept here: %w", p, wire.ErrBuildLost)
+		}
+		parts[p], c.kept = *c.kept, nil
+	}
+	return parts, nil
+}
+
 // sortRow brings the entries of a row by ascending item. No weights stand for ones.
 func sortRow(items []uint32, weights []float32) {
 	if !slices.IsSorted(items) { // as most are
@@ -309,6 +340,9 @@ func (w *Worker) Follow(stream grpc.ClientStreamingServer[kithv1.FollowRequest, 
 			return fmt.Errorf("%w: partition %d of %d", wire.ErrInvalid, m.Partition, len(parts))
 		}
 		part := &parts[m.Partition]
+		if head.Kept && len(m.Added)+len(m.Rows) > 0 {
+			return fmt.Errorf("%w: %d changes of partition %d beside those that are kept", wire.ErrInvalid, len(m.Rows), m.Partition)
+		}
 		part.added, part.rows = append(part.added, m.Added...), append(part.rows, m.Rows...)
 		if m, err = stream.Recv(); errors.Is(err, io.EOF) {
 			break
@@ -343,6 +377,12 @@ func (w *Worker) takeChanges(f *following, head *kithv1.FollowHead, options simi
 	defer f.mu.Unlock()
 	if f.step != nil {
 		return nil // told before: the same changes
+	}
+	if head.Kept {
+		var err error
+		if parts, err = f.keptChanges(len(parts)); err != nil {
+			return err
+		}
 	}
 	norms, err := artifact.OpenNorms(w.artifacts.Path(f.number, artifact.NormsName))
 	if err != nil {

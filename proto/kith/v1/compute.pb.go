@@ -2354,13 +2354,15 @@ func (*DropJobResponse) Descriptor() ([]byte, []int) {
 
 // ChangesRequest names a partition, an earlier version that was built with the same spec, and the cuts of both.
 type ChangesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
-	Partition     uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
-	Base          uint64                 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
-	BaseCut       uint64                 `protobuf:"varint,4,opt,name=base_cut,json=baseCut,proto3" json:"base_cut,omitempty"`
-	Cut           uint64                 `protobuf:"varint,5,opt,name=cut,proto3" json:"cut,omitempty"`
-	Spec          *BuildSpec             `protobuf:"bytes,6,opt,name=spec,proto3" json:"spec,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Job       uint64                 `protobuf:"varint,1,opt,name=job,proto3" json:"job,omitempty"`
+	Partition uint32                 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	Base      uint64                 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
+	BaseCut   uint64                 `protobuf:"varint,4,opt,name=base_cut,json=baseCut,proto3" json:"base_cut,omitempty"`
+	Cut       uint64                 `protobuf:"varint,5,opt,name=cut,proto3" json:"cut,omitempty"`
+	Spec      *BuildSpec             `protobuf:"bytes,6,opt,name=spec,proto3" json:"spec,omitempty"`
+	// The node is the only one: it may keep the rows, and the keys that were added, for Follow.
+	Alone         bool `protobuf:"varint,7,opt,name=alone,proto3" json:"alone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2437,6 +2439,13 @@ func (x *ChangesRequest) GetSpec() *BuildSpec {
 	return nil
 }
 
+func (x *ChangesRequest) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
+}
+
 // ChangesResponse is a chunk of the changes of a partition.
 type ChangesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2444,8 +2453,12 @@ type ChangesResponse struct {
 	Users        uint32 `protobuf:"varint,1,opt,name=users,proto3" json:"users,omitempty"`
 	Interactions uint64 `protobuf:"varint,2,opt,name=interactions,proto3" json:"interactions,omitempty"`
 	// Keys of items that the earlier version has not, in the first message.
-	Added         []string      `protobuf:"bytes,3,rep,name=added,proto3" json:"added,omitempty"`
-	Rows          []*ChangedRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	Added []string      `protobuf:"bytes,3,rep,name=added,proto3" json:"added,omitempty"`
+	Rows  []*ChangedRow `protobuf:"bytes,4,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The node keeps what it would have told else.
+	Kept bool `protobuf:"varint,5,opt,name=kept,proto3" json:"kept,omitempty"`
+	// Of what is kept: at most how many sums the rows change, each once.
+	Pairs         uint64 `protobuf:"varint,6,opt,name=pairs,proto3" json:"pairs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2506,6 +2519,20 @@ func (x *ChangesResponse) GetRows() []*ChangedRow {
 		return x.Rows
 	}
 	return nil
+}
+
+func (x *ChangesResponse) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
+}
+
+func (x *ChangesResponse) GetPairs() uint64 {
+	if x != nil {
+		return x.Pairs
+	}
+	return 0
 }
 
 // ChangedRow is the row of a user as it was, and as it is. Items are dense ids of the earlier version, or behind them places in the keys that were added by the partition; they ascend.
@@ -2654,7 +2681,9 @@ type FollowHead struct {
 	Base  uint64                 `protobuf:"varint,2,opt,name=base,proto3" json:"base,omitempty"`
 	Spec  *BuildSpec             `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
 	// Of the users of each partition, and the end of the last.
-	FirstUser     []uint32 `protobuf:"varint,4,rep,packed,name=first_user,json=firstUser,proto3" json:"first_user,omitempty"`
+	FirstUser []uint32 `protobuf:"varint,4,rep,packed,name=first_user,json=firstUser,proto3" json:"first_user,omitempty"`
+	// The changes are those that the node has kept of all partitions, and none come.
+	Kept          bool `protobuf:"varint,5,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2715,6 +2744,13 @@ func (x *FollowHead) GetFirstUser() []uint32 {
 		return x.FirstUser
 	}
 	return nil
+}
+
+func (x *FollowHead) GetKept() bool {
+	if x != nil {
+		return x.Kept
+	}
+	return false
 }
 
 // FollowResponse identifies the dictionary that was made.
@@ -3864,19 +3900,22 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\"\n" +
 	"\x0eDropJobRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\"\x11\n" +
-	"\x0fDropJobResponse\"\xa9\x01\n" +
+	"\x0fDropJobResponse\"\xbf\x01\n" +
 	"\x0eChangesRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x12\n" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\x12\x19\n" +
 	"\bbase_cut\x18\x04 \x01(\x04R\abaseCut\x12\x10\n" +
 	"\x03cut\x18\x05 \x01(\x04R\x03cut\x12&\n" +
-	"\x04spec\x18\x06 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\"\x8a\x01\n" +
+	"\x04spec\x18\x06 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x14\n" +
+	"\x05alone\x18\a \x01(\bR\x05alone\"\xb4\x01\n" +
 	"\x0fChangesResponse\x12\x14\n" +
 	"\x05users\x18\x01 \x01(\rR\x05users\x12\"\n" +
 	"\finteractions\x18\x02 \x01(\x04R\finteractions\x12\x14\n" +
 	"\x05added\x18\x03 \x03(\tR\x05added\x12'\n" +
-	"\x04rows\x18\x04 \x03(\v2\x13.kith.v1.ChangedRowR\x04rows\"\x88\x01\n" +
+	"\x04rows\x18\x04 \x03(\v2\x13.kith.v1.ChangedRowR\x04rows\x12\x12\n" +
+	"\x04kept\x18\x05 \x01(\bR\x04kept\x12\x14\n" +
+	"\x05pairs\x18\x06 \x01(\x04R\x05pairs\"\x88\x01\n" +
 	"\n" +
 	"ChangedRow\x12\x1b\n" +
 	"\told_items\x18\x01 \x03(\rR\boldItems\x12\x1f\n" +
@@ -3889,14 +3928,15 @@ const file_kith_v1_compute_proto_rawDesc = "" +
 	"\x04head\x18\x01 \x01(\v2\x13.kith.v1.FollowHeadR\x04head\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05added\x18\x03 \x03(\tR\x05added\x12'\n" +
-	"\x04rows\x18\x04 \x03(\v2\x13.kith.v1.ChangedRowR\x04rows\"y\n" +
+	"\x04rows\x18\x04 \x03(\v2\x13.kith.v1.ChangedRowR\x04rows\"\x8d\x01\n" +
 	"\n" +
 	"FollowHead\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\x04R\x03job\x12\x12\n" +
 	"\x04base\x18\x02 \x01(\x04R\x04base\x12&\n" +
 	"\x04spec\x18\x03 \x01(\v2\x12.kith.v1.BuildSpecR\x04spec\x12\x1d\n" +
 	"\n" +
-	"first_user\x18\x04 \x03(\rR\tfirstUser\"\x93\x01\n" +
+	"first_user\x18\x04 \x03(\rR\tfirstUser\x12\x12\n" +
+	"\x04kept\x18\x05 \x01(\bR\x04kept\"\x93\x01\n" +
 	"\x0eFollowResponse\x121\n" +
 	"\n" +
 	"dictionary\x18\x01 \x01(\v2\x11.kith.v1.ArtifactR\n" +
