@@ -227,6 +227,36 @@ func checkHeld(t testing.TB, o Options, v *version, got []HeldList) {
 	}
 }
 
+// checkKept checks that a list that is not full holds all that it held in the version before and that still has a sum: else what is behind lists would grow thin.
+func checkKept(t testing.TB, o Options, v *version, s *Step, next *version) {
+	t.Helper()
+	together := map[[2]uint32]bool{}
+	for u := range next.rows.NumUsers() {
+		items, _ := next.rows.row(u)
+		for _, i := range items {
+			for _, j := range items {
+				together[[2]uint32{i, j}] = true
+			}
+		}
+	}
+	for was, h := range v.held {
+		id := s.Next(uint32(was))
+		if id == Gone {
+			continue
+		}
+		now := slices.Concat(next.held[id].List, next.held[id].Rest)
+		if len(now) == o.K+o.Reserve() {
+			continue
+		}
+		for _, n := range slices.Concat(h.List, h.Rest) {
+			with := s.Next(n.ID)
+			if together[[2]uint32{id, with}] && !slices.ContainsFunc(now, func(n Neighbor) bool { return n.ID == with }) {
+				t.Fatalf("item %d holds %d others, has room for %d, and has dropped %d", id, len(now), o.K+o.Reserve(), with)
+			}
+		}
+	}
+}
+
 // change makes a shop of another: weights rise and fall, items and users come and go.
 func (s shop) change(rng *rand.Rand, items, n int, weight float32, risingOnly bool) shop {
 	out := make(shop, len(s))
@@ -309,6 +339,7 @@ func TestFollow(t *testing.T) {
 					for _, known := range []bool{false, true} {
 						next.held, _ = v.follow(t, s, next, nodes, known)
 						checkHeld(t, o, &version{rows: next.rows}, next.held)
+						checkKept(t, o, v, s, next)
 					}
 					now, v = is, next
 				}
