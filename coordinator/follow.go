@@ -105,7 +105,7 @@ func (a *attempt) follow(ctx context.Context, base *kithv1.VersionRecord) error 
 
 // changes asks one replica of each partition for what has changed. A node that has all partitions and is the only one keeps it, and tells how much it is.
 func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*kithv1.ChangesResponse, error) {
-	n, alone := len(a.replicas), len(a.cfg.Nodes.Alive()) == 1
+	n, alone := len(a.replicas), onlyNode(a.cfg.Nodes.Alive(), a.replicas)
 	a.holder = make([]string, n)
 	out := make([][]*kithv1.ChangesResponse, n)
 	baseCut := a.cfg.Log.State().Job(base.Version).GetCut()
@@ -158,6 +158,11 @@ func (a *attempt) changes(ctx context.Context, base *kithv1.ModelVersion) ([][]*
 		return nil, ErrNoInteractions
 	}
 	return out, nil
+}
+
+// onlyNode reports whether one node is alive, and none but that has replicas.
+func onlyNode(alive []string, replicas [][]string) bool {
+	return len(alive) == 1 && !slices.ContainsFunc(replicas, func(nodes []string) bool { return !slices.Equal(nodes, alive) })
 }
 
 // tellChanges hands all changes to all nodes, unless the one that has kept them is to take those.

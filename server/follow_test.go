@@ -218,4 +218,12 @@ func TestBuildFollowsAlone(t *testing.T) {
 	if want := versionFiles(t, c, full); len(want) < 9 || !maps.Equal(got, want) {
 		t.Errorf("the files of version %d, which followed, are not those of a build of all events", last)
 	}
+	shop(2000) // which change more pairs than there are interactions
+	much := c.Build(0, spec).ModelVersion
+	if v := followedBy(t, c, much); v != 0 {
+		t.Errorf("version %d followed %d, though too much had changed", much, v)
+	}
+	if told, taken := calls("Changes"), calls("Follow"); told <= 3*4 || taken != 3 {
+		t.Errorf("changes were told of %v times and taken %v times, want more than 12 and 3", told, taken)
+	}
 }

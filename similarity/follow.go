@@ -310,8 +310,8 @@ func (s *Step) weight(r Row, k int) (float64, error) {
 // count takes an entry into the norms.
 func (s *Step) count(item uint32, was, is float64) error {
 	switch {
-	case int64(item) >= int64(len(s.now.users)):
-		return fmt.Errorf("follow: a row has item %d of %d: %w", item, len(s.now.users), ErrShape)
+	case int64(item) >= int64(len(s.now.users)) || was != 0 && int64(item) >= int64(s.before):
+		return fmt.Errorf("follow: a row has, or had, item %d of %d, %d of them new: %w", item, len(s.now.users), len(s.now.users)-s.before, ErrShape)
 	case was == is: // most are, and lie here and there
 		return nil
 	case was != 0 && s.now.users[item] == 0:

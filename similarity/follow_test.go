@@ -365,15 +365,20 @@ func TestFollowRefuses(t *testing.T) {
 		t.Errorf("BM25: error %v", err)
 	}
 	for name, c := range map[string]RowChange{
-		"an item that is not there":    {New: Row{[]uint32{1}, nil}},
-		"fewer weights than items":     {New: Row{[]uint32{0, 1}, []float32{1}}},
-		"items out of order":           {New: Row{[]uint32{1, 0}, nil}},
-		"more users than the item has": {Old: Row{[]uint32{0}, []float32{1}}},
+		"an item that is not there":           {New: Row{[]uint32{1}, nil}},
+		"fewer weights than items":            {New: Row{[]uint32{0, 1}, []float32{1}}},
+		"items out of order":                  {New: Row{[]uint32{1, 0}, nil}},
+		"more users than the item has":        {Old: Row{[]uint32{0}, []float32{1}}},
+		"an unchanged item that is not there": {Old: Row{[]uint32{0, 1}, nil}, New: Row{[]uint32{1}, nil}},
 	} {
 		changes := []RowChange{c, c, c}
 		if _, err := NewStep(o, []uint32{2}, []float64{2}, 0, key, changes); !errors.Is(err, ErrShape) {
 			t.Errorf("%s: error %v", name, err)
 		}
+	}
+	had := RowChange{Old: Row{[]uint32{1}, nil}, New: Row{[]uint32{1}, nil}}
+	if _, err := NewStep(o, []uint32{2}, []float64{2}, 1, key, []RowChange{had}); !errors.Is(err, ErrShape) {
+		t.Errorf("a row that had an item which is new: error %v", err)
 	}
 }
 

@@ -174,8 +174,8 @@ func (w *Worker) Changes(req *kithv1.ChangesRequest, stream grpc.ServerStreaming
 	var head *kithv1.ChangesResponse
 	cpu, err := w.compute(ctx, func() (err error) {
 		head, err = w.changes(ctx, f, source, weights, req)
-		if err == nil && req.Alone {
-			f.keepChanges(req.Partition, head)
+		if err == nil {
+			f.keepChanges(req.Partition, head, req.Alone)
 		}
 		return err
 	})
@@ -261,20 +261,24 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 	return out, nil
 }
 
-// keepChanges keeps the changes of a partition that are told of in m, and takes them out of it.
-func (f *following) keepChanges(p uint32, m *kithv1.ChangesResponse) {
+// keepChanges keeps the changes of a partition that are told of in m, and takes them out of it, if this node is alone; else it keeps none.
+func (f *following) keepChanges(p uint32, m *kithv1.ChangesResponse, alone bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.told[p].kept = nil
+	if !alone {
+		return
+	}
 	for _, row := range m.Rows {
 		m.Pairs += wire.ChangedPairs(row)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.step == nil { // else it was made of the same
 		f.told[p].kept = &changes{m.Added, m.Rows}
 	}
 	m.Kept, m.Added, m.Rows = true, nil, nil
 }
 
-// keptChanges hands out the changes of so many partitions, once.
+// keptChanges hands out the changes of so many partitions. They are not kept any longer.
 func (f *following) keptChanges(partitions int) ([]changes, error) {
 	parts := make([]changes, partitions)
 	for p := range parts {
@@ -282,7 +286,10 @@ func (f *following) keptChanges(partitions int) ([]changes, error) {
 		if c == nil || c.kept == nil {
 			return nil, fmt.Errorf("partition %d: its changes are not kept here: %w", p, wire.ErrBuildLost)
 		}
-		parts[p], c.kept = *c.kept, nil
+		parts[p] = *c.kept
+	}
+	for _, c := range f.told {
+		c.kept = nil
 	}
 	return parts, nil
 }

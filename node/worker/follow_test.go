@@ -24,7 +24,7 @@ func TestChangesKept(t *testing.T) {
 	keep := func(p, item uint32) {
 		t.Helper()
 		m := told(item)
-		if f.keepChanges(p, m); !proto.Equal(m, want) {
+		if f.keepChanges(p, m, true); !proto.Equal(m, want) {
 			t.Errorf("partition %d is told of by %v, want %v", p, m, want)
 		}
 	}
@@ -34,9 +34,14 @@ func TestChangesKept(t *testing.T) {
 			t.Errorf("%s: got changes %v and %v, want ErrBuildLost", what, parts, err)
 		}
 	}
+	keep(0, 5)
+	lost("those of partition 1 are not kept")
 	keep(1, 3)
-	lost("those of partition 0 are not kept")
-	keep(1, 3)
+	m := told(5)
+	if f.keepChanges(0, m, false); !proto.Equal(m, told(5)) {
+		t.Errorf("all is told of by %v, want %v", m, told(5))
+	}
+	lost("those of partition 0 were told to others")
 	keep(0, 5)
 	parts, err := f.keptChanges(2)
 	if err != nil {
