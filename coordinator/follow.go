@@ -217,12 +217,6 @@ func (a *attempt) tellNode(ctx context.Context, c kithv1.ComputeServiceClient, c
 		return nil, err
 	}
 	head := &kithv1.FollowHead{Job: a.job, Base: a.follows, Spec: a.spec, FirstUser: a.firstUser, Kept: kept}
-	if kept {
-		if err := stream.Send(&kithv1.FollowRequest{Head: head}); err != nil {
-			return stream.CloseAndRecv() // tells the reason
-		}
-		return stream.CloseAndRecv()
-	}
 	for p, chunks := range changes {
 		for _, m := range chunks {
 			if err := stream.Send(&kithv1.FollowRequest{Head: head, Partition: uint32(p), Added: m.Added, Rows: m.Rows}); err != nil {
