@@ -281,18 +281,28 @@ func (c *Cluster) Models(i int) kithv1.ModelServiceClient {
 func (c *Cluster) Append(i int, events []*kithv1.Event) (resp *kithv1.AppendResponse) {
 	c.t.Helper()
 	unnamed := slices.ContainsFunc(events, func(e *kithv1.Event) bool { return e.Id == "" })
-	c.Eventually(func() (err error) {
-		if resp, err = c.append(i, events); err == nil {
-			return nil
-		}
-		err = fmt.Errorf("append %d events through member %d: %w", len(events), i, wire.FromStatus(err))
-		if unnamed || !wire.Answered(err) {
-			c.t.Fatal(err)
-		}
-		c.t.Logf("%v; they are sent again", err)
-		return err
+	c.repeat(fmt.Sprintf("append %d events through member %d", len(events), i), func() (again bool, err error) {
+		resp, err = c.append(i, events)
+		return !unnamed, err
 	})
 	return resp
+}
+
+// repeat calls f until there is no error, as long as the cluster says that this may help and f says that it may be called again. It fails the test with other errors.
+func (c *Cluster) repeat(what string, f func() (again bool, err error)) {
+	c.t.Helper()
+	c.Eventually(func() error {
+		again, err := f()
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %w", what, wire.FromStatus(err))
+		if !again || !wire.Answered(err) {
+			c.t.Fatal(err)
+		}
+		c.t.Logf("once more: %v", err)
+		return err
+	})
 }
 
 func (c *Cluster) append(i int, events []*kithv1.Event) (*kithv1.AppendResponse, error) {
@@ -311,10 +321,11 @@ func (c *Cluster) append(i int, events []*kithv1.Event) (*kithv1.AppendResponse,
 // Build starts a build through member i and waits for it.
 func (c *Cluster) Build(i int, spec *kithv1.BuildSpec) *kithv1.Job {
 	c.t.Helper()
-	resp, err := c.Models(i).Build(c.t.Context(), &kithv1.BuildRequest{Spec: spec})
-	if err != nil {
-		c.t.Fatalf("build through member %d: %v", i, err)
-	}
+	var resp *kithv1.BuildResponse
+	c.repeat(fmt.Sprintf("build through member %d", i), func() (again bool, err error) {
+		resp, err = c.Models(i).Build(c.t.Context(), &kithv1.BuildRequest{Spec: spec})
+		return !errors.Is(wire.FromStatus(err), wire.ErrUnknownOutcome), err // else a second build may begin
+	})
 	return c.Wait(i, resp.Job.Id)
 }
 
