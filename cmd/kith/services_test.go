@@ -551,20 +551,20 @@ func TestIngestRebalanced(t *testing.T) {
 	long(t)
 	t.Parallel() // it waits most of its time
 	q := startQueue(t)
-	q.send(t, 10_000)
+	q.send(t, 5000)
 	r := startResumed(t, q.source(true), "--state-every", "20ms")
 	reached := r.c.begin(2000)
 	first := r.start(t)
 	<-reached
 	second := r.start(t)
-	q.send(t, 10_000)
+	q.send(t, 5000)
 	third := r.start(t)
 	reached = r.c.begin(500)
-	q.send(t, 10_000)
+	q.send(t, 5000)
 	<-reached
 	first.interrupt(t)
 	reached = r.c.begin(500)
-	q.send(t, 10_000)
+	q.send(t, 5000)
 	<-reached
 	_ = second.cmd.Process.Kill()
 	t.Logf("killed: %v", <-second.ended)
