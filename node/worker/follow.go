@@ -263,19 +263,20 @@ func (w *Worker) changes(ctx context.Context, f *following, source ChangedSource
 
 // keepChanges keeps the changes of a partition that are told of in m, and takes them out of it, if this node is alone; else it keeps none.
 func (f *following) keepChanges(p uint32, m *kithv1.ChangesResponse, alone bool) {
+	var kept *changes
+	if alone {
+		for _, row := range m.Rows {
+			m.Pairs += wire.ChangedPairs(row)
+		}
+		kept = &changes{m.Added, m.Rows}
+		m.Kept, m.Added, m.Rows = true, nil, nil
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.told[p].kept = nil
-	if !alone {
-		return
+	if f.step != nil { // it was made of the same
+		kept = nil
 	}
-	for _, row := range m.Rows {
-		m.Pairs += wire.ChangedPairs(row)
-	}
-	if f.step == nil { // else it was made of the same
-		f.told[p].kept = &changes{m.Added, m.Rows}
-	}
-	m.Kept, m.Added, m.Rows = true, nil, nil
+	f.told[p].kept = kept
 }
 
 // keptChanges hands out the changes of so many partitions. They are not kept any longer.
