@@ -11,21 +11,20 @@ import (
 // looker is what Look works with.
 type looker struct {
 	*Follower
-	// others are items whose sums with the item may change, some of them twice, and by tells by how much: of all items, all zero between items, and of others once that is done.
-	others []uint32
-	by     []int64
-	// met has a bit for the last bits of each of others, so that most neighbors need not be looked for in by, which is large.
+	// by tells by how much sums of the item change, and met has a bit for the last bits of each other item there, so that most neighbors need not be looked for.
+	by   growths
 	met  [1 << (metBits - 6)]uint64
 	ask  []uint32   // items whose sum with the item is not known
-	may  []Neighbor // those of others that are not held, and a bound of the score of each
+	may  []Neighbor // others that are not held, and a bound of the score of each
 	keys []uint64   // of the list, until it is known how many they are
+	ids  []uint32   // of what is asked for
 }
 
 const metBits = 12
 
 // Look looks over the lists. Cost: O(items of the version + neighbors + sums that change).
 func (f *Follower) Look(ctx context.Context) error {
-	l := &looker{Follower: f, by: make([]int64, len(f.step.item))}
+	l := &looker{Follower: f}
 	for k, i := range f.items {
 		if k%1024 == 0 {
 			if err := ctx.Err(); err != nil {
@@ -56,20 +55,23 @@ func (f *Follower) Look(ctx context.Context) error {
 // itemWords is the size of a stepItem in words of 8 bytes.
 const itemWords = uint32(unsafe.Sizeof(stepItem{}) / 8)
 
-// fetchNext asks for what scores need of those that the list of the next item holds, as far as they are formed anew.
+// fetchNext asks for what scores need of those that the list of the next item holds, as far as they are formed anew, and for the next ids of the others.
 func (f *looker) fetchNext(i uint32) {
 	s := f.step
-	places, moved := f.places[:0], isSet(s.touched, i)
+	places, ids, moved := f.places[:0], f.ids[:0], isSet(s.touched, i)
 	h := f.held(i)
 	for _, part := range [...][]Neighbor{h.List, h.Rest} {
 		for _, n := range part {
 			if moved || isSet(s.touched, n.ID) {
 				places = append(places, itemWords*n.ID)
+			} else {
+				ids = append(ids, n.ID/2)
 			}
 		}
 	}
-	f.places = places
+	f.places, f.ids = places, ids
 	fetch(float64s(s.item), places)
+	fetch(float64s(s.next), ids)
 }
 
 // float64s returns the memory of x, but for an odd half of an element at its end.
@@ -119,54 +121,42 @@ func (f *looker) look(i uint32, l *followed) error {
 
 // join adds up by how much the sums of an item change.
 func (f *looker) join(i uint32, own []itemEntry, beside []pairChange) {
-	f.others = f.others[:0]
-	by, all := f.by, &f.step.all
-	for k, e := range own {
+	all, by, most := &f.step.all, &f.by, len(beside)
+	for _, e := range own {
+		items, _ := all.row(e.row)
+		most += len(items)
+	}
+	by.begin(min(most, len(f.step.item)))
+	for _, e := range own {
 		items, weights := all.row(e.row)
-		if k+1 < len(own) {
-			next, _ := all.row(own[k+1].row)
-			fetch(float64s(by), next)
-		}
-		n := len(f.others)
-		others := slices.Grow(f.others, len(items))[:n+len(items)]
 		was, is := int64(e.was), int64(e.is)
 		weights = weights[:len(items)]
 		for k, j := range items {
-			p, w := &by[j], weights[k]
-			others[n] = j
-			n += one(*p == 0)
-			*p += is*int64(w.is) - was*int64(w.was)
+			w := weights[k]
+			by.add(j, is*int64(w.is)-was*int64(w.was))
 		}
-		f.others = others[:n]
 	}
-	n := len(f.others)
-	others := slices.Grow(f.others, len(beside))[:n+len(beside)]
 	for _, c := range beside {
-		p := &by[c.with]
-		others[n] = c.with
-		n += one(*p == 0)
-		*p += int64(c.by)
+		by.add(c.with, int64(c.by))
 	}
-	f.others = others[:n]
-	by[i] = 0
-	for _, j := range f.others {
-		set(f.met[:], j%(1<<metBits))
+	by.take(i)
+	for _, at := range by.used {
+		set(f.met[:], (by.slots[at].item-1)%(1<<metBits))
 	}
-	f.fetchOthers(f.others[:min(othersAhead, len(f.others))])
+	f.fetchOthers(by.used[:min(othersAhead, len(by.used))])
 }
 
 // othersAhead is for how many others what is known of them is asked for at a time.
 const othersAhead = 64
 
-// fetchOthers asks for what is known of some others, and how much their sums change.
-func (f *looker) fetchOthers(others []uint32) {
+// fetchOthers asks for what is known of some others, by their places.
+func (f *looker) fetchOthers(used []uint32) {
 	places := f.places[:0]
-	for _, j := range others {
-		places = append(places, itemWords*j)
+	for _, at := range used {
+		places = append(places, itemWords*(f.by.slots[at].item-1))
 	}
 	f.places = places
 	fetch(float64s(f.step.item), places)
-	fetch(float64s(f.by), others)
 }
 
 // lookHeld holds the pairs of an item that its list had, with their scores now.
@@ -176,7 +166,7 @@ func (f *looker) lookHeld(i uint32, moved bool, part []Neighbor, l *followed) er
 	for _, n := range part {
 		by, same := int64(0), !moved && !isSet(s.touched, n.ID)
 		if isSet(f.met[:], n.ID%(1<<metBits)) {
-			by, f.by[n.ID] = f.by[n.ID], 0
+			by = f.by.take(n.ID)
 		}
 		if by == 0 && same {
 			keys = append(keys, rankKey(n.Score, s.next[n.ID]))
@@ -212,15 +202,17 @@ func (f *looker) lookOthers(i uint32, bound float32, l *followed) error {
 	s := f.step
 	x := &s.item[i]
 	f.may = f.may[:0]
-	for k, j := range f.others {
+	used := f.by.used
+	for k, at := range used {
 		if k%othersAhead == 0 {
-			f.fetchOthers(f.others[min(k+othersAhead, len(f.others)):min(k+2*othersAhead, len(f.others))])
+			f.fetchOthers(used[min(k+othersAhead, len(used)):min(k+2*othersAhead, len(used))])
 		}
-		by, y := float64(f.by[j]), &s.item[j]
-		f.by[j], f.met[j%(1<<metBits)/64] = 0, 0
+		j, by := f.by.slots[at].item-1, float64(f.by.slots[at].by)
+		f.met[j%(1<<metBits)/64] = 0
 		if by == 0 {
 			continue
 		}
+		y := &s.item[j]
 		if bound == 0 || y.was == 0 { // it had none
 			if err := f.put(l, i, j, by); err != nil {
 				return err
@@ -237,6 +229,7 @@ func (f *looker) lookOthers(i uint32, bound float32, l *followed) error {
 			f.may = append(f.may, Neighbor{j, s.score(most, x.is, y.is)})
 		}
 	}
+	f.by.end()
 	return nil
 }
 

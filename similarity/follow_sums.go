@@ -310,10 +310,13 @@ func (a *pairAdder) addItem(item uint32, pairs []pairOf, sums []float64) {
 			a.weight[u] = weights[k]
 		}
 	}
+	a.fetchStarts(pairs[:min(2*columnsAhead, len(pairs))])
 	a.fetchColumns(pairs[:min(columnsAhead, len(pairs))])
 	for from := 0; from < len(pairs); from += columnsAhead {
 		end := min(from+columnsAhead, len(pairs))
-		a.fetchColumns(pairs[end:min(end+columnsAhead, len(pairs))])
+		ahead := min(end+columnsAhead, len(pairs))
+		a.fetchStarts(pairs[ahead:min(ahead+columnsAhead, len(pairs))])
+		a.fetchColumns(pairs[end:ahead])
 		some := pairs[from:end]
 		for n, p := range some {
 			switch at := a.place[p.with]; {
@@ -354,48 +357,56 @@ const (
 	hitsAhead = 1 << 10
 )
 
-// fetchColumns asks for the users of the others of some pairs, and for their places.
+// fetchStarts asks for where the columns of the others of some pairs are, and for their places.
+func (a *pairAdder) fetchStarts(pairs []pairOf) {
+	starts, own := a.places[:0], a.own[:0]
+	for _, p := range pairs {
+		starts, own = append(starts, p.with), append(own, p.with/2)
+	}
+	a.places, a.own = starts, own
+	fetch(float64s(a.start), starts)
+	fetch(float64s(a.place), own)
+}
+
+// fetchColumns asks for the users of the others of some pairs.
 func (a *pairAdder) fetchColumns(pairs []pairOf) {
-	places, own := a.places[:0], a.own[:0]
+	places := a.places[:0]
 	for _, p := range pairs {
 		lo, hi := a.start[p.with]/2, a.start[p.with+1]/2
 		for at := lo; at <= min(hi, lo+wordsAhead); at += 8 {
 			places = append(places, uint32(at))
 		}
-		own = append(own, p.with/2)
 	}
-	a.places, a.own = places, own
+	a.places = places
 	fetch(float64s(a.users), places)
-	fetch(float64s(a.place), own)
 }
 
-// hit is a user of a pair of items: the place in the column that is not marked, the user, and the number of the pair.
-type hit struct{ at, user, pair uint32 }
+// hit is a user of a pair of items: the place of the entry among all columns, the user, and the number of the pair.
+type hit struct {
+	at         int64
+	user, pair uint32
+}
 
-// meet notes the users of an item who have the one that is marked. Most have not, and nothing tells who has.
+// meet notes the users of an item who have the one that is marked. Most have not.
 func (a *pairAdder) meet(item, pair uint32) {
 	users, _ := a.column(item)
-	n := len(a.hits)
-	hits := slices.Grow(a.hits, len(users))[:n+len(users)]
-	for k, u := range users {
-		hits[n] = hit{uint32(k), u, pair}
-		n += int(a.has[u/64] >> (u % 64) & 1)
+	a.places = slices.Grow(a.places[:0], len(users)+1)[:len(users)+1]
+	for _, k := range a.places[:members(a.places, a.has, users)] {
+		a.hits = append(a.hits, hit{a.start[item] + int64(k), users[k], pair})
 	}
-	a.hits = hits[:n]
 }
 
 // addHits adds up what was met of pairs. The weights lie here and there, so all are asked for first.
 func (a *pairAdder) addHits(pairs []pairOf, sums []float64) {
-	place := func(h hit) int64 { return a.start[pairs[h.pair].with] + int64(h.at) }
 	theirs, own := a.places[:0], a.own[:0]
 	for _, h := range a.hits {
-		theirs, own = append(theirs, uint32(place(h)/2)), append(own, h.user/2)
+		theirs, own = append(theirs, uint32(h.at/2)), append(own, h.user/2)
 	}
 	a.places, a.own = theirs, own
 	fetch(float64s(a.weights), theirs)
 	fetch(float64s(a.weight), own)
 	for _, h := range a.hits {
-		sums[pairs[h.pair].at] += float64(a.weights[place(h)]) * float64(a.weight[h.user])
+		sums[pairs[h.pair].at] += float64(a.weights[h.at]) * float64(a.weight[h.user])
 	}
 	a.hits = a.hits[:0]
 }

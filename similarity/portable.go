@@ -224,6 +224,18 @@ func reachGo(places []uint32, from int, x []float32, bound float32) (n int) {
 	return n
 }
 
+// membersGo writes the places of the ids that have a bit, the first of which is at place from, and returns how many there are.
+// places needs room for one more than there are ids.
+//
+//go:noinline
+func membersGo(places []uint32, bits []uint64, from int, ids []uint32) (n int) {
+	for k, id := range ids {
+		places[n] = uint32(from + k)
+		n += int(bits[id/64] >> (id % 64) & 1)
+	}
+	return n
+}
+
 // aboveGo appends to buf[n:] the numbers of x that are above bound, without a branch,
 // and stops before buf could overflow. It returns how many of x it has seen.
 //

@@ -43,6 +43,9 @@ func reachAVX2(places *uint32, x *float32, n int, bound float32) (count int)
 //go:noescape
 func aboveAVX2(buf *float32, filled, room int, x *float32, n int, bound float32) (taken, count int)
 
+//go:noescape
+func membersAVX2(places *uint32, bits *uint64, ids *uint32, n int) (count int)
+
 // fetch asks for the memory of x at ids.
 //
 //go:noescape
@@ -80,6 +83,14 @@ func reach(places []uint32, x []float32, bound float32) (count int) {
 		count = reachAVX2(&places[0], &x[0], n, bound)
 	}
 	return count + reachGo(places[count:], n, x[n:], bound)
+}
+
+func members(places []uint32, bits []uint64, ids []uint32) (count int) {
+	n := eights(len(ids))
+	if n > 0 {
+		count = membersAVX2(&places[0], &bits[0], &ids[0], n)
+	}
+	return count + membersGo(places[count:], bits, n, ids[n:])
 }
 
 func above(buf []float32, filled int, x []float32, bound float32) (taken, count int) {

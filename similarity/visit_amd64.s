@@ -539,6 +539,44 @@ full:
 	VZEROUPPER
 	RET
 
+// func membersAVX2(places *uint32, bits *uint64, ids *uint32, n int) (count int)
+TEXT ·membersAVX2(SB), NOSPLIT, $0-40
+	MOVQ places+0(FP), DI
+	MOVQ bits+8(FP), R9
+	MOVQ ids+16(FP), SI
+	MOVQ n+24(FP), CX
+	VPCMPEQD Y5, Y5, Y5
+	VPSRLD $27, Y5, Y6 // 31
+	XORL AX, AX
+	XORL DX, DX
+	JMP  eights
+eight:
+	VMOVDQU (SI)(AX*4), Y0
+	VPSRLD  $5, Y0, Y1
+	VMOVDQA Y5, Y3
+	VPGATHERDD Y3, (R9)(Y1*4), Y2 // words of 32 bits
+	VPANDN  Y6, Y0, Y0 // 31 less the place of the bit
+	VPSLLVD Y0, Y2, Y2
+	VMOVMSKPS Y2, BX
+	TESTL BX, BX
+	JZ   none
+bit:
+	BSFL BX, R8
+	ADDL AX, R8
+	MOVL R8, (DI)(DX*4)
+	INCQ DX
+	LEAL -1(BX), R8
+	ANDL R8, BX
+	JNZ  bit
+none:
+	ADDQ $8, AX
+eights:
+	CMPQ AX, CX
+	JLT  eight
+	MOVQ DX, count+32(FP)
+	VZEROUPPER
+	RET
+
 // func fetch(x []float64, ids []uint32)
 TEXT ·fetch(SB), NOSPLIT, $0-48
 	MOVQ x_base+0(FP), SI

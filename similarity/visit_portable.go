@@ -29,6 +29,10 @@ func reach(places []uint32, x []float32, bound float32) (count int) {
 	return reachGo(places, 0, x, bound)
 }
 
+func members(places []uint32, bits []uint64, ids []uint32) (count int) {
+	return membersGo(places, bits, 0, ids)
+}
+
 func above(buf []float32, filled int, x []float32, bound float32) (taken, count int) {
 	return aboveGo(buf, filled, x, bound)
 }

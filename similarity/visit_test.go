@@ -190,6 +190,29 @@ func TestReachAndAboveTakeWhatTheBoundSays(t *testing.T) {
 	})
 }
 
+// TestMembersHaveABit compares with the definition.
+func TestMembersHaveABit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Uint32Range(1, 500).Draw(t, "n")
+		bits := make([]uint64, (n+63)/64)
+		for _, id := range rapid.SliceOfN(rapid.Uint32Max(n-1), 0, 300).Draw(t, "members") {
+			set(bits, id)
+		}
+		ids := rapid.SliceOfN(rapid.Uint32Max(n-1), 0, 80).Draw(t, "ids")
+		places := make([]uint32, len(ids)+1)
+		places = places[:members(places, bits, ids)]
+		want := []uint32{}
+		for k, id := range ids {
+			if isSet(bits, id) {
+				want = append(want, uint32(k))
+			}
+		}
+		if diff := cmp.Diff(want, places); diff != "" {
+			t.Fatal("members (-want +got):\n" + diff)
+		}
+	})
+}
+
 // TestSelectBest compares with a sort, with many keys that are equal.
 func TestSelectBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
