@@ -107,6 +107,7 @@ type stepItem struct {
 	was, is float64
 	bound   float32
 	next    uint32
+	_       [8]byte // so that none lies in two lines of the cache
 }
 
 // weightChange is the weight of an entry of a changed row as the measure takes it, before and now; 0 is none.
