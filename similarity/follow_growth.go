@@ -33,6 +33,9 @@ func (g *growths) place(item uint32) uint32 {
 	return at
 }
 
+// item returns that of a place in used.
+func (g *growths) item(at uint32) uint32 { return g.slots[at].item - 1 }
+
 // add lets the sum with an item grow.
 func (g *growths) add(item uint32, by int64) {
 	at := g.place(item)

@@ -30,7 +30,7 @@ func TestGrowthsEqualAMap(t *testing.T) {
 				}
 			}
 			for _, at := range g.used {
-				got[g.slots[at].item-1] = g.slots[at].by
+				got[g.item(at)] = g.slots[at].by
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Fatal("growths (-want +got):\n" + diff)

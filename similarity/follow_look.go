@@ -141,7 +141,7 @@ func (f *looker) join(i uint32, own []itemEntry, beside []pairChange) {
 	}
 	by.take(i)
 	for _, at := range by.used {
-		set(f.met[:], (by.slots[at].item-1)%(1<<metBits))
+		set(f.met[:], by.item(at)%(1<<metBits))
 	}
 	f.fetchOthers(by.used[:min(othersAhead, len(by.used))])
 }
@@ -153,7 +153,7 @@ const othersAhead = 64
 func (f *looker) fetchOthers(used []uint32) {
 	places := f.places[:0]
 	for _, at := range used {
-		places = append(places, itemWords*(f.by.slots[at].item-1))
+		places = append(places, itemWords*f.by.item(at))
 	}
 	f.places = places
 	fetch(float64s(f.step.item), places)
@@ -207,7 +207,7 @@ func (f *looker) lookOthers(i uint32, bound float32, l *followed) error {
 		if k%othersAhead == 0 {
 			f.fetchOthers(used[min(k+othersAhead, len(used)):min(k+2*othersAhead, len(used))])
 		}
-		j, by := f.by.slots[at].item-1, float64(f.by.slots[at].by)
+		j, by := f.by.item(at), float64(f.by.slots[at].by)
 		f.met[j%(1<<metBits)/64] = 0
 		if by == 0 {
 			continue

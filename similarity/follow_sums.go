@@ -289,7 +289,7 @@ type pairAdder struct {
 	// hits are of some pairs of the item, and again those pairs of it that come twice.
 	hits        []hit
 	again       []pairOf
-	places, own []uint32 // of what is asked for, in words of 8 bytes
+	places, own []uint32 // of what is asked for, in words of 8 bytes, or of users who were met
 }
 
 // denseShare is how many times as many users an item must have as others are looked up in it, so that looking up by halves is cheaper than writing down the weights of all.
