@@ -249,11 +249,15 @@ func TestAddedAtOnce(t *testing.T) {
 	}
 	cancel, part, rating := event("none", "1", "i", 1), event("new", "1", "i", 1), event("rating", "1", "i", 1)
 	cancel.Behavior, part.Value, rating.Behavior = fusion.Cancel, 0.5, fusion.Rating
-	apply(t, s, 1, cancel, part, rating, event("all", "1", "i", 1))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
+	reopen := func() { // without what was known
+		t.Helper()
+		if err := errors.Join(s.Close(), fs.Remove("store/"+changedFile)); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, fs)
 	}
-	s = open(t, fs)
+	apply(t, s, 1, cancel, part, rating, event("all", "1", "i", 1))
+	reopen()
 	apply(t, s, 2, event("none", "2", "i", 1), event("new", "2", "i", 1), event("rating", "2", "i", 1), event("all", "2", "i", 1), event("all", "1", "i", 1))
 	const unknown = "all/2/0 new/2/0 none/2/0 rating/2/0 "
 	check("nothing is known of what there was", kinds(1, 2), unknown)
@@ -266,10 +270,7 @@ func TestAddedAtOnce(t *testing.T) {
 		t.Errorf("after a pass over some users: %v, known %v", err, s.KnowsUsers())
 	}
 	apply(t, s, 3, event("all", "3", "i", 1), event("later", "1", "i", 1))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s = open(t, fs)
+	reopen()
 	pass(2, nil)
 	if s.KnowsUsers() {
 		t.Error("a pass up to a cut before the store was opened tells of users what came since")

@@ -149,7 +149,6 @@ func TestModel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f.opened(s.Applied())
 			return s
 		}
 		s := open(t, fs)
@@ -321,6 +320,7 @@ func TestModel(t *testing.T) {
 				if s.Applied() != m.applied {
 					rt.Fatalf("applied %d after closing, want %d", s.Applied(), m.applied)
 				}
+				f.reopened(m.applied, len(m.buried) > 0)
 			},
 			"crash": func(rt *rapid.T) {
 				lost := fs.CrashClone(vfs.CrashCloneCfg{
@@ -332,6 +332,7 @@ func TestModel(t *testing.T) {
 				}
 				fs = lost
 				s = open(t, fs)
+				f.opened(s.Applied())
 				replay()
 			},
 		})

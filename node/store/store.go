@@ -37,6 +37,7 @@ var (
 
 const (
 	currentFile = "CURRENT"
+	changedFile = "CHANGED"
 	dataPrefix  = "data-"
 	checkPrefix = "checkpoint-"
 
@@ -130,7 +131,7 @@ type database struct {
 	deepening chan struct{} // has a value while somebody makes deep, or sorts it
 
 	histories histories
-	touched   touched // since the database was opened
+	touched   touched // since the database was opened, or an earlier time
 
 	trouble  func() // is told when failed or damage are set
 	breaking sync.Once
@@ -191,6 +192,9 @@ func (s *Store) open() error {
 		return fmt.Errorf("try the disk: %w", err) // to Pebble an error now could be the end of the process
 	} else if s.cur, err = s.openDatabase(name); err != nil {
 		return err
+	}
+	if err = s.recallTouched(s.cur); err != nil {
+		return errors.Join(err, s.Close())
 	}
 	s.sweep(name)
 	s.wait.opened.Store(true)
@@ -437,6 +441,9 @@ func (s *Store) Close() error {
 	<-d.gone
 	if d.err != nil {
 		return fmt.Errorf("close event store %s: %w", s.dir, d.err)
+	}
+	if err := s.saveTouched(d); err != nil {
+		s.log.Warn("keep what has changed for the next start", "dir", s.dir, "err", err)
 	}
 	return nil
 }

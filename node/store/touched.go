@@ -23,7 +23,7 @@ const (
 // touched are the users whose events have changed. All whom commands behind floor have changed are there.
 type touched struct {
 	most, mostAdded int
-	opened          uint64 // index at which the store was opened
+	opened          uint64 // index behind which all commands are known
 
 	mu    sync.Mutex // guards what follows
 	floor uint64
@@ -297,8 +297,8 @@ func (x *addsOfUsers) join(others *addsOfUsers) {
 
 // Changed returns the users, ascending, of whom commands behind the index after, up to cut, may have changed what Scan up to a cut gives: all for whom Scan up to cut
 // gives other events than Scan up to after did when that was applied, and perhaps others. Those to whom nothing but events has come have these, in any order, where their Adds, which is that of all
-// their events, allows to add some; the events of the others, with AddsNone, have to be read. That is all of them until the store has been passed over by Scan since it was opened. known is false if some may be missing: the
-// store was opened at, or restored to, an index behind after; it was asked for changes behind a later index before, as those up to it are forgotten then; more
+// their events, allows to add some; the events of the others, with AddsNone, have to be read. That is all of them until the store has been passed over by Scan since it was made, restored or opened behind a crash. known is false if some may be missing: the
+// store was restored to, or opened behind a crash at, an index behind after; it was closed while it remembered a user who was erased; it was asked for changes behind a later index before, as those up to it are forgotten then; more
 // than 65,536 users have changed; or cut is before after. The error matches ErrBehind if cut is not applied yet, and ErrErased as that of Scan does. Cost: a pass over the users that
 // are remembered, which holds up Apply, and sorting those that are returned.
 func (s *Store) Changed(after, cut uint64) (users []fusion.UserChange, known bool, err error) {
@@ -322,7 +322,7 @@ func (s *Store) Changed(after, cut uint64) (users []fusion.UserChange, known boo
 	return users, known, nil
 }
 
-// KnowsUsers reports whether Changed may give events: Scan has passed over all users since the store was opened.
+// KnowsUsers reports whether Changed may give events: Scan has passed over all users since the store was made, restored or opened behind a crash.
 func (s *Store) KnowsUsers() bool {
 	d, err := s.acquire()
 	if err != nil {

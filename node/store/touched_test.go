@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"sync/atomic"
@@ -20,16 +21,23 @@ import (
 // follower is the twin of what a store remembers of users: it has all that scans gave when their cut was the last command.
 type follower struct {
 	was map[uint64]map[string][]fusion.Event // by cut
-	// floor is the index from which on the store knows the users, unless it keeps few.
-	floor uint64
-	few   bool
+	// floor is the index from which on the store knows the users, unless it keeps few; it may know them from floorIfSaved on.
+	floor, floorIfSaved uint64
+	few                 bool
 }
 
 // saw notes what there is now.
 func (f *follower) saw(m *model) { f.was[m.applied] = m.at(m.applied).History }
 
 // opened says that the store was opened at an index, or restored to it.
-func (f *follower) opened(at uint64) { f.floor = at }
+func (f *follower) opened(at uint64) { f.floor, f.floorIfSaved = at, at }
+
+// reopened says that the store was closed and opened at an index. With erased users it may have forgotten what it knew.
+func (f *follower) reopened(at uint64, erased bool) {
+	if erased {
+		f.floor = at
+	}
+}
 
 // restored says that the log goes on at an index.
 func (f *follower) restored(at uint64) {
@@ -54,11 +62,11 @@ func (f *follower) check(rt *rapid.T, t *testing.T, m *model, s *Store) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if want := after >= f.floor; known != want && (!f.few || known) {
-			rt.Fatalf("changed behind %d, from %d on they are known: got %v", after, f.floor, known)
+		if known && after < f.floorIfSaved || !known && after >= f.floor && !f.few {
+			rt.Fatalf("changed behind %d, from %d (%d) on they are known: got %v", after, f.floor, f.floorIfSaved, known)
 		}
 		if known {
-			f.floor = max(f.floor, after)
+			f.floor, f.floorIfSaved = max(f.floor, after), max(f.floorIfSaved, after)
 		}
 		names := namesOf(users)
 		if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) || !known && users != nil {
@@ -216,8 +224,103 @@ func TestChanged(t *testing.T) {
 		t.Errorf("a closed store: %v, want ErrClosed", err)
 	}
 	s = open()
-	unknown(23, 24)
-	want(24, 24)
+	unknown(22, 24)
+	want(23, 24, "f")
+	apply(t, s, 25, event("g", "2", "i", 1))
+	want(23, 25, "f", "g")
+}
+
+// TestSavedTouched closes stores and opens them again: what they remember of users, and of what can be added to them, is as it was.
+func TestSavedTouched(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// before changes the store before it is closed, and after its files then.
+		before func(s *Store)
+		after  func(fs vfs.FS)
+		lost   bool
+	}{
+		{name: "as it was"},
+		{name: "erased before the last version", before: func(s *Store) {
+			execute(t, s, 4, Erase{User: "e", Secret: testSecret, Request: [16]byte{1}})
+			changed(t, s, 4, 4)
+			apply(t, s, 5, event("b", "9", "i", 1))
+		}},
+		{name: "erased since", before: func(s *Store) { execute(t, s, 4, Erase{User: "secret", Secret: testSecret, Request: [16]byte{1}}) }, lost: true},
+		{name: "damaged", after: func(fs vfs.FS) { damage(t, fs, "store/"+changedFile) }, lost: true},
+		{name: "cut", after: func(fs vfs.FS) {
+			if err := writeFile(fs, "store/"+changedFile, []byte("1234567")); err != nil {
+				t.Fatal(err)
+			}
+		}, lost: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			open := func() *Store {
+				t.Helper()
+				s, err := Open(Options{Dir: "store", fs: fs})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s
+			}
+			s := open()
+			apply(t, s, 1, event("a", "1", "i", 1), fusion.Event{User: "b", ID: "1", Item: "i", Behavior: fusion.View, Value: 1.5}, fusion.Event{User: "c", ID: "1", Item: "i", Behavior: fusion.Cancel, Value: 1}, event("e", "1", "i", 1), event("secret", "1", "i", 1))
+			if err := s.Scan(t.Context(), 1, "", func(string, []fusion.Event) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			changed(t, s, 1, 1)
+			apply(t, s, 2, event("a", "2", "j", 1), event("a", "3", "k", 2), event("b", "2", "j", 1), event("c", "2", "j", 1))
+			apply(t, s, 3, event("a", "4", "j", 3), event("d", "1", "j", 1))
+			if test.before != nil {
+				test.before(s)
+			}
+			applied := s.Applied()
+			floor := uint64(1)
+			if applied == 5 {
+				floor = 4
+			}
+			want, _, err := s.Changed(floor, applied)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := readFile(fs, "store/"+changedFile); err == nil && bytes.Contains(b, []byte("secret")) {
+				t.Errorf("a user who is erased is in %s", changedFile)
+			}
+			if test.after != nil {
+				test.after(fs)
+			}
+			s = open()
+			if _, err := fs.Stat("store/" + changedFile); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("%s of an open store: %v", changedFile, err)
+			}
+			got, known, err := s.Changed(floor, applied)
+			if err != nil || known == test.lost || !test.lost && !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, known %v, %v; want %+v", got, known, err, want)
+			}
+			if s.KnowsUsers() == test.lost {
+				t.Errorf("it knows users: %v", !test.lost)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// damage changes a byte in the middle of a file.
+func damage(t *testing.T, fs vfs.FS, path string) {
+	t.Helper()
+	b, err := readFile(fs, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := writeFile(fs, path, b); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestChangedMany has as many users as are remembered, then one more, then more at once.

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/kith-io/kith/similarity"
 )
 
 // Conditions that cross the wire.
@@ -119,6 +121,7 @@ var table = []row{
 	{ErrUnknownJob, codes.NotFound, "UNKNOWN_JOB"},
 	{ErrJobRunning, codes.FailedPrecondition, "JOB_RUNNING"},
 	{ErrBuildLost, codes.Aborted, "BUILD_LOST"},
+	{similarity.ErrNotFollowed, codes.FailedPrecondition, "NOT_FOLLOWED"},
 	{ErrUnknownMember, codes.NotFound, "UNKNOWN_MEMBER"},
 	{ErrLastMember, codes.FailedPrecondition, "LAST_MEMBER"},
 	{ErrErased, codes.Aborted, "ERASED"},

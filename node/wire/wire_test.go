@@ -16,6 +16,7 @@ import (
 	"github.com/kith-io/kith/fusion"
 	"github.com/kith-io/kith/node/wire"
 	kithv1 "github.com/kith-io/kith/proto/kith/v1"
+	"github.com/kith-io/kith/similarity"
 )
 
 func TestSentinelsCrossTheWire(t *testing.T) {
@@ -36,6 +37,7 @@ func TestSentinelsCrossTheWire(t *testing.T) {
 		{wire.ErrUnknownJob, codes.NotFound},
 		{wire.ErrJobRunning, codes.FailedPrecondition},
 		{wire.ErrBuildLost, codes.Aborted},
+		{similarity.ErrNotFollowed, codes.FailedPrecondition},
 		{wire.ErrUnknownScene, codes.NotFound},
 		{wire.ErrUnknownExperiment, codes.NotFound},
 		{wire.ErrScenesChanged, codes.FailedPrecondition},

@@ -38,7 +38,7 @@ type ChangedSource interface {
 }
 
 // errFull says why a build cannot follow a version.
-var errFull = errors.New("cannot be followed; all pairs must be counted")
+var errFull = fmt.Errorf("%w; all pairs must be counted", similarity.ErrNotFollowed)
 
 // following is what this node has of a build that follows a version. Each step leaves what the next ones need; who lacks it must build in full.
 type following struct {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure what a build costs that follows the version before, beside one of all events.
 
-    make build && python3 scripts/bench-follow/run.py --scale 0.1 [--events 200,2000,20000] [--measure bm25]
+    make build && python3 scripts/bench-follow/run.py --scale 0.1 [--events 200,2000,20000] [--measure bm25] [--restart]
 
 A shop is generated (--scale 1: 1 million users, 500,000 items, 20 million events), put into a server on loopback, and built (K = 50). Then come some new purchases, of users and items drawn from the
 events there are (so that the popular come most), of some new users and of some new products, and a build that follows, or by a measure that cannot be followed one by the rows of the version before, for each number of --events. Told are the seconds and the processor
@@ -43,8 +43,11 @@ class Server:
             s.close()
         self.data = work / "data"
         self.log = open(work / "server.log", "w")
-        self.process = subprocess.Popen([KITH, "server", "--data-dir", self.data, "--grpc-addr", self.addr, "--raft-addr", raft, "--gossip-addr", gossip, "--http-addr", http,
-                                         "--build-every", "0"], stdout=self.log, stderr=subprocess.STDOUT)
+        self.command = [KITH, "server", "--data-dir", self.data, "--grpc-addr", self.addr, "--raft-addr", raft, "--gossip-addr", gossip, "--http-addr", http, "--build-every", "0"]
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=subprocess.STDOUT)
         while subprocess.run([KITH, "health", "--ready", "--addr", self.addr], capture_output=True).returncode:
             if self.process.poll() is not None:
                 sys.exit(f"the server ended: see {self.log.name}")
@@ -94,6 +97,7 @@ def main():
     parser.add_argument("--scale", type=float, default=0.1)
     parser.add_argument("--events", default="200,200,2000,20000")
     parser.add_argument("--measure", default="cosine")
+    parser.add_argument("--restart", action="store_true", help="stop the server and start it before each build that follows")
     args = parser.parse_args()
     work = pathlib.Path(tempfile.mkdtemp(prefix="kith-bench-follow-"))
     rng = random.Random(1)
@@ -107,6 +111,9 @@ def main():
                 for n in (int(n) for n in args.events.split(",")):
                     new_events(work / "new.csv", events, n, rng)
                     server.ingest(work / "new.csv")
+                    if args.restart:
+                        server.stop()
+                        server.start()
                     measured.append((f"{n:,} new", *server.build()))
             followed = measured[-1][-1]
             files = server.files(followed)
