@@ -1,5 +1,7 @@
 package similarity
 
+import "math"
+
 // Loops of measures that visit.go has not.
 
 // touchMoments adds a row of a Side, with its values, to the moments of a leading item
@@ -57,20 +59,47 @@ func jaccards(dst, common []float32, own float32, ids, users []uint32) {
 	}
 }
 
-// kthFinder finds the k-th largest of many numbers.
-type kthFinder struct{ buf []float32 }
+// kthFinder finds the k-th largest of many numbers, again and again.
+type kthFinder struct {
+	buf  []float32
+	last float32 // what was found, if it is above 0
+}
 
-// find returns the k-th largest of x, which has no NaN, or -Inf if there are not k.
-// Numbers go to a buffer of 2k; when it is full, the k largest stay and the least of
-// them is what the next must beat.
-func (f *kthFinder) find(x []float32, k int) float32 {
-	if len(x) < k {
-		return negInf
+// guessShare is the part of what was found the last time that is likely to be below what is looked for: items come by popularity, so that estimates of one are like those of the next.
+const guessShare = 0.7
+
+// noGuess is what no number reaches.
+var noGuess = float32(math.Inf(1))
+
+// guess returns a number above 0 that the k-th largest is likely to reach, or noGuess.
+func (f *kthFinder) guess() float32 {
+	if f.last > 0 {
+		return f.last * guessShare
 	}
+	return noGuess
+}
+
+// room returns the buffer for k.
+func (f *kthFinder) room(k int) []float32 {
 	if want := 2*k + 64; len(f.buf) < want {
 		f.buf = make([]float32, want)
 	}
-	buf := f.buf[:2*k+64]
+	return f.buf[:2*k+64]
+}
+
+// find returns the k-th largest of x, which has no NaN, or -Inf if there are not k.
+func (f *kthFinder) find(x []float32, k int) float32 {
+	f.last = f.findAll(x, k)
+	return f.last
+}
+
+// findAll is find. Numbers go to a buffer of 2k; when it is full, the k largest stay and the least of
+// them is what the next must beat.
+func (f *kthFinder) findAll(x []float32, k int) float32 {
+	if len(x) < k {
+		return negInf
+	}
+	buf := f.room(k)
 	n, bound := 0, negInf
 	for {
 		var taken int
@@ -85,4 +114,25 @@ func (f *kthFinder) find(x []float32, k int) float32 {
 		return negInf
 	}
 	return selectBest(buf[:n], k)
+}
+
+// findAt is find of x, of which those at places are all that reach a bound, and perhaps others. It reports false if fewer than k reach it.
+func (f *kthFinder) findAt(x []float32, places []uint32, k int, bound float32) (kth float32, ok bool) {
+	if len(places) < k {
+		return 0, false
+	}
+	buf, n := f.room(k), 0
+	for _, p := range places {
+		if n == len(buf) {
+			selectBest(buf, k)
+			n = k
+		}
+		buf[n] = x[p]
+		n += one(x[p] >= bound)
+	}
+	if n < k {
+		return 0, false
+	}
+	f.last = selectBest(buf[:n], k)
+	return f.last, true
 }

@@ -232,14 +232,13 @@ func (t *task) accumulateMoments(i int) (n, updates int) {
 func (t *task) offer(i, n int, all bool) (pairs int) {
 	s := t.s
 	estimate := s.estimate[:n]
-	pairs = t.estimates(i, n, all)
+	guess := s.kth.guess()
+	pairs, reached := t.estimates(i, n, all, guess)
 	best := &s.best
 	best.begin(t.best, i)
-	// K items have estimates of at least the K-th, and so scores that an item with one
-	// under its lowered value cannot beat. Items that are no candidates have -Inf.
-	bound := max(best.bound, lowered(s.kth.find(estimate, best.k)), -math.MaxFloat32)
+	places, bound := t.candidates(estimate, s.places[:reached], guess)
 	var some [64]uint32
-	for places := s.places[:reach(s.places, estimate, bound)]; len(places) > 0; {
+	for len(places) > 0 {
 		ids := some[:copy(some[:], places)]
 		if !all {
 			for n, k := range ids {
@@ -268,6 +267,27 @@ func (t *task) offer(i, n int, all bool) (pairs int) {
 	return pairs
 }
 
+// candidates returns the places of the estimates that may come into the list, and the bound of these. What estimates has found to reach a guess is enough if the bound is not below that.
+func (t *task) candidates(estimate []float32, places []uint32, guess float32) ([]uint32, float32) {
+	s := t.s
+	// K items have estimates of at least the K-th, and so scores that an item with one
+	// under its lowered value cannot beat. Items that are no candidates have -Inf.
+	kth, ok := s.kth.findAt(estimate, places, s.best.k, guess)
+	if !ok {
+		kth = s.kth.find(estimate, s.best.k)
+	}
+	bound := max(s.best.bound, lowered(kth), -math.MaxFloat32)
+	if !ok || bound < guess {
+		return s.places[:reach(s.places, estimate, bound)], bound
+	}
+	n := 0
+	for _, k := range places {
+		places[n] = k
+		n += one(estimate[k] >= bound)
+	}
+	return places[:n], bound
+}
+
 // score is that of item i with item j of the side, which is at place k.
 func (t *task) score(i int, k, j uint32, all bool) float32 {
 	s := t.s
@@ -292,22 +312,22 @@ func (t *task) estimated() bool { return t.kind == products || t.o.Measure == Ja
 // estimates forms scores in float32, each within 8 roundings of the score itself, and
 // -Inf for what is no candidate: the item itself, a sum of zero, too little support. It
 // returns the number of pairs with a common user. Where nothing is estimated it gives the
-// scores themselves. Slots of listed items are zero afterwards.
-func (t *task) estimates(i, n int, all bool) (pairs int) {
+// scores themselves. Slots of listed items are zero afterwards. Of some kinds it writes the places of all that reach the guess, and perhaps others, to those of the scratch.
+func (t *task) estimates(i, n int, all bool, guess float32) (pairs, reached int) {
 	s, side := t.s, t.side
 	ids, dot, common, estimate := s.touched[:n:n+takeAhead], s.dot[:n], s.common[:n], s.estimate[:n]
 	scale := t.o.scale(t.lead.squares[i])
 	switch {
 	case all && t.sums:
-		return scanSums(estimate, s.sums[:n], side.inverse, scale)
+		return scanSums(estimate, s.sums[:n], side.inverse, scale), 0
 	case all:
-		return scanCounts(estimate, s.counts[:n], side.inverse, scale)
+		return scanCounts(estimate, s.counts[:n], side.inverse, scale), 0
 	case t.direct && t.sums:
-		return takeSums(dot, estimate, ids, s.sums, side.inverse, scale)
+		return takeSums(dot, estimate, ids, s.sums, side.inverse, scale, s.places, guess)
 	case t.direct:
-		return takeCounts(dot, estimate, ids, s.counts, side.inverse, scale)
+		return takeCounts(dot, estimate, ids, s.counts, side.inverse, scale, s.places, guess)
 	case t.kind == moments: // which are the slots
-		return t.scores(i, ids, estimate)
+		return t.scores(i, ids, estimate), 0
 	}
 	if t.counts {
 		takeAll(common, s.counts, ids)
@@ -321,7 +341,7 @@ func (t *task) estimates(i, n int, all bool) (pairs int) {
 	}
 	switch {
 	case !t.estimated():
-		return t.scores(i, ids, estimate)
+		return t.scores(i, ids, estimate), 0
 	case t.o.Measure == Jaccard:
 		jaccards(estimate, dot, float32(t.lead.users[i]), ids, side.users)
 	default:
@@ -341,7 +361,7 @@ func (t *task) estimates(i, n int, all bool) (pairs int) {
 			estimate[k] = negInf
 		}
 	}
-	return pairs
+	return pairs, 0
 }
 
 // scores gives the scores of items, and -Inf for what is no candidate.

@@ -1,5 +1,7 @@
 package similarity
 
+import "math"
+
 // The loops of visit.go in Go. Each is a function of its own, small enough for the compiler
 // to keep all it needs in registers: within a larger function, by hand or by inlining, the
 // same loops took up to three times as long.
@@ -149,34 +151,37 @@ func touchOnesRow(counts, touched []uint32, n int, row []uint32) int {
 }
 
 // takeSumsGo moves the sums of ids to dot, leaves zeros, and writes dot·inverse·scale to
-// estimate, or -Inf where a sum is zero. It returns the number of sums that are not zero.
+// estimate, or -Inf where a sum is zero. It returns the number of sums that are not zero, and writes to places those of which
+// the bits of the estimate are not below those of bound: of which it reaches a bound above 0, or is below 0. places needs room for one more than there are ids.
 //
 //go:noinline
-func takeSumsGo(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32) (pairs int) {
+func takeSumsGo(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int) {
 	dot, estimate = dot[:len(ids)], estimate[:len(ids)]
 	for k, j := range ids {
 		d := sums[j]
 		sums[j] = 0
-		dot[k] = d
-		estimate[k] = estimated(d, inverse[j], scale)
+		e := estimated(d, inverse[j], scale)
+		dot[k], estimate[k], places[reached] = d, e, uint32(k)
 		pairs += one(d != 0)
+		reached += one(d != 0 && math.Float32bits(e) >= math.Float32bits(bound))
 	}
-	return pairs
+	return pairs, reached
 }
 
 // takeCountsGo is takeSumsGo of counts.
 //
 //go:noinline
-func takeCountsGo(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32) (pairs int) {
+func takeCountsGo(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int) {
 	dot, estimate = dot[:len(ids)], estimate[:len(ids)]
 	for k, j := range ids {
 		d := float32(counts[j])
 		counts[j] = 0
-		dot[k] = d
-		estimate[k] = estimated(d, inverse[j], scale)
+		e := estimated(d, inverse[j], scale)
+		dot[k], estimate[k], places[reached] = d, e, uint32(k)
 		pairs += one(d != 0)
+		reached += one(d != 0 && math.Float32bits(e) >= math.Float32bits(bound))
 	}
-	return pairs
+	return pairs, reached
 }
 
 func estimated(dot, inverse, scale float32) float32 {

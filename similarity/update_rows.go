@@ -99,7 +99,7 @@ func (w *updateWorker) recompute(ctx context.Context, i uint32) error {
 	}
 	w.stats.RecomputedUpdates += int64(v.updates)
 	ids, dot, t := s.touched[:n:n+takeAhead], s.dot[:n], s.estimate[:n]
-	pairs := takeSums(dot, t, ids, s.sums, w.inverse, 1)
+	pairs, _ := takeSums(dot, t, ids, s.sums, w.inverse, 1, s.places, noGuess)
 	bound, least := float32(0), float32(math.SmallestNonzeroFloat32)
 	most := w.stride - 8 // held
 	if pairs > most {
@@ -391,7 +391,7 @@ func (w *updateWorker) others(i uint32, n int) {
 		per = 1 / unit * slackUp
 	}
 	ids, dot, grown := s.touched[:n:n+takeAhead], s.dot[:n], s.estimate[:n]
-	takeSums(dot, grown, ids, s.sums, w.inverse, per)
+	takeSums(dot, grown, ids, s.sums, w.inverse, per, s.places, noGuess)
 	if b == 0 { // all that has a sum is held
 		for k, j := range ids {
 			if dot[k] != 0 {

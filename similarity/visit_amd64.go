@@ -26,10 +26,10 @@ func addValued(v *visit)
 func addOnes(v *visit)
 
 //go:noescape
-func takeSums(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32) (pairs int)
+func takeSums(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int)
 
 //go:noescape
-func takeCounts(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32) (pairs int)
+func takeCounts(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int)
 
 //go:noescape
 func scanSumsAVX2(estimate, sums, inverse *float32, n int, scale float32) (zeros int)

@@ -109,12 +109,13 @@ test: \
 	ADCQ $0, CX
 
 // DI ids, CX their number, SI slots, R8 inverse, R9 dot, R10 estimate, X1 scale, AX the
-// place at work, DX pairs, R12 zero, R13 -Inf.
+// place at work, DX pairs, R12 zero, R13 the number of places in R14.
 #define TAKEBEGIN \
+	MOVQ places_base+128(FP), R14; \
 	XORL AX, AX; \
 	MOVQ CX, DX; \
 	XORL R12, R12; \
-	MOVL $0xFF800000, R13
+	XORL R13, R13
 
 // BX is the id, R11 its slot, which is zero from here on. The factor of the id 24 ahead is
 // asked for: ids has room for that many more.
@@ -126,14 +127,19 @@ test: \
 	MOVL (SI)(BX*4), R11; \
 	MOVL R12, (SI)(BX*4)
 
-// X2 is the slot as a number. Goes to zero where it is none.
+// X2 is the slot as a number. Goes to zero where it is none. The place is noted in R14, and
+// counts in R13 if the bits of the estimate are not below those of the bound.
 #define TAKEPUT(zero) \
 	MULSS X2, X0; \
 	MOVSS X2, (R9)(AX*4); \
 	MULSS X1, X0; \
 	MOVSS X0, (R10)(AX*4); \
 	TESTL R11, R11; \
-	JZ   zero
+	JZ   zero; \
+	MOVL X0, R11; \
+	MOVL AX, (R14)(R13*4); \
+	CMPL R11, bound+152(FP); \
+	SBBQ $-1, R13
 
 // DI estimate, CX places in whole eights, SI slots, R8 inverse, Y1 scale, Y6 zeros, Y7
 // -Inf, Y5 minus the number of zeros in each lane, AX the place at work.
@@ -377,8 +383,8 @@ entries:
 end:
 	END
 
-// func takeSums(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32) (pairs int)
-TEXT ·takeSums(SB), NOSPLIT, $0-136
+// func takeSums(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int)
+TEXT ·takeSums(SB), NOSPLIT, $0-176
 	MOVQ dot_base+0(FP), R9
 	MOVQ estimate_base+24(FP), R10
 	MOVQ ids_base+48(FP), DI
@@ -397,15 +403,16 @@ next:
 places:
 	CMPQ AX, CX
 	JLT  place
-	MOVQ DX, pairs+128(FP)
+	MOVQ DX, pairs+160(FP)
+	MOVQ R13, reached+168(FP)
 	RET
 zero:
-	MOVL R13, (R10)(AX*4)
+	MOVL $0xFF800000, (R10)(AX*4)
 	DECQ DX
 	JMP  next
 
-// func takeCounts(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32) (pairs int)
-TEXT ·takeCounts(SB), NOSPLIT, $0-136
+// func takeCounts(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int)
+TEXT ·takeCounts(SB), NOSPLIT, $0-176
 	MOVQ dot_base+0(FP), R9
 	MOVQ estimate_base+24(FP), R10
 	MOVQ ids_base+48(FP), DI
@@ -425,10 +432,11 @@ next:
 places:
 	CMPQ AX, CX
 	JLT  place
-	MOVQ DX, pairs+128(FP)
+	MOVQ DX, pairs+160(FP)
+	MOVQ R13, reached+168(FP)
 	RET
 zero:
-	MOVL R13, (R10)(AX*4)
+	MOVL $0xFF800000, (R10)(AX*4)
 	DECQ DX
 	JMP  next
 

@@ -9,12 +9,12 @@ func addCoded(v *visit)    { addCodedGo(v) }
 func addValued(v *visit)   { addValuedGo(v) }
 func addOnes(v *visit)     { addOnesGo(v) }
 
-func takeSums(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32) (pairs int) {
-	return takeSumsGo(dot, estimate, ids, sums, inverse, scale)
+func takeSums(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int) {
+	return takeSumsGo(dot, estimate, ids, sums, inverse, scale, places, bound)
 }
 
-func takeCounts(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32) (pairs int) {
-	return takeCountsGo(dot, estimate, ids, counts, inverse, scale)
+func takeCounts(dot, estimate []float32, ids, counts []uint32, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int) {
+	return takeCountsGo(dot, estimate, ids, counts, inverse, scale, places, bound)
 }
 
 func scanSums(estimate, sums, inverse []float32, scale float32) (pairs int) {

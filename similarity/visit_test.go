@@ -100,9 +100,10 @@ func TestEstimatesEqualThoseInGo(t *testing.T) {
 			}
 		}
 		ids = append(ids, make([]uint32, takeAhead)...)[:len(ids)]
-		scale := float32(rng.NormFloat64())
+		scale, bound := float32(rng.NormFloat64()), rapid.OneOf(rapid.Just(float32(math.Inf(1))), rapid.Float32Range(0, 1)).Draw(t, "bound")
 		type result struct {
 			Pairs         int
+			Places        []uint32
 			Dot, Estimate []float32
 			Sums          []float32
 			Counts        []uint32
@@ -126,14 +127,20 @@ func TestEstimatesEqualThoseInGo(t *testing.T) {
 			if used {
 				f = takeSums
 			}
-			r.Pairs = f(r.Dot, r.Estimate, ids, r.Sums, inverse, scale)
+			r.Places = make([]uint32, len(ids)+1)
+			var reached int
+			r.Pairs, reached = f(r.Dot, r.Estimate, ids, r.Sums, inverse, scale, r.Places, bound)
+			r.Places = r.Places[:reached]
 		})
 		equal("take counts", func(r *result, used bool) {
 			f := takeCountsGo
 			if used {
 				f = takeCounts
 			}
-			r.Pairs = f(r.Dot, r.Estimate, ids, r.Counts, inverse, scale)
+			r.Places = make([]uint32, len(ids)+1)
+			var reached int
+			r.Pairs, reached = f(r.Dot, r.Estimate, ids, r.Counts, inverse, scale, r.Places, bound)
+			r.Places = r.Places[:reached]
 		})
 		equal("scan sums", func(r *result, used bool) {
 			f := scanSumsGo
@@ -227,4 +234,43 @@ func TestSelectBest(t *testing.T) {
 			t.Fatalf("the %d best are %v, the last %d; want %v", k, keys[:k], got, sorted[:k])
 		}
 	})
+}
+
+// TestKthFinder compares what is found with the definition, number after number as a build does, with and without a guess.
+func TestKthFinder(t *testing.T) {
+	value := rapid.OneOf(rapid.Just(negInf), rapid.Float32Range(-1, 1), rapid.Float32Range(0.5, 1), rapid.SampledFrom([]float32{0.25, 0.5}))
+	rapid.Check(t, func(t *rapid.T) {
+		var f kthFinder
+		k := rapid.IntRange(1, 20).Draw(t, "k")
+		for range rapid.IntRange(1, 5).Draw(t, "times") {
+			x := rapid.SliceOfN(value, 0, 300).Draw(t, "x")
+			want := negInf
+			if ordered := slices.Sorted(slices.Values(x)); len(x) >= k {
+				want = ordered[len(x)-k]
+			}
+			bound := f.guess()
+			var places []uint32
+			reach := 0
+			for n, v := range x {
+				reach += one(v >= bound)
+				if v != negInf && math.Float32bits(v) >= math.Float32bits(bound) { // as takeSums does
+					places = append(places, uint32(n))
+				}
+			}
+			got, ok := f.findAt(x, places, k, bound)
+			if ok != (reach >= k) {
+				t.Fatalf("%d of %v reach %v, and of %d it found some: %v", reach, x, bound, k, ok)
+			}
+			if !ok {
+				got = f.find(x, k)
+			}
+			if got != want {
+				t.Fatalf("number %d of %v: got %v, want %v", k, x, got, want)
+			}
+		}
+	})
+	f := kthFinder{last: 1}
+	if got, ok := f.findAt([]float32{0.5, 0.9, 0.8}, []uint32{1, 2}, 2, f.guess()); got != 0.8 || !ok {
+		t.Errorf("got %v, %v of what reaches a guess; want 0.8", got, ok)
+	}
 }
