@@ -18,7 +18,7 @@ const (
 // mostWhole is the largest value that is added.
 const mostWhole = 1 << 20
 
-// Adds returns what can be added to a user with such an event. It does not depend on weights.
+// Adds returns what can be added to a user with such an event. It does not depend on weights. Stores keep what follows from it in files: see changedVersion of package store.
 func (e *Event) Adds() Adds { return addsOf(e.Behavior, e.Value) }
 
 func addsOf(b Behavior, value float64) Adds {

@@ -17,10 +17,11 @@ import (
 // joinOne joins one key to another.
 func joinOne(t *testing.T, c *clustertest.Cluster, i int, from, to string) *kithv1.JoinUsersResponse {
 	t.Helper()
-	resp, err := c.Events(i).JoinUsers(t.Context(), &kithv1.JoinUsersRequest{Joins: []*kithv1.UserJoin{{From: from, To: to}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var resp *kithv1.JoinUsersResponse
+	c.Repeat("join", func() (again bool, err error) {
+		resp, err = c.Events(i).JoinUsers(t.Context(), &kithv1.JoinUsersRequest{Joins: []*kithv1.UserJoin{{From: from, To: to}}})
+		return true, err
+	})
 	return resp
 }
 

@@ -62,13 +62,13 @@ func jaccards(dst, common []float32, own float32, ids, users []uint32) {
 // kthFinder finds the k-th largest of many numbers, again and again.
 type kthFinder struct {
 	buf  []float32
-	last float32 // what was found, if it is above 0
+	last float32 // what was found
 }
 
 // guessShare is the part of what was found the last time that is likely to be below what is looked for: items come by popularity, so that estimates of one are like those of the next.
 const guessShare = 0.7
 
-// noGuess is what no number reaches.
+// noGuess is what no estimate reaches.
 var noGuess = float32(math.Inf(1))
 
 // guess returns a number above 0 that the k-th largest is likely to reach, or noGuess.

@@ -152,7 +152,7 @@ func touchOnesRow(counts, touched []uint32, n int, row []uint32) int {
 
 // takeSumsGo moves the sums of ids to dot, leaves zeros, and writes dot·inverse·scale to
 // estimate, or -Inf where a sum is zero. It returns the number of sums that are not zero, and writes to places those of which
-// the bits of the estimate are not below those of bound: of which it reaches a bound above 0, or is below 0. places needs room for one more than there are ids.
+// the bits of the estimate are not below those of bound: of which it reaches a bound above 0, or is below 0.
 //
 //go:noinline
 func takeSumsGo(dot, estimate []float32, ids []uint32, sums, inverse []float32, scale float32, places []uint32, bound float32) (pairs, reached int) {

@@ -274,3 +274,63 @@ func TestKthFinder(t *testing.T) {
 		t.Errorf("got %v, %v of what reaches a guess; want 0.8", got, ok)
 	}
 }
+
+// TestGuessesChangeNoList gives each item guesses about what its K-th estimate is, a few roundings to either side, and far off.
+func TestGuessesChangeNoList(t *testing.T) {
+	r := syntheticRows(300, 400, 12, 5, false)
+	for _, o := range []Options{{Measure: Cosine, K: 7}, {Measure: AdjustedCosine, K: 7}, {Measure: BM25, K: 3}} {
+		borders := make([]uint32, r.NumItems+1)
+		for i := range borders {
+			borders[i] = uint32(i)
+		}
+		blocks, sides, err := prepare(weigh(t, r, o.Measure), borders, &o, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := func(lead *Block, s *Scratch) []Neighbor {
+			c := NewCollector(lead.Lo, lead.Hi, o.K)
+			if _, err := Run(t.Context(), lead, sides[0], c, o, s); err != nil {
+				t.Fatal(err)
+			}
+			return c.Lists().Entries
+		}
+		for _, lead := range blocks {
+			var s Scratch
+			want := list(lead, &s)
+			guesses := []float32{0, float32(math.NaN()), noGuess, 2 * s.kth.last, s.kth.last / 2, math.SmallestNonzeroFloat32}
+			for x, n := s.kth.last/guessShare*(1-1.0/(1<<21)), 0; n < 16; n++ {
+				guesses, x = append(guesses, x), math.Nextafter32(x, noGuess)
+			}
+			for _, last := range guesses {
+				s.kth.last = last
+				if got := list(lead, &s); !slices.Equal(got, want) {
+					t.Fatalf("%s, item %d, guess %v: got %v, want %v", o.Measure, lead.Lo, last*guessShare, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestCandidatesBelowAGuess: an estimate that is below the K-th by no more than what roundings hide is a candidate, though it does not reach the guess, and one that is further below is none.
+func TestCandidatesBelowAGuess(t *testing.T) {
+	near := math.Nextafter32(0.5, 0)
+	estimate := []float32{1, near, 0.5, 0.49}
+	for _, test := range []struct {
+		guess  float32
+		places []uint32 // that reach it
+		want   []uint32
+	}{
+		{0.5, []uint32{0, 2}, []uint32{0, 1, 2}},
+		{0.49, []uint32{0, 1, 2, 3}, []uint32{0, 1, 2}},
+		{0.9, []uint32{0}, []uint32{0, 1, 2}},
+		{noGuess, nil, []uint32{0, 1, 2}},
+	} {
+		s := &Scratch{}
+		s.grow(len(estimate))
+		s.best.k, s.best.bound = 2, negInf
+		got, bound := (&task{s: s}).candidates(estimate, s.places[:copy(s.places, test.places)], test.guess)
+		if !slices.Equal(got, test.want) || bound != lowered(0.5) {
+			t.Errorf("guess %v: places %v from %v on, want %v from %v on", test.guess, got, bound, test.want, lowered(0.5))
+		}
+	}
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/gob"
 	"errors"
@@ -14,7 +15,7 @@ import (
 	"github.com/kith-io/kith/fusion"
 )
 
-// changedVersion is another where a program would read what an earlier one kept as something else, as where what can be added to users is.
+// changedVersion is another where a program would read what an earlier one kept as something else: where bits of the filters (probes), or what can be added to users (fusion.Event.Adds), are.
 const changedVersion = 1
 
 // savedTouched is what a store remembers of users, from Close to the next Open: gob, and the xxHash of it.
@@ -89,15 +90,18 @@ func (t *touched) recall(k *savedTouched, applied uint64) bool {
 	return true
 }
 
+// errNotSaved says why nothing is saved.
+var errNotSaved = errors.New("a user who is erased is among them")
+
 // saveTouched writes what d, which is closed, remembered of users. The key of an erased one must not come to the disk: where there is such a user nothing is saved.
 func (s *Store) saveTouched(d *database) error {
-	if d.failed != nil || s.wait.room() != nil {
-		return nil
+	if err := cmp.Or(d.failed, s.wait.room()); err != nil {
+		return err
 	}
 	if len(d.graves.index) > 0 {
 		for user := range d.touched.users {
 			if _, erased := d.graves.index[HashUser(d.graves.secret, user)]; erased {
-				return nil
+				return errNotSaved
 			}
 		}
 	}

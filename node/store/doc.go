@@ -5,7 +5,7 @@
 //
 //	DIR/CURRENT        name of the directory in use; replaced by rename
 //	DIR/data-NNNNNN/   the Pebble store
-//	DIR/CHANGED        while the store is closed: who has changed lately (changedfile.go)
+//	DIR/scratch-changed  while the store is closed: who has changed lately (changedfile.go)
 //	DIR/checkpoint-N/  hard links for a snapshot that is being written
 //	DIR/scratch-N      for a moment: notes about events (runs.go), in a file that has no name while it is used
 //

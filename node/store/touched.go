@@ -244,7 +244,7 @@ const (
 	kindProbes = 4
 )
 
-// probes returns the bits of a user.
+// probes returns the bits of a user. Where they are others, so must changedVersion be.
 func probes(user string) (at [kindProbes]uint32) {
 	const odd = 0x9e3779b97f4a7c15 // the users of a store are those of a partition, which is made of the same hash
 	high, low := bits.Mul64(xxhash.Sum64String(user)^odd, odd)
@@ -298,7 +298,7 @@ func (x *addsOfUsers) join(others *addsOfUsers) {
 // Changed returns the users, ascending, of whom commands behind the index after, up to cut, may have changed what Scan up to a cut gives: all for whom Scan up to cut
 // gives other events than Scan up to after did when that was applied, and perhaps others. Those to whom nothing but events has come have these, in any order, where their Adds, which is that of all
 // their events, allows to add some; the events of the others, with AddsNone, have to be read. That is all of them until the store has been passed over by Scan since it was made, restored or opened behind a crash. known is false if some may be missing: the
-// store was restored to, or opened behind a crash at, an index behind after; it was closed while it remembered a user who was erased; it was asked for changes behind a later index before, as those up to it are forgotten then; more
+// store was restored to, or opened behind a crash at, an index behind after; it was closed while it remembered a user who was erased, or could not write it down, or was used by an earlier program since; it was asked for changes behind a later index before, as those up to it are forgotten then; more
 // than 65,536 users have changed; or cut is before after. The error matches ErrBehind if cut is not applied yet, and ErrErased as that of Scan does. Cost: a pass over the users that
 // are remembered, which holds up Apply, and sorting those that are returned.
 func (s *Store) Changed(after, cut uint64) (users []fusion.UserChange, known bool, err error) {

@@ -237,8 +237,10 @@ func TestSavedTouched(t *testing.T) {
 		// before changes the store before it is closed, and after its files then.
 		before func(s *Store)
 		after  func(fs vfs.FS)
+		most   int // users that are remembered when it is opened again
 		lost   bool
 	}{
+		{name: "fewer are remembered", most: 3, lost: true},
 		{name: "as it was"},
 		{name: "erased before the last version", before: func(s *Store) {
 			execute(t, s, 4, Erase{User: "e", Secret: testSecret, Request: [16]byte{1}})
@@ -255,15 +257,15 @@ func TestSavedTouched(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			fs := vfs.NewMem()
-			open := func() *Store {
+			open := func(most int) *Store {
 				t.Helper()
-				s, err := Open(Options{Dir: "store", fs: fs})
+				s, err := Open(Options{Dir: "store", fs: fs, touched: most})
 				if err != nil {
 					t.Fatal(err)
 				}
 				return s
 			}
-			s := open()
+			s := open(0)
 			apply(t, s, 1, event("a", "1", "i", 1), fusion.Event{User: "b", ID: "1", Item: "i", Behavior: fusion.View, Value: 1.5}, fusion.Event{User: "c", ID: "1", Item: "i", Behavior: fusion.Cancel, Value: 1}, event("e", "1", "i", 1), event("secret", "1", "i", 1))
 			if err := s.Scan(t.Context(), 1, "", func(string, []fusion.Event) error { return nil }); err != nil {
 				t.Fatal(err)
@@ -292,7 +294,7 @@ func TestSavedTouched(t *testing.T) {
 			if test.after != nil {
 				test.after(fs)
 			}
-			s = open()
+			s = open(test.most)
 			if _, err := fs.Stat("store/" + changedFile); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%s of an open store: %v", changedFile, err)
 			}
@@ -461,4 +463,40 @@ func TestTouchedIsBounded(t *testing.T) {
 	check(257, 307, "true: 50 users, 44 events of 1 behaviors")
 	event(308, "new")
 	check(257, 308, "true: 51 users, 45 events of 2 behaviors")
+}
+
+// TestSavedTouchedOfAnotherIndex opens a store with what it saved before it came further, as after a crash, or an earlier program: users who have changed since would be missing.
+func TestSavedTouchedOfAnotherIndex(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs)
+	apply(t, s, 1, event("a", "1", "i", 1))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stale, err := readFile(fs, "store/"+changedFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, fs)
+	apply(t, s, 2, event("b", "1", "i", 1))
+	if err := errors.Join(s.Close(), writeFile(fs, "store/"+changedFile, stale)); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, fs)
+	if users, known := changed(t, s, 0, 2); known {
+		t.Errorf("behind 0 up to 2 are %q, of a file that was written at 1", users)
+	}
+	if users, known := changed(t, s, 2, 2); !known || len(users) > 0 {
+		t.Errorf("behind 2 up to 2 are %q, known %v", users, known)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSavedFormat: what programs read that others have written. Who changes it must change changedVersion.
+func TestSavedFormat(t *testing.T) {
+	if got, want := fmt.Sprint(changedVersion, fusion.AddsNone, kindBits, probes("user")), "1 2 1048576 [857367 547280 237193 975682]"; got != want {
+		t.Errorf("version, kinds, bits and those of a user are %s, want %s", got, want)
+	}
 }

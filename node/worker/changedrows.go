@@ -52,7 +52,7 @@ func changedSince(ctx context.Context, source ChangedSource, base *artifact.Rows
 		return nil, err
 	}
 	if !known {
-		return nil, fmt.Errorf("who has changed is not known, as this server was started since, or more have than it remembers: %w", errUnknown)
+		return nil, fmt.Errorf("who has changed is not known, as this server has crashed since, or could not keep it when it was stopped, or more have than it remembers: %w", errUnknown)
 	}
 	c := &rowChanger{changedRows: changedRows{rows: make([]changedRow, 0, len(users))}, base: base, dictionary: dictionary, adder: of.weights.Adder(), places: map[string]uint32{}}
 	items := c.itemsOf(users)

@@ -37,6 +37,7 @@ class Server:
 
     def __init__(self, work, number, addresses, joined):
         self.addr, raft, self.gossip, http = addresses
+        self.process = None
         self.data, self.log = work / f"data-{number}", open(work / f"server-{number}.log", "w")
         self.command = [KITH, "server", "--data-dir", self.data, "--grpc-addr", self.addr, "--raft-addr", raft, "--gossip-addr", self.gossip, "--http-addr", http, "--build-every", "0", *joined]
 
@@ -62,7 +63,6 @@ class Cluster:
         joined = ["--join", ",".join(addresses[2::4]), "--bootstrap-expect", str(servers)] if servers > 1 else []
         self.servers = [Server(work, n, addresses[4 * n:4 * n + 4], joined) for n in range(servers)]
         self.addr = self.servers[0].addr
-        self.start()
 
     def start(self):
         for s in self.servers:
@@ -71,10 +71,12 @@ class Cluster:
             s.wait()
 
     def stop(self):
-        for s in self.servers:
+        running = [s for s in self.servers if s.process and s.process.poll() is None]
+        for s in running:
             s.process.send_signal(signal.SIGINT)
-        for s in self.servers:
-            s.process.wait()
+        codes = [s.process.wait() for s in running]
+        if any(codes):
+            sys.exit(f"servers ended with {codes}: see {self.servers[0].log.name}")
 
     def processor(self):
         return sum(processor(s.process.pid) for s in self.servers)
@@ -131,6 +133,7 @@ def main():
         subprocess.run([KITH, "bench", "neighbors", "--kind", "shop", "--scale", str(args.scale), "--runs", "0", "--write", work / "events.csv"], check=True, stdout=subprocess.DEVNULL)
         cluster = Cluster(work, args.servers, args.measure)
         try:
+            cluster.start()
             cluster.ingest(work / "events.csv")
             measured = [("all", *cluster.build())]
             with open(work / "events.csv", "rb") as events:

@@ -281,15 +281,15 @@ func (c *Cluster) Models(i int) kithv1.ModelServiceClient {
 func (c *Cluster) Append(i int, events []*kithv1.Event) (resp *kithv1.AppendResponse) {
 	c.t.Helper()
 	unnamed := slices.ContainsFunc(events, func(e *kithv1.Event) bool { return e.Id == "" })
-	c.repeat(fmt.Sprintf("append %d events through member %d", len(events), i), func() (again bool, err error) {
+	c.Repeat(fmt.Sprintf("append %d events through member %d", len(events), i), func() (again bool, err error) {
 		resp, err = c.append(i, events)
 		return !unnamed, err
 	})
 	return resp
 }
 
-// repeat calls f until there is no error, as long as the cluster says that this may help and f says that it may be called again. It fails the test with other errors.
-func (c *Cluster) repeat(what string, f func() (again bool, err error)) {
+// Repeat calls f until there is no error, as long as the cluster says that this may help and f says that it may be called again. It fails the test with other errors.
+func (c *Cluster) Repeat(what string, f func() (again bool, err error)) {
 	c.t.Helper()
 	c.Eventually(func() error {
 		again, err := f()
@@ -322,7 +322,7 @@ func (c *Cluster) append(i int, events []*kithv1.Event) (*kithv1.AppendResponse,
 func (c *Cluster) Build(i int, spec *kithv1.BuildSpec) *kithv1.Job {
 	c.t.Helper()
 	var resp *kithv1.BuildResponse
-	c.repeat(fmt.Sprintf("build through member %d", i), func() (again bool, err error) {
+	c.Repeat(fmt.Sprintf("build through member %d", i), func() (again bool, err error) {
 		resp, err = c.Models(i).Build(c.t.Context(), &kithv1.BuildRequest{Spec: spec})
 		return !errors.Is(wire.FromStatus(err), wire.ErrUnknownOutcome), err // else a second build may begin
 	})
