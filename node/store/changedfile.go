@@ -98,11 +98,9 @@ func (s *Store) saveTouched(d *database) error {
 	if err := cmp.Or(d.failed, s.wait.room()); err != nil {
 		return err
 	}
-	if len(d.graves.index) > 0 {
-		for user := range d.touched.users {
-			if _, erased := d.graves.index[HashUser(d.graves.secret, user)]; erased {
-				return errNotSaved
-			}
+	for user := range d.touched.users {
+		if _, _, erased := d.graves.find(user); erased {
+			return errNotSaved
 		}
 	}
 	var b bytes.Buffer
@@ -121,7 +119,10 @@ func (s *Store) recallTouched(d *database) error {
 	if err := errors.Join(s.fs.Remove(s.path(changedFile)), syncDir(s.fs, s.dir)); err != nil {
 		return err
 	}
-	k, err := decodeTouched(b, err)
+	var k *savedTouched
+	if err == nil {
+		k, err = decodeTouched(b)
+	}
 	if err != nil {
 		s.log.Warn("what has changed is not known: the next build reads all events", "dir", s.dir, "err", err)
 	} else if !d.touched.recall(k, d.meta.applied) {
@@ -130,13 +131,10 @@ func (s *Store) recallTouched(d *database) error {
 	return nil
 }
 
-// decodeTouched returns what a file holds that was read with an error.
-func decodeTouched(b []byte, err error) (*savedTouched, error) {
+// decodeTouched returns what a file holds.
+func decodeTouched(b []byte) (*savedTouched, error) {
 	at := len(b) - 8
-	switch {
-	case err != nil:
-		return nil, err
-	case at < 0 || xxhash.Sum64(b[:at]) != binary.LittleEndian.Uint64(b[at:]):
+	if at < 0 || xxhash.Sum64(b[:at]) != binary.LittleEndian.Uint64(b[at:]) {
 		return nil, fmt.Errorf("%w: %s of %d bytes", ErrCorrupt, changedFile, len(b))
 	}
 	k := &savedTouched{}

@@ -3,11 +3,11 @@
 //
 // # Files
 //
-//	DIR/CURRENT        name of the directory in use; replaced by rename
-//	DIR/data-NNNNNN/   the Pebble store
+//	DIR/CURRENT          name of the directory in use; replaced by rename
+//	DIR/data-NNNNNN/     the Pebble store
 //	DIR/scratch-changed  while the store is closed: who has changed lately (changedfile.go)
-//	DIR/checkpoint-N/  hard links for a snapshot that is being written
-//	DIR/scratch-N      for a moment: notes about events (runs.go), in a file that has no name while it is used
+//	DIR/checkpoint-N/    hard links for a snapshot that is being written
+//	DIR/scratch-N        for a moment: notes about events (runs.go), in a file that has no name while it is used
 //
 // Restore writes a new data directory, syncs it and then replaces CURRENT, so a
 // crash leaves the old state or the new one. What CURRENT does not name is

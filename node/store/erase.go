@@ -186,6 +186,16 @@ func (g *graves) set(h Hash, index uint64) {
 	g.last = max(g.last, index)
 }
 
+// find returns the hash of a user who has a tombstone, and its index. Cost: a hash, if there is any.
+func (g *graves) find(user string) (h Hash, index uint64, erased bool) {
+	if len(g.index) == 0 {
+		return h, 0, false
+	}
+	h = HashUser(g.secret, user)
+	index, erased = g.index[h]
+	return h, index, erased
+}
+
 // loadGraves reads the tombstones.
 func (d *database) loadGraves() (err error) {
 	d.graves.stamp = d.histories.stamps.Add(1)
@@ -217,11 +227,8 @@ func (d *database) loadGraves() (err error) {
 
 // grave returns the tombstone of a user, or nil. It is called by the goroutine that applies.
 func (p *pending) grave(user string) (*grave, error) {
-	if len(p.d.graves.index) == 0 {
-		return nil, nil
-	}
-	h := HashUser(p.d.graves.secret, user)
-	if _, erased := p.d.graves.index[h]; !erased {
+	h, _, erased := p.d.graves.find(user)
+	if !erased {
 		return nil, nil
 	}
 	b, err := p.d.get(graveKey(h))
@@ -415,7 +422,7 @@ func (s *Store) Erased(user string, since uint64) (bool, error) {
 	if d.failed != nil || d.graves.last <= since {
 		return false, d.failed
 	}
-	index, ok := d.graves.index[HashUser(d.graves.secret, user)]
+	_, index, ok := d.graves.find(user)
 	return ok && index > since, nil
 }
 

@@ -451,19 +451,22 @@ func corrupt(fs vfs.FS, part string) error {
 		if !bytes.Contains([]byte(name), []byte(part)) {
 			continue
 		}
-		path := "store/data-000001/" + name
-		b, err := readFile(fs, path)
-		if err != nil {
-			return err
-		}
-		for i := 0; i < len(b); i += 20 {
-			b[i] ^= 0x55
-		}
-		if err := writeFile(fs, path, b); err != nil {
+		if err := corruptFile(fs, "store/data-000001/"+name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func corruptFile(fs vfs.FS, path string) error {
+	b, err := readFile(fs, path)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(b); i += 20 {
+		b[i] ^= 0x55
+	}
+	return writeFile(fs, path, b)
 }
 
 func BenchmarkApply(b *testing.B) {

@@ -248,7 +248,11 @@ func TestSavedTouched(t *testing.T) {
 			apply(t, s, 5, event("b", "9", "i", 1))
 		}},
 		{name: "erased since", before: func(s *Store) { execute(t, s, 4, Erase{User: "secret", Secret: testSecret, Request: [16]byte{1}}) }, lost: true},
-		{name: "damaged", after: func(fs vfs.FS) { damage(t, fs, "store/"+changedFile) }, lost: true},
+		{name: "damaged", after: func(fs vfs.FS) {
+			if err := corruptFile(fs, "store/"+changedFile); err != nil {
+				t.Fatal(err)
+			}
+		}, lost: true},
 		{name: "cut", after: func(fs vfs.FS) {
 			if err := writeFile(fs, "store/"+changedFile, []byte("1234567")); err != nil {
 				t.Fatal(err)
@@ -309,19 +313,6 @@ func TestSavedTouched(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-	}
-}
-
-// damage changes a byte in the middle of a file.
-func damage(t *testing.T, fs vfs.FS, path string) {
-	t.Helper()
-	b, err := readFile(fs, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b[len(b)/2] ^= 1
-	if err := writeFile(fs, path, b); err != nil {
-		t.Fatal(err)
 	}
 }
 
