@@ -17,7 +17,8 @@ import (
 // Lists are the same, bit for bit, for any number of threads. r is only read.
 // It returns an error matching ErrShape if r is not valid, or ctx's error.
 // Memory: 12 bytes an entry beside r (16 if there are more than 256 weights), 8 bytes
-// a user, and 8·K bytes an item. Cost: the sum over users of row² updates.
+// a user, and 8·K bytes an item; where that is little beside the matrix, 16·K more for each item and goroutine, at most 4 bytes an entry.
+// Cost: the sum over users of row² updates, or half of that in the latter case.
 func Build(ctx context.Context, r *Rows, o Options) (*Lists, error) {
 	l, _, err := BuildStats(ctx, r, o)
 	return l, err
@@ -35,12 +36,13 @@ func BuildStats(ctx context.Context, r *Rows, o Options) (*Lists, Stats, error) 
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	return build(ctx, r, o, threads, borders(r, threads))
+	halves := inHalves(r, &o, threads)
+	return build(ctx, r, o, threads, borders(r, threads, halves), halves)
 }
 
 // build is BuildStats with given threads and blocks. All items are one Side unless
 // they are too many for one.
-func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint32) (*Lists, Stats, error) {
+func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint32, halved bool) (*Lists, Stats, error) {
 	var sums []Sum
 	if o.Measure.NeedsSums() {
 		sums = SumsOf(r)
@@ -62,10 +64,15 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 	out := &Lists{Start: make([]int64, r.NumItems+1), Entries: make([]Neighbor, r.NumItems*k)}
 	stats := make([]Stats, threads)
 	errs := make([]error, threads)
-	var next atomic.Int64 // the first block that nobody has taken
+	found := make([]*Collector, threads) // of all items by each goroutine, if each sum is formed once
+	var next atomic.Int64                // the first block that nobody has taken
 	var wg sync.WaitGroup
 	for w := range threads {
 		wg.Go(func() {
+			if halved {
+				found[w], stats[w], errs[w] = buildHalves(ctx, blocks, sides[0], o, k, &next)
+				return
+			}
 			var scratch Scratch
 			for n := int(next.Add(1)) - 1; n < len(blocks) && errs[w] == nil; n = int(next.Add(1)) - 1 {
 				b := blocks[n]
@@ -84,6 +91,9 @@ func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint3
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return nil, Stats{}, fmt.Errorf("build: %w", err)
+	}
+	if halved {
+		joinBlocks(found, blocks, out)
 	}
 	var total Stats
 	for _, st := range stats {
@@ -150,8 +160,11 @@ const (
 
 // borders cuts the items of r into blocks of about equal work, the updates that the
 // items of a block lead. Results do not depend on it.
-func borders(r *Rows, threads int) []uint32 {
+func borders(r *Rows, threads int, halves bool) []uint32 {
 	_, work := r.Counts()
+	if halves {
+		work = r.before()
+	}
 	var total uint64
 	for _, n := range work {
 		total += n

@@ -13,17 +13,20 @@ import (
 type Collector struct {
 	lo    uint32
 	k     int
+	room  int       // slots of each item, k or more
 	size  []int32   // neighbors held for each item
-	keys  []uint64  // k slots for each item, in no order
+	keys  []uint64  // of each item in its slots, in no order
 	bound []float32 // no score below it can enter; -Inf until full
 }
 
 // NewCollector returns an empty Collector of the items [lo, hi) that keeps k >= 1
 // neighbors of each. It reserves 8·k bytes an item, so cut k at the number of
 // candidates there can be.
-func NewCollector(lo, hi uint32, k int) *Collector {
+func NewCollector(lo, hi uint32, k int) *Collector { return newCollector(lo, hi, k, k) }
+
+func newCollector(lo, hi uint32, k, room int) *Collector {
 	n := int(hi - lo)
-	c := &Collector{lo: lo, k: k, size: make([]int32, n), keys: make([]uint64, n*k), bound: make([]float32, n)}
+	c := &Collector{lo: lo, k: k, room: room, size: make([]int32, n), keys: make([]uint64, n*room), bound: make([]float32, n)}
 	for i := range c.bound {
 		c.bound[i] = negInf
 	}
@@ -47,6 +50,27 @@ func CollectorOf(l *Lists, k int) *Collector {
 	return c
 }
 
+// held returns the keys of item i, in no order.
+func (c *Collector) held(i int) []uint64 { return c.keys[i*c.room:][:c.size[i]] }
+
+// part returns a Collector of some of the items, which holds what c does of them.
+func (c *Collector) part(lo, hi uint32) *Collector {
+	from, to := int(lo-c.lo), int(hi-c.lo)
+	return &Collector{lo: lo, k: c.k, room: c.room, size: c.size[from:to], keys: c.keys[from*c.room : to*c.room], bound: c.bound[from:to]}
+}
+
+// add takes a key of item i, of which there is room for more than k.
+func (c *Collector) add(i int, key uint64) {
+	keys := c.keys[i*c.room:][:c.room]
+	n := int(c.size[i])
+	keys[n] = key
+	if n++; n == c.room {
+		c.bound[i] = lowered(keyScore(selectBest(keys, c.k)))
+		n = c.k
+	}
+	c.size[i] = int32(n)
+}
+
 // SizeBytes returns the memory that the Collector holds.
 func (c *Collector) SizeBytes() int64 { return 8*int64(len(c.keys)) + 8*int64(len(c.size)) }
 
@@ -59,8 +83,8 @@ func (c *Collector) Lists() *Lists {
 	}
 	l := &Lists{Lo: c.lo, Start: make([]int64, len(c.size)+1), Entries: make([]Neighbor, 0, total)}
 	keys := make([]uint64, 0, c.k)
-	for i, n := range c.size {
-		keys = append(keys[:0], c.keys[i*c.k:i*c.k+int(n)]...)
+	for i := range c.size {
+		keys = append(keys[:0], c.held(i)...)
 		slices.Sort(keys)
 		l.Entries = appendRanked(l.Entries, keys)
 		l.Start[i+1] = int64(len(l.Entries))
@@ -73,7 +97,7 @@ func (c *Collector) Lists() *Lists {
 func (c *Collector) write(dst []Neighbor, size []int64) {
 	dst = dst[:0]
 	for i, n := range c.size {
-		keys := c.keys[i*c.k : i*c.k+int(n)]
+		keys := c.held(i)
 		slices.Sort(keys)
 		dst = appendRanked(dst, keys)
 		size[i] = int64(n)
@@ -95,7 +119,7 @@ func (b *topK) begin(c *Collector, i int) {
 	if want := 2*c.k + 64; len(b.buf) != want {
 		b.buf = make([]uint64, want)
 	}
-	b.n = copy(b.buf, c.keys[i*c.k:i*c.k+int(c.size[i])])
+	b.n = copy(b.buf, c.held(i))
 	b.bound = c.bound[i]
 }
 
@@ -120,7 +144,7 @@ func (b *topK) end(c *Collector, i int) {
 	if b.n >= b.k {
 		b.cut()
 	}
-	copy(c.keys[i*c.k:], b.buf[:b.n])
+	copy(c.keys[i*c.room:], b.buf[:b.n])
 	c.size[i], c.bound[i] = int32(b.n), b.bound
 }
 

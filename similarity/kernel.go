@@ -9,10 +9,10 @@ import (
 // Stats counts the work of a task.
 type Stats struct {
 	// PairUpdates is the number of steps of the inner loop: for each entry of a leading
-	// item, the other items of the user on the side.
+	// item, the other items of the user on the side; half of them where each sum is formed once.
 	PairUpdates int64
 	// Pairs is the number of pairs of items with a common user, seen from the leading
-	// item. Where the measure and the options need no count of common users, a pair
+	// item, or from one of both where each sum is formed once. Where the measure and the options need no count of common users, a pair
 	// whose sum is exactly zero is not seen and not counted.
 	Pairs int64
 }
@@ -82,7 +82,6 @@ func Run(ctx context.Context, lead *Block, side *Side, c *Collector, o Options, 
 	}
 	s.grow(side.width())
 	t := task{lead: lead, side: side, best: c, o: o, s: s, kind: o.Measure.kind()}
-	defer func() { s.visit = visit{} }() // the Scratch may outlive the Side
 	return t.run(ctx)
 }
 
@@ -98,6 +97,8 @@ type task struct {
 	o    Options
 	s    *Scratch
 
+	halves *halves // if items meet only those before them
+
 	kind         kind
 	sums, counts bool // what is accumulated; without sums, counts are the sums
 	direct       bool // the score is that of one of both and of norms alone
@@ -108,6 +109,7 @@ type task struct {
 const sparseItem = 8
 
 func (t *task) run(ctx context.Context) (st Stats, err error) {
+	defer func() { t.s.visit = visit{} }() // the Scratch may outlive the Side
 	t.counts = t.o.needsCount()
 	t.sums = t.kind == products
 	if t.sums && t.lead.weight == nil && t.side.codes.ones() && t.lead.numUsers <= exactOnes {
@@ -148,13 +150,17 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 // scratch. It returns the number of items that it listed, or all, where those touched are
 // many and need no list; and the updates. The only error is that of the context.
 func (t *task) accumulate(ctx context.Context, i int) (n int, all bool, updates int, err error) {
-	s, side, width := t.s, t.side, t.side.width()
+	s, side, own := t.s, t.side, t.own(i)
+	width, lengths := side.width(), []uint32(nil)
 	lo, hi := t.lead.start[i], t.lead.start[i+1]
+	if t.halves != nil {
+		width, lengths = own, t.halves.rows(t.lead.user[lo:hi])
+	}
 	s.at = positions(s.at[:0], side.at, t.lead.user[lo:hi])
 	sums, counts := s.sums[:width], s.counts[:width]
 	v := &s.visit
 	*v = visit{
-		words: side.words, at: s.at[:len(s.at)+visitAhead], rows: len(s.at), weights: t.weights(lo, hi),
+		words: side.words, at: s.at[:len(s.at)+visitAhead], rows: len(s.at), lengths: lengths, weights: t.weights(lo, hi),
 		table: &side.codes.weight, values: side.value, sums: sums, counts: counts,
 		touched: s.touched, room: width / sparseItem,
 	}
@@ -174,7 +180,7 @@ func (t *task) accumulate(ctx context.Context, i int) (n int, all bool, updates 
 		return 0, false, 0, err
 	}
 	n, updates = v.count, v.updates
-	if own := t.own(i); own >= 0 {
+	if own >= 0 && t.halves == nil {
 		updates -= len(s.at) // the item met itself
 		sums[own], counts[own] = 0, 0
 	}
@@ -260,6 +266,9 @@ func (t *task) offer(i, n int, all bool) (pairs int) {
 		places = places[len(ids):]
 	}
 	best.end(t.best, i)
+	if t.halves != nil {
+		t.give(i, n, all)
+	}
 	if all {
 		clear(s.sums[:n])
 		clear(s.counts[:n])

@@ -103,7 +103,7 @@ func BenchmarkParts(b *testing.B) {
 	for _, shape := range shapes {
 		for _, ones := range []bool{true, false} {
 			r := syntheticRows(shape.users, shape.items, shape.perUser, shape.shift, ones)
-			bounds := borders(r, 1)
+			bounds := borders(r, 1, false)
 			name := shape.name + "/weighted"
 			if ones {
 				name = shape.name + "/ones"

@@ -11,6 +11,9 @@ import "math"
 
 func (v *visit) row(k int) (first, end uint32) {
 	at := v.at[k]
+	if v.lengths != nil {
+		return at + 1, at + 1 + v.lengths[k]
+	}
 	return at + 1, at + 1 + v.words[at]
 }
 
@@ -225,6 +228,18 @@ func reachGo(places []uint32, from int, x []float32, bound float32) (n int) {
 	for k, v := range x {
 		places[n] = uint32(from + k)
 		n += one(v >= bound)
+	}
+	return n
+}
+
+// reachEachGo is reachGo with a bound for each number.
+//
+//go:noinline
+func reachEachGo(places []uint32, from int, x, bounds []float32) (n int) {
+	bounds = bounds[:len(x)]
+	for k, v := range x {
+		places[n] = uint32(from + k)
+		n += one(v >= bounds[k])
 	}
 	return n
 }

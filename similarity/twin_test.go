@@ -336,7 +336,7 @@ func TestListsEqualBruteForceForAnyBlocksAndThreads(t *testing.T) {
 		if err := r.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		got, _, err := build(t.Context(), r, o, threads, borders)
+		got, _, err := build(t.Context(), r, o, threads, borders, canHalve(r, &o) && rapid.Bool().Draw(t, "halves"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,8 @@ type visit struct {
 	words []uint32 // of the Side
 	at    []uint32 // positions of the rows, and visitAhead more of any row
 	rows  int      // how many there are
+	// lengths are how many entries of each row count, from its first, and visitAhead more of any row; nil: all.
+	lengths []uint32
 
 	weights []float32     // of the leading item, for each row; not used by ones
 	table   *[256]float32 // what codes stand for; used by coded
@@ -76,6 +78,9 @@ func (v *visit) turns(ctx context.Context, f func(*visit)) error {
 		v.turn = visitTurn
 		f(v)
 		v.at, v.weights, v.rows = v.at[v.done:], v.weights[v.done:], v.rows-v.done
+		if v.lengths != nil {
+			v.lengths = v.lengths[v.done:]
+		}
 		if v.turn > 0 {
 			break
 		}

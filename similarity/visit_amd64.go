@@ -41,6 +41,9 @@ func scanCountsAVX2(estimate *float32, counts *uint32, inverse *float32, n int, 
 func reachAVX2(places *uint32, x *float32, n int, bound float32) (count int)
 
 //go:noescape
+func reachEachAVX2(places *uint32, x, bounds *float32, n int) (count int)
+
+//go:noescape
 func aboveAVX2(buf *float32, filled, room int, x *float32, n int, bound float32) (taken, count int)
 
 //go:noescape
@@ -83,6 +86,14 @@ func reach(places []uint32, x []float32, bound float32) (count int) {
 		count = reachAVX2(&places[0], &x[0], n, bound)
 	}
 	return count + reachGo(places[count:], n, x[n:], bound)
+}
+
+func reachEach(places []uint32, x, bounds []float32) (count int) {
+	n := eights(len(x))
+	if n > 0 {
+		count = reachEachAVX2(&places[0], &x[0], &bounds[0], n)
+	}
+	return count + reachEachGo(places[count:], n, x[n:], bounds[n:])
 }
 
 func members(places []uint32, bits []uint64, ids []uint32) (count int) {

@@ -25,9 +25,18 @@
 	MOVQ R8, visit_done(DI); \
 	RET
 
+// n is how many entries count of the row whose position is at offset from R8, if they are not all. Uses R12.
+#define LENGTH(offset, n, whole) \
+	MOVQ visit_lengths(DI), R12; \
+	TESTQ R12, R12; \
+	JZ   whole; \
+	SUBQ visit_at(DI), R12; \
+	MOVLQZX offset(R8)(R12*1), n; \
+whole:
+
 // Goes to end after the last row, and when the turn is over. Then R13 is the first entry of
 // the row, R14 their number; the beginning of the row eight ahead is asked for.
-#define ROW(end) \
+#define ROW(end, whole) \
 	CMPQ R8, R9; \
 	JGE  end; \
 	CMPQ visit_turn(DI), $0; \
@@ -37,13 +46,15 @@
 	PREFETCHT0 64(SI)(AX*4); \
 	MOVLQZX (R8), AX; \
 	LEAQ 4(SI)(AX*4), R13; \
-	MOVLQZX -4(R13), R14
+	MOVLQZX -4(R13), R14; \
+	LENGTH(0, R14, whole)
 
-// The rest of the row two ahead is asked for. Uses AX, R11.
-#define FETCHROW(line, test) \
+// The rest of the row two ahead is asked for. Uses AX, R11, R12.
+#define FETCHROW(line, test, whole) \
 	MOVLQZX 8(R8), AX; \
 	LEAQ 128(SI)(AX*4), R11; \
 	MOVLQZX -128(R11), AX; \
+	LENGTH(8, AX, whole); \
 	LEAQ -124(R11)(AX*4), AX; \
 	JMP  test; \
 line: \
@@ -54,11 +65,12 @@ test: \
 	JLT  line
 
 // The same of the values of the row two ahead. Uses AX, R11, R12.
-#define FETCHVALUES(line, test) \
+#define FETCHVALUES(line, test, whole) \
 	MOVLQZX 8(R8), R12; \
 	MOVLQZX (SI)(R12*4), AX; \
 	MOVQ visit_values(DI), R11; \
 	LEAQ (R11)(R12*4), R11; \
+	LENGTH(8, AX, whole); \
 	LEAQ 4(R11)(AX*4), AX; \
 	JMP  test; \
 line: \
@@ -69,10 +81,11 @@ test: \
 	JLT  line
 
 // The slots of the next row are asked for. Uses AX, R11, R12.
-#define FETCHSLOTS(slot, test) \
+#define FETCHSLOTS(slot, test, whole) \
 	MOVLQZX 4(R8), AX; \
 	LEAQ 4(SI)(AX*4), R11; \
 	MOVLQZX -4(R11), AX; \
+	LENGTH(4, AX, whole); \
 	LEAQ (R11)(AX*4), R12; \
 	JMP  test; \
 slot: \
@@ -179,10 +192,10 @@ TEXT ·touchCoded(SB), NOSPLIT, $0-8
 	MOVQ visit_touched(DI), DX
 	MOVQ visit_count(DI), CX
 row:
-	ROW(end)
+	ROW(end, whole)
 	ROOM(end)
-	FETCHROW(line, lines)
-	FETCHSLOTS(slot, slots)
+	FETCHROW(line, lines, ahead)
+	FETCHSLOTS(slot, slots, next)
 	NEXT
 	WEIGHT
 	MOVQ visit_table(DI), R11
@@ -212,11 +225,11 @@ TEXT ·touchValued(SB), NOSPLIT, $0-8
 	MOVQ visit_touched(DI), DX
 	MOVQ visit_count(DI), CX
 row:
-	ROW(end)
+	ROW(end, whole)
 	ROOM(end)
-	FETCHROW(line, lines)
-	FETCHVALUES(value, values)
-	FETCHSLOTS(slot, slots)
+	FETCHROW(line, lines, ahead)
+	FETCHVALUES(value, values, some)
+	FETCHSLOTS(slot, slots, next)
 	NEXT
 	WEIGHT
 	MOVQ visit_values(DI), R11
@@ -246,10 +259,10 @@ TEXT ·touchOnes(SB), NOSPLIT, $0-8
 	MOVQ visit_touched(DI), DX
 	MOVQ visit_count(DI), CX
 row:
-	ROW(end)
+	ROW(end, whole)
 	ROOM(end)
-	FETCHROW(line, lines)
-	FETCHSLOTS(slot, slots)
+	FETCHROW(line, lines, ahead)
+	FETCHSLOTS(slot, slots, next)
 	NEXT
 	JMP  entries
 entry:
@@ -281,8 +294,8 @@ end:
 TEXT ·addCoded(SB), NOSPLIT, $0-8
 	BEGIN(visit_sums)
 row:
-	ROW(end)
-	FETCHROW(line, lines)
+	ROW(end, whole)
+	FETCHROW(line, lines, ahead)
 	NEXT
 	WEIGHT
 	MOVQ visit_table(DI), R11
@@ -320,9 +333,9 @@ end:
 TEXT ·addValued(SB), NOSPLIT, $0-8
 	BEGIN(visit_sums)
 row:
-	ROW(end)
-	FETCHROW(line, lines)
-	FETCHVALUES(value, values)
+	ROW(end, whole)
+	FETCHROW(line, lines, ahead)
+	FETCHVALUES(value, values, some)
 	NEXT
 	WEIGHT
 	MOVQ visit_values(DI), R11
@@ -358,8 +371,8 @@ end:
 TEXT ·addOnes(SB), NOSPLIT, $0-8
 	BEGIN(visit_counts)
 row:
-	ROW(end)
-	FETCHROW(line, lines)
+	ROW(end, whole)
+	FETCHROW(line, lines, ahead)
 	NEXT
 	LEAQ -12(R14), DX
 	JMP  fours
@@ -488,6 +501,38 @@ TEXT ·reachAVX2(SB), NOSPLIT, $0-40
 	XORL DX, DX
 	JMP  eights
 eight:
+	VCMPPS $2, (SI)(AX*4), Y1, Y0 // bound <= x
+	VMOVMSKPS Y0, BX
+	TESTL BX, BX
+	JZ   none
+bit:
+	BSFL BX, R8
+	ADDL AX, R8
+	MOVL R8, (DI)(DX*4)
+	INCQ DX
+	LEAL -1(BX), R8
+	ANDL R8, BX
+	JNZ  bit
+none:
+	ADDQ $8, AX
+eights:
+	CMPQ AX, CX
+	JLT  eight
+	MOVQ DX, count+32(FP)
+	VZEROUPPER
+	RET
+
+// func reachEachAVX2(places *uint32, x, bounds *float32, n int) (count int)
+TEXT ·reachEachAVX2(SB), NOSPLIT, $0-40
+	MOVQ places+0(FP), DI
+	MOVQ x+8(FP), SI
+	MOVQ bounds+16(FP), R9
+	MOVQ n+24(FP), CX
+	XORL AX, AX
+	XORL DX, DX
+	JMP  eights
+eight:
+	VMOVUPS (R9)(AX*4), Y1
 	VCMPPS $2, (SI)(AX*4), Y1, Y0 // bound <= x
 	VMOVMSKPS Y0, BX
 	TESTL BX, BX

@@ -29,6 +29,10 @@ func reach(places []uint32, x []float32, bound float32) (count int) {
 	return reachGo(places, 0, x, bound)
 }
 
+func reachEach(places []uint32, x, bounds []float32) (count int) {
+	return reachEachGo(places, 0, x, bounds)
+}
+
 func members(places []uint32, bits []uint64, ids []uint32) (count int) {
 	return membersGo(places, bits, 0, ids)
 }

@@ -40,6 +40,11 @@ func visits(t *rapid.T, rng *rand.Rand) (a, b visit) {
 	rng.Shuffle(len(v.at), func(i, j int) { v.at[i], v.at[j] = v.at[j], v.at[i] })
 	v.rows = len(v.at)
 	v.at = append(v.at, make([]uint32, visitAhead)...)
+	if rapid.Bool().Draw(t, "lengths") {
+		for _, at := range v.at {
+			v.lengths = append(v.lengths, rng.Uint32N(v.words[at]+1))
+		}
+	}
 	for range v.rows {
 		v.weights = append(v.weights, float32(rng.NormFloat64()))
 	}
@@ -176,6 +181,22 @@ func TestReachAndAboveTakeWhatTheBoundSays(t *testing.T) {
 		}
 		if diff := cmp.Diff(wantPlaces, places); diff != "" {
 			t.Fatal("reach (-want +got):\n" + diff)
+		}
+
+		bounds := make([]float32, len(x))
+		for k := range bounds {
+			bounds[k] = values.Draw(t, "its bound")
+		}
+		places = make([]uint32, len(x)+1)
+		places = places[:reachEach(places, x, bounds)]
+		wantPlaces = []uint32{}
+		for k, v := range x {
+			if v >= bounds[k] {
+				wantPlaces = append(wantPlaces, uint32(k))
+			}
+		}
+		if diff := cmp.Diff(wantPlaces, places); diff != "" {
+			t.Fatal("reach each (-want +got):\n" + diff)
 		}
 
 		room := rapid.IntRange(0, 40).Draw(t, "room")

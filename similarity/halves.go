@@ -1,0 +1,145 @@
+package similarity
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync/atomic"
+)
+
+// halves is what a goroutine of Build has where each sum is formed once, for the lists of both items (ADR 0034). Leading items ascend, and each meets those before it, which begin the rows of its
+// users; then each pair is offered to the list of the other item.
+type halves struct {
+	lists   *Collector // of all items, with what this goroutine found
+	before  []uint32   // of each user, the entries of the row before the leading item
+	lengths []uint32   // of the rows at work
+}
+
+// listRoom is for how many times K neighbors there is room while they come one by one. The best are selected when it is full.
+const listRoom = 2
+
+// canHalve tells whether each sum may be formed once: the score of a pair is that of a sum and of norms, and the same for both items.
+func canHalve(r *Rows, o *Options) bool {
+	return o.Measure.kind() == products && !o.needsCount() && o.Measure != AsymmetricCosine && r.NumItems <= MaxBlockItems
+}
+
+// inHalves tells whether Build forms each sum once. Where lists of all items, which each goroutine has then, are small beside the matrix, items have hundreds of users, and additions take most of the time.
+func inHalves(r *Rows, o *Options, threads int) bool {
+	return canHalve(r, o) && int64(threads)*int64(r.NumItems)*int64(min(o.K, r.NumItems)) <= r.entries()/4
+}
+
+// before returns of each item how many entries of its users come before it.
+func (r *Rows) before() []uint64 {
+	n := make([]uint64, r.NumItems)
+	for u := range r.NumUsers() {
+		items, _ := r.row(u)
+		for k, i := range items {
+			n[i] += uint64(k)
+		}
+	}
+	return n
+}
+
+// buildHalves runs blocks of all items until next has none, and returns what it found.
+func buildHalves(ctx context.Context, blocks []*Block, side *Side, o Options, k int, next *atomic.Int64) (*Collector, Stats, error) {
+	h := newHalves(side.width(), len(side.at), k)
+	var s Scratch
+	s.grow(side.width())
+	var total Stats
+	for at, n := 0, int(next.Add(1))-1; n < len(blocks); n = int(next.Add(1)) - 1 {
+		for ; at < n; at++ {
+			h.pass(blocks[at])
+		}
+		b := blocks[n]
+		t := task{lead: b, side: side, best: h.lists.part(b.Lo, b.Hi), o: o, s: &s, halves: h, kind: o.Measure.kind()}
+		st, err := t.run(ctx)
+		if err != nil {
+			return nil, Stats{}, err
+		}
+		total.add(st)
+		at++
+	}
+	return h.lists, total, nil
+}
+
+func newHalves(items, users, k int) *halves {
+	h := &halves{lists: newCollector(0, uint32(items), k, listRoom*k), before: make([]uint32, users)}
+	for i := range h.lists.bound {
+		h.lists.bound[i] = -math.MaxFloat32 // what is no pair has less
+	}
+	return h
+}
+
+// pass goes past the items of a block that another goroutine has.
+func (h *halves) pass(b *Block) {
+	for _, u := range b.user {
+		h.before[u]++
+	}
+}
+
+// rows returns how many entries of the rows of users come before the leading item, and goes past it.
+func (h *halves) rows(users []uint32) []uint32 {
+	lengths := h.lengths[:0]
+	for _, u := range users {
+		lengths = append(lengths, h.before[u])
+		h.before[u]++
+	}
+	h.lengths = append(lengths, make([]uint32, visitAhead)...)
+	return h.lengths
+}
+
+// give offers the pairs of leading item i, of which n are listed, or all there are, to the lists of the other items.
+func (t *task) give(i, n int, all bool) {
+	s, lists := t.s, t.halves.lists
+	var reached int
+	if all {
+		reached = reachEach(s.places, s.estimate[:n], lists.bound[:n])
+	} else {
+		reached = reachEachOf(s.places, s.estimate[:n], lists.bound, s.touched[:n])
+	}
+	for _, k := range s.places[:reached] {
+		j := k
+		if !all {
+			j = s.touched[k]
+		}
+		if score := t.score(i, k, j, all); score != 0 {
+			lists.add(int(j), rankKey(score, t.lead.Lo+uint32(i)))
+		}
+	}
+}
+
+// reachEachOf is reachEach where the bounds are those of ids.
+//
+//go:noinline
+func reachEachOf(places []uint32, x, bounds []float32, ids []uint32) (n int) {
+	ids = ids[:len(x)]
+	for k, v := range x {
+		places[n] = uint32(k)
+		n += one(v >= bounds[ids[k]])
+	}
+	return n
+}
+
+// joinBlocks writes the best of what Collectors of all items hold to the lists of blocks, as build has them.
+func joinBlocks(found []*Collector, blocks []*Block, out *Lists) {
+	k, threads := found[0].k, len(found)
+	each(threads, func(w int) {
+		var keys []uint64
+		for n := w; n < len(blocks); n += threads {
+			list := out.Entries[int(blocks[n].Lo)*k:][:0]
+			for i := blocks[n].Lo; i < blocks[n].Hi; i++ {
+				keys = keys[:0]
+				for _, c := range found {
+					keys = append(keys, c.held(int(i))...)
+				}
+				if len(keys) > k {
+					selectBest(keys, k)
+					keys = keys[:k]
+				}
+				slices.Sort(keys)
+				list = appendRanked(list, keys)
+				out.Start[i+1] = int64(len(keys))
+			}
+		}
+	})
+}
