@@ -280,9 +280,9 @@ func TestEveryCallIsGuarded(t *testing.T) {
 		byRole[role] = s.connect(srv.GRPCAddr(), "Bearer "+key, "")
 	}
 	byToken := s.connect(srv.GRPCAddr(), "Bearer "+token, "")
-	everywhere, random := true, 30
+	everywhere, random, step := true, 30, 1
 	if testing.Short() {
-		everywhere, random = false, 5
+		everywhere, random, step = false, 5, 3 // of the methods
 	}
 	huge := &wrapperspb.BytesValue{Value: make([]byte, 15<<20)} // an answer that is larger than what the client may send would fail there
 	leaks := func(method, what string, st *status.Status) {
@@ -299,7 +299,7 @@ func TestEveryCallIsGuarded(t *testing.T) {
 			t.Errorf("%s has no rule in the table of package auth", method)
 			continue
 		}
-		if rule.Public {
+		if rule.Public || n%step > 0 {
 			continue
 		}
 		for what, conn := range intruders {
@@ -309,7 +309,7 @@ func TestEveryCallIsGuarded(t *testing.T) {
 			}
 			leaks(method, what, st)
 		}
-		if everywhere || n%10 == 0 {
+		if everywhere || n%9 == 0 {
 			if st := try(t, intruders["no credentials"], method, huge); st.Code() != codes.Unauthenticated {
 				t.Errorf("%s with a large message: %v %s", method, st.Code(), st.Message())
 			}

@@ -19,7 +19,7 @@ func TestHalves(t *testing.T) {
 	ones := &Rows{NumItems: r.NumItems, Start: r.Start, Item: r.Item}
 	for name, r := range map[string]*Rows{"weights": r, "of both signs": minus, "ones": ones} {
 		for _, o := range []Options{{Measure: Cosine, K: 5}, {Measure: Cosine, K: 40}, {Measure: BM25, K: 8}, {Measure: AdjustedCosine, K: 8}} {
-			for threads := 1; threads <= 3; threads++ {
+			for _, threads := range []int{1, 3} {
 				if o.Threads = threads; o.K == 40 && threads > 1 {
 					continue // lists are too large for that
 				}

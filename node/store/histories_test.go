@@ -167,6 +167,9 @@ func sameEvents(a, b []fusion.Event) bool {
 
 // TestHistoriesGrow appends events of all kinds, reads between them, and compares with a scan, which reads no histories. Whose history is kept is read from no file again, until something else happens to it.
 func TestHistoriesGrow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("is one goroutine, of which the race detector has nothing to tell")
+	}
 	for _, room := range []int64{1 << 14, 1 << 16, 16 << 20} {
 		all := NewHistories(room)
 		s, err := Open(Options{Dir: "store", fs: vfs.NewMem(), Histories: all})

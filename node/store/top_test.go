@@ -94,6 +94,9 @@ func TestTopFallsAndRises(t *testing.T) {
 
 // TestDeepTop asks for more items than are kept at first, while events come and users are erased: what is kept from then on is what all counts say, and it is dropped only after many erasures.
 func TestDeepTop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("is one goroutine, of which the race detector has nothing to tell")
+	}
 	s := openMem(t)
 	rng := rand.New(rand.NewPCG(7, 8))
 	counts := map[string]uint64{}

@@ -318,6 +318,9 @@ func TestSavedTouched(t *testing.T) {
 
 // TestChangedMany has as many users as are remembered, then one more, then more at once.
 func TestChangedMany(t *testing.T) {
+	if testing.Short() {
+		t.Skip("is one goroutine, of which the race detector has nothing to tell")
+	}
 	s := openMem(t)
 	for index, test := range []struct{ users, floor, known int }{{keptTouched, 0, keptTouched}, {1, 2, 0}, {2, 2, 2}, {keptTouched + 1, 4, 0}} {
 		events := make([]fusion.Event, test.users)

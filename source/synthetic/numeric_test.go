@@ -6,6 +6,9 @@ import (
 )
 
 func TestNumericAgainstMath(t *testing.T) {
+	if testing.Short() {
+		t.Skip("is one goroutine, of which the race detector has nothing to tell")
+	}
 	r := newRandom(1, 99, 0)
 	check := func(what string, x, got, want, bound float64) {
 		t.Helper()

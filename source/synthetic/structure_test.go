@@ -105,6 +105,9 @@ func mean(x []float64) float64 {
 }
 
 func TestPopularityIsZipf(t *testing.T) {
+	if testing.Short() {
+		t.Skip("is one goroutine, of which the race detector has nothing to tell")
+	}
 	s := theShop()
 	// What rules add is left out: their consequents have more than their popularity.
 	consequent := map[string]bool{}
