@@ -41,7 +41,7 @@ test: test-plain test-race test-clients ## Run all tests, then all but the long 
 # Those that take longest begin first: else one of them has the processors for itself at the end, of which it uses half.
 .PHONY: test-plain
 test-plain:
-	$(GO) test -vet=off -shuffle=on -timeout=10m $(if $(filter ./...,$(PKGS)),./server ./cmd/kith) $(PKGS)
+	$(GO) test -vet=off -shuffle=on -timeout=10m $(if $(filter ./...,$(PKGS)),./server ./cmd/kith ./scripts/drill) $(PKGS)
 	$(GO) test -vet=off -tags=portable -shuffle=on ./similarity ./model/factors
 
 .PHONY: test-race
