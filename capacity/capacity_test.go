@@ -52,9 +52,6 @@ func near(t *testing.T, what string, got, want, within float64) {
 // TestExpectedIsLikeDrawn compares what is expected of a law with a matrix drawn by it. Updates and pairs depend on the few
 // most active users, which differ between draws by some per cent.
 func TestExpectedIsLikeDrawn(t *testing.T) {
-	if testing.Short() {
-		t.Skip("is one goroutine, of which the race detector has nothing to tell")
-	}
 	for _, c := range []struct {
 		kind                       string
 		users, items, interactions int

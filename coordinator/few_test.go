@@ -129,9 +129,6 @@ func walk(t *testing.T, r *Router, q *Query, have map[string]bool, there []Ranke
 
 // TestFewEqualWalk compares answers under random rules with those that a walk down all items finds. There are products without events, and items without a record.
 func TestFewEqualWalk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("is one goroutine, of which the race detector has nothing to tell")
-	}
 	const partitions = 3
 	byKeys := 0
 	for seed := range uint64(60) {

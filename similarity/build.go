@@ -17,8 +17,8 @@ import (
 // Lists are the same, bit for bit, for any number of threads. r is only read.
 // It returns an error matching ErrShape if r is not valid, or ctx's error.
 // Memory: 12 bytes an entry beside r (16 if there are more than 256 weights), 8 bytes
-// a user, and 8·K bytes an item; where that is little beside the matrix, 16·K more for each item and goroutine, at most 4 bytes an entry.
-// Cost: the sum over users of row² updates, or half of that in the latter case.
+// a user, and 8·K bytes an item; where each sum is formed once, some 16·K more for each item and 4 for each user, both for each goroutine, and at most 8 bytes an entry.
+// Cost: the sum over users of row² updates, or half of that where each sum is formed once: by products of weights alone, where items have hundreds of users.
 func Build(ctx context.Context, r *Rows, o Options) (*Lists, error) {
 	l, _, err := BuildStats(ctx, r, o)
 	return l, err
@@ -41,7 +41,7 @@ func BuildStats(ctx context.Context, r *Rows, o Options) (*Lists, Stats, error) 
 }
 
 // build is BuildStats with given threads and blocks. All items are one Side unless
-// they are too many for one.
+// they are too many for one. halved must be that of canHalve, or false.
 func build(ctx context.Context, r *Rows, o Options, threads int, borders []uint32, halved bool) (*Lists, Stats, error) {
 	var sums []Sum
 	if o.Measure.NeedsSums() {
@@ -161,9 +161,11 @@ const (
 // borders cuts the items of r into blocks of about equal work, the updates that the
 // items of a block lead. Results do not depend on it.
 func borders(r *Rows, threads int, halves bool) []uint32 {
-	_, work := r.Counts()
+	var work []uint64
 	if halves {
 		work = r.before()
+	} else {
+		_, work = r.Counts()
 	}
 	var total uint64
 	for _, n := range work {

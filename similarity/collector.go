@@ -16,7 +16,7 @@ type Collector struct {
 	room  int       // slots of each item, k or more
 	size  []int32   // neighbors held for each item
 	keys  []uint64  // of each item in its slots, in no order
-	bound []float32 // no score below it can enter; -Inf until full
+	bound []float32 // no score below it can enter; -Inf, or less than any score, until full
 }
 
 // NewCollector returns an empty Collector of the items [lo, hi) that keeps k >= 1
@@ -184,11 +184,11 @@ func middle[T uint64 | float32](x, y, z T) T { return max(min(x, y), min(max(x, 
 var negInf = float32(math.Inf(-1))
 
 // lowered returns a number below score by more than the error of the kernels'
-// float32 estimates, which is under 8 roundings of 2^-24 each.
+// float32 estimates, which is under 8 roundings of 2^-24 each, or under 2^-80 where a product of them has lost digits.
 func lowered(score float32) float32 {
-	const slack = 1.0 / (1 << 20)
+	const slack, least = 1.0 / (1 << 20), 1.0 / (1 << 80)
 	if score > 0 {
-		return score * (1 - slack)
+		return score*(1-slack) - least
 	}
-	return score * (1 + slack)
+	return score*(1+slack) - least
 }

@@ -20,12 +20,16 @@ const listRoom = 2
 
 // canHalve tells whether each sum may be formed once: the score of a pair is that of a sum and of norms, and the same for both items.
 func canHalve(r *Rows, o *Options) bool {
-	return o.Measure.kind() == products && !o.needsCount() && o.Measure != AsymmetricCosine && r.NumItems <= MaxBlockItems
+	return o.direct() && o.Measure != AsymmetricCosine && r.NumItems <= MaxBlockItems
 }
 
-// inHalves tells whether Build forms each sum once. Where lists of all items, which each goroutine has then, are small beside the matrix, items have hundreds of users, and additions take most of the time.
+// denseItem is the number of users from which on, on average, an item is better off with sums that are formed once: most sums are found in additions to all slots then, and pairs seldom go to the other list.
+const denseItem = 256
+
+// inHalves tells whether Build forms each sum once: what its goroutines need for that is at most 8 bytes an entry, a third of what the matrix takes at work.
 func inHalves(r *Rows, o *Options, threads int) bool {
-	return canHalve(r, o) && int64(threads)*int64(r.NumItems)*int64(min(o.K, r.NumItems)) <= r.entries()/4
+	n, users, entries := int64(r.NumItems), int64(r.NumUsers()), r.entries()
+	return canHalve(r, o) && n*denseItem <= entries && int64(threads)*(8*listRoom*n*min(int64(o.K), n)+4*users) <= 8*entries
 }
 
 // before returns of each item how many entries of its users come before it.
@@ -108,18 +112,6 @@ func (t *task) give(i, n int, all bool) {
 	}
 }
 
-// reachEachOf is reachEach where the bounds are those of ids.
-//
-//go:noinline
-func reachEachOf(places []uint32, x, bounds []float32, ids []uint32) (n int) {
-	ids = ids[:len(x)]
-	for k, v := range x {
-		places[n] = uint32(k)
-		n += one(v >= bounds[ids[k]])
-	}
-	return n
-}
-
 // joinBlocks writes the best of what Collectors of all items hold to the lists of blocks, as build has them.
 func joinBlocks(found []*Collector, blocks []*Block, out *Lists) {
 	k, threads := found[0].k, len(found)
@@ -132,13 +124,10 @@ func joinBlocks(found []*Collector, blocks []*Block, out *Lists) {
 				for _, c := range found {
 					keys = append(keys, c.held(int(i))...)
 				}
-				if len(keys) > k {
-					selectBest(keys, k)
-					keys = keys[:k]
-				}
 				slices.Sort(keys)
-				list = appendRanked(list, keys)
-				out.Start[i+1] = int64(len(keys))
+				best := keys[max(0, len(keys)-k):]
+				list = appendRanked(list, best)
+				out.Start[i+1] = int64(len(best))
 			}
 		}
 	})

@@ -115,7 +115,7 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 	if t.sums && t.lead.weight == nil && t.side.codes.ones() && t.lead.numUsers <= exactOnes {
 		t.sums, t.counts = false, true
 	}
-	t.direct = t.kind == products && !t.o.needsCount()
+	t.direct = t.o.direct()
 	look := int64(0)
 	for i := range t.lead.width() {
 		if st.PairUpdates >= look {
@@ -146,7 +146,7 @@ func (t *task) run(ctx context.Context) (st Stats, err error) {
 	return st, nil
 }
 
-// accumulate forms the sums of item i with all items of the side in the slots of the
+// accumulate forms the sums of item i with all items of the side, or those before it, in the slots of the
 // scratch. It returns the number of items that it listed, or all, where those touched are
 // many and need no list; and the updates. The only error is that of the context.
 func (t *task) accumulate(ctx context.Context, i int) (n int, all bool, updates int, err error) {

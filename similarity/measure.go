@@ -270,6 +270,9 @@ func (o *Options) power(squares, alpha float64) float32 {
 	return float32(1 / math.Sqrt(squares))
 }
 
+// direct tells whether scores are those of a sum and of norms, without a count of common users.
+func (o *Options) direct() bool { return o.Measure.kind() == products && !o.needsCount() }
+
 // logLikelihood is the ratio for a table of users: n with both, a and b with either, of
 // all.
 func logLikelihood(n, a, b, all uint32) float64 {

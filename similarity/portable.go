@@ -244,6 +244,18 @@ func reachEachGo(places []uint32, from int, x, bounds []float32) (n int) {
 	return n
 }
 
+// reachEachOf is reachEach where the bounds are those of ids.
+//
+//go:noinline
+func reachEachOf(places []uint32, x, bounds []float32, ids []uint32) (n int) {
+	ids = ids[:len(x)]
+	for k, v := range x {
+		places[n] = uint32(k)
+		n += one(v >= bounds[ids[k]])
+	}
+	return n
+}
+
 // membersGo writes the places of the ids that have a bit, the first of which is at place from, and returns how many there are.
 // places needs room for one more than there are ids.
 //

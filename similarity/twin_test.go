@@ -347,7 +347,7 @@ func TestListsEqualBruteForceForAnyBlocksAndThreads(t *testing.T) {
 				t.Fatalf("lists differ from brute force (-want +got):\n%s", diff)
 			}
 		}
-		whole, err := Build(t.Context(), r, Options{o.Measure, o.K, o.Shrinkage, o.MinSupport, o.Alpha, 1})
+		whole, _, err := build(t.Context(), r, o, 1, []uint32{0, uint32(r.NumItems)}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
