@@ -34,6 +34,7 @@ func ended(t *testing.T, c *clustertest.Cluster, member int) error {
 // forgotten what it acknowledged. It is refused, and the others go on. With the old folder it is taken in; so it is with an empty
 // one after the cluster has forgotten it, and then the old folder is refused.
 func TestEmptyFolderIsRefused(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{DeadAfter: 4 * time.Second, Configure: named})
 	c.Add() // so that a lost member can be replaced

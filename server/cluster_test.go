@@ -28,6 +28,14 @@ import (
 	"github.com/kith-io/kith/similarity"
 )
 
+// long skips a test in the run with the race detector that takes long there, where other tests have servers do the same at once.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long")
+	}
+}
+
 // shopEvents returns events of users with a taste: user u likes items of the same remainder.
 func shopEvents(users, items, perUser int, seed uint64) []*kithv1.Event {
 	rng := rand.New(rand.NewPCG(seed, 1))

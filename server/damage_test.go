@@ -147,6 +147,7 @@ func TestScrub(t *testing.T) {
 // TestDamagedLogRefusesItsPartition spoils the log of one partition of a stopped member where no snapshot covers it, or removes the folder of the
 // partition. The member runs without that replica, which it names, and the cluster serves all partitions.
 func TestDamagedLogRefusesItsPartition(t *testing.T) {
+	long(t)
 	t.Parallel()
 	t.Run("flipped", func(t *testing.T) {
 		refusesItsPartition(t, func(dir string) { flip(t, filepath.Join(dir, "raft/wal/*.wal")) })

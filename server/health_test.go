@@ -24,6 +24,7 @@ func health(t *testing.T, c *clustertest.Cluster, member int, service string) he
 
 // TestHealth loses a majority and gets it back: readiness follows, life does not.
 func TestHealth(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{})
 	becomes := func(member int, want healthv1.HealthCheckResponse_ServingStatus) {

@@ -264,6 +264,7 @@ func TestClusterGrowsAndShrinks(t *testing.T) {
 // TestFourthMemberTakesItsShare: of 48 replicas on three members, 12 move to the fourth, and nothing else. The coordinator dies
 // meanwhile, and the next one goes on.
 func TestFourthMemberTakesItsShare(t *testing.T) {
+	long(t)
 	t.Parallel()
 	c := clustertest.Start(t, clustertest.Options{Partitions: 16})
 	c.Append(0, shopEvents(30, 50, 20, 9))
