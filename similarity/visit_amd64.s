@@ -491,6 +491,22 @@ eights:
 	MOVQ AX, zeros+40(FP)
 	RET
 
+// Writes the places of those of eight, from AX on, of which the uppermost bit is set to places DI, DX so far, and goes on to the next eight. Uses BX, R8.
+#define NOTEEIGHT(eight, bit, none) \
+	VMOVMSKPS eight, BX; \
+	TESTL BX, BX; \
+	JZ   none; \
+bit: \
+	BSFL BX, R8; \
+	ADDL AX, R8; \
+	MOVL R8, (DI)(DX*4); \
+	INCQ DX; \
+	LEAL -1(BX), R8; \
+	ANDL R8, BX; \
+	JNZ  bit; \
+none: \
+	ADDQ $8, AX
+
 // func reachAVX2(places *uint32, x *float32, n int, bound float32) (count int)
 TEXT ·reachAVX2(SB), NOSPLIT, $0-40
 	MOVQ places+0(FP), DI
@@ -502,19 +518,7 @@ TEXT ·reachAVX2(SB), NOSPLIT, $0-40
 	JMP  eights
 eight:
 	VCMPPS $2, (SI)(AX*4), Y1, Y0 // bound <= x
-	VMOVMSKPS Y0, BX
-	TESTL BX, BX
-	JZ   none
-bit:
-	BSFL BX, R8
-	ADDL AX, R8
-	MOVL R8, (DI)(DX*4)
-	INCQ DX
-	LEAL -1(BX), R8
-	ANDL R8, BX
-	JNZ  bit
-none:
-	ADDQ $8, AX
+	NOTEEIGHT(Y0, bit, none)
 eights:
 	CMPQ AX, CX
 	JLT  eight
@@ -534,19 +538,7 @@ TEXT ·reachEachAVX2(SB), NOSPLIT, $0-40
 eight:
 	VMOVUPS (R9)(AX*4), Y1
 	VCMPPS $2, (SI)(AX*4), Y1, Y0 // bound <= x
-	VMOVMSKPS Y0, BX
-	TESTL BX, BX
-	JZ   none
-bit:
-	BSFL BX, R8
-	ADDL AX, R8
-	MOVL R8, (DI)(DX*4)
-	INCQ DX
-	LEAL -1(BX), R8
-	ANDL R8, BX
-	JNZ  bit
-none:
-	ADDQ $8, AX
+	NOTEEIGHT(Y0, bit, none)
 eights:
 	CMPQ AX, CX
 	JLT  eight
@@ -610,19 +602,7 @@ eight:
 	VPGATHERDD Y3, (R9)(Y1*4), Y2 // words of 32 bits
 	VPANDN  Y6, Y0, Y0 // 31 less the place of the bit
 	VPSLLVD Y0, Y2, Y2
-	VMOVMSKPS Y2, BX
-	TESTL BX, BX
-	JZ   none
-bit:
-	BSFL BX, R8
-	ADDL AX, R8
-	MOVL R8, (DI)(DX*4)
-	INCQ DX
-	LEAL -1(BX), R8
-	ANDL R8, BX
-	JNZ  bit
-none:
-	ADDQ $8, AX
+	NOTEEIGHT(Y2, bit, none)
 eights:
 	CMPQ AX, CX
 	JLT  eight
