@@ -92,15 +92,16 @@ func (c *Collector) Lists() *Lists {
 	return l
 }
 
-// write writes the lists to dst, one after the other in rank order, and their lengths to
+// write writes the k best of each item to dst, one list after the other in rank order, and their lengths to
 // size. It gives up what is held.
 func (c *Collector) write(dst []Neighbor, size []int64) {
 	dst = dst[:0]
-	for i, n := range c.size {
+	for i := range c.size {
 		keys := c.held(i)
 		slices.Sort(keys)
+		keys = keys[max(0, len(keys)-c.k):]
 		dst = appendRanked(dst, keys)
-		size[i] = int64(n)
+		size[i] = int64(len(keys))
 	}
 }
 

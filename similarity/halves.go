@@ -3,7 +3,6 @@ package similarity
 import (
 	"context"
 	"math"
-	"slices"
 	"sync/atomic"
 )
 
@@ -112,23 +111,20 @@ func (t *task) give(i, n int, all bool) {
 	}
 }
 
-// joinBlocks writes the best of what Collectors of all items hold to the lists of blocks, as build has them.
+// joinBlocks writes the best of what Collectors of all items hold to the lists of blocks, as build has them. It gives up what they hold.
 func joinBlocks(found []*Collector, blocks []*Block, out *Lists) {
-	k, threads := found[0].k, len(found)
+	best, threads := found[0], len(found)
 	each(threads, func(w int) {
-		var keys []uint64
 		for n := w; n < len(blocks); n += threads {
-			list := out.Entries[int(blocks[n].Lo)*k:][:0]
-			for i := blocks[n].Lo; i < blocks[n].Hi; i++ {
-				keys = keys[:0]
-				for _, c := range found {
-					keys = append(keys, c.held(int(i))...)
+			b := blocks[n]
+			for i := int(b.Lo); i < int(b.Hi); i++ {
+				for _, c := range found[1:] {
+					for _, key := range c.held(i) {
+						best.add(i, key)
+					}
 				}
-				slices.Sort(keys)
-				best := keys[max(0, len(keys)-k):]
-				list = appendRanked(list, best)
-				out.Start[i+1] = int64(len(best))
 			}
+			best.part(b.Lo, b.Hi).write(out.Entries[int(b.Lo)*best.k:], out.Start[b.Lo+1:])
 		}
 	})
 }
